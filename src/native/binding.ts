@@ -1,0 +1,324 @@
+/**
+ * The addon as TypeScript sees it: a typed mirror of `native/napi`. Only `src/native` touches the addon.
+ * Every long call runs on an engine thread of its own and returns a promise; typed arrays are copied before it starts.
+ * Failures reject or throw with `code` set to one of `errorCodes`; `src/native/load.ts` turns them into `FedloraError`.
+ */
+import type { ErrorCode } from '../errors.js'
+
+export type Quantization = 'none' | 'bf16' | 'int8' | 'nf4' | 'fp4'
+export type Compute = 'f32' | 'bf16'
+export type Recompute = 'none' | 'gate-up' | 'all'
+
+/** How a family's layers are built. Says more than the engine runs today: `Model.load` refuses by name what it cannot run. */
+export interface ModelDescription {
+  family: string
+  vocabulary: number
+  hidden: number
+  heads: number
+  kvHeads: number
+  headDim: number
+  intermediate: number
+  maxPositions: number
+  norm: 'rms' | 'layer'
+  normEpsilon: number
+  /** Added to every stored norm weight (gemma stores weight − 1). */
+  normOffset: number
+  normPlacement: 'before' | 'after' | 'both'
+  /** Norm of q and k: none, each head (qwen3), or the whole projection (olmo2). */
+  queryKeyNorm: 'none' | 'head' | 'projection'
+  activation: 'silu' | 'gelu_tanh' | 'relu'
+  gated: boolean
+  attentionScale: number
+  /** 0: none. */
+  attentionSoftCap: number
+  /** 0: none. */
+  logitSoftCap: number
+  embeddingMultiplier: number
+  residualMultiplier: number
+  logitsDivider: number
+  tiedHead: boolean
+  /** Weights stored [in, out] (GPT-2's Conv1D). */
+  transposedLinears: boolean
+  learnedPositions: boolean
+  /** Rotary tables: `layers[i].rope` indexes this list; −1 = no rotation in that layer. */
+  ropes: { inverseFrequencies: number[]; attentionFactor: number }[]
+  layers: LayerDescription[]
+  names: { embedding: string; positions?: string; finalNorm: string; head: string }
+}
+
+/** Full tensor names without `.weight` / `.bias`; absent = the layer has no such part. */
+export interface LayerDescription {
+  /** Keys a query sees, itself included; 0 = all. */
+  window: number
+  rope: number
+  inputNorm?: string
+  attentionOutputNorm?: string
+  mlpInputNorm?: string
+  mlpOutputNorm?: string
+  q?: string
+  k?: string
+  v?: string
+  /** q, k and v in one matrix, in this order. */
+  qkv?: string
+  o: string
+  qNorm?: string
+  kNorm?: string
+  gate?: string
+  up?: string
+  /** gate and up in one matrix, in this order. */
+  gateUp?: string
+  down: string
+  attentionBias: boolean
+  outputBias: boolean
+  mlpBias: boolean
+}
+
+export interface LoadOptions {
+  files: string[]
+  description: ModelDescription
+  quantization: Quantization
+  doubleQuantization: boolean
+  blockSize: 64 | 128
+  compute: Compute
+  threads: number
+}
+
+/** Bytes by kind. */
+export interface ModelMemory {
+  linears: number
+  embedding: number
+  head: number
+  norms: number
+  ropes: number
+  total: number
+}
+
+/** One adapted linear layer; `module` is its full name without `.weight`, such as `model.layers.0.self_attn.q_proj`. */
+export interface AdapterLayer {
+  module: string
+  rank: number
+  scaling: number
+  dropout: number
+}
+
+/** Where a tensor lies in the adapter's flat vector. `name` is PEFT's: `base_model.model.<module>.lora_A.weight`. */
+export interface TensorLayout {
+  name: string
+  shape: [number, number]
+  offset: number
+  length: number
+}
+
+/** Rows concatenated without padding. `labels[i]` belongs to `ids[i]` as in Hugging Face (−100: not supervised); the engine shifts within each row. */
+export interface TokenBatch {
+  ids: Int32Array
+  labels: Int32Array
+  lengths: Int32Array
+}
+
+export interface OptimizerOptions {
+  kind: 'adamw' | 'sgd'
+  beta1: number
+  beta2: number
+  epsilon: number
+  weightDecay: number
+  /** SGD only; 0: none. */
+  momentum: number
+}
+
+export interface SessionOptions {
+  optimizer: OptimizerOptions
+  /** 0: no clipping. */
+  maxGradNorm: number
+  dropoutSeed: number
+  recompute: Recompute
+}
+
+export interface StepResult {
+  /** Mean over all supervised tokens of the step, all micro-batches together. */
+  loss: number
+  /** 2-norm before clipping. */
+  gradNorm: number
+  tokens: number
+  supervised: number
+  /** True when cancel() stopped it between micro-batches: nothing was updated. */
+  cancelled: boolean
+}
+
+export interface SessionState {
+  step: number
+  moment1: Float32Array
+  moment2: Float32Array
+}
+
+export interface EvaluationSums {
+  lossSum: number
+  correct: number
+  supervised: number
+  tokens: number
+}
+
+export interface GenerationOptions {
+  ids: Int32Array
+  maxTokens: number
+  /** 0: greedy. */
+  temperature: number
+  /** 0: off. */
+  topK: number
+  /** 1: off. */
+  topP: number
+  seed: number
+  endIds: Int32Array
+}
+
+export interface PlanRequest {
+  tokens: number
+  rows: number
+  longestRow: number
+  supervised: number
+  recompute: Recompute
+  optimizer: 'adamw' | 'sgd'
+  layers: AdapterLayer[]
+}
+
+/** Bytes by part of a training step. */
+export interface MemoryPlan {
+  weights: number
+  adapter: number
+  saved: number
+  workspace: number
+  loss: number
+  total: number
+}
+
+export interface TensorEntry {
+  name: string
+  /** safetensors' spelling: F32, F16, BF16, U8, … */
+  dtype: string
+  shape: number[]
+}
+
+export interface NativeCheckpoint {
+  tensors(): TensorEntry[]
+  metadata(): Record<string, string>
+  /** A plain tensor, converted to float32. */
+  read(name: string): Float32Array
+  /** A linear weight decoded to float32, whether plain or quantised by bitsandbytes. */
+  readWeight(module: string): { shape: [number, number]; data: Float32Array }
+  dispose(): void
+}
+
+export interface NativeModel {
+  readonly memory: ModelMemory
+  /** Adaptable linear layers, in forward order. */
+  linears(): { module: string; shape: [number, number]; format: string }[]
+  plan(request: PlanRequest): MemoryPlan
+  createAdapter(layers: AdapterLayer[], seed: number): NativeAdapter
+  /** Flat logits [Σ lengths, V]. */
+  logits(adapter: NativeAdapter | null, ids: Int32Array, lengths: Int32Array): Promise<Float32Array>
+  evaluate(adapter: NativeAdapter | null, batch: TokenBatch): Promise<EvaluationSums>
+  generate(adapter: NativeAdapter | null, options: GenerationOptions): NativeGeneration
+  dispose(): void
+}
+
+export interface NativeAdapter {
+  layout(): TensorLayout[]
+  readonly length: number
+  /** A copy of the flat vector. */
+  read(): Float32Array
+  write(values: Float32Array): void
+  gradients(batch: TokenBatch): Promise<{ loss: number; supervised: number; tokens: number; gradients: Float32Array }>
+  createSession(options: SessionOptions): NativeSession
+  dispose(): void
+}
+
+/** Optimiser state over one adapter; one call at a time (`E_BUSY`). */
+export interface NativeSession {
+  step(batches: TokenBatch[], learningRate: number): Promise<StepResult>
+  /** Stops the step in flight between micro-batches. */
+  cancel(): void
+  state(): SessionState
+  restore(state: SessionState): void
+  dispose(): void
+}
+
+export interface NativeGeneration {
+  /** Up to `count` further tokens; `done` after an end token or maxTokens. The end token itself is included. */
+  next(count: number): Promise<{ ids: Int32Array; done: boolean }>
+  dispose(): void
+}
+
+export interface NativeAggregator {
+  readonly length: number
+  readonly count: number
+  readonly totalWeight: number
+  /** Decodes the message tile by tile and adds it; refused messages leave the sum unchanged. */
+  add(message: Uint8Array, weight: number): void
+  mean(): Float32Array
+  reset(): void
+  dispose(): void
+}
+
+export interface EncodeOptions {
+  codec: 'f32' | 'bf16' | 'int8' | 'int4' | 'topk'
+  density: number
+  bits: 2 | 4 | 8
+  seed: number
+}
+
+export interface NativeInfo {
+  version: string
+  cpu: string
+  isa: string
+  detectedIsa: string
+  cores: number
+  kernels: { kernel: string; isa: string }[]
+}
+
+export interface WriteTensor {
+  name: string
+  shape: number[]
+  data: Float32Array
+}
+
+export interface QuantizeRequest {
+  files: string[]
+  output: string
+  /** Linear modules to quantise; every other tensor is copied as stored. */
+  modules: string[]
+  quantization: 'nf4' | 'fp4' | 'int8'
+  doubleQuantization: boolean
+  blockSize: 64 | 128
+  threads: number
+}
+
+export interface MergeRequest {
+  files: string[]
+  output: string
+  adapter: NativeAdapter
+  threads: number
+}
+
+export interface Native {
+  info(): NativeInfo
+  /** Current and peak resident memory of this process. */
+  processMemory(): { residentBytes: number; peakBytes: number }
+  openCheckpoint(files: string[]): NativeCheckpoint
+  loadModel(options: LoadOptions, progress?: (done: number, total: number) => void): Promise<NativeModel>
+  /** The plan of a model that is not loaded: only the checkpoint's headers are read. */
+  planModel(options: LoadOptions, request: PlanRequest): MemoryPlan
+  writeSafetensors(path: string, tensors: WriteTensor[], metadata: Record<string, string>): void
+  quantizeCheckpoint(request: QuantizeRequest): Promise<{ tensors: number; bytes: number }>
+  mergeCheckpoint(request: MergeRequest): Promise<{ tensors: number; merged: number; bytes: number }>
+  /** `residual` is read and not changed; the new one is returned (null when none was given). */
+  encodeUpdate(update: Float32Array, residual: Float32Array | null, options: EncodeOptions): { bytes: Uint8Array; residual: Float32Array | null }
+  decodeUpdate(bytes: Uint8Array): Float32Array
+  createAggregator(length: number): NativeAggregator
+  /** Cosine of the angle between two vectors, in double over fixed blocks. */
+  cosine(a: Float32Array, b: Float32Array): number
+}
+
+/** What a native failure looks like before it is wrapped. */
+export interface NativeFailure extends Error {
+  code: ErrorCode
+}
