@@ -1,0 +1,65 @@
+#!/usr/bin/env node
+// Builds the addon, and with --tests the native test programs, in one CMake tree, so that the engine is compiled once:
+//   build/cmake/                 the CMake tree, configured by cmake-js (Node-API headers come from its npm package)
+//   build/Release/fedlora.node   the addon, where node-gyp-build looks first
+//   build/cmake/tests/test_*     the test programs
+//
+// Usage: node scripts/build-native.mjs [--tests] [--dest DIRECTORY]
+// binding.gyp calls it with --dest; npm scripts go through setup.mjs, which knows whether anything is stale.
+import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { jobs, listFiles, packageProgram, root, run, runMain, ScriptError } from './lib/project.mjs'
+import { checkToolchain, hasNinja } from './lib/toolchain.mjs'
+
+export const tree = join(root, 'build', 'cmake')
+export const addon = join(root, 'build', 'Release', 'fedlora.node')
+export const testPrograms = join(tree, 'tests')
+
+/** A tree that was configured for another folder or another generator cannot be continued. */
+function dropForeignTree() {
+  const cacheFile = join(tree, 'CMakeCache.txt')
+  if (!existsSync(cacheFile)) return
+  const cache = readFileSync(cacheFile, 'utf8')
+  const value = (name) => new RegExp(`^${name}:\\w+=(.*)$`, 'm').exec(cache)?.[1]
+  const generator = hasNinja() ? 'Ninja' : 'Unix Makefiles'
+  if (value('CMAKE_HOME_DIRECTORY') !== root || value('CMAKE_GENERATOR') !== generator) {
+    rmSync(tree, { recursive: true })
+  }
+}
+
+export function buildNative({ tests = false, destination = addon } = {}) {
+  checkToolchain()
+  dropForeignTree()
+  const [node, cmakeJs] = packageProgram('cmake-js')
+  // A surrounding make (node-gyp) leaves its job server in these, which is not ours to use.
+  const { MAKEFLAGS: _flags, MFLAGS: _mflags, MAKELEVEL: _level, ...env } = process.env
+  const common = ['-l', 'error', '-B', 'Release', '--out', tree]
+  // Once on, the tests stay configured: switching them off would make CMake forget what is built.
+  run(node, [cmakeJs, 'configure', ...common, ...(tests ? ['--CDFEDLORA_TESTS=ON'] : [])], { env, quiet: true })
+  if (listFiles('native/napi', /\.cpp$/).length === 0) {
+    console.error('build-native: native/napi has no source, the addon is left out')
+    if (tests) run(node, [cmakeJs, 'build', ...common, '-p', String(jobs)], { env })
+    return
+  }
+  const target = tests ? [] : ['-T', 'fedlora']
+  run(node, [cmakeJs, 'build', ...common, ...target, '-p', String(jobs)], { env })
+
+  const built = join(tree, 'Release', 'fedlora.node')
+  if (!existsSync(built)) throw new ScriptError('E_BUILD', `CMake left no ${built}`)
+  mkdirSync(join(destination, '..'), { recursive: true })
+  // Renamed into place: a process that has the old addon mapped keeps it.
+  copyFileSync(built, `${destination}.new`)
+  renameSync(`${destination}.new`, destination)
+}
+
+if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  await runMain('build-native', () => {
+    const { values } = parseArgs({ options: { tests: { type: 'boolean' }, dest: { type: 'string' } } })
+    buildNative({
+      tests: values.tests,
+      destination: values.dest === undefined ? addon : resolve(values.dest, 'fedlora.node'),
+    })
+  })
+}
