@@ -1,0 +1,54 @@
+/// The trainable part: one flat float32 vector plus a layout. Gradients and optimiser moments are vectors of the same layout.
+/// For each adapted linear layer, in forward order: A [R,K], then B [N,R].
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/aligned.h"
+#include "model/description.h"
+
+namespace fedlora {
+
+struct AdapterLayer {
+  std::string module;  // full name without ".weight"
+  int rank = 0;
+  float scaling = 0;  // alpha / rank, or alpha / √rank for rsLoRA
+  float dropout = 0;
+};
+
+/// Where one adapted layer's factors lie in the flat vector.
+struct AdapterSlot {
+  int rank = 0;  // 0: not adapted
+  float scaling = 0, dropout = 0;
+  int64_t A = 0, B = 0;  // offsets, in elements
+};
+
+struct TensorLayout {
+  std::string name;  // PEFT's: base_model.model.<module>.lora_A.weight
+  int64_t rows = 0, columns = 0, offset = 0;
+};
+
+class Adapter {
+ public:
+  /// Zeros. E_MISSING when a module is not a linear layer of the model, E_ARGUMENT for a rank or dropout out of range or a
+  /// module named twice.
+  Adapter(const Description& description, const std::vector<AdapterLayer>& layers);
+
+  /// PEFT's initialisation: A uniform in ±1/√K (Kaiming with a = √5), B zero; every element addressed by (seed, slot, index).
+  void initialize(uint64_t seed);
+
+  const AdapterSlot& slot(int64_t layer, int linear) const { return slots_[static_cast<size_t>(layer * linears_per_layer + linear)]; }
+  const std::vector<TensorLayout>& layout() const { return layout_; }
+  int64_t size() const { return static_cast<int64_t>(values.size()); }
+  int max_rank() const { return max_rank_; }
+
+  AlignedBuffer<float> values;
+
+ private:
+  std::vector<AdapterSlot> slots_;  // [layers × linears_per_layer]
+  std::vector<TensorLayout> layout_;
+  int max_rank_ = 0;
+};
+
+}  // namespace fedlora
