@@ -10,6 +10,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync }
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { findPrograms } from './lib/native-programs.mjs'
 import { jobs, listFiles, packageProgram, root, run, runMain, ScriptError } from './lib/project.mjs'
 import { checkToolchain, hasNinja } from './lib/toolchain.mjs'
 
@@ -29,6 +30,13 @@ function dropForeignTree() {
   }
 }
 
+/** Removes test programs whose source is gone: CMake leaves them where they are. */
+function dropOrphans() {
+  for (const { name, path } of findPrograms(testPrograms)) {
+    if (!existsSync(join(root, 'test', 'native', `${name}.cpp`))) rmSync(path)
+  }
+}
+
 export function buildNative({ tests = false, destination = addon } = {}) {
   checkToolchain()
   dropForeignTree()
@@ -38,6 +46,7 @@ export function buildNative({ tests = false, destination = addon } = {}) {
   const common = ['-l', 'error', '-B', 'Release', '--out', tree]
   // Once on, the tests stay configured: switching them off would make CMake forget what is built.
   run(node, [cmakeJs, 'configure', ...common, ...(tests ? ['--CDFEDLORA_TESTS=ON'] : [])], { env, quiet: true })
+  dropOrphans()
   if (listFiles('native/napi', /\.cpp$/).length === 0) {
     console.error('build-native: native/napi has no source, the addon is left out')
     if (tests) run(node, [cmakeJs, 'build', ...common, '-p', String(jobs)], { env })

@@ -1,0 +1,46 @@
+#!/usr/bin/env node
+// Builds the native tests with AddressSanitizer and UndefinedBehaviorSanitizer in build/asan and runs them all.
+//
+// Usage: node scripts/sanitize.mjs [--only TEXT]    (programs whose name contains TEXT)
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { findPrograms, runAll, runProgram } from './lib/native-programs.mjs'
+import { jobs, root, run, runMain, ScriptError } from './lib/project.mjs'
+import { checkToolchain, hasNinja } from './lib/toolchain.mjs'
+
+const tree = join(root, 'build', 'asan')
+// -O1 keeps the build short and the reports readable; assertions are on, because this type does not define NDEBUG.
+const options = [
+  '-DFEDLORA_SANITIZE=ON',
+  '-DFEDLORA_TESTS=ON',
+  '-DFEDLORA_ADDON=OFF',
+  '-DCMAKE_BUILD_TYPE=Sanitize',
+  '-DCMAKE_CXX_FLAGS_SANITIZE=-O1',
+]
+const environment = {
+  ASAN_OPTIONS: 'detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1',
+  UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
+}
+
+await runMain('sanitize', async () => {
+  const { values } = parseArgs({ options: { only: { type: 'string', default: '' } } })
+  checkToolchain()
+  run('cmake', [...(hasNinja() ? ['-G', 'Ninja'] : []), '-S', root, '-B', tree, ...options], { quiet: true })
+  run('cmake', ['--build', tree, '--parallel', String(jobs)])
+  const programs = findPrograms(join(tree, 'tests')).filter(({ name }) => name.includes(values.only))
+  if (programs.length === 0) throw new ScriptError('E_SANITIZE', 'no test program was built')
+  let failed = 0
+  await runAll(programs, jobs, async ({ name, path }) => {
+    const start = performance.now()
+    const { cases, problems, errors } = await runProgram(path, [], environment)
+    const seconds = ((performance.now() - start) / 1000).toFixed(1)
+    if (problems.length === 0) {
+      console.log(`sanitize: ${name}: ${cases.length} cases clean in ${seconds} s`)
+      return
+    }
+    failed += 1
+    console.error(`sanitize: ${name} FAILED after ${seconds} s\n${problems.join('\n')}\n${errors}`)
+  })
+  if (failed > 0) throw new ScriptError('E_SANITIZE', `${failed} of ${programs.length} programs failed`)
+  console.log(`sanitize: ${programs.length} programs, no finding`)
+})
