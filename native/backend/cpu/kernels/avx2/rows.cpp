@@ -1,0 +1,30 @@
+/// Kernels over rows and elements, on AVX2 + FMA + F16C.
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include "backend/cpu/kernels/kernel_table.h"
+
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c")
+
+namespace fedlora::avx2 {
+namespace {
+#include "backend/cpu/kernels/simd_avx2.h"
+
+#include "backend/cpu/kernels/generic/exp.inl"
+}  // namespace
+}  // namespace fedlora::avx2
+
+#pragma GCC pop_options
+
+namespace fedlora::avx2 {
+
+void fill_rows(KernelTable& table) {
+#define KERNEL(kernel, ...) table.kernel = kernel;
+#include "backend/cpu/kernels/kernels_rows.def"
+#undef KERNEL
+}
+
+}  // namespace fedlora::avx2
+
+#endif

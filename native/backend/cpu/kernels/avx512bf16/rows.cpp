@@ -1,0 +1,34 @@
+/// Kernels over rows and elements, on AVX-512 with BF16.
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include "backend/cpu/kernels/kernel_table.h"
+
+// The compiler's own _mm512_undefined_ps() trips this warning wherever it is inlined.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx2,fma,f16c")
+
+namespace fedlora::avx512bf16 {
+namespace {
+#include "backend/cpu/kernels/simd_avx512bf16.h"
+
+#include "backend/cpu/kernels/generic/exp.inl"
+}  // namespace
+}  // namespace fedlora::avx512bf16
+
+#pragma GCC pop_options
+
+namespace fedlora::avx512bf16 {
+
+void fill_rows(KernelTable& table) {
+#define KERNEL(kernel, ...) table.kernel = kernel;
+#include "backend/cpu/kernels/kernels_rows.def"
+#undef KERNEL
+}
+
+}  // namespace fedlora::avx512bf16
+
+#endif

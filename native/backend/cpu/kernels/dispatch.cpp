@@ -1,0 +1,52 @@
+/// Which kernel runs: the tables of the instruction sets laid over each other, weakest first.
+#include "backend/cpu/kernels/kernel_table.h"
+#include "backend/ops.h"
+
+namespace fedlora {
+
+namespace {
+struct Tables {
+  KernelTable own[isa_levels];
+  KernelTable resolved[isa_levels];
+  Tables() {
+    scalar::fill_linear(own[0]);
+    scalar::fill_rows(own[0]);
+#if defined(__x86_64__)
+    avx2::fill_linear(own[1]);
+    avx2::fill_rows(own[1]);
+    avx512bf16::fill_linear(own[2]);
+    avx512bf16::fill_rows(own[2]);
+#endif
+    for (int level = 0; level < isa_levels; ++level) {
+      if (level > 0) resolved[level] = resolved[level - 1];
+#define KERNEL(kernel, ...) \
+  if (own[level].kernel) resolved[level].kernel = own[level].kernel;
+#include "backend/cpu/kernels/kernel_list.def"
+#undef KERNEL
+    }
+  }
+};
+const Tables& tables() {
+  static const Tables all;
+  return all;
+}
+}  // namespace
+
+const KernelTable& kernel_table(Isa isa) { return tables().resolved[static_cast<int>(isa)]; }
+const KernelTable& own_kernel_table(Isa isa) { return tables().own[static_cast<int>(isa)]; }
+
+std::vector<KernelInfo> cpu_kernels() {
+  const int selected = static_cast<int>(select_isa());
+  std::vector<KernelInfo> kernels;
+#define KERNEL(kernel, ...)                                                          \
+  for (int level = selected; level >= 0; --level)                                    \
+    if (tables().own[level].kernel != nullptr) {                                     \
+      kernels.push_back({#kernel, isa_name(static_cast<Isa>(level))});               \
+      break;                                                                         \
+    }
+#include "backend/cpu/kernels/kernel_list.def"
+#undef KERNEL
+  return kernels;
+}
+
+}  // namespace fedlora

@@ -1,0 +1,41 @@
+/// The leaf kernels of one instruction set as a table of pointers. The list is kernel_list.def; how to add one:
+///   1. one line in kernels_linear.def or kernels_rows.def,
+///   2. its body in generic/<name>.inl over the vector abstraction (simd_<isa>.h), included by <isa>/linear.cpp or <isa>/rows.cpp,
+///   3. its check in test/native and its use in an op.
+/// Law of the <isa>/ files: every header is included above the target region, so that no function shared with other files is compiled
+/// with instructions beyond the ABI floor; kernels use no lambdas and no standard templates, which do not inherit the region's target.
+#pragma once
+#include <cstdint>
+#include <type_traits>
+
+#include "base/cpu_features.h"
+#include "base/half.h"
+
+namespace fedlora {
+
+struct KernelTable {
+#define KERNEL(kernel, ...) std::add_pointer_t<__VA_ARGS__> kernel = nullptr;
+#include "backend/cpu/kernels/kernel_list.def"
+#undef KERNEL
+};
+
+/// The kernels to use at this level: each from the strongest instruction set ≤ `isa` that has it. Does not ask what the machine supports.
+const KernelTable& kernel_table(Isa isa);
+/// The kernels that instruction set itself defines; null where it has none.
+const KernelTable& own_kernel_table(Isa isa);
+
+// Filled by <isa>/linear.cpp and <isa>/rows.cpp.
+namespace scalar {
+void fill_linear(KernelTable& table);
+void fill_rows(KernelTable& table);
+}  // namespace scalar
+namespace avx2 {
+void fill_linear(KernelTable& table);
+void fill_rows(KernelTable& table);
+}  // namespace avx2
+namespace avx512bf16 {
+void fill_linear(KernelTable& table);
+void fill_rows(KernelTable& table);
+}  // namespace avx512bf16
+
+}  // namespace fedlora
