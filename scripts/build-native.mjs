@@ -8,7 +8,6 @@
 // binding.gyp calls it with --dest; npm scripts go through setup.mjs, which knows whether anything is stale.
 import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { findPrograms } from './lib/native-programs.mjs'
 import { jobs, listFiles, packageProgram, root, run, runMain, ScriptError } from './lib/project.mjs'
@@ -63,12 +62,10 @@ export function buildNative({ tests = false, destination = addon } = {}) {
   renameSync(`${destination}.new`, destination)
 }
 
-if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  await runMain('build-native', () => {
-    const { values } = parseArgs({ options: { tests: { type: 'boolean' }, dest: { type: 'string' } } })
-    buildNative({
-      tests: values.tests,
-      destination: values.dest === undefined ? addon : resolve(values.dest, 'fedlora.node'),
-    })
+await runMain(import.meta, 'build-native', () => {
+  const { values } = parseArgs({ options: { tests: { type: 'boolean' }, dest: { type: 'string' } } })
+  buildNative({
+    tests: values.tests,
+    destination: values.dest === undefined ? addon : resolve(values.dest, 'fedlora.node'),
   })
-}
+})

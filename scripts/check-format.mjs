@@ -17,10 +17,12 @@ const find = () => candidates.find((name) => probe(name, ['--version'])?.include
 
 function install() {
   if (!existsSync(join(venv, 'bin', 'pip'))) run('python3', ['-m', 'venv', venv], { quiet: true })
-  run(join(venv, 'bin', 'pip'), ['install', '--quiet', '--disable-pip-version-check', `clang-format==${version}`], { quiet: true })
+  run(join(venv, 'bin', 'pip'), ['install', '--quiet', '--disable-pip-version-check', `clang-format==${version}`], {
+    quiet: true,
+  })
 }
 
-await runMain('check-format', () => {
+await runMain(import.meta, 'check-format', () => {
   const { values } = parseArgs({ options: { fix: { type: 'boolean' }, install: { type: 'boolean' } } })
   if (values.install && find() === undefined) install()
   const clangFormat = find()

@@ -24,7 +24,7 @@ function findNodeGyp() {
   throw new ScriptError('E_TOOL_GYP', `npm's own node-gyp was not found (tried ${npmRoots.filter(Boolean).join(', ')})`)
 }
 
-await runMain('check-gyp', () => {
+await runMain(import.meta, 'check-gyp', () => {
   const nodeGyp = findNodeGyp()
   const version = JSON.parse(readFileSync(join(dirname(dirname(nodeGyp)), 'package.json'), 'utf8')).version
   // Headers beside this Node save a download; the addon itself takes them from the node-api-headers package.

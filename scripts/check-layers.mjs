@@ -26,7 +26,9 @@ const trees = {
   src: {
     files: /\.ts$/,
     references: (text) =>
-      [...text.matchAll(/(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*|\bresolve\s*\(\s*)(['"`])([^'"`\n]+)\1/g)].map((match) => match[2]),
+      [
+        ...text.matchAll(/(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*|\bresolve\s*\(\s*)(['"`])([^'"`\n]+)\1/g),
+      ].map((match) => match[2]),
     resolve: (path, target) => (target.startsWith('.') ? posix.join(posix.dirname(path), target) : undefined),
   },
 }
@@ -42,16 +44,16 @@ export function checkLayers(base) {
   for (const [tree, { rooms, only, never }] of Object.entries(layers)) {
     const { files, references, resolve: resolveTarget } = trees[tree]
     const names = Object.keys(rooms).sort((a, b) => b.length - a.length)
-    const roomOf = (path) =>
-      names.find((name) => path.startsWith(`${name}/`) || path.replace(/\.[^./]+$/, '') === name)
+    const roomOf = (path) => names.find((name) => path.startsWith(`${name}/`) || path.replace(/\.[^./]+$/, '') === name)
     for (const [name, allowed] of Object.entries(rooms)) {
       for (const unknown of allowed.filter((other) => !(other in rooms))) {
         problems.push(`layers.json: ${tree}/${name} names the unknown room ${unknown}`)
       }
     }
-    const rules = [...only.map((rule) => ({ ...rule, inside: false })), ...never.map((rule) => ({ ...rule, inside: true }))].map(
-      (rule) => ({ ...rule, includes: new RegExp(rule.includes), in: rule.in.map(toPattern) }),
-    )
+    const rules = [
+      ...only.map((rule) => ({ ...rule, inside: false })),
+      ...never.map((rule) => ({ ...rule, inside: true })),
+    ].map((rule) => ({ ...rule, includes: new RegExp(rule.includes), in: rule.in.map(toPattern) }))
     for (const full of listFiles(tree, files, base)) {
       const path = full.slice(tree.length + 1)
       const from = roomOf(path)
@@ -81,7 +83,7 @@ export function checkLayers(base) {
   return problems
 }
 
-await runMain('check-layers', () => {
+await runMain(import.meta, 'check-layers', () => {
   const { values } = parseArgs({ options: { root: { type: 'string', default: root } } })
   const problems = checkLayers(resolve(values.root))
   for (const problem of problems) console.error(problem)

@@ -12,7 +12,7 @@ const limit = 600
 const folders = ['native', 'src', 'test', 'scripts', 'bench', 'examples']
 const sources = /\.(h|cpp|def|inc|ts|mjs|js|py)$/
 
-await runMain('check-sizes', () => {
+await runMain(import.meta, 'check-sizes', () => {
   const { values } = parseArgs({ options: { root: { type: 'string', default: root } } })
   const base = resolve(values.root)
   const listed = join(base, 'sizes.json')

@@ -18,11 +18,17 @@ export function libcTag() {
 /** The newest GLIBC_x.y symbol version that a binary asks for, or undefined when objdump is not there. */
 function glibcFloor(file) {
   const symbols = probe('objdump', ['-T', file])
-  const versions = [...(symbols ?? '').matchAll(/GLIBC_(\d+)\.(\d+)/g)].map(([, major, minor]) => [Number(major), Number(minor)])
-  return versions.sort((a, b) => a[0] - b[0] || a[1] - b[1]).at(-1)?.join('.')
+  const versions = [...(symbols ?? '').matchAll(/GLIBC_(\d+)\.(\d+)/g)].map(([, major, minor]) => [
+    Number(major),
+    Number(minor),
+  ])
+  return versions
+    .sort((a, b) => a[0] - b[0] || a[1] - b[1])
+    .at(-1)
+    ?.join('.')
 }
 
-await runMain('prebuild', () => {
+await runMain(import.meta, 'prebuild', () => {
   if (!existsSync(addon)) throw new ScriptError('E_BUILD', `${addon} is missing; run \`npm run build\` first`)
   const folder = join(root, 'prebuilds', `${process.platform}-${process.arch}`)
   rmSync(folder, { recursive: true, force: true })

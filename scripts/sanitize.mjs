@@ -22,7 +22,7 @@ const environment = {
   UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
 }
 
-await runMain('sanitize', async () => {
+await runMain(import.meta, 'sanitize', async () => {
   const { values } = parseArgs({ options: { only: { type: 'string', default: '' } } })
   checkToolchain()
   run('cmake', [...(hasNinja() ? ['-G', 'Ninja'] : []), '-S', root, '-B', tree, ...options], { quiet: true })

@@ -47,7 +47,12 @@ async function installDependencies() {
 }
 
 async function buildEngine(tests) {
-  const sources = ['CMakeLists.txt', 'package-lock.json', 'scripts/build-native.mjs', ...listFiles('native', /\.(h|cpp|def|inc)$/)]
+  const sources = [
+    'CMakeLists.txt',
+    'package-lock.json',
+    'scripts/build-native.mjs',
+    ...listFiles('native', /\.(h|cpp|def|inc)$/),
+  ]
   // The folder is part of the stamp: test programs know where the golden tensors lie.
   const addonHash = hashFiles(sources, root)
   const addonFresh = existsSync(addon) && isFresh('addon', addonHash)
@@ -75,7 +80,7 @@ async function buildTypeScript() {
   })
 }
 
-await runMain('setup', async () => {
+await runMain(import.meta, 'setup', async () => {
   const { values } = parseArgs({ options: { tests: { type: 'boolean', default: false } } })
   checkNode()
   if (!existsSync(addon)) checkToolchain() // before the downloads, not after

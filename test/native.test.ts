@@ -56,7 +56,8 @@ t.test('canaries: what the judge must call wrong', async (t) => {
 t.test('canaries: programs that fail, crash or are not there', async (t) => {
   const directory = t.testdir({
     'failing.mjs': "console.log('not ok 1 - one\\n1..1'); process.exitCode = 1",
-    'crashing.mjs': "console.log('ok 1 - one\\n1..1'); process.kill(process.pid, 'SIGKILL'); setInterval(() => {}, 1000)",
+    'crashing.mjs':
+      "console.log('ok 1 - one\\n1..1'); process.kill(process.pid, 'SIGKILL'); setInterval(() => {}, 1000)",
   })
   for (const name of ['failing.mjs', 'crashing.mjs']) {
     const { problems } = await runProgram(process.execPath, [join(directory, name)])
@@ -76,5 +77,8 @@ t.test('canary: the harness itself reports a failed check', async (t) => {
 t.test('instruction-set levels follow from the processor', async (t) => {
   t.same(lowerIsaLevels(''), [], 'a processor of unknown kind runs what it has')
   t.same(lowerIsaLevels('flags\t\t: sse4_2 avx avx2 fma f16c\n'), ['scalar'])
-  t.same(lowerIsaLevels('flags\t\t: avx2 fma f16c avx512f avx512bw avx512vl avx512dq avx512_bf16\n'), ['scalar', 'avx2'])
+  t.same(lowerIsaLevels('flags\t\t: avx2 fma f16c avx512f avx512bw avx512vl avx512dq avx512_bf16\n'), [
+    'scalar',
+    'avx2',
+  ])
 })

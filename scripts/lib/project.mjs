@@ -2,7 +2,7 @@
 // Uses only Node itself, so that it runs before any dependency is installed.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, join, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -18,8 +18,12 @@ export class ScriptError extends Error {
   }
 }
 
-/** Runs `main` and turns a ScriptError into its message and exit status 1; anything else keeps its stack. */
-export async function runMain(label, main) {
+/**
+ * Runs `main` when the module of `meta` is the program and not an import of one. A ScriptError becomes its message and exit
+ * status 1; anything else keeps its stack.
+ */
+export async function runMain(meta, label, main) {
+  if (!process.argv[1] || realpathSync(process.argv[1]) !== fileURLToPath(meta.url)) return
   try {
     await main()
   } catch (error) {
@@ -31,17 +35,17 @@ export async function runMain(label, main) {
 
 /**
  * Runs a tool to its end, its output going to stderr: stdout belongs to the command that follows the set-up.
- * `options.quiet` holds the output back and shows it only on failure.
+ * `options.quiet` holds the output back and shows it only on failure; `options.capture` returns stdout instead of showing it.
  * Throws E_TOOL when the tool cannot be started or fails.
  */
 export function run(command, args, options = {}) {
-  const { quiet = false, cwd = root, env = process.env } = options
-  const stdio = quiet ? 'pipe' : ['inherit', 2, 2]
+  const { quiet = false, capture = false, cwd = root, env = process.env } = options
+  const stdio = quiet || capture ? ['inherit', 'pipe', 'pipe'] : ['inherit', 2, 2]
   const result = spawnSync(command, args, { cwd, env, stdio, encoding: 'utf8', maxBuffer: 1 << 28 })
   const shown = [command, ...args].join(' ')
   if (result.error) throw new ScriptError('E_TOOL', `cannot start \`${shown}\`: ${result.error.message}`)
   if (result.status !== 0) {
-    if (quiet) process.stderr.write(`${result.stdout}${result.stderr}`)
+    if (quiet || capture) process.stderr.write(`${result.stdout}${result.stderr}`)
     throw new ScriptError('E_TOOL', `\`${shown}\` ended with ${result.signal ?? `status ${result.status}`}`)
   }
   return result.stdout ?? ''
@@ -59,7 +63,11 @@ export function listFiles(directory, pattern = /./, base = root) {
   if (!existsSync(start)) return []
   return readdirSync(start, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && pattern.test(entry.name))
-    .map((entry) => relative(base, join(entry.parentPath ?? entry.path, entry.name)).split(sep).join('/'))
+    .map((entry) =>
+      relative(base, join(entry.parentPath ?? entry.path, entry.name))
+        .split(sep)
+        .join('/'),
+    )
     .sort()
 }
 

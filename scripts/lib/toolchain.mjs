@@ -5,8 +5,7 @@ const minimumCmake = [3, 24]
 const minimumGcc = 11
 const minimumNode = [20, 19]
 
-const atLeast = (version, minimum) =>
-  version[0] > minimum[0] || (version[0] === minimum[0] && version[1] >= minimum[1])
+const atLeast = (version, minimum) => version[0] > minimum[0] || (version[0] === minimum[0] && version[1] >= minimum[1])
 
 function cure(debian, fedora, mac) {
   if (process.platform === 'darwin') return `Get it with: ${mac}`
@@ -16,7 +15,10 @@ function cure(debian, fedora, mac) {
 export function checkNode() {
   const version = process.versions.node.split('.').map(Number)
   if (!atLeast(version, minimumNode)) {
-    throw new ScriptError('E_TOOL_NODE', `this is Node ${process.version}; fedlora needs ${minimumNode.join('.')} or newer`)
+    throw new ScriptError(
+      'E_TOOL_NODE',
+      `this is Node ${process.version}; fedlora needs ${minimumNode.join('.')} or newer`,
+    )
   }
 }
 

@@ -1,0 +1,168 @@
+#!/usr/bin/env node
+// Packs the package with the prebuilt binary, looks at what is inside, installs it as a stranger would (an empty folder,
+// install scripts disabled) and uses it there: import, require, types, command line, two steps of training.
+//
+// Usage: node scripts/check-pack.mjs [--keep]    (after `npm run prebuild`; --keep leaves the folder and names it)
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { homedir, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { listFiles, packageProgram, probe, root, run, runMain, ScriptError } from './lib/project.mjs'
+import { libcTag } from './prebuild.mjs'
+
+const maximumBytes = 20e6
+const installScripts = ['preinstall', 'install', 'postinstall', 'prepare']
+const needed = [
+  'dist/index.js',
+  'dist/index.d.ts',
+  'dist/federated/index.js',
+  'dist/cli/main.js',
+  'README.md',
+  'CHANGELOG.md',
+  'LICENSE',
+  'assets/gsm-3m/model.safetensors',
+  `prebuilds/${process.platform}-${process.arch}/fedlora${libcTag()}.node`,
+]
+const unwanted = [/(^|\/)binding\.gyp$/, /^(test|build|node_modules|bench)\//, /\.npmrc$/, /\.log$/]
+
+// npm tells its scripts about the project it runs them in; a second npm in another folder must not hear of it.
+const cleanEnv = Object.fromEntries(
+  Object.entries(process.env).filter(
+    ([name]) => !/^(npm_(package|lifecycle)_|npm_config_local_prefix|INIT_CWD)/i.test(name),
+  ),
+)
+
+/** Everything that is wrong with an unpacked package. `places` are folders of this machine that nothing inside may name. */
+export function inspectPackage(folder, places) {
+  const problems = []
+  const files = listFiles('.', /./, folder)
+  for (const file of needed) if (!files.includes(file)) problems.push(`${file} is missing`)
+  for (const file of files)
+    if (unwanted.some((pattern) => pattern.test(file))) problems.push(`${file} does not belong there`)
+  const { scripts = {} } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+  for (const name of installScripts) if (name in scripts) problems.push(`package.json has the install script ${name}`)
+  for (const file of files) {
+    const content = readFileSync(join(folder, file))
+    for (const place of places) if (content.includes(place)) problems.push(`${file} names ${place}`)
+  }
+  return problems
+}
+
+const useLibrary = `
+import { createRequire } from 'node:module'
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { loadDataset, loadModel, train } from 'fedlora'
+import { simulate } from 'fedlora/federated'
+if (typeof simulate !== 'function') throw new Error('fedlora/federated exports no simulate')
+if (createRequire(import.meta.url)('fedlora').loadModel !== loadModel) throw new Error('require() gives another module')
+const folder = join(dirname(fileURLToPath(import.meta.resolve('fedlora/package.json'))), 'assets', 'gsm-3m')
+const model = await loadModel(folder, { quantization: 'nf4', threads: 2 })
+const adapter = model.createAdapter({ rank: 4, alpha: 8, seed: 1 })
+const rows = Array.from({ length: 4 }, (_, i) => ({ question: \`What is \${i} + 1?\`, answer: \`\${i} + 1 = \${i + 1}\\n#### \${i + 1}\` }))
+const data = await loadDataset(rows, { format: 'gsm8k', maxLength: 128, tokenizer: model })
+const result = await train(adapter, data, { maxSteps: 2, batchSize: 2, learningRate: 1e-3, seed: 1 })
+if (result.steps !== 2 || !Number.isFinite(result.loss)) throw new Error('training gave ' + JSON.stringify(result))
+await adapter.save('adapter')
+if (!existsSync('adapter/adapter_model.safetensors')) throw new Error('no adapter was saved')
+console.log('pack: trained', result.steps, 'steps, loss', result.loss.toFixed(4))
+`
+
+const useTypes = `
+import { type FedloraError, loadModel } from 'fedlora'
+const model = await loadModel('somewhere', { quantization: 'nf4' })
+export const bytes: number = model.memory.total
+export const code = (error: FedloraError): string => error.code
+`
+
+async function check(folder) {
+  const output = run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder, '--loglevel=error'], {
+    capture: true,
+    env: cleanEnv,
+  })
+  const [{ filename }] = Object.values(JSON.parse(output))
+  const tarball = join(folder, filename)
+  const bytes = statSync(tarball).size
+  if (bytes > maximumBytes) throw new ScriptError('E_PACK', `the package has ${bytes} bytes, at most ${maximumBytes}`)
+
+  const unpacked = join(folder, 'unpacked')
+  mkdirSync(unpacked)
+  run('tar', ['-xzf', tarball, '-C', unpacked, '--strip-components=1'])
+  const problems = inspectPackage(unpacked, [`${root}/`, `${homedir()}/`])
+  if (problems.length > 0) throw new ScriptError('E_PACK', `the package is wrong:\n  ${problems.join('\n  ')}`)
+  console.log(`pack: ${filename}, ${(bytes / 1e6).toFixed(2)} MB, ${listFiles('.', /./, unpacked).length} files`)
+
+  const consumer = join(folder, 'consumer')
+  mkdirSync(consumer)
+  writeFileSync(join(consumer, 'package.json'), '{ "name": "consumer", "private": true, "type": "module" }\n')
+  const install = [
+    'install',
+    '--ignore-scripts',
+    '--prefer-offline',
+    '--no-audit',
+    '--no-fund',
+    '--loglevel=error',
+    tarball,
+  ]
+  run('npm', install, { cwd: consumer, env: cleanEnv, quiet: true })
+  const installed = readdirSync(join(consumer, 'node_modules')).filter((name) => !name.startsWith('.'))
+  console.log(`pack: installed with scripts disabled: ${installed.join(', ')}`)
+
+  writeFileSync(join(consumer, 'use.mjs'), useLibrary)
+  run(process.execPath, ['use.mjs'], { cwd: consumer, env: cleanEnv })
+
+  const doctor = run('npx', ['--no-install', 'fedlora', 'doctor', '--json'], {
+    cwd: consumer,
+    env: cleanEnv,
+    capture: true,
+  })
+  const last = JSON.parse(doctor.trim().split('\n').at(-1))
+  if (last.type !== 'result')
+    throw new ScriptError('E_PACK', `doctor's last line is no result: ${JSON.stringify(last)}`)
+  console.log('pack: fedlora doctor --json ends in a result')
+
+  // Types as a consumer's compiler sees them. @types/node is ours to lend: the public types name Node's own.
+  writeFileSync(join(consumer, 'use.ts'), useTypes)
+  cpSync(join(root, 'node_modules', '@types', 'node'), join(consumer, 'node_modules', '@types', 'node'), {
+    recursive: true,
+  })
+  const undici = join(root, 'node_modules', 'undici-types')
+  if (existsSync(undici)) cpSync(undici, join(consumer, 'node_modules', 'undici-types'), { recursive: true })
+  const [node, tsc] = packageProgram('typescript', 'tsc')
+  const options = [
+    '--noEmit',
+    '--strict',
+    '--module',
+    'nodenext',
+    '--target',
+    'es2022',
+    '--types',
+    'node',
+    '--skipLibCheck',
+  ]
+  run(node, [tsc, ...options, '--lib', 'es2023,esnext.disposable', 'use.ts'], { cwd: consumer, env: cleanEnv })
+  console.log('pack: the types compile in a consumer')
+}
+
+await runMain(import.meta, 'check-pack', async () => {
+  const { values } = parseArgs({ options: { keep: { type: 'boolean' } } })
+  if (probe('npm', ['--version']) === undefined) throw new ScriptError('E_TOOL', 'npm is not on PATH')
+  const folder = mkdtempSync(join(tmpdir(), 'fedlora-pack-'))
+  try {
+    await check(folder)
+  } finally {
+    if (values.keep) console.log(`pack: left in ${folder}`)
+    else rmSync(folder, { recursive: true, force: true })
+  }
+})
