@@ -26,7 +26,9 @@ function multiplyHigh(a: number, b: number): number {
 function halves(value: number | bigint, name: string): [number, number] {
   if (typeof value === 'bigint') return [Number(value & 0xffffffffn), Number((value >> 32n) & 0xffffffffn)]
   if (!Number.isSafeInteger(value) || value < 0) {
-    throw new FedloraError('E_ARGUMENT', `${name}: got ${value}, expected an integer from 0 to 2^53 - 1`, { field: name })
+    throw new FedloraError('E_ARGUMENT', `${name}: got ${value}, expected an integer from 0 to 2^53 - 1`, {
+      field: name,
+    })
   }
   return [value >>> 0, Math.floor(value / two32)]
 }
@@ -54,7 +56,7 @@ export class Random {
   readonly #key: number
   readonly #stream: bigint
   #counter = 0
-  #words = new Uint32Array(0)
+  #words: Uint32Array = new Uint32Array(0)
   #next = 0
 
   constructor(seed: number, purpose: number, index = 0) {
