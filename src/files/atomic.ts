@@ -1,0 +1,133 @@
+/** Files that are either wholly there or not at all: written under a temporary name, flushed to the device, then renamed. */
+import { createHash, randomBytes } from 'node:crypto'
+import { constants, createReadStream } from 'node:fs'
+import { copyFile, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { FedloraError } from '../errors.js'
+
+/** An operating-system failure as a coded error; anything else passes through. */
+export function ioError(error: unknown, doing: string): unknown {
+  const code = (error as NodeJS.ErrnoException | null)?.code
+  if (error instanceof FedloraError || typeof code !== 'string') return error
+  const hint = code === 'ENOSPC' ? ': the disk is full; free some space and run again' : ''
+  return new FedloraError('E_IO', `${doing}: ${(error as Error).message}${hint}`, { errno: code }, error)
+}
+
+/** A name beside `path` that no other writer uses. */
+export function temporaryName(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`)
+}
+
+/** Flushes a file's data, or a folder's entries, to the device. */
+export async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, constants.O_RDONLY)
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Runs `write` on a temporary name beside `path` and renames the result to `path`; on failure nothing is left behind. */
+export async function replaceFile(path: string, write: (temporary: string) => Promise<void> | void): Promise<void> {
+  const temporary = temporaryName(path)
+  try {
+    await mkdir(dirname(path), { recursive: true })
+    await write(temporary)
+    await syncPath(temporary)
+    await rename(temporary, path)
+    await syncPath(dirname(path))
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw ioError(error, `cannot write '${path}'`)
+  }
+}
+
+/** Writes text atomically. */
+export async function writeTextFile(path: string, text: string): Promise<void> {
+  await replaceFile(path, async (temporary) => {
+    const handle = await open(temporary, 'wx')
+    try {
+      await handle.writeFile(text)
+    } finally {
+      await handle.close()
+    }
+  })
+}
+
+/** Writes a value as indented JSON, atomically. */
+export async function writeJsonFile(path: string, value: unknown): Promise<void> {
+  await writeTextFile(path, `${JSON.stringify(value, null, 2)}\n`)
+}
+
+/** Copies a file atomically; false when the source does not exist. */
+export async function copyFileIfThere(from: string, to: string): Promise<boolean> {
+  if (!(await exists(from))) return false
+  await replaceFile(to, (temporary) => copyFile(from, temporary))
+  return true
+}
+
+/** Fills a temporary folder by `fill` and renames it to `path`; an older folder of that name is replaced. */
+export async function replaceFolder(path: string, fill: (temporary: string) => Promise<void>): Promise<void> {
+  const temporary = temporaryName(path)
+  try {
+    await mkdir(temporary, { recursive: true })
+    await fill(temporary)
+    await syncPath(temporary)
+    await rm(path, { recursive: true, force: true })
+    await rename(temporary, path)
+    await syncPath(dirname(path))
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true })
+    throw ioError(error, `cannot write '${path}'`)
+  }
+}
+
+/** True when something lies at `path`. */
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT' || (error as NodeJS.ErrnoException).code === 'ENOTDIR')
+      return false
+    throw ioError(error, `cannot look at '${path}'`)
+  }
+}
+
+/**
+ * Reads a JSON file that holds an object.
+ * @throws FedloraError `E_MISSING` when it is not there, `E_FORMAT` when it is not a JSON object.
+ */
+export async function readJsonObject(path: string, what: string): Promise<Record<string, unknown>> {
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+      throw new FedloraError('E_MISSING', `${what}: '${path}' does not exist`, { path }, error)
+    }
+    throw ioError(error, `cannot read '${path}'`)
+  }
+  let value: unknown
+  try {
+    value = JSON.parse(text.replace(/^\uFEFF/, ''))
+  } catch (error) {
+    throw new FedloraError('E_FORMAT', `${what}: '${path}' is not JSON: ${(error as Error).message}`, { path }, error)
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new FedloraError(
+      'E_FORMAT',
+      `${what}: '${path}' holds ${Array.isArray(value) ? 'an array' : String(value)}, expected an object`,
+      { path },
+    )
+  }
+  return value as Record<string, unknown>
+}
+
+/** SHA-256 of a file, in hexadecimal. */
+export async function hashFile(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer)
+  return hash.digest('hex')
+}

@@ -1,0 +1,130 @@
+/** Option objects: one zod schema gives type, defaults and help; this file turns its complaints into one readable error. */
+import type { z } from 'zod'
+import { FedloraError } from '../errors.js'
+
+type Issue = z.core.$ZodIssue
+
+/** Number of single-character edits between two words. */
+export function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1))
+    }
+    row = next
+  }
+  return row[b.length]!
+}
+
+/** The known word that `word` was probably meant to be, or undefined when none is near. */
+export function closest(word: string, known: readonly string[]): string | undefined {
+  const plain = (text: string) => text.toLowerCase().replace(/[-_]/g, '')
+  let best: string | undefined
+  let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1
+  for (const candidate of known) {
+    const distance = editDistance(plain(word), plain(candidate))
+    if (distance < bestDistance) {
+      best = candidate
+      bestDistance = distance
+    }
+  }
+  return best
+}
+
+/** What a value is, shortly, for a message. */
+export function describeValue(value: unknown): string {
+  if (value === undefined) return 'nothing'
+  if (typeof value === 'function') return 'a function'
+  if (typeof value === 'bigint') return `${value}n`
+  if (ArrayBuffer.isView(value)) return `a ${value.constructor.name}`
+  if (
+    typeof value === 'object' &&
+    value !== null &&
+    Object.getPrototypeOf(value) !== Object.prototype &&
+    !Array.isArray(value)
+  ) {
+    return `a ${value.constructor?.name ?? 'object'}`
+  }
+  let text: string
+  try {
+    text = JSON.stringify(value) ?? String(value)
+  } catch {
+    text = String(value)
+  }
+  return text.length > 80 ? `${text.slice(0, 77)}…` : text
+}
+
+function at(value: unknown, path: readonly PropertyKey[]): unknown {
+  let current = value
+  for (const key of path) {
+    if (current === null || typeof current !== 'object') return undefined
+    current = (current as Record<PropertyKey, unknown>)[key]
+  }
+  return current
+}
+
+function pathText(path: readonly PropertyKey[]): string {
+  return path.map((key, i) => (typeof key === 'number' ? `[${key}]` : `${i === 0 ? '' : '.'}${String(key)}`)).join('')
+}
+
+/** The keys an object schema knows at a path, through defaults, options and unions. */
+function knownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  const definition = (schema as unknown as { def?: Record<string, unknown> }).def ?? {}
+  const inner = (definition.innerType ?? definition.in) as z.ZodType | undefined
+  if (inner !== undefined) return knownKeys(inner, path)
+  if (Array.isArray(definition.options))
+    return (definition.options as z.ZodType[]).flatMap((option) => knownKeys(option, path))
+  const shape = definition.shape as Record<string, z.ZodType> | undefined
+  if (path.length === 0) return shape === undefined ? [] : Object.keys(shape)
+  const [head, ...rest] = path
+  const next =
+    shape?.[String(head)] ??
+    (definition.element as z.ZodType | undefined) ??
+    (definition.valueType as z.ZodType | undefined)
+  return next === undefined ? [] : knownKeys(next, rest)
+}
+
+function explain(issue: Issue, schema: z.ZodType, value: unknown, prefix: readonly PropertyKey[] = []): string {
+  const path = [...prefix, ...issue.path]
+  const where = pathText(path)
+  if (issue.code === 'unrecognized_keys') {
+    const known = knownKeys(schema, path)
+    return issue.keys
+      .map((key) => {
+        const meant = closest(key, known)
+        const cure = meant !== undefined ? `did you mean "${meant}"?` : `known: ${known.join(', ')}`
+        return `unknown key "${pathText([...path, key])}" (${cure})`
+      })
+      .join('; ')
+  }
+  if (issue.code === 'invalid_union') {
+    const got = at(value, path)
+    const branches = issue.errors.filter((branch) => branch.length > 0)
+    const deeper = branches.find((branch) =>
+      branch.some((one) => one.path.length > 0 || one.code === 'unrecognized_keys'),
+    )
+    if (deeper !== undefined && typeof got === 'object')
+      return deeper.map((one) => explain(one, schema, value, path)).join('; ')
+    const wanted = branches.map((branch) =>
+      branch[0]!.message.replace(/^Invalid (input|option): expected /, '').replace(/, received .*$/, ''),
+    )
+    return `${where || 'the value'}: got ${describeValue(got)}, expected ${[...new Set(wanted)].join(' or ')}`
+  }
+  const expected = issue.message
+    .replace(/^Invalid (input|option): expected /, 'expected ')
+    .replace(/, received .*$/, '')
+  return `${where || 'the value'}: got ${describeValue(at(value, path))}, ${expected}`
+}
+
+/**
+ * Checks an option object and fills in its defaults.
+ * @throws FedloraError `E_CONFIG` naming every wrong path, what stood there, what was expected, and for an unknown key the closest known one.
+ */
+export function parseOptions<S extends z.ZodType>(schema: S, value: unknown, what: string): z.output<S> {
+  const result = schema.safeParse(value)
+  if (result.success) return result.data
+  const problems = result.error.issues.map((issue) => explain(issue, schema, value))
+  throw new FedloraError('E_CONFIG', `${what}: ${problems.join('; ')}`, { problems })
+}
