@@ -1,0 +1,92 @@
+/**
+ * Who takes part in a round. Pure: a plan is a function of the seed and the round number, nothing else.
+ *
+ * cohort: drawn without replacement · dropped: members of the cohort that received the adapter and never answer ·
+ * participants: the rest, in ascending order, which fixes every order-dependent detail of the round.
+ */
+import { FedloraError } from '../../errors.js'
+import { uniform } from './random.js'
+
+/** A share in (0, 1] of all clients, a number of clients (a whole number from 2), or `{ clients }` for any number from 1. */
+export type Cohort = number | { clients: number }
+
+export interface FederationShape {
+  clients: number
+  cohort: Cohort
+  /** Probability that a member of the cohort does not answer, in [0, 1). */
+  dropout: number
+  seed: number
+}
+
+export interface RoundPlan {
+  /** First round: 1. */
+  round: number
+  cohort: number[]
+  dropped: number[]
+  participants: number[]
+}
+
+/** Number of clients asked in each round; at least one, at most all. */
+export function cohortSize(cohort: Cohort, clients: number): number {
+  const share = typeof cohort === 'number' && cohort > 0 && cohort <= 1
+  const wanted =
+    typeof cohort === 'object' ? cohort.clients : share ? Math.max(1, Math.round(cohort * clients)) : cohort
+  if (!(wanted >= 1) || !Number.isInteger(wanted)) {
+    throw new FedloraError(
+      'E_ARGUMENT',
+      `cohort: got ${JSON.stringify(cohort)}, expected a share above 0 and at most 1, or a whole number of clients`,
+      { cohort },
+    )
+  }
+  if (wanted > clients) {
+    throw new FedloraError(
+      'E_ARGUMENT',
+      `cohort: got ${wanted} clients a round, expected at most ${clients}, which is all there are`,
+      { cohort, clients },
+    )
+  }
+  return wanted
+}
+
+/**
+ * `count` different numbers out of [0, population), ascending. A Fisher–Yates shuffle that stores only the places it
+ * touched: memory grows with `count`, not with the population.
+ */
+export function sampleCohort(population: number, count: number, seed: number, round: number): number[] {
+  const moved = new Map<number, number>()
+  const drawn: number[] = []
+  for (let i = 0; i < count; i++) {
+    const j = i + Math.floor(uniform(seed, 'cohort', round, i) * (population - i))
+    drawn.push(moved.get(j) ?? j)
+    moved.set(j, moved.get(i) ?? i)
+  }
+  return drawn.sort((a, b) => a - b)
+}
+
+/** The plan of one round. */
+export function planRound(shape: FederationShape, round: number): RoundPlan {
+  if (!Number.isInteger(round) || round < 1) {
+    throw new FedloraError('E_ARGUMENT', `round: got ${round}, expected a whole number from 1`, { round })
+  }
+  const cohort = sampleCohort(shape.clients, cohortSize(shape.cohort, shape.clients), shape.seed, round)
+  const dropped: number[] = []
+  const participants: number[] = []
+  for (const client of cohort) {
+    const drops = uniform(shape.seed, 'dropout', round, client) < shape.dropout
+    ;(drops ? dropped : participants).push(client)
+  }
+  return { round, cohort, dropped, participants }
+}
+
+/** Share of each participant in the mean: its rows over all participants' rows. Empty when nobody answered. */
+export function weights(rows: readonly number[]): number[] {
+  const total = rows.reduce((sum, count) => sum + count, 0)
+  for (const [index, count] of rows.entries()) {
+    if (!(count > 0) || !Number.isFinite(count)) {
+      throw new FedloraError('E_DATA', `weight of participant ${index}: got ${count} rows, expected more than none`, {
+        index,
+      })
+    }
+  }
+  return rows.map((count) => count / total)
+}

@@ -1,0 +1,26 @@
+/**
+ * Draws of a federation, addressed by (seed, purpose, round, client). No state: a round that is run again after a crash
+ * draws the same cohort, the same drop-outs and the same seeds, whatever ran before it.
+ */
+import { philox } from '../../data/random.js'
+
+/** Two purposes never share a draw; the numbers lie above those of the data room, which uses the same seeds. */
+const purposes = { cohort: 16, dropout: 17, training: 18, encoding: 19, adapter: 20, baseline: 21 } as const
+
+export type Purpose = keyof typeof purposes
+
+function words(seed: number, purpose: Purpose, round: number, client: number): Uint32Array {
+  return philox(seed, (BigInt(purposes[purpose]) << 32n) | BigInt(round), client)
+}
+
+/** A number in [0, 1) with 53 random bits. */
+export function uniform(seed: number, purpose: Purpose, round: number, client = 0): number {
+  const [high, low] = words(seed, purpose, round, client)
+  return ((high! >>> 6) * 0x8000000 + (low! >>> 5)) / 0x20000000000000
+}
+
+/** A seed of its own for one purpose, below 2⁴⁸ so that every consumer holds it exactly. */
+export function deriveSeed(seed: number, purpose: Purpose, round: number, client = 0): number {
+  const [low, high] = words(seed, purpose, round, client)
+  return (high! >>> 16) * 0x100000000 + low!
+}

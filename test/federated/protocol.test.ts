@@ -1,0 +1,81 @@
+import t from 'tap'
+import { cohortSize, planRound, sampleCohort, weights } from '../../src/federated/protocol/plan.js'
+import { deriveSeed, uniform } from '../../src/federated/protocol/random.js'
+
+t.test('uniform draws are uniform, addressed and independent of order', async (t) => {
+  const n = 20000
+  let sum = 0
+  let square = 0
+  for (let i = 0; i < n; i++) {
+    const u = uniform(7, 'cohort', i, 3)
+    if (!(u >= 0 && u < 1)) t.fail(`draw ${i} is ${u}`)
+    sum += u
+    square += u * u
+  }
+  const mean = sum / n
+  t.ok(Math.abs(mean - 0.5) < 4 * Math.sqrt(1 / 12 / n), `mean ${mean}`)
+  t.ok(Math.abs(square / n - mean * mean - 1 / 12) < 0.004, 'variance')
+  t.equal(uniform(7, 'cohort', 11, 3), uniform(7, 'cohort', 11, 3))
+  t.not(uniform(7, 'cohort', 11, 3), uniform(7, 'dropout', 11, 3))
+  t.not(uniform(7, 'cohort', 11, 3), uniform(8, 'cohort', 11, 3))
+  t.not(uniform(7, 'cohort', 11, 3), uniform(7 + 2 ** 32, 'cohort', 11, 3), 'the upper half of the seed counts')
+  const seeds = new Set(Array.from({ length: 500 }, (_, i) => deriveSeed(1, 'training', i >> 4, i & 15)))
+  t.equal(seeds.size, 500)
+  for (const seed of seeds) if (!(Number.isSafeInteger(seed) && seed < 2 ** 48)) t.fail(`seed ${seed}`)
+})
+
+t.test('cohort sizes: shares, counts and what is neither', async (t) => {
+  t.equal(cohortSize(0.3, 10), 3)
+  t.equal(cohortSize(1, 10), 10)
+  t.equal(cohortSize(0.001, 10), 1)
+  t.equal(cohortSize(4, 10), 4)
+  t.equal(cohortSize({ clients: 1 }, 10), 1)
+  for (const bad of [0, -1, 2.5, Number.NaN, 11, { clients: 0 }]) {
+    t.throws(() => cohortSize(bad, 10), { code: 'E_ARGUMENT' }, JSON.stringify(bad))
+  }
+})
+
+t.test('cohorts are ascending, without repeats, fair, and differ between rounds', async (t) => {
+  const hits = new Array<number>(20).fill(0)
+  const rounds = 4000
+  for (let round = 1; round <= rounds; round++) {
+    const cohort = sampleCohort(20, 5, 42, round)
+    if (new Set(cohort).size !== 5 || cohort.some((c, i) => i > 0 && c <= cohort[i - 1]!)) t.fail(`round ${round}`)
+    for (const client of cohort) hits[client]!++
+  }
+  const expected = (rounds * 5) / 20
+  const chi = hits.reduce((sum, h) => sum + (h - expected) ** 2 / expected, 0)
+  t.ok(chi < 43.8, `chi-square with 19 degrees of freedom is ${chi}`)
+  const biased = hits.map((h, i) => (i === 0 ? h * 1.3 : h))
+  t.notOk(
+    biased.reduce((sum, h) => sum + (h - expected) ** 2 / expected, 0) < 43.8,
+    'canary: a client drawn a third too often is seen',
+  )
+  t.same(sampleCohort(6, 6, 1, 1), [0, 1, 2, 3, 4, 5])
+})
+
+t.test('plans: reproducible, drop-outs by probability', async (t) => {
+  const shape = { clients: 50, cohort: 0.4, dropout: 0.25, seed: 5 }
+  t.same(planRound(shape, 3), planRound(shape, 3))
+  t.notSame(planRound(shape, 3).cohort, planRound(shape, 4).cohort)
+  let dropped = 0
+  for (let round = 1; round <= 200; round++) {
+    const plan = planRound(shape, round)
+    t.equal(plan.cohort.length, 20)
+    t.same(
+      [...plan.dropped, ...plan.participants].sort((a, b) => a - b),
+      plan.cohort,
+    )
+    dropped += plan.dropped.length
+  }
+  t.ok(Math.abs(dropped / 4000 - 0.25) < 0.03, `${dropped} of 4000 dropped`)
+  t.same(planRound({ ...shape, dropout: 0 }, 1).dropped, [])
+  t.throws(() => planRound(shape, 0), { code: 'E_ARGUMENT' })
+})
+
+t.test('weights', async (t) => {
+  t.same(weights([1, 3]), [0.25, 0.75])
+  t.same(weights([]), [])
+  t.throws(() => weights([3, 0]), { code: 'E_DATA' })
+  t.throws(() => weights([Number.NaN]), { code: 'E_DATA' })
+})
