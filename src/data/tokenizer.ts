@@ -3,7 +3,6 @@
 import * as tokenizers from '@huggingface/tokenizers'
 import { FedloraError } from '../errors.js'
 import { type ChatMessage, ChatTemplate, type ChatTemplateOptions, chatTemplateSource } from './chat-template.js'
-import { type PreTokenizerPart, useUnicodeClasses } from './pre-tokenizer.js'
 import { StreamDecoder } from './stream-decoder.js'
 import {
   idList,
@@ -13,6 +12,7 @@ import {
   tokenText,
   withDeclaredTokens,
 } from './tokenizer-files.js'
+import { type LibraryPart, mendDecoder, mendPreTokenizer } from './unicode-parts.js'
 
 export interface EncodeOptions {
   /** Adds the special tokens that the tokenizer puts around a text (BOS for Llama). Default true. */
@@ -26,7 +26,8 @@ export interface DecodeOptions {
 
 /** The part of the library's tokenizer that is used; the types it ships do not resolve under Node's module rules. */
 interface Library {
-  readonly pre_tokenizer: PreTokenizerPart | null
+  readonly pre_tokenizer: LibraryPart | null
+  readonly decoder: LibraryPart | null
   readonly model: { vocab: unknown[] }
   encode(text: string, options: { add_special_tokens: boolean }): { ids: (number | undefined)[] }
   decode(ids: number[], options: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean }): string
@@ -71,7 +72,8 @@ export class Tokenizer {
     const description = withDeclaredTokens(files)
     try {
       this.#library = new Library(description, files.config)
-      useUnicodeClasses(this.#library.pre_tokenizer)
+      mendPreTokenizer(this.#library.pre_tokenizer)
+      mendDecoder(this.#library.decoder)
     } catch (error) {
       const message = `${folder}/tokenizer.json: not understood: ${(error as Error).message}`
       throw new FedloraError('E_TOKENIZER', message, { folder, file: 'tokenizer.json' }, error)
