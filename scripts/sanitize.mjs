@@ -22,6 +22,19 @@ const environment = {
   UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
 }
 
+/** A sanitizer that finds nothing in a program with a defect is not at work. */
+async function proveThatTheyLook() {
+  const canary = join(tree, 'tests', 'canary_sanitizer')
+  const { problems, errors } = await runProgram(canary, ['none'], environment)
+  if (problems.length > 0)
+    throw new ScriptError('E_SANITIZE', `the sound canary fails:\n${problems.join('\n')}\n${errors}`)
+  for (const defect of ['overflow', 'undefined', 'leak']) {
+    const { problems } = await runProgram(canary, [defect], environment)
+    if (problems.length === 0)
+      throw new ScriptError('E_SANITIZE', `the defect '${defect}' was not found: the sanitizers do not look`)
+  }
+}
+
 await runMain(import.meta, 'sanitize', async () => {
   const { values } = parseArgs({ options: { only: { type: 'string', default: '' } } })
   checkToolchain()
@@ -29,6 +42,7 @@ await runMain(import.meta, 'sanitize', async () => {
   run('cmake', ['--build', tree, '--parallel', String(jobs)])
   const programs = findPrograms(join(tree, 'tests')).filter(({ name }) => name.includes(values.only))
   if (programs.length === 0) throw new ScriptError('E_SANITIZE', 'no test program was built')
+  await proveThatTheyLook()
   let failed = 0
   await runAll(programs, jobs, async ({ name, path }) => {
     const start = performance.now()
