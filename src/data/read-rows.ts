@@ -22,6 +22,9 @@ function toRaw(file: string, unit: RawRow['unit'], number: number, value: unknow
 }
 
 function ioError(file: string, error: unknown): FedloraError {
+  if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+    return new FedloraError('E_MISSING', `${file}: does not exist`, { file }, error)
+  }
   return new FedloraError('E_IO', `${file}: could not be read: ${(error as Error).message}`, { file }, error)
 }
 
@@ -147,7 +150,7 @@ const readers: Record<string, (file: string) => AsyncGenerator<RawRow>> = {
   '.csv': csvRows,
 }
 
-/** @throws E_IO, E_DATA (a file that is broken as a whole), E_ARGUMENT (a source of unknown kind) */
+/** @throws E_MISSING, E_IO, E_DATA (a file that is broken as a whole), E_ARGUMENT (a source of unknown kind) */
 export function readRows(source: string | RowSource): AsyncGenerator<RawRow> {
   if (typeof source === 'string') {
     const reader = readers[extname(source).toLowerCase()]

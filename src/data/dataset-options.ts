@@ -1,0 +1,57 @@
+/** Options of `loadDataset` and `Dataset.split`. */
+
+import { z } from 'zod'
+import { formatNames } from './formats.js'
+import { Tokenizer, type TokenizerLike } from './tokenizer.js'
+
+function isTokenizerLike(value: unknown): boolean {
+  if (typeof value === 'string') return value !== ''
+  if (value instanceof Tokenizer) return true
+  if (typeof value !== 'object' || value === null) return false
+  const model = value as { tokenizer?: unknown; path?: unknown }
+  return model.tokenizer instanceof Tokenizer || typeof model.path === 'string'
+}
+
+const tokenizerLike = z
+  .custom<TokenizerLike>(isTokenizerLike, 'expected a Tokenizer, the folder of one, or a loaded model')
+  .meta({ type: 'string' })
+
+export const datasetOptionsSchema = z.strictObject({
+  format: z.enum(formatNames).describe('how a row becomes prompt and completion'),
+  maxLength: z.int().min(2).default(1024).describe('tokens of a row at most'),
+  overlong: z
+    .enum(['truncate', 'drop'])
+    .default('truncate')
+    .describe('a row over maxLength is cut at the right, or left out'),
+  tokenizer: tokenizerLike
+    .optional()
+    .describe('a folder (or a loaded model); without it rows are tokenised when first used'),
+  onBadRow: z
+    .enum(['error', 'skip'])
+    .default('error')
+    .describe('a row that does not fit the format stops the reading, or is left out'),
+  fields: z
+    .record(z.string(), z.string())
+    .default({})
+    .describe("where the format's fields are found: { instruction: 'question' }"),
+  limit: z.int().min(1).optional().describe('rows to read at most'),
+  category: z.string().min(1).optional().describe('the field that names a row’s category'),
+})
+
+/** Options of `loadDataset`. Defaults: 1,024 tokens a row, longer rows cut at the right, a bad row is an error. */
+export type DatasetOptions = z.input<typeof datasetOptionsSchema>
+
+/** The same with every default filled in. */
+export type DatasetConfig = z.output<typeof datasetOptionsSchema>
+
+const fraction = z.number().min(0).max(1)
+
+export const partsSchema = z.strictObject({
+  train: fraction.optional().describe('share of the rows; default what the others leave'),
+  validation: fraction.default(0).describe('share of the rows'),
+  test: fraction.default(0).describe('share of the rows'),
+  seed: z.int().min(0).default(0).describe('seed of the draw'),
+})
+
+/** Options of `Dataset.split`: shares of the rows, and a seed. */
+export type PartsOptions = z.input<typeof partsSchema>

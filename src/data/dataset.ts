@@ -1,0 +1,226 @@
+/** Data sets: rows of a known format, read once, tokenised when they are used. */
+
+import { FedloraError } from '../errors.js'
+import { closest, parseOptions } from '../options/parse.js'
+import { type DatasetOptions, datasetOptionsSchema, type PartsOptions, partsSchema } from './dataset-options.js'
+import { type FormatName, formats, type Row, type Sample } from './formats.js'
+import { Random, randomStreams } from './random.js'
+import { type RowSource, readRows } from './read-rows.js'
+import type { RawRow } from './row-error.js'
+import { checkRow, Rows, type TokenizedRow } from './rows.js'
+import { resolveTokenizer, type Tokenizer } from './tokenizer.js'
+
+/** What became of the rows. */
+export interface DatasetCounts {
+  /** Rows in this data set. */
+  readonly rows: number
+  /** Rows cut to `maxLength` (with `overlong: 'drop'`: left out for their length). */
+  readonly truncated: number
+  /** Bad rows left out while reading (`onBadRow: 'skip'`). */
+  readonly skipped: number
+  /** Rows that hold no supervised token, and so teach nothing. */
+  readonly unsupervised: number
+}
+
+interface Origin {
+  readonly skipped: number
+  readonly dropped: number
+}
+
+export class Dataset {
+  readonly format: FormatName
+  /** Tokens of a row at most. */
+  readonly maxLength: number
+  /** The tokenizer that {@link sample} uses, if one was given. */
+  readonly tokenizer: Tokenizer | undefined
+  readonly #rows: Rows
+  readonly #indices: Int32Array
+  readonly #origin: Origin
+  readonly #views: WeakMap<Tokenizer, Dataset>
+
+  /** @internal Use {@link loadDataset}. */
+  constructor(rows: Rows, indices: Int32Array, origin: Origin, tokenizer?: Tokenizer) {
+    this.#rows = rows
+    this.#indices = indices
+    this.#origin = origin
+    this.#views = new WeakMap()
+    this.format = rows.config.format
+    this.maxLength = rows.config.maxLength
+    this.tokenizer = tokenizer
+  }
+
+  get length(): number {
+    return this.#indices.length
+  }
+
+  #at(index: number): number {
+    const inner = Number.isInteger(index) ? this.#indices[index] : undefined
+    if (inner !== undefined) return inner
+    throw new FedloraError('E_ARGUMENT', `row ${index}: expected an integer from 0 to ${this.length - 1}`, { index })
+  }
+
+  /** The row as it was read. */
+  row(index: number): Row {
+    return this.#rows.row(this.#at(index))
+  }
+
+  /** The row's category: the field that `category` names, else the one the format knows (dolly: 'category'). */
+  category(index: number): string | undefined {
+    return this.#rows.category(this.#at(index))
+  }
+
+  #tokenized(index: number): TokenizedRow {
+    if (this.tokenizer === undefined && this.#rows.format.needsTokenizer) {
+      throw new FedloraError(
+        'E_ARGUMENT',
+        'the data set has no tokenizer; pass one to loadDataset, or call tokenized(tokenizer)',
+      )
+    }
+    return this.#rows.tokenized(this.#at(index), this.tokenizer ?? null)
+  }
+
+  /**
+   * The row as ids and labels.
+   *
+   * @throws E_ARGUMENT without a tokenizer; E_DATA when the chat template refuses the row; E_TOKENIZER without an end token
+   */
+  sample(index: number): Sample {
+    const { inputIds, labels } = this.#tokenized(index)
+    return { inputIds, labels }
+  }
+
+  /** The same rows with `tokenizer` (one that the data set was loaded with is kept). The same tokenizer gives the same object. */
+  tokenized(tokenizer: Tokenizer): Dataset {
+    if (this.tokenizer !== undefined) return this
+    const known = this.#views.get(tokenizer)
+    if (known !== undefined) return known
+    const view = withoutOverlong(new Dataset(this.#rows, this.#indices, this.#origin, tokenizer))
+    this.#views.set(tokenizer, view)
+    return view
+  }
+
+  /** The rows at `indices`, in that order. */
+  subset(indices: Iterable<number>): Dataset {
+    const inner = Int32Array.from(indices, (index) => this.#at(index))
+    return new Dataset(this.#rows, inner, { skipped: 0, dropped: 0 }, this.tokenizer)
+  }
+
+  /** @internal Leaves out the rows for which `keep` is false and counts them as dropped. */
+  dropped(keep: (row: TokenizedRow) => boolean): Dataset {
+    const inner = this.#indices.filter((_, index) => keep(this.#tokenized(index)))
+    const dropped = this.#origin.dropped + this.length - inner.length
+    return new Dataset(this.#rows, inner, { ...this.#origin, dropped }, this.tokenizer)
+  }
+
+  /** What became of the rows. Tokenises those that are not yet; without a tokenizer, only `rows` and `skipped` are known. */
+  get counts(): DatasetCounts {
+    let truncated = this.#origin.dropped
+    let unsupervised = 0
+    if (this.tokenizer !== undefined || !this.#rows.format.needsTokenizer) {
+      for (let i = 0; i < this.length; ++i) {
+        const row = this.#tokenized(i)
+        if (row.truncated) ++truncated
+        if (row.unsupervised) ++unsupervised
+      }
+    }
+    return { rows: this.length, truncated, skipped: this.#origin.skipped, unsupervised }
+  }
+
+  /** SHA-256 over contents and order of the rows, and the options that shape their tokens: equal data train equally. */
+  get fingerprint(): string {
+    const { format, maxLength, overlong, fields } = this.#rows.config
+    return this.#rows.fingerprint(this.#indices, { format, maxLength, overlong, fields })
+  }
+
+  /** SHA-256 over contents and order of the rows alone. */
+  get rowsFingerprint(): string {
+    return this.#rows.fingerprint(this.#indices, 'rows')
+  }
+
+  /**
+   * Parts by shares of the rows, drawn by seed; every row is in one part at most, and in exactly one when the shares sum to 1.
+   * Rows keep their order within a part.
+   *
+   * @throws E_CONFIG when the shares sum to more than 1
+   */
+  split(options: PartsOptions): { train: Dataset; validation: Dataset; test: Dataset } {
+    const { train: share, validation, test, seed } = parseOptions(partsSchema, options, 'split options')
+    const train = share ?? Math.max(0, 1 - validation - test)
+    if (train + validation + test > 1 + 1e-9) {
+      throw new FedloraError(
+        'E_CONFIG',
+        `split options: shares sum to ${train + validation + test}, expected at most 1`,
+      )
+    }
+    const order = new Random(seed, randomStreams.split).shuffle(Array.from({ length: this.length }, (_, i) => i))
+    // Cutting at rounded cumulative shares leaves no row between two parts.
+    const cuts = [0, train, train + validation, train + validation + test].map((sum) =>
+      Math.round(Math.min(sum, 1) * this.length),
+    )
+    const part = (k: number) => this.subset(order.slice(cuts[k], cuts[k + 1]).sort((a, b) => a - b))
+    return { train: part(0), validation: part(1), test: part(2) }
+  }
+
+  /** The tokenised rows in order. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Sample> {
+    for (let i = 0; i < this.length; ++i) yield this.sample(i)
+  }
+
+  /** @internal */
+  get dropsOverlong(): boolean {
+    return this.#rows.config.overlong === 'drop'
+  }
+}
+
+function withoutOverlong(dataset: Dataset): Dataset {
+  return dataset.dropsOverlong ? dataset.dropped((row) => !row.truncated) : dataset
+}
+
+function checkFields(format: FormatName, fields: Readonly<Record<string, string>>): void {
+  const known = formats[format].fields
+  for (const name of Object.keys(fields)) {
+    if (known.includes(name)) continue
+    const meant = closest(name, known)
+    const cure = meant === undefined ? `known: ${known.join(', ')}` : `did you mean "${meant}"?`
+    const message = `data options: fields: the format ${format} has no field "${name}" (${cure})`
+    throw new FedloraError('E_CONFIG', message, { field: `fields.${name}` })
+  }
+}
+
+/**
+ * Reads rows of a known format.
+ *
+ * @param source a path (.jsonl, .ndjson, .json with an array, .csv with a header) or an iterable of row objects, async or not
+ * @throws E_CONFIG for wrong options; E_MISSING, E_IO when the file cannot be read; E_DATA for a bad row (file, line or row, field, expected,
+ *   found) or when no row is left; E_TOKENIZER when the tokenizer cannot be loaded
+ */
+export async function loadDataset(source: string | RowSource, options: DatasetOptions): Promise<Dataset> {
+  const { tokenizer: tokenizerLike, ...config } = parseOptions(datasetOptionsSchema, options, 'data options')
+  checkFields(config.format, config.fields)
+  const tokenizer = tokenizerLike === undefined ? undefined : await resolveTokenizer(tokenizerLike)
+  const kept: RawRow[] = []
+  let skipped = 0
+  let first: FedloraError | undefined
+  for await (const raw of readRows(source)) {
+    const error = checkRow(raw, config)
+    if (error === null) {
+      kept.push(typeof source === 'string' ? raw : { ...raw, row: { ...raw.row } })
+      if (kept.length === config.limit) break
+    } else if (config.onBadRow === 'error') {
+      throw error
+    } else {
+      first ??= error
+      ++skipped
+    }
+  }
+  if (kept.length === 0) {
+    const where = typeof source === 'string' ? source : '(in memory)'
+    const why =
+      first === undefined ? 'holds no row' : `holds no good row (${skipped} are bad, the first: ${first.message})`
+    throw new FedloraError('E_DATA', `${where}: ${why}`, { file: where, skipped })
+  }
+  const indices = Int32Array.from({ length: kept.length }, (_, i) => i)
+  const dataset = new Dataset(new Rows(kept, config), indices, { skipped, dropped: 0 }, tokenizer)
+  const usable = tokenizer !== undefined || !formats[config.format].needsTokenizer
+  return usable ? withoutOverlong(dataset) : dataset
+}
