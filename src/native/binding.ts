@@ -311,7 +311,11 @@ export interface Native {
   quantizeCheckpoint(request: QuantizeRequest): Promise<{ tensors: number; bytes: number }>
   mergeCheckpoint(request: MergeRequest): Promise<{ tensors: number; merged: number; bytes: number }>
   /** `residual` is read and not changed; the new one is returned (null when none was given). */
-  encodeUpdate(update: Float32Array, residual: Float32Array | null, options: EncodeOptions): { bytes: Uint8Array; residual: Float32Array | null }
+  encodeUpdate(
+    update: Float32Array,
+    residual: Float32Array | null,
+    options: EncodeOptions,
+  ): { bytes: Uint8Array; residual: Float32Array | null }
   decodeUpdate(bytes: Uint8Array): Float32Array
   createAggregator(length: number): NativeAggregator
   /** Cosine of the angle between two vectors, in double over fixed blocks. */

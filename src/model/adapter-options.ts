@@ -1,0 +1,132 @@
+/** What an adapter is: its options, and the rules by which PEFT matches modules and patterns. */
+import { z } from 'zod'
+import { FedloraError } from '../errors.js'
+import type { AdapterLayer } from '../native/binding.js'
+import { closest, parseOptions } from '../options/parse.js'
+
+const positiveInteger = z.int().min(1)
+
+export const adapterOptionsSchema = z
+  .strictObject({
+    method: z.literal('lora').default('lora').describe('fine-tuning method'),
+    rank: positiveInteger.default(16).describe('rank R of the two factors'),
+    alpha: z.number().positive().optional().describe('scaling numerator; default twice the rank'),
+    targetModules: z
+      .union([z.string().min(1), z.array(z.string().min(1)).min(1), z.instanceof(RegExp)])
+      .default('all-linear')
+      .describe(
+        "'all-linear' (all but the head), names or name endings, or a regular expression that matches whole names",
+      ),
+    dropout: z
+      .number()
+      .min(0)
+      .lt(1)
+      .default(0)
+      .describe('probability that an element of the adapter input is zeroed in training'),
+    rsLora: z.boolean().default(false).describe('scale by alpha/√rank instead of alpha/rank'),
+    rankPattern: z
+      .record(z.string(), positiveInteger)
+      .default({})
+      .describe('other ranks, by name ending or regular expression'),
+    alphaPattern: z.record(z.string(), z.number().positive()).default({}).describe('other alphas, likewise'),
+    seed: z.int().min(0).default(0).describe('seed of the initial A'),
+  })
+  .transform((options) => ({ ...options, alpha: options.alpha ?? 2 * options.rank }))
+
+/** Options of `model.createAdapter`. Defaults: LoRA, rank 16, alpha twice the rank, all linear layers but the head, no dropout, seed 0. */
+export type AdapterOptions = z.input<typeof adapterOptionsSchema>
+
+/** An adapter's configuration with every default filled in. */
+export type AdapterConfig = z.output<typeof adapterOptionsSchema>
+
+/** @throws FedloraError `E_CONFIG`. */
+export function parseAdapterOptions(options: AdapterOptions = {}): AdapterConfig {
+  return parseOptions(adapterOptionsSchema, options, 'adapter options')
+}
+
+function compile(source: string, flags: string, what: string): RegExp {
+  try {
+    return new RegExp(source, flags)
+  } catch (error) {
+    throw new FedloraError(
+      'E_CONFIG',
+      `${what}: '${source}' is not a regular expression: ${(error as Error).message}`,
+      {},
+      error,
+    )
+  }
+}
+
+/** PEFT's pattern rule: the first key that equals the module's name or its ending after a dot, read as a regular expression. */
+export function patternValue<T>(pattern: Readonly<Record<string, T>>, module: string, fallback: T, what: string): T {
+  for (const [key, value] of Object.entries(pattern)) {
+    if (compile(`^(?:.*\\.)?(?:${key})$`, '', what).test(module)) return value
+  }
+  return fallback
+}
+
+/** True when PEFT's list rule matches: the whole name, or its ending after a dot. */
+export function endsWithName(module: string, names: readonly string[]): boolean {
+  return names.some((name) => module === name || module.endsWith(`.${name}`))
+}
+
+/** The embedding and the head are linear to PEFT, but adapters sit on the blocks' layers only. */
+export function refuseOutsideBlocks(names: readonly string[], head = 'lm_head'): void {
+  const foreign = names.find(
+    (name) => head === name || head.endsWith(`.${name}`) || /(^|\.)(embed_tokens|wte)$/.test(name),
+  )
+  if (foreign === undefined) return
+  throw new FedloraError(
+    'E_UNSUPPORTED',
+    `targetModules: an adapter on '${foreign}' is not supported, only on the linear layers of the blocks`,
+    { module: foreign },
+  )
+}
+
+/**
+ * The modules that `targetModules` means, in forward order. A string that names no module is read, as PEFT does, as a regular
+ * expression over whole names.
+ * @throws FedloraError `E_MISSING` naming the entries that match nothing, `E_UNSUPPORTED` for the head or the embedding.
+ */
+export function matchTargets(
+  target: AdapterConfig['targetModules'],
+  modules: readonly string[],
+  head = 'lm_head',
+): string[] {
+  if (typeof target === 'string' && target.toLowerCase() === 'all-linear') return [...modules]
+  if (Array.isArray(target)) {
+    const unmatched = target.filter((name) => !modules.some((module) => endsWithName(module, [name])))
+    if (unmatched.length > 0) refuseUnmatched(unmatched, modules, head)
+    return modules.filter((module) => endsWithName(module, target))
+  }
+  const expression = typeof target === 'string' ? target : target.source
+  const flags = typeof target === 'string' ? '' : target.flags.replace(/[gy]/g, '')
+  const whole = compile(`^(?:${expression})$`, flags, 'targetModules')
+  const matched = modules.filter((module) => whole.test(module))
+  if (matched.length > 0) return matched
+  if (typeof target === 'string' && modules.some((module) => endsWithName(module, [target]))) {
+    return modules.filter((module) => endsWithName(module, [target]))
+  }
+  return refuseUnmatched([expression], modules, head)
+}
+
+function refuseUnmatched(unmatched: readonly string[], modules: readonly string[], head: string): never {
+  refuseOutsideBlocks(unmatched, head)
+  const endings = [...new Set(modules.map((module) => module.split('.').at(-1)!))]
+  const meant = closest(unmatched[0]!, endings)
+  throw new FedloraError(
+    'E_MISSING',
+    `targetModules: ${unmatched.map((name) => `'${name}'`).join(', ')} match${unmatched.length === 1 ? 'es' : ''} no linear layer` +
+      `${meant === undefined ? '' : ` (did you mean '${meant}'?)`}; the layers end in ${endings.join(', ')}`,
+    { unmatched, endings },
+  )
+}
+
+/** Rank and scaling of every adapted module. */
+export function adapterLayers(config: AdapterConfig, targets: readonly string[]): AdapterLayer[] {
+  return targets.map((module) => {
+    const rank = patternValue(config.rankPattern, module, config.rank, 'rankPattern')
+    const alpha = patternValue(config.alphaPattern, module, config.alpha, 'alphaPattern')
+    return { module, rank, scaling: config.rsLora ? alpha / Math.sqrt(rank) : alpha / rank, dropout: config.dropout }
+  })
+}

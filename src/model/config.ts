@@ -1,0 +1,151 @@
+/** `config.json` of a Hugging Face folder, in the spelling of transformers 4 or 5, as a `ModelConfig`. */
+import { join } from 'node:path'
+import { FedloraError } from '../errors.js'
+import { exists, readJsonObject } from '../files/atomic.js'
+import type { ModelDescription } from '../native/binding.js'
+import { describeFamily } from './families/index.js'
+import { Fields, type Json } from './fields.js'
+
+export type StoredType = 'float32' | 'float16' | 'bfloat16'
+
+/** How bitsandbytes has quantised the stored weights. */
+export interface StoredQuantization {
+  method: 'bitsandbytes'
+  format: 'nf4' | 'fp4' | 'int8'
+  doubleQuantization: boolean
+}
+
+/** What a model folder says about its model. */
+export interface ModelConfig {
+  /** `model_type`, such as `llama`. */
+  readonly family: string
+  readonly vocabulary: number
+  readonly hidden: number
+  readonly layers: number
+  readonly heads: number
+  readonly kvHeads: number
+  readonly headDim: number
+  readonly intermediate: number
+  readonly maxPositions: number
+  readonly tiedHead: boolean
+  /** The element type the weights were saved in (of the unquantised tensors when the folder is quantised). */
+  readonly storedType: StoredType
+  readonly storedQuantization?: StoredQuantization
+  readonly bosTokenId?: number
+  readonly padTokenId?: number
+  /** Every token that ends a generation: `generation_config.json` first, then `config.json`. */
+  readonly endTokenIds: readonly number[]
+  /** How the engine builds the layers. */
+  readonly description: ModelDescription
+  /** `config.json` as it stands. */
+  readonly raw: Readonly<Json>
+}
+
+const storedTypes: readonly string[] = ['float32', 'float16', 'bfloat16']
+
+function readStoredType(config: Fields): StoredType {
+  const field = config.has('dtype') ? 'dtype' : 'torch_dtype'
+  const name = config.string(field, 'float32').replace(/^torch\./, '')
+  if (!storedTypes.includes(name)) config.fail(field, storedTypes.join(', '))
+  return name as StoredType
+}
+
+function readQuantization(config: Fields): StoredQuantization | undefined {
+  const fields = config.object('quantization_config')
+  if (fields === undefined) return undefined
+  const four = fields.boolean('load_in_4bit', false)
+  const eight = fields.boolean('load_in_8bit', false)
+  const method = fields.string('quant_method', four || eight ? 'bitsandbytes' : undefined)
+  if (method !== 'bitsandbytes') {
+    throw new FedloraError(
+      'E_UNSUPPORTED',
+      `${config.where}: weights quantised by '${method}' are not supported; supported are bitsandbytes' nf4, fp4 and int8, and unquantised weights`,
+      { field: 'quantization_config.quant_method', got: method },
+    )
+  }
+  if (four === eight) fields.fail('load_in_4bit', 'exactly one of load_in_4bit and load_in_8bit')
+  if (eight) return { method, format: 'int8', doubleQuantization: false }
+  const format = fields.string('bnb_4bit_quant_type', 'fp4')
+  if (format !== 'nf4' && format !== 'fp4') return fields.fail('bnb_4bit_quant_type', "'nf4' or 'fp4'")
+  const storage = fields.string('bnb_4bit_quant_storage', 'uint8')
+  if (storage !== 'uint8') {
+    throw new FedloraError(
+      'E_UNSUPPORTED',
+      `${config.where}: bnb_4bit_quant_storage '${storage}' is not supported, only 'uint8'`,
+      {
+        field: 'quantization_config.bnb_4bit_quant_storage',
+      },
+    )
+  }
+  return { method, format, doubleQuantization: fields.boolean('bnb_4bit_use_double_quant', false) }
+}
+
+/**
+ * Reads a config object. Fields that fedlora has no use for are ignored.
+ * @param where - the file it came from, for messages.
+ * @param generation - the contents of `generation_config.json`, when there is one.
+ * @throws FedloraError `E_CONFIG` naming the field; `E_UNSUPPORTED` for a family, rope type or quantisation method that does not work.
+ */
+export function parseModelConfig(raw: Json, where = 'config.json', generation?: Json): ModelConfig {
+  const config = new Fields(raw, where)
+  const description = describeFamily(config)
+  const ends = new Fields(generation ?? {}, 'generation_config.json').tokenIds('eos_token_id')
+  for (const id of config.tokenIds('eos_token_id')) if (!ends.includes(id)) ends.push(id)
+  const inRange = (id: number) => id < description.vocabulary
+  const [bosTokenId] = config.tokenIds('bos_token_id')
+  const [padTokenId] = config.tokenIds('pad_token_id')
+  return {
+    family: description.family,
+    vocabulary: description.vocabulary,
+    hidden: description.hidden,
+    layers: description.layers.length,
+    heads: description.heads,
+    kvHeads: description.kvHeads,
+    headDim: description.headDim,
+    intermediate: description.intermediate,
+    maxPositions: description.maxPositions,
+    tiedHead: description.tiedHead,
+    storedType: readStoredType(config),
+    storedQuantization: readQuantization(config),
+    bosTokenId,
+    padTokenId,
+    endTokenIds: ends.filter(inRange),
+    description,
+    raw,
+  }
+}
+
+/**
+ * Reads `config.json` and, when there, `generation_config.json` of a model folder.
+ * @throws FedloraError `E_MISSING`, `E_FORMAT`, `E_CONFIG`, `E_UNSUPPORTED`.
+ */
+export async function readModelConfig(folder: string): Promise<ModelConfig> {
+  const path = join(folder, 'config.json')
+  const raw = await readJsonObject(path, 'model folder')
+  const generationPath = join(folder, 'generation_config.json')
+  const generation = (await exists(generationPath)) ? await readJsonObject(generationPath, 'model folder') : undefined
+  return parseModelConfig(raw, path, generation)
+}
+
+/** The linear layers of a block stack, in forward order, without the head: what an adapter may sit on. */
+export function linearModules(description: ModelDescription): { module: string; shape: [number, number] }[] {
+  const { hidden, intermediate, headDim } = description
+  const query = description.heads * headDim
+  const key = description.kvHeads * headDim
+  return description.layers.flatMap((layer) => {
+    const parts: [string | undefined, number, number][] = [
+      [layer.q, query, hidden],
+      [layer.k, key, hidden],
+      [layer.v, key, hidden],
+      [layer.qkv, query + 2 * key, hidden],
+      [layer.o, hidden, query],
+      [layer.gate, intermediate, hidden],
+      [layer.up, intermediate, hidden],
+      [layer.gateUp, 2 * intermediate, hidden],
+      [layer.down, hidden, intermediate],
+    ]
+    return parts.flatMap(([module, rows, columns]) =>
+      module === undefined ? [] : [{ module, shape: [rows, columns] as [number, number] }],
+    )
+  })
+}

@@ -1,0 +1,86 @@
+/** The memory plan of a training run, without loading anything. */
+import { resolve } from 'node:path'
+import { z } from 'zod'
+import type { LoadOptions, MemoryPlan, Recompute } from '../native/binding.js'
+import { native } from '../native/load.js'
+import { parseOptions } from '../options/parse.js'
+import { adapterLayers, adapterOptionsSchema, matchTargets } from './adapter-options.js'
+import { linearModules, readModelConfig } from './config.js'
+import { availableCores, baseFormatShape, checkBaseFormat } from './model-options.js'
+import { weightFiles } from './weight-files.js'
+
+/** From the fastest to the leanest way of keeping activations. */
+export const recomputeLevels: readonly Recompute[] = ['none', 'gate-up', 'all']
+
+export const estimateOptionsSchema = z.strictObject({
+  model: z.string().min(1).describe('model folder'),
+  ...baseFormatShape,
+  adapter: adapterOptionsSchema.prefault({}),
+  batchSize: z.int().min(1).default(1).describe('rows of a micro-batch'),
+  maxLength: z.int().min(1).default(512).describe('tokens of its longest row'),
+  optimizer: z.enum(['adamw', 'sgd']).default('adamw'),
+  recompute: z.enum(['none', 'gate-up', 'all']).default('none').describe('what is computed again in the backward pass'),
+  threads: z.int().min(1).max(1024).optional().describe('worker threads; default: the cores available to this process'),
+})
+
+/** Options of `estimate`. Defaults as `loadModel` and `train` have them; `batchSize` 1, `maxLength` 512. */
+export type EstimateOptions = z.input<typeof estimateOptionsSchema>
+
+/** Bytes by part of a training step, for the recomputation asked for; `alternatives` holds the totals of all three. */
+export interface Estimate extends MemoryPlan {
+  recompute: Recompute
+  alternatives: Record<Recompute, number>
+  /** Trainable values. */
+  trainable: number
+}
+
+/**
+ * Plans the memory of a training step with full micro-batches: `batchSize` rows of `maxLength` tokens, all supervised.
+ * Only the headers of the weight files are read.
+ * @throws FedloraError `E_CONFIG`, `E_MISSING`, `E_UNSUPPORTED`, `E_FORMAT`.
+ */
+export async function estimate(options: EstimateOptions): Promise<Estimate> {
+  const parsed = parseOptions(estimateOptionsSchema, options, 'estimate options')
+  checkBaseFormat(parsed, 'estimate options')
+  const path = resolve(parsed.model)
+  const config = await readModelConfig(path)
+  const linears = linearModules(config.description)
+  const targets = matchTargets(
+    parsed.adapter.targetModules,
+    linears.map(({ module }) => module),
+    config.description.names.head,
+  )
+  const layers = adapterLayers(parsed.adapter, targets)
+  const load: LoadOptions = {
+    files: await weightFiles(path),
+    description: config.description,
+    quantization: parsed.quantization,
+    doubleQuantization: parsed.doubleQuantization,
+    blockSize: parsed.blockSize,
+    compute: parsed.compute,
+    threads: parsed.threads ?? availableCores(),
+  }
+  const tokens = parsed.batchSize * parsed.maxLength
+  const plan = (recompute: Recompute): MemoryPlan =>
+    native().planModel(load, {
+      tokens,
+      rows: parsed.batchSize,
+      longestRow: parsed.maxLength,
+      supervised: tokens,
+      recompute,
+      optimizer: parsed.optimizer,
+      layers,
+    })
+  const shapes = new Map(linears.map(({ module, shape }) => [module, shape]))
+  const trainable = layers.reduce((sum, { module, rank }) => {
+    const [rows, columns] = shapes.get(module)!
+    return sum + rank * (rows + columns)
+  }, 0)
+  const totals = recomputeLevels.map((recompute) => [recompute, plan(recompute).total] as const)
+  return {
+    ...plan(parsed.recompute),
+    recompute: parsed.recompute,
+    alternatives: Object.fromEntries(totals) as Record<Recompute, number>,
+    trainable,
+  }
+}

@@ -1,0 +1,105 @@
+/**
+ * The shape that most decoder families share: rms norm before each half, q/k/v/o and a gated MLP under Llama's tensor names.
+ * A family is the difference from it, in `Traits`; the engine knows descriptions, not families.
+ */
+import type { LayerDescription, ModelDescription } from '../../native/binding.js'
+import type { Fields } from '../fields.js'
+import { readRope } from '../rope.js'
+
+/** What a family's config class supplies when a field is absent. */
+export interface Traits {
+  family: string
+  kvHeads?: number
+  headDim?: number
+  maxPositions: number
+  attentionBias: boolean
+  outputBias: boolean
+  mlpBias: boolean
+  queryKeyNorm: 'none' | 'head'
+  /** Keys that a query of layer `index` sees, itself included; 0: all. */
+  window: (index: number) => number
+}
+
+function describeLayer(index: number, traits: Traits): LayerDescription {
+  const prefix = `model.layers.${index}`
+  const attention = `${prefix}.self_attn`
+  return {
+    window: traits.window(index),
+    rope: 0,
+    inputNorm: `${prefix}.input_layernorm`,
+    mlpInputNorm: `${prefix}.post_attention_layernorm`,
+    q: `${attention}.q_proj`,
+    k: `${attention}.k_proj`,
+    v: `${attention}.v_proj`,
+    o: `${attention}.o_proj`,
+    ...(traits.queryKeyNorm === 'head' ? { qNorm: `${attention}.q_norm`, kNorm: `${attention}.k_norm` } : {}),
+    gate: `${prefix}.mlp.gate_proj`,
+    up: `${prefix}.mlp.up_proj`,
+    down: `${prefix}.mlp.down_proj`,
+    attentionBias: traits.attentionBias,
+    outputBias: traits.outputBias,
+    mlpBias: traits.mlpBias,
+  }
+}
+
+/** The description of a Llama-shaped family from its config. */
+export function describeDecoder(config: Fields, traits: Traits): ModelDescription {
+  const hidden = config.integer('hidden_size')
+  const heads = config.integer('num_attention_heads')
+  const kvHeads =
+    config.values.num_key_value_heads === null ? heads : config.integer('num_key_value_heads', traits.kvHeads ?? heads)
+  if (heads % kvHeads !== 0) config.fail('num_key_value_heads', `a divisor of num_attention_heads (${heads})`)
+  if (!config.has('head_dim') && traits.headDim === undefined && hidden % heads !== 0) {
+    config.fail('hidden_size', `a multiple of num_attention_heads (${heads}), or a head_dim`)
+  }
+  const headDim = config.integer('head_dim', traits.headDim ?? hidden / heads)
+  if (headDim % 2 !== 0) config.fail('head_dim', 'an even number')
+  const activation = config.string('hidden_act', 'silu')
+  if (activation !== 'silu' && activation !== 'swish') config.fail('hidden_act', `'silu' for ${traits.family}`)
+  return {
+    family: traits.family,
+    vocabulary: config.integer('vocab_size'),
+    hidden,
+    heads,
+    kvHeads,
+    headDim,
+    intermediate: config.integer('intermediate_size'),
+    maxPositions: config.integer('max_position_embeddings', traits.maxPositions),
+    norm: 'rms',
+    normEpsilon: config.positive('rms_norm_eps', 1e-6),
+    normOffset: 0,
+    normPlacement: 'before',
+    queryKeyNorm: traits.queryKeyNorm,
+    activation: 'silu',
+    gated: true,
+    attentionScale: 1 / Math.sqrt(headDim),
+    attentionSoftCap: 0,
+    logitSoftCap: 0,
+    embeddingMultiplier: 1,
+    residualMultiplier: 1,
+    logitsDivider: 1,
+    tiedHead: config.boolean('tie_word_embeddings', false),
+    transposedLinears: false,
+    learnedPositions: false,
+    ropes: [readRope(config, headDim)],
+    layers: Array.from({ length: config.integer('num_hidden_layers') }, (_, index) => describeLayer(index, traits)),
+    names: { embedding: 'model.embed_tokens', finalNorm: 'model.norm', head: 'lm_head' },
+  }
+}
+
+/** Qwen's windows: `layer_types`, or layers from `max_window_layers` on when `use_sliding_window` says so. */
+export function qwenWindow(config: Fields): (index: number) => number {
+  const window =
+    config.boolean('use_sliding_window', false) && config.values.sliding_window !== null
+      ? config.integer('sliding_window', 4096)
+      : 0
+  const from = config.integer('max_window_layers', 28, 0)
+  const types = config.strings('layer_types')
+  if (types === undefined) return (index) => (index >= from ? window : 0)
+  const layers = config.integer('num_hidden_layers')
+  if (types.length !== layers) config.fail('layer_types', `one entry for each of the ${layers} layers`)
+  if (types.some((type) => type !== 'full_attention' && type !== 'sliding_attention')) {
+    config.fail('layer_types', "entries 'full_attention' or 'sliding_attention'")
+  }
+  return (index) => (types[index] === 'sliding_attention' ? window : 0)
+}

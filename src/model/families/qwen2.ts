@@ -1,0 +1,17 @@
+/** Qwen2 and 2.5: biases on q, k and v; windows on the upper layers when asked for. */
+import type { ModelDescription } from '../../native/binding.js'
+import type { Fields } from '../fields.js'
+import { describeDecoder, qwenWindow } from './decoder.js'
+
+export function describeQwen2(config: Fields): ModelDescription {
+  return describeDecoder(config, {
+    family: 'qwen2',
+    kvHeads: 32,
+    maxPositions: 32768,
+    attentionBias: true,
+    outputBias: false,
+    mlpBias: false,
+    queryKeyNorm: 'none',
+    window: qwenWindow(config),
+  })
+}

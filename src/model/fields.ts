@@ -1,0 +1,92 @@
+/** Typed access to a foreign JSON object (`config.json`, `adapter_config.json`): what is wrong is named by file, field, got and expected. */
+import { FedloraError } from '../errors.js'
+import { describeValue } from '../options/parse.js'
+
+export type Json = Record<string, unknown>
+
+export class Fields {
+  /** `where` is the file, for messages; `prefix` the path of this object inside it. */
+  constructor(
+    readonly values: Json,
+    readonly where: string,
+    readonly prefix = '',
+  ) {}
+
+  /** True when the field is there and not null. */
+  has(field: string): boolean {
+    return this.values[field] !== undefined && this.values[field] !== null
+  }
+
+  fail(field: string, expected: string): never {
+    const got = describeValue(this.values[field])
+    throw new FedloraError('E_CONFIG', `${this.where}: ${this.prefix}${field} is ${got}, expected ${expected}`, {
+      file: this.where,
+      field: `${this.prefix}${field}`,
+      got: this.values[field],
+      expected,
+    })
+  }
+
+  #get<T>(field: string, fallback: T | undefined, expected: string, accepts: (value: unknown) => value is T): T {
+    const value = this.values[field]
+    if (value === undefined || value === null) {
+      if (fallback === undefined) this.fail(field, expected)
+      return fallback
+    }
+    if (!accepts(value)) this.fail(field, expected)
+    return value
+  }
+
+  /** A whole number of at least `least`; null and absent give the fallback, or fail without one. */
+  integer(field: string, fallback?: number, least = 1): number {
+    return this.#get(
+      field,
+      fallback,
+      `a whole number of at least ${least}`,
+      (value): value is number => Number.isSafeInteger(value) && (value as number) >= least,
+    )
+  }
+
+  /** A finite number above zero. */
+  positive(field: string, fallback?: number): number {
+    return this.#get(
+      field,
+      fallback,
+      'a number above 0',
+      (value): value is number => typeof value === 'number' && Number.isFinite(value) && value > 0,
+    )
+  }
+
+  boolean(field: string, fallback?: boolean): boolean {
+    return this.#get(field, fallback, 'true or false', (value): value is boolean => typeof value === 'boolean')
+  }
+
+  string(field: string, fallback?: string): string {
+    return this.#get(field, fallback, 'a string', (value): value is string => typeof value === 'string')
+  }
+
+  /** A nested object, or undefined when absent or null. */
+  object(field: string): Fields | undefined {
+    const value = this.values[field]
+    if (value === undefined || value === null) return undefined
+    if (typeof value !== 'object' || Array.isArray(value)) this.fail(field, 'an object')
+    return new Fields(value as Json, this.where, `${this.prefix}${field}.`)
+  }
+
+  /** A list of strings, or undefined when absent or null. */
+  strings(field: string): string[] | undefined {
+    const value = this.values[field]
+    if (value === undefined || value === null) return undefined
+    if (!Array.isArray(value) || value.some((item) => typeof item !== 'string')) this.fail(field, 'a list of strings')
+    return value as string[]
+  }
+
+  /** One token id or a list of them; absent or null: none. */
+  tokenIds(field: string): number[] {
+    const value = this.values[field]
+    if (value === undefined || value === null) return []
+    const list = Array.isArray(value) ? value : [value]
+    if (list.some((id) => !Number.isSafeInteger(id) || id < 0)) this.fail(field, 'a token id or a list of token ids')
+    return list as number[]
+  }
+}

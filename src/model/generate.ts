@@ -1,0 +1,163 @@
+/** Text generation: prompt to ids, native decoding in small chunks, ids to text that can no longer change, stop strings cut exactly. */
+import { z } from 'zod'
+import type { ChatMessage } from '../data/chat-template.js'
+import { FedloraError } from '../errors.js'
+import { describeValue, parseOptions } from '../options/parse.js'
+import { Adapter } from './adapter.js'
+import { flattenIds } from './batch.js'
+import type { Model } from './model.js'
+
+/** A text, chat messages, or token ids. */
+export type Prompt = string | readonly ChatMessage[] | ArrayLike<number>
+
+export const generateOptionsSchema = z.strictObject({
+  adapter: z.instanceof(Adapter).optional().describe('adapter to generate with; default: the base model alone'),
+  maxTokens: z.int().min(1).default(256).describe('tokens to generate at most'),
+  temperature: z.number().min(0).default(0).describe('0: greedy'),
+  topK: z.int().min(0).default(0).describe('draw among the K most probable tokens; 0: off'),
+  topP: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(1)
+    .describe('draw among the fewest tokens whose probabilities sum to P; 1: off'),
+  seed: z.int().min(0).default(0).describe('seed of the draws'),
+  stop: z
+    .union([z.string().min(1), z.array(z.string().min(1))])
+    .default([])
+    .describe('texts that end the generation; they are not part of the output'),
+  signal: z.instanceof(AbortSignal).optional().describe('stops the generation'),
+})
+
+/** Options of `model.generate`. Defaults: 256 tokens, greedy, seed 0, no stop strings. */
+export type GenerateOptions = z.input<typeof generateOptionsSchema>
+
+type Parsed = z.output<typeof generateOptionsSchema>
+
+/** Tokens per native call: few, so that text streams and a stop string wastes little. */
+const chunk = 4
+
+function isMessages(prompt: Prompt): prompt is readonly ChatMessage[] {
+  return Array.isArray(prompt) && typeof prompt[0] === 'object' && prompt[0] !== null
+}
+
+async function promptIds(model: Model, prompt: Prompt): Promise<Int32Array> {
+  let ids: ArrayLike<number>
+  if (typeof prompt === 'string') ids = (await model.tokenizer()).encode(prompt)
+  else if (isMessages(prompt)) {
+    const tokenizer = await model.tokenizer()
+    ids = tokenizer.encode(tokenizer.applyChatTemplate(prompt, { addGenerationPrompt: true }), {
+      addSpecialTokens: false,
+    })
+  } else ids = prompt as ArrayLike<number>
+  if (typeof ids !== 'object' || ids === null || !(ids.length > 0)) {
+    throw new FedloraError(
+      'E_ARGUMENT',
+      `generate: the prompt is ${describeValue(prompt)}, expected at least one token`,
+    )
+  }
+  return flattenIds([ids], model.config.vocabulary, 'prompt').ids
+}
+
+/** Ids in the chunks that the engine gives; the end token is the last one. */
+async function* decode(
+  model: Model,
+  ids: Int32Array,
+  endIds: Int32Array,
+  options: Parsed,
+): AsyncGenerator<Int32Array, void, undefined> {
+  const { adapter, signal, maxTokens, temperature, topK, topP, seed } = options
+  signal?.throwIfAborted()
+  const request = { ids, maxTokens, temperature, topK, topP, seed, endIds }
+  const generation = await model.withAdapter('generate', adapter, async (native, values) =>
+    native.generate(values, request),
+  )
+  try {
+    for (let done = false; !done; ) {
+      const next = await model.withAdapter('generate', adapter, () => generation.next(chunk))
+      signal?.throwIfAborted()
+      done = next.done
+      if (next.ids.length > 0) yield next.ids
+    }
+  } finally {
+    generation.dispose()
+  }
+}
+
+/** Token ids of a continuation, the end token included; see `Model.generateTokens`. */
+export async function* generateTokens(
+  model: Model,
+  prompt: Prompt,
+  options: Omit<GenerateOptions, 'stop'>,
+): AsyncGenerator<number, void, undefined> {
+  const parsed = parseOptions(generateOptionsSchema.omit({ stop: true }), options, 'generate options')
+  const ids = await promptIds(model, prompt)
+  const ends = Int32Array.from(model.config.endTokenIds)
+  for await (const next of decode(model, ids, ends, { ...parsed, stop: [] })) yield* next
+}
+
+/** Holds back text that may be the beginning of a stop string. */
+export class StopFilter {
+  readonly #stops: readonly string[]
+  #held = ''
+
+  constructor(stops: readonly string[]) {
+    this.#stops = stops
+  }
+
+  /** The text that is safe to give out, and whether a stop string came up (the text then ends before it). */
+  push(piece: string): { text: string; stopped: boolean } {
+    const text = this.#held + piece
+    const found = this.#stops.map((stop) => text.indexOf(stop)).filter((index) => index >= 0)
+    if (found.length > 0) {
+      this.#held = ''
+      return { text: text.slice(0, Math.min(...found)), stopped: true }
+    }
+    const keep = Math.max(0, ...this.#stops.map((stop) => beginningAtEnd(text, stop)))
+    this.#held = text.slice(text.length - keep)
+    return { text: text.slice(0, text.length - keep), stopped: false }
+  }
+
+  /** What is still held when the text has ended. */
+  finish(): string {
+    const rest = this.#held
+    this.#held = ''
+    return rest
+  }
+}
+
+/** How many characters at the end of `text` are a proper beginning of `stop`. */
+function beginningAtEnd(text: string, stop: string): number {
+  for (let length = Math.min(stop.length - 1, text.length); length > 0; length--) {
+    if (text.endsWith(stop.slice(0, length))) return length
+  }
+  return 0
+}
+
+/** Text pieces of a continuation; see `Model.generate`. */
+export async function* generateText(
+  model: Model,
+  prompt: Prompt,
+  options: GenerateOptions,
+): AsyncGenerator<string, void, undefined> {
+  const parsed = parseOptions(generateOptionsSchema, options, 'generate options')
+  const tokenizer = await model.tokenizer()
+  const ids = await promptIds(model, prompt)
+  const ends = new Set([
+    ...model.config.endTokenIds,
+    ...tokenizer.endTokens.filter((id) => id < model.config.vocabulary),
+  ])
+  const stream = tokenizer.stream({ skipSpecialTokens: true })
+  const filter = new StopFilter(typeof parsed.stop === 'string' ? [parsed.stop] : parsed.stop)
+  for await (const next of decode(model, ids, Int32Array.from(ends), parsed)) {
+    for (const id of next) {
+      if (ends.has(id)) break
+      const { text, stopped } = filter.push(stream.push(id))
+      if (text !== '') yield text
+      if (stopped) return
+    }
+  }
+  const { text, stopped } = filter.push(stream.finish())
+  const rest = stopped ? text : text + filter.finish()
+  if (rest !== '') yield rest
+}

@@ -1,0 +1,33 @@
+/** Opening a Hugging Face model folder. */
+import { resolve } from 'node:path'
+import type { LoadOptions } from '../native/binding.js'
+import { native } from '../native/load.js'
+import { parseOptions } from '../options/parse.js'
+import { readModelConfig } from './config.js'
+import { Model } from './model.js'
+import { availableCores, checkBaseFormat, type ModelOptions, modelOptionsSchema } from './model-options.js'
+import { weightFiles } from './weight-files.js'
+
+/**
+ * Loads a model folder: `config.json` in the spelling of transformers 4 or 5 and `model.safetensors`, whole or sharded, plain
+ * (F32, F16, BF16) or quantised by bitsandbytes. Weights are converted as they are read; peak memory is the packed model and one tensor.
+ * @param folder - the model folder.
+ * @param options - defaults: `quantization: 'none'`, `doubleQuantization: false`, `blockSize: 64`, `compute: 'f32'`, `threads`: all
+ * available cores.
+ * @throws FedloraError `E_MISSING` (files and tensors, named), `E_UNSUPPORTED` (family, rope type, quantisation method), `E_CONFIG`,
+ * `E_FORMAT`, `E_SHAPE`, `E_DTYPE`, `E_NONFINITE`, `E_IO`, `E_LOAD`.
+ */
+export async function loadModel(folder: string, options: ModelOptions = {}): Promise<Model> {
+  const { onProgress, threads, ...format } = parseOptions(modelOptionsSchema, options, 'model options')
+  checkBaseFormat(format, 'model options')
+  const path = resolve(folder)
+  const config = await readModelConfig(path)
+  const load: LoadOptions = {
+    files: await weightFiles(path),
+    description: config.description,
+    ...format,
+    threads: threads ?? availableCores(),
+  }
+  const progress = onProgress && ((loaded: number, total: number) => onProgress({ loaded, total }))
+  return new Model(path, config, load, await native().loadModel(load, progress))
+}

@@ -1,0 +1,54 @@
+/** Options of `loadModel`, `quantizeModel` and `estimate` that say how the base weights are held. */
+import { availableParallelism } from 'node:os'
+import { z } from 'zod'
+import { FedloraError } from '../errors.js'
+
+/** Block formats of the base weights, shared by several option objects. */
+export const baseFormatShape = {
+  quantization: z
+    .enum(['none', 'bf16', 'int8', 'nf4', 'fp4'])
+    .default('none')
+    .describe("format of the frozen linear weights; 'none' keeps them as stored"),
+  doubleQuantization: z.boolean().default(false).describe('quantise the block scales too (nf4 and fp4)'),
+  blockSize: z
+    .union([z.literal(64), z.literal(128)])
+    .default(64)
+    .describe('weights that share a scale (nf4 and fp4)'),
+  compute: z
+    .enum(['f32', 'bf16'])
+    .default('f32')
+    .describe(
+      "arithmetic of the activations: 'f32' is the reference, 'bf16' multiplies bfloat16 pairs into float32 sums and is faster",
+    ),
+}
+
+export const modelOptionsSchema = z.strictObject({
+  ...baseFormatShape,
+  threads: z.int().min(1).max(1024).optional().describe('worker threads; default: the cores available to this process'),
+  onProgress: z
+    .custom<(progress: { loaded: number; total: number }) => void>(
+      (value) => typeof value === 'function',
+      'expected a function',
+    )
+    .optional()
+    .describe('called with the number of tensors loaded so far'),
+})
+
+/** Options of `loadModel`. Defaults: `quantization: 'none'`, `doubleQuantization: false`, `blockSize: 64`, `compute: 'f32'`, `threads`: all available cores. */
+export type ModelOptions = z.input<typeof modelOptionsSchema>
+
+/** @throws FedloraError `E_CONFIG` when double quantisation is asked of a format that has no block scales. */
+export function checkBaseFormat(options: { quantization: string; doubleQuantization: boolean }, what: string): void {
+  if (options.doubleQuantization && options.quantization !== 'nf4' && options.quantization !== 'fp4') {
+    throw new FedloraError(
+      'E_CONFIG',
+      `${what}: doubleQuantization needs quantization 'nf4' or 'fp4', got '${options.quantization}'`,
+      { field: 'doubleQuantization' },
+    )
+  }
+}
+
+/** Cores that this process may use. */
+export function availableCores(): number {
+  return Math.max(1, availableParallelism())
+}

@@ -1,0 +1,143 @@
+/** A frozen base model: shared by any number of adapters, runs and simulated clients; nothing that trains can write to it. */
+import { z } from 'zod'
+import { loadTokenizer, type Tokenizer } from '../data/tokenizer.js'
+import { FedloraError } from '../errors.js'
+import type { LoadOptions, ModelMemory, NativeAdapter, NativeModel } from '../native/binding.js'
+import { Handle } from '../native/handle.js'
+import { parseOptions } from '../options/parse.js'
+import { Adapter } from './adapter.js'
+import { type AdapterOptions, matchTargets, parseAdapterOptions } from './adapter-options.js'
+import { flattenIds, type TokenRows } from './batch.js'
+import type { ModelConfig } from './config.js'
+import { type GenerateOptions, generateText, generateTokens, type Prompt } from './generate.js'
+
+/** Logits of every token of every row, one row after another. */
+export interface Logits {
+  data: Float32Array
+  /** `offset`: index in `data` of the row's first logit; `length`: its tokens. */
+  rows: { offset: number; length: number }[]
+  /** Logits of one token. */
+  vocab: number
+}
+
+const logitsOptionsSchema = z.strictObject({ adapter: z.instanceof(Adapter).optional() })
+
+export class Model {
+  /** The folder it was loaded from. */
+  readonly path: string
+  readonly config: ModelConfig
+  /** How the weights are held. */
+  readonly options: Readonly<Omit<LoadOptions, 'files' | 'description'>>
+  /** Bytes of the packed weights by kind. */
+  readonly memory: Readonly<ModelMemory>
+  /** Names of the linear layers that an adapter may sit on, in forward order. */
+  readonly linears: readonly string[]
+  /** @internal The weight files, for `merge`. */
+  readonly files: readonly string[]
+  /** @internal */
+  readonly handle: Handle<NativeModel>
+  #tokenizer: Promise<Tokenizer> | undefined
+
+  /** @internal Use `loadModel`. */
+  constructor(path: string, config: ModelConfig, options: LoadOptions, native: NativeModel) {
+    this.path = path
+    this.config = config
+    const { files, description: _, ...format } = options
+    this.files = files
+    this.options = format
+    this.memory = native.memory
+    this.linears = native.linears().map(({ module }) => module)
+    this.handle = new Handle('the model', native)
+  }
+
+  /** True after `dispose()`. */
+  get disposed(): boolean {
+    return this.handle.disposed
+  }
+
+  /**
+   * A fresh adapter, initialised as PEFT does: A uniform in ±1/√in_features by the seed, B zero.
+   * @throws FedloraError `E_CONFIG` for bad options, `E_MISSING` when `targetModules` matches nothing, `E_DISPOSED`.
+   */
+  createAdapter(options: AdapterOptions = {}): Adapter {
+    const config = parseAdapterOptions(options)
+    return new Adapter(
+      this,
+      config,
+      matchTargets(config.targetModules, this.linears, this.config.description.names.head),
+    )
+  }
+
+  /**
+   * Loads an adapter folder written by PEFT or by `adapter.save`.
+   * @throws FedloraError `E_UNSUPPORTED` naming what the folder uses that is not supported, `E_MISSING`, `E_SHAPE`, `E_CONFIG`, `E_FORMAT`, `E_NONFINITE`, `E_DISPOSED`.
+   */
+  async loadAdapter(folder: string): Promise<Adapter> {
+    this.handle.use('loadAdapter')
+    const { loadAdapter } = await import('./peft.js')
+    return await loadAdapter(this, folder)
+  }
+
+  /**
+   * Logits of rows of any lengths.
+   * @throws FedloraError `E_ARGUMENT`, `E_DISPOSED`, `E_BUSY`.
+   */
+  async logits(input: { inputIds: TokenRows }, options: { adapter?: Adapter } = {}): Promise<Logits> {
+    const { adapter } = parseOptions(logitsOptionsSchema, options, 'logits options')
+    const vocab = this.config.vocabulary
+    const { ids, lengths } = flattenIds(input.inputIds, vocab)
+    const data = await this.withAdapter('logits', adapter, (model, values) => model.logits(values, ids, lengths))
+    let offset = 0
+    const rows = Array.from(lengths, (length) => {
+      const row = { offset, length }
+      offset += length * vocab
+      return row
+    })
+    return { data, rows, vocab }
+  }
+
+  /**
+   * Continues a prompt, as a stream of text pieces. A text gets the special tokens that its tokenizer adds; messages go through the
+   * chat template; token ids are taken as they are. Greedy unless `temperature` is above 0. Leaving the loop stops the work.
+   * @throws FedloraError `E_TOKENIZER`, `E_ARGUMENT`, `E_CONFIG`, `E_DISPOSED`, `E_BUSY`; the signal's reason when aborted.
+   */
+  generate(prompt: Prompt, options: GenerateOptions = {}): AsyncGenerator<string, void, undefined> {
+    return generateText(this, prompt, options)
+  }
+
+  /** As `generate`, but yields token ids (the end token included) and needs no tokenizer for a prompt of ids. */
+  generateTokens(prompt: Prompt, options: Omit<GenerateOptions, 'stop'> = {}): AsyncGenerator<number, void, undefined> {
+    return generateTokens(this, prompt, options)
+  }
+
+  /**
+   * The folder's tokenizer, read on first use.
+   * @throws FedloraError `E_TOKENIZER` when the folder has none.
+   */
+  async tokenizer(): Promise<Tokenizer> {
+    this.#tokenizer ??= loadTokenizer(this.path)
+    return await this.#tokenizer
+  }
+
+  /** @internal Runs a native call with this model and, when given, an adapter of it; both stay alive until it ends. */
+  async withAdapter<R>(
+    doing: string,
+    adapter: Adapter | undefined,
+    work: (model: NativeModel, adapter: NativeAdapter | null) => Promise<R>,
+  ): Promise<R> {
+    if (adapter === undefined) return await this.handle.share(doing, (model) => work(model, null))
+    if (adapter.model !== this) {
+      throw new FedloraError('E_ARGUMENT', `${doing}: the adapter belongs to another model ('${adapter.model.path}')`)
+    }
+    return await this.handle.share(doing, (model) => adapter.handle.share(doing, (values) => work(model, values)))
+  }
+
+  /** Frees the weights. Idempotent; adapters keep their values but can no longer compute. */
+  dispose(): void {
+    this.handle.dispose()
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+}

@@ -1,0 +1,246 @@
+/** PEFT's adapter folder, in and out. What would change the method is refused by name; nothing is ever loaded as plain LoRA that is not. */
+import { join } from 'node:path'
+import { FedloraError } from '../errors.js'
+import { readJsonObject, replaceFile, writeJsonFile } from '../files/atomic.js'
+import { native } from '../native/load.js'
+import { Adapter, listed } from './adapter.js'
+import {
+  type AdapterConfig,
+  endsWithName,
+  matchTargets,
+  parseAdapterOptions,
+  refuseOutsideBlocks,
+} from './adapter-options.js'
+import { Fields, type Json } from './fields.js'
+import type { Model } from './model.js'
+
+/** The release whose folder layout is written. */
+const peftVersion = '0.21.2'
+
+/** Initialisations that leave the base weights as they are. */
+const harmlessInitialisations: readonly unknown[] = [undefined, null, true, false, 'gaussian', 'eva', 'orthogonal']
+
+/** Fields that say where the adapter came from or how to use it, not what it computes. */
+const informational = new Set([
+  'auto_mapping',
+  'base_model_name_or_path',
+  'ensure_weight_tying',
+  'eva_config',
+  'inference_mode',
+  'megatron_core',
+  'peft_type',
+  'peft_version',
+  'qalora_group_size',
+  'revision',
+  'task_type',
+  'layers_pattern',
+  'runtime_config',
+])
+
+/** Fields that are read and honoured. */
+const honoured = new Set([
+  'alpha_pattern',
+  'bias',
+  'exclude_modules',
+  'init_lora_weights',
+  'layers_to_transform',
+  'lora_alpha',
+  'lora_dropout',
+  'r',
+  'rank_pattern',
+  'target_modules',
+  'use_rslora',
+])
+
+function isNeutral(value: unknown): boolean {
+  if (value === undefined || value === null || value === false) return true
+  return typeof value === 'object' && Object.keys(value).length === 0
+}
+
+function unsupported(where: string, field: string, value: unknown, why: string): never {
+  throw new FedloraError('E_UNSUPPORTED', `${where}: ${field} = ${JSON.stringify(value)} is not supported: ${why}`, {
+    field,
+    got: value,
+  })
+}
+
+/** Refuses every method and variant that this engine does not compute. */
+function refuseForeign(raw: Json, where: string): void {
+  const type = raw.peft_type
+  if (type !== 'LORA') unsupported(where, 'peft_type', type ?? null, 'only LORA adapters load')
+  if (raw.use_dora === true) unsupported(where, 'use_dora', true, 'DoRA learns a magnitude beside the two factors')
+  if (raw.task_type !== undefined && raw.task_type !== null && raw.task_type !== 'CAUSAL_LM') {
+    unsupported(where, 'task_type', raw.task_type, 'only CAUSAL_LM')
+  }
+  if (raw.bias !== undefined && raw.bias !== null && raw.bias !== 'none') {
+    unsupported(where, 'bias', raw.bias, "biases are frozen; expected 'none'")
+  }
+  if (!harmlessInitialisations.includes(raw.init_lora_weights)) {
+    unsupported(where, 'init_lora_weights', raw.init_lora_weights, 'this initialisation changes the base weights')
+  }
+  for (const [field, value] of Object.entries(raw)) {
+    if (informational.has(field) || honoured.has(field) || isNeutral(value)) continue
+    unsupported(where, field, value, 'it changes what the adapter computes')
+  }
+}
+
+function excludes(value: unknown, where: string): (module: string) => boolean {
+  if (isNeutral(value)) return () => false
+  if (typeof value === 'string') {
+    const whole = new RegExp(`^(?:${value})$`)
+    return (module) => whole.test(module)
+  }
+  if (!Array.isArray(value)) unsupported(where, 'exclude_modules', value, 'expected a list or a regular expression')
+  return (module) => endsWithName(module, value as string[])
+}
+
+/** PEFT's layers_to_transform: the first number between dots in a module's name must be one of them. */
+function onlyLayers(raw: Json, where: string): (module: string) => boolean {
+  const value = raw.layers_to_transform
+  if (isNeutral(value)) return () => true
+  const layers = Array.isArray(value) ? value : [value]
+  if (layers.some((layer) => !Number.isInteger(layer)))
+    unsupported(where, 'layers_to_transform', value, 'expected layer numbers')
+  if (!isNeutral(raw.layers_pattern)) {
+    const patterns = Array.isArray(raw.layers_pattern) ? raw.layers_pattern : [raw.layers_pattern]
+    if (patterns.some((pattern) => pattern !== 'layers')) {
+      unsupported(where, 'layers_pattern', raw.layers_pattern, "the blocks of this model lie in 'layers'")
+    }
+  }
+  return (module) => layers.includes(Number(/^.*?\.[^.]*\.(\d+)\./.exec(module)?.[1] ?? -1))
+}
+
+function numbers(fields: Fields, field: string): Record<string, number> {
+  const object = fields.object(field)
+  if (object === undefined) return {}
+  for (const key of Object.keys(object.values)) object.positive(key)
+  return object.values as Record<string, number>
+}
+
+/**
+ * What an `adapter_config.json` means over these modules.
+ * @throws FedloraError `E_UNSUPPORTED` naming the field, `E_CONFIG` for a bad value, `E_MISSING` for targets that match nothing.
+ */
+export function parsePeftConfig(
+  raw: Json,
+  where: string,
+  modules: readonly string[],
+): { config: AdapterConfig; targets: string[] } {
+  refuseForeign(raw, where)
+  const fields = new Fields(raw, where)
+  const target = raw.target_modules ?? ['q_proj', 'v_proj'] // PEFT's own default for these families
+  if (typeof target !== 'string' && !Array.isArray(target)) fields.fail('target_modules', 'a string or a list of names')
+  const isExcluded = excludes(raw.exclude_modules, where)
+  // PEFT ignores layers_to_transform when target_modules is an expression, and a list may name modules that this model lacks.
+  const inLayers = typeof target === 'string' ? () => true : onlyLayers(raw, where)
+  const wanted = typeof target === 'string' ? pythonExpression(target) : presentNames(target as string[], modules)
+  const matched = matchTargets(wanted, modules)
+  const targets = matched.filter((module) => !isExcluded(module) && inLayers(module))
+  if (targets.length === 0) fields.fail('target_modules', 'at least one module that is not excluded')
+  const config = parseAdapterOptions({
+    rank: fields.integer('r', 8),
+    alpha: fields.positive('lora_alpha', 8),
+    dropout: fields.has('lora_dropout') && fields.values.lora_dropout !== 0 ? fields.positive('lora_dropout') : 0,
+    rsLora: fields.boolean('use_rslora', false),
+    rankPattern: numbers(fields, 'rank_pattern'),
+    alphaPattern: numbers(fields, 'alpha_pattern'),
+    targetModules: targets,
+  })
+  return { config, targets }
+}
+
+/** The entries that match something; all of them when none does, so that the refusal can name them. */
+function presentNames(names: string[], modules: readonly string[]): string[] {
+  refuseOutsideBlocks(names)
+  const present = names.filter((name) => modules.some((module) => endsWithName(module, [name])))
+  return present.length === 0 ? names : present
+}
+
+/** Named groups are spelled differently in Python. */
+function pythonExpression(expression: string): string {
+  return expression.replace(/\(\?P</g, '(?<')
+}
+
+/** The `adapter_config.json` of an adapter, with every field that PEFT writes. */
+export function peftConfig(config: AdapterConfig, targets: readonly string[], base: string): Json {
+  return {
+    alora_invocation_tokens: null,
+    alpha_pattern: config.alphaPattern,
+    arrow_config: null,
+    auto_mapping: null,
+    base_model_name_or_path: base,
+    bias: 'none',
+    corda_config: null,
+    ensure_weight_tying: false,
+    eva_config: null,
+    exclude_modules: null,
+    fan_in_fan_out: false,
+    inference_mode: true,
+    init_lora_weights: true,
+    layer_replication: null,
+    layers_pattern: null,
+    layers_to_transform: null,
+    loftq_config: {},
+    lora_alpha: config.alpha,
+    lora_bias: false,
+    lora_dropout: config.dropout,
+    megatron_config: null,
+    megatron_core: 'megatron.core',
+    modules_to_save: null,
+    peft_type: 'LORA',
+    peft_version: peftVersion,
+    qalora_group_size: 16,
+    r: config.rank,
+    rank_pattern: config.rankPattern,
+    revision: null,
+    target_modules: [...targets],
+    target_parameters: null,
+    task_type: 'CAUSAL_LM',
+    trainable_token_indices: null,
+    use_dora: false,
+    use_qalora: false,
+    use_rslora: config.rsLora,
+  }
+}
+
+/** Writes a PEFT folder; see `Adapter.save`. */
+export async function saveAdapter(adapter: Adapter, folder: string): Promise<void> {
+  const tensors = [...adapter.tensors()].map(([name, { shape, data }]) => ({ name, shape, data }))
+  await replaceFile(join(folder, 'adapter_model.safetensors'), (temporary) =>
+    native().writeSafetensors(temporary, tensors, { format: 'pt' }),
+  )
+  await writeJsonFile(
+    join(folder, 'adapter_config.json'),
+    peftConfig(adapter.config, adapter.targets, adapter.model.path),
+  )
+}
+
+/**
+ * Reads a PEFT folder over a model; see `Model.loadAdapter`.
+ * @throws FedloraError `E_MISSING`, `E_UNSUPPORTED`, `E_CONFIG`, `E_SHAPE`, `E_NONFINITE`, `E_FORMAT`.
+ */
+export async function loadAdapter(model: Model, folder: string): Promise<Adapter> {
+  const where = join(folder, 'adapter_config.json')
+  const raw = await readJsonObject(where, 'adapter folder')
+  const { config, targets } = parsePeftConfig(raw, where, model.linears)
+  const checkpoint = native().openCheckpoint([join(folder, 'adapter_model.safetensors')])
+  const adapter = new Adapter(model, config, targets)
+  try {
+    const entries = checkpoint.tensors()
+    const foreign = entries.map(({ name }) => name).filter((name) => !/\.lora_[AB]\.weight$/.test(name))
+    if (foreign.length > 0) {
+      throw new FedloraError(
+        'E_UNSUPPORTED',
+        `'${folder}' holds tensors that are no LoRA factors: ${listed(foreign)}`,
+        { foreign },
+      )
+    }
+    adapter.load(new Map(entries.map(({ name, shape }) => [name, { shape, data: checkpoint.read(name) }])))
+    return adapter
+  } catch (error) {
+    adapter.dispose()
+    throw error
+  } finally {
+    checkpoint.dispose()
+  }
+}

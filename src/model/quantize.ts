@@ -1,0 +1,97 @@
+/** Writing a checkpoint that transformers + bitsandbytes load as their own. */
+import { stat } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { z } from 'zod'
+import { FedloraError } from '../errors.js'
+import { replaceFile, writeJsonFile } from '../files/atomic.js'
+import { native } from '../native/load.js'
+import { parseOptions } from '../options/parse.js'
+import { linearModules, readModelConfig } from './config.js'
+import type { Json } from './fields.js'
+import { refuseSameFolder } from './merge.js'
+import { availableCores, baseFormatShape, checkBaseFormat } from './model-options.js'
+import { copySideFiles } from './side-files.js'
+import { weightFiles } from './weight-files.js'
+
+export const quantizeOptionsSchema = z.strictObject({
+  quantization: z.enum(['nf4', 'fp4', 'int8']).default('nf4').describe('format of the linear weights'),
+  doubleQuantization: baseFormatShape.doubleQuantization,
+  blockSize: baseFormatShape.blockSize,
+  threads: z.int().min(1).max(1024).optional().describe('worker threads; default: the cores available to this process'),
+})
+
+/** Options of `quantizeModel`. Defaults: nf4, block 64, single quantisation. */
+export type QuantizeOptions = z.input<typeof quantizeOptionsSchema>
+
+export interface QuantizeResult {
+  folder: string
+  /** Linear layers quantised. */
+  quantized: number
+  /** Bytes of the weights before and after. */
+  bytesBefore: number
+  bytesAfter: number
+}
+
+/** `quantization_config` as transformers writes it into `config.json`. */
+export function quantizationConfig(options: {
+  quantization: 'nf4' | 'fp4' | 'int8'
+  doubleQuantization: boolean
+}): Json {
+  const four = options.quantization !== 'int8'
+  return {
+    _load_in_4bit: four,
+    _load_in_8bit: !four,
+    bnb_4bit_compute_dtype: 'float32',
+    bnb_4bit_quant_storage: 'uint8',
+    bnb_4bit_quant_type: four ? options.quantization : 'fp4',
+    bnb_4bit_use_double_quant: four && options.doubleQuantization,
+    llm_int8_enable_fp32_cpu_offload: false,
+    llm_int8_has_fp16_weight: false,
+    llm_int8_skip_modules: null,
+    llm_int8_threshold: 6.0,
+    load_in_4bit: four,
+    load_in_8bit: !four,
+    quant_method: 'bitsandbytes',
+  }
+}
+
+/**
+ * Quantises every linear layer but the head and writes a model folder that transformers + bitsandbytes (and `loadModel`) load.
+ * Everything else is copied as stored.
+ * @param folder - an unquantised model folder.
+ * @param output - the folder to write; created when missing.
+ * @throws FedloraError `E_UNSUPPORTED` when the folder is quantised already, `E_ARGUMENT` when output is the input, `E_CONFIG`, `E_MISSING`, `E_IO`.
+ */
+export async function quantizeModel(
+  folder: string,
+  output: string,
+  options: QuantizeOptions = {},
+): Promise<QuantizeResult> {
+  const { threads, ...format } = parseOptions(quantizeOptionsSchema, options, 'quantize options')
+  checkBaseFormat(format, 'quantize options')
+  const path = resolve(folder)
+  const config = await readModelConfig(path)
+  if (config.storedQuantization !== undefined) {
+    throw new FedloraError(
+      'E_UNSUPPORTED',
+      `'${path}' is already quantised (${config.storedQuantization.format}); quantise the original checkpoint instead`,
+    )
+  }
+  const files = await weightFiles(path)
+  const target = await refuseSameFolder(path, output, 'quantize')
+  const modules = linearModules(config.description).map(({ module }) => module)
+  await copySideFiles(path, target)
+  const weights = join(target, 'model.safetensors')
+  await replaceFile(weights, async (temporary) => {
+    const request = { files, output: temporary, modules, ...format, threads: threads ?? availableCores() }
+    await native().quantizeCheckpoint(request)
+  })
+  await writeJsonFile(join(target, 'config.json'), { ...config.raw, quantization_config: quantizationConfig(format) })
+  const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size))
+  return {
+    folder: target,
+    quantized: modules.length,
+    bytesBefore: sizes.reduce((sum, size) => sum + size, 0),
+    bytesAfter: (await stat(weights)).size,
+  }
+}

@@ -1,0 +1,19 @@
+/** The files of a model folder beside config and weights: tokenizer, chat template, generation settings. */
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { copyFileIfThere, ioError } from '../files/atomic.js'
+
+const sidePattern =
+  /^(tokenizer.*\.(json|model)|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt|.*\.tiktoken|chat_template\.(jinja|json)|generation_config\.json|preprocessor_config\.json)$/
+
+/** Copies them; returns their names. */
+export async function copySideFiles(from: string, to: string): Promise<string[]> {
+  let names: string[]
+  try {
+    names = (await readdir(from)).filter((name) => sidePattern.test(name)).sort()
+  } catch (error) {
+    throw ioError(error, `cannot read '${from}'`)
+  }
+  for (const name of names) await copyFileIfThere(join(from, name), join(to, name))
+  return names
+}

@@ -1,0 +1,59 @@
+/** Opens the addon on first use; nothing happens on import. node-gyp-build looks in `build/Release`, then in `prebuilds/`. */
+import { existsSync, readdirSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { FedloraError } from '../errors.js'
+import type { Native } from './binding.js'
+import { guard } from './guard.js'
+
+const packageRoot = fileURLToPath(new URL('../../', import.meta.url))
+
+let loaded: Native | undefined
+
+function tried(root: string): string[] {
+  const places = [join(root, 'build', 'Release'), join(root, 'prebuilds', `${process.platform}-${process.arch}`)]
+  return places.map((place) => {
+    if (!existsSync(place)) return `${place} (not there)`
+    const found = readdirSync(place).filter((name) => name.endsWith('.node'))
+    return `${place} (${found.length === 0 ? 'holds no .node file' : found.join(', ')})`
+  })
+}
+
+/**
+ * Loads the addon below `root`, uncached.
+ * @throws FedloraError `E_LOAD` listing what was tried and the command that helps.
+ */
+export function openNative(root: string): Native {
+  const require = createRequire(import.meta.url)
+  try {
+    const build = require('node-gyp-build') as (folder: string) => Native
+    return guard(build(root))
+  } catch (error) {
+    if (error instanceof FedloraError) throw error
+    const places = tried(root)
+    throw new FedloraError(
+      'E_LOAD',
+      `the native addon could not be loaded on ${process.platform}-${process.arch} with Node ${process.version}: ${(error as Error).message}\n` +
+        `Looked in:\n${places.map((place) => `  ${place}`).join('\n')}\nBuild it with: npm run build`,
+      { root, places },
+      error,
+    )
+  }
+}
+
+/** The file that `native()` opens. @throws FedloraError `E_LOAD` as it does. */
+export function addonPath(): string {
+  native()
+  const build = createRequire(import.meta.url)('node-gyp-build') as { resolve(folder: string): string }
+  return build.resolve(packageRoot)
+}
+
+/**
+ * The addon of this package.
+ * @throws FedloraError `E_LOAD` when it is not built or does not fit this machine.
+ */
+export function native(): Native {
+  loaded ??= openNative(packageRoot)
+  return loaded
+}
