@@ -1,0 +1,55 @@
+// A machine without the tools is told what is missing and how to get it, before anything is downloaded or built.
+import { spawnSync } from 'node:child_process'
+import { chmodSync, readdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import t, { type Test } from 'tap'
+
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
+const toolchain = pathToFileURL(join(root, 'scripts', 'lib', 'toolchain.mjs')).href
+const main = pathToFileURL(join(root, 'scripts', 'lib', 'project.mjs')).href
+const program = `
+import { runMain } from '${main}'
+import { checkToolchain } from '${toolchain}'
+await runMain(import.meta, 'setup', checkToolchain)
+`
+
+/** Runs the check where PATH holds these tools alone: name → what it says when asked anything. */
+function check(t: Test, tools: Record<string, string>) {
+  const scripts = Object.entries(tools).map(([name, text]) => [name, `#!/bin/sh\necho "${text}"\n`])
+  const folder = t.testdir({ bin: Object.fromEntries(scripts), 'check.mjs': program })
+  for (const name of readdirSync(join(folder, 'bin'))) chmodSync(join(folder, 'bin', name), 0o755)
+  const env = { PATH: join(folder, 'bin') }
+  const { status, stderr } = spawnSync(process.execPath, [join(folder, 'check.mjs')], { encoding: 'utf8', env })
+  return { status, stderr }
+}
+
+const cmake = 'cmake version 3.25.1'
+const clang = 'clang version 17.0.0'
+
+t.test('what is missing is named, with its code', async (t) => {
+  t.match(check(t, {}), { status: 1, stderr: /^setup: E_TOOL_CMAKE: cmake is not on PATH.*Get it with/ })
+  t.match(check(t, { cmake: 'cmake version 3.16.3' }), {
+    status: 1,
+    stderr: /E_TOOL_CMAKE: CMake is 3\.16, 3\.24 or newer/,
+  })
+  t.match(
+    check(t, { cmake: 'cmake version 3.4.0' }),
+    { status: 1, stderr: /E_TOOL_CMAKE: CMake is 3\.4/ },
+    'a number, not a text',
+  )
+  t.match(check(t, { cmake }), { status: 1, stderr: /E_TOOL_COMPILER: no C\+\+ compiler.*Get it with/ })
+  t.match(check(t, { cmake, 'c++': '9.4.0 Free Software Foundation' }), {
+    status: 1,
+    stderr: /E_TOOL_COMPILER: c\+\+ is GCC 9/,
+  })
+  t.match(check(t, { cmake, 'c++': clang }), { status: 1, stderr: /E_TOOL_MAKE: neither ninja nor make/ })
+})
+
+t.test('a machine that has everything passes in silence', async (t) => {
+  t.same(check(t, { cmake, 'clang++': clang, make: 'GNU Make 4.3' }), { status: 0, stderr: '' })
+  t.same(check(t, { cmake: 'cmake version 4.0.0', 'g++': '12.2.0 Free Software Foundation', ninja: '1.11' }), {
+    status: 0,
+    stderr: '',
+  })
+})
