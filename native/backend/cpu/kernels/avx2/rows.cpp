@@ -12,6 +12,18 @@ namespace {
 #include "backend/cpu/kernels/simd_avx2.h"
 
 #include "backend/cpu/kernels/generic/exp.inl"
+
+#include "backend/cpu/kernels/generic/embedding.inl"
+#include "backend/cpu/kernels/generic/rms_norm.inl"
+#include "backend/cpu/kernels/generic/rope.inl"
+#include "backend/cpu/kernels/generic/attention_tile.inl"
+#include "backend/cpu/kernels/generic/attention_pack.inl"
+#include "backend/cpu/kernels/generic/attention_forward.inl"
+#include "backend/cpu/kernels/generic/attention_backward.inl"
+#include "backend/cpu/kernels/generic/attention_decode.inl"
+#include "backend/cpu/kernels/generic/glu.inl"
+#include "backend/cpu/kernels/generic/cross_entropy.inl"
+#include "backend/cpu/kernels/generic/optimizer.inl"
 }  // namespace
 }  // namespace fedlora::avx2
 

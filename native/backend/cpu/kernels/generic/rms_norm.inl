@@ -1,0 +1,127 @@
+/// Root-mean-square norm of rows of K (ops.h: rms_norm, head_norm). Sums run in W lanes × 2, the same order for every row.
+
+/// Σ x² of one row in f32.
+inline float sum_of_squares_row(const float* x, int64_t K) {
+  Vec first = broadcast(0), second = broadcast(0);
+  int64_t k = 0;
+  for (; k + 2 * W <= K; k += 2 * W) {
+    const Vec a = load(x + k), b = load(x + k + W);
+    first = fma(a, a, first);
+    second = fma(b, b, second);
+  }
+  for (; k + W <= K; k += W) first = fma(load(x + k), load(x + k), first);
+  if (k < K) {
+    const Vec a = load_tail(x + k, K - k);
+    second = fma(a, a, second);
+  }
+  return reduce_add(first + second);
+}
+
+template <class T>
+static void rms_norm_forward(int64_t rows, int64_t K, float* x, const T* delta, const float* weight, float eps, T* y, float* rstd, T* x_saved) {
+  for (int64_t row = 0; row < rows; ++row, x += K, y += K) {
+    if (delta) {
+      int64_t k = 0;
+      for (; k + W <= K; k += W) store(x + k, load(x + k) + load(delta + k));
+      if (k < K) store_tail(x + k, load_tail(x + k, K - k) + load_tail(delta + k, K - k), K - k);
+      delta += K;
+    }
+    const float r = 1.0f / __builtin_sqrtf(sum_of_squares_row(x, K) / static_cast<float>(K) + eps);
+    rstd[row] = r;
+    const Vec scale = broadcast(r);
+    int64_t k = 0;
+    for (; k + W <= K; k += W) {
+      const Vec value = load(x + k);
+      store(y + k, value * scale * load(weight + k));
+      if (x_saved) store(x_saved + k, value);
+    }
+    if (k < K) {
+      const Vec value = load_tail(x + k, K - k);
+      store_tail(y + k, value * scale * load_tail(weight + k, K - k), K - k);
+      if (x_saved) store_tail(x_saved + k, value, K - k);
+    }
+    if (x_saved) x_saved += K;
+  }
+}
+
+template <class T>
+static void rms_norm_rebuild(int64_t rows, int64_t K, const T* x, const float* rstd, const float* weight, T* y) {
+  for (int64_t row = 0; row < rows; ++row, x += K, y += K) {
+    const Vec scale = broadcast(rstd[row]);
+    int64_t k = 0;
+    for (; k + W <= K; k += W) store(y + k, load(x + k) * scale * load(weight + k));
+    if (k < K) store_tail(y + k, load_tail(x + k, K - k) * scale * load_tail(weight + k, K - k), K - k);
+  }
+}
+
+/// Σ w·d_y·x of one row.
+template <class T>
+inline float weighted_dot_row(const T* d_y, const T* x, const float* weight, int64_t K) {
+  Vec first = broadcast(0), second = broadcast(0);
+  int64_t k = 0;
+  for (; k + 2 * W <= K; k += 2 * W) {
+    first = fma(load(d_y + k) * load(weight + k), load(x + k), first);
+    second = fma(load(d_y + k + W) * load(weight + k + W), load(x + k + W), second);
+  }
+  for (; k + W <= K; k += W) first = fma(load(d_y + k) * load(weight + k), load(x + k), first);
+  if (k < K) second = fma(load_tail(d_y + k, K - k) * load_tail(weight + k, K - k), load_tail(x + k, K - k), second);
+  return reduce_add(first + second);
+}
+
+/// d_x += r·w·d_y − x·(r³·Σ w·d_y·x / K): the gradient with x̂ = r·x written out.
+template <class T>
+static void rms_norm_backward(int64_t rows, int64_t K, const T* d_y, const T* x, const float* rstd, const float* weight, float* d_x, T* d_x_copy) {
+  for (int64_t row = 0; row < rows; ++row, x += K, d_y += K, d_x += K) {
+    const float r = rstd[row];
+    const Vec scale = broadcast(r), pull = broadcast(-r * r * r * (weighted_dot_row(d_y, x, weight, K) / static_cast<float>(K)));
+    int64_t k = 0;
+    for (; k + W <= K; k += W) {
+      const Vec d = load(d_x + k) + fma(load(x + k), pull, load(d_y + k) * load(weight + k) * scale);
+      store(d_x + k, d);
+      if (d_x_copy) store(d_x_copy + k, d);
+    }
+    if (k < K) {
+      const int64_t n = K - k;
+      const Vec d = load_tail(d_x + k, n) + fma(load_tail(x + k, n), pull, load_tail(d_y + k, n) * load_tail(weight + k, n) * scale);
+      store_tail(d_x + k, d, n);
+      if (d_x_copy) store_tail(d_x_copy + k, d, n);
+    }
+    if (d_x_copy) d_x_copy += K;
+  }
+}
+
+template <class T>
+static void head_norm_forward(int64_t rows, int64_t D, const T* x, const float* weight, float eps, T* y, float* rstd) {
+  for (int64_t row = 0; row < rows; ++row, x += D, y += D) {
+    Vec sum = broadcast(0);
+    int64_t k = 0;
+    for (; k + W <= D; k += W) sum = fma(load(x + k), load(x + k), sum);
+    if (k < D) sum = fma(load_tail(x + k, D - k), load_tail(x + k, D - k), sum);
+    const float r = 1.0f / __builtin_sqrtf(reduce_add(sum) / static_cast<float>(D) + eps);
+    rstd[row] = r;
+    rms_norm_rebuild<T>(1, D, x, rstd + row, weight, y);
+  }
+}
+
+/// As rms_norm_backward, but d_x = …; d_x may be d_y.
+template <class T>
+static void head_norm_backward(int64_t rows, int64_t D, const T* d_y, const T* x, const float* rstd, const float* weight, T* d_x) {
+  for (int64_t row = 0; row < rows; ++row, x += D, d_y += D, d_x += D) {
+    const float r = rstd[row];
+    const Vec scale = broadcast(r), pull = broadcast(-r * r * r * (weighted_dot_row(d_y, x, weight, D) / static_cast<float>(D)));
+    int64_t k = 0;
+    for (; k + W <= D; k += W) store(d_x + k, fma(load(x + k), pull, load(d_y + k) * load(weight + k) * scale));
+    if (k < D) store_tail(d_x + k, fma(load_tail(x + k, D - k), pull, load_tail(d_y + k, D - k) * load_tail(weight + k, D - k) * scale), D - k);
+  }
+}
+
+constexpr auto rms_norm_forward_f32 = &rms_norm_forward<float>;
+constexpr auto rms_norm_forward_bf16 = &rms_norm_forward<bf16>;
+constexpr auto rms_norm_rebuild_f32 = &rms_norm_rebuild<float>;
+constexpr auto rms_norm_rebuild_bf16 = &rms_norm_rebuild<bf16>;
+constexpr auto rms_norm_backward_f32 = &rms_norm_backward<float>;
+constexpr auto rms_norm_backward_bf16 = &rms_norm_backward<bf16>;
+constexpr auto head_norm_forward_f32 = &head_norm_forward<float>;
+constexpr auto head_norm_forward_bf16 = &head_norm_forward<bf16>;
+constexpr auto head_norm_backward_f32 = &head_norm_backward<float>;
+constexpr auto head_norm_backward_bf16 = &head_norm_backward<bf16>;
