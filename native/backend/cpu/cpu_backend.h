@@ -64,7 +64,7 @@ class CpuBackend final : public Backend {
 
  private:
   /// Purposes of scratch memory; each op uses its own, so that ops may call one another.
-  enum class Slot { panel, decode, widened, h, d_h, dropout, attention, logits, rows, count };
+  enum class Slot { panel, decode, widened, h, d_h, dropout, attention, attention_packed, logits, rows, count };
   Scratch& slot(Slot which) { return scratch_[static_cast<size_t>(which)]; }
 
   Compute compute_;

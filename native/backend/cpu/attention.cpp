@@ -1,0 +1,171 @@
+/// Attention over packed sequences. Work is split so that no sum crosses a task:
+///   forward   keys and values are packed a block a task, then one task a (sequence, head, block of queries)
+///   backward  one task a (sequence, head), which writes its share of d_k and d_v in f32; then each kv head sums its query heads in order
+///   decode    one task a head
+/// Long tasks go first, so that the team finishes together. Blocks count from a sequence's first row: packing never changes a bit.
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/rows.h"
+
+namespace fedlora {
+
+namespace {
+struct Sequences {
+  explicit Sequences(std::span<const int64_t> offsets) : offsets(offsets), by_length(offsets.empty() ? 0 : offsets.size() - 1) {
+    std::iota(by_length.begin(), by_length.end(), 0);
+    std::stable_sort(by_length.begin(), by_length.end(), [&](int64_t a, int64_t b) { return length(a) > length(b); });
+  }
+  int64_t begin(int64_t sequence) const { return offsets[static_cast<size_t>(sequence)]; }
+  int64_t length(int64_t sequence) const { return offsets[static_cast<size_t>(sequence) + 1] - begin(sequence); }
+  int64_t blocks(int64_t sequence) const { return (length(sequence) + attention_block - 1) / attention_block; }
+  int64_t longest() const { return by_length.empty() ? 0 : length(by_length[0]); }
+
+  std::span<const int64_t> offsets;
+  std::vector<int64_t> by_length;
+};
+
+/// A block of one head (or kv head) of one sequence.
+struct BlockTask {
+  int64_t sequence, head, block;
+};
+}  // namespace
+
+void CpuBackend::attention_forward(const AttentionShape& shape, std::span<const int64_t> offsets, ConstActivation q, ConstActivation k, ConstActivation v,
+                                   Activation o, float* lse) {
+  const Sequences sequences(offsets);
+  const int64_t H = shape.heads, G = shape.kv_heads, D = shape.head_dim;
+  const bool f32 = compute_ == Compute::f32;
+  const auto keys_bytes = f32 ? kernels_.attention_keys_bytes_f32 : kernels_.attention_keys_bytes_bf16;
+  const auto values_bytes = f32 ? kernels_.attention_values_bytes_f32 : kernels_.attention_values_bytes_bf16;
+
+  std::vector<int64_t> packed_at(sequences.by_length.size());  // where a sequence's kv heads start
+  std::vector<BlockTask> packs, tasks;
+  int64_t packed_bytes = 0;
+  for (int64_t sequence : sequences.by_length) {
+    packed_at[static_cast<size_t>(sequence)] = packed_bytes;
+    packed_bytes += G * (keys_bytes(sequences.length(sequence), D) + values_bytes(sequences.length(sequence), D));
+    for (int64_t block = sequences.blocks(sequence); block-- > 0;) {
+      for (int64_t g = 0; g < G; ++g) packs.push_back({sequence, g, block});
+      for (int64_t h = 0; h < H; ++h) tasks.push_back({sequence, h, block});
+    }
+  }
+  // The last block of queries of a sequence sees the most keys.
+  std::stable_sort(tasks.begin(), tasks.end(), [](const BlockTask& a, const BlockTask& b) { return a.block > b.block; });
+  Scratch& packed = slot(Slot::attention_packed);
+  packed.reserve(1, static_cast<size_t>(packed_bytes));
+  Scratch& own = slot(Slot::attention);
+  own.reserve(threads(), static_cast<size_t>(f32 ? kernels_.attention_forward_scratch_f32(D) : kernels_.attention_forward_scratch_bf16(D)));
+  const auto keys_of = [&](int64_t sequence, int64_t g) {
+    const int64_t length = sequences.length(sequence);
+    return packed.get<char>() + packed_at[static_cast<size_t>(sequence)] + g * (keys_bytes(length, D) + values_bytes(length, D));
+  };
+
+  pool_.run(static_cast<int64_t>(packs.size()), [&](int64_t index, int) {
+    const auto [sequence, g, block] = packs[static_cast<size_t>(index)];
+    const int64_t length = sequences.length(sequence), at = (sequences.begin(sequence) * G + g) * D;
+    char* keys = keys_of(sequence, g);
+    char* values = keys + keys_bytes(length, D);
+    if (f32)
+      kernels_.attention_pack_f32(as<float>(k, at), as<float>(v, at), G * D, length, block, D, keys, values);
+    else
+      kernels_.attention_pack_bf16(as<bf16>(k, at), as<bf16>(v, at), G * D, length, block, D, keys, values);
+  });
+  pool_.run(static_cast<int64_t>(tasks.size()), [&](int64_t index, int member) {
+    const auto [sequence, h, block] = tasks[static_cast<size_t>(index)];
+    AttentionForwardTask task;
+    task.length = sequences.length(sequence);
+    task.begin = block * attention_block;
+    task.rows = std::min(attention_block, task.length - task.begin);
+    const int64_t row = sequences.begin(sequence) + task.begin, at = (row * H + h) * D;
+    const char* keys = keys_of(sequence, h / (H / G));
+    task.q = f32 ? static_cast<ConstActivation>(as<float>(q, at)) : as<bf16>(q, at);
+    task.o = f32 ? static_cast<Activation>(as<float>(o, at)) : as<bf16>(o, at);
+    task.q_stride = task.o_stride = H * D;
+    task.keys = keys;
+    task.values = keys + keys_bytes(task.length, D);
+    task.head_dim = D;
+    task.window = shape.window;
+    task.scale = shape.scale;
+    task.lse = lse + row * H + h;
+    task.lse_stride = H;
+    task.scratch = own.get<char>(member);
+    f32 ? kernels_.attention_forward_f32(&task) : kernels_.attention_forward_bf16(&task);
+  });
+}
+
+void CpuBackend::attention_backward(const AttentionShape& shape, std::span<const int64_t> offsets, ConstActivation q, ConstActivation k, ConstActivation v,
+                                    ConstActivation o, const float* lse, ConstActivation d_o, Activation d_q, Activation d_k, Activation d_v) {
+  const Sequences sequences(offsets);
+  const int64_t H = shape.heads, G = shape.kv_heads, D = shape.head_dim, M = offsets.empty() ? 0 : offsets.back(), group = H / G;
+  const bool f32 = compute_ == Compute::f32;
+  Scratch& shares = slot(Slot::attention_packed);  // d_k and d_v of every query head, [M,H,D] each
+  shares.reserve(1, static_cast<size_t>(2 * M * H * D) * sizeof(float));
+  float* shares_k = shares.get<float>();
+  float* shares_v = shares_k + M * H * D;
+  Scratch& own = slot(Slot::attention);
+  const auto scratch_bytes = f32 ? kernels_.attention_backward_scratch_f32 : kernels_.attention_backward_scratch_bf16;
+  own.reserve(threads(), static_cast<size_t>(scratch_bytes(sequences.longest(), D)));
+
+  pool_.run(static_cast<int64_t>(sequences.by_length.size()) * H, [&](int64_t index, int member) {
+    const int64_t sequence = sequences.by_length[static_cast<size_t>(index / H)], h = index % H, row = sequences.begin(sequence);
+    const int64_t at = (row * H + h) * D, at_kv = (row * G + h / group) * D;
+    AttentionBackwardTask task;
+    const auto element = [&](ConstActivation x, int64_t offset) { return f32 ? static_cast<ConstActivation>(as<float>(x, offset)) : as<bf16>(x, offset); };
+    task.q = element(q, at);
+    task.o = element(o, at);
+    task.d_o = element(d_o, at);
+    task.d_q = f32 ? static_cast<Activation>(as<float>(d_q, at)) : as<bf16>(d_q, at);
+    task.q_stride = H * D;
+    task.k = element(k, at_kv);
+    task.v = element(v, at_kv);
+    task.kv_stride = G * D;
+    task.d_k = shares_k + at;
+    task.d_v = shares_v + at;
+    task.d_kv_stride = H * D;
+    task.lse = lse + row * H + h;
+    task.lse_stride = H;
+    task.length = sequences.length(sequence);
+    task.head_dim = D;
+    task.window = shape.window;
+    task.scale = shape.scale;
+    task.scratch = own.get<char>(member);
+    f32 ? kernels_.attention_backward_f32(&task) : kernels_.attention_backward_bf16(&task);
+  });
+  each_rows(pool_, M, 2 * H * D, [&](int64_t first, int64_t count) {
+    for (int64_t i = first * G; i < (first + count) * G; ++i) {  // one row of one kv head: its query heads are neighbours
+      if (f32) {
+        kernels_.sum_rows_f32(group, D, shares_k + i * group * D, D, as<float>(d_k, i * D));
+        kernels_.sum_rows_f32(group, D, shares_v + i * group * D, D, as<float>(d_v, i * D));
+      } else {
+        kernels_.sum_rows_bf16(group, D, shares_k + i * group * D, D, as<bf16>(d_k, i * D));
+        kernels_.sum_rows_bf16(group, D, shares_v + i * group * D, D, as<bf16>(d_v, i * D));
+      }
+    }
+  });
+}
+
+void CpuBackend::attention_decode(const AttentionShape& shape, int64_t T, ConstActivation q, ConstActivation keys, ConstActivation values, Activation o) {
+  const int64_t H = shape.heads, G = shape.kv_heads, D = shape.head_dim, first = shape.window > 0 ? std::max<int64_t>(0, T - shape.window) : 0;
+  const bool f32 = compute_ == Compute::f32;
+  Scratch& own = slot(Slot::attention);
+  own.reserve(threads(), static_cast<size_t>(T - first + D) * sizeof(float));
+  pool_.run(H, [&](int64_t h, int member) {
+    const int64_t at = (first * G + h / (H / G)) * D;
+    AttentionDecodeTask task;
+    task.q = f32 ? static_cast<ConstActivation>(as<float>(q, h * D)) : as<bf16>(q, h * D);
+    task.keys = f32 ? static_cast<ConstActivation>(as<float>(keys, at)) : as<bf16>(keys, at);
+    task.values = f32 ? static_cast<ConstActivation>(as<float>(values, at)) : as<bf16>(values, at);
+    task.o = f32 ? static_cast<Activation>(as<float>(o, h * D)) : as<bf16>(o, h * D);
+    task.kv_stride = G * D;
+    task.length = T - first;
+    task.head_dim = D;
+    task.scale = shape.scale;
+    task.scratch = own.get<float>(member);
+    f32 ? kernels_.attention_decode_f32(&task) : kernels_.attention_decode_bf16(&task);
+  });
+}
+
+}  // namespace fedlora

@@ -1,0 +1,46 @@
+/// Head and loss over rows in chunks: logits of a chunk, softmax and its gradient row by row, back through the head. A chunk's logits fill at
+/// most `logits_budget` bytes (one row at least); a row's result does not depend on its chunk.
+#include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/rows.h"
+
+namespace fedlora {
+
+namespace {
+constexpr int64_t logits_budget = int64_t{32} << 20;
+}
+
+void CpuBackend::linear_cross_entropy(int64_t M, ConstActivation x, const Matrix& head, float divider, std::span<const int32_t> targets, float grad_scale,
+                                      float* losses, uint8_t* correct, Activation d_x) {
+  const int64_t V = head.N, K = head.K, chunk = std::clamp<int64_t>(logits_budget / (V * 4), 1, std::max<int64_t>(M, 1));
+  const bool f32 = compute_ == Compute::f32;
+  Scratch& memory = slot(Slot::logits);
+  const int64_t logits_bytes = chunk * V * 4, gradient_bytes = !f32 && d_x ? chunk * V * 2 : 0;  // f32: the gradient takes the logits' place
+  memory.reserve(1, static_cast<size_t>(logits_bytes + gradient_bytes));
+  float* logits = memory.get<float>();
+  bf16* gradient = reinterpret_cast<bf16*>(memory.get<char>() + logits_bytes);
+  const float scale = 1.0f / divider;
+  for (int64_t first = 0; first < M; first += chunk) {
+    const int64_t rows = std::min(chunk, M - first);
+    const ConstActivation x_chunk = f32 ? static_cast<ConstActivation>(as<float>(x, first * K)) : as<bf16>(x, first * K);
+    matmul_forward(rows, x_chunk, head, 0, V, scale, logits, V);
+    pool_.run(rows, [&](int64_t row, int) {
+      const int64_t m = first + row;
+      uint8_t* hit = correct ? correct + m : nullptr;
+      if (f32)
+        kernels_.cross_entropy_row_f32(V, logits + row * V, targets[m], losses + m, hit, d_x ? logits + row * V : nullptr);
+      else
+        kernels_.cross_entropy_row_bf16(V, logits + row * V, targets[m], losses + m, hit, d_x ? gradient + row * V : nullptr);
+    });
+    if (d_x == nullptr) continue;
+    if (f32)
+      matmul_backward(rows, logits, head, grad_scale * scale, as<float>(d_x, first * K));
+    else
+      matmul_backward(rows, gradient, head, grad_scale * scale, as<bf16>(d_x, first * K));
+  }
+}
+
+void CpuBackend::head_logits(int64_t M, ConstActivation x, const Matrix& head, float divider, float* logits) {
+  matmul_forward(M, x, head, 0, head.N, 1.0f / divider, logits, head.N);
+}
+
+}  // namespace fedlora

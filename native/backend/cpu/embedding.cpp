@@ -1,0 +1,27 @@
+/// x[m,:] = multiplier × table[ids[m],:], split by rows.
+#include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/rows.h"
+#include "base/error.h"
+
+namespace fedlora {
+
+void CpuBackend::embedding_forward(std::span<const int32_t> ids, const Matrix& table, float multiplier, float* x) {
+  const int64_t K = table.K;
+  if (table.format != Format::f32 && table.format != Format::f16 && table.format != Format::bf16)
+    fail(Code::E_INTERNAL, "embedding_forward: a table of format %s; expected f32, f16 or bf16", format_name(table.format));
+  each_rows(pool_, static_cast<int64_t>(ids.size()), K, [&](int64_t first, int64_t count) {
+    for (int64_t m = first; m < first + count; ++m) {
+      const int64_t offset = static_cast<int64_t>(ids[m]) * K;
+      if (table.format == Format::f32) {
+        kernels_.scale_row_f32(reinterpret_cast<const float*>(table.data.data()) + offset, multiplier, x + m * K, K);
+      } else if (table.format == Format::bf16) {
+        kernels_.scale_row_bf16(reinterpret_cast<const bf16*>(table.data.data()) + offset, multiplier, x + m * K, K);
+      } else {
+        const f16* row = reinterpret_cast<const f16*>(table.data.data()) + offset;
+        for (int64_t k = 0; k < K; ++k) x[m * K + k] = to_f32(row[k]) * multiplier;
+      }
+    }
+  });
+}
+
+}  // namespace fedlora
