@@ -8,7 +8,7 @@
 
 namespace fedlora {
 
-Adapter::Adapter(const Description& description, const std::vector<AdapterLayer>& layers) {
+AdapterMap::AdapterMap(const Description& description, const std::vector<AdapterLayer>& layers) {
   std::unordered_map<std::string, const AdapterLayer*> wanted;
   for (const AdapterLayer& layer : layers) {
     if (layer.rank < 1 || layer.rank > 4096) fail(Code::E_ARGUMENT, "the rank of %s is %d, expected 1 to 4096", layer.module.c_str(), layer.rank);
@@ -32,14 +32,13 @@ Adapter::Adapter(const Description& description, const std::vector<AdapterLayer>
       layout_.push_back({"base_model.model." + module + ".lora_A.weight", R, K, offset});
       layout_.push_back({"base_model.model." + module + ".lora_B.weight", N, R, offset + R * K});
       offset += R * (K + N);
-      max_rank_ = std::max(max_rank_, layer.rank);
       wanted.erase(entry);
     }
   }
   if (!wanted.empty())
     fail(Code::E_MISSING, "%s (and %zu more) is not a linear layer of this model; %zu of the adapted layers are", wanted.begin()->first.c_str(),
          wanted.size() - 1, found);
-  values = AlignedBuffer<float>(static_cast<size_t>(offset));
+  size_ = offset;
 }
 
 void Adapter::initialize(uint64_t seed) {

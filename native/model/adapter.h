@@ -29,26 +29,33 @@ struct TensorLayout {
   int64_t rows = 0, columns = 0, offset = 0;
 };
 
-class Adapter {
+/// Which layers are adapted and where their factors lie.
+class AdapterMap {
  public:
-  /// Zeros. E_MISSING when a module is not a linear layer of the model, E_ARGUMENT for a rank or dropout out of range or a
+  /// E_MISSING when a module is not a linear layer of the model, E_ARGUMENT for a rank or dropout out of range or a
   /// module named twice.
-  Adapter(const Description& description, const std::vector<AdapterLayer>& layers);
+  AdapterMap(const Description& description, const std::vector<AdapterLayer>& layers);
+
+  const AdapterSlot& slot(int64_t layer, int linear) const { return slots_[static_cast<size_t>(layer * linears_per_layer + linear)]; }
+  const std::vector<TensorLayout>& layout() const { return layout_; }
+  /// Elements of the flat vector.
+  int64_t size() const { return size_; }
+
+ protected:
+  std::vector<AdapterSlot> slots_;  // [layers × linears_per_layer]
+  std::vector<TensorLayout> layout_;
+  int64_t size_ = 0;
+};
+
+class Adapter : public AdapterMap {
+ public:
+  /// Zeros.
+  explicit Adapter(AdapterMap map) : AdapterMap(std::move(map)), values(static_cast<size_t>(size_)) {}
 
   /// PEFT's initialisation: A uniform in ±1/√K (Kaiming with a = √5), B zero; every element addressed by (seed, slot, index).
   void initialize(uint64_t seed);
 
-  const AdapterSlot& slot(int64_t layer, int linear) const { return slots_[static_cast<size_t>(layer * linears_per_layer + linear)]; }
-  const std::vector<TensorLayout>& layout() const { return layout_; }
-  int64_t size() const { return static_cast<int64_t>(values.size()); }
-  int max_rank() const { return max_rank_; }
-
   AlignedBuffer<float> values;
-
- private:
-  std::vector<AdapterSlot> slots_;  // [layers × linears_per_layer]
-  std::vector<TensorLayout> layout_;
-  int max_rank_ = 0;
 };
 
 }  // namespace fedlora

@@ -1,0 +1,143 @@
+// NativeAdapter: the trainable vector. JavaScript gets copies; only sessions write it while they work.
+#include <algorithm>
+#include <cmath>
+
+#include "napi/host.h"
+#include "training/session.h"
+
+namespace fedlora::seam {
+
+namespace {
+
+class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
+ public:
+  explicit AdapterObject(const Napi::CallbackInfo& info) : ObjectWrap(info), state_(constructed_with<std::shared_ptr<AdapterState>>(info)) {
+    info.This().As<Napi::Object>().TypeTag(&adapter_tag);
+  }
+
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "NativeAdapter",
+                       {InstanceAccessor<&AdapterObject::length>("length"), InstanceMethod<&AdapterObject::layout>("layout"), InstanceMethod<&AdapterObject::read>("read"),
+                        InstanceMethod<&AdapterObject::write>("write"), InstanceMethod<&AdapterObject::gradients>("gradients"),
+                        InstanceMethod<&AdapterObject::create_session>("createSession"), InstanceMethod<&AdapterObject::dispose>("dispose")});
+  }
+
+  const std::shared_ptr<AdapterState>& state() const { return state_; }
+
+ private:
+  Napi::Value length(const Napi::CallbackInfo& info) {
+    return guard(info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(state_->alive()->size())); });
+  }
+
+  Napi::Value layout(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    return guard(env, [&]() -> Napi::Value {
+      Napi::Array list = Napi::Array::New(env);
+      for (const TensorLayout& tensor : state_->alive()->layout()) {
+        Napi::Object entry = Napi::Object::New(env);
+        Napi::Array shape = Napi::Array::New(env);
+        shape.Set(0u, static_cast<double>(tensor.rows));
+        shape.Set(1u, static_cast<double>(tensor.columns));
+        entry.Set("name", tensor.name);
+        entry.Set("shape", shape);
+        entry.Set("offset", static_cast<double>(tensor.offset));
+        entry.Set("length", static_cast<double>(tensor.rows * tensor.columns));
+        list.Set(list.Length(), entry);
+      }
+      return list;
+    });
+  }
+
+  Napi::Value read(const Napi::CallbackInfo& info) {
+    return guard(info.Env(), [&] {
+      const AlignedBuffer<float>& values = state_->idle()->values;
+      return new_float32(info.Env(), {values.data(), values.size()});
+    });
+  }
+
+  void write(const Napi::CallbackInfo& info) {
+    guard(info.Env(), [&] {
+      AlignedBuffer<float>& values = state_->idle()->values;
+      const std::vector<float> given = copy_float32(info[0], "values");
+      if (given.size() != values.size()) fail(Code::E_SHAPE, "%zu values for an adapter of %zu", given.size(), values.size());
+      for (size_t i = 0; i < given.size(); ++i)
+        if (!std::isfinite(given[i])) fail(Code::E_NONFINITE, "value %zu of the adapter is not finite; nothing was written", i);
+      std::copy(given.begin(), given.end(), values.begin());
+    });
+  }
+
+  struct Gradient {
+    LossSums sums;
+    AlignedBuffer<float> values;
+  };
+
+  Napi::Value gradients(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    return guard(env, [&]() -> Napi::Value {
+      std::shared_ptr<Adapter> adapter = state_->alive();
+      std::shared_ptr<Engine> engine = state_->host->alive();
+      Batch batch = decode_batch(engine->description(), info[0]);
+      auto state = state_;
+      ++state->jobs;
+      return run_job(
+          env, state_->host->queue,
+          [engine, adapter, batch = std::move(batch)](const std::atomic<bool>& cancel, PendingPromise&) {
+            const CancelScope scope(*engine, cancel);
+            Gradient gradient{{}, AlignedBuffer<float>(adapter->values.size())};
+            gradient.sums = loss_and_gradient(*engine, *adapter, batch, {gradient.values.data(), gradient.values.size()});
+            return gradient;
+          },
+          [](Napi::Env env, Gradient& gradient) {
+            Napi::Object object = Napi::Object::New(env);
+            object.Set("loss", gradient.sums.loss / static_cast<double>(gradient.sums.supervised));
+            object.Set("supervised", static_cast<double>(gradient.sums.supervised));
+            object.Set("tokens", static_cast<double>(gradient.sums.tokens));
+            object.Set("gradients", new_float32(env, {gradient.values.data(), gradient.values.size()}));
+            return object;
+          },
+          nullptr, [state] { --state->jobs; });
+    });
+  }
+
+  Napi::Value create_session(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    return guard(env, [&]() -> Napi::Value {
+      const Fields f(info[0], "options");
+      const Fields o(f.value("optimizer"), "options.optimizer");
+      constexpr const char* kinds[] = {"adamw", "sgd"};
+      SessionOptions options;
+      options.optimizer = static_cast<Optimizer>(o.choice("kind", kinds));
+      options.beta1 = static_cast<float>(o.number("beta1"));
+      options.beta2 = static_cast<float>(o.number("beta2"));
+      options.epsilon = static_cast<float>(o.number("epsilon"));
+      options.weight_decay = static_cast<float>(o.number("weightDecay"));
+      options.momentum = static_cast<float>(o.number("momentum"));
+      options.max_grad_norm = f.number("maxGradNorm");
+      options.dropout_seed = static_cast<uint64_t>(f.integer("dropoutSeed", 0, 9007199254740991));
+      options.recompute = decode_recompute(f);
+      auto session = std::make_shared<Session>(state_->host->alive(), state_->alive(), options);
+      return construct(env, Environment::of(env).session, std::make_pair(state_, session));
+    });
+  }
+
+  void dispose(const Napi::CallbackInfo& info) {
+    guard(info.Env(), [&] { state_->adapter.reset(); });
+  }
+
+  std::shared_ptr<AdapterState> state_;
+};
+
+}  // namespace
+
+std::shared_ptr<AdapterState> adapter_state(Napi::Value value, const Host* host) {
+  if (value.IsNull() || value.IsUndefined()) return nullptr;
+  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&adapter_tag)) fail(Code::E_ARGUMENT, "expected an adapter of this library, or null");
+  std::shared_ptr<AdapterState> state = AdapterObject::Unwrap(value.As<Napi::Object>())->state();
+  state->alive();
+  if (host != nullptr && state->host.get() != host) fail(Code::E_ARGUMENT, "the adapter belongs to another model");
+  return state;
+}
+
+Napi::Function define_adapter(Napi::Env env) { return AdapterObject::define(env); }
+
+}  // namespace fedlora::seam

@@ -1,0 +1,145 @@
+// JavaScript option objects into the plain structs of the engine.
+#include "model/batch.h"
+#include "napi/seam.h"
+
+namespace fedlora::seam {
+
+namespace {
+constexpr int64_t int32_max = 2147483647;
+
+LayerDescription decode_layer(Napi::Value value) {
+  const Fields f(value, "description.layers[]");
+  LayerDescription layer;
+  layer.window = static_cast<int>(f.integer("window", 0, int32_max));
+  layer.rope = static_cast<int>(f.integer("rope", -1, 1024));
+  layer.input_norm = f.text_or_empty("inputNorm");
+  layer.attention_output_norm = f.text_or_empty("attentionOutputNorm");
+  layer.mlp_input_norm = f.text_or_empty("mlpInputNorm");
+  layer.mlp_output_norm = f.text_or_empty("mlpOutputNorm");
+  layer.q_norm = f.text_or_empty("qNorm");
+  layer.k_norm = f.text_or_empty("kNorm");
+  constexpr const char* linears[linears_per_layer] = {"q", "k", "v", "o", "gate", "up", "down"};
+  for (int linear = 0; linear < linears_per_layer; ++linear) layer.linear[linear] = f.text_or_empty(linears[linear]);
+  layer.qkv = f.text_or_empty("qkv");
+  layer.gate_up = f.text_or_empty("gateUp");
+  layer.attention_bias = f.boolean("attentionBias");
+  layer.output_bias = f.boolean("outputBias");
+  layer.mlp_bias = f.boolean("mlpBias");
+  return layer;
+}
+}  // namespace
+
+Description decode_description(Napi::Value value) {
+  const Fields f(value, "description");
+  const auto size = [&](const char* name) { return f.integer(name, 1, int32_max); };
+  constexpr const char* norms[] = {"rms", "layer"};
+  constexpr const char* placements[] = {"before", "after", "both"};
+  constexpr const char* query_key_norms[] = {"none", "head", "projection"};
+  constexpr const char* activations[] = {"silu", "gelu_tanh", "relu"};
+  Description d;
+  d.family = f.text("family");
+  d.vocabulary = size("vocabulary");
+  d.hidden = size("hidden");
+  d.intermediate = size("intermediate");
+  d.max_positions = size("maxPositions");
+  d.heads = static_cast<int>(size("heads"));
+  d.kv_heads = static_cast<int>(size("kvHeads"));
+  d.head_dim = static_cast<int>(size("headDim"));
+  d.norm = static_cast<NormKind>(f.choice("norm", norms));
+  d.norm_epsilon = static_cast<float>(f.number("normEpsilon"));
+  d.norm_offset = static_cast<float>(f.number("normOffset"));
+  d.norm_placement = static_cast<NormPlacement>(f.choice("normPlacement", placements));
+  d.query_key_norm = static_cast<QueryKeyNorm>(f.choice("queryKeyNorm", query_key_norms));
+  d.activation = static_cast<Activate>(f.choice("activation", activations));
+  d.gated = f.boolean("gated");
+  d.attention_scale = static_cast<float>(f.number("attentionScale"));
+  d.attention_soft_cap = static_cast<float>(f.number("attentionSoftCap"));
+  d.logit_soft_cap = static_cast<float>(f.number("logitSoftCap"));
+  d.embedding_multiplier = static_cast<float>(f.number("embeddingMultiplier"));
+  d.residual_multiplier = static_cast<float>(f.number("residualMultiplier"));
+  d.logits_divider = static_cast<float>(f.number("logitsDivider"));
+  d.tied_head = f.boolean("tiedHead");
+  d.transposed_linears = f.boolean("transposedLinears");
+  d.learned_positions = f.boolean("learnedPositions");
+  const Napi::Array ropes = f.array("ropes");
+  for (uint32_t i = 0; i < ropes.Length(); ++i) {
+    const Fields rope(ropes.Get(i), "description.ropes[]");
+    RopeDescription description;
+    description.attention_factor = static_cast<float>(rope.number("attentionFactor"));
+    const Napi::Array frequencies = rope.array("inverseFrequencies");
+    for (uint32_t j = 0; j < frequencies.Length(); ++j) description.inverse_frequencies.push_back(frequencies.Get(j).ToNumber().FloatValue());
+    d.ropes.push_back(std::move(description));
+  }
+  const Napi::Array layers = f.array("layers");
+  for (uint32_t i = 0; i < layers.Length(); ++i) d.layers.push_back(decode_layer(layers.Get(i)));
+  const Fields names(f.value("names"), "description.names");
+  d.embedding = names.text("embedding");
+  d.positions = names.text_or_empty("positions");
+  d.final_norm = names.text("finalNorm");
+  d.head = names.text("head");
+  return d;
+}
+
+LoadOptions decode_load_options(Napi::Value value) {
+  const Fields f(value, "options");
+  constexpr const char* quantizations[] = {"none", "bf16", "int8", "nf4", "fp4"};
+  constexpr const char* computes[] = {"f32", "bf16"};
+  LoadOptions options;
+  options.files = f.texts("files");
+  options.description = decode_description(f.value("description"));
+  options.quantization = static_cast<Quantization>(f.choice("quantization", quantizations));
+  options.double_quantization = f.boolean("doubleQuantization");
+  options.block = static_cast<int>(f.integer("blockSize", 64, 128));
+  options.compute = static_cast<Compute>(f.choice("compute", computes));
+  options.threads = static_cast<int>(f.integer("threads", 1, 1024));
+  return options;
+}
+
+std::vector<AdapterLayer> decode_adapter_layers(Napi::Array array) {
+  std::vector<AdapterLayer> layers;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Fields f(array.Get(i), "layers[]");
+    layers.push_back({f.text("module"), static_cast<int>(f.integer("rank", 1, 4096)), static_cast<float>(f.number("scaling")), static_cast<float>(f.number("dropout"))});
+  }
+  return layers;
+}
+
+Recompute decode_recompute(const Fields& fields) {
+  constexpr const char* names[] = {"none", "gate-up", "all"};
+  return static_cast<Recompute>(fields.choice("recompute", names));
+}
+
+PlanRequest decode_plan_request(Napi::Value value) {
+  const Fields f(value, "request");
+  constexpr const char* optimizers[] = {"adamw", "sgd"};
+  PlanRequest request;
+  request.tokens = f.integer("tokens", 1, int32_max);
+  request.rows = f.integer("rows", 1, int32_max);
+  request.longest_row = f.integer("longestRow", 1, int32_max);
+  request.supervised = f.integer("supervised", 0, int32_max);
+  request.recompute = decode_recompute(f);
+  request.adamw = f.choice("optimizer", optimizers) == 0;
+  request.layers = decode_adapter_layers(f.array("layers"));
+  return request;
+}
+
+Batch decode_batch(const Description& description, Napi::Value value) {
+  const Fields f(value, "batch");
+  const std::vector<int32_t> ids = copy_int32(f.value("ids"), "batch.ids");
+  const std::vector<int32_t> labels = f.has("labels") ? copy_int32(f.value("labels"), "batch.labels") : std::vector<int32_t>();
+  const std::vector<int32_t> lengths = copy_int32(f.value("lengths"), "batch.lengths");
+  return make_batch(description, ids, labels, lengths);
+}
+
+Napi::Object encode_plan(Napi::Env env, const MemoryPlan& plan) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("weights", static_cast<double>(plan.weights));
+  object.Set("adapter", static_cast<double>(plan.adapter));
+  object.Set("saved", static_cast<double>(plan.saved));
+  object.Set("workspace", static_cast<double>(plan.workspace));
+  object.Set("loss", static_cast<double>(plan.loss));
+  object.Set("total", static_cast<double>(plan.total()));
+  return object;
+}
+
+}  // namespace fedlora::seam

@@ -1,0 +1,66 @@
+// What this build and this machine are.
+#include <thread>
+
+#include "base/cpu_features.h"
+#include "napi/host.h"
+
+#if defined(__linux__)
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdio>
+#endif
+
+namespace fedlora::seam {
+
+namespace {
+
+Napi::Value info(const Napi::CallbackInfo& call) {
+  const Napi::Env env = call.Env();
+  return guard(env, [&]() -> Napi::Value {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("version", FEDLORA_VERSION);
+    object.Set("cpu", cpu_name());
+    object.Set("isa", isa_name(select_isa()));
+    object.Set("detectedIsa", isa_name(detect_isa()));
+    object.Set("cores", static_cast<double>(std::thread::hardware_concurrency()));
+    Napi::Array kernels = Napi::Array::New(env);
+    for (const KernelInfo& kernel : cpu_kernels()) {
+      Napi::Object entry = Napi::Object::New(env);
+      entry.Set("kernel", kernel.kernel);
+      entry.Set("isa", kernel.isa);
+      kernels.Set(kernels.Length(), entry);
+    }
+    object.Set("kernels", kernels);
+    return object;
+  });
+}
+
+Napi::Value process_memory(const Napi::CallbackInfo& call) {
+  const Napi::Env env = call.Env();
+  double resident = 0, peak = 0;
+#if defined(__linux__)
+  if (std::FILE* file = std::fopen("/proc/self/status", "r")) {
+    char line[256];
+    double kib;
+    while (std::fgets(line, sizeof line, file) != nullptr) {
+      if (std::sscanf(line, "VmHWM: %lf", &kib) == 1) peak = kib * 1024;
+      if (std::sscanf(line, "VmRSS: %lf", &kib) == 1) resident = kib * 1024;
+    }
+    std::fclose(file);
+  }
+#endif
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("residentBytes", resident);
+  object.Set("peakBytes", peak);
+  return object;
+}
+
+}  // namespace
+
+void define_info_functions(Napi::Env env, Napi::Object exports) {
+  exports.Set("info", Napi::Function::New(env, info, "info"));
+  exports.Set("processMemory", Napi::Function::New(env, process_memory, "processMemory"));
+}
+
+}  // namespace fedlora::seam

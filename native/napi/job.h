@@ -1,0 +1,87 @@
+/// Long work off the JavaScript thread: each engine has one thread of its own that runs its jobs in order (never libuv's pool).
+/// A job is a C++ closure over copies and shared pointers; its result is turned into a JavaScript value back on the JavaScript thread.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "napi/seam.h"
+
+namespace fedlora::seam {
+
+using CancelFlag = std::shared_ptr<std::atomic<bool>>;
+
+class JobQueue {
+ public:
+  explicit JobQueue(Napi::Env env);
+  /// Cancels the job in flight, drops those that wait, joins.
+  ~JobQueue();
+  void push(std::function<void()> job, CancelFlag cancel);
+  /// What the destructor does; further jobs are dropped.
+  void stop();
+  /// The environment goes away: stop and forget it.
+  void leave(Environment& environment);
+
+ private:
+  void run();
+  Environment* environment_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::pair<std::function<void()>, CancelFlag>> jobs_;
+  CancelFlag current_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+/// One job's way back: a thread-safe function whose context is the pending promise.
+class PendingPromise : public std::enable_shared_from_this<PendingPromise> {
+ public:
+  PendingPromise(Napi::Env env, Napi::Value progress, std::function<void()> settled);
+  Napi::Promise promise() const { return deferred_.Promise(); }
+  /// On the job's thread, once: `convert` runs on the JavaScript thread.
+  void resolve(std::function<Napi::Value(Napi::Env)> convert);
+  void reject(const Error& error);
+  /// Progress, delivered in order and before the result.
+  void post(double done, double total);
+
+ private:
+  struct Message;
+  static void on_javascript(napi_env env, napi_value callback, void* context, void* data);
+  void send(Message* message, bool last);
+  Napi::Promise::Deferred deferred_;
+  std::function<void()> settled_;  // runs on the JavaScript thread just before the promise settles
+  napi_threadsafe_function function_ = nullptr;
+  bool closed_ = false;  // the environment is going away: the function must not be touched again
+};
+
+/// Runs `work(cancel, pending)` on the job's thread, then `convert(env, result)` on the JavaScript thread. Neither may own the queue.
+template <class Work, class Convert>
+Napi::Value run_job(Napi::Env env, JobQueue& queue, Work work, Convert convert, CancelFlag cancel = nullptr, std::function<void()> settled = {}, Napi::Value progress = {}) {
+  auto pending = std::make_shared<PendingPromise>(env, progress, std::move(settled));
+  const Napi::Promise promise = pending->promise();
+  if (!cancel) cancel = std::make_shared<std::atomic<bool>>(false);
+  queue.push(
+      [pending, work = std::move(work), convert = std::move(convert), cancel]() mutable {
+        try {
+          auto result = std::make_shared<decltype(work(*cancel, *pending))>(work(*cancel, *pending));
+          pending->resolve([result, convert](Napi::Env env) -> Napi::Value { return convert(env, *result); });
+        } catch (const Error& error) {
+          pending->reject(error);
+        } catch (const Cancelled&) {
+          pending->reject(Error(Code::E_DISPOSED, "the work was cancelled because its model went away"));
+        } catch (const std::bad_alloc&) {
+          pending->reject(Error(Code::E_MEMORY, "memory is exhausted"));
+        } catch (const std::exception& error) {
+          pending->reject(Error(Code::E_INTERNAL, error.what()));
+        }
+      },
+      cancel);
+  return promise;
+}
+
+}  // namespace fedlora::seam

@@ -1,0 +1,191 @@
+// NativeModel: a loaded model; evaluation, logits, plans, and the factories of adapters and generations.
+#include "napi/generation.h"
+#include "napi/host.h"
+#include "training/session.h"
+
+namespace fedlora::seam {
+
+namespace {
+
+Napi::Object encode_memory(Napi::Env env, const Engine& engine) {
+  const ModelMemory& memory = engine.memory;
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("linears", static_cast<double>(memory.linears));
+  object.Set("embedding", static_cast<double>(memory.embedding));
+  object.Set("head", static_cast<double>(memory.head));
+  object.Set("norms", static_cast<double>(memory.norms));
+  object.Set("ropes", static_cast<double>(memory.ropes));
+  object.Set("total", static_cast<double>(memory.total()));
+  return object;
+}
+
+std::vector<AdapterSegment> one_segment(const Batch& batch, const std::shared_ptr<Adapter>& adapter) {
+  if (!adapter) return {};
+  return {AdapterSegment{0, batch.tokens(), adapter.get()}};
+}
+
+class Model : public Napi::ObjectWrap<Model> {
+ public:
+  explicit Model(const Napi::CallbackInfo& info) : ObjectWrap(info), host_(constructed_with<std::shared_ptr<Host>>(info)) {}
+
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "NativeModel",
+                       {InstanceAccessor<&Model::memory>("memory"), InstanceMethod<&Model::linears>("linears"), InstanceMethod<&Model::plan>("plan"),
+                        InstanceMethod<&Model::create_adapter>("createAdapter"), InstanceMethod<&Model::logits>("logits"), InstanceMethod<&Model::evaluate>("evaluate"),
+                        InstanceMethod<&Model::generate>("generate"), InstanceMethod<&Model::dispose>("dispose")});
+  }
+
+ private:
+  Napi::Value memory(const Napi::CallbackInfo& info) {
+    return guard(info.Env(), [&] { return encode_memory(info.Env(), *host_->alive()); });
+  }
+
+  Napi::Value linears(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    return guard(env, [&]() -> Napi::Value {
+      const Weights& weights = host_->alive()->transformer->weights();
+      Napi::Array list = Napi::Array::New(env);
+      for (size_t l = 0; l < weights.layers.size(); ++l) {
+        for (int linear = 0; linear < linears_per_layer; ++linear) {
+          const Matrix& matrix = weights.layers[l].linear[linear];
+          Napi::Object entry = Napi::Object::New(env);
+          Napi::Array shape = Napi::Array::New(env);
+          shape.Set(0u, static_cast<double>(matrix.N));
+          shape.Set(1u, static_cast<double>(matrix.K));
+          entry.Set("module", weights.description.layers[l].linear[linear]);
+          entry.Set("shape", shape);
+          entry.Set("format", matrix.nested() ? std::string(format_name(matrix.format)) + "+double" : format_name(matrix.format));
+          list.Set(list.Length(), entry);
+        }
+      }
+      return list;
+    });
+  }
+
+  Napi::Value plan(const Napi::CallbackInfo& info) {
+    return guard(info.Env(), [&] {
+      const Engine& engine = *host_->alive();
+      return encode_plan(info.Env(), plan_step(engine.description(), engine.memory.total(), engine.transformer->backend().compute(), engine.threads, decode_plan_request(info[0])));
+    });
+  }
+
+  Napi::Value create_adapter(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    return guard(env, [&]() -> Napi::Value {
+      if (!info[0].IsArray() || !info[1].IsNumber()) fail(Code::E_ARGUMENT, "createAdapter: expected an array of layers and a seed");
+      auto state = std::make_shared<AdapterState>();
+      state->host = host_;
+      state->adapter = std::make_shared<Adapter>(AdapterMap(host_->alive()->description(), decode_adapter_layers(info[0].As<Napi::Array>())));
+      state->adapter->initialize(static_cast<uint64_t>(info[1].As<Napi::Number>().Int64Value()));
+      return construct(env, Environment::of(env).adapter, state);
+    });
+  }
+
+  /// Keeps the adapter's count of jobs right for the time of one job.
+  static std::function<void()> hold(const std::shared_ptr<AdapterState>& state) {
+    if (!state) return {};
+    ++state->jobs;
+    return [state] { --state->jobs; };
+  }
+
+  Napi::Value logits(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    return guard(env, [&]() -> Napi::Value {
+      std::shared_ptr<Engine> engine = host_->alive();
+      const std::shared_ptr<AdapterState> state = adapter_state(info[0], host_.get());
+      std::shared_ptr<Adapter> adapter = state ? state->alive() : nullptr;
+      Batch batch = make_batch(engine->description(), copy_int32(info[1], "ids"), {}, copy_int32(info[2], "lengths"));
+      return run_job(
+          env, host_->queue,
+          [engine, adapter, batch = std::move(batch)](const std::atomic<bool>& cancel, PendingPromise&) {
+            const CancelScope scope(*engine, cancel);
+            AlignedBuffer<float> logits(static_cast<size_t>(batch.tokens() * engine->description().vocabulary));
+            engine->transformer->logits(batch, one_segment(batch, adapter), logits.data());
+            return logits;
+          },
+          [](Napi::Env env, AlignedBuffer<float>& logits) { return new_float32(env, {logits.data(), logits.size()}); }, nullptr, hold(state));
+    });
+  }
+
+  Napi::Value evaluate(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    return guard(env, [&]() -> Napi::Value {
+      std::shared_ptr<Engine> engine = host_->alive();
+      const std::shared_ptr<AdapterState> state = adapter_state(info[0], host_.get());
+      std::shared_ptr<Adapter> adapter = state ? state->alive() : nullptr;
+      Batch batch = decode_batch(engine->description(), info[1]);
+      return run_job(
+          env, host_->queue,
+          [engine, adapter, batch = std::move(batch)](const std::atomic<bool>& cancel, PendingPromise&) {
+            const CancelScope scope(*engine, cancel);
+            return engine->transformer->evaluate(batch, one_segment(batch, adapter));
+          },
+          [](Napi::Env env, LossSums& sums) {
+            Napi::Object object = Napi::Object::New(env);
+            object.Set("lossSum", sums.loss);
+            object.Set("correct", static_cast<double>(sums.correct));
+            object.Set("supervised", static_cast<double>(sums.supervised));
+            object.Set("tokens", static_cast<double>(sums.tokens));
+            return object;
+          },
+          nullptr, hold(state));
+    });
+  }
+
+  Napi::Value generate(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    return guard(env, [&]() -> Napi::Value {
+      const std::shared_ptr<AdapterState> state = adapter_state(info[0], host_.get());
+      return construct(env, Environment::of(env).generation, make_generation(host_, state, info[1]));
+    });
+  }
+
+  void dispose(const Napi::CallbackInfo& info) {
+    guard(info.Env(), [&] { host_->dispose(); });
+  }
+
+  std::shared_ptr<Host> host_;
+};
+
+Napi::Value load_model(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guard(env, [&]() -> Napi::Value {
+    LoadOptions options = decode_load_options(info[0]);
+    auto host = std::make_shared<Host>(env);
+    Host* key = host.get();
+    Environment::of(env).loading.emplace(key, host);
+    return run_job(
+        env, host->queue,
+        [options = std::move(options)](const std::atomic<bool>& cancel, PendingPromise& pending) {
+          return load_engine(options, [&](int64_t done, int64_t total) {
+            if (cancel.load(std::memory_order_relaxed)) throw Cancelled{};
+            pending.post(static_cast<double>(done), static_cast<double>(total));
+          });
+        },
+        [key](Napi::Env env, std::shared_ptr<Engine>& engine) -> Napi::Value {
+          Environment& environment = Environment::of(env);
+          std::shared_ptr<Host> host = environment.loading.extract(key).mapped();
+          host->engine = engine;
+          return construct(env, environment.model, host);
+        },
+        nullptr, {}, info[1]);
+  });
+}
+
+Napi::Value plan_model(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    const LoadOptions options = decode_load_options(info[0]);
+    return encode_plan(info.Env(), plan_step(options.description, plan_weights(options), options.compute, options.threads, decode_plan_request(info[1])));
+  });
+}
+
+}  // namespace
+
+Napi::Function define_model(Napi::Env env) { return Model::define(env); }
+
+void define_model_functions(Napi::Env env, Napi::Object exports) {
+  exports.Set("loadModel", Napi::Function::New(env, load_model, "loadModel"));
+  exports.Set("planModel", Napi::Function::New(env, plan_model, "planModel"));
+}
+
+}  // namespace fedlora::seam

@@ -1,0 +1,112 @@
+#include "napi/seam.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace fedlora::seam {
+
+Napi::Error to_js(Napi::Env env, const Error& error) {
+  Napi::Error result = Napi::Error::New(env, error.what());
+  result.Set("code", Napi::String::New(env, code_name(error.code())));
+  return result;
+}
+
+Fields::Fields(Napi::Value value, const char* what) : what_(what) {
+  if (!value.IsObject()) fail(Code::E_ARGUMENT, "%s: expected an object", what);
+  object_ = value.As<Napi::Object>();
+}
+
+void Fields::wrong(const char* name, const char* expected) const { fail(Code::E_ARGUMENT, "%s.%s: expected %s", what_.c_str(), name, expected); }
+
+bool Fields::has(const char* name) const {
+  const Napi::Value value = object_.Get(name);
+  return !value.IsUndefined() && !value.IsNull();
+}
+
+Napi::Value Fields::value(const char* name) const { return object_.Get(name); }
+
+double Fields::number(const char* name) const {
+  const Napi::Value value = object_.Get(name);
+  if (!value.IsNumber()) wrong(name, "a number");
+  const double number = value.As<Napi::Number>().DoubleValue();
+  if (!std::isfinite(number)) wrong(name, "a finite number");
+  return number;
+}
+
+int64_t Fields::integer(const char* name, int64_t least, int64_t most) const {
+  const double number = this->number(name);
+  if (std::floor(number) != number || !(number >= static_cast<double>(least) && number <= static_cast<double>(most)))
+    wrong(name, format_text("a whole number from %lld to %lld", static_cast<long long>(least), static_cast<long long>(most)).c_str());
+  return static_cast<int64_t>(number);
+}
+
+bool Fields::boolean(const char* name) const {
+  const Napi::Value value = object_.Get(name);
+  if (!value.IsBoolean()) wrong(name, "true or false");
+  return value.As<Napi::Boolean>().Value();
+}
+
+std::string Fields::text(const char* name) const {
+  const Napi::Value value = object_.Get(name);
+  if (!value.IsString()) wrong(name, "a string");
+  return value.As<Napi::String>().Utf8Value();
+}
+
+std::string Fields::text_or_empty(const char* name) const { return has(name) ? text(name) : std::string(); }
+
+Napi::Array Fields::array(const char* name) const {
+  const Napi::Value value = object_.Get(name);
+  if (!value.IsArray()) wrong(name, "an array");
+  return value.As<Napi::Array>();
+}
+
+std::vector<std::string> Fields::texts(const char* name) const {
+  const Napi::Array array = this->array(name);
+  std::vector<std::string> texts;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value value = array.Get(i);
+    if (!value.IsString()) wrong(name, "an array of strings");
+    texts.push_back(value.As<Napi::String>().Utf8Value());
+  }
+  return texts;
+}
+
+int Fields::choice(const char* name, std::span<const char* const> names) const {
+  const std::string text = this->text(name);
+  std::string known;
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (text == names[i]) return static_cast<int>(i);
+    known += (i ? ", " : "") + std::string(names[i]);
+  }
+  wrong(name, ("one of " + known + ", got '" + text + "'").c_str());
+}
+
+namespace {
+template <class T>
+std::vector<T> copy_typed(Napi::Value value, napi_typedarray_type type, const char* type_name, const char* what) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type) fail(Code::E_ARGUMENT, "%s: expected a %s", what, type_name);
+  napi_value buffer = nullptr;
+  size_t length = 0;
+  void* data = nullptr;
+  bool plain = false, detached = false;
+  if (napi_get_typedarray_info(value.Env(), value, nullptr, &length, &data, &buffer, nullptr) != napi_ok || napi_is_arraybuffer(value.Env(), buffer, &plain) != napi_ok || !plain)
+    fail(Code::E_ARGUMENT, "%s: a %s over shared memory is not accepted: copy it first", what, type_name);
+  napi_is_detached_arraybuffer(value.Env(), buffer, &detached);
+  if (detached) fail(Code::E_ARGUMENT, "%s: the %s's buffer is detached", what, type_name);
+  std::vector<T> copy(length);
+  if (length > 0) std::memcpy(copy.data(), data, length * sizeof(T));
+  return copy;
+}
+}  // namespace
+
+std::vector<int32_t> copy_int32(Napi::Value value, const char* what) { return copy_typed<int32_t>(value, napi_int32_array, "Int32Array", what); }
+std::vector<float> copy_float32(Napi::Value value, const char* what) { return copy_typed<float>(value, napi_float32_array, "Float32Array", what); }
+std::vector<uint8_t> copy_uint8(Napi::Value value, const char* what) { return copy_typed<uint8_t>(value, napi_uint8_array, "Uint8Array", what); }
+
+Napi::Float32Array new_float32(Napi::Env env, std::span<const float> values) {
+  Napi::Float32Array array = Napi::Float32Array::New(env, values.size());
+  if (!values.empty()) std::memcpy(array.Data(), values.data(), values.size_bytes());
+  return array;
+}
+
+}  // namespace fedlora::seam

@@ -1,0 +1,87 @@
+/// What every file of the seam shares: errors across the border, decoding of JavaScript values, type tags, per-environment state.
+/// JavaScript values are copied into plain structs before work leaves the JavaScript thread; no exception crosses the border.
+#pragma once
+#include <napi.h>
+
+#include <map>
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "training/engine.h"
+
+namespace fedlora::seam {
+
+class JobQueue;
+struct Host;
+
+/// State of one JavaScript environment (main thread or worker).
+struct Environment {
+  Napi::FunctionReference checkpoint, model, adapter, session, generation, aggregator;  // constructors
+  std::set<JobQueue*> queues;
+  std::map<Host*, std::shared_ptr<Host>> loading;  // engines whose load is in flight
+  static Environment& of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
+};
+
+/// A JavaScript Error with `code`.
+Napi::Error to_js(Napi::Env env, const Error& error);
+
+/// Runs `body` and turns every C++ exception into a JavaScript one.
+template <class Body>
+auto guard(Napi::Env env, Body&& body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const Error& error) {
+    throw to_js(env, error);
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (const std::bad_alloc&) {
+    throw to_js(env, Error(Code::E_MEMORY, "memory is exhausted"));
+  } catch (const std::exception& error) {
+    throw to_js(env, Error(Code::E_INTERNAL, error.what()));
+  }
+}
+
+/// Fields of an object; a missing or wrong one is E_ARGUMENT naming the field.
+class Fields {
+ public:
+  Fields(Napi::Value value, const char* what);
+  Napi::Value value(const char* name) const;
+  bool has(const char* name) const;
+  double number(const char* name) const;
+  int64_t integer(const char* name, int64_t least, int64_t most) const;
+  bool boolean(const char* name) const;
+  std::string text(const char* name) const;
+  std::string text_or_empty(const char* name) const;
+  std::vector<std::string> texts(const char* name) const;
+  Napi::Array array(const char* name) const;
+  /// One of `names`; gives its index.
+  int choice(const char* name, std::span<const char* const> names) const;
+
+ private:
+  [[noreturn]] void wrong(const char* name, const char* expected) const;
+  Napi::Object object_;
+  std::string what_;
+};
+
+/// Copies of typed arrays. Shared and detached buffers are refused (E_ARGUMENT).
+std::vector<int32_t> copy_int32(Napi::Value value, const char* what);
+std::vector<float> copy_float32(Napi::Value value, const char* what);
+std::vector<uint8_t> copy_uint8(Napi::Value value, const char* what);
+Napi::Float32Array new_float32(Napi::Env env, std::span<const float> values);
+
+Description decode_description(Napi::Value value);
+LoadOptions decode_load_options(Napi::Value value);
+PlanRequest decode_plan_request(Napi::Value value);
+std::vector<AdapterLayer> decode_adapter_layers(Napi::Array array);
+Batch decode_batch(const Description& description, Napi::Value value);
+Recompute decode_recompute(const Fields& fields);
+Napi::Object encode_plan(Napi::Env env, const MemoryPlan& plan);
+
+/// Tags that tell our wrapped objects apart from any other.
+inline constexpr napi_type_tag adapter_tag = {0x6665646c6f7261aaULL, 0x61646170746572aaULL};
+
+}  // namespace fedlora::seam

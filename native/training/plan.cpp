@@ -1,0 +1,40 @@
+// The memory plan of a training step, from the same code that lays out its buffers.
+#include <algorithm>
+
+#include "base/error.h"
+#include "training/engine.h"
+
+namespace fedlora {
+
+namespace {
+/// Packed panels, decoded rows and attention blocks of each thread.
+constexpr size_t scratch_per_thread = 2 << 20;
+/// Chunk of logits held at once by linear_cross_entropy.
+constexpr size_t logits_budget = 32 << 20;
+}  // namespace
+
+MemoryPlan plan_step(const Description& description, size_t weight_bytes, Compute compute, int threads, const PlanRequest& request) {
+  if (request.tokens < 1 || request.supervised < 0 || request.supervised > request.tokens)
+    fail(Code::E_ARGUMENT, "a plan for %lld tokens, %lld of them supervised: expected 0 ≤ supervised ≤ tokens and at least one token", static_cast<long long>(request.tokens),
+         static_cast<long long>(request.supervised));
+  const AdapterMap adapter(description, request.layers);
+  StepShape shape;
+  shape.tokens = request.tokens;
+  shape.supervised = request.supervised;
+  shape.training = true;
+  shape.recompute = request.recompute;
+  shape.compute = compute;
+  for (size_t l = 0; l < description.layers.size(); ++l)
+    for (int linear = 0; linear < linears_per_layer; ++linear) shape.ranks.push_back(adapter.slot(static_cast<int64_t>(l), linear).rank);
+  const StepBuffers buffers = StepBuffers::place(description, shape, nullptr);
+
+  MemoryPlan plan;
+  plan.weights = weight_bytes;
+  plan.adapter = static_cast<size_t>(adapter.size()) * sizeof(float) * (request.adamw ? 4 : 2);  // values, gradient, moments
+  plan.saved = buffers.saved_bytes;
+  plan.workspace = buffers.workspace_bytes + static_cast<size_t>(threads) * scratch_per_thread;
+  plan.loss = std::min(logits_budget, static_cast<size_t>(request.supervised) * static_cast<size_t>(description.vocabulary) * sizeof(float));
+  return plan;
+}
+
+}  // namespace fedlora

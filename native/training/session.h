@@ -1,0 +1,56 @@
+/// One adapter's training: micro-batches → loss and gradient → clip → optimiser. The data, the schedule and the checkpoints belong
+/// to the caller; the session holds gradient and moments.
+#pragma once
+#include <memory>
+#include <span>
+
+#include "training/engine.h"
+
+namespace fedlora {
+
+enum class Optimizer { adamw, sgd };
+
+struct SessionOptions {
+  Optimizer optimizer = Optimizer::adamw;
+  float beta1 = 0.9f, beta2 = 0.999f, epsilon = 1e-8f, weight_decay = 0;
+  float momentum = 0;       // SGD
+  double max_grad_norm = 0; // 0: no clipping
+  uint64_t dropout_seed = 0;
+  Recompute recompute = Recompute::none;
+};
+
+struct StepResult {
+  double loss = 0;       // mean over all supervised tokens of the step
+  double grad_norm = 0;  // before clipping
+  int64_t tokens = 0, supervised = 0;
+  bool cancelled = false;
+};
+
+class Session {
+ public:
+  Session(std::shared_ptr<Engine> engine, std::shared_ptr<Adapter> adapter, const SessionOptions& options);
+
+  /// One optimiser step over its micro-batches. When none of their tokens is supervised nothing is updated. E_NONFINITE, naming step
+  /// and micro-batch, when a loss or the gradient is not finite: the adapter is then unchanged. `cancelled` when the engine's cancel flag was
+  /// raised: nothing was updated.
+  StepResult step(std::span<const Batch> batches, float learning_rate);
+
+  int64_t steps() const { return steps_; }
+  const AlignedBuffer<float>& moment1() const { return moment1_; }
+  const AlignedBuffer<float>& moment2() const { return moment2_; }
+  /// E_SHAPE when a moment has another length than this session's.
+  void restore(int64_t steps, std::span<const float> moment1, std::span<const float> moment2);
+  Adapter& adapter() { return *adapter_; }
+
+ private:
+  std::shared_ptr<Engine> engine_;
+  std::shared_ptr<Adapter> adapter_;
+  SessionOptions options_;
+  AlignedBuffer<float> gradient_, moment1_, moment2_;
+  int64_t steps_ = 0;
+};
+
+/// Mean loss over the supervised tokens and its gradient (flat, zeroed first). E_ARGUMENT when no token is supervised.
+LossSums loss_and_gradient(Engine& engine, const Adapter& adapter, const Batch& batch, std::span<float> gradient);
+
+}  // namespace fedlora
