@@ -26,9 +26,7 @@ export function apportion(shares: ArrayLike<number>, total: number): number[] {
   const exact = Array.from(shares, (share) => share * total)
   const counts = exact.map(Math.floor)
   let left = total - counts.reduce((sum, count) => sum + count, 0)
-  const byRemainder = exact
-    .map((value, i) => i)
-    .sort((a, b) => exact[b]! - counts[b]! - (exact[a]! - counts[a]!) || a - b)
+  const byRemainder = exact.map((_, i) => i).sort((a, b) => exact[b]! - counts[b]! - (exact[a]! - counts[a]!) || a - b)
   for (const i of byRemainder) {
     if (left-- <= 0) break
     counts[i]!++

@@ -196,6 +196,11 @@ export function split(dataset: Dataset, options: SplitOptions): Split {
   else if (by === 'dirichlet') rows = dirichlet(groups, clients, alpha, random)
   else if (by === 'quantity') rows = quantity(groups, clients, alpha, random)
   else ({ rows, names } = byCategory(groups, clients))
+  const poor = rows.findIndex((held) => held.length < minRows)
+  if (by === 'category' && poor >= 0) {
+    const message = `split: category ${names[poor]} has ${rows[poor]!.length} rows, expected at least minRows = ${minRows}`
+    throw new FedloraError('E_DATA', message, { category: names[poor], rows: rows[poor]!.length, minRows })
+  }
   ensureMinimum(rows, minRows, labelOf)
   const parts = rows.map((held, i) => ({ name: names[i]!, ...trainAndTest(held, testFraction, labelOf, random) }))
   return new Split(dataset, parts, { ...config, clients })
