@@ -15,7 +15,7 @@ import { listFiles, root, runMain, ScriptError } from './lib/project.mjs'
 
 const trees = {
   native: {
-    files: /\.(h|hpp|cpp|inc|def|cu|cuh)$/,
+    files: /\.(h|hpp|cpp|inc|inl|def|cu|cuh)$/,
     references: (text) => [...text.matchAll(/^\s*#\s*include\s+["<]([^">]+)[">]/gm)].map((match) => match[1]),
     // "room/file.h" is relative to native/; a bare "file.h" lies beside the including file or is a system header.
     resolve: (path, target, exists) => {

@@ -10,7 +10,7 @@ import { listFiles, root, runMain, ScriptError } from './lib/project.mjs'
 
 const limit = 600
 const folders = ['native', 'src', 'test', 'scripts', 'bench', 'examples']
-const sources = /\.(h|cpp|def|inc|ts|mjs|js|py)$/
+const sources = /\.(h|cpp|def|inc|inl|ts|mjs|js|py)$/
 
 await runMain(import.meta, 'check-sizes', () => {
   const { values } = parseArgs({ options: { root: { type: 'string', default: root } } })

@@ -51,7 +51,7 @@ async function buildEngine(tests) {
     'CMakeLists.txt',
     'package-lock.json',
     'scripts/build-native.mjs',
-    ...listFiles('native', /\.(h|cpp|def|inc)$/),
+    ...listFiles('native', /\.(h|cpp|def|inc|inl)$/),
   ]
   // The folder is part of the stamp: test programs know where the golden tensors lie.
   const addonHash = hashFiles(sources, root)
