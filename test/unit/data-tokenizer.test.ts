@@ -60,6 +60,27 @@ t.test('digits and white space are those of Unicode', async (t) => {
   t.same(encode('¼  Ⅷ'), [130, 124, 1222, 162, 231, 104])
 })
 
+t.test('byte tokens keep a byte order mark', async (t) => {
+  const copy = await variant('tokenizer.json', (json) => {
+    const vocab = { '<unk>': 0, '<0xEF>': 1, '<0xBB>': 2, '<0xBF>': 3, a: 4, '▁': 5 }
+    json.model = { type: 'BPE', vocab, merges: [], byte_fallback: true, unk_token: '<unk>' }
+    json.added_tokens = []
+    json.pre_tokenizer = null
+    json.post_processor = null
+    json.decoder = {
+      type: 'Sequence',
+      decoders: [
+        { type: 'Replace', pattern: { String: '▁' }, content: ' ' },
+        { type: 'ByteFallback' },
+        { type: 'Fuse' },
+      ],
+    }
+  })
+  const bytes = await loadTokenizer(copy)
+  t.same(bytes.encode('a\ufeff'), [4, 1, 2, 3])
+  t.equal(bytes.decode([4, 1, 2, 3, 5, 4]), 'a\ufeff a')
+})
+
 t.test('special tokens', async (t) => {
   t.equal(tokenizer.bosToken, 0)
   t.equal(tokenizer.eosToken, 2)

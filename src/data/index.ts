@@ -1,0 +1,33 @@
+/** The data room: what other rooms and the package's entry points use of it. */
+
+export {
+  type Batch,
+  Batches,
+  type BatchOptions,
+  type BatchState,
+  batchOptionsSchema,
+  type FlatBatch,
+  flatten,
+} from './batches.js'
+export type { ChatMessage, ChatTemplateOptions } from './chat-template.js'
+export { Dataset, type DatasetCounts, loadDataset } from './dataset.js'
+export {
+  type DatasetConfig,
+  type DatasetOptions,
+  datasetOptionsSchema,
+  type PartsOptions,
+  partsSchema,
+} from './dataset-options.js'
+export { type FormatName, formatNames, notSupervised, type Row, type Sample } from './formats.js'
+export { permutation, philox, Random, randomStreams } from './random.js'
+export type { RowSource } from './read-rows.js'
+export { type ClientRows, Split, type SplitOptions, split, splitOptionsSchema } from './splitters.js'
+export type { StreamDecoder } from './stream-decoder.js'
+export {
+  type DecodeOptions,
+  type EncodeOptions,
+  loadTokenizer,
+  resolveTokenizer,
+  Tokenizer,
+  type TokenizerLike,
+} from './tokenizer.js'
