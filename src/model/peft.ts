@@ -203,16 +203,23 @@ export function peftConfig(config: AdapterConfig, targets: readonly string[], ba
   }
 }
 
-/** Writes a PEFT folder; see `Adapter.save`. */
-export async function saveAdapter(adapter: Adapter, folder: string): Promise<void> {
-  const tensors = [...adapter.tensors()].map(([name, { shape, data }]) => ({ name, shape, data }))
+/** Writes a PEFT folder from a flat vector: what a run does that holds the adapter itself. */
+export async function writeAdapterFolder(adapter: Adapter, values: Float32Array, folder: string): Promise<void> {
+  const tensors = adapter.layout.map(({ name, shape, offset, length }) => ({
+    name,
+    shape,
+    data: values.subarray(offset, offset + length),
+  }))
   await replaceFile(join(folder, 'adapter_model.safetensors'), (temporary) =>
     native().writeSafetensors(temporary, tensors, { format: 'pt' }),
   )
-  await writeJsonFile(
-    join(folder, 'adapter_config.json'),
-    peftConfig(adapter.config, adapter.targets, adapter.model.path),
-  )
+  const { config, targets, model } = adapter
+  await writeJsonFile(join(folder, 'adapter_config.json'), peftConfig(config, targets, model.path))
+}
+
+/** Writes a PEFT folder; see `Adapter.save`. */
+export async function saveAdapter(adapter: Adapter, folder: string): Promise<void> {
+  await writeAdapterFolder(adapter, adapter.vector(), folder)
 }
 
 /**

@@ -78,6 +78,12 @@ export class Handle<T extends Disposable> {
     }
   }
 
+  /** Calls `listener` when the object is disposed; returns the function that stops that. */
+  watch(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
   /** Idempotent. Work under way is told to stop; the native object goes when the last user has let go. */
   dispose(): void {
     if (this.#disposed) return

@@ -50,6 +50,16 @@ export function addonPath(): string {
 }
 
 /**
+ * The file that the addon is loaded from.
+ * @throws FedloraError `E_LOAD` when there is none.
+ */
+export function addonPath(): string {
+  native()
+  const require = createRequire(import.meta.url)
+  return (require('node-gyp-build') as { path(folder: string): string }).path(packageRoot)
+}
+
+/**
  * The addon of this package.
  * @throws FedloraError `E_LOAD` when it is not built or does not fit this machine.
  */

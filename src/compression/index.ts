@@ -1,0 +1,155 @@
+/** Encoded updates: a vector to a self-describing, checksummed message and back, and exact sums of such messages. */
+import { z } from 'zod'
+import { FedloraError } from '../errors.js'
+import type { NativeAggregator } from '../native/binding.js'
+import { Handle } from '../native/handle.js'
+import { native } from '../native/load.js'
+import { describeValue, parseOptions } from '../options/parse.js'
+
+const vector = z.custom<Float32Array>((value) => value instanceof Float32Array, 'expected a Float32Array')
+
+export const codecs = ['f32', 'bf16', 'int8', 'int4', 'topk'] as const
+
+export type Codec = (typeof codecs)[number]
+
+export const codecShape = {
+  codec: z
+    .enum(codecs)
+    .describe('f32 is exact; bf16 rounds; int8 and int4 have a scale per block; topk sends the largest values only'),
+  density: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(1 / 64)
+    .describe('topk: share of the values sent'),
+  bits: z
+    .union([z.literal(2), z.literal(4), z.literal(8)])
+    .default(4)
+    .describe('topk: bits of a value'),
+  seed: z.int().min(0).default(0).describe('seed of the stochastic rounding'),
+}
+
+export const encodeOptionsSchema = z.strictObject({
+  ...codecShape,
+  residual: vector.optional().describe('what earlier messages left unsent (error feedback); the new one is returned'),
+})
+
+/** Options of `encodeUpdate`. Defaults: density 1/64, bits 4, seed 0, no error feedback. */
+export type EncodeUpdateOptions = z.input<typeof encodeOptionsSchema>
+
+export interface EncodedUpdate {
+  bytes: Uint8Array
+  /** update + previous residual − what was sent, in float32; null when no residual was given. */
+  residual: Float32Array | null
+}
+
+function checkVector(value: unknown, doing: string): asserts value is Float32Array {
+  if (!(value instanceof Float32Array)) {
+    throw new FedloraError('E_ARGUMENT', `${doing}: got ${describeValue(value)}, expected a Float32Array`)
+  }
+}
+
+function checkBytes(value: unknown, doing: string): asserts value is Uint8Array {
+  if (!(value instanceof Uint8Array)) {
+    throw new FedloraError('E_ARGUMENT', `${doing}: got ${describeValue(value)}, expected a Uint8Array`)
+  }
+}
+
+/**
+ * Encodes an update. With a residual (zeros at first) what is not sent now is sent later: |sent + residual − (update + previous
+ * residual)| is at most 1 ulp of the larger, and exactly zero where nothing is sent.
+ * @throws FedloraError `E_ARGUMENT`, `E_CONFIG`, `E_SHAPE` when the residual has another length, `E_NONFINITE`.
+ */
+export function encodeUpdate(update: Float32Array, options: EncodeUpdateOptions): EncodedUpdate {
+  checkVector(update, 'encodeUpdate')
+  const { residual, ...codec } = parseOptions(encodeOptionsSchema, options, 'encode options')
+  if (residual !== undefined && residual.length !== update.length) {
+    throw new FedloraError(
+      'E_SHAPE',
+      `encodeUpdate: the residual has ${residual.length} values, the update ${update.length}`,
+    )
+  }
+  return native().encodeUpdate(update, residual ?? null, codec)
+}
+
+/**
+ * The vector that a message carries.
+ * @throws FedloraError `E_FORMAT`, `E_CHECKSUM`, `E_VERSION` for a foreign, damaged or newer message.
+ */
+export function decodeUpdate(bytes: Uint8Array): Float32Array {
+  checkBytes(bytes, 'decodeUpdate')
+  return native().decodeUpdate(bytes)
+}
+
+/** A weighted mean of encoded updates in one pass: no dense copy per message, and the order of messages changes no bit. */
+export class Aggregator {
+  readonly #handle: Handle<NativeAggregator>
+
+  /** @internal Use `createAggregator`. */
+  constructor(length: number) {
+    this.#handle = new Handle('the aggregator', native().createAggregator(length))
+  }
+
+  /** Values in a vector. */
+  get length(): number {
+    return this.#handle.use('length').length
+  }
+
+  /** Messages added. */
+  get count(): number {
+    return this.#handle.use('count').count
+  }
+
+  /** Sum of their weights. */
+  get totalWeight(): number {
+    return this.#handle.use('totalWeight').totalWeight
+  }
+
+  /**
+   * Adds a message with a weight above 0; a refused one leaves the sum as it was.
+   * @throws FedloraError `E_FORMAT`, `E_CHECKSUM`, `E_VERSION`, `E_SHAPE`, `E_ARGUMENT`, `E_DISPOSED`.
+   */
+  add(bytes: Uint8Array, weight = 1): void {
+    checkBytes(bytes, 'add')
+    if (!(typeof weight === 'number' && Number.isFinite(weight) && weight > 0)) {
+      throw new FedloraError('E_ARGUMENT', `add: the weight is ${describeValue(weight)}, expected a number above 0`)
+    }
+    this.#handle.use('add').add(bytes, weight)
+  }
+
+  /**
+   * The weighted mean of what was added.
+   * @throws FedloraError `E_ARGUMENT` when nothing was, `E_DISPOSED`.
+   */
+  mean(): Float32Array {
+    return this.#handle.use('mean').mean()
+  }
+
+  /** Empties the sum. */
+  reset(): void {
+    this.#handle.use('reset').reset()
+  }
+
+  /** Idempotent. */
+  dispose(): void {
+    this.#handle.dispose()
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+}
+
+/**
+ * An empty aggregator of vectors of `length` values.
+ * @throws FedloraError `E_ARGUMENT`.
+ */
+export function createAggregator(length: number): Aggregator {
+  if (!Number.isSafeInteger(length) || length < 1) {
+    throw new FedloraError(
+      'E_ARGUMENT',
+      `createAggregator: got ${describeValue(length)}, expected a whole number of at least 1`,
+    )
+  }
+  return new Aggregator(length)
+}
