@@ -24,7 +24,8 @@ void each_query(std::span<const int64_t> offsets, int window, Body row) {
 
 /// p_ij for j in [first, i]; returns lse_i.
 template <class Real>
-double probabilities(const AttentionShape& shape, const Real* q_i, const Real* k, int64_t k_stride, int64_t first, int64_t i, std::vector<double>& p) {
+double probabilities(const AttentionShape& shape, const Real* q_i, const Real* k, int64_t k_stride, int64_t first, int64_t i,
+                     std::vector<double>& p) {
   p.resize(static_cast<size_t>(i - first + 1));
   double largest = -INFINITY, sum = 0;
   for (int64_t j = first; j <= i; ++j) {
@@ -39,7 +40,8 @@ double probabilities(const AttentionShape& shape, const Real* q_i, const Real* k
 }  // namespace
 
 template <class Real>
-void attention_forward(const AttentionShape& shape, std::span<const int64_t> offsets, const Real* q, const Real* k, const Real* v, Real* o, Real* lse) {
+void attention_forward(const AttentionShape& shape, std::span<const int64_t> offsets, const Real* q, const Real* k, const Real* v, Real* o,
+                       Real* lse) {
   const int H = shape.heads, G = shape.kv_heads, D = shape.head_dim;
   std::vector<double> p;
   for (int h = 0; h < H; ++h) {
@@ -57,8 +59,8 @@ void attention_forward(const AttentionShape& shape, std::span<const int64_t> off
 }
 
 template <class Real>
-void attention_backward(const AttentionShape& shape, std::span<const int64_t> offsets, const Real* q, const Real* k, const Real* v, const Real* d_o, Real* d_q,
-                        Real* d_k, Real* d_v) {
+void attention_backward(const AttentionShape& shape, std::span<const int64_t> offsets, const Real* q, const Real* k, const Real* v,
+                        const Real* d_o, Real* d_q, Real* d_k, Real* d_v) {
   const int H = shape.heads, G = shape.kv_heads, D = shape.head_dim;
   const int64_t M = offsets.back();
   std::vector<double> p, d_p, sum_k(static_cast<size_t>(M * G * D)), sum_v(sum_k.size()), sum_q(static_cast<size_t>(D));
@@ -93,9 +95,11 @@ void attention_backward(const AttentionShape& shape, std::span<const int64_t> of
 }
 
 template void attention_forward(const AttentionShape&, std::span<const int64_t>, const float*, const float*, const float*, float*, float*);
-template void attention_forward(const AttentionShape&, std::span<const int64_t>, const double*, const double*, const double*, double*, double*);
-template void attention_backward(const AttentionShape&, std::span<const int64_t>, const float*, const float*, const float*, const float*, float*, float*, float*);
-template void attention_backward(const AttentionShape&, std::span<const int64_t>, const double*, const double*, const double*, const double*, double*, double*,
-                                 double*);
+template void attention_forward(const AttentionShape&, std::span<const int64_t>, const double*, const double*, const double*, double*,
+                                double*);
+template void attention_backward(const AttentionShape&, std::span<const int64_t>, const float*, const float*, const float*, const float*,
+                                 float*, float*, float*);
+template void attention_backward(const AttentionShape&, std::span<const int64_t>, const double*, const double*, const double*,
+                                 const double*, double*, double*, double*);
 
 }  // namespace fedlora::ref

@@ -16,11 +16,12 @@
 namespace fedlora::ref {
 
 template <class Real>
-void attention_forward(const AttentionShape& shape, std::span<const int64_t> offsets, const Real* q, const Real* k, const Real* v, Real* o, Real* lse);
+void attention_forward(const AttentionShape& shape, std::span<const int64_t> offsets, const Real* q, const Real* k, const Real* v, Real* o,
+                       Real* lse);
 
 /// d_q, d_k, d_v are overwritten.
 template <class Real>
-void attention_backward(const AttentionShape& shape, std::span<const int64_t> offsets, const Real* q, const Real* k, const Real* v, const Real* d_o, Real* d_q,
-                        Real* d_k, Real* d_v);
+void attention_backward(const AttentionShape& shape, std::span<const int64_t> offsets, const Real* q, const Real* k, const Real* v,
+                        const Real* d_o, Real* d_q, Real* d_k, Real* d_v);
 
 }  // namespace fedlora::ref

@@ -28,8 +28,8 @@ void head_logits(int64_t M, int64_t V, int64_t K, const Real* x, const Real* W, 
 }
 
 template <class Real>
-void linear_cross_entropy(int64_t M, int64_t V, int64_t K, const Real* x, const Real* W, double divider, std::span<const int32_t> targets, double grad_scale,
-                          Real* losses, uint8_t* correct, Real* d_x) {
+void linear_cross_entropy(int64_t M, int64_t V, int64_t K, const Real* x, const Real* W, double divider, std::span<const int32_t> targets,
+                          double grad_scale, Real* losses, uint8_t* correct, Real* d_x) {
   std::vector<double> row;
   for (int64_t m = 0; m < M; ++m) {
     logits_row(V, K, x + m * K, W, divider, row);
@@ -50,8 +50,9 @@ void linear_cross_entropy(int64_t M, int64_t V, int64_t K, const Real* x, const 
 
 template void head_logits(int64_t, int64_t, int64_t, const float*, const float*, double, float*);
 template void head_logits(int64_t, int64_t, int64_t, const double*, const double*, double, double*);
-template void linear_cross_entropy(int64_t, int64_t, int64_t, const float*, const float*, double, std::span<const int32_t>, double, float*, uint8_t*, float*);
-template void linear_cross_entropy(int64_t, int64_t, int64_t, const double*, const double*, double, std::span<const int32_t>, double, double*, uint8_t*,
-                                   double*);
+template void linear_cross_entropy(int64_t, int64_t, int64_t, const float*, const float*, double, std::span<const int32_t>, double, float*,
+                                   uint8_t*, float*);
+template void linear_cross_entropy(int64_t, int64_t, int64_t, const double*, const double*, double, std::span<const int32_t>, double,
+                                   double*, uint8_t*, double*);
 
 }  // namespace fedlora::ref

@@ -14,7 +14,7 @@ void head_logits(int64_t M, int64_t V, int64_t K, const Real* x, const Real* W, 
 
 /// correct and d_x may be null.
 template <class Real>
-void linear_cross_entropy(int64_t M, int64_t V, int64_t K, const Real* x, const Real* W, double divider, std::span<const int32_t> targets, double grad_scale,
-                          Real* losses, uint8_t* correct, Real* d_x);
+void linear_cross_entropy(int64_t M, int64_t V, int64_t K, const Real* x, const Real* W, double divider, std::span<const int32_t> targets,
+                          double grad_scale, Real* losses, uint8_t* correct, Real* d_x);
 
 }  // namespace fedlora::ref

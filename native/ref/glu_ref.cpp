@@ -13,21 +13,26 @@ double sigmoid(double z) { return 1 / (1 + std::exp(-z)); }
 
 double activate(Activate kind, double z) {
   switch (kind) {
-    case Activate::silu: return z * sigmoid(z);
-    case Activate::gelu_tanh: return 0.5 * z * (1 + std::tanh(gelu_slope * (z + gelu_cube * z * z * z)));
-    case Activate::relu: return z > 0 ? z : 0;
+    case Activate::silu:
+      return z * sigmoid(z);
+    case Activate::gelu_tanh:
+      return 0.5 * z * (1 + std::tanh(gelu_slope * (z + gelu_cube * z * z * z)));
+    case Activate::relu:
+      return z > 0 ? z : 0;
   }
   return 0;
 }
 
 double activate_derivative(Activate kind, double z) {
   switch (kind) {
-    case Activate::silu: return sigmoid(z) * (1 + z * (1 - sigmoid(z)));
+    case Activate::silu:
+      return sigmoid(z) * (1 + z * (1 - sigmoid(z)));
     case Activate::gelu_tanh: {
       const double t = std::tanh(gelu_slope * (z + gelu_cube * z * z * z));
       return 0.5 * (1 + t) + 0.5 * z * (1 - t * t) * gelu_slope * (1 + 3 * gelu_cube * z * z);
     }
-    case Activate::relu: return z > 0 ? 1 : 0;
+    case Activate::relu:
+      return z > 0 ? 1 : 0;
   }
   return 0;
 }

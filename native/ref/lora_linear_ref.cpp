@@ -20,8 +20,8 @@ double drop(const Adapter<Real>& a, int64_t K, int64_t m, int64_t k) {
 }  // namespace
 
 template <class Real>
-void lora_linear_forward(int64_t M, int64_t N, int64_t K, const Real* x, const Real* W, const Real* bias, std::span<const Adapter<Real>> adapters, Real* h,
-                         int64_t h_stride, Real* y) {
+void lora_linear_forward(int64_t M, int64_t N, int64_t K, const Real* x, const Real* W, const Real* bias,
+                         std::span<const Adapter<Real>> adapters, Real* h, int64_t h_stride, Real* y) {
   std::vector<double> sum(static_cast<size_t>(M * N));
   for (int64_t m = 0; m < M; ++m)
     for (int64_t n = 0; n < N; ++n) {
@@ -46,14 +46,14 @@ void lora_linear_forward(int64_t M, int64_t N, int64_t K, const Real* x, const R
 }
 
 template <class Real>
-void lora_linear_backward(int64_t M, int64_t N, int64_t K, const Real* x, const Real* W, std::span<const Adapter<Real>> adapters, const Real* h, int64_t h_stride,
-                          const Real* d_y, Real* d_x) {
+void lora_linear_backward(int64_t M, int64_t N, int64_t K, const Real* x, const Real* W, std::span<const Adapter<Real>> adapters,
+                          const Real* h, int64_t h_stride, const Real* d_y, Real* d_x) {
   if (d_x)
     for (int64_t m = 0; m < M; ++m)
       for (int64_t k = 0; k < K; ++k) {
         double value = 0;
         for (int64_t n = 0; n < N; ++n) value += static_cast<double>(d_y[m * N + n]) * W[n * K + k];
-        d_x[m * K + k] += static_cast<Real>(value);
+        d_x[m * K + k] = static_cast<Real>(value);
       }
   for (const Adapter<Real>& a : adapters) {
     const int64_t rows = a.row_end - a.row_begin;
@@ -86,12 +86,13 @@ void lora_linear_backward(int64_t M, int64_t N, int64_t K, const Real* x, const 
   }
 }
 
-template void lora_linear_forward(int64_t, int64_t, int64_t, const float*, const float*, const float*, std::span<const Adapter<float>>, float*, int64_t, float*);
-template void lora_linear_forward(int64_t, int64_t, int64_t, const double*, const double*, const double*, std::span<const Adapter<double>>, double*, int64_t,
-                                  double*);
-template void lora_linear_backward(int64_t, int64_t, int64_t, const float*, const float*, std::span<const Adapter<float>>, const float*, int64_t, const float*,
-                                   float*);
-template void lora_linear_backward(int64_t, int64_t, int64_t, const double*, const double*, std::span<const Adapter<double>>, const double*, int64_t,
-                                   const double*, double*);
+template void lora_linear_forward(int64_t, int64_t, int64_t, const float*, const float*, const float*, std::span<const Adapter<float>>,
+                                  float*, int64_t, float*);
+template void lora_linear_forward(int64_t, int64_t, int64_t, const double*, const double*, const double*, std::span<const Adapter<double>>,
+                                  double*, int64_t, double*);
+template void lora_linear_backward(int64_t, int64_t, int64_t, const float*, const float*, std::span<const Adapter<float>>, const float*,
+                                   int64_t, const float*, float*);
+template void lora_linear_backward(int64_t, int64_t, int64_t, const double*, const double*, std::span<const Adapter<double>>, const double*,
+                                   int64_t, const double*, double*);
 
 }  // namespace fedlora::ref

@@ -31,12 +31,12 @@ double dropout_factor(float probability, uint64_t seed, uint64_t stream, uint64_
 
 /// h is written for the rows of a segment only; it may be null when there are no adapters.
 template <class Real>
-void lora_linear_forward(int64_t M, int64_t N, int64_t K, const Real* x, const Real* W, const Real* bias, std::span<const Adapter<Real>> adapters, Real* h,
-                         int64_t h_stride, Real* y);
+void lora_linear_forward(int64_t M, int64_t N, int64_t K, const Real* x, const Real* W, const Real* bias,
+                         std::span<const Adapter<Real>> adapters, Real* h, int64_t h_stride, Real* y);
 
-/// d_x += the gradient (so that projections that share x add up); null: not wanted.
+/// d_x = this projection's gradient (projections that share x add theirs up outside); null: not wanted.
 template <class Real>
-void lora_linear_backward(int64_t M, int64_t N, int64_t K, const Real* x, const Real* W, std::span<const Adapter<Real>> adapters, const Real* h, int64_t h_stride,
-                          const Real* d_y, Real* d_x);
+void lora_linear_backward(int64_t M, int64_t N, int64_t K, const Real* x, const Real* W, std::span<const Adapter<Real>> adapters,
+                          const Real* h, int64_t h_stride, const Real* d_y, Real* d_x);
 
 }  // namespace fedlora::ref

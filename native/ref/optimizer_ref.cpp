@@ -7,7 +7,8 @@ namespace fedlora::ref {
 template <class Real>
 void adamw(const AdamWStep& step, int64_t count, Real* parameter, Real* gradient, Real* moment1, Real* moment2) {
   const double lr = step.learning_rate, beta1 = step.beta1, beta2 = step.beta2;
-  const double correction1 = 1 - std::pow(beta1, static_cast<double>(step.step)), correction2 = 1 - std::pow(beta2, static_cast<double>(step.step));
+  const double correction1 = 1 - std::pow(beta1, static_cast<double>(step.step)),
+               correction2 = 1 - std::pow(beta2, static_cast<double>(step.step));
   for (int64_t i = 0; i < count; ++i) {
     const double g = static_cast<double>(step.grad_scale) * gradient[i];
     const double m = beta1 * moment1[i] + (1 - beta1) * g;
@@ -21,8 +22,8 @@ void adamw(const AdamWStep& step, int64_t count, Real* parameter, Real* gradient
 }
 
 template <class Real>
-void sgd(double learning_rate, double momentum, double weight_decay, double grad_scale, bool first_step, int64_t count, Real* parameter, Real* gradient,
-         Real* momentum_buffer) {
+void sgd(double learning_rate, double momentum, double weight_decay, double grad_scale, bool first_step, int64_t count, Real* parameter,
+         Real* gradient, Real* momentum_buffer) {
   for (int64_t i = 0; i < count; ++i) {
     double update = grad_scale * gradient[i] + weight_decay * parameter[i];
     if (momentum != 0) {

@@ -17,7 +17,7 @@ void adamw(const AdamWStep& step, int64_t count, Real* parameter, Real* gradient
 
 /// momentum_buffer may be null when momentum is 0.
 template <class Real>
-void sgd(double learning_rate, double momentum, double weight_decay, double grad_scale, bool first_step, int64_t count, Real* parameter, Real* gradient,
-         Real* momentum_buffer);
+void sgd(double learning_rate, double momentum, double weight_decay, double grad_scale, bool first_step, int64_t count, Real* parameter,
+         Real* gradient, Real* momentum_buffer);
 
 }  // namespace fedlora::ref

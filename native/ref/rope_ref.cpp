@@ -6,7 +6,8 @@
 namespace fedlora::ref {
 
 template <class Real>
-void rope(int64_t M, int heads, int head_dim, std::span<const int32_t> positions, const Real* cosine, const Real* sine, bool inverse, Real* x) {
+void rope(int64_t M, int heads, int head_dim, std::span<const int32_t> positions, const Real* cosine, const Real* sine, bool inverse,
+          Real* x) {
   const int half = head_dim / 2;
   for (int64_t m = 0; m < M; ++m)
     for (int head = 0; head < heads; ++head)
@@ -22,7 +23,8 @@ void rope(int64_t M, int heads, int head_dim, std::span<const int32_t> positions
 
 std::vector<float> rope_frequencies(int head_dim, double theta) {
   std::vector<float> frequencies(static_cast<size_t>(head_dim / 2));
-  for (size_t i = 0; i < frequencies.size(); ++i) frequencies[i] = static_cast<float>(std::pow(theta, -2.0 * static_cast<double>(i) / head_dim));
+  for (size_t i = 0; i < frequencies.size(); ++i)
+    frequencies[i] = static_cast<float>(std::pow(theta, -2.0 * static_cast<double>(i) / head_dim));
   return frequencies;
 }
 

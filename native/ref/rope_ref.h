@@ -12,7 +12,8 @@
 namespace fedlora::ref {
 
 template <class Real>
-void rope(int64_t M, int heads, int head_dim, std::span<const int32_t> positions, const Real* cosine, const Real* sine, bool inverse, Real* x);
+void rope(int64_t M, int heads, int head_dim, std::span<const int32_t> positions, const Real* cosine, const Real* sine, bool inverse,
+          Real* x);
 
 /// frequency[i] = theta^(−2i/D), rounded to f32 as transformers keeps it.
 std::vector<float> rope_frequencies(int head_dim, double theta);

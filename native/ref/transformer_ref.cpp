@@ -42,8 +42,10 @@ void linear_backward(Linear& layer, int64_t M, const Tensor& x, const Tensor& h,
   Adapter<double> adapter = adapter_of(layer, M);
   adapter.d_A = layer.d_A.data();
   adapter.d_B = layer.d_B.data();
-  lora_linear_backward<double>(M, layer.N, layer.K, x.data(), layer.W.data(), std::span(&adapter, layer.rank > 0 ? 1 : 0), h.data(), layer.rank, d_y.data(),
-                               d_x.data());
+  Tensor share = zeros(M * layer.K);
+  lora_linear_backward<double>(M, layer.N, layer.K, x.data(), layer.W.data(), std::span(&adapter, layer.rank > 0 ? 1 : 0), h.data(),
+                               layer.rank, d_y.data(), share.data());
+  for (size_t i = 0; i < share.size(); ++i) d_x[i] += share[i];
 }
 
 /// Everything a block's backward reads.
@@ -59,7 +61,8 @@ class Runner {
   void block_forward(Block& block, Tensor& x, Saved& s) {
     const AttentionShape& shape = model_.attention;
     s.x1 = x, s.n1 = zeros(M_ * model_.hidden), s.rstd1 = zeros(M_);
-    rms_norm_forward<double>(M_, model_.hidden, s.x1.data(), nullptr, block.input_norm.data(), model_.norm_epsilon, s.n1.data(), s.rstd1.data());
+    rms_norm_forward<double>(M_, model_.hidden, s.x1.data(), nullptr, block.input_norm.data(), model_.norm_epsilon, s.n1.data(),
+                             s.rstd1.data());
     s.q_raw = linear(block.q, M_, s.n1, s.q_h);
     s.k_raw = linear(block.k, M_, s.n1, s.k_h);
     s.v = linear(block.v, M_, s.n1, s.v_h);
@@ -71,7 +74,8 @@ class Runner {
     attention_forward<double>(shape, batch_.offsets, s.q.data(), s.k.data(), s.v.data(), s.o.data(), nullptr);
     const Tensor attended = linear(block.o, M_, s.o, s.o_h);
     s.x2 = x, s.n2 = zeros(M_ * model_.hidden), s.rstd2 = zeros(M_);
-    rms_norm_forward<double>(M_, model_.hidden, s.x2.data(), attended.data(), block.post_attention_norm.data(), model_.norm_epsilon, s.n2.data(), s.rstd2.data());
+    rms_norm_forward<double>(M_, model_.hidden, s.x2.data(), attended.data(), block.post_attention_norm.data(), model_.norm_epsilon,
+                             s.n2.data(), s.rstd2.data());
     s.gate = linear(block.gate, M_, s.n2, s.gate_h);
     s.up = linear(block.up, M_, s.n2, s.up_h);
     s.h = zeros(static_cast<int64_t>(s.gate.size()));
@@ -86,7 +90,8 @@ class Runner {
     const AttentionShape& shape = model_.attention;
     Tensor d_h = zeros(static_cast<int64_t>(s.h.size())), d_gate = d_h, d_up = d_h;
     linear_backward(block.down, M_, s.h, s.down_h, d_x, d_h);
-    glu_backward<double>(model_.activate, static_cast<int64_t>(s.h.size()), s.gate.data(), s.up.data(), d_h.data(), d_gate.data(), d_up.data());
+    glu_backward<double>(model_.activate, static_cast<int64_t>(s.h.size()), s.gate.data(), s.up.data(), d_h.data(), d_gate.data(),
+                         d_up.data());
     Tensor d_n2 = zeros(M_ * model_.hidden);
     linear_backward(block.gate, M_, s.n2, s.gate_h, d_gate, d_n2);
     linear_backward(block.up, M_, s.n2, s.up_h, d_up, d_n2);
@@ -158,8 +163,9 @@ TransformerResult run_transformer(Transformer& model, const TokenBatch& batch, b
   for (int64_t m = 0; m < M; ++m) {
     if (batch.targets[m] < 0) continue;
     double loss = 0;
-    linear_cross_entropy<double>(1, V, hidden, normed.data() + m * hidden, head.data(), 1.0, std::span(batch.targets).subspan(static_cast<size_t>(m), 1),
-                                 1.0 / static_cast<double>(supervised), &loss, nullptr, backward ? d_normed.data() + m * hidden : nullptr);
+    linear_cross_entropy<double>(1, V, hidden, normed.data() + m * hidden, head.data(), 1.0,
+                                 std::span(batch.targets).subspan(static_cast<size_t>(m), 1), 1.0 / static_cast<double>(supervised), &loss,
+                                 nullptr, backward ? d_normed.data() + m * hidden : nullptr);
     result.loss += loss / static_cast<double>(supervised);
   }
   if (!backward) return result;

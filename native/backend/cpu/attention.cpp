@@ -33,8 +33,8 @@ struct BlockTask {
 };
 }  // namespace
 
-void CpuBackend::attention_forward(const AttentionShape& shape, std::span<const int64_t> offsets, ConstActivation q, ConstActivation k, ConstActivation v,
-                                   Activation o, float* lse) {
+void CpuBackend::attention_forward(const AttentionShape& shape, std::span<const int64_t> offsets, ConstActivation q, ConstActivation k,
+                                   ConstActivation v, Activation o, float* lse) {
   const Sequences sequences(offsets);
   const int64_t H = shape.heads, G = shape.kv_heads, D = shape.head_dim;
   const bool f32 = compute_ == Compute::f32;
@@ -96,8 +96,9 @@ void CpuBackend::attention_forward(const AttentionShape& shape, std::span<const 
   });
 }
 
-void CpuBackend::attention_backward(const AttentionShape& shape, std::span<const int64_t> offsets, ConstActivation q, ConstActivation k, ConstActivation v,
-                                    ConstActivation o, const float* lse, ConstActivation d_o, Activation d_q, Activation d_k, Activation d_v) {
+void CpuBackend::attention_backward(const AttentionShape& shape, std::span<const int64_t> offsets, ConstActivation q, ConstActivation k,
+                                    ConstActivation v, ConstActivation o, const float* lse, ConstActivation d_o, Activation d_q,
+                                    Activation d_k, Activation d_v) {
   const Sequences sequences(offsets);
   const int64_t H = shape.heads, G = shape.kv_heads, D = shape.head_dim, M = offsets.empty() ? 0 : offsets.back(), group = H / G;
   const bool f32 = compute_ == Compute::f32;
@@ -113,7 +114,9 @@ void CpuBackend::attention_backward(const AttentionShape& shape, std::span<const
     const int64_t sequence = sequences.by_length[static_cast<size_t>(index / H)], h = index % H, row = sequences.begin(sequence);
     const int64_t at = (row * H + h) * D, at_kv = (row * G + h / group) * D;
     AttentionBackwardTask task;
-    const auto element = [&](ConstActivation x, int64_t offset) { return f32 ? static_cast<ConstActivation>(as<float>(x, offset)) : as<bf16>(x, offset); };
+    const auto element = [&](ConstActivation x, int64_t offset) {
+      return f32 ? static_cast<ConstActivation>(as<float>(x, offset)) : as<bf16>(x, offset);
+    };
     task.q = element(q, at);
     task.o = element(o, at);
     task.d_o = element(d_o, at);
@@ -147,8 +150,10 @@ void CpuBackend::attention_backward(const AttentionShape& shape, std::span<const
   });
 }
 
-void CpuBackend::attention_decode(const AttentionShape& shape, int64_t T, ConstActivation q, ConstActivation keys, ConstActivation values, Activation o) {
-  const int64_t H = shape.heads, G = shape.kv_heads, D = shape.head_dim, first = shape.window > 0 ? std::max<int64_t>(0, T - shape.window) : 0;
+void CpuBackend::attention_decode(const AttentionShape& shape, int64_t T, ConstActivation q, ConstActivation keys, ConstActivation values,
+                                  Activation o) {
+  const int64_t H = shape.heads, G = shape.kv_heads, D = shape.head_dim,
+                first = shape.window > 0 ? std::max<int64_t>(0, T - shape.window) : 0;
   const bool f32 = compute_ == Compute::f32;
   Scratch& own = slot(Slot::attention);
   own.reserve(threads(), static_cast<size_t>(T - first + D) * sizeof(float));

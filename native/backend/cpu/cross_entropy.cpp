@@ -1,5 +1,5 @@
-/// Head and loss over rows in chunks: logits of a chunk, softmax and its gradient row by row, back through the head. A chunk's logits fill at
-/// most `logits_budget` bytes (one row at least); a row's result does not depend on its chunk.
+/// Head and loss over rows in chunks: logits of a chunk, softmax and its gradient row by row, back through the head. A chunk's logits fill
+/// at most `logits_budget` bytes (one row at least); a row's result does not depend on its chunk.
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/rows.h"
 
@@ -9,12 +9,13 @@ namespace {
 constexpr int64_t logits_budget = int64_t{32} << 20;
 }
 
-void CpuBackend::linear_cross_entropy(int64_t M, ConstActivation x, const Matrix& head, float divider, std::span<const int32_t> targets, float grad_scale,
-                                      float* losses, uint8_t* correct, Activation d_x) {
+void CpuBackend::linear_cross_entropy(int64_t M, ConstActivation x, const Matrix& head, float divider, std::span<const int32_t> targets,
+                                      float grad_scale, float* losses, uint8_t* correct, Activation d_x) {
   const int64_t V = head.N, K = head.K, chunk = std::clamp<int64_t>(logits_budget / (V * 4), 1, std::max<int64_t>(M, 1));
   const bool f32 = compute_ == Compute::f32;
   Scratch& memory = slot(Slot::logits);
-  const int64_t logits_bytes = chunk * V * 4, gradient_bytes = !f32 && d_x ? chunk * V * 2 : 0;  // f32: the gradient takes the logits' place
+  const int64_t logits_bytes = chunk * V * 4,
+                gradient_bytes = !f32 && d_x ? chunk * V * 2 : 0;  // f32: the gradient takes the logits' place
   memory.reserve(1, static_cast<size_t>(logits_bytes + gradient_bytes));
   float* logits = memory.get<float>();
   bf16* gradient = reinterpret_cast<bf16*>(memory.get<char>() + logits_bytes);

@@ -16,7 +16,8 @@ void CpuBackend::gather_rows(int64_t K, std::span<const int32_t> rows, ConstActi
 
 void CpuBackend::scatter_rows(int64_t M, int64_t K, std::span<const int32_t> rows, ConstActivation in, Activation x) {
   const int64_t bytes = K * (compute_ == Compute::f32 ? 4 : 2);
-  each_rows(pool_, M, K, [&](int64_t first, int64_t count) { std::memset(as<char>(x, first * bytes), 0, static_cast<size_t>(count * bytes)); });
+  each_rows(pool_, M, K,
+            [&](int64_t first, int64_t count) { std::memset(as<char>(x, first * bytes), 0, static_cast<size_t>(count * bytes)); });
   each_rows(pool_, static_cast<int64_t>(rows.size()), K, [&](int64_t first, int64_t count) {
     for (int64_t i = first; i < first + count; ++i)
       std::memcpy(as<char>(x, rows[i] * bytes), as<char>(in, i * bytes), static_cast<size_t>(bytes));

@@ -14,7 +14,8 @@ void CpuBackend::head_norm_forward(int64_t rows, int64_t D, ConstActivation x, c
   });
 }
 
-void CpuBackend::head_norm_backward(int64_t rows, int64_t D, ConstActivation d_y, ConstActivation x, const float* rstd, const float* weight, Activation d_x) {
+void CpuBackend::head_norm_backward(int64_t rows, int64_t D, ConstActivation d_y, ConstActivation x, const float* rstd, const float* weight,
+                                    Activation d_x) {
   each_rows(pool_, rows, D, [&](int64_t first, int64_t count) {
     const int64_t at = first * D;
     if (compute_ == Compute::f32)

@@ -13,14 +13,16 @@ double CpuBackend::sum_of_squares(std::span<const float> x) {
   memory.reserve(1, static_cast<size_t>(blocks) * sizeof(double));
   double* sums = memory.get<double>();
   each_rows(pool_, blocks, block, [&](int64_t first, int64_t n) {
-    for (int64_t b = first; b < first + n; ++b) sums[b] = kernels_.sum_of_squares_block(x.data() + b * block, std::min(block, count - b * block));
+    for (int64_t b = first; b < first + n; ++b)
+      sums[b] = kernels_.sum_of_squares_block(x.data() + b * block, std::min(block, count - b * block));
   });
   double sum = 0;
   for (int64_t b = 0; b < blocks; ++b) sum += sums[b];
   return sum;
 }
 
-void CpuBackend::adamw(const AdamWStep& step, std::span<float> parameter, std::span<float> gradient, std::span<float> moment1, std::span<float> moment2) {
+void CpuBackend::adamw(const AdamWStep& step, std::span<float> parameter, std::span<float> gradient, std::span<float> moment1,
+                       std::span<float> moment2) {
   const double lr = step.learning_rate, beta1 = step.beta1, beta2 = step.beta2, t = static_cast<double>(step.step);
   AdamWNumbers numbers;
   numbers.grad_scale = step.grad_scale;

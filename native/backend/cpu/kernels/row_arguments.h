@@ -8,7 +8,7 @@ namespace fedlora {
 struct AdamWNumbers {
   float grad_scale, keep;  // keep = 1 − lr·weight_decay
   float one_minus_beta1, beta2, one_minus_beta2;
-  float root_correction2;  // √(1 − β₂ᵗ)
+  float root_correction2;    // √(1 − β₂ᵗ)
   float epsilon, step_size;  // lr / (1 − β₁ᵗ)
 };
 
@@ -17,19 +17,19 @@ inline constexpr int64_t attention_block = 64;
 
 /// One block of queries of one head, against the keys and values of its sequence in packed blocks.
 struct AttentionForwardTask {
-  const void* q;            // the block's first row of the head; rows q_stride elements apart
+  const void* q;  // the block's first row of the head; rows q_stride elements apart
   int64_t q_stride;
-  const void* keys;         // of the whole sequence, from attention_pack
+  const void* keys;  // of the whole sequence, from attention_pack
   const void* values;
-  int64_t length;           // rows of the sequence
-  int64_t begin, rows;      // the block's rows within the sequence
+  int64_t length;       // rows of the sequence
+  int64_t begin, rows;  // the block's rows within the sequence
   int64_t head_dim, window;
   float scale;
-  void* o;                  // as q
+  void* o;  // as q
   int64_t o_stride;
-  float* lse;               // the block's first row of the head
+  float* lse;  // the block's first row of the head
   int64_t lse_stride;
-  void* scratch;            // attention_forward_scratch(head_dim) bytes, aligned to 64
+  void* scratch;  // attention_forward_scratch(head_dim) bytes, aligned to 64
 };
 
 /// One head of one sequence. Pointers are at the head's first element of the sequence's first row.
@@ -37,15 +37,15 @@ struct AttentionBackwardTask {
   const void *q, *o, *d_o;  // rows q_stride elements apart
   void* d_q;
   int64_t q_stride;
-  const void *k, *v;        // rows kv_stride elements apart
+  const void *k, *v;  // rows kv_stride elements apart
   int64_t kv_stride;
-  float *d_k, *d_v;         // this query head's share, f32, rows d_kv_stride apart
+  float *d_k, *d_v;  // this query head's share, f32, rows d_kv_stride apart
   int64_t d_kv_stride;
   const float* lse;
   int64_t lse_stride;
   int64_t length, head_dim, window;
   float scale;
-  void* scratch;            // attention_backward_scratch(length, head_dim) bytes, aligned to 64
+  void* scratch;  // attention_backward_scratch(length, head_dim) bytes, aligned to 64
 };
 
 /// One query row of one head against a cache.
@@ -55,7 +55,7 @@ struct AttentionDecodeTask {
   int64_t kv_stride, length, head_dim;
   float scale;
   void* o;
-  float* scratch;             // length + head_dim floats
+  float* scratch;  // length + head_dim floats
 };
 
 }  // namespace fedlora

@@ -50,8 +50,8 @@ inline float dot_row(const T* a, const T* b, int64_t D) {
 
 /// One key's row of sᵀ and d_pᵀ: queries [lo,hi) see it. p and d_s get `columns` elements, zero outside.
 template <class Element>
-inline void score_gradient_row(float* s, const float* d_p, const float* lse, const float* delta, int64_t columns, int64_t lo, int64_t hi, float scale, Element* p,
-                               Element* d_s) {
+inline void score_gradient_row(float* s, const float* d_p, const float* lse, const float* delta, int64_t columns, int64_t lo, int64_t hi,
+                               float scale, Element* p, Element* d_s) {
   if (hi < lo) hi = lo;
   for (int64_t c = 0; c < lo; ++c) s[c] = -__builtin_inff();
   for (int64_t c = hi; c < columns; ++c) s[c] = -__builtin_inff();
@@ -85,7 +85,8 @@ static void attention_backward(const AttentionBackwardTask* task) {
   using Element = typename Sizes::Element;
   using Unit = typename Sizes::Unit;
   constexpr int64_t block = attention_block, per = per_unit<Element>;
-  const int64_t D = task->head_dim, Dp = padded_dim(D), Ku = units_of<Element>(D), length = task->length, blocks = (length + block - 1) / block;
+  const int64_t D = task->head_dim, Dp = padded_dim(D), Ku = units_of<Element>(D), length = task->length,
+                blocks = (length + block - 1) / block;
   const BackwardScratch at = backward_scratch<T>(length, D);
   char* scratch = static_cast<char*>(task->scratch);
   Unit* q_columns = reinterpret_cast<Unit*>(scratch + at.q_columns);
@@ -132,23 +133,40 @@ static void attention_backward(const AttentionBackwardTask* task) {
       const int64_t begin = qb * block, queries = length - begin < block ? length - begin : block;
       if (task->window > 0 && begin - (from + keys - 1) >= task->window) break;
       const int64_t columns = (queries + W * per - 1) / (W * per) * (W * per);
-      const Product<Unit> scores{Ku, reinterpret_cast<const Unit*>(k_rows), Ku, 1, q_columns + qb * Sizes::keys_block(D), block, s, block, false};
+      const Product<Unit> scores{Ku,   reinterpret_cast<const Unit*>(k_rows), Ku, 1, q_columns + qb * Sizes::keys_block(D), block, s, block,
+                                 false};
       multiply(scores, keys, columns / W);
-      const Product<Unit> d_probabilities{Ku, reinterpret_cast<const Unit*>(v_rows), Ku, 1, d_o_columns + qb * Sizes::keys_block(D), block, d_p, block, false};
+      const Product<Unit> d_probabilities{
+          Ku, reinterpret_cast<const Unit*>(v_rows), Ku, 1, d_o_columns + qb * Sizes::keys_block(D), block, d_p, block, false};
       multiply(d_probabilities, keys, columns / W);
       for (int64_t row = 0; row < keys; ++row) {
-        const int64_t diagonal = from + row - begin, last = task->window > 0 && diagonal + task->window < queries ? diagonal + task->window : queries;
-        score_gradient_row(s + row * block, d_p + row * block, lse + begin, delta + begin, columns, diagonal > 0 ? diagonal : 0, last, task->scale, p + row * block,
-                           d_s + row * block);
+        const int64_t diagonal = from + row - begin,
+                      last = task->window > 0 && diagonal + task->window < queries ? diagonal + task->window : queries;
+        score_gradient_row(s + row * block, d_p + row * block, lse + begin, delta + begin, columns, diagonal > 0 ? diagonal : 0, last,
+                           task->scale, p + row * block, d_s + row * block);
       }
-      const Product<Unit> to_v{units_of<Element>(queries), reinterpret_cast<const Unit*>(p), block / per, 1, d_o_pairs + qb * Sizes::values_block(D), Dp, d_v, Dp,
+      const Product<Unit> to_v{units_of<Element>(queries),
+                               reinterpret_cast<const Unit*>(p),
+                               block / per,
+                               1,
+                               d_o_pairs + qb * Sizes::values_block(D),
+                               Dp,
+                               d_v,
+                               Dp,
                                qb > kb};
       multiply(to_v, keys, Dp / W);
-      const Product<Unit> to_k{units_of<Element>(queries), reinterpret_cast<const Unit*>(d_s), block / per, 1, q_pairs + qb * Sizes::values_block(D), Dp, d_k, Dp,
+      const Product<Unit> to_k{units_of<Element>(queries),
+                               reinterpret_cast<const Unit*>(d_s),
+                               block / per,
+                               1,
+                               q_pairs + qb * Sizes::values_block(D),
+                               Dp,
+                               d_k,
+                               Dp,
                                qb > kb};
       multiply(to_k, keys, Dp / W);
-      const Product<Unit> to_q{units_of<Element>(keys), pairs_along_keys(d_s, keys, columns, d_s_pairs), 1, block, k_pairs, Dp, d_q + begin * Dp, Dp,
-                               true};
+      const Product<Unit> to_q{
+          units_of<Element>(keys), pairs_along_keys(d_s, keys, columns, d_s_pairs), 1, block, k_pairs, Dp, d_q + begin * Dp, Dp, true};
       multiply(to_q, queries, Dp / W);
     }
     const Vec scale = broadcast(task->scale);

@@ -33,7 +33,8 @@ static void attention_pack(const T* k, const T* v, int64_t stride, int64_t lengt
 
 /// Scores [lo,hi) of the row are seen. s becomes probabilities in `p` (zero elsewhere); m, l and o follow.
 template <class Element>
-inline void softmax_row(float* s, Element* p, int64_t columns, int64_t lo, int64_t hi, float scale, float* m, float* l, float* o, int64_t Dp, bool first) {
+inline void softmax_row(float* s, Element* p, int64_t columns, int64_t lo, int64_t hi, float scale, float* m, float* l, float* o,
+                        int64_t Dp, bool first) {
   if (lo >= hi) {
     for (int64_t c = 0; c < columns; c += W) store(p + c, broadcast(0));
     return;
@@ -99,22 +100,38 @@ static void attention_forward(const AttentionForwardTask* task) {
   float* l = reinterpret_cast<float*>(scratch + at.l);
   pack_rows<Element>(static_cast<const T*>(task->q), task->q_stride, rows, D, q);
   for (int64_t row = 0; row < rows; ++row) m[row] = -__builtin_inff(), l[row] = 0;
-  const int64_t lowest = task->window > 0 && task->begin >= task->window ? task->begin - task->window + 1 : 0, first_block = lowest / attention_block;
+  const int64_t lowest = task->window > 0 && task->begin >= task->window ? task->begin - task->window + 1 : 0,
+                first_block = lowest / attention_block;
   for (int64_t block = first_block; block * attention_block < end; ++block) {
     const int64_t from = block * attention_block, left = end - from, count = left < attention_block ? left : attention_block;
-    const int64_t columns = (count + W * per_unit<Element> - 1) / (W * per_unit<Element>) * (W * per_unit<Element>);
+    const int64_t columns = (count + W * per_unit<Element> - 1) / (W * per_unit<Element>)*(W * per_unit<Element>);
     const bool first = block == first_block;
-    const Product<Unit> scores{Ku, reinterpret_cast<const Unit*>(q), Ku, 1, static_cast<const Unit*>(task->keys) + block * Sizes::keys_block(D), attention_block,
-                               s, attention_block, false};
+    const Product<Unit> scores{Ku,
+                               reinterpret_cast<const Unit*>(q),
+                               Ku,
+                               1,
+                               static_cast<const Unit*>(task->keys) + block * Sizes::keys_block(D),
+                               attention_block,
+                               s,
+                               attention_block,
+                               false};
     multiply(scores, rows, columns / W);
     for (int64_t row = 0; row < rows; ++row) {
       const int64_t position = task->begin + row - from;  // the diagonal's column
       const int64_t hi = position + 1 < count ? position + 1 : count;
       const int64_t lo = task->window > 0 && position - task->window + 1 > 0 ? position - task->window + 1 : 0;
-      softmax_row(s + row * attention_block, p + row * attention_block, columns, lo, hi, task->scale, m + row, l + row, o + row * Dp, Dp, first);
+      softmax_row(s + row * attention_block, p + row * attention_block, columns, lo, hi, task->scale, m + row, l + row, o + row * Dp, Dp,
+                  first);
     }
-    const Product<Unit> outputs{units_of<Element>(count), reinterpret_cast<const Unit*>(p), attention_block / per_unit<Element>, 1,
-                                static_cast<const Unit*>(task->values) + block * Sizes::values_block(D), Dp, o, Dp, !first};
+    const Product<Unit> outputs{units_of<Element>(count),
+                                reinterpret_cast<const Unit*>(p),
+                                attention_block / per_unit<Element>,
+                                1,
+                                static_cast<const Unit*>(task->values) + block * Sizes::values_block(D),
+                                Dp,
+                                o,
+                                Dp,
+                                !first};
     multiply(outputs, rows, Dp / W);
   }
   T* out = static_cast<T*>(task->o);

@@ -1,11 +1,11 @@
 /// Small matrix products for attention:   C[m,n] (+)= Σ_k A[m,k]·B[k,n]   over units of 32 bits.
 ///
 /// A unit is one f32, or two bf16 that are neighbours along k (dot_pairs). A is read one unit at a time (any strides, so that a transposed
-/// operand needs no copy), B in vectors of W units, C is f32 in registers: a tile of `tile_rows` × `tile_vectors`.
+/// operand needs no copy), B in vectors of W units, C is f32 in registers: a tile of `product_rows` × `product_vectors`.
 /// Every element of C is one chain over k: tiling does not change a bit.
 
-constexpr int tile_rows = W == 1 ? 4 : 6;
-constexpr int tile_vectors = W == 8 ? 2 : 4;
+constexpr int product_rows = W == 1 ? 4 : 6;
+constexpr int product_vectors = W == 8 ? 2 : 4;
 
 template <class Element>
 struct UnitOf;
@@ -74,16 +74,28 @@ inline void product_tile(const Product<Unit>& p, int64_t m, int64_t n) {
 
 template <int N, class Unit>
 inline void product_columns(const Product<Unit>& p, int64_t rows, int64_t n) {
-  const int64_t tiles = (rows + tile_rows - 1) / tile_rows;
+  const int64_t tiles = (rows + product_rows - 1) / product_rows;
   for (int64_t tile = 0, m = 0; tile < tiles; ++tile) {
     const int64_t height = (rows - m + tiles - tile - 1) / (tiles - tile);  // near-equal heights
     switch (height) {
-      case 1: product_tile<1, N>(p, m, n); break;
-      case 2: product_tile<2, N>(p, m, n); break;
-      case 3: product_tile<3, N>(p, m, n); break;
-      case 4: product_tile<4, N>(p, m, n); break;
-      case 5: product_tile<5, N>(p, m, n); break;
-      default: product_tile<6, N>(p, m, n); break;
+      case 1:
+        product_tile<1, N>(p, m, n);
+        break;
+      case 2:
+        product_tile<2, N>(p, m, n);
+        break;
+      case 3:
+        product_tile<3, N>(p, m, n);
+        break;
+      case 4:
+        product_tile<4, N>(p, m, n);
+        break;
+      case 5:
+        product_tile<5, N>(p, m, n);
+        break;
+      default:
+        product_tile<6, N>(p, m, n);
+        break;
     }
     m += height;
   }
@@ -93,12 +105,20 @@ inline void product_columns(const Product<Unit>& p, int64_t rows, int64_t n) {
 template <class Unit>
 static void multiply(const Product<Unit>& p, int64_t rows, int64_t vectors) {
   for (int64_t v = 0; v < vectors;) {
-    const int64_t left = vectors - v, count = left < tile_vectors ? left : tile_vectors;
+    const int64_t left = vectors - v, count = left < product_vectors ? left : product_vectors;
     switch (count) {
-      case 1: product_columns<1>(p, rows, v * W); break;
-      case 2: product_columns<2>(p, rows, v * W); break;
-      case 3: product_columns<3>(p, rows, v * W); break;
-      default: product_columns<4>(p, rows, v * W); break;
+      case 1:
+        product_columns<1>(p, rows, v * W);
+        break;
+      case 2:
+        product_columns<2>(p, rows, v * W);
+        break;
+      case 3:
+        product_columns<3>(p, rows, v * W);
+        break;
+      default:
+        product_columns<4>(p, rows, v * W);
+        break;
     }
     v += count;
   }

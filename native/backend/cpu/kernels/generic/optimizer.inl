@@ -19,15 +19,17 @@ static void adamw_block(const AdamWNumbers* numbers, int64_t count, float* param
     if (whole) {
       store(parameter + i, p), store(moment1 + i, m), store(moment2 + i, v), store(gradient + i, broadcast(0));
     } else {
-      store_tail(parameter + i, p, n), store_tail(moment1 + i, m, n), store_tail(moment2 + i, v, n), store_tail(gradient + i, broadcast(0), n);
+      store_tail(parameter + i, p, n), store_tail(moment1 + i, m, n), store_tail(moment2 + i, v, n),
+          store_tail(gradient + i, broadcast(0), n);
     }
   }
 }
 
 /// momentum_buffer null: no momentum.
-static void sgd_block(float learning_rate, float momentum, float weight_decay, float grad_scale, bool first_step, int64_t count, float* parameter, float* gradient,
-                      float* momentum_buffer) {
-  const Vec mu = broadcast(momentum), decay = broadcast(weight_decay), scale = broadcast(grad_scale), negative_rate = broadcast(-learning_rate);
+static void sgd_block(float learning_rate, float momentum, float weight_decay, float grad_scale, bool first_step, int64_t count,
+                      float* parameter, float* gradient, float* momentum_buffer) {
+  const Vec mu = broadcast(momentum), decay = broadcast(weight_decay), scale = broadcast(grad_scale),
+            negative_rate = broadcast(-learning_rate);
   for (int64_t i = 0; i < count; i += W) {
     const int64_t n = count - i < W ? count - i : W;
     const bool whole = n == W;

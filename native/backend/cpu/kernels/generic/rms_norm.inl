@@ -18,7 +18,8 @@ inline float sum_of_squares_row(const float* x, int64_t K) {
 }
 
 template <class T>
-static void rms_norm_forward(int64_t rows, int64_t K, float* x, const T* delta, const float* weight, float eps, T* y, float* rstd, T* x_saved) {
+static void rms_norm_forward(int64_t rows, int64_t K, float* x, const T* delta, const float* weight, float eps, T* y, float* rstd,
+                             T* x_saved) {
   for (int64_t row = 0; row < rows; ++row, x += K, y += K) {
     if (delta) {
       int64_t k = 0;
@@ -70,7 +71,8 @@ inline float weighted_dot_row(const T* d_y, const T* x, const float* weight, int
 
 /// d_x += r·w·d_y − x·(r³·Σ w·d_y·x / K): the gradient with x̂ = r·x written out.
 template <class T>
-static void rms_norm_backward(int64_t rows, int64_t K, const T* d_y, const T* x, const float* rstd, const float* weight, float* d_x, T* d_x_copy) {
+static void rms_norm_backward(int64_t rows, int64_t K, const T* d_y, const T* x, const float* rstd, const float* weight, float* d_x,
+                              T* d_x_copy) {
   for (int64_t row = 0; row < rows; ++row, x += K, d_y += K, d_x += K) {
     const float r = rstd[row];
     const Vec scale = broadcast(r), pull = broadcast(-r * r * r * (weighted_dot_row(d_y, x, weight, K) / static_cast<float>(K)));
@@ -111,7 +113,8 @@ static void head_norm_backward(int64_t rows, int64_t D, const T* d_y, const T* x
     const Vec scale = broadcast(r), pull = broadcast(-r * r * r * (weighted_dot_row(d_y, x, weight, D) / static_cast<float>(D)));
     int64_t k = 0;
     for (; k + W <= D; k += W) store(d_x + k, fma(load(x + k), pull, load(d_y + k) * load(weight + k) * scale));
-    if (k < D) store_tail(d_x + k, fma(load_tail(x + k, D - k), pull, load_tail(d_y + k, D - k) * load_tail(weight + k, D - k) * scale), D - k);
+    if (k < D)
+      store_tail(d_x + k, fma(load_tail(x + k, D - k), pull, load_tail(d_y + k, D - k) * load_tail(weight + k, D - k) * scale), D - k);
   }
 }
 

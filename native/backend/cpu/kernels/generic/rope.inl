@@ -1,7 +1,8 @@
 /// Rotary positions (ops.h: rope): pairs (i, i + D/2) of every head turn by the row's angle.   a' = a·c − b·s   b' = b·c + a·s
 
 template <class T>
-static void rope_rows(int64_t rows, int64_t heads, int64_t D, const int32_t* positions, const float* cosine, const float* sine, float sign, T* x) {
+static void rope_rows(int64_t rows, int64_t heads, int64_t D, const int32_t* positions, const float* cosine, const float* sine, float sign,
+                      T* x) {
   const int64_t half = D / 2;
   const Vec turn = broadcast(sign);
   for (int64_t row = 0; row < rows; ++row) {
@@ -18,7 +19,8 @@ static void rope_rows(int64_t rows, int64_t heads, int64_t D, const int32_t* pos
       }
       if (i < half) {
         const int64_t n = half - i;
-        const Vec a = load_tail(first + i, n), b = load_tail(second + i, n), c = load_tail(c_row + i, n), s = load_tail(s_row + i, n) * turn;
+        const Vec a = load_tail(first + i, n), b = load_tail(second + i, n), c = load_tail(c_row + i, n),
+                  s = load_tail(s_row + i, n) * turn;
         store_tail(first + i, fma(a, c, negate(b * s)), n);
         store_tail(second + i, fma(b, c, a * s), n);
       }
