@@ -2,15 +2,7 @@
 
 import { z } from 'zod'
 import { formatNames } from './formats.js'
-import { Tokenizer, type TokenizerLike } from './tokenizer.js'
-
-function isTokenizerLike(value: unknown): boolean {
-  if (typeof value === 'string') return value !== ''
-  if (value instanceof Tokenizer) return true
-  if (typeof value !== 'object' || value === null) return false
-  const model = value as { tokenizer?: unknown; path?: unknown }
-  return model.tokenizer instanceof Tokenizer || typeof model.path === 'string'
-}
+import { isTokenizerLike, type TokenizerLike } from './tokenizer.js'
 
 const tokenizerLike = z
   .custom<TokenizerLike>(isTokenizerLike, 'expected a Tokenizer, the folder of one, or a loaded model')

@@ -30,4 +30,5 @@ export {
   resolveTokenizer,
   Tokenizer,
   type TokenizerLike,
+  type TokenizerOwner,
 } from './tokenizer.js'

@@ -221,6 +221,11 @@ t.test('without a tokenizer rows are tokenised when one comes', async (t) => {
   t.equal(view.tokenized(tokenizer), view)
   const byFolder = await loadDataset([{ text: 'a' }], { format: 'text', tokenizer: asset('gsm-3m') })
   t.same(byFolder.sample(0), view.sample(0))
+  const byModel = await loadDataset([{ text: 'a' }], {
+    format: 'text',
+    tokenizer: { tokenizer: async () => tokenizer },
+  })
+  t.equal(byModel.tokenizer, tokenizer)
 })
 
 t.test('a row that the chat template refuses is named', async (t) => {

@@ -199,6 +199,7 @@ t.test('what cannot be loaded is refused with the cure', async (t) => {
 t.test('a tokenizer, a folder and a model all resolve', async (t) => {
   t.equal(await resolveTokenizer(tokenizer), tokenizer)
   t.equal(await resolveTokenizer({ tokenizer }), tokenizer)
+  t.equal(await resolveTokenizer({ tokenizer: async () => tokenizer }), tokenizer)
   t.equal((await resolveTokenizer({ path: folder })).eosToken, 2)
   t.equal((await resolveTokenizer(folder)).eosToken, 2)
   await t.rejects(resolveTokenizer({} as never), FedloraError)
