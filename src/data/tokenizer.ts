@@ -205,6 +205,7 @@ export async function resolveTokenizer(source: TokenizerLike): Promise<Tokenizer
   }
   if (source instanceof Tokenizer) return source
   if (typeof source === 'string') return loadTokenizer(source)
-  if (!('tokenizer' in source)) return loadTokenizer(source.path)
-  return typeof source.tokenizer === 'function' ? source.tokenizer() : source.tokenizer
+  const { tokenizer, path } = source as Partial<TokenizerOwner & { path: string }>
+  if (typeof tokenizer === 'function') return tokenizer.call(source)
+  return tokenizer ?? loadTokenizer(path as string)
 }
