@@ -191,8 +191,8 @@ function checkFields(format: FormatName, fields: Readonly<Record<string, string>
  * Reads rows of a known format.
  *
  * @param source a path (.jsonl, .ndjson, .json with an array, .csv with a header) or an iterable of row objects, async or not
- * @throws E_CONFIG for wrong options; E_MISSING, E_IO when the file cannot be read; E_DATA for a bad row (file, line or row, field, expected,
- *   found) or when no row is left; E_TOKENIZER when the tokenizer cannot be loaded
+ * @throws E_CONFIG for wrong options; E_MISSING, E_IO when the file cannot be read; E_DATA for a bad row (file, line or row, field,
+ *   expected, found) or when no row is left; E_TOKENIZER when the tokenizer cannot be loaded
  */
 export async function loadDataset(source: string | RowSource, options: DatasetOptions): Promise<Dataset> {
   const { tokenizer: tokenizerLike, ...config } = parseOptions(datasetOptionsSchema, options, 'data options')
