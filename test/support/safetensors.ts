@@ -1,0 +1,45 @@
+/** A plain safetensors reader for tests, independent of the one under test. */
+import { readFileSync } from 'node:fs'
+
+export interface GoldenTensor {
+  dtype: string
+  shape: number[]
+  /** F32 as they are; I64 as numbers. */
+  values: Float32Array | Int32Array
+}
+
+export class GoldenFile {
+  readonly metadata: Record<string, string>
+  readonly #header: Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }>
+  readonly #data: Buffer
+
+  constructor(path: string) {
+    const file = readFileSync(path)
+    const length = Number(file.readBigUInt64LE(0))
+    const { __metadata__: metadata = {}, ...tensors } = JSON.parse(file.toString('utf8', 8, 8 + length))
+    this.metadata = metadata
+    this.#header = tensors
+    this.#data = file.subarray(8 + length)
+  }
+
+  names(): string[] {
+    return Object.keys(this.#header)
+  }
+
+  get(name: string): GoldenTensor {
+    const entry = this.#header[name]
+    if (entry === undefined) throw new Error(`no tensor ${name}`)
+    const bytes = this.#data.subarray(...entry.data_offsets)
+    const copy = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)
+    const values =
+      entry.dtype === 'I64' ? Int32Array.from(new BigInt64Array(copy), Number) : new Float32Array(copy as ArrayBuffer)
+    return { dtype: entry.dtype, shape: entry.shape, values }
+  }
+
+  /** A number of the metadata, such as `f32_error.logits`. */
+  bound(key: string): number {
+    const value = Number(this.metadata[key])
+    if (!(value >= 0)) throw new Error(`no bound ${key}`)
+    return value
+  }
+}
