@@ -138,7 +138,9 @@ Matrix read_4bit(const TensorSource& source, const std::string& weight_name, For
   return matrix;
 }
 
-Matrix read_int8(const TensorSource& source, const std::string& weight_name, const std::string& module) {
+Matrix read_int8(const TensorSource& source, const std::string& weight_name) {
+  std::string module;
+  module_of(weight_name, module);
   const TensorView codes = source.get(weight_name);
   if (codes.dtype != DType::i8)
     fail(Code::E_DTYPE, "tensor \"%s\" has dtype %s beside \"%s.SCB\", expected I8.", weight_name.c_str(), dtype_name(codes.dtype),
@@ -179,12 +181,15 @@ std::string state_text(const Matrix& matrix, DType original_dtype) {
 
 }  // namespace
 
-bool is_bnb_quantized(const TensorSource& source, const std::string& weight_name) {
+std::optional<Format> bnb_format(const TensorSource& source, const std::string& weight_name) {
   std::string module;
   for (const Format format : four_bit_formats)
-    if (source.has(state_name(weight_name, format))) return true;
-  return has_scb(source, weight_name, module);
+    if (source.has(state_name(weight_name, format))) return format;
+  if (has_scb(source, weight_name, module)) return Format::int8;
+  return std::nullopt;
 }
+
+bool is_bnb_quantized(const TensorSource& source, const std::string& weight_name) { return bnb_format(source, weight_name).has_value(); }
 
 std::vector<std::string> bnb_part_names(const TensorSource& source, const std::string& weight_name) {
   std::vector<std::string> candidates, parts = {weight_name};
@@ -198,12 +203,11 @@ std::vector<std::string> bnb_part_names(const TensorSource& source, const std::s
 }
 
 Matrix read_bnb_matrix(const TensorSource& source, const std::string& weight_name) {
-  for (const Format format : four_bit_formats)
-    if (source.has(state_name(weight_name, format))) return read_4bit(source, weight_name, format);
-  std::string module;
-  if (has_scb(source, weight_name, module)) return read_int8(source, weight_name, module);
-  fail(Code::E_FORMAT, "tensor \"%s\" has neither a quant_state nor an SCB beside it: it is not stored as bitsandbytes codes.",
-       weight_name.c_str());
+  const std::optional<Format> format = bnb_format(source, weight_name);
+  if (!format)
+    fail(Code::E_FORMAT, "tensor \"%s\" has neither a quant_state nor an SCB beside it: it is not stored as bitsandbytes codes.",
+         weight_name.c_str());
+  return is_4bit(*format) ? read_4bit(source, weight_name, *format) : read_int8(source, weight_name);
 }
 
 std::vector<NamedTensor> bnb_tensors(const std::string& weight_name, const Matrix& matrix, DType original_dtype) {

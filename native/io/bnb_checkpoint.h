@@ -8,6 +8,7 @@
 ///   int8    <p>.weight I8 [N, K], <p>.SCB F32 [N], <p>.weight_format U8 scalar, 0 = row-major
 /// Source: bitsandbytes functional.py, QuantState; nn/modules.py, Linear8bitLt.
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,8 @@
 
 namespace fedlora {
 
-/// Whether `weight_name` ("….weight") is stored as 4-bit or int8 codes of bitsandbytes.
+/// nf4, fp4 or int8 when `weight_name` ("….weight") is stored as codes of bitsandbytes; empty when it is plain or absent.
+std::optional<Format> bnb_format(const TensorSource& source, const std::string& weight_name);
 bool is_bnb_quantized(const TensorSource& source, const std::string& weight_name);
 
 /// The names of all tensors that make up this weight, itself first; only itself when it is plain.
