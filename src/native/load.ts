@@ -42,21 +42,14 @@ export function openNative(root: string): Native {
   }
 }
 
-/** The file that `native()` opens. @throws FedloraError `E_LOAD` as it does. */
+/**
+ * The file that `native()` opens.
+ * @throws FedloraError `E_LOAD` as it does.
+ */
 export function addonPath(): string {
   native()
   const build = createRequire(import.meta.url)('node-gyp-build') as { resolve(folder: string): string }
   return build.resolve(packageRoot)
-}
-
-/**
- * The file that the addon is loaded from.
- * @throws FedloraError `E_LOAD` when there is none.
- */
-export function addonPath(): string {
-  native()
-  const require = createRequire(import.meta.url)
-  return (require('node-gyp-build') as { path(folder: string): string }).path(packageRoot)
 }
 
 /**

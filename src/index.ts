@@ -1,0 +1,65 @@
+/**
+ * fedlora: LoRA fine-tuning of quantised language models from Node.js. Federation lives in `fedlora/federated`.
+ * Importing does nothing; the native addon opens on first use.
+ */
+
+export {
+  Aggregator,
+  type Codec,
+  codecs,
+  createAggregator,
+  decodeUpdate,
+  type EncodedUpdate,
+  type EncodeUpdateOptions,
+  encodeUpdate,
+} from './compression/index.js'
+export type { ChatMessage } from './data/chat-template.js'
+export { Dataset, loadDataset } from './data/dataset.js'
+export type { DatasetOptions, PartsOptions } from './data/dataset-options.js'
+export type { FormatName, Row, Sample } from './data/formats.js'
+export { loadTokenizer, Tokenizer } from './data/tokenizer.js'
+export { type ErrorCode, errorCodes, FedloraError, isFedloraError } from './errors.js'
+export { type EvaluateOptions, type EvaluationResult, evaluate } from './evaluation/evaluate.js'
+export { Adapter, type AdapterTensor, type GradientResult } from './model/adapter.js'
+export type { AdapterConfig, AdapterOptions } from './model/adapter-options.js'
+export { type ModelConfig, parseModelConfig, readModelConfig, type StoredQuantization } from './model/config.js'
+export { type Estimate, type EstimateOptions, estimate } from './model/estimate.js'
+export { supportedFamilies } from './model/families/index.js'
+export type { GenerateOptions, Prompt } from './model/generate.js'
+export { loadModel } from './model/load.js'
+export { type Logits, Model } from './model/model.js'
+export type { ModelOptions } from './model/model-options.js'
+export { type QuantizeOptions, type QuantizeResult, quantizeModel } from './model/quantize.js'
+export type {
+  Compute,
+  MemoryPlan,
+  ModelDescription,
+  ModelMemory,
+  NativeInfo,
+  Quantization,
+  Recompute,
+} from './native/binding.js'
+export type {
+  CheckpointEvent,
+  DoneEvent,
+  EvaluationEvent,
+  StepEvent,
+  TrainEvent,
+  TrainResult,
+  WarningEvent,
+} from './training/events.js'
+export type { TrainOptions } from './training/options.js'
+export { Run } from './training/run.js'
+export { type ScheduleName, type ScheduleOptions, scheduleNames } from './training/schedule.js'
+export { type TrainRun, train } from './training/train.js'
+
+import type { NativeInfo } from './native/binding.js'
+import { native } from './native/load.js'
+
+/**
+ * Version, processor, instruction set in use and which kernel comes from which set.
+ * @throws FedloraError `E_LOAD`, `E_ISA`.
+ */
+export function deviceInfo(): NativeInfo {
+  return native().info()
+}

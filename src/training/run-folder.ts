@@ -1,0 +1,169 @@
+/** A run's folder: what it was asked to do (`config.json`), and finding the place from which a run goes on. */
+import { readFileSync } from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
+import type { Dataset } from '../data/dataset.js'
+import { FedloraError, isFedloraError } from '../errors.js'
+import { exists, readJsonObject, writeJsonFile } from '../files/atomic.js'
+import type { Adapter } from '../model/adapter.js'
+import { native } from '../native/load.js'
+import { type Checkpoint, checkpointName, listCheckpoints, readCheckpoint } from './checkpoint.js'
+import { readLines } from './event-log.js'
+import type { TrainConfig } from './options.js'
+
+type Json = Record<string, unknown>
+
+/** Everything that decides the bits of a run. Two runs of equal description, from equal adapters, end in equal adapters. */
+export function describeRun(adapter: Adapter, data: Dataset, config: TrainConfig, totalSteps: number): Json {
+  const { outputDir, resumeFrom, signal, memoryBudget, checkpointEvery, keepCheckpoints, evaluate, ...recipe } = config
+  const { model } = adapter
+  const { threads: _, ...format } = model.options
+  const { targetModules: __, ...adapterConfig } = adapter.config
+  const { schedule } = recipe
+  return {
+    kind: 'train',
+    version: 1,
+    totalSteps,
+    options: { ...recipe, schedule: typeof schedule === 'function' ? { function: String(schedule) } : schedule },
+    model: {
+      family: model.config.family,
+      hidden: model.config.hidden,
+      layers: model.config.layers,
+      vocabulary: model.config.vocabulary,
+      ...format,
+    },
+    adapter: { ...adapterConfig, targets: adapter.targets },
+    data: { fingerprint: data.fingerprint, rows: data.length, format: data.format, maxLength: data.maxLength },
+    evaluate: evaluate === undefined ? null : { fingerprint: evaluate.data.fingerprint, every: evaluate.every ?? null },
+  }
+}
+
+function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}
+
+/** Writes `config.json`: the description, and where things came from. */
+export async function writeRunConfig(folder: string, description: Json, adapter: Adapter): Promise<void> {
+  const { isa } = native().info()
+  await writeJsonFile(join(folder, 'config.json'), {
+    ...description,
+    modelPath: adapter.model.path,
+    isa,
+    fedlora: packageVersion(),
+  })
+}
+
+/** The path and the two values of the first difference between two JSON values, or undefined. */
+export function firstDifference(
+  a: unknown,
+  b: unknown,
+  path = '',
+): { path: string; a: unknown; b: unknown } | undefined {
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) {
+    return Object.is(a, b) ? undefined : { path, a, b }
+  }
+  for (const key of new Set([...Object.keys(a), ...Object.keys(b)])) {
+    const found = firstDifference((a as Json)[key], (b as Json)[key], path === '' ? key : `${path}.${key}`)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+/** Where a run goes on: the checkpoint (none: from the beginning) and the lines of events.ndjson that stand. */
+export interface Resumption {
+  checkpoint: Checkpoint | undefined
+  lines: string[]
+  warnings: string[]
+}
+
+/** The run folder and, when one checkpoint of it was named, that one's step. */
+export function resumeTarget(path: string): { folder: string; step: number | undefined } {
+  const full = resolve(path)
+  const named = /^step-(\d+)$/.exec(basename(full))
+  if (named !== null && basename(dirname(full)) === 'checkpoints') {
+    return { folder: dirname(dirname(full)), step: Number(named[1]) }
+  }
+  return { folder: full, step: undefined }
+}
+
+/**
+ * Refuses to resume what is not the same run.
+ * @throws FedloraError `E_CHECKPOINT` naming the first thing that differs.
+ */
+async function checkSameRun(folder: string, description: Json): Promise<string[]> {
+  const path = join(folder, 'config.json')
+  if (!(await exists(path))) return []
+  const { modelPath: _, isa, fedlora: __, ...saved } = await readJsonObject(path, 'run folder')
+  const difference = firstDifference(saved, JSON.parse(JSON.stringify(description)))
+  if (difference !== undefined) {
+    const { path: field, a, b } = difference
+    throw new FedloraError(
+      'E_CHECKPOINT',
+      `run folder '${folder}' was made with ${field} = ${JSON.stringify(a)}, now it is ${JSON.stringify(b)}; resume with the same, or start a new run`,
+      { field, saved: a, now: b },
+    )
+  }
+  const now = native().info().isa
+  return isa === now
+    ? []
+    : [`the run was begun on ${String(isa)} and goes on on ${now}: the last bits will differ from an unbroken run`]
+}
+
+/** The lines of the log that stand at a checkpoint, or undefined when the log is shorter than the checkpoint says. */
+function linesAt(checkpoint: Checkpoint, lines: readonly string[]): string[] | undefined {
+  const { state } = checkpoint
+  if (lines.length < state.lines) return undefined
+  const kept = lines.slice(0, state.lines)
+  if (!state.announced) return kept
+  const own = lines[state.lines]
+  const event = { type: 'checkpoint', step: state.step, path: checkpointName(state.step) }
+  const stands = own !== undefined && (JSON.parse(own) as Json).type === 'checkpoint'
+  return [...kept, stands ? own : JSON.stringify({ ...event, time: new Date().toISOString() })]
+}
+
+/**
+ * Finds the newest checkpoint that is whole and that the event log reaches.
+ * @throws FedloraError `E_CHECKPOINT` when there is nothing to resume, or it is another run.
+ */
+export async function findResumption(path: string, adapter: Adapter, description: Json): Promise<Resumption> {
+  const { folder, step } = resumeTarget(path)
+  if (!(await exists(folder))) {
+    throw new FedloraError(
+      'E_CHECKPOINT',
+      `resumeFrom: '${folder}' does not exist; check the path, or start without resumeFrom`,
+      { folder },
+    )
+  }
+  const warnings = await checkSameRun(folder, description)
+  const lines = await readLines(folder)
+  const steps = step === undefined ? await listCheckpoints(folder) : [step]
+  for (const candidate of steps) {
+    try {
+      const checkpoint = await readCheckpoint(join(folder, checkpointName(candidate)), adapter)
+      const kept = linesAt(checkpoint, lines)
+      if (kept !== undefined) return { checkpoint, lines: kept, warnings }
+      throw new FedloraError(
+        'E_CHECKPOINT',
+        `events.ndjson has ${lines.length} whole lines, fewer than checkpoint ${candidate} counted`,
+      )
+    } catch (error) {
+      if (candidate === steps.at(-1) || !isFedloraError(error)) throw error
+      warnings.push(`checkpoint ${candidate} was passed over: ${error.message}`)
+    }
+  }
+  warnings.push(`'${folder}' holds no checkpoint yet: the run starts from its beginning`)
+  return { checkpoint: undefined, lines: [], warnings }
+}
+
+/**
+ * Refuses to start a new run in a folder that holds one.
+ * @throws FedloraError `E_ARGUMENT`.
+ */
+export async function refuseUsedFolder(folder: string): Promise<void> {
+  if (!(await exists(join(folder, 'events.ndjson')))) return
+  throw new FedloraError(
+    'E_ARGUMENT',
+    `outputDir: '${folder}' already holds a run; continue it with resumeFrom, or choose another folder`,
+    { folder },
+  )
+}
