@@ -1,0 +1,107 @@
+/** Reads a command's flags. Unknown flags, missing values and stray words are refused, naming the nearest flag. */
+import { parseArgs } from 'node:util'
+import { closest } from '../options/parse.js'
+import { UsageError } from './usage.js'
+
+export interface Flag {
+  type: 'string' | 'number' | 'boolean'
+  /** What stands for the value in the help, such as DIR. */
+  value?: string
+  description: string
+  required?: boolean
+  multiple?: boolean
+  /** Allowed words. */
+  choices?: readonly string[]
+  default?: string | number | boolean
+}
+
+export type Flags = Record<string, Flag>
+
+/** One word that may stand without a --flag, such as what to measure. */
+export interface Word {
+  name: string
+  description: string
+  choices: readonly string[]
+}
+
+export type FlagValue = string | number | boolean | string[] | undefined
+export type FlagValues = Record<string, FlagValue>
+
+/** `; did you mean "…"?` or nothing. */
+export function suggestion(word: string, known: readonly string[], prefix = ''): string {
+  const near = closest(word, known)
+  return near === undefined ? '' : `; did you mean "${prefix}${near}"?`
+}
+
+function convert(name: string, flag: Flag, text: string): string | number {
+  if (flag.choices && !flag.choices.includes(text)) {
+    throw new UsageError(
+      `--${name}: got "${text}", expected one of ${flag.choices.join(', ')}${suggestion(text, flag.choices)}`,
+      { flag: name },
+    )
+  }
+  if (flag.type !== 'number') return text
+  const number = text.trim() === '' ? Number.NaN : Number(text)
+  if (!Number.isFinite(number)) throw new UsageError(`--${name}: got "${text}", expected a number`, { flag: name })
+  return number
+}
+
+/** The values of `flags` in `words`; `command` is for the messages. Required flags are checked unless help is asked for. */
+export function readFlags(command: string, words: readonly string[], flags: Flags, word?: Word): FlagValues {
+  const names = Object.keys(flags)
+  const { tokens } = parseArgs({
+    args: [...words],
+    options: Object.fromEntries(
+      names.map((name) => [
+        name,
+        { type: flags[name]!.type === 'boolean' ? ('boolean' as const) : ('string' as const), multiple: true },
+      ]),
+    ),
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  })
+  const values: FlagValues = {}
+  for (const token of tokens) {
+    if (token.kind === 'option-terminator') continue
+    if (token.kind === 'positional' && word !== undefined && values[word.name] === undefined) {
+      if (!word.choices.includes(token.value)) {
+        throw new UsageError(
+          `fedlora ${command}: unknown ${word.name} "${token.value}"${suggestion(token.value, word.choices)}; known: ${word.choices.join(', ')}`,
+        )
+      }
+      values[word.name] = token.value
+      continue
+    }
+    if (token.kind === 'positional') {
+      throw new UsageError(`fedlora ${command}: "${token.value}" is not a flag; every value follows its --flag`)
+    }
+    const flag = flags[token.name]
+    if (!flag) {
+      throw new UsageError(
+        `fedlora ${command}: unknown flag ${token.rawName}${suggestion(token.name, names, '--')}; see fedlora ${command} --help`,
+        { flag: token.name },
+      )
+    }
+    if (flag.type === 'boolean') {
+      if (token.value !== undefined) throw new UsageError(`--${token.name} takes no value, got "${token.value}"`)
+      values[token.name] = true
+      continue
+    }
+    if (token.value === undefined || (!token.inlineValue && token.value.startsWith('--'))) {
+      throw new UsageError(`--${token.name} needs a value (${flag.value ?? flag.type})`, { flag: token.name })
+    }
+    const value = convert(token.name, flag, token.value)
+    if (flag.multiple) values[token.name] = [...((values[token.name] as string[] | undefined) ?? []), String(value)]
+    else if (values[token.name] !== undefined) throw new UsageError(`--${token.name} is given twice`)
+    else values[token.name] = value
+  }
+  for (const name of names) values[name] ??= flags[name]!.default
+  if (values.help) return values
+  for (const name of names) {
+    if (flags[name]!.required && values[name] === undefined) {
+      throw new UsageError(`fedlora ${command}: --${name} ${flags[name]!.value ?? ''} is required`, { flag: name })
+    }
+  }
+  return values
+}

@@ -1,0 +1,90 @@
+/** `fedlora doctor`: which addon is loaded, which instruction set and kernels run, and what would be faster. */
+import { freemem, totalmem } from 'node:os'
+import type { NativeInfo } from '../../native/binding.js'
+import { addonPath, native } from '../../native/load.js'
+import type { Command } from '../command.js'
+import { formatBytes, formatTable } from '../output.js'
+
+/** From slowest to fastest, with what a processor must offer. */
+const levels = [
+  { isa: 'scalar', needs: 'any x86-64-v2 or other 64-bit processor' },
+  { isa: 'avx2', needs: 'AVX2, FMA and F16C' },
+  { isa: 'avx512bf16', needs: 'AVX-512 F, BW, VL, DQ and BF16' },
+]
+
+export interface Advice {
+  what: string
+  why: string
+}
+
+/** What would be faster on a machine, and why it is not in use. */
+export function advise(info: Pick<NativeInfo, 'isa' | 'detectedIsa' | 'kernels'>): Advice[] {
+  const rank = (isa: string) => levels.findIndex((level) => level.isa === isa)
+  const advice: Advice[] = []
+  for (const level of levels.slice(rank(info.isa) + 1)) {
+    const here = rank(level.isa) <= rank(info.detectedIsa)
+    advice.push({
+      what: `the ${level.isa} kernels`,
+      why: here
+        ? 'this machine has them, but FEDLORA_ISA caps the engine below; unset it'
+        : `this processor lacks some of ${level.needs}`,
+    })
+  }
+  const slower = info.kernels.filter(({ isa }) => rank(isa) < rank(info.isa))
+  if (slower.length > 0) {
+    const names = slower.map(({ kernel, isa }) => `${kernel} (${isa})`).join(', ')
+    advice.push({
+      what: `${info.isa} versions of ${slower.length} kernels`,
+      why: `not written, or not needed: ${names}`,
+    })
+  }
+  return advice
+}
+
+export const doctor: Command = {
+  name: 'doctor',
+  flags: {},
+  async run({ output }) {
+    const info = native().info()
+    const memory = native().processMemory()
+    const path = addonPath()
+    const advice = advise(info)
+    const result = {
+      version: info.version,
+      addon: path,
+      node: process.version,
+      platform: `${process.platform}-${process.arch}`,
+      cpu: info.cpu,
+      isa: info.isa,
+      detectedIsa: info.detectedIsa,
+      isaCap: process.env.FEDLORA_ISA || null,
+      threads: info.cores,
+      kernels: info.kernels,
+      memory: { totalBytes: totalmem(), freeBytes: freemem(), residentBytes: memory.residentBytes },
+      faster: advice,
+    }
+    output.text(
+      formatTable(
+        [
+          ['fedlora', `${info.version} on Node ${process.version}, ${result.platform}`],
+          ['addon', path],
+          ['processor', info.cpu.trim()],
+          ['instruction set', `${info.isa} in use, ${info.detectedIsa} detected`],
+          ['threads', String(info.cores)],
+          ['memory', `${formatBytes(result.memory.freeBytes)} free of ${formatBytes(result.memory.totalBytes)}`],
+        ].map(([left, right]) => [`${left}:`.padEnd(17) + right]),
+      ),
+    )
+    output.text()
+    output.text('Kernels in use:')
+    output.text(formatTable(info.kernels.map(({ kernel, isa }) => [`  ${kernel}`, isa])))
+    output.text()
+    output.text(
+      advice.length === 0
+        ? 'Nothing faster is known for this machine.'
+        : 'What would be faster, and why it is not used:',
+    )
+    for (const { what, why } of advice) output.text(`  ${what}: ${why}`)
+    return result
+  },
+}

@@ -1,0 +1,139 @@
+/** The text of `--help`. Options of the API are read off the same zod schemas that validate them, so help cannot drift. */
+import { z } from 'zod'
+import type { Flag, Flags, Word } from './arguments.js'
+
+export interface OptionLine {
+  /** Path inside its section, such as `lora.rank`. */
+  name: string
+  type: string
+  default: string
+  description: string
+}
+
+interface JsonSchema {
+  type?: string | string[]
+  enum?: unknown[]
+  const?: unknown
+  anyOf?: JsonSchema[]
+  oneOf?: JsonSchema[]
+  allOf?: JsonSchema[]
+  $ref?: string
+  properties?: Record<string, JsonSchema>
+  prefixItems?: JsonSchema[]
+  items?: JsonSchema
+  additionalProperties?: JsonSchema | boolean
+  default?: unknown
+  description?: string
+  minimum?: number
+  maximum?: number
+  exclusiveMinimum?: number
+  exclusiveMaximum?: number
+}
+
+function range(schema: JsonSchema): string {
+  const low = schema.exclusiveMinimum ?? schema.minimum
+  const high = schema.exclusiveMaximum ?? schema.maximum
+  const parts: string[] = []
+  if (low !== undefined && low > Number.MIN_SAFE_INTEGER) {
+    parts.push(`${schema.exclusiveMinimum !== undefined ? '>' : '≥'} ${low}`)
+  }
+  if (high !== undefined && high < Number.MAX_SAFE_INTEGER) {
+    parts.push(`${schema.exclusiveMaximum !== undefined ? '<' : '≤'} ${high}`)
+  }
+  return parts.length === 0 ? '' : ` ${parts.join(', ')}`
+}
+
+/** One JSON Schema as a short type expression. */
+function typeName(schema: JsonSchema): string {
+  if (schema.const !== undefined) return JSON.stringify(schema.const)
+  if (schema.enum) return schema.enum.map((value) => JSON.stringify(value)).join(' | ')
+  const union = schema.anyOf ?? schema.oneOf
+  if (union) return [...new Set(union.map(typeName))].filter((name) => name !== 'any').join(' | ') || 'any'
+  if (schema.allOf) return schema.allOf.map(typeName).join(' & ')
+  if (schema.prefixItems) return `[${schema.prefixItems.map(typeName).join(', ')}]`
+  if (schema.type === 'array') return `${schema.items ? typeName(schema.items) : 'any'}[]`
+  if (schema.type === 'object') {
+    const inner = Object.entries(schema.properties ?? {}).map(([name, value]) => `${name}: ${typeName(value)}`)
+    if (inner.length > 0) return `{ ${inner.join(', ')} }`
+    const values = schema.additionalProperties
+    return typeof values === 'object' ? `{ name: ${typeName(values)} }` : 'object'
+  }
+  if (typeof schema.type === 'string') return schema.type + range(schema)
+  return Array.isArray(schema.type) ? schema.type.join(' | ') : 'any'
+}
+
+function walk(schema: JsonSchema, prefix: string, lines: OptionLine[]): void {
+  for (const [name, property] of Object.entries(schema.properties ?? {})) {
+    const path = prefix === '' ? name : `${prefix}.${name}`
+    if (property.properties) {
+      walk(property, path, lines)
+      continue
+    }
+    lines.push({
+      name: path,
+      type: typeName(property),
+      default: property.default === undefined ? '' : JSON.stringify(property.default),
+      description: property.description ?? '',
+    })
+  }
+}
+
+/** Every option of an object schema, nested objects as dotted paths. What JSON cannot hold (a signal, a data set) is left out. */
+export function describeOptions(schema: z.ZodType): OptionLine[] {
+  const json = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema
+  const lines: OptionLine[] = []
+  walk(json, '', lines)
+  return lines.filter((line) => line.type !== 'any')
+}
+
+function columns(rows: [string, string][], indent: string): string[] {
+  const width = Math.min(34, Math.max(0, ...rows.map(([left]) => left.length)))
+  return rows.map(([left, right]) =>
+    left.length > width
+      ? `${indent}${left}\n${indent}${' '.repeat(width + 2)}${right}`
+      : `${indent}${left.padEnd(width)}  ${right}`.trimEnd(),
+  )
+}
+
+function flagRow(name: string, flag: Flag): [string, string] {
+  const value = flag.type === 'boolean' ? '' : ` ${flag.value ?? flag.choices?.join('|') ?? flag.type.toUpperCase()}`
+  const notes = [
+    flag.required ? 'required' : '',
+    flag.default === undefined ? '' : `default ${JSON.stringify(flag.default)}`,
+  ].filter((note) => note !== '')
+  return [`--${name}${value}`, flag.description + (notes.length > 0 ? ` (${notes.join(', ')})` : '')]
+}
+
+/** Help of one command: usage, flags, and the options of every section of its config file. */
+export function commandHelp(
+  command: { name: string; word?: Word },
+  summary: string,
+  flags: Flags,
+  sections: Readonly<Record<string, z.ZodType>>,
+): string {
+  const { name, word } = command
+  const lines = [`fedlora ${name}: ${summary}`, '']
+  if (word) lines.push(`Usage: fedlora ${name} [${word.choices.join('|')}]`, `  ${word.description}`, '')
+  lines.push('Flags:')
+  lines.push(
+    ...columns(
+      Object.entries(flags).map(([flag, value]) => flagRow(flag, value)),
+      '  ',
+    ),
+  )
+  const names = Object.keys(sections)
+  if (names.length > 0) {
+    lines.push('', `Config file: a JSON object { ${names.join(', ')} }; flags win over it.`)
+    for (const section of names) {
+      lines.push('', `  ${section}:`)
+      const rows = describeOptions(sections[section]!).map((option): [string, string] => [
+        option.name,
+        [option.type, option.default === '' ? '' : `default ${option.default}`, option.description]
+          .filter((part) => part !== '')
+          .join(' · '),
+      ])
+      lines.push(...columns(rows, '    '))
+    }
+  }
+  return `${lines.join('\n')}\n`
+}

@@ -1,0 +1,41 @@
+#!/usr/bin/env node
+/** The `fedlora` command. */
+import { type CommandTable, runCli } from './run.js'
+
+const commands: CommandTable = {
+  demo: {
+    summary: 'three organisations fine-tune one adapter on GSM8K, about a minute',
+    load: async () => (await import('./commands/demo.js')).demo,
+  },
+  train: { summary: 'fine-tune a LoRA adapter', load: async () => (await import('./commands/train.js')).train },
+  eval: {
+    summary: 'loss, perplexity and accuracy on data',
+    load: async () => (await import('./commands/eval.js')).evaluate,
+  },
+  generate: { summary: 'continue a prompt', load: async () => (await import('./commands/generate.js')).generate },
+  simulate: {
+    summary: 'run a federation in one process',
+    load: async () => (await import('./commands/simulate.js')).simulate,
+  },
+  quantize: {
+    summary: 'write a bitsandbytes checkpoint',
+    load: async () => (await import('./commands/quantize.js')).quantize,
+  },
+  merge: {
+    summary: 'fold an adapter into its base model',
+    load: async () => (await import('./commands/merge.js')).merge,
+  },
+  doctor: {
+    summary: 'what this machine offers and what is in use',
+    load: async () => (await import('./commands/doctor.js')).doctor,
+  },
+  bench: { summary: 'measure speed on this machine', load: async () => (await import('./commands/bench.js')).bench },
+}
+
+// A reader that went away (`fedlora … | head`) ends the command quietly.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0)
+  throw error
+})
+
+process.exitCode = await runCli(process.argv.slice(2), commands)

@@ -1,0 +1,104 @@
+/**
+ * What the federation is compared with, trained by the same recipe from the same adapter with the same budget as one client has
+ * over all rounds: `global` on everybody's rows in one place, `local` on each client's rows alone.
+ */
+import { join } from 'node:path'
+import type { Dataset } from '../data/index.js'
+import { type EvaluationResult, evaluate } from '../evaluation/evaluate.js'
+import { exists, readJsonObject, writeJsonFile } from '../files/atomic.js'
+import type { Adapter } from '../model/adapter.js'
+import { train } from '../training/train.js'
+import { type Clients, pooledRows } from './clients.js'
+import type { BaselineReport } from './events.js'
+import type { FederationConfig } from './options.js'
+import { deriveSeed } from './protocol/random.js'
+
+export interface BaselineTools {
+  config: FederationConfig
+  clients: Clients
+  /** Overwritten. */
+  adapter: Adapter
+  initial: Float32Array
+  evaluation: Dataset | undefined
+  /** Run folder, when there is one. */
+  folder: string | undefined
+  signal: AbortSignal
+  onStep?(name: string, step: number, steps: number | null, loss: number, tokensPerSecond: number): void
+}
+
+interface Task {
+  kind: BaselineReport['kind']
+  client?: number
+  name: string
+  /** Folder below `baselines/`. */
+  place: string
+  data: () => Promise<Dataset> | Dataset
+}
+
+function tasks(config: FederationConfig, clients: Clients): Task[] {
+  const wanted: Task[] = []
+  if (config.baselines.includes('global')) {
+    wanted.push({ kind: 'global', name: 'global', place: 'global', data: () => pooledRows(clients) })
+  }
+  if (config.baselines.includes('local')) {
+    for (let client = 0; client < clients.length; client++) {
+      wanted.push({
+        kind: 'local',
+        client,
+        name: clients.name(client),
+        place: `local-${client}`,
+        data: () => clients.data(client),
+      })
+    }
+  }
+  return wanted
+}
+
+async function runTask(tools: BaselineTools, task: Task): Promise<BaselineReport> {
+  const { config, adapter, initial, evaluation, signal } = tools
+  const { steps, epochs, schedule, ...recipe } = config.local
+  const place = tools.folder === undefined ? undefined : join(tools.folder, 'baselines', task.place)
+  const total = steps === undefined ? null : steps * config.rounds
+  adapter.setVector(initial)
+  const begun = place !== undefined && (await exists(join(place, 'config.json')))
+  const run = train(adapter, await task.data(), {
+    ...recipe,
+    ...(steps === undefined ? { epochs: epochs! * config.rounds } : { maxSteps: steps * config.rounds }),
+    schedule: config.baselineSchedule ?? schedule,
+    seed: deriveSeed(config.seed, 'baseline', 0, task.client === undefined ? 0 : task.client + 1),
+    ...(place === undefined ? {} : begun ? { resumeFrom: place } : { outputDir: place }),
+    signal,
+  })
+  for await (const event of run) {
+    if (event.type === 'step') tools.onStep?.(task.name, event.step, total, event.loss, event.tokensPerSecond)
+  }
+  const result = await run
+  let measured: EvaluationResult | null = null
+  if (evaluation) measured = await evaluate(adapter, evaluation, { signal })
+  if (place !== undefined) await adapter.save(join(place, 'adapter'))
+  return {
+    kind: task.kind,
+    ...(task.client === undefined ? {} : { client: task.client }),
+    name: task.name,
+    loss: result.loss,
+    steps: result.steps,
+    tokens: result.tokens,
+    evaluation: measured,
+    adapter: place === undefined ? null : join(place, 'adapter'),
+  }
+}
+
+/** Runs every baseline that is not done yet; a finished one is read back from the run folder. */
+export async function* runBaselines(tools: BaselineTools): AsyncGenerator<BaselineReport> {
+  for (const task of tasks(tools.config, tools.clients)) {
+    tools.signal.throwIfAborted()
+    const file = tools.folder && join(tools.folder, 'baselines', task.place, 'result.json')
+    if (file && (await exists(file))) {
+      yield (await readJsonObject(file, 'baseline')) as unknown as BaselineReport
+      continue
+    }
+    const report = await runTask(tools, task)
+    if (file) await writeJsonFile(file, report)
+    yield report
+  }
+}

@@ -1,0 +1,137 @@
+/** What a federation tells while it runs, and what it gives in the end. */
+import type { EvaluationResult } from '../evaluation/evaluate.js'
+import type { Adapter } from '../model/adapter.js'
+
+/** One participant's part of a round. */
+export interface ClientReport {
+  client: number
+  name: string
+  /** Rows it trains on: its weight in the mean. */
+  rows: number
+  /** Mean over the supervised tokens of its local steps. */
+  loss: number
+  steps: number
+  tokens: number
+  /** Bytes of its encoded update. */
+  bytesUp: number
+}
+
+/** Seconds by phase; clients that run at the same time add up. */
+export interface RoundSeconds {
+  train: number
+  encode: number
+  aggregate: number
+  total: number
+}
+
+export interface RoundEvent {
+  type: 'round'
+  round: number
+  rounds: number
+  /** Mean of the participants' losses, weighted by rows; null when nobody answered. */
+  loss: number | null
+  learningRate: number
+  clients: ClientReport[]
+  /** Clients that received the adapter and did not answer. */
+  dropped: number[]
+  /** Bytes of the encoded updates. */
+  bytesUp: number
+  /** Bytes of the encoded adapter times the cohort. */
+  bytesDown: number
+  /** Bytes of the updates as float32. */
+  bytesUpRaw: number
+  bytesDownRaw: number
+  /** bytesUpRaw / bytesUp; null when nobody answered. */
+  compressionRatio: number | null
+  /** Cosine between the mean of the decoded updates and the mean of the updates before encoding; null when nobody answered. */
+  cosine: number | null
+  /** 2-norm of the mean update. */
+  updateNorm: number
+  tokens: number
+  seconds: RoundSeconds
+  tokensPerSecond: number
+  peakBytes: number
+}
+
+/** Progress inside a round, in the order in which clients end. Not part of the event log. */
+export interface ClientEvent extends ClientReport {
+  type: 'client'
+  round: number
+  tokensPerSecond: number
+}
+
+export interface FederationEvaluationEvent extends EvaluationResult {
+  type: 'evaluation'
+  round: number
+}
+
+export interface BaselineReport {
+  kind: 'global' | 'local'
+  /** Only of a local baseline. */
+  client?: number
+  name: string
+  /** Training loss of the last step. */
+  loss: number
+  steps: number
+  tokens: number
+  evaluation: EvaluationResult | null
+  /** Where its adapter lies; null without an output folder. */
+  adapter: string | null
+}
+
+export interface BaselineEvent extends BaselineReport {
+  type: 'baseline'
+}
+
+/** Progress of a baseline. Not part of the event log. */
+export interface BaselineStepEvent {
+  type: 'baseline-step'
+  name: string
+  step: number
+  /** Null when the budget is in epochs. */
+  steps: number | null
+  loss: number
+  tokensPerSecond: number
+}
+
+export interface FederationCheckpointEvent {
+  type: 'checkpoint'
+  round: number
+  path: string
+}
+
+export interface FederationDoneEvent {
+  type: 'done'
+  rounds: number
+}
+
+export type FederationEvent =
+  | RoundEvent
+  | ClientEvent
+  | FederationEvaluationEvent
+  | BaselineEvent
+  | BaselineStepEvent
+  | FederationCheckpointEvent
+  | FederationDoneEvent
+
+export interface FederationResult {
+  rounds: number
+  /** Mean loss of the last round in which somebody answered. */
+  loss: number | null
+  /** Sums over all rounds. */
+  bytesUp: number
+  bytesDown: number
+  bytesUpRaw: number
+  bytesDownRaw: number
+  tokens: number
+  steps: number
+  /** Tokens over seconds of local training. */
+  tokensPerSecond: number
+  /** Of the final adapter, when there is something to evaluate on. */
+  evaluation: EvaluationResult | null
+  baselines: BaselineReport[]
+  /** The adapter that was trained: the one given, or a new one that is now the caller's to dispose. */
+  adapter: Adapter
+  /** The run folder, when there is one. */
+  folder: string | null
+}

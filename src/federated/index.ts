@@ -1,0 +1,21 @@
+/** `fedlora/federated`: federations of clients that improve one adapter together. */
+export {
+  type Aggregator,
+  createAggregator,
+  decodeUpdate,
+  type EncodedUpdate,
+  type EncodeUpdateOptions,
+  encodeUpdate,
+} from '../compression/index.js'
+export { type ClientRows, Split, type SplitOptions, split } from '../data/index.js'
+export type { ClientData, ClientsInput } from './clients.js'
+export type {
+  BaselineReport,
+  ClientReport,
+  FederationEvent,
+  FederationResult,
+  RoundEvent,
+  RoundSeconds,
+} from './events.js'
+export type { FederationOptions } from './options.js'
+export { type SimulateOptions, simulate } from './simulate.js'

@@ -1,0 +1,81 @@
+/** Options of `simulate`: everything that JSON can hold, in one schema; objects (model, clients, signal) are checked beside it. */
+import { z } from 'zod'
+import { codecShape } from '../compression/index.js'
+import { trainOptionsSchema } from '../training/options.js'
+import { scheduleSchema } from '../training/schedule.js'
+import { serverOptimizerSchema } from './aggregation/server-optimizer.js'
+
+const recipe = trainOptionsSchema.pick({
+  batchSize: true,
+  gradientAccumulation: true,
+  learningRate: true,
+  weightDecay: true,
+  betas: true,
+  epsilon: true,
+  maxGradNorm: true,
+  optimizer: true,
+  momentum: true,
+  packing: true,
+  shuffle: true,
+  memoryBudget: true,
+})
+
+export const localSchema = recipe
+  .extend({
+    schedule: scheduleSchema
+      .default({ name: 'constant', power: 1, endLearningRate: 1e-7, minRatio: 0 })
+      .describe('how the learning rate moves over the rounds; within a round it is constant'),
+    steps: z.int().min(1).optional().describe('optimiser steps of a client in a round; this or epochs'),
+    epochs: z.number().positive().optional().describe("passes over a client's rows in a round; this or steps"),
+  })
+  .refine((local) => (local.steps === undefined) !== (local.epochs === undefined), 'expected either steps or epochs')
+
+export const uploadSchema = z.strictObject({
+  codec: codecShape.codec.default('f32'),
+  density: codecShape.density,
+  bits: codecShape.bits,
+  errorFeedback: z
+    .boolean()
+    .optional()
+    .describe('what a lossy codec leaves out is added to the next update; default true, except for f32'),
+})
+
+export const downloadSchema = z.strictObject({
+  codec: z
+    .enum(['f32', 'bf16'])
+    .default('f32')
+    .describe('how the adapter is broadcast; with bf16, clients start from the rounded adapter'),
+})
+
+const serverOptimizer = z.union([
+  z.enum(['none', 'momentum', 'adam']).transform((name) => serverOptimizerSchema.parse({ name })),
+  serverOptimizerSchema,
+])
+
+export const federationSchema = z.strictObject({
+  rounds: z.int().min(1).describe('rounds of the federation'),
+  cohort: z
+    .union([z.number().positive(), z.strictObject({ clients: z.int().min(1) })])
+    .default(1)
+    .describe('clients asked in a round: a share up to 1, a number from 2, or { clients }'),
+  local: localSchema.describe('work of a client in a round; its schedule runs over the rounds'),
+  upload: uploadSchema.prefault({}).describe('how updates travel to the server'),
+  download: downloadSchema.prefault({}).describe('how the adapter travels to the clients'),
+  aggregation: z.enum(['fedavg']).default('fedavg').describe('mean of the updates, weighted by rows'),
+  serverOptimizer: serverOptimizer.prefault('none').describe("the server's step: a name, or its options"),
+  dropout: z.number().min(0).lt(1).default(0).describe('probability that a client does not answer in a round'),
+  concurrency: z.int().min(1).default(1).describe('clients at work at the same time; memory grows with it'),
+  seed: z.int().min(0).default(0).describe('seed of cohorts, drop-outs, row orders and rounding'),
+  checkpointEvery: z.int().min(1).default(1).describe('rounds between checkpoints'),
+  baselines: z
+    .array(z.enum(['global', 'local']))
+    .default([])
+    .describe('trained beside it with the same budget: global (all rows in one place), local (each client alone)'),
+  baselineSchedule: scheduleSchema.optional().describe('schedule over the steps of a baseline; default that of local'),
+  outputDir: z.string().min(1).optional().describe('run folder'),
+  resumeFrom: z.string().min(1).optional().describe('run folder to continue'),
+})
+
+/** Part of `simulate`'s options that a config file can hold. */
+export type FederationOptions = z.input<typeof federationSchema>
+export type FederationConfig = z.output<typeof federationSchema>

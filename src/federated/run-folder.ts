@@ -1,0 +1,207 @@
+/**
+ * The folder of a federation: config.json, initial.f32 (the adapter it began from), events.ndjson, adapter/, checkpoints/round-N/,
+ * residuals/, baselines/.
+ *
+ * A checkpoint is a folder that appears whole by one rename: the adapter's flat vector and the server's moments, each with a
+ * checksum, and state.json with the counters, the length of the event log and the round of every client's residual. A resumed
+ * run cuts the log to that length, so that rounds that are run again are not told twice and a torn last line disappears.
+ */
+import { type FileHandle, mkdir, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { FedloraError } from '../errors.js'
+import {
+  exists,
+  ioError,
+  readJsonObject,
+  replaceFile,
+  replaceFolder,
+  syncPath,
+  writeJsonFile,
+} from '../files/atomic.js'
+import { native } from '../native/load.js'
+import { firstDifference } from '../training/run-folder.js'
+import type { ServerOptimizerState } from './aggregation/server-optimizer.js'
+import { encodeVector, type ResidualIndex } from './residual-store.js'
+
+const stateVersion = 1
+
+/** Sums over all rounds so far. */
+export interface Totals {
+  bytesUp: number
+  bytesUpRaw: number
+  bytesDown: number
+  bytesDownRaw: number
+  tokens: number
+  steps: number
+  trainSeconds: number
+  /** Mean loss of the last round that had participants. */
+  loss: number | null
+}
+
+export interface FederationState {
+  round: number
+  adapter: Float32Array
+  server: ServerOptimizerState
+  residuals: ResidualIndex
+  totals: Totals
+  /** Bytes of events.ndjson that belong to the rounds up to this one. */
+  eventBytes: number
+}
+
+export class RunFolder {
+  readonly path: string
+  readonly #log: FileHandle
+  #bytes: number
+
+  private constructor(path: string, log: FileHandle, bytes: number) {
+    this.path = path
+    this.#log = log
+    this.#bytes = bytes
+  }
+
+  /**
+   * Starts a new run in `path`.
+   * @throws FedloraError `E_CHECKPOINT` when a run lies there already.
+   */
+  static async create(path: string, config: unknown, initial: Float32Array): Promise<RunFolder> {
+    if (await exists(join(path, 'config.json'))) {
+      throw new FedloraError(
+        'E_CHECKPOINT',
+        `outputDir: '${path}' holds a run already; continue it with resumeFrom, or choose another folder`,
+        { path },
+      )
+    }
+    try {
+      await mkdir(path, { recursive: true })
+    } catch (error) {
+      throw ioError(error, `cannot make '${path}'`)
+    }
+    const folder = await RunFolder.#open(path, 0)
+    // The config comes last: a folder that has one can be resumed.
+    await replaceFile(join(path, 'initial.f32'), (temporary) => writeFile(temporary, encodeVector(initial)))
+    await writeJsonFile(join(path, 'config.json'), config)
+    return folder
+  }
+
+  /**
+   * Continues the run in `path` from its last checkpoint; no state when it stopped before the first, nothing at all when it
+   * stopped before its beginning was written down. What is below `origin` in the config may differ.
+   * @throws FedloraError `E_CHECKPOINT` when there is no such folder, or the run was begun with another configuration.
+   */
+  static async resume(
+    path: string,
+    config: unknown,
+  ): Promise<{ folder: RunFolder; initial: Float32Array; state: FederationState | undefined } | undefined> {
+    if (!(await exists(path))) {
+      throw new FedloraError('E_CHECKPOINT', `resumeFrom: '${path}' does not exist`, { path })
+    }
+    if (!(await exists(join(path, 'config.json')))) return undefined
+    const { origin: _, ...stored } = await readJsonObject(join(path, 'config.json'), 'resumeFrom')
+    const { origin: __, ...given } = JSON.parse(JSON.stringify(config)) as Record<string, unknown>
+    const difference = firstDifference(stored, given)
+    if (difference !== undefined) {
+      const { path: field, a, b } = difference
+      throw new FedloraError(
+        'E_CHECKPOINT',
+        `resumeFrom: '${path}' was begun with ${field} = ${JSON.stringify(a)}, now it is ${JSON.stringify(b)}; give the same, or start a new run`,
+        { path, field, saved: a, now: b },
+      )
+    }
+    const state = await readNewest(join(path, 'checkpoints'))
+    const initial = await readVector(path, 'initial')
+    return { folder: await RunFolder.#open(path, state?.eventBytes ?? 0), initial, state }
+  }
+
+  static async #open(path: string, bytes: number): Promise<RunFolder> {
+    const file = join(path, 'events.ndjson')
+    try {
+      const log = await open(file, (await exists(file)) ? 'r+' : 'w+')
+      const { size } = await log.stat()
+      if (size < bytes) {
+        await log.close()
+        throw new FedloraError('E_CHECKPOINT', `'${file}' is shorter than its checkpoint says`, { path: file })
+      }
+      await log.truncate(bytes)
+      return new RunFolder(path, log, bytes)
+    } catch (error) {
+      throw ioError(error, `cannot open '${file}'`)
+    }
+  }
+
+  /** Appends one event; durable with the next checkpoint. */
+  async log(event: unknown): Promise<void> {
+    const line = Buffer.from(`${JSON.stringify(event)}\n`)
+    try {
+      await this.#log.write(line, 0, line.length, this.#bytes)
+    } catch (error) {
+      throw ioError(error, `cannot write '${join(this.path, 'events.ndjson')}'`)
+    }
+    this.#bytes += line.length
+  }
+
+  /** Writes the checkpoint of a round, then removes the older ones. */
+  async checkpoint(state: Omit<FederationState, 'eventBytes'>): Promise<string> {
+    await this.#log.sync()
+    const parent = join(this.path, 'checkpoints')
+    const name = `round-${state.round}`
+    await replaceFolder(join(parent, name), async (folder) => {
+      const vectors = { adapter: state.adapter, moment1: state.server.moment1, moment2: state.server.moment2 }
+      for (const [vector, values] of Object.entries(vectors)) {
+        if (values.length === 0) continue
+        await writeFile(join(folder, `${vector}.f32`), encodeVector(values))
+        await syncPath(join(folder, `${vector}.f32`))
+      }
+      await writeJsonFile(join(folder, 'state.json'), {
+        version: stateVersion,
+        round: state.round,
+        eventBytes: this.#bytes,
+        totals: state.totals,
+        residuals: [...state.residuals].sort(([a], [b]) => a - b),
+      })
+    })
+    for (const other of await readdir(parent)) {
+      if (other !== name) await rm(join(parent, other), { recursive: true, force: true })
+    }
+    return join(parent, name)
+  }
+
+  async close(): Promise<void> {
+    await this.#log.close()
+  }
+}
+
+async function readVector(folder: string, name: string): Promise<Float32Array> {
+  const path = join(folder, `${name}.f32`)
+  if (!(await exists(path))) return new Float32Array(0)
+  return native().decodeUpdate(await readFile(path))
+}
+
+/** The newest checkpoint below `parent`. A folder there is whole by construction; one that is not is damaged and refused. */
+async function readNewest(parent: string): Promise<FederationState | undefined> {
+  if (!(await exists(parent))) return undefined
+  const rounds = (await readdir(parent))
+    .map((name) => /^round-(\d+)$/.exec(name)?.[1])
+    .filter((round) => round !== undefined)
+    .map(Number)
+  if (rounds.length === 0) return undefined
+  const folder = join(parent, `round-${Math.max(...rounds)}`)
+  const state = await readJsonObject(join(folder, 'state.json'), 'checkpoint')
+  if (state.version !== stateVersion) {
+    throw new FedloraError(
+      'E_VERSION',
+      `checkpoint '${folder}': version ${JSON.stringify(state.version)}, expected ${stateVersion}`,
+      { folder },
+    )
+  }
+  const [adapter, moment1, moment2] = await Promise.all(
+    ['adapter', 'moment1', 'moment2'].map((name) => readVector(folder, name)),
+  )
+  return {
+    round: state.round as number,
+    adapter: adapter!,
+    server: { moment1: moment1!, moment2: moment2! },
+    residuals: new Map(state.residuals as [number, number][]),
+    totals: state.totals as Totals,
+    eventBytes: state.eventBytes as number,
+  }
+}
