@@ -26,6 +26,10 @@ export const generateOptionsSchema = z.strictObject({
     .union([z.string().min(1), z.array(z.string().min(1))])
     .default([])
     .describe('texts that end the generation; they are not part of the output'),
+  endTokens: z
+    .array(z.int().min(0))
+    .optional()
+    .describe("tokens that end the generation; default those of the model's generation_config.json and config.json"),
   signal: z.instanceof(AbortSignal).optional().describe('stops the generation'),
 })
 
@@ -92,7 +96,7 @@ export async function* generateTokens(
 ): AsyncGenerator<number, void, undefined> {
   const parsed = parseOptions(generateOptionsSchema.omit({ stop: true }), options, 'generate options')
   const ids = await promptIds(model, prompt)
-  const ends = Int32Array.from(model.config.endTokenIds)
+  const ends = Int32Array.from(parsed.endTokens ?? model.config.endTokenIds)
   for await (const next of decode(model, ids, ends, { ...parsed, stop: [] })) yield* next
 }
 
@@ -143,10 +147,8 @@ export async function* generateText(
   const parsed = parseOptions(generateOptionsSchema, options, 'generate options')
   const tokenizer = await model.tokenizer()
   const ids = await promptIds(model, prompt)
-  const ends = new Set([
-    ...model.config.endTokenIds,
-    ...tokenizer.endTokens.filter((id) => id < model.config.vocabulary),
-  ])
+  const known = tokenizer.endTokens.filter((id) => id < model.config.vocabulary)
+  const ends = new Set(parsed.endTokens ?? [...model.config.endTokenIds, ...known])
   const stream = tokenizer.stream({ skipSpecialTokens: true })
   const filter = new StopFilter(typeof parsed.stop === 'string' ? [parsed.stop] : parsed.stop)
   for await (const next of decode(model, ids, Int32Array.from(ends), parsed)) {

@@ -1,0 +1,149 @@
+/** config.json in both spellings to one description; what does not work is refused by name. */
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { linearModules, parseModelConfig, readModelConfig } from '../../src/model/config.js'
+import { supportedFamilies } from '../../src/model/families/index.js'
+import { weightFiles } from '../../src/model/weight-files.js'
+import { families, goldenFolder } from '../support/golden-model.js'
+
+type Json = Record<string, unknown>
+
+function config(family: string, spelling: 4 | 5 = 5): Json {
+  const name = spelling === 5 ? 'config.json' : 'config.v4.json'
+  return JSON.parse(readFileSync(join(goldenFolder(family), name), 'utf8')) as Json
+}
+
+for (const family of families) {
+  t.test(`${family}: both spellings give the same description`, async (t) => {
+    const newer = parseModelConfig(config(family))
+    const older = parseModelConfig(config(family, 4))
+    t.same(newer.description, older.description)
+    t.equal(newer.storedType, older.storedType)
+    t.equal(linearModules(newer.description).length, 14)
+    t.same((await readModelConfig(goldenFolder(family))).endTokenIds, [2])
+  })
+}
+
+/** From torch: ROPE_INIT_FUNCTIONS['llama3'] on golden/models/llama3-rope, and 1 / theta^(2i/D) in float32. */
+const llama3Frequencies = [
+  1, 0.44655120372772217, 0.08489851653575897, 0.011130732484161854, 0.004970442038029432, 0.0022195568308234215,
+  0.0009911457309499383, 0.0004425973165780306, 0.00019764236640185118, 8.825742406770587e-5, 3.941146133001894e-5,
+  1.7599233615328558e-5, 7.858958269935101e-6, 3.509427642711671e-6, 1.5671389519411605e-6, 6.998077992648177e-7,
+]
+const qwen2Frequencies = [
+  1, 0.4216965138912201, 0.17782793939113617, 0.07498941570520401, 0.03162277862429619, 0.01333521492779255,
+  0.005623413249850273, 0.0023713738191872835, 0.0010000000474974513, 0.00042169648804701865, 0.00017782794020604342,
+  7.498942431993783e-5, 3.162277425872162e-5, 1.333521413471317e-5, 5.62341347176698e-6, 2.3713737391517498e-6,
+]
+
+function worstRelative(got: number[], want: number[]): number {
+  let worst = got.length === want.length ? 0 : Number.NaN
+  for (const [i, value] of want.entries()) {
+    const error = Math.abs(got[i]! - value) / value
+    if (!(error <= worst)) worst = error
+  }
+  return worst
+}
+
+t.test('inverse frequencies are those of transformers', (t) => {
+  const rope = (family: string) => parseModelConfig(config(family)).description.ropes[0]!.inverseFrequencies
+  t.ok(worstRelative(rope('llama3-rope'), llama3Frequencies) <= 2.4e-7)
+  t.ok(worstRelative(rope('qwen2'), qwen2Frequencies) <= 2.4e-7)
+  t.notOk(worstRelative(rope('qwen2'), llama3Frequencies) <= 2.4e-7, 'canary')
+  const linear = parseModelConfig({ ...config('llama', 4), rope_scaling: { type: 'linear', factor: 4 } })
+  t.equal(linear.description.ropes[0]!.inverseFrequencies[0], 0.25)
+  t.end()
+})
+
+t.test('what the families differ in', (t) => {
+  const layers = (family: string, changes: Json = {}) =>
+    parseModelConfig({ ...config(family), ...changes }).description.layers
+  t.equal(layers('mistral')[0]!.window, 9)
+  t.equal(layers('mistral', { sliding_window: null })[0]!.window, 0)
+  t.match(layers('qwen2')[0], { attentionBias: true, outputBias: false, window: 0 })
+  t.match(layers('llama', { attention_bias: true, mlp_bias: true })[1], {
+    attentionBias: true,
+    outputBias: true,
+    mlpBias: true,
+  })
+  t.match(layers('qwen3')[1], { qNorm: 'model.layers.1.self_attn.q_norm', attentionBias: false })
+  const windows = { use_sliding_window: true, sliding_window: 7, max_window_layers: 1 }
+  t.same(
+    layers('qwen2', { ...windows, layer_types: null }).map(({ window }) => window),
+    [0, 7],
+  )
+  t.same(
+    layers('qwen2', { ...windows, layer_types: ['sliding_attention', 'full_attention'] }).map(({ window }) => window),
+    [7, 0],
+  )
+  const { head_dim: _, ...noHeadDim } = config('llama')
+  t.equal(parseModelConfig(noHeadDim).headDim, 32)
+  t.end()
+})
+
+t.test('another family is refused by name, listing those that work', (t) => {
+  t.throws(() => parseModelConfig({ ...config('llama'), model_type: 'falcon' }), {
+    code: 'E_UNSUPPORTED',
+    message: new RegExp(`'falcon'.*${supportedFamilies.join(', ')}`),
+  })
+  t.throws(() => parseModelConfig({ ...config('llama'), model_type: 'constructor' }), { code: 'E_UNSUPPORTED' })
+  t.end()
+})
+
+t.test('a bad field is named with what stood there and what was expected', (t) => {
+  const bad = (changes: Json) => () => parseModelConfig({ ...config('llama'), ...changes }, 'x/config.json')
+  t.throws(bad({ hidden_size: '128' }), {
+    code: 'E_CONFIG',
+    message: 'x/config.json: hidden_size is "128", expected a whole number of at least 1',
+  })
+  t.throws(bad({ num_key_value_heads: 3 }), { code: 'E_CONFIG', message: /num_key_value_heads is 3/ })
+  t.throws(bad({ vocab_size: undefined }), { code: 'E_CONFIG', message: /vocab_size is nothing/ })
+  t.throws(bad({ hidden_act: 'relu' }), { code: 'E_CONFIG', message: /hidden_act/ })
+  t.throws(bad({ rms_norm_eps: -1 }), { code: 'E_CONFIG' })
+  t.throws(bad({ eos_token_id: 'x' }), { code: 'E_CONFIG' })
+  t.throws(bad({ dtype: 'int4' }), { code: 'E_CONFIG', message: /dtype is "int4"/ })
+  t.throws(bad({ rope_parameters: { rope_theta: 1e4, rope_type: 'yarn' } }), {
+    code: 'E_UNSUPPORTED',
+    message: /rope type 'yarn'/,
+  })
+  t.throws(bad({ rope_parameters: { rope_theta: 1e4, partial_rotary_factor: 0.5 } }), { code: 'E_UNSUPPORTED' })
+  t.throws(bad({ quantization_config: { quant_method: 'gptq' } }), { code: 'E_UNSUPPORTED', message: /'gptq'/ })
+  t.end()
+})
+
+t.test('bitsandbytes folders', async (t) => {
+  const nf4 = await readModelConfig(goldenFolder('llama-bnb-nf4'))
+  t.same(nf4.storedQuantization, { method: 'bitsandbytes', format: 'nf4', doubleQuantization: true })
+  const int8 = await readModelConfig(goldenFolder('qwen2-bnb-int8'))
+  t.same(int8.storedQuantization, { method: 'bitsandbytes', format: 'int8', doubleQuantization: false })
+})
+
+t.test('end tokens: one, several, from both files, none outside the vocabulary', (t) => {
+  const ends = (own: unknown, generation?: Json) =>
+    parseModelConfig({ ...config('llama'), eos_token_id: own }, 'config.json', generation).endTokenIds
+  t.same(ends([2, 5]), [2, 5])
+  t.same(ends(2, { eos_token_id: [7, 2] }), [7, 2])
+  t.same(ends(null), [])
+  t.same(ends(2, { eos_token_id: 263 }), [2])
+  t.end()
+})
+
+t.test('weight files: whole, sharded, missing', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'fedlora-files-'))
+  await t.rejects(weightFiles(folder), { code: 'E_MISSING' })
+  writeFileSync(join(folder, 'pytorch_model.bin'), '')
+  await t.rejects(weightFiles(folder), { code: 'E_MISSING', message: /safe_serialization/ })
+  const index = join(folder, 'model.safetensors.index.json')
+  writeFileSync(index, JSON.stringify({ weight_map: { a: 'one.safetensors', b: 'two.safetensors' } }))
+  writeFileSync(join(folder, 'one.safetensors'), '')
+  await t.rejects(weightFiles(folder), { code: 'E_MISSING', message: /two\.safetensors/ })
+  writeFileSync(join(folder, 'two.safetensors'), '')
+  t.same(await weightFiles(folder), [join(folder, 'one.safetensors'), join(folder, 'two.safetensors')])
+  writeFileSync(index, JSON.stringify({ weight_map: { a: '../../etc/passwd' } }))
+  await t.rejects(weightFiles(folder), { code: 'E_FORMAT' })
+  writeFileSync(index, '{')
+  await t.rejects(weightFiles(folder), { code: 'E_FORMAT' })
+  await t.rejects(readModelConfig(folder), { code: 'E_MISSING', message: /config\.json/ })
+})

@@ -1,0 +1,99 @@
+/** PEFT's adapter_config.json: what is honoured, and what is refused by name. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { linearModules, readModelConfig } from '../../src/model/config.js'
+import { parsePeftConfig, peftConfig } from '../../src/model/peft.js'
+import { goldenFolder } from '../support/golden-model.js'
+
+type Json = Record<string, unknown>
+
+const modules = linearModules((await readModelConfig(goldenFolder('llama'))).description).map(({ module }) => module)
+const read = (path: string) =>
+  JSON.parse(readFileSync(join(goldenFolder('llama'), path, 'adapter_config.json'), 'utf8')) as Json
+const plain = read('adapter')
+const parse = (changes: Json) => parsePeftConfig({ ...plain, ...changes }, 'adapter_config.json', modules)
+
+t.test("PEFT's own folders", (t) => {
+  const { config, targets } = parse({})
+  t.match(config, { rank: 8, alpha: 16, dropout: 0, rsLora: false })
+  t.same(targets, modules, 'in forward order, whatever the order of the list')
+  t.equal(parsePeftConfig(read('peft/rslora'), 'c', modules).config.rsLora, true)
+  t.same(parsePeftConfig(read('peft/pattern'), 'c', modules).config.rankPattern, {
+    'layers.1.mlp.down_proj': 12,
+    q_proj: 4,
+  })
+  t.end()
+})
+
+for (const [method, why] of [
+  ['dora', /use_dora/],
+  ['lora-bias', /bias = "all"/],
+  ['ia3', /peft_type = "IA3"/],
+  ['prompt', /PROMPT_TUNING/],
+  ['prefix', /PREFIX_TUNING/],
+  ['prefix-projection', /PREFIX_TUNING/],
+  ['p-tuning-mlp', /P_TUNING/],
+  ['p-tuning-lstm', /P_TUNING/],
+] as const) {
+  t.throws(() => parsePeftConfig(read(`peft/${method}`), 'c', modules), { code: 'E_UNSUPPORTED', message: why }, method)
+}
+
+t.test('every other variant is refused by the name of its field', (t) => {
+  const variants: Json = {
+    modules_to_save: ['lm_head'],
+    lora_bias: true,
+    layer_replication: [[0, 2]],
+    fan_in_fan_out: true,
+    trainable_token_indices: [1, 2],
+    target_parameters: ['experts'],
+    alora_invocation_tokens: [1],
+    use_qalora: true,
+    use_bdlora: { rank: 2 },
+    arrow_config: { top_k: 3 },
+    corda_config: { method: 'kpm' },
+    loftq_config: { loftq_bits: 4 },
+    megatron_config: { tensor: 1 },
+    a_method_of_tomorrow: true,
+  }
+  for (const [field, value] of Object.entries(variants)) {
+    t.throws(() => parse({ [field]: value }), { code: 'E_UNSUPPORTED', message: new RegExp(field) }, field)
+  }
+  t.throws(() => parse({ init_lora_weights: 'pissa' }), { code: 'E_UNSUPPORTED', message: /base weights/ })
+  t.throws(() => parse({ task_type: 'SEQ_CLS' }), { code: 'E_UNSUPPORTED' })
+  t.throws(() => parse({ peft_type: undefined }), { code: 'E_UNSUPPORTED' })
+  t.throws(() => parse({ target_modules: ['q_proj', 'lm_head'] }), { code: 'E_UNSUPPORTED', message: /lm_head/ })
+  t.throws(() => parse({ target_modules: ['c_attn'] }), { code: 'E_MISSING' })
+  t.throws(() => parse({ r: 0 }), { code: 'E_CONFIG', message: /r is 0/ })
+  t.doesNotThrow(() => parse({ a_method_of_tomorrow: null, another: false }), 'neutral fields of other releases')
+  t.end()
+})
+
+t.test('targets: expressions, exclusions, layers', (t) => {
+  t.equal(parse({ target_modules: 'all-linear' }).targets.length, 14)
+  t.same(parse({ target_modules: '.*\\.(?P<layer>0)\\..*q_proj' }).targets, ['model.layers.0.self_attn.q_proj'])
+  t.equal(parse({ target_modules: null }).targets.length, 4, "PEFT's default: q_proj and v_proj")
+  t.equal(parse({ exclude_modules: ['q_proj', 'layers.1.mlp.up_proj'] }).targets.length, 11)
+  t.equal(parse({ exclude_modules: '.*mlp.*' }).targets.length, 8)
+  t.equal(parse({ layers_to_transform: [1] }).targets.length, 7)
+  t.equal(parse({ layers_to_transform: 0, layers_pattern: 'layers' }).targets.length, 7)
+  t.throws(() => parse({ layers_to_transform: 0, layers_pattern: 'h' }), { code: 'E_UNSUPPORTED' })
+  t.end()
+})
+
+t.test('what is written reads back the same, with the fields PEFT expects', (t) => {
+  const { config, targets } = parse({ lora_dropout: 0.1, use_rslora: true, rank_pattern: { q_proj: 4 } })
+  const written = peftConfig(config, targets, '/models/base')
+  const again = parsePeftConfig(JSON.parse(JSON.stringify(written)), 'c', modules)
+  t.same(again, { config, targets })
+  t.match(written, {
+    peft_type: 'LORA',
+    task_type: 'CAUSAL_LM',
+    bias: 'none',
+    inference_mode: true,
+    fan_in_fan_out: false,
+  })
+  const foreign = Object.keys(written).filter((field) => !(field in plain))
+  t.same(foreign, [], 'no field that PEFT does not know')
+  t.end()
+})

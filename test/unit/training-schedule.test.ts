@@ -1,0 +1,82 @@
+/** Learning-rate schedules against transformers' own, step by step. */
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { type ScheduleOptions, scheduleFactor, scheduleSchema } from '../../src/training/schedule.js'
+
+interface GoldenSchedule {
+  name: string
+  arguments: { num_cycles?: number; power?: number; lr_end?: number; min_lr_rate?: number }
+  steps: number
+  warmup: number
+  peak: number
+  lr: number[]
+}
+
+const golden = JSON.parse(readFileSync('test/golden/schedules.json', 'utf8')) as GoldenSchedule[]
+
+function rates({ name, arguments: a, steps, warmup, peak }: GoldenSchedule): number[] {
+  const options = {
+    name,
+    ...(a.num_cycles === undefined ? {} : { cycles: a.num_cycles }),
+    ...(a.power === undefined ? {} : { power: a.power }),
+    ...(a.lr_end === undefined ? {} : { endLearningRate: a.lr_end }),
+    ...(a.min_lr_rate === undefined ? {} : { minRatio: a.min_lr_rate }),
+  }
+  const schedule = scheduleSchema.parse(options as ScheduleOptions)
+  return Array.from({ length: steps }, (_, step) => peak * scheduleFactor(schedule, step, { steps, warmup, peak }))
+}
+
+function worst(got: number[], want: number[]): number {
+  let error = got.length === want.length ? 0 : Number.NaN
+  for (const [i, value] of want.entries()) {
+    const difference = Math.abs(got[i]! - value) / Math.max(Math.abs(value), 1e-12)
+    if (!(difference <= error)) error = difference
+  }
+  return error
+}
+
+for (const row of golden) {
+  t.test(`${row.name} ${JSON.stringify(row.arguments)}, ${row.steps} steps, warm-up ${row.warmup}`, (t) => {
+    t.ok(worst(rates(row), row.lr) <= 1e-15)
+    t.end()
+  })
+}
+
+t.test('every schedule is judged', (t) => {
+  t.equal(new Set(golden.map((row) => row.name)).size, 8)
+  t.end()
+})
+
+t.test('canary: a warm-up that starts one step late is seen', (t) => {
+  const row = golden.find(({ name, warmup }) => name === 'cosine' && warmup === 3)!
+  t.notOk(worst(rates({ ...row, warmup: 4 }), row.lr) <= 1e-15)
+  t.end()
+})
+
+t.test('a name alone, a function, and what is refused', (t) => {
+  const context = { steps: 10, warmup: 0, peak: 1e-3 }
+  t.equal(scheduleFactor(scheduleSchema.parse('linear'), 5, context), 0.5)
+  t.equal(
+    scheduleFactor(
+      scheduleSchema.parse((step: number, steps: number) => step / steps),
+      5,
+      context,
+    ),
+    0.5,
+  )
+  t.throws(
+    () =>
+      scheduleFactor(
+        scheduleSchema.parse(() => Number.NaN),
+        5,
+        context,
+      ),
+    { code: 'E_CONFIG' },
+  )
+  t.throws(() => scheduleFactor(scheduleSchema.parse({ name: 'polynomial', endLearningRate: 1 }), 0, context), {
+    code: 'E_CONFIG',
+  })
+  t.notOk(scheduleSchema.safeParse('cosinus').success)
+  t.notOk(scheduleSchema.safeParse({ name: 'cosine', cycle: 1 }).success)
+  t.end()
+})
