@@ -19,7 +19,7 @@ class Scratch {
     }
   }
   template <class T>
-  T* get(int member = 0) {
+  T* get(int member = 0) {  // null when nothing was reserved
     return reinterpret_cast<T*>(pieces_[static_cast<size_t>(member)].data());
   }
   size_t bytes() const {

@@ -8,12 +8,17 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "backend/cpu/kernels/linear_types.h"
+#include "backend/cpu/kernels/row_arguments.h"
+#include "backend/ops.h"
 #include "base/cpu_features.h"
 #include "base/half.h"
 
 namespace fedlora {
 
 struct KernelTable {
+  int lanes = 0;          // floats in a vector: panels are padded to a multiple of it
+  int group_columns = 0;  // columns of a panel's group
 #define KERNEL(kernel, ...) std::add_pointer_t<__VA_ARGS__> kernel = nullptr;
 #include "backend/cpu/kernels/kernel_list.def"
 #undef KERNEL

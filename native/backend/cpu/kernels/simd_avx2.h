@@ -8,6 +8,7 @@ struct Mask {
   __m256 v;
 };
 constexpr int W = 8;
+using DotElement = float;
 
 inline Vec broadcast(float x) { return {_mm256_set1_ps(x)}; }
 
@@ -74,3 +75,92 @@ inline float reduce_max(Vec a) {
   top = _mm_max_ps(top, _mm_movehl_ps(top, top));
   return _mm_cvtss_f32(_mm_max_ss(top, _mm_movehdup_ps(top)));
 }
+
+inline Vec load(const f16* p) { return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))}; }
+inline Vec load(const int8_t* p) {
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))))};
+}
+inline void store_pair(float* p, Vec low, Vec high) { store(p, low), store(p + W, high); }
+inline void store_pair(bf16* p, Vec low, Vec high) { store(p, low), store(p + W, high); }
+inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+
+struct Lookup16 {
+  __m256 low, high;
+};
+inline Lookup16 make_lookup(const float* values) { return {_mm256_loadu_ps(values), _mm256_loadu_ps(values + 8)}; }
+inline Vec lookup(const Lookup16& table, const uint8_t* p) {
+  int32_t bytes;
+  __builtin_memcpy(&bytes, p, 4);
+  const __m256i codes = _mm256_srlv_epi32(_mm256_set1_epi32(bytes), _mm256_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24));
+  const __m256 low = _mm256_permutevar8x32_ps(table.low, codes), high = _mm256_permutevar8x32_ps(table.high, codes);
+  return {_mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(codes, 28)))};
+}
+
+inline Vec load_dwords(const void* p) { return {_mm256_loadu_ps(static_cast<const float*>(p))}; }
+inline void store_dwords(uint32_t* p, Vec x) { _mm256_storeu_ps(reinterpret_cast<float*>(p), x.v); }
+inline void transpose(Vec (&r)[8]) {
+  __m256 a[8], b[8];
+  for (int i = 0; i < 8; i += 2) {
+    a[i] = _mm256_unpacklo_ps(r[i].v, r[i + 1].v);
+    a[i + 1] = _mm256_unpackhi_ps(r[i].v, r[i + 1].v);
+  }
+  for (int i = 0; i < 8; i += 4) {
+    b[i] = _mm256_shuffle_ps(a[i], a[i + 2], 0x44);
+    b[i + 1] = _mm256_shuffle_ps(a[i], a[i + 2], 0xee);
+    b[i + 2] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0x44);
+    b[i + 3] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0xee);
+  }
+  for (int i = 0; i < 4; ++i) {
+    r[i].v = _mm256_permute2f128_ps(b[i], b[i + 4], 0x20);
+    r[i + 4].v = _mm256_permute2f128_ps(b[i], b[i + 4], 0x31);
+  }
+}
+inline void store_pairs(uint32_t* p, const bf16* row0, const bf16* row1) {
+  __m256i pairs = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row0)));
+  if (row1) {
+    const __m256i high = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row1)));
+    pairs = _mm256_or_si256(pairs, _mm256_slli_epi32(high, 16));
+  }
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), pairs);
+}
+
+constexpr int max_vecs = 2;
+constexpr int tile_rows[max_vecs + 1] = {0, 12, 6};
+constexpr int outer_ranks = 4, outer_vecs = 3;
+
+struct F32Operand {
+  using Element = float;
+  using Value = Vec;
+  static constexpr int per_step = 1, halves = 1;
+  static Value left(const float* p, int) { return broadcast(*p); }
+  static Value left_single(const float* p, int) { return broadcast(*p); }
+  static Value right(const uint32_t* p, int) { return load_dwords(p); }
+  static Value right_rows(const float* row0, const float*, int) { return load(row0); }
+  static Value right_rows_tail(const float* row0, const float*, int, int64_t n) { return load_tail(row0, n); }
+  static Vec multiply_add(Value left, Value right, Vec sum) { return fma(left, right, sum); }
+};
+/// Without a bf16 product, each half of a pair is widened and multiplied as f32.
+struct Bf16Operand {
+  using Element = bf16;
+  using Value = Vec;
+  static constexpr int per_step = 2, halves = 2;
+  static Value widen_half(__m256i pairs, int half) {
+    return {_mm256_castsi256_ps(half == 0 ? _mm256_slli_epi32(pairs, 16) : _mm256_and_si256(pairs, _mm256_set1_epi32(static_cast<int>(0xffff0000u))))};
+  }
+  static Value left(const bf16* p, int half) {
+    int32_t pair;
+    __builtin_memcpy(&pair, p, 4);
+    return widen_half(_mm256_set1_epi32(pair), half);
+  }
+  static Value left_single(const bf16* p, int half) { return broadcast(half == 0 ? to_f32(*p) : 0.0f); }
+  static Value right(const uint32_t* p, int half) { return widen_half(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), half); }
+  static Value right_rows(const bf16* row0, const bf16* row1, int half) {
+    const bf16* row = half == 0 ? row0 : row1;
+    return row ? load(row) : broadcast(0);
+  }
+  static Value right_rows_tail(const bf16* row0, const bf16* row1, int half, int64_t n) {
+    const bf16* row = half == 0 ? row0 : row1;
+    return row ? load_tail(row, n) : broadcast(0);
+  }
+  static Vec multiply_add(Value left, Value right, Vec sum) { return fma(left, right, sum); }
+};

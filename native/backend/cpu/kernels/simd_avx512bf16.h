@@ -6,6 +6,7 @@ struct Vec {
 };
 using Mask = __mmask16;
 constexpr int W = 16;
+using DotElement = bf16;
 
 inline __mmask16 lanes_below(int64_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
 inline __m512 widen(__m256i x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16)); }
@@ -27,6 +28,9 @@ inline Vec operator-(Vec a, Vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
 inline Vec operator*(Vec a, Vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
 inline Vec operator/(Vec a, Vec b) { return {_mm512_div_ps(a.v, b.v)}; }
 inline Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+inline Vec dot_pairs(Vec acc, uint32_t a, const uint32_t* b) {
+  return {_mm512_dpbf16_ps(acc.v, (__m512bh)_mm512_set1_epi32(static_cast<int>(a)), (__m512bh)_mm512_loadu_si512(b))};
+}
 inline Vec maximum(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
 inline Vec minimum(Vec a, Vec b) { return {_mm512_min_ps(a.v, b.v)}; }
 inline Vec square_root(Vec a) { return {_mm512_sqrt_ps(a.v)}; }
@@ -49,3 +53,92 @@ inline float reduce_max(Vec a) {
   top = _mm_max_ps(top, _mm_movehl_ps(top, top));
   return _mm_cvtss_f32(_mm_max_ss(top, _mm_movehdup_ps(top)));
 }
+
+inline Vec load(const f16* p) { return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))}; }
+inline Vec load(const int8_t* p) {
+  return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
+}
+inline void store_pair(float* p, Vec low, Vec high) { store(p, low), store(p + W, high); }
+inline void store_pair(bf16* p, Vec low, Vec high) { _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh(high.v, low.v)); }
+inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+
+struct Lookup16 {
+  __m512 values;
+};
+inline Lookup16 make_lookup(const float* values) { return {_mm512_loadu_ps(values)}; }
+/// Each dword lane gets the half of the 8 bytes that holds its nibble, shifted down; the permutation looks at the low 4 bits only.
+inline Vec lookup(const Lookup16& table, const uint8_t* p) {
+  int64_t bytes;
+  __builtin_memcpy(&bytes, p, 8);
+  const __m512i half = _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1), _mm512_set1_epi64(bytes));
+  const __m512i codes = _mm512_srlv_epi32(half, _mm512_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24, 4, 0, 12, 8, 20, 16, 28, 24));
+  return {_mm512_permutexvar_ps(codes, table.values)};
+}
+
+inline Vec load_dwords(const void* p) { return {_mm512_loadu_ps(p)}; }
+inline void store_dwords(uint32_t* p, Vec x) { _mm512_storeu_ps(p, x.v); }
+inline void transpose(Vec (&r)[16]) {
+  __m512 a[16], b[16];
+  for (int i = 0; i < 16; i += 2) {
+    a[i] = _mm512_unpacklo_ps(r[i].v, r[i + 1].v);
+    a[i + 1] = _mm512_unpackhi_ps(r[i].v, r[i + 1].v);
+  }
+  for (int i = 0; i < 16; i += 4) {  // b[4j + q], 128-bit lane l: column 4l + q of rows 4j … 4j + 3
+    b[i] = _mm512_shuffle_ps(a[i], a[i + 2], 0x44);
+    b[i + 1] = _mm512_shuffle_ps(a[i], a[i + 2], 0xee);
+    b[i + 2] = _mm512_shuffle_ps(a[i + 1], a[i + 3], 0x44);
+    b[i + 3] = _mm512_shuffle_ps(a[i + 1], a[i + 3], 0xee);
+  }
+  for (int q = 0; q < 4; ++q) {
+    const __m512 low01 = _mm512_shuffle_f32x4(b[q], b[4 + q], 0x44), low23 = _mm512_shuffle_f32x4(b[8 + q], b[12 + q], 0x44);
+    const __m512 high01 = _mm512_shuffle_f32x4(b[q], b[4 + q], 0xee), high23 = _mm512_shuffle_f32x4(b[8 + q], b[12 + q], 0xee);
+    r[q].v = _mm512_shuffle_f32x4(low01, low23, 0x88);
+    r[4 + q].v = _mm512_shuffle_f32x4(low01, low23, 0xdd);
+    r[8 + q].v = _mm512_shuffle_f32x4(high01, high23, 0x88);
+    r[12 + q].v = _mm512_shuffle_f32x4(high01, high23, 0xdd);
+  }
+}
+inline __m512i interleave(__m256i row0, __m256i row1) {
+  return _mm512_or_si512(_mm512_cvtepu16_epi32(row0), _mm512_slli_epi32(_mm512_cvtepu16_epi32(row1), 16));
+}
+inline __m256i load_words(const bf16* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+inline void store_pairs(uint32_t* p, const bf16* row0, const bf16* row1) {
+  _mm512_storeu_si512(p, interleave(load_words(row0), row1 ? load_words(row1) : _mm256_setzero_si256()));
+}
+
+constexpr int max_vecs = 4;
+constexpr int tile_rows[max_vecs + 1] = {0, 12, 12, 8, 6};
+constexpr int outer_ranks = 8, outer_vecs = 2;
+
+struct F32Operand {
+  using Element = float;
+  using Value = Vec;
+  static constexpr int per_step = 1, halves = 1;
+  static Value left(const float* p, int) { return broadcast(*p); }
+  static Value left_single(const float* p, int) { return broadcast(*p); }
+  static Value right(const uint32_t* p, int) { return load_dwords(p); }
+  static Value right_rows(const float* row0, const float*, int) { return load(row0); }
+  static Value right_rows_tail(const float* row0, const float*, int, int64_t n) { return load_tail(row0, n); }
+  static Vec multiply_add(Value left, Value right, Vec sum) { return fma(left, right, sum); }
+};
+/// VDPBF16PS: a pair is multiplied and added to an f32 sum in one instruction.
+struct Bf16Operand {
+  using Element = bf16;
+  using Value = __m512i;
+  static constexpr int per_step = 2, halves = 1;
+  static Value left(const bf16* p, int) {
+    int32_t pair;
+    __builtin_memcpy(&pair, p, 4);
+    return _mm512_set1_epi32(pair);
+  }
+  static Value left_single(const bf16* p, int) { return _mm512_set1_epi32(p->bits); }
+  static Value right(const uint32_t* p, int) { return _mm512_loadu_si512(p); }
+  static Value right_rows(const bf16* row0, const bf16* row1, int) {
+    return interleave(load_words(row0), row1 ? load_words(row1) : _mm256_setzero_si256());
+  }
+  static Value right_rows_tail(const bf16* row0, const bf16* row1, int, int64_t n) {
+    const __mmask16 mask = lanes_below(n);
+    return interleave(_mm256_maskz_loadu_epi16(mask, row0), row1 ? _mm256_maskz_loadu_epi16(mask, row1) : _mm256_setzero_si256());
+  }
+  static Vec multiply_add(Value left, Value right, Vec sum) { return {_mm512_dpbf16_ps(sum.v, (__m512bh)left, (__m512bh)right)}; }
+};

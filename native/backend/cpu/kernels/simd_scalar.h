@@ -7,12 +7,20 @@
 ///   less, equal, select          less(a, b) is a Mask; select(mask, yes, no)
 ///   scale_by_power(x, n)         x·2ⁿ, n integral in [−252, 252]
 ///   reduce_add, reduce_max       always in the same order
+///   transpose(rows)              W×W dwords, in place; load_dwords, store_dwords move bits
+///   lookup(table, p)             codebook values of the W nibbles at p, high nibble first (W ≥ 2)
+///   F32Operand, Bf16Operand      how a matrix product reads its operands (linear_types.h): `left` broadcasts one step of a row, `right` loads
+///                                W columns of a panel's step, `right_rows` builds them from rows; a step is multiplied in `halves` parts
+///   max_vecs, tile_rows[vecs]    the register tile of a matrix product: as many sums as registers hold beside the operands
+///   DotElement                   what bf16 operands of a small matrix product are multiplied in: bf16 where pairs of them can be, else f32
+///   dot_pairs(acc, a, b)         only where DotElement is bf16: acc + a₀b₀ + a₁b₁, one pair `a` against each lane's pair of b
 
 struct Vec {
   float v;
 };
 using Mask = bool;
 constexpr int W = 1;
+using DotElement = float;
 
 inline Vec broadcast(float x) { return {x}; }
 inline Vec load(const float* p) { return {*p}; }
@@ -45,3 +53,58 @@ inline Vec scale_by_power(Vec x, Vec n) {
 }
 inline float reduce_add(Vec a) { return a.v; }
 inline float reduce_max(Vec a) { return a.v; }
+
+inline Vec load(const f16* p) { return {to_f32(*p)}; }
+inline Vec load(const int8_t* p) { return {static_cast<float>(*p)}; }
+inline void store_pair(float* p, Vec low, Vec high) { p[0] = low.v, p[1] = high.v; }
+inline void store_pair(bf16* p, Vec low, Vec high) { p[0] = to_bf16(low.v), p[1] = to_bf16(high.v); }
+inline void prefetch(const void*) {}
+
+struct Lookup16 {
+  const float* values;
+};
+inline Lookup16 make_lookup(const float* values) { return {values}; }
+/// Codebook values of one byte's nibbles would be two: the plain loop of the caller does it.
+inline Vec lookup(const Lookup16& table, const uint8_t* p) { return {table.values[*p >> 4]}; }
+
+inline Vec load_dwords(const void* p) {
+  Vec x;
+  __builtin_memcpy(&x, p, 4);
+  return x;
+}
+inline void store_dwords(uint32_t* p, Vec x) { __builtin_memcpy(p, &x, 4); }
+inline void transpose(Vec*) {}
+/// Dwords of the pairs (row0[i], row1[i]); row1 null: zero.
+inline void store_pairs(uint32_t* p, const bf16* row0, const bf16* row1) {
+  *p = static_cast<uint32_t>(row0->bits) | (row1 ? static_cast<uint32_t>(row1->bits) << 16 : 0);
+}
+
+constexpr int max_vecs = 4;
+constexpr int tile_rows[max_vecs + 1] = {0, 8, 4, 4, 4};
+constexpr int outer_ranks = 4, outer_vecs = 2;
+
+struct F32Operand {
+  using Element = float;
+  using Value = Vec;
+  static constexpr int per_step = 1, halves = 1;
+  static Value left(const float* p, int) { return {*p}; }
+  static Value left_single(const float* p, int) { return {*p}; }
+  static Value right(const uint32_t* p, int) { return load_dwords(p); }
+  static Value right_rows(const float* row0, const float*, int) { return {*row0}; }
+  static Value right_rows_tail(const float*, const float*, int, int64_t) { return {0}; }
+  static Vec multiply_add(Value left, Value right, Vec sum) { return fma(left, right, sum); }
+};
+struct Bf16Operand {
+  using Element = bf16;
+  using Value = Vec;
+  static constexpr int per_step = 2, halves = 2;
+  static Value left(const bf16* p, int half) { return {to_f32(p[half])}; }
+  static Value left_single(const bf16* p, int half) { return {half == 0 ? to_f32(*p) : 0.0f}; }
+  static Value right(const uint32_t* p, int half) { return {__builtin_bit_cast(float, half == 0 ? *p << 16 : *p & 0xffff0000u)}; }
+  static Value right_rows(const bf16* row0, const bf16* row1, int half) {
+    const bf16* row = half == 0 ? row0 : row1;
+    return {row ? to_f32(*row) : 0.0f};
+  }
+  static Value right_rows_tail(const bf16*, const bf16*, int, int64_t) { return {0}; }
+  static Vec multiply_add(Value left, Value right, Vec sum) { return fma(left, right, sum); }
+};

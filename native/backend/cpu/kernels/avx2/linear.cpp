@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include "backend/cpu/kernels/kernel_table.h"
+#include "quant/matrix.h"
 
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,f16c")
@@ -12,6 +13,10 @@ namespace {
 #include "backend/cpu/kernels/simd_avx2.h"
 
 #include "backend/cpu/kernels/generic/convert.inl"
+#include "backend/cpu/kernels/generic/decode.inl"
+#include "backend/cpu/kernels/generic/gemm.inl"
+#include "backend/cpu/kernels/generic/outer.inl"
+#include "backend/cpu/kernels/generic/pack.inl"
 }  // namespace
 }  // namespace fedlora::avx2
 
@@ -20,6 +25,8 @@ namespace {
 namespace fedlora::avx2 {
 
 void fill_linear(KernelTable& table) {
+  table.lanes = W;
+  table.group_columns = max_vecs * W;
 #define KERNEL(kernel, ...) table.kernel = kernel;
 #include "backend/cpu/kernels/kernels_linear.def"
 #undef KERNEL

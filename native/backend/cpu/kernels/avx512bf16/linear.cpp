@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include "backend/cpu/kernels/kernel_table.h"
+#include "quant/matrix.h"
 
 // The compiler's own _mm512_undefined_ps() trips this warning wherever it is inlined.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -16,6 +17,10 @@ namespace {
 #include "backend/cpu/kernels/simd_avx512bf16.h"
 
 #include "backend/cpu/kernels/generic/convert.inl"
+#include "backend/cpu/kernels/generic/decode.inl"
+#include "backend/cpu/kernels/generic/gemm.inl"
+#include "backend/cpu/kernels/generic/outer.inl"
+#include "backend/cpu/kernels/generic/pack.inl"
 }  // namespace
 }  // namespace fedlora::avx512bf16
 
@@ -24,6 +29,8 @@ namespace {
 namespace fedlora::avx512bf16 {
 
 void fill_linear(KernelTable& table) {
+  table.lanes = W;
+  table.group_columns = max_vecs * W;
 #define KERNEL(kernel, ...) table.kernel = kernel;
 #include "backend/cpu/kernels/kernels_linear.def"
 #undef KERNEL

@@ -1,14 +1,21 @@
 /// Kernels of the linear layers, in plain C++.
 #include "backend/cpu/kernels/kernel_table.h"
+#include "quant/matrix.h"
 
 namespace fedlora::scalar {
 namespace {
 #include "backend/cpu/kernels/simd_scalar.h"
 
 #include "backend/cpu/kernels/generic/convert.inl"
+#include "backend/cpu/kernels/generic/decode.inl"
+#include "backend/cpu/kernels/generic/gemm.inl"
+#include "backend/cpu/kernels/generic/outer.inl"
+#include "backend/cpu/kernels/generic/pack.inl"
 }  // namespace
 
 void fill_linear(KernelTable& table) {
+  table.lanes = W;
+  table.group_columns = max_vecs * W;
 #define KERNEL(kernel, ...) table.kernel = kernel;
 #include "backend/cpu/kernels/kernels_linear.def"
 #undef KERNEL

@@ -1,0 +1,81 @@
+/// Packed weights to f32 or bf16 (quant/matrix.h), any range of a row: blocks run over the flattened weight and may cross rows.
+
+inline void put(float* p, float x) { *p = x; }
+inline void put(bf16* p, float x) { *p = to_bf16(x); }
+
+inline float block_absmax(const WeightView& w, int64_t block) {
+  if (w.nested_absmax == nullptr) return w.absmax[block];
+  return w.dynamic_map[w.nested_absmax[block]] * w.nested_scale[static_cast<uint64_t>(block) / nested_block] + w.nested_offset;
+}
+
+template <class T>
+static void decode_4bit(const WeightView& w, int64_t row, int64_t rows, int64_t column, int64_t count, T* out, int64_t out_stride) {
+  const Lookup16 table = make_lookup(w.codebook);
+  for (int64_t r = 0; r < rows; ++r) {
+    T* o = out + r * out_stride;
+    int64_t i = (row + r) * w.K + column;
+    const int64_t end = i + count;
+    while (i < end) {
+      const int64_t block = i >> w.block_shift, block_end = (block + 1) << w.block_shift, stop = block_end < end ? block_end : end;
+      const float absmax = block_absmax(w, block);
+      const Vec scale = broadcast(absmax);
+      if (i & 1) put(o++, w.codebook[w.data[i >> 1] & 15] * absmax), ++i;
+      if constexpr (W > 1) {
+        for (; i + 2 * W <= stop; i += 2 * W, o += 2 * W)
+          store_pair(o, lookup(table, w.data + (i >> 1)) * scale, lookup(table, w.data + (i >> 1) + W / 2) * scale);
+        for (; i + W <= stop; i += W, o += W) store(o, lookup(table, w.data + (i >> 1)) * scale);
+      }
+      for (; i < stop; ++i) {
+        const int byte = w.data[i >> 1];
+        put(o++, w.codebook[i & 1 ? byte & 15 : byte >> 4] * absmax);
+      }
+    }
+  }
+}
+
+template <class T>
+static void decode_int8(const WeightView& w, int64_t row, int64_t rows, int64_t column, int64_t count, T* out, int64_t out_stride) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const int8_t* q = reinterpret_cast<const int8_t*>(w.data) + (row + r) * w.K + column;
+    T* o = out + r * out_stride;
+    const float absmax = w.absmax[row + r];
+    const Vec scale = broadcast(absmax), divisor = broadcast(127.0f);
+    int64_t i = 0;
+    for (; i + W <= count; i += W) store(o + i, load(q + i) * scale / divisor);
+    for (; i < count; ++i) put(o + i, static_cast<float>(q[i]) * absmax / 127.0f);
+  }
+}
+
+template <class Source, class T>
+static void decode_numbers(const WeightView& w, int64_t row, int64_t rows, int64_t column, int64_t count, T* out, int64_t out_stride) {
+  const Vec scale = broadcast(w.scale);
+  for (int64_t r = 0; r < rows; ++r) {
+    const Source* x = reinterpret_cast<const Source*>(w.data) + (row + r) * w.K + column;
+    T* o = out + r * out_stride;
+    int64_t i = 0;
+    for (; i + W <= count; i += W) store(o + i, load(x + i) * scale);
+    for (; i < count; ++i) put(o + i, to_f32(x[i]) * w.scale);
+  }
+}
+template <class T>
+static void decode_plain(const WeightView& w, int64_t row, int64_t rows, int64_t column, int64_t count, T* out, int64_t out_stride) {
+  if (w.format == Format::f32) return decode_numbers<float>(w, row, rows, column, count, out, out_stride);
+  if (w.format == Format::f16) return decode_numbers<f16>(w, row, rows, column, count, out, out_stride);
+  decode_numbers<bf16>(w, row, rows, column, count, out, out_stride);
+}
+
+#define DECODE(kernel, type)                                                                                                              \
+  static void kernel##_##type(const WeightView& w, int64_t row, int64_t rows, int64_t column, int64_t count, DECODE_##type* out, int64_t stride) { \
+    kernel(w, row, rows, column, count, out, stride);                                                                                     \
+  }
+#define DECODE_f32 float
+#define DECODE_bf16 bf16
+DECODE(decode_4bit, f32)
+DECODE(decode_4bit, bf16)
+DECODE(decode_int8, f32)
+DECODE(decode_int8, bf16)
+DECODE(decode_plain, f32)
+DECODE(decode_plain, bf16)
+#undef DECODE_bf16
+#undef DECODE_f32
+#undef DECODE

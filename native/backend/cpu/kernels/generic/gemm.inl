@@ -1,0 +1,103 @@
+/// Rows times a panel. A register tile of ROWS × VECS·W sums takes its left side as broadcasts straight from the rows and its right side
+/// from the panel. A sum is one chain in the order of k whatever the tile, so a result does not depend on M or on a row's neighbours.
+
+template <class Operand, int ROWS, int VECS>
+static void gemm_tile(const GemmCall& call, int64_t row, int64_t rows, int64_t column) {
+  using Element = typename Operand::Element;
+  const int64_t columns = call.columns - column;  // of this tile and beyond
+  int64_t at[ROWS];                               // rows past the end repeat the last one and are not stored
+  for (int i = 0; i < ROWS; ++i) at[i] = row + (i < rows ? i : rows - 1);
+
+  Vec sum[ROWS][VECS];
+  for (int i = 0; i < ROWS; ++i)
+    for (int v = 0; v < VECS; ++v) {
+      if (call.carry_in == nullptr) {
+        sum[i][v] = broadcast(0);
+        continue;
+      }
+      const float* from = call.carry_in + at[i] * call.carry_stride + column + v * W;
+      const int64_t n = columns - v * W;
+      sum[i][v] = n >= W ? load(from) : load_tail(from, n);
+    }
+
+  for (int64_t term = 0; term < call.slice_count; ++term) {
+    const GemmSlice& slice = call.slices[term];
+    const Element* a[ROWS];
+    for (int i = 0; i < ROWS; ++i) a[i] = static_cast<const Element*>(slice.a) + at[i] * slice.a_stride;
+    const int64_t whole = slice.k / Operand::per_step, odd = slice.k % Operand::per_step;
+    const uint32_t* panel = slice.panel + column * (whole + odd);
+    for (int64_t step = 0; step < whole; ++step, panel += VECS * W)
+      for (int half = 0; half < Operand::halves; ++half) {
+        typename Operand::Value right[VECS];
+        for (int v = 0; v < VECS; ++v) right[v] = Operand::right(panel + v * W, half);
+        for (int i = 0; i < ROWS; ++i) {
+          const typename Operand::Value left = Operand::left(a[i] + step * Operand::per_step, half);
+          for (int v = 0; v < VECS; ++v) sum[i][v] = Operand::multiply_add(left, right[v], sum[i][v]);
+        }
+      }
+    if (odd)
+      for (int half = 0; half < Operand::halves; ++half)
+        for (int i = 0; i < ROWS; ++i) {
+          const typename Operand::Value left = Operand::left_single(a[i] + slice.k - 1, half);
+          for (int v = 0; v < VECS; ++v) sum[i][v] = Operand::multiply_add(left, Operand::right(panel + v * W, half), sum[i][v]);
+        }
+  }
+
+  for (int i = 0; i < ROWS; ++i) {
+    if (i >= rows) break;
+    for (int v = 0; v < VECS; ++v) {
+      const int64_t c = column + v * W, n = columns - v * W;
+      Vec x = sum[i][v];
+      if (call.carry_out != nullptr) {
+        float* to = call.carry_out + at[i] * call.carry_stride + c;
+        if (n >= W) store(to, x);
+        else store_tail(to, x, n);
+        continue;
+      }
+      if (call.scale != 1.0f) x = x * broadcast(call.scale);
+      if (call.bias != nullptr) x = x + (n >= W ? load(call.bias + c) : load_tail(call.bias + c, n));
+      if (call.out_bf16) {
+        bf16* to = static_cast<bf16*>(call.out) + at[i] * call.out_stride + c;
+        if (n >= W) store(to, x);
+        else store_tail(to, x, n);
+      } else {
+        float* to = static_cast<float*>(call.out) + at[i] * call.out_stride + c;
+        if (n >= W) store(to, x);
+        else store_tail(to, x, n);
+      }
+    }
+  }
+}
+
+/// Rows [row, end) of one column group, by full tiles and then the smallest tile that holds the rest.
+template <class Operand, int VECS>
+static void gemm_group(const GemmCall& call, int64_t row, int64_t end, int64_t column) {
+  constexpr int full = tile_rows[VECS];
+  for (; row < end; row += full) {
+    const int64_t rows = end - row;
+    if (rows == 1) gemm_tile<Operand, 1, VECS>(call, row, rows, column);
+    else if (rows == 2) gemm_tile<Operand, 2, VECS>(call, row, rows, column);
+    else if (full > 4 && rows <= 4) gemm_tile<Operand, 4, VECS>(call, row, rows, column);
+    else if (full > 8 && rows <= 8) gemm_tile<Operand, (full > 8 ? 8 : full), VECS>(call, row, rows, column);
+    else gemm_tile<Operand, full, VECS>(call, row, rows < full ? rows : full, column);
+  }
+}
+
+/// Row blocks outside, column groups inside: the rows stay in the first cache while the panel streams from the second.
+template <class Operand>
+static void gemm(const GemmCall& call) {
+  constexpr int64_t group = max_vecs * W, block = 2 * tile_rows[max_vecs];
+  const int64_t step = call.columns > group ? block : call.rows;
+  for (int64_t row = 0; row < call.rows; row += step) {
+    const int64_t end = row + step < call.rows ? row + step : call.rows;
+    for (int64_t column = 0; column < call.columns; column += group) {
+      const int64_t vecs = (call.columns - column + W - 1) / W;
+      if (vecs >= max_vecs) gemm_group<Operand, max_vecs>(call, row, end, column);
+      else if (vecs == 1) gemm_group<Operand, 1>(call, row, end, column);
+      else if (vecs == 2) gemm_group<Operand, (max_vecs > 2 ? 2 : 1)>(call, row, end, column);
+      else gemm_group<Operand, (max_vecs > 3 ? 3 : 1)>(call, row, end, column);
+    }
+  }
+}
+static void gemm_f32(const GemmCall& call) { gemm<F32Operand>(call); }
+static void gemm_bf16(const GemmCall& call) { gemm<Bf16Operand>(call); }

@@ -1,0 +1,352 @@
+/// Backward of lora_linear:
+///
+///   d_h = s·d_y·B      d_B += s·d_yᵀ·h      d_A += d_hᵀ·drop(x)      d_x = Σ_targets (d_y·W + drop'(d_h·A))
+///
+/// Two parallel loops. By rows: d_h (narrow), and h and d_h laid out for the sums over rows. By columns: d_x with the base and the adapters
+/// of all targets in one accumulation, d_A and d_B. Every sum over rows runs in the order of rows and belongs to one task.
+/// Cost: 2·M·K·N + 2·M·R·(2·K + 2·N) flop a target.
+#include "backend/cpu/lora_linear_backward.h"
+
+#include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/dropout.h"
+#include "backend/cpu/weight_view.h"
+
+namespace fedlora {
+
+namespace {
+constexpr int64_t dropout_rows = 128;  // rows whose mask is drawn at a time; even
+int64_t round_up(int64_t x, int64_t multiple) { return (x + multiple - 1) / multiple * multiple; }
+
+/// Rows of h [rows, rank] as the left side of outer products (OuterCall::left), at rank `first` of `left_stride`.
+void lay_out_left(const float* h, int64_t h_stride, int64_t rows, int64_t rank, uint32_t* left, int64_t left_stride) {
+  for (int64_t m = 0; m < rows; ++m)
+    for (int64_t r = 0; r < rank; ++r) left[m * left_stride + r] = std::bit_cast<uint32_t>(h[m * h_stride + r]);
+}
+void lay_out_left(const bf16* h, int64_t h_stride, int64_t rows, int64_t rank, uint32_t* left, int64_t left_stride) {
+  for (int64_t m = 0; m < rows; m += 2)
+    for (int64_t r = 0; r < rank; ++r) {
+      const uint32_t high = m + 1 < rows ? h[(m + 1) * h_stride + r].bits : 0u;
+      left[m / 2 * left_stride + r] = h[m * h_stride + r].bits | high << 16;
+    }
+}
+}  // namespace
+
+LoraBackward::LoraBackward(const Gemm& gemm, int64_t threads, int64_t M, ConstActivation x, std::span<const LinearTarget> targets,
+                           std::span<const Segment> segments, Activation d_x)
+    : gemm_(gemm), shape_(gemm_shape(M)), M_(M), K_(targets[0].W->K), element_(gemm.element_bytes()), x_(x), targets_(targets),
+      segments_(segments), d_x_(d_x), row_tasks_(split_adapter_rows(M, segments, threads)), cover_(cover_rows(M, segments)) {
+  d_h_offset_.resize(segments.size());
+  left_h_.resize(segments.size());
+  left_d_h_.resize(segments.size());
+  left_stride_.resize(segments.size());
+  for (size_t s = 0; s < segments.size(); ++s) {
+    if (!has_adapter(segments[s])) continue;
+    const int64_t rows = segments[s].row_end - segments[s].row_begin;
+    int64_t ranks = 0;
+    for (const LoraPair& pair : segments[s].pairs) {
+      d_h_offset_[s].push_back(d_h_elements_);
+      d_h_elements_ += round_up(rows * pair.rank, 32);
+      ranks += round_up(pair.rank, outer_rank_step);
+      dropout_ = dropout_ || (pair.rank > 0 && pair.dropout > 0);
+      widest_rank_ = std::max<int64_t>(widest_rank_, pair.rank);
+    }
+    // Each target's ranks are padded apart, so that one matrix serves d_A (all targets at once) and d_B (one target).
+    left_stride_[s] = ranks;
+    left_h_[s] = left_dwords_;
+    left_d_h_[s] = left_dwords_ + gemm.steps(rows) * ranks;
+    left_dwords_ += 2 * gemm.steps(rows) * ranks;
+  }
+  const int64_t lanes = gemm.kernels().lanes;
+  if (d_x) {
+    for (const LinearTarget& target : targets) base_.push_back({GemmTerm::columns, target.d_y, target.W->N, view_of(*target.W)});
+    const ColumnSplit split(K_, lanes, shape_.panel_columns, threads);
+    for (int64_t i = 0; i < split.count(); ++i) tasks_.push_back({Task::input, -1, -1, split.begin(i), split.end(i)});
+  }
+  for (size_t s = 0; s < segments.size(); ++s) {
+    if (!has_adapter(segments[s])) continue;
+    const int64_t segment = static_cast<int64_t>(s);
+    for (size_t t = 0; t < targets.size(); ++t) {
+      const LoraPair& pair = segments[s].pairs[t];
+      if (pair.rank == 0 || pair.d_B == nullptr) continue;
+      const ColumnSplit split(targets[t].W->N, 32, outer_columns, threads);
+      for (int64_t i = 0; i < split.count(); ++i) tasks_.push_back({Task::B, segment, static_cast<int64_t>(t), split.begin(i), split.end(i)});
+    }
+    const bool wanted = std::any_of(segments[s].pairs.begin(), segments[s].pairs.end(), [](const LoraPair& pair) { return pair.rank > 0 && pair.d_A; });
+    const ColumnSplit split(K_, 32, outer_columns, threads);
+    for (int64_t i = 0; wanted && i < split.count(); ++i) tasks_.push_back({Task::A, segment, -1, split.begin(i), split.end(i)});
+  }
+}
+
+size_t LoraBackward::workspace_bytes() const {
+  int64_t widest = 0;
+  for (const LinearTarget& target : targets_) widest = std::max(widest, gemm_.steps(target.W->N));
+  const size_t input = gemm_.workspace_bytes(shape_, M_, gemm_.steps_of(base_), own_steps(), dropout_);
+  const size_t d_h = gemm_.workspace_bytes(shape_, M_, widest, 0, false);
+  return std::max(input, d_h) + gemm_.workspace_bytes(shape_, dropout_rows, gemm_.steps(widest_rank_), 0, false);
+}
+
+/// The most steps that one segment's adapters add to d_x.
+int64_t LoraBackward::own_steps() const {
+  int64_t most = 0;
+  for (const Segment& segment : segments_) {
+    int64_t steps = 0;
+    for (const LoraPair& pair : segment.pairs) steps += gemm_.steps(pair.rank);
+    most = std::max(most, steps);
+  }
+  return most;
+}
+
+/// Where a target's ranks begin in a step of `left`.
+int64_t LoraBackward::rank_offset(const Segment& segment, size_t target) {
+  int64_t at = 0;
+  for (size_t t = 0; t < target; ++t) at += round_up(segment.pairs[t].rank, outer_rank_step);
+  return at;
+}
+
+size_t LoraBackward::extra_bytes() const {
+  const int64_t sums = widest_rank_ * outer_columns * 4;               // unscaled sums of d_A or d_B
+  const int64_t masked = dropout_ ? dropout_rows * std::max(outer_columns, shape_.panel_columns) * 4 : 0;
+  return static_cast<size_t>(sums + masked + outer_columns + 64);
+}
+
+void LoraBackward::rows(const RowTask& task, void* workspace) const {
+  const size_t s = static_cast<size_t>(task.segment);
+  const Segment& segment = segments_[s];
+  const int64_t first = task.begin - segment.row_begin, count = task.end - task.begin;
+  const bool is_bf16 = gemm_.compute() == Compute::bf16;
+  int64_t rank_at = 0;
+  for (size_t t = 0; t < targets_.size(); ++t) {
+    const LoraPair& pair = segment.pairs[t];
+    if (pair.rank == 0) continue;
+    const LinearTarget& target = targets_[t];
+    const int64_t N = target.W->N;
+    uint8_t* d_h = d_h_of(s, t) + first * pair.rank * element_;
+    const GemmTerm term{GemmTerm::columns, static_cast<const uint8_t*>(target.d_y) + task.begin * N * element_, N, view_of(pair.B, N, pair.rank, pair.scaling)};
+    const GemmRows all{0, count, {}, false};
+    for (int64_t column = 0; column < pair.rank; column += shape_.panel_columns) {
+      GemmProduct product;
+      product.column_begin = column;
+      product.column_end = std::min<int64_t>(column + shape_.panel_columns, pair.rank);
+      product.terms = {&term, 1};
+      product.rows = {&all, 1};
+      product.out = d_h + column * element_;
+      product.out_bf16 = is_bf16;
+      product.out_stride = pair.rank;
+      gemm_.multiply(shape_, count, product, workspace);
+    }
+    const uint8_t* h = static_cast<const uint8_t*>(target.h) + task.begin * target.h_stride * element_;
+    const int64_t at = gemm_.steps(first) * left_stride_[s] + rank_at;
+    uint32_t *left_h = left_ + left_h_[s] + at, *left_d_h = left_ + left_d_h_[s] + at;
+    if (is_bf16) {
+      lay_out_left(reinterpret_cast<const bf16*>(h), target.h_stride, count, pair.rank, left_h, left_stride_[s]);
+      lay_out_left(reinterpret_cast<const bf16*>(d_h), pair.rank, count, pair.rank, left_d_h, left_stride_[s]);
+    } else {
+      lay_out_left(reinterpret_cast<const float*>(h), target.h_stride, count, pair.rank, left_h, left_stride_[s]);
+      lay_out_left(reinterpret_cast<const float*>(d_h), pair.rank, count, pair.rank, left_d_h, left_stride_[s]);
+    }
+    rank_at += round_up(pair.rank, outer_rank_step);
+  }
+}
+
+void LoraBackward::columns(const Task& task, void* workspace, void* extra) const {
+  if (task.what == Task::input) input(task, workspace, extra);
+  else if (task.what == Task::B) gradient_B(task, extra);
+  else gradient_A(task, extra);
+}
+
+void LoraBackward::outer(const OuterCall& call) const {
+  if (gemm_.compute() == Compute::bf16) gemm_.kernels().outer_bf16(call);
+  else gemm_.kernels().outer_f32(call);
+}
+
+/// d_B[n,r] += s·Σ_m h[m,r]·d_y[m,n] for n in the task's columns.
+void LoraBackward::gradient_B(const Task& task, void* extra) const {
+  const size_t s = static_cast<size_t>(task.segment), t = static_cast<size_t>(task.target);
+  const Segment& segment = segments_[s];
+  const LoraPair& pair = segment.pairs[t];
+  const int64_t N = targets_[t].W->N, width = task.end - task.begin;
+  float* sums = static_cast<float*>(extra);
+  std::fill(sums, sums + pair.rank * width, 0.0f);
+  float* out[max_ranks];
+  for (int64_t from = 0; from < pair.rank; from += max_ranks) {
+    const int64_t ranks = std::min<int64_t>(max_ranks, pair.rank - from);
+    for (int64_t r = 0; r < ranks; ++r) out[r] = sums + (from + r) * width;
+    OuterCall call;
+    call.rows = segment.row_end - segment.row_begin;
+    call.columns = width;
+    call.rank = ranks;
+    call.left = left_ + left_h_[s] + rank_offset(segment, t) + from;
+    call.left_stride = left_stride_[s];
+    call.right = static_cast<const uint8_t*>(targets_[t].d_y) + (segment.row_begin * N + task.begin) * element_;
+    call.right_stride = N;
+    call.out = out;
+    outer(call);
+  }
+  for (int64_t n = 0; n < width; ++n)
+    for (int64_t r = 0; r < pair.rank; ++r) pair.d_B[(task.begin + n) * pair.rank + r] += pair.scaling * sums[r * width + n];
+}
+
+/// d_A[r,k] += Σ_m d_h[m,r]·drop(x)[m,k] for k in the task's columns; targets without dropout share one pass over x.
+void LoraBackward::gradient_A(const Task& task, void* extra) const {
+  const size_t s = static_cast<size_t>(task.segment);
+  const Segment& segment = segments_[s];
+  const int64_t rows = segment.row_end - segment.row_begin, width = task.end - task.begin;
+  OuterCall call;
+  call.rows = rows;
+  call.columns = width;
+  call.left_stride = left_stride_[s];
+  call.right = static_cast<const uint8_t*>(x_) + (segment.row_begin * K_ + task.begin) * element_;
+  call.right_stride = K_;
+  float* out[max_ranks];
+  call.out = out;
+  const auto flush = [&](int64_t first_rank) {
+    call.left = left_ + left_d_h_[s] + first_rank;
+    if (call.rank > 0) outer(call);
+    call.rank = 0;
+  };
+  int64_t first = 0, at = 0;  // rank columns of `left`: where the pending call begins, where we are
+  for (size_t t = 0; t < targets_.size(); ++t) {
+    const LoraPair& pair = segment.pairs[t];
+    const int64_t padded = round_up(pair.rank, outer_rank_step);
+    const bool skip = pair.rank == 0 || pair.d_A == nullptr, masked = !skip && pair.dropout > 0;
+    for (int64_t r = 0; r < padded; ++r, ++at) {
+      if (call.rank == max_ranks) flush(first), first = at;
+      out[call.rank++] = skip || masked || r >= pair.rank ? nullptr : pair.d_A + r * K_ + task.begin;
+    }
+    if (masked) masked_gradient_A(task, t, at - padded, extra);
+  }
+  flush(first);
+}
+
+/// The same for one target with dropout: blocks of x are masked before they are multiplied, the factor 1 / (1 − p) comes last.
+void LoraBackward::masked_gradient_A(const Task& task, size_t t, int64_t rank_at, void* extra) const {
+  const size_t s = static_cast<size_t>(task.segment);
+  const Segment& segment = segments_[s];
+  const LoraPair& pair = segment.pairs[t];
+  const int64_t rows = segment.row_end - segment.row_begin, width = task.end - task.begin;
+  float* sums = static_cast<float*>(extra);
+  uint8_t* masked = reinterpret_cast<uint8_t*>(sums + widest_rank_ * outer_columns);
+  uint8_t* keep = masked + dropout_rows * outer_columns * 4;
+  std::fill(sums, sums + pair.rank * width, 0.0f);
+  for (int64_t begin = 0; begin < rows; begin += dropout_rows) {
+    const int64_t count = std::min(dropout_rows, rows - begin);
+    for (int64_t m = 0; m < count; ++m) {
+      draw_kept(pair, (begin + m) * K_ + task.begin, width, keep);
+      const uint8_t* from = static_cast<const uint8_t*>(x_) + ((segment.row_begin + begin + m) * K_ + task.begin) * element_;
+      std::memcpy(masked + m * width * element_, from, static_cast<size_t>(width * element_));
+      for (int64_t k = 0; k < width; ++k)
+        if (!keep[k]) std::memset(masked + (m * width + k) * element_, 0, static_cast<size_t>(element_));
+    }
+    float* out[max_ranks];
+    for (int64_t from = 0; from < pair.rank; from += max_ranks) {
+      OuterCall call;
+      call.rank = std::min<int64_t>(max_ranks, pair.rank - from);
+      for (int64_t r = 0; r < call.rank; ++r) out[r] = sums + (from + r) * width;
+      call.rows = count;
+      call.columns = width;
+      call.left = left_ + left_d_h_[s] + gemm_.steps(begin) * left_stride_[s] + rank_at + from;
+      call.left_stride = left_stride_[s];
+      call.right = masked;
+      call.right_stride = width;
+      call.out = out;
+      outer(call);
+    }
+  }
+  const float factor = kept_factor(pair);
+  for (int64_t r = 0; r < pair.rank; ++r)
+    for (int64_t k = 0; k < width; ++k) pair.d_A[r * K_ + task.begin + k] += factor * sums[r * width + k];
+}
+
+/// d_x for the task's columns. Ranges whose adapters drop inputs keep their sum until the masked part is added.
+void LoraBackward::input(const Task& task, void* workspace, void* extra) const {
+  const bool is_bf16 = gemm_.compute() == Compute::bf16;
+  std::vector<GemmTerm> own;
+  std::vector<GemmRows> ranges;
+  own.reserve(cover_.size() * targets_.size());
+  for (const RowTask& range : cover_) {
+    GemmRows rows{range.begin, range.end, {}, false};
+    const size_t first = own.size();
+    if (range.segment >= 0) {
+      const size_t s = static_cast<size_t>(range.segment);
+      for (size_t t = 0; t < targets_.size(); ++t) {
+        const LoraPair& pair = segments_[s].pairs[t];
+        if (pair.rank == 0) continue;
+        if (pair.dropout > 0) rows.keep_sum = true;
+        // The rows of d_h begin with the segment; GemmTerm::a wants row 0 of the call, which is never touched.
+        else own.push_back({GemmTerm::columns, d_h_of(s, t) - range.begin * pair.rank * element_, pair.rank, view_of(pair.A, pair.rank, K_, 1)});
+      }
+    }
+    rows.terms = {own.data() + first, own.size() - first};
+    ranges.push_back(rows);
+  }
+  GemmProduct product;
+  product.column_begin = task.begin;
+  product.column_end = task.end;
+  product.terms = base_;
+  product.rows = ranges;
+  product.out = static_cast<uint8_t*>(d_x_) + task.begin * element_;
+  product.out_bf16 = is_bf16;
+  product.out_stride = K_;
+  float* sum = gemm_.multiply(shape_, M_, product, workspace);
+  if (!dropout_) return;
+  uint8_t* second = static_cast<uint8_t*>(workspace) + gemm_.workspace_bytes(shape_, M_, gemm_.steps_of(base_), own_steps(), true);
+  for (size_t i = 0; i < cover_.size(); ++i)
+    if (ranges[i].keep_sum) masked_input(task, static_cast<size_t>(cover_[i].segment), sum, second, extra);
+}
+
+void LoraBackward::masked_input(const Task& task, size_t s, float* sum, void* workspace, void* extra) const {
+  const Segment& segment = segments_[s];
+  const int64_t width = task.end - task.begin;
+  float* part = static_cast<float*>(extra);
+  uint8_t* keep = reinterpret_cast<uint8_t*>(part + dropout_rows * shape_.panel_columns);
+  for (size_t t = 0; t < targets_.size(); ++t) {
+    const LoraPair& pair = segment.pairs[t];
+    if (pair.rank == 0 || pair.dropout <= 0) continue;
+    for (int64_t begin = segment.row_begin; begin < segment.row_end; begin += dropout_rows) {
+      const int64_t rows = std::min(dropout_rows, segment.row_end - begin);
+      const GemmTerm term{GemmTerm::columns, d_h_of(s, t) + (begin - segment.row_begin) * pair.rank * element_, pair.rank,
+                          view_of(pair.A, pair.rank, K_, kept_factor(pair))};
+      const GemmRows all{0, rows, {}, false};
+      GemmProduct product;
+      product.column_begin = task.begin;
+      product.column_end = task.end;
+      product.terms = {&term, 1};
+      product.rows = {&all, 1};
+      product.out = part;
+      product.out_stride = width;
+      gemm_.multiply(shape_, rows, product, workspace);
+      for (int64_t m = 0; m < rows; ++m) {
+        draw_kept(pair, (begin + m - segment.row_begin) * K_ + task.begin, width, keep);
+        float* to = sum + (begin + m) * shape_.panel_columns;
+        for (int64_t k = 0; k < width; ++k)
+          if (keep[k]) to[k] += part[m * width + k];
+      }
+    }
+  }
+  for (int64_t m = segment.row_begin; m < segment.row_end; ++m) {
+    uint8_t* to = static_cast<uint8_t*>(d_x_) + (m * K_ + task.begin) * element_;
+    const float* from = sum + m * shape_.panel_columns;
+    if (gemm_.compute() == Compute::bf16) gemm_.kernels().round_bf16(from, reinterpret_cast<bf16*>(to), width);
+    else std::memcpy(to, from, static_cast<size_t>(width) * 4);
+  }
+}
+
+void CpuBackend::lora_linear_backward(int64_t M, ConstActivation x, std::span<const LinearTarget> targets, std::span<const Segment> segments,
+                                      Activation d_x) {
+  if (M == 0 || targets.empty()) return;
+  const Gemm gemm(kernels_, compute_);
+  LoraBackward backward(gemm, threads(), M, x, targets, segments, d_x);
+  slot(Slot::panel).reserve(threads(), backward.workspace_bytes());
+  slot(Slot::dropout).reserve(threads(), backward.extra_bytes());
+  slot(Slot::d_h).reserve(1, backward.shared_bytes());
+  backward.place(slot(Slot::d_h).get<uint8_t>());
+  const std::vector<RowTask>& row_tasks = backward.row_tasks();
+  pool_.run(static_cast<int64_t>(row_tasks.size()),
+            [&](int64_t i, int member) { backward.rows(row_tasks[static_cast<size_t>(i)], slot(Slot::panel).get<void>(member)); });
+  const std::vector<LoraBackward::Task>& tasks = backward.tasks();
+  pool_.run(static_cast<int64_t>(tasks.size()), [&](int64_t i, int member) {
+    backward.columns(tasks[static_cast<size_t>(i)], slot(Slot::panel).get<void>(member), slot(Slot::dropout).get<void>(member));
+  });
+}
+
+}  // namespace fedlora

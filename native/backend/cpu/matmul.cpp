@@ -1,0 +1,54 @@
+/// Products with one weight and no adapter: logits of the head, and the gradient that comes back through it.
+#include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/gemm.h"
+#include "backend/cpu/weight_view.h"
+
+namespace fedlora {
+
+void CpuBackend::matmul_forward(int64_t M, ConstActivation x, const Matrix& W, int64_t n_begin, int64_t n_end, float scale, float* out,
+                                int64_t out_stride) {
+  const Gemm gemm(kernels_, compute_);
+  const GemmShape shape = gemm_shape(M);
+  const GemmTerm term{GemmTerm::rows, x, W.K, view_of(W)};
+  const GemmRows all{0, M, {}, false};
+  slot(Slot::panel).reserve(threads(), gemm.workspace_bytes(shape, M, gemm.steps(W.K), 0, false));
+  const ColumnSplit split(n_end - n_begin, kernels_.lanes, shape.panel_columns, threads());
+  pool_.run(M > 0 ? split.count() : 0, [&](int64_t i, int member) {
+    GemmProduct product;
+    product.column_begin = n_begin + split.begin(i);
+    product.column_end = n_begin + split.end(i);
+    product.terms = {&term, 1};
+    product.rows = {&all, 1};
+    product.scale = scale;
+    product.out = out + split.begin(i);
+    product.out_stride = out_stride;
+    gemm.multiply(shape, M, product, slot(Slot::panel).get<void>(member));
+  });
+}
+
+void CpuBackend::matmul_backward(int64_t M, ConstActivation d_y, const Matrix& W, float scale, Activation d_x) {
+  const Gemm gemm(kernels_, compute_);
+  const GemmShape shape = gemm_shape(M);
+  const GemmTerm term{GemmTerm::columns, d_y, W.N, view_of(W)};
+  const GemmRows all{0, M, {}, false};
+  slot(Slot::panel).reserve(threads(), gemm.workspace_bytes(shape, M, gemm.steps(W.N), 0, false));
+  const ColumnSplit split(W.K, kernels_.lanes, shape.panel_columns, threads());
+  pool_.run(M > 0 ? split.count() : 0, [&](int64_t i, int member) {
+    GemmProduct product;
+    product.column_begin = split.begin(i);
+    product.column_end = split.end(i);
+    product.terms = {&term, 1};
+    product.rows = {&all, 1};
+    product.scale = scale;
+    product.out = static_cast<uint8_t*>(d_x) + split.begin(i) * gemm.element_bytes();
+    product.out_bf16 = compute_ == Compute::bf16;
+    product.out_stride = W.K;
+    gemm.multiply(shape, M, product, slot(Slot::panel).get<void>(member));
+  });
+}
+
+void CpuBackend::head_logits(int64_t M, ConstActivation x, const Matrix& head, float divider, float* logits) {
+  matmul_forward(M, x, head, 0, head.N, 1.0f / divider, logits, head.N);
+}
+
+}  // namespace fedlora
