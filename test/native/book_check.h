@@ -37,6 +37,9 @@ inline double dot(const std::vector<double>& a, const std::vector<double>& b) {
   return sum;
 }
 
+/// The larger of two errors; unlike fmax, NaN wins.
+inline double worse(double a, double b) { return std::isnan(a) || b <= a ? a : b; }
+
 /// Relative difference between gradient·direction and the central difference of `value` along a random direction from `at`.
 inline double direction_error(const std::function<double(const std::vector<double>&)>& value, const std::vector<double>& at,
                               const std::vector<double>& gradient, uint64_t seed) {
@@ -46,7 +49,7 @@ inline double direction_error(const std::function<double(const std::vector<doubl
   std::vector<double> ahead = at, behind = at;
   for (size_t i = 0; i < at.size(); ++i) ahead[i] += step * direction[i], behind[i] -= step * direction[i];
   const double slope = (value(ahead) - value(behind)) / (2 * step), told = dot(gradient, direction);
-  return std::fabs(slope - told) / std::fmax(1e-3, std::fabs(slope));
+  return std::fabs(slope - told) / worse(1e-3, std::fabs(slope));
 }
 
 }  // namespace book

@@ -1,5 +1,6 @@
 /// The book's transformer against PyTorch and PEFT: every logit, the loss, every LoRA gradient. A tolerance is ten times what PyTorch's own
 /// float32 run is away from its float64 run, which the golden file's metadata tells.
+#include "book_check.h"
 #include "golden_transformer.h"
 #include "harness.h"
 
@@ -18,12 +19,13 @@ Errors judge(ref::Transformer& model, const SafetensorsFile& file) {
   const auto compare = [&](const std::vector<double>& got, const std::vector<double>& want, int64_t width) {
     double worst = got.size() == want.size() ? 0 : NAN;
     for (size_t i = 0; i < want.size(); ++i)
-      if (mask[i / static_cast<size_t>(width)] && !(std::fabs(got[i] - want[i]) <= worst)) worst = std::fabs(got[i] - want[i]);
+      if (mask[i / static_cast<size_t>(width)]) worst = book::worse(worst, std::fabs(got[i] - want[i]));
     return worst;
   };
   errors.logits = compare(result.logits, golden::numbers(file, "logits"), model.vocabulary);
   for (size_t i = 0; i < result.hidden.size(); ++i)
-    errors.hidden = std::fmax(errors.hidden, compare(result.hidden[i], golden::numbers(file, "hidden." + std::to_string(i)), model.hidden));
+    errors.hidden =
+        book::worse(errors.hidden, compare(result.hidden[i], golden::numbers(file, "hidden." + std::to_string(i)), model.hidden));
   errors.loss = std::fabs(result.loss - golden::numbers(file, "loss")[0]);
   for (const golden::Named& named : golden::linears(model))
     for (auto [suffix, got] : {std::pair{".lora_A.weight", &named.layer->d_A}, {".lora_B.weight", &named.layer->d_B}}) {
@@ -31,7 +33,7 @@ Errors judge(ref::Transformer& model, const SafetensorsFile& file) {
       double difference = 0, norm = 0;
       for (size_t i = 0; i < want.size(); ++i) difference += (got->at(i) - want[i]) * (got->at(i) - want[i]), norm += want[i] * want[i];
       const double relative = std::sqrt(difference / norm);
-      if (!(relative <= errors.gradient)) errors.gradient = relative;
+      errors.gradient = book::worse(errors.gradient, relative);
     }
   return errors;
 }

@@ -40,8 +40,4 @@ void CpuBackend::linear_cross_entropy(int64_t M, ConstActivation x, const Matrix
   }
 }
 
-void CpuBackend::head_logits(int64_t M, ConstActivation x, const Matrix& head, float divider, float* logits) {
-  matmul_forward(M, x, head, 0, head.N, 1.0f / divider, logits, head.N);
-}
-
 }  // namespace fedlora

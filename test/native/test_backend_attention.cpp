@@ -1,0 +1,185 @@
+/// attention of the CPU backend against the book: forward, backward, decode.
+#include "backend_check.h"
+#include "ref/attention_ref.h"
+
+using namespace fedlora;
+using check::Numbers;
+using check::Tensor;
+
+namespace {
+struct Inputs {
+  AttentionShape shape;
+  std::vector<int64_t> offsets{0};
+  Tensor q, k, v, d_o;
+
+  Inputs(int heads, int kv_heads, int D, int window, const std::vector<int64_t>& lengths, double sharpness = 1)
+      : shape{heads, kv_heads, D, static_cast<float>(sharpness / std::sqrt(D)), window} {
+    for (int64_t length : lengths) offsets.push_back(offsets.back() + length);
+    book::Random random(20);
+    q = random.normals(rows() * heads * D), k = random.normals(rows() * kv_heads * D), v = random.normals(rows() * kv_heads * D);
+    d_o = random.normals(rows() * heads * D);
+  }
+  int64_t rows() const { return offsets.back(); }
+  /// Sequence i alone.
+  Inputs only(size_t i) const {
+    Inputs one = *this;
+    one.offsets = {0, offsets[i + 1] - offsets[i]};
+    for (auto [to, from, heads] :
+         {std::tuple{&one.q, &q, shape.heads}, {&one.k, &k, shape.kv_heads}, {&one.v, &v, shape.kv_heads}, {&one.d_o, &d_o, shape.heads}})
+      *to = Tensor(from->begin() + offsets[i] * heads * shape.head_dim, from->begin() + offsets[i + 1] * heads * shape.head_dim);
+    return one;
+  }
+};
+
+/// o, lse, d_q, d_k, d_v.
+std::vector<Numbers> attend(CpuBackend& backend, bool f32, const Inputs& in) {
+  Numbers q(f32, in.q), k(f32, in.k), v(f32, in.v), d_o(f32, in.d_o);
+  const int64_t q_count = static_cast<int64_t>(in.q.size()), kv_count = static_cast<int64_t>(in.k.size());
+  Numbers o(f32, q_count), lse(true, in.rows() * in.shape.heads), d_q(f32, q_count), d_k(f32, kv_count), d_v(f32, kv_count);
+  backend.attention_forward(in.shape, in.offsets, q.data(), k.data(), v.data(), o.data(), lse.floats());
+  backend.attention_backward(in.shape, in.offsets, q.data(), k.data(), v.data(), o.data(), lse.floats(), d_o.data(), d_q.data(), d_k.data(),
+                             d_v.data());
+  return {o, lse, d_q, d_k, d_v};
+}
+
+/// The same from the book, from the same rounded inputs.
+std::vector<Tensor> book_attend(const Inputs& in, bool f32) {
+  const Tensor q = Numbers(f32, in.q).values(), k = Numbers(f32, in.k).values(), v = Numbers(f32, in.v).values(),
+               d_o = Numbers(f32, in.d_o).values();
+  Tensor o(q.size()), lse(static_cast<size_t>(in.rows() * in.shape.heads)), d_q(q.size()), d_k(k.size()), d_v(v.size());
+  ref::attention_forward<double>(in.shape, in.offsets, q.data(), k.data(), v.data(), o.data(), lse.data());
+  ref::attention_backward<double>(in.shape, in.offsets, q.data(), k.data(), v.data(), d_o.data(), d_q.data(), d_k.data(), d_v.data());
+  return {o, lse, d_q, d_k, d_v};
+}
+
+/// ‖got − want‖ / ‖want‖, where less than 0.05 an element counts as 0.05: gradients can be exactly zero.
+double norm_error(const Tensor& got, const Tensor& want) {
+  double difference = 0, norm = 0.0025 * static_cast<double>(want.size());
+  for (size_t i = 0; i < want.size(); ++i) difference += (got[i] - want[i]) * (got[i] - want[i]), norm += want[i] * want[i];
+  return std::sqrt(difference / norm);
+}
+
+double worst_ever[2][5];
+
+/// In bf16 the probabilities and their gradients are rounded to 8 bits before the second products.
+void judge(std::vector<Numbers>& got, const std::vector<Tensor>& want, bool f32) {
+  for (size_t i = 0; i < 5; ++i) {
+    const bool lse = i == 1;
+    const double error = norm_error(got[i].values(), want[i]);
+    CHECK_LE(error, f32 || lse ? 4e-6 : 8e-3);
+    worst_ever[f32][i] = book::worse(worst_ever[f32][i], error);
+  }
+}
+
+void check_shape(const Inputs& in) {
+  const std::vector<Tensor> want[2] = {book_attend(in, false), book_attend(in, true)};
+  check::each_backend([&](CpuBackend& backend, bool f32) { return attend(backend, f32, in); },
+                      [&](std::vector<Numbers>& got, bool f32) { judge(got, want[f32], f32); });
+}
+}  // namespace
+
+CASE("attention: sequences of awkward lengths in one pack") { check_shape(Inputs(4, 2, 64, 0, {1, 2, 17, 64, 65, 200})); }
+CASE("attention: window") {
+  check_shape(Inputs(2, 2, 32, 9, {1, 9, 10, 65, 200}));
+  check_shape(Inputs(2, 1, 32, 70, {3, 71, 200}));
+  check_shape(Inputs(1, 1, 32, 1, {70}));
+}
+CASE("attention: head sizes and group sizes") {
+  check_shape(Inputs(9, 3, 48, 0, {33, 70}));
+  check_shape(Inputs(6, 1, 80, 0, {7, 31}));
+  check_shape(Inputs(2, 2, 128, 0, {65}));
+  check_shape(Inputs(1, 1, 256, 0, {31}));
+  check_shape(Inputs(3, 3, 7, 0, {5, 33}));
+  check_shape(Inputs(1, 1, 1, 0, {2}));
+}
+CASE("attention: scores far from zero") { check_shape(Inputs(2, 1, 64, 0, {130}, 12)); }
+
+CASE("attention: packed sequences give the bits they give alone") {
+  const Inputs in(4, 2, 48, 40, {17, 1, 130, 64, 65});
+  for (Compute compute : {Compute::f32, Compute::bf16})
+    for (Isa isa : check::levels()) {
+      CpuBackend backend(compute, 2, isa);
+      std::vector<Numbers> packed = attend(backend, compute == Compute::f32, in);
+      const int64_t widths[5] = {4 * 48, 4, 4 * 48, 2 * 48, 2 * 48};
+      for (size_t sequence = 0; sequence + 1 < in.offsets.size(); ++sequence) {
+        std::vector<Numbers> alone = attend(backend, compute == Compute::f32, in.only(sequence));
+        for (size_t i = 0; i < 5; ++i) CHECK(packed[i].holds(in.offsets[sequence] * widths[i], alone[i]));
+      }
+    }
+}
+
+CASE("attention: the rows before do not depend on the rows after") {
+  const Inputs whole(2, 1, 64, 0, {200});
+  Inputs part = whole;
+  part.offsets = {0, 150};
+  for (Tensor* tensor : {&part.q, &part.d_o}) tensor->resize(150 * 2 * 64);
+  for (Tensor* tensor : {&part.k, &part.v}) tensor->resize(150 * 64);
+  for (Compute compute : {Compute::f32, Compute::bf16})
+    for (Isa isa : check::levels()) {
+      CpuBackend backend(compute, 1, isa);
+      std::vector<Numbers> all = attend(backend, compute == Compute::f32, whole), some = attend(backend, compute == Compute::f32, part);
+      CHECK(all[0].holds(0, some[0]));
+      CHECK(all[1].holds(0, some[1]));
+    }
+}
+
+CASE("attention_decode: the newest row against a cache") {
+  for (auto [heads, kv_heads, D, window, T] : {std::tuple<int, int, int, int, int64_t>{4, 2, 64, 0, 1},
+                                               {4, 2, 64, 0, 33},
+                                               {9, 3, 48, 0, 200},
+                                               {2, 2, 80, 9, 31},
+                                               {2, 1, 7, 9, 5}}) {
+    const Inputs in(heads, kv_heads, D, window, {T});
+    const int64_t width = static_cast<int64_t>(heads) * D;
+    check::each_backend(
+        [&](CpuBackend& backend, bool f32) {
+          Numbers q(f32, Tensor(in.q.end() - width, in.q.end())), k(f32, in.k), v(f32, in.v), o(f32, width);
+          backend.attention_decode(in.shape, T, q.data(), k.data(), v.data(), o.data());
+          return std::vector<Numbers>{o};
+        },
+        [&](std::vector<Numbers>& got, bool f32) {
+          const Tensor o = book_attend(in, f32)[0];
+          CHECK_LE(check::scaled_error(got[0].values(), Tensor(o.end() - width, o.end())), check::rounding(f32));
+        });
+  }
+}
+
+CASE("attention: NaN in one sequence stays there") {
+  Inputs in(2, 1, 32, 0, {20, 40});
+  in.k[25 * 32] = NAN;
+  for (Isa isa : check::levels()) {
+    CpuBackend backend(Compute::bf16, 1, isa);
+    std::vector<Numbers> got = attend(backend, false, in);
+    const Tensor o = got[0].values(), d_k = got[3].values();
+    for (size_t i = 0; i < 20 * 64; ++i) CHECK(std::isfinite(o[i]));
+    for (size_t i = 0; i < 20 * 32; ++i) CHECK(std::isfinite(d_k[i]));
+    CHECK(std::isnan(o[59 * 64]));
+  }
+}
+
+CASE("attention runs the kernels of the level that was asked for") {
+  CHECK_OWN_KERNEL(attention_forward_f32);
+  CHECK_OWN_KERNEL(attention_forward_bf16);
+  CHECK_OWN_KERNEL(attention_backward_bf16);
+  CHECK_OWN_KERNEL(attention_decode_bf16);
+  std::printf("# worst norm errors of o, lse, d_q, d_k, d_v\n");
+  for (bool f32 : {true, false}) {
+    std::printf("#   %s", f32 ? "f32 " : "bf16");
+    for (double worst : worst_ever[f32]) std::printf(" %.1e", worst);
+    std::printf("\n");
+  }
+}
+
+CASE("canary: a window one too wide and a wrong kv head are found") {
+  const Inputs in(4, 2, 32, 9, {40});
+  CpuBackend backend(Compute::bf16, 1, detect_isa());
+  std::vector<Numbers> got = attend(backend, false, in);
+  Inputs wide = in, grouped = in;
+  wide.shape.window = 10;
+  grouped.shape.kv_heads = 1;
+  CHECK(norm_error(got[0].values(), book_attend(in, false)[0]) <= 8e-3);
+  CHECK(!(norm_error(got[0].values(), book_attend(wide, false)[0]) <= 8e-3));
+  CHECK(!(norm_error(got[0].values(), book_attend(grouped, false)[0]) <= 8e-3));
+}
+
+TEST_MAIN()

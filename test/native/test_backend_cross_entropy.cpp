@@ -1,0 +1,130 @@
+/// linear_cross_entropy and head_logits of the CPU backend against the book.
+#include "backend_check.h"
+#include "quant/encode.h"
+#include "ref/cross_entropy_ref.h"
+
+using namespace fedlora;
+using check::Numbers;
+using check::Tensor;
+
+namespace {
+struct Inputs {
+  int64_t M, V, K;
+  Tensor x, head;
+  Matrix matrix;
+  std::vector<int32_t> targets;
+  Inputs(int64_t M, int64_t V, int64_t K) : M(M), V(V), K(K) {
+    book::Random random(30);
+    x = random.normals(M * K);
+    head = Numbers(false, random.normals(V * K, 2 / std::sqrt(K))).values();  // exact in bf16
+    matrix.format = Format::bf16, matrix.N = V, matrix.K = K;
+    matrix.data = AlignedBuffer<uint8_t>(static_cast<size_t>(V * K) * 2);
+    for (int64_t i = 0; i < V * K; ++i)
+      reinterpret_cast<bf16*>(matrix.data.data())[i] = to_bf16(static_cast<float>(head[static_cast<size_t>(i)]));
+    for (int64_t m = 0; m < M; ++m) targets.push_back(static_cast<int32_t>(random.below(static_cast<uint32_t>(V))));
+  }
+};
+
+constexpr float divider = 2.0f, grad_scale = 0.25f;
+
+struct Result {
+  Tensor losses, d_x;
+  std::vector<uint8_t> correct;
+};
+Result book_result(const Inputs& in, bool f32, double book_divider = divider) {
+  const Tensor x = Numbers(f32, in.x).values();
+  Result want{Tensor(static_cast<size_t>(in.M)), Tensor(x.size()), std::vector<uint8_t>(static_cast<size_t>(in.M))};
+  ref::linear_cross_entropy<double>(in.M, in.V, in.K, x.data(), in.head.data(), book_divider, in.targets, grad_scale, want.losses.data(),
+                                    want.correct.data(), want.d_x.data());
+  return want;
+}
+}  // namespace
+
+CASE("linear_cross_entropy: losses, hits and gradients, in place, over awkward shapes") {
+  for (auto [M, V, K] : {std::tuple<int64_t, int64_t, int64_t>{1, 1, 1}, {1, 7, 31}, {3, 33, 33}, {31, 263, 64}, {67, 1000, 48}}) {
+    const Inputs in(M, V, K);
+    check::each_backend(
+        [&](CpuBackend& backend, bool f32) {
+          Numbers x(f32, in.x), losses(true, in.M), again(true, in.M);
+          check::Guarded correct(static_cast<size_t>(in.M));
+          backend.linear_cross_entropy(in.M, x.data(), in.matrix, divider, in.targets, grad_scale, again.floats(), nullptr, nullptr);
+          backend.linear_cross_entropy(in.M, x.data(), in.matrix, divider, in.targets, grad_scale, losses.floats(), correct.data<uint8_t>(),
+                                       x.data());
+          CHECK(again == losses);
+          CHECK(correct.intact());
+          const Result want = book_result(in, f32);
+          for (int64_t m = 0; m < in.M; ++m) CHECK(correct.data<uint8_t>()[m] == want.correct[static_cast<size_t>(m)]);
+          return std::vector<Numbers>{losses, x};
+        },
+        [&](std::vector<Numbers>& got, bool f32) {
+          const Result want = book_result(in, f32);
+          CHECK_LE(check::scaled_error(got[0].values(), want.losses), 2e-6);
+          CHECK_LE(check::scaled_error(got[1].values(), want.d_x), f32 ? 3e-6 : 1e-2);
+        });
+  }
+}
+
+CASE("linear_cross_entropy: a row's bits do not depend on the chunk it falls in") {
+  const int64_t V = 150'000, K = 4, M = 70;  // 55 rows of logits a chunk
+  const Inputs in(M, V, K);
+  for (Compute compute : {Compute::f32, Compute::bf16}) {
+    const bool f32 = compute == Compute::f32;
+    CpuBackend backend(compute, 2, detect_isa());
+    Numbers x(f32, in.x), losses(true, M), d_x(f32, M * K);
+    backend.linear_cross_entropy(M, x.data(), in.matrix, divider, in.targets, grad_scale, losses.floats(), nullptr, d_x.data());
+    CHECK(backend.scratch_bytes() < (size_t{64} << 20));
+    for (int64_t m : {0, 54, 55, 69}) {
+      Numbers one(f32, Tensor(in.x.begin() + m * K, in.x.begin() + (m + 1) * K)), loss(true, 1), d_one(f32, K);
+      backend.linear_cross_entropy(1, one.data(), in.matrix, divider, std::span(in.targets).subspan(static_cast<size_t>(m), 1), grad_scale,
+                                   loss.floats(), nullptr, d_one.data());
+      CHECK(losses.holds(m, loss));
+      CHECK(d_x.holds(m * K, d_one));
+    }
+  }
+}
+
+CASE("linear_cross_entropy: of equal logits the first is the argmax; NaN reaches the loss") {
+  Inputs in(3, 40, 2);
+  for (int64_t v = 0; v < 40; ++v)
+    for (int64_t k = 0; k < 2; ++k) reinterpret_cast<bf16*>(in.matrix.data.data())[v * 2 + k] = to_bf16(v == 5 || v == 9 ? 1.0f : 0.0f);
+  in.targets = {5, 9, 5};
+  for (Isa isa : check::levels()) {
+    CpuBackend backend(Compute::f32, 1, isa);
+    float x[6] = {1, 1, 1, 1, NAN, 1}, losses[3];
+    uint8_t correct[3];
+    backend.linear_cross_entropy(3, x, in.matrix, 1, in.targets, 1, losses, correct, x);
+    CHECK(correct[0] == 1 && correct[1] == 0);
+    CHECK(std::isfinite(losses[1]) && std::isnan(losses[2]) && std::isnan(x[4]));
+  }
+}
+
+CASE("head_logits") {
+  const Inputs in(5, 263, 33);
+  check::each_backend(
+      [&](CpuBackend& backend, bool f32) {
+        Numbers x(f32, in.x), logits(true, in.M * in.V);
+        backend.head_logits(in.M, x.data(), in.matrix, divider, logits.floats());
+        return std::vector<Numbers>{logits};
+      },
+      [&](std::vector<Numbers>& got, bool f32) {
+        const Tensor x = Numbers(f32, in.x).values();
+        Tensor want(static_cast<size_t>(in.M * in.V));
+        ref::head_logits<double>(in.M, in.V, in.K, x.data(), in.head.data(), divider, want.data());
+        CHECK_LE(check::scaled_error(got[0].values(), want), 2e-6);
+      });
+}
+
+CASE("cross_entropy runs the kernels of the level that was asked for") {
+  CHECK_OWN_KERNEL(cross_entropy_row_f32);
+  CHECK_OWN_KERNEL(cross_entropy_row_bf16);
+}
+
+CASE("canary: another divider is found") {
+  const Inputs in(3, 33, 33);
+  CpuBackend backend(Compute::bf16, 1, detect_isa());
+  Numbers x(false, in.x), losses(true, in.M);
+  backend.linear_cross_entropy(in.M, x.data(), in.matrix, divider, in.targets, grad_scale, losses.floats(), nullptr, nullptr);
+  CHECK(!(check::scaled_error(losses.values(), book_result(in, false, 2.01).losses) <= 2e-6));
+}
+
+TEST_MAIN()
