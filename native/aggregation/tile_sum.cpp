@@ -1,0 +1,146 @@
+// Forms of an exact tile sum, and the moves between them.
+#include "aggregation/tile_sum.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace fedlora {
+
+namespace {
+constexpr int single_bits = 62, pair_bits = 96;
+constexpr int64_t pair_products = 1 << 17;
+
+/// Exponent e with magnitude < 2^e; the magnitude itself was summed in double, hence one more.
+int upper_exponent(double magnitude) {
+  int exponent;
+  std::frexp(magnitude, &exponent);
+  return exponent + 1;
+}
+
+__int128 shifted(__int128 integer, int from_unit, int to_unit) {
+  return from_unit >= to_unit ? integer << (from_unit - to_unit) : integer >> (to_unit - from_unit);  // to the right it is exact
+}
+
+TileLoad joined(const TileLoad& a, const TileLoad& b) {
+  TileLoad both = a;
+  if (b.products == 0) return both;
+  both.lowest_bit = a.products == 0 ? b.lowest_bit : std::min(a.lowest_bit, b.lowest_bit);
+  both.magnitude = a.magnitude + b.magnitude, both.products = a.products + b.products;
+  return both;
+}
+}  // namespace
+
+void TileLoad::include(double bound, int lowest) {
+  if (bound == 0) return;
+  lowest_bit = products == 0 ? lowest : std::min(lowest_bit, lowest);
+  magnitude += bound, ++products;
+}
+
+// Half of the spare bits go below the last place, half above the sum, so that later tiles seldom move it.
+TileSum::Choice TileSum::choose(const TileLoad& load) {
+  const int range = upper_exponent(load.magnitude) - load.lowest_bit;
+  const auto unit = [&](int bits) { return std::max(load.lowest_bit - (bits - range) / 2, wide_unit); };
+  if (range <= single_bits) return {Form::single, unit(single_bits)};
+  if (range <= pair_bits && load.products < pair_products) return {Form::pair, unit(pair_bits)};
+  return {Form::wide, wide_unit};
+}
+
+bool TileSum::fits(const TileLoad& load) const {
+  if (form_ == Form::wide) return true;
+  if (form_ == Form::empty || load.lowest_bit < unit_) return false;
+  const int bits = upper_exponent(load.magnitude) - unit_;
+  return form_ == Form::single ? bits <= single_bits : bits <= pair_bits && load.products < pair_products;
+}
+
+void TileSum::prepare(const TileLoad& load) {
+  if (load.products == 0) return;
+  const TileLoad both = joined(load_, load);
+  if (!fits(both)) convert(choose(both));  // the range of a load only grows, so the form never shrinks
+  load_ = both;
+}
+
+__int128 TileSum::integer(int64_t i) const {
+  const __int128 high = form_ == Form::pair ? high_[static_cast<size_t>(i)] : 0;
+  return high * (__int128{1} << pair_split) + low_[i];
+}
+
+void TileSum::store_pair(int64_t i, __int128 sum) {
+  const __int128 high = (sum + (__int128{1} << (pair_split - 1))) >> pair_split;
+  high_[static_cast<size_t>(i)] = static_cast<int64_t>(high);
+  low_[i] = static_cast<int64_t>(sum - high * (__int128{1} << pair_split));
+}
+
+void TileSum::convert(Choice choice) {
+  const size_t count = static_cast<size_t>(count_);
+  if (choice.form == Form::wide) {
+    AlignedBuffer<WideSum> wide(count);
+    for (int64_t i = 0; i < count_ && form_ != Form::empty; ++i) wide[static_cast<size_t>(i)].add(integer(i), unit_);
+    wide_ = std::move(wide);
+    high_ = {};
+  } else if (choice.form == Form::pair) {
+    const Form before = form_;
+    if (before != Form::pair) high_ = AlignedBuffer<int64_t>(count);
+    form_ = Form::pair;  // with high words 0 a single is a pair
+    for (int64_t i = 0; i < count_ && before != Form::empty; ++i) store_pair(i, shifted(integer(i), unit_, choice.unit));
+  } else if (form_ == Form::single) {
+    for (int64_t i = 0; i < count_; ++i) low_[i] = static_cast<int64_t>(shifted(low_[i], unit_, choice.unit));
+  }
+  form_ = choice.form, unit_ = choice.unit;
+}
+
+void TileSum::add(const float* values, double weight, const SumKernels& kernels) {
+  if (form_ == Form::single) return kernels.add_single(low_, values, count_, std::ldexp(weight, -unit_));
+  if (form_ == Form::pair) return kernels.add_pair(low_, high_.data(), values, count_, std::ldexp(weight, -unit_));
+  for (int64_t i = 0; i < count_ && form_ == Form::wide; ++i)
+    wide_[static_cast<size_t>(i)].add(static_cast<double>(values[i]) * weight);
+}
+
+void TileSum::add_entries(const uint32_t* positions, int64_t first, const float* values, int64_t entries, double weight) {
+  if (form_ == Form::single) {
+    const double factor = std::ldexp(weight, -unit_);
+    for (int64_t e = 0; e < entries; ++e) low_[positions[e] - first] += static_cast<int64_t>(static_cast<double>(values[e]) * factor);
+    return;
+  }
+  for (int64_t e = 0; e < entries; ++e) {
+    const int64_t i = positions[e] - first;
+    const double product = static_cast<double>(values[e]) * weight;
+    if (form_ == Form::wide)
+      wide_[static_cast<size_t>(i)].add(product);
+    else if (form_ == Form::pair)
+      store_pair(i, integer(i) + static_cast<__int128>(std::ldexp(product, -unit_)));
+  }
+}
+
+void TileSum::add(const TileSum& other) {
+  if (other.form_ == Form::empty) return;
+  for (int64_t i = 0; i < count_; ++i) {
+    const size_t at = static_cast<size_t>(i);
+    if (form_ == Form::wide && other.form_ == Form::wide)
+      wide_[at].add(other.wide_[at]);
+    else if (form_ == Form::wide)
+      wide_[at].add(other.integer(i), other.unit_);
+    else if (form_ == Form::pair)
+      store_pair(i, integer(i) + shifted(other.integer(i), other.unit_, unit_));
+    else
+      low_[i] += static_cast<int64_t>(shifted(other.low_[i], other.unit_, unit_));
+  }
+}
+
+void TileSum::mean(double total_weight, float* means, const SumKernels& kernels) const {
+  if (form_ == Form::single) return kernels.mean_single(low_, count_, std::ldexp(1.0, unit_), total_weight, means);
+  for (int64_t i = 0; i < count_; ++i) {
+    double sum = 0;
+    if (form_ == Form::wide) sum = wide_[static_cast<size_t>(i)].value();
+    if (form_ == Form::pair) sum = std::ldexp(static_cast<double>(integer(i)), unit_);
+    means[i] = static_cast<float>(sum / total_weight);
+  }
+}
+
+void TileSum::reset() {
+  std::memset(low_, 0, static_cast<size_t>(count_) * sizeof(int64_t));
+  high_ = {}, wide_ = {};
+  form_ = Form::empty, unit_ = 0, load_ = {};
+}
+
+}  // namespace fedlora

@@ -1,0 +1,71 @@
+/// The exact weighted sum of one tile of an update.
+///
+/// Every product value · weight is added without rounding, so the sum is one mathematical number whatever the order and grouping.
+/// Only its form adapts, and it grows only:
+///   single   sum = low · 2^unit                            while Σ|product| ≤ 2^(unit + 62): bf16, int8, int4, topk; f32 of like size
+///   pair     sum = (high · 2^45 + low) · 2^unit            while Σ|product| ≤ 2^(unit + 96) and at most 2^17 products
+///   wide     448 bits an element (wide_sum.h)              any finite float32 whatsoever
+/// `unit` is at most the exponent of the last place of every product so far; when a product needs a finer one, the sums are shifted,
+/// which is exact. Reading rounds the sum to double, to nearest even, in all forms alike.
+/// Cost an element: 8, 16 and 56 bytes.
+#pragma once
+#include <cstdint>
+
+#include "aggregation/kernels.h"
+#include "aggregation/wide_sum.h"
+#include "base/aligned.h"
+
+namespace fedlora {
+
+/// What is going to be added to every element of a tile: at most `products` products, together at most `magnitude`, each a multiple
+/// of 2^lowest_bit.
+struct TileLoad {
+  double magnitude = 0;
+  int lowest_bit = 0;
+  int64_t products = 0;
+  void include(double bound, int lowest);
+};
+
+class TileSum {
+ public:
+  /// `low` is the tile's place among the aggregator's words, `count` zeros.
+  TileSum(int64_t* low, int64_t count) : low_(low), count_(count) {}
+
+  /// Makes the form fit for `load`; the sum does not change. Throws E_MEMORY, and then nothing has changed.
+  void prepare(const TileLoad& load);
+
+  /// Adds values[i] · weight to element i. The load was announced.
+  void add(const float* values, double weight, const SumKernels& kernels);
+  /// Adds values[e] · weight to element positions[e] − first.
+  void add_entries(const uint32_t* positions, int64_t first, const float* values, int64_t entries, double weight);
+  /// Adds another tile's sum; prepare(other.load()) came before.
+  void add(const TileSum& other);
+  TileLoad load() const { return load_; }
+
+  /// Sum / total_weight of every element.
+  void mean(double total_weight, float* means, const SumKernels& kernels) const;
+  void reset();
+
+ private:
+  enum class Form { empty, single, pair, wide };
+  struct Choice {
+    Form form;
+    int unit;
+  };
+  static Choice choose(const TileLoad& load);
+  bool fits(const TileLoad& load) const;
+  /// The sum in units of 2^unit_; not for wide.
+  __int128 integer(int64_t i) const;
+  void store_pair(int64_t i, __int128 sum);
+  void convert(Choice choice);
+
+  int64_t* low_;
+  int64_t count_;
+  Form form_ = Form::empty;
+  int unit_ = 0;
+  TileLoad load_;
+  AlignedBuffer<int64_t> high_;
+  AlignedBuffer<WideSum> wide_;
+};
+
+}  // namespace fedlora

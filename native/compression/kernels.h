@@ -1,0 +1,48 @@
+/// The inner loops of the codecs as a table of functions, one table an instruction set. Every table gives the same bits: the loops
+/// are compiled from one source (kernels_body.h) and contain no contraction and no reordered float sum.
+/// Kernels allocate nothing, throw nothing, check nothing. Counts are elements; `blocks` are update_block elements each.
+#pragma once
+#include <cstdint>
+
+#include "base/cpu_features.h"
+
+namespace fedlora {
+
+/// The smallest non-zero and the largest magnitude as bit patterns of the stored type; smallest is all ones when all are zero.
+struct MagnitudeBits {
+  uint32_t smallest, largest;
+};
+
+struct CodecKernels {
+  Isa isa;
+  /// target = update + residual (null: + nothing). Returns the largest bit pattern of |target|.
+  uint32_t (*add_residual)(const float* update, const float* residual, float* target, int64_t count);
+  /// largest[b] = largest bit pattern of |target| in block b.
+  void (*block_largest)(const float* target, int64_t blocks, uint32_t* largest);
+  /// Stochastic rounding of target / scale to integers of magnitude ≤ limit; element i of the update draws from Philox by its index
+  /// (kernels_body.h). residual = target − code · scale, unless null.
+  void (*quantize)(const float* target, const float* scales, int64_t blocks, int limit, uint64_t seed, uint64_t first, int8_t* codes,
+                   float* residual);
+  /// values = codes · scale for `count` elements that begin at a block.
+  void (*dequantize)(const uint8_t* codes, const float* scales, int64_t count, float* values);
+  /// Two codes of 4 bits a byte, low nibble first.
+  void (*pack_int4)(const int8_t* codes, int64_t bytes, uint8_t* packed);
+  void (*unpack_int4)(const uint8_t* packed, int64_t bytes, uint8_t* codes);
+  /// To the nearest bf16 (ties to even), at most the largest finite one in magnitude; residual as above.
+  void (*encode_bf16)(const float* target, int64_t count, uint16_t* words, float* residual);
+  void (*decode_bf16)(const uint16_t* words, int64_t count, float* values);
+  MagnitudeBits (*range_f32)(const float* values, int64_t count);
+  MagnitudeBits (*range_bf16)(const uint16_t* words, int64_t count);
+  /// bins = |target| bits >> 20: 8 bits of exponent, 3 of mantissa.
+  void (*magnitude_bins)(const float* target, int64_t count, uint16_t* bins);
+  /// Bit j of masks[i] says whether |target[64 i + j]| has a bit pattern of at least `threshold`. count is a multiple of 64.
+  void (*select_mask)(const float* target, int64_t count, uint32_t threshold, uint64_t* masks);
+};
+
+/// The table of one level; the levels that this build lacks fall back to the next weaker one.
+const CodecKernels& codec_kernels(Isa isa);
+
+/// The table of select_isa(), chosen at the first call.
+const CodecKernels& codec_kernels();
+
+}  // namespace fedlora

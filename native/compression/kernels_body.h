@@ -1,0 +1,184 @@
+/// The loops behind the table of kernels.h, written once and inlined into a function per instruction set (kernels.cpp), where the
+/// compiler vectorises them for that set.
+///
+/// Random numbers of the stochastic rounding: element i belongs to block i / 128 and draws 16 bits of word (i / 16) mod 4 of
+/// Philox4x32-10 under key = seed, stream 0, at counter 16 · (i / 128) + i mod 16: the low half in the block's first 64 elements, the
+/// high half in the others. So 16 counters side by side serve a block without a shuffle.
+#pragma once
+#include <bit>
+#include <cstdint>
+#include <cstring>
+
+#include "base/half.h"
+#include "compression/kernels.h"
+#include "compression/wire.h"
+
+#define FEDLORA_INLINE static inline __attribute__((always_inline))
+
+namespace fedlora::codec_body {
+
+constexpr uint32_t magnitude_mask = 0x7fffffffu;
+constexpr uint32_t largest_finite_bf16 = 0x7f7fu;
+
+FEDLORA_INLINE uint32_t magnitude_bits(float x) { return std::bit_cast<uint32_t>(x) & magnitude_mask; }
+
+FEDLORA_INLINE uint32_t add_residual(const float* __restrict update, const float* __restrict residual, float* __restrict target,
+                                     int64_t count) {
+  uint32_t largest = 0;
+  if (residual == nullptr) {
+    for (int64_t i = 0; i < count; ++i) {
+      target[i] = update[i];
+      const uint32_t bits = magnitude_bits(update[i]);
+      largest = bits > largest ? bits : largest;
+    }
+    return largest;
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    const float sum = update[i] + residual[i];
+    target[i] = sum;
+    const uint32_t bits = magnitude_bits(sum);
+    largest = bits > largest ? bits : largest;
+  }
+  return largest;
+}
+
+FEDLORA_INLINE void block_largest(const float* __restrict target, int64_t blocks, uint32_t* __restrict largest) {
+  for (int64_t b = 0; b < blocks; ++b, target += update_block) {
+    uint32_t top = 0;
+    for (int64_t i = 0; i < update_block; ++i) {
+      const uint32_t bits = magnitude_bits(target[i]);
+      top = bits > top ? bits : top;
+    }
+    largest[b] = top;
+  }
+}
+
+FEDLORA_INLINE void philox64(uint64_t key, uint64_t counter, uint32_t* __restrict words) {
+  uint32_t c0[16], c1[16], c2[16], c3[16];
+  for (uint32_t lane = 0; lane < 16; ++lane) {  // the counter is a multiple of 16: no carry into its high half
+    c0[lane] = static_cast<uint32_t>(counter) + lane;
+    c1[lane] = static_cast<uint32_t>(counter >> 32);
+    c2[lane] = 0, c3[lane] = 0;
+  }
+  uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
+#pragma GCC unroll 10
+  for (int round = 0; round < 10; ++round) {
+    for (int lane = 0; lane < 16; ++lane) {
+      const uint64_t p0 = 0xD2511F53ull * c0[lane], p1 = 0xCD9E8D57ull * c2[lane];
+      const uint32_t n0 = static_cast<uint32_t>(p1 >> 32) ^ c1[lane] ^ k0, n2 = static_cast<uint32_t>(p0 >> 32) ^ c3[lane] ^ k1;
+      c1[lane] = static_cast<uint32_t>(p1), c3[lane] = static_cast<uint32_t>(p0);
+      c0[lane] = n0, c2[lane] = n2;
+    }
+    k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
+  }
+  std::memcpy(words, c0, 64), std::memcpy(words + 16, c1, 64);
+  std::memcpy(words + 32, c2, 64), std::memcpy(words + 48, c3, 64);
+}
+
+/// |x| = whole + fraction, both exact; it rounds up when (draw + 1/2) / 2^16 < fraction, so that the expected code is x to within
+/// 2^-17.
+FEDLORA_INLINE void quantize(const float* __restrict target, const float* __restrict scales, int64_t blocks, int limit, uint64_t seed,
+                             uint64_t first, int8_t* __restrict codes, float* __restrict residual) {
+  for (int64_t b = 0; b < blocks; ++b) {
+    // target / scale as a product, at most 2^-16 of a step off; a scale whose reciprocal would overflow is lifted first, exactly.
+    const float scale = scales[b], lift = scale < 0x1p-100f ? 0x1p64f : 1.0f;
+    const float factor = scale > 0 ? 1.0f / (scale * lift) : 0.0f;
+    uint32_t words[64];
+    philox64(seed, (first / update_block + static_cast<uint64_t>(b)) * 16, words);
+    for (int half = 0; half < 2; ++half) {
+      const int64_t at = b * update_block + 64 * half;
+      int32_t rounded[64];
+      for (int j = 0; j < 64; ++j) {
+        const float x = target[at + j] * lift * factor;
+        const float magnitude = std::bit_cast<float>(magnitude_bits(x));
+        const int32_t whole = static_cast<int32_t>(magnitude);
+        const float fraction = (magnitude - static_cast<float>(whole)) * 0x1p17f;
+        const int32_t draw = static_cast<int32_t>(half == 0 ? words[j] & 0xffffu : words[j] >> 16) * 2 + 1;
+        int32_t code = whole + (static_cast<float>(draw) < fraction ? 1 : 0);
+        code = code < limit ? code : limit;
+        const int32_t sign = std::bit_cast<int32_t>(x) >> 31;
+        rounded[j] = (code ^ sign) - sign;
+      }
+      for (int j = 0; j < 64; ++j) codes[at + j] = static_cast<int8_t>(rounded[j]);
+      if (residual != nullptr)
+        for (int j = 0; j < 64; ++j) residual[at + j] = target[at + j] - static_cast<float>(rounded[j]) * scale;
+    }
+  }
+}
+
+FEDLORA_INLINE void dequantize(const uint8_t* __restrict codes, const float* __restrict scales, int64_t count, float* __restrict values) {
+  int64_t done = 0;
+  for (; done + update_block <= count; done += update_block) {
+    const float scale = scales[done / update_block];
+    for (int64_t i = 0; i < update_block; ++i)
+      values[done + i] = static_cast<float>(static_cast<int8_t>(codes[done + i])) * scale;
+  }
+  for (; done < count; ++done) values[done] = static_cast<float>(static_cast<int8_t>(codes[done])) * scales[done / update_block];
+}
+
+FEDLORA_INLINE void pack_int4(const int8_t* __restrict codes, int64_t bytes, uint8_t* __restrict packed) {
+  for (int64_t i = 0; i < bytes; ++i)
+    packed[i] = static_cast<uint8_t>((codes[2 * i] & 15) | (static_cast<uint8_t>(codes[2 * i + 1]) << 4));
+}
+
+FEDLORA_INLINE void unpack_int4(const uint8_t* __restrict packed, int64_t bytes, uint8_t* __restrict codes) {
+  for (int64_t i = 0; i < bytes; ++i) {  // sign extension of 4 bits: (x ^ 8) − 8
+    codes[2 * i] = static_cast<uint8_t>(((packed[i] & 15) ^ 8) - 8);
+    codes[2 * i + 1] = static_cast<uint8_t>(((packed[i] >> 4) ^ 8) - 8);
+  }
+}
+
+FEDLORA_INLINE void encode_bf16(const float* __restrict target, int64_t count, uint16_t* __restrict words, float* __restrict residual) {
+  for (int64_t i = 0; i < count; ++i) {
+    const uint32_t bits = std::bit_cast<uint32_t>(target[i]);
+    uint32_t magnitude = ((bits & magnitude_mask) + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    magnitude = magnitude < largest_finite_bf16 ? magnitude : largest_finite_bf16;
+    const uint32_t word = magnitude | ((bits >> 16) & 0x8000u);
+    words[i] = static_cast<uint16_t>(word);
+    if (residual != nullptr) residual[i] = target[i] - std::bit_cast<float>(word << 16);
+  }
+}
+
+FEDLORA_INLINE void decode_bf16(const uint16_t* __restrict words, int64_t count, float* __restrict values) {
+  for (int64_t i = 0; i < count; ++i) values[i] = std::bit_cast<float>(static_cast<uint32_t>(words[i]) << 16);
+}
+
+FEDLORA_INLINE MagnitudeBits range_f32(const float* __restrict values, int64_t count) {
+  uint32_t smallest = ~0u, largest = 0;  // one less than the pattern: zero wraps to all ones and never is the smallest
+  for (int64_t i = 0; i < count; ++i) {
+    const uint32_t bits = magnitude_bits(values[i]), less = bits - 1;
+    smallest = less < smallest ? less : smallest;
+    largest = bits > largest ? bits : largest;
+  }
+  return {smallest == ~0u ? ~0u : smallest + 1, largest};
+}
+
+FEDLORA_INLINE MagnitudeBits range_bf16(const uint16_t* __restrict words, int64_t count) {
+  uint16_t smallest = 0xffff, largest = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const uint16_t bits = words[i] & 0x7fff, less = static_cast<uint16_t>(bits - 1);
+    smallest = less < smallest ? less : smallest;
+    largest = bits > largest ? bits : largest;
+  }
+  return {smallest == 0xffff ? ~0u : smallest + 1u, largest};
+}
+
+FEDLORA_INLINE void magnitude_bins(const float* __restrict target, int64_t count, uint16_t* __restrict bins) {
+  for (int64_t i = 0; i < count; ++i) bins[i] = static_cast<uint16_t>(magnitude_bits(target[i]) >> 20);
+}
+
+FEDLORA_INLINE void select_mask(const float* __restrict target, int64_t count, uint32_t threshold, uint64_t* __restrict masks) {
+  for (int64_t at = 0; at < count; at += 64) {
+    uint8_t chosen[64];
+    for (int j = 0; j < 64; ++j) chosen[j] = magnitude_bits(target[at + j]) >= threshold ? 1 : 0;
+    uint64_t mask = 0;
+    for (int group = 0; group < 8; ++group) {  // eight bytes of 0 or 1 to eight bits, the first byte to the lowest bit
+      uint64_t flags;
+      std::memcpy(&flags, chosen + 8 * group, 8);
+      mask |= ((flags * 0x0102040810204080ull) >> 56) << (8 * group);
+    }
+    masks[at / 64] = mask;
+  }
+}
+
+}  // namespace fedlora::codec_body

@@ -1,0 +1,271 @@
+// The weighted mean: exact sums, so that order, grouping, threads and instruction sets change no bit.
+#include <algorithm>
+#include <bit>
+#include <limits>
+#include <numeric>
+#include <random>
+
+#include "aggregation/aggregator.h"
+#include "compression/codec.h"
+#include "harness.h"
+
+using namespace fedlora;
+
+namespace {
+struct Client {
+  std::vector<uint8_t> bytes;
+  double weight;
+};
+
+/// spread: exponents vary by so many powers of two on either side.
+std::vector<float> draw(size_t count, uint64_t seed, int spread) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(count);
+  for (float& v : values) {
+    const int shift = spread ? static_cast<int>(random() % static_cast<uint64_t>(2 * spread + 1)) - spread : 0;
+    v = std::ldexp(normal(random), shift - 10);
+    if (random() % 17 == 0) v = 0;
+  }
+  return values;
+}
+
+std::vector<Client> cohort(size_t length, int clients, int spread, bool whole_weights, uint64_t seed) {
+  constexpr Codec codecs[] = {Codec::f32, Codec::topk, Codec::int8, Codec::bf16, Codec::int4};
+  std::mt19937_64 random(seed);
+  std::vector<Client> all(static_cast<size_t>(clients));
+  for (int c = 0; c < clients; ++c) {
+    Client& client = all[static_cast<size_t>(c)];
+    encode_update(draw(length, seed * 1000 + static_cast<uint64_t>(c), spread), {}, {codecs[c % 5], 0.05, 4, static_cast<uint64_t>(c)},
+                  client.bytes);
+    client.weight = whole_weights ? static_cast<double>(1 + random() % 1000000) : std::ldexp(1 + 1e-9 * static_cast<double>(random() % 1000000000), static_cast<int>(random() % 21) - 10);
+  }
+  return all;
+}
+
+std::vector<float> mean_of(const Aggregator& aggregator) {
+  std::vector<float> out(static_cast<size_t>(aggregator.length()));
+  aggregator.mean(out);
+  return out;
+}
+
+bool same(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * 4) == 0);
+}
+
+std::vector<float> mean_in_order(const std::vector<Client>& clients, const std::vector<size_t>& order, size_t length) {
+  Aggregator aggregator(static_cast<int64_t>(length));
+  for (size_t c : order) aggregator.add(clients[c].bytes, clients[c].weight);
+  return mean_of(aggregator);
+}
+
+/// Largest distance from the truth in ulps of the truth's float. Products and their sums are computed in a fixed point of 2^-100
+/// held in 128 bits, which is exact for the data of the caller.
+double worst_ulps(const std::vector<Client>& clients, const std::vector<float>& mean) {
+  std::vector<__int128> sums(mean.size());
+  __int128 total = 0;
+  std::vector<float> values(mean.size());
+  for (const Client& client : clients) {
+    decode_update(client.bytes, values);
+    const double weight = grid_weight(client.weight);
+    total += static_cast<__int128>(std::ldexp(weight, 20));
+    for (size_t i = 0; i < values.size(); ++i) sums[i] += static_cast<__int128>(std::ldexp(static_cast<double>(values[i]) * weight, 70));
+  }
+  double worst = 0;
+  for (size_t i = 0; i < mean.size(); ++i) {
+    const long double truth = static_cast<long double>(sums[i]) / static_cast<long double>(total) * 0x1p-50L;
+    const float nearest = std::fabs(static_cast<float>(truth));
+    const double ulp = static_cast<double>(std::nextafter(nearest, std::numeric_limits<float>::infinity())) - nearest;
+    const double distance = std::fabs(static_cast<double>((static_cast<long double>(mean[i]) - truth) / ulp));
+    if (!(distance <= worst)) worst = distance;
+  }
+  return worst;
+}
+}  // namespace
+
+CASE("the order of arrival changes no bit, from narrow data to data that spans the whole float range") {
+  for (size_t length : {1, 63, 2048, 5001})
+    for (int spread : {0, 4, 20, 110})
+      for (bool whole : {true, false}) {
+        const std::vector<Client> clients = cohort(length, 13, spread, whole, length + static_cast<size_t>(spread));
+        std::vector<size_t> order(clients.size());
+        std::iota(order.begin(), order.end(), 0);
+        const std::vector<float> first = mean_in_order(clients, order, length);
+        std::mt19937_64 random(7);
+        for (int i = 0; i < 6; ++i) {
+          std::shuffle(order.begin(), order.end(), random);
+          CHECK(same(first, mean_in_order(clients, order, length)));
+        }
+      }
+}
+
+CASE("grouping, merging, threads and instruction sets change no bit") {
+  for (int spread : {0, 20, 110}) {
+    constexpr size_t length = 70001;
+    const std::vector<Client> clients = cohort(length, 11, spread, spread != 20, 77);
+    std::vector<size_t> order(clients.size());
+    std::iota(order.begin(), order.end(), 0);
+    const std::vector<float> expected = mean_in_order(clients, order, length);
+    std::vector<WeightedMessage> messages;
+    double total = 0;
+    for (const Client& client : clients) messages.push_back({client.bytes, client.weight}), total += grid_weight(client.weight);
+    for (int threads : {1, 2, 3}) {
+      ThreadPool pool(threads);
+      Aggregator batch(length);
+      batch.add(std::span(messages).first(4), &pool);
+      batch.add(std::span(messages).subspan(4), &pool);
+      std::vector<float> out(length);
+      batch.mean(out, &pool);
+      CHECK(same(expected, out));
+      CHECK(batch.count() == 11);
+      CHECK_LE(std::fabs(batch.total_weight() / total - 1), 1e-15);
+    }
+    for (size_t cut : {0, 1, 6, 11}) {  // a tree of partial aggregators
+      Aggregator left(length), right(length), top(length);
+      left.add(std::span(messages).first(cut));
+      right.add(std::span(messages).subspan(cut));
+      top.merge(right);
+      top.merge(left);
+      CHECK(same(expected, mean_of(top)) && top.count() == 11);
+      left.merge(right);
+      CHECK(same(expected, mean_of(left)));
+    }
+    for (int level = 0; level <= static_cast<int>(detect_isa()); ++level) {
+      Aggregator forced(length, codec_kernels(static_cast<Isa>(level)), sum_kernels(static_cast<Isa>(level)));
+      CHECK(sum_kernels(static_cast<Isa>(level)).isa == static_cast<Isa>(level));
+      forced.add(messages);
+      CHECK(same(expected, mean_of(forced)));
+    }
+  }
+}
+
+CASE("the mean is the exact quotient, rounded: within half an ulp and 2^-27") {
+  for (int spread : {0, 6, 12}) {
+    const std::vector<Client> clients = cohort(4000, 40, spread, true, 5);
+    Aggregator aggregator(4000);
+    for (const Client& client : clients) aggregator.add(client.bytes, client.weight);
+    CHECK_LE(worst_ulps(clients, mean_of(aggregator)), 0.5 + 0x1p-27);
+  }
+}
+
+CASE("cancellation leaves nothing behind: huge and tiny parts vanish exactly") {
+  constexpr size_t length = 3000;
+  std::vector<float> huge(length), opposite(length), tiny(length);
+  for (size_t i = 0; i < length; ++i) {
+    huge[i] = std::ldexp(1.2345678f, 126 - static_cast<int>(i % 250));
+    opposite[i] = -huge[i];
+    tiny[i] = std::bit_cast<float>(static_cast<uint32_t>(i + 1));  // denormals
+  }
+  std::vector<uint8_t> a, b, c;
+  encode_update(huge, {}, {Codec::f32, 1, 2, 0}, a);
+  encode_update(opposite, {}, {Codec::f32, 1, 2, 0}, b);
+  encode_update(tiny, {}, {Codec::f32, 1, 2, 0}, c);
+  Aggregator aggregator(length);
+  aggregator.add(a, 1000);
+  aggregator.add(c, 2000);
+  aggregator.add(b, 1000);
+  aggregator.add(c, 0.5);
+  const std::vector<float> mean = mean_of(aggregator);
+  for (size_t i = 0; i < length; ++i) CHECK_LE(std::fabs(mean[i] - tiny[i] * 2000.5 / 4000.5), 0x1p-149 * 0.51);
+}
+
+CASE("one update comes back as it was; equal updates too, whatever the weights") {
+  const std::vector<float> update = draw(5000, 1, 30);
+  std::vector<uint8_t> bytes;
+  encode_update(update, {}, {Codec::f32, 1, 2, 0}, bytes);
+  Aggregator aggregator(5000);
+  for (double weight : {3.0, 0.1, 12345.0, 1e6}) {
+    aggregator.add(bytes, weight);
+    const std::vector<float> mean = mean_of(aggregator);
+    for (size_t i = 0; i < update.size(); ++i) CHECK(mean[i] == update[i]);
+  }
+  aggregator.reset();
+  CHECK(aggregator.count() == 0 && aggregator.total_weight() == 0);
+  aggregator.add(bytes, 7);
+  CHECK(aggregator.total_weight() == 7 && mean_of(aggregator)[17] == update[17]);
+}
+
+CASE("weights: whole numbers exactly, others on the grid of 29 bits, bad ones refused") {
+  for (double weight : {1.0, 1e6, 536870912.0, 0.5, 0x1p-20, 0x1p40}) CHECK(grid_weight(weight) == weight);
+  CHECK_LE(std::fabs(grid_weight(0.1) / 0.1 - 1), 0x1p-29);
+  CHECK(grid_weight(1 + 0x1p-28) == 1 + 0x1p-28 && grid_weight(1 + 0x1p-29) == 1 && grid_weight(1 + 0x1.8p-28) == 1 + 0x1p-27);
+  CHECK(weight_lowest_bit(12) == 2 && weight_lowest_bit(0.75) == -2 && weight_lowest_bit(1) == 0);
+  for (double weight : {0.0, -1.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(), 1e-7, 1e13})
+    CHECK_THROWS(grid_weight(weight), E_ARGUMENT);
+}
+
+CASE("a refused update changes nothing") {
+  constexpr size_t length = 4100;
+  std::vector<uint8_t> good, damaged, other;
+  encode_update(draw(length, 1, 3), {}, {Codec::int8, 1, 2, 0}, good);
+  encode_update(draw(length + 1, 1, 3), {}, {Codec::int8, 1, 2, 0}, other);
+  damaged = good;
+  damaged[1000] ^= 16;
+  Aggregator aggregator(length);
+  std::vector<float> out(length);
+  CHECK_THROWS(aggregator.mean(out), E_ARGUMENT);
+  aggregator.add(good, 10);
+  const std::vector<float> before = mean_of(aggregator);
+  CHECK_THROWS(aggregator.add(damaged, 10), E_CHECKSUM);
+  CHECK_THROWS(aggregator.add(other, 10), E_SHAPE);
+  CHECK_THROWS(aggregator.add(std::span<const uint8_t>(good).first(30), 10), E_FORMAT);
+  for (double weight : {0.0, -3.0, std::nan("")}) CHECK_THROWS(aggregator.add(good, weight), E_ARGUMENT);
+  const WeightedMessage last_is_bad[] = {{good, 1}, {good, 2}, {damaged, 3}};
+  CHECK_THROWS(aggregator.add(last_is_bad), E_CHECKSUM);
+  CHECK_THROWS(aggregator.merge(Aggregator(length + 1)), E_SHAPE);
+  CHECK_THROWS(aggregator.mean(std::span<float>(out).first(3)), E_SHAPE);
+  CHECK(same(before, mean_of(aggregator)) && aggregator.count() == 1 && aggregator.total_weight() == 10);
+  CHECK_THROWS(Aggregator(-1), E_ARGUMENT);
+}
+
+CASE("no elements, and zeros") {
+  std::vector<uint8_t> empty, zeros;
+  encode_update({}, {}, {Codec::topk, 0.5, 2, 0}, empty);
+  Aggregator none(0);
+  none.add(empty, 1);
+  CHECK(mean_of(none).empty());
+  encode_update(std::vector<float>(3000, -0.0f), {}, {Codec::f32, 1, 2, 0}, zeros);
+  Aggregator aggregator(3000);
+  aggregator.add(zeros, 1);
+  for (float m : mean_of(aggregator)) CHECK(std::bit_cast<uint32_t>(m) == 0);
+}
+
+CASE("the wide form: rounding and signs against 128-bit integers") {
+  std::mt19937_64 random(3);
+  for (int i = 0; i < 20000; ++i) {
+    WideSum sum;
+    __int128 expected = 0;
+    for (int j = 0; j < 5; ++j) {
+      const __int128 term = static_cast<__int128>(static_cast<int64_t>(random())) << (random() % 50);
+      expected += term;
+      if (random() % 2)
+        sum.add(term, -70);
+      else {
+        WideSum other;
+        other.add(term, -70);
+        sum.add(other);
+      }
+    }
+    CHECK(sum.value() == std::ldexp(static_cast<double>(expected), -70));
+  }
+}
+
+CASE("canary: a float accumulator depends on the order and misses the bound") {
+  const std::vector<Client> clients = cohort(4000, 40, 6, true, 5);
+  const auto careless = [&](bool backwards) {
+    std::vector<float> sum(4000), values(4000);
+    double total = 0;
+    for (size_t j = 0; j < clients.size(); ++j) {
+      const Client& client = clients[backwards ? clients.size() - 1 - j : j];
+      decode_update(client.bytes, values);
+      total += client.weight;
+      for (size_t i = 0; i < sum.size(); ++i) sum[i] += values[i] * static_cast<float>(client.weight);
+    }
+    for (float& s : sum) s = static_cast<float>(s / total);
+    return sum;
+  };
+  CHECK(!same(careless(false), careless(true)));
+  CHECK(!(worst_ulps(clients, careless(false)) <= 0.5 + 0x1p-27));
+}
+
+TEST_MAIN()

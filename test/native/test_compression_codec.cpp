@@ -1,0 +1,288 @@
+// The law of the codecs: what is sent plus what is kept is what there was. Every codec, many lengths and distributions.
+#include <algorithm>
+#include <bit>
+#include <limits>
+#include <random>
+#include <span>
+#include <vector>
+
+#include "base/error.h"
+#include "base/half.h"
+#include "compression/codec.h"
+#include "compression/update_reader.h"
+#include "harness.h"
+
+using namespace fedlora;
+
+namespace {
+const char* const distributions[] = {"normal", "heavy-tailed", "zero", "constant", "tiny", "huge", "denormal", "sparse", "mixed"};
+
+std::vector<float> draw(const std::string& kind, size_t count, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(count);
+  for (size_t i = 0; i < count; ++i) {
+    const float z = normal(random);
+    const uint64_t word = random();
+    float& v = values[i];
+    if (kind == "normal") v = 1e-3f * z;
+    if (kind == "heavy-tailed") v = 1e-4f * z / (std::fabs(normal(random)) + 1e-4f);
+    if (kind == "zero") v = word & 1 ? 0.0f : -0.0f;
+    if (kind == "constant") v = -0.0123f;
+    if (kind == "tiny") v = 1e-30f * z;
+    if (kind == "huge") v = std::copysign(3.4e38f * (static_cast<float>(word % 1000) / 999.0f), z);
+    if (kind == "denormal") v = std::bit_cast<float>(static_cast<uint32_t>(word & 0x807fffffu));
+    if (kind == "sparse") v = word % 50 == 0 ? z : 0.0f;
+    if (kind == "mixed") v = std::ldexp(z, static_cast<int>(word % 200) - 120);
+  }
+  return values;
+}
+
+std::vector<CodecOptions> every_codec() {
+  std::vector<CodecOptions> all;
+  for (Codec codec : {Codec::f32, Codec::bf16, Codec::int8, Codec::int4}) all.push_back({codec, 1.0, 2, 42});
+  for (int bits : {2, 4, 8})
+    for (double density : {1.0 / 64, 0.1, 1.0}) all.push_back({Codec::topk, density, bits, 42});
+  return all;
+}
+
+double ulp(float x) {
+  const float magnitude = std::fabs(x);
+  return static_cast<double>(std::nextafter(magnitude, std::numeric_limits<float>::infinity())) - magnitude;
+}
+
+/// Counts the elements where the law of codec.h is broken.
+int64_t broken(std::span<const float> update, std::span<const float> before, std::span<const float> sent, std::span<const float> after,
+               const std::vector<bool>& was_sent) {
+  int64_t count = 0;
+  for (size_t i = 0; i < update.size(); ++i) {
+    const float t = before.empty() ? update[i] : update[i] + before[i];
+    if (!was_sent[i]) {
+      count += !(sent[i] == 0 && std::bit_cast<uint32_t>(after[i]) == std::bit_cast<uint32_t>(t));
+      continue;
+    }
+    const double error = std::fabs(static_cast<double>(sent[i]) + after[i] - t);
+    const double allowed = ulp(std::max({std::fabs(sent[i]), std::fabs(after[i]), std::fabs(t)}));
+    count += !(error <= allowed && after[i] == t - sent[i]);
+  }
+  return count;
+}
+
+std::vector<bool> sent_elements(std::span<const uint8_t> bytes) {
+  const UpdateReader reader(bytes);
+  std::vector<bool> sent(static_cast<size_t>(reader.count()), !reader.sparse());
+  for (int64_t e = 0; reader.sparse() && e < reader.header().sent; ++e) sent[reader.positions()[e]] = true;
+  return sent;
+}
+
+std::vector<float> decoded(std::span<const uint8_t> bytes) {
+  std::vector<float> out(static_cast<size_t>(read_header(bytes).count), -7.0f);
+  decode_update(bytes, out);
+  return out;
+}
+}  // namespace
+
+CASE("sent + residual = update + previous residual, for every codec, length and distribution, over three rounds") {
+  for (size_t length : {0, 1, 63, 64, 65, 127, 128, 129, 1000, 2048, 2049, 100003})
+    for (const char* kind : distributions)
+      for (const CodecOptions& options : every_codec()) {
+        if (length > 50000 && options.codec == Codec::topk && options.density == 1.0) continue;
+        std::vector<float> residual(length, 0.0f);
+        for (uint64_t round = 0; round < 3; ++round) {
+          std::vector<float> update = draw(kind, length, 100 * round + length);
+          if (std::string(kind) == "huge" && round > 0)  // so that the sums stay finite
+            for (float& v : update) v *= 1e-6f;
+          const std::vector<float> before = residual;
+          std::vector<uint8_t> bytes;
+          encode_update(update, residual, options, bytes);
+          const std::vector<float> sent = decoded(bytes);
+          const int64_t bad = broken(update, before, sent, residual, sent_elements(bytes));
+          if (bad != 0)
+            harness::report(__FILE__, __LINE__,
+                            format_text("%s bits %d density %g, %zu %s, round %d: %lld elements break the law", codec_name(options.codec),
+                                        options.bits, options.density, length, kind, static_cast<int>(round), static_cast<long long>(bad)));
+          if (options.codec == Codec::f32)
+            for (float r : residual) CHECK(r == 0);
+        }
+      }
+}
+
+CASE("without a residual the bytes are those of a zero residual") {
+  for (const CodecOptions& options : every_codec()) {
+    const std::vector<float> update = draw("normal", 3001, 9);
+    std::vector<float> residual(update.size());
+    std::vector<uint8_t> with, without;
+    encode_update(update, residual, options, with);
+    encode_update(update, {}, options, without);
+    CHECK(with == without);
+  }
+}
+
+CASE("every instruction set writes the same bytes and residuals") {
+  for (const CodecOptions& options : every_codec())
+    for (const char* kind : distributions) {
+      const std::vector<float> update = draw(kind, 10007, 3);
+      std::vector<float> first_residual(update.size()), second_residual(update.size());
+      std::vector<uint8_t> first, second;
+      encode_update(update, first_residual, options, first, codec_kernels(Isa::scalar));
+      for (int level = 1; level <= static_cast<int>(detect_isa()); ++level) {
+        const CodecKernels& kernels = codec_kernels(static_cast<Isa>(level));
+        CHECK(kernels.isa == static_cast<Isa>(level));
+        std::fill(second_residual.begin(), second_residual.end(), 0.0f);
+        encode_update(update, second_residual, options, second, kernels);
+        CHECK(first == second);
+        CHECK(std::memcmp(first_residual.data(), second_residual.data(), update.size() * 4) == 0);
+        std::vector<float> tile(update_tile), other(update_tile);
+        const UpdateReader scalar(first, nullptr, codec_kernels(Isa::scalar)), vector(first, nullptr, kernels);
+        for (int64_t at = 0; at < scalar.count(); at += update_tile) {
+          const int64_t count = std::min(update_tile, scalar.count() - at);
+          scalar.decode(at, count, tile.data()), vector.decode(at, count, other.data());
+          CHECK(std::memcmp(tile.data(), other.data(), static_cast<size_t>(count) * 4) == 0);
+          const TileRange a = scalar.tile_range(at / update_tile), b = vector.tile_range(at / update_tile);
+          CHECK(a.largest == b.largest && a.lowest_bit == b.lowest_bit);
+        }
+      }
+    }
+}
+
+CASE("topk sends exactly the k largest, ties by lower index, zeros never") {
+  for (const char* kind : distributions)
+    for (size_t length : {1, 64, 1000, 20000}) {
+      const std::vector<float> update = draw(kind, length, 5);
+      std::vector<uint8_t> bytes;
+      encode_update(update, {}, {Codec::topk, 1.0 / 64, 4, 0}, bytes);
+      std::vector<size_t> order(length);
+      for (size_t i = 0; i < length; ++i) order[i] = i;
+      std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return std::fabs(update[a]) > std::fabs(update[b]); });
+      size_t k = std::max<size_t>(1, static_cast<size_t>(std::llround(static_cast<double>(length) / 64)));
+      while (k > 0 && update[order[k - 1]] == 0) --k;
+      std::vector<bool> expected(length);
+      for (size_t i = 0; i < k; ++i) expected[order[i]] = true;
+      CHECK(sent_elements(bytes) == expected);
+    }
+}
+
+CASE("stochastic rounding is unbiased and its codes are the two neighbours") {
+  const std::vector<float> values = {0.0f, 1.0f, -0.3f, 0.77f, -0.995f, 0.0021f, 0.5f, -0.124f};
+  for (Codec codec : {Codec::int8, Codec::int4}) {
+    std::vector<float> update(1024);
+    for (size_t i = 0; i < update.size(); ++i) update[i] = values[i % values.size()];
+    const double step = codec == Codec::int8 ? 1.0 / 127 : 1.0 / 7;
+    std::vector<double> sum(values.size());
+    constexpr int seeds = 400;
+    for (uint64_t seed = 0; seed < seeds; ++seed) {
+      std::vector<uint8_t> bytes;
+      encode_update(update, {}, {codec, 1, 2, seed}, bytes);
+      const std::vector<float> sent = decoded(bytes);
+      for (size_t i = 0; i < update.size(); ++i) {
+        CHECK_LE(std::fabs(sent[i] - update[i]), step * 1.01);
+        sum[i % values.size()] += sent[i];
+      }
+    }
+    const double draws = seeds * static_cast<double>(update.size() / values.size());
+    // A draw deviates by at most half a step (standard deviation); five of them over the root of the number of draws.
+    for (size_t v = 0; v < values.size(); ++v) CHECK_LE(std::fabs(sum[v] / draws - values[v]), 5 * step * 1.01 / 2 / std::sqrt(draws));
+  }
+}
+
+CASE("seeds change the draws, and only they do") {
+  const std::vector<float> update = draw("normal", 4096, 1);
+  std::vector<uint8_t> a, b, c;
+  encode_update(update, {}, {Codec::int8, 1, 2, 1}, a);
+  encode_update(update, {}, {Codec::int8, 1, 2, 1}, b);
+  encode_update(update, {}, {Codec::int8, 1, 2, uint64_t{1} << 40}, c);
+  CHECK(a == b && a != c);
+}
+
+CASE("sizes on the wire: topk 1/64 with 2 bits takes at most 0.16 bit per parameter from 100,000 on") {
+  for (size_t length : {100000, 262144, 1000000})
+    for (const char* kind : distributions) {
+      std::vector<uint8_t> bytes;
+      encode_update(draw(kind, length, 2), {}, {Codec::topk, 1.0 / 64, 2, 0}, bytes);
+      CHECK_LE(8.0 * static_cast<double>(bytes.size()) / static_cast<double>(length), 0.16);
+    }
+  std::vector<float> blocks(100000);  // positions in dense runs, and evenly spaced
+  for (size_t i = 0; i < blocks.size(); ++i) blocks[i] = i % 6400 < 100 || i % 64 == 0 ? 1.0f + static_cast<float>(i % 7) : 1e-3f;
+  std::vector<uint8_t> bytes;
+  encode_update(blocks, {}, {Codec::topk, 1.0 / 64, 2, 0}, bytes);
+  CHECK_LE(8.0 * static_cast<double>(bytes.size()) / 100000, 0.16);
+  encode_update(blocks, {}, {Codec::int4, 1, 2, 0}, bytes);
+  CHECK_LE(8.0 * static_cast<double>(bytes.size()) / 100000, 4.13);
+}
+
+CASE("levels: two values are sent exactly, many with a small error") {
+  std::vector<float> update(6400);
+  for (size_t i = 0; i < update.size(); i += 64) update[i] = i % 128 ? -2.0f : 0.5f;
+  std::vector<float> residual(update.size());
+  std::vector<uint8_t> bytes;
+  encode_update(update, residual, {Codec::topk, 1.0 / 64, 2, 0}, bytes);
+  for (float r : residual) CHECK(r == 0);
+  const std::vector<float> normal = draw("normal", 200000, 8);
+  const double bounds[] = {0.13, 0.05, 0.006};  // relative to the norm of what is sent; uniform levels give 0.16, 0.05, 0.003
+  for (int i = 0; i < 3; ++i) {
+    encode_update(normal, {}, {Codec::topk, 1.0 / 64, 2 << i, 0}, bytes);
+    const std::vector<float> sent = decoded(bytes);
+    const std::vector<bool> chosen = sent_elements(bytes);
+    double error = 0, norm = 0;
+    for (size_t j = 0; j < normal.size(); ++j) {
+      if (!chosen[j]) continue;
+      error += std::pow(static_cast<double>(sent[j]) - normal[j], 2), norm += std::pow(normal[j], 2);
+    }
+    CHECK_LE(std::sqrt(error / norm), bounds[i]);
+  }
+}
+
+CASE("what is not finite is refused with its index, and nothing changes") {
+  for (const CodecOptions& options : every_codec())
+    for (float poison : {NAN, INFINITY, -INFINITY}) {
+      std::vector<float> update = draw("normal", 5000, 4), residual = draw("normal", 5000, 5);
+      update[4321] = poison;
+      const std::vector<float> before = residual;
+      std::vector<uint8_t> bytes = {1, 2, 3};
+      bool named = false;
+      try {
+        encode_update(update, residual, options, bytes);
+      } catch (const Error& error) {
+        named = error.code() == Code::E_NONFINITE && std::string(error.what()).find("4321") != std::string::npos;
+      }
+      CHECK(named);
+      CHECK(residual == before && bytes == (std::vector<uint8_t>{1, 2, 3}));
+    }
+  std::vector<float> update = {1.0f, 3e38f}, residual = {0.0f, 3e38f};  // finite each, not together
+  std::vector<uint8_t> bytes;
+  CHECK_THROWS(encode_update(update, residual, {Codec::int8, 1, 2, 0}, bytes), E_NONFINITE);
+}
+
+CASE("bad options are refused") {
+  const std::vector<float> update(10);
+  std::vector<float> residual(9);
+  std::vector<uint8_t> bytes;
+  CHECK_THROWS(encode_update(update, residual, {Codec::f32, 1, 2, 0}, bytes), E_SHAPE);
+  CHECK_THROWS(encode_update(update, {}, {Codec::topk, 0.0, 2, 0}, bytes), E_ARGUMENT);
+  CHECK_THROWS(encode_update(update, {}, {Codec::topk, 1.5, 2, 0}, bytes), E_ARGUMENT);
+  CHECK_THROWS(encode_update(update, {}, {Codec::topk, NAN, 2, 0}, bytes), E_ARGUMENT);
+  CHECK_THROWS(encode_update(update, {}, {Codec::topk, 0.5, 3, 0}, bytes), E_ARGUMENT);
+  CHECK_THROWS(encode_update(update, {}, {static_cast<Codec>(9), 0.5, 2, 0}, bytes), E_ARGUMENT);
+}
+
+CASE("canary: a residual that forgets one element, or a value off by three ulp, breaks the law") {
+  const std::vector<float> update = draw("normal", 1000, 6);
+  std::vector<float> residual(update.size());
+  std::vector<uint8_t> bytes;
+  encode_update(update, residual, {Codec::topk, 1.0 / 64, 2, 0}, bytes);
+  std::vector<float> sent = decoded(bytes);
+  const std::vector<bool> chosen = sent_elements(bytes);
+  const std::vector<float> zero(update.size());
+  CHECK(broken(update, zero, sent, residual, chosen) == 0);
+  size_t kept = 0;
+  while (chosen[kept]) ++kept;
+  std::vector<float> wrong = residual;
+  wrong[kept] = 0;
+  CHECK(broken(update, zero, sent, wrong, chosen) == 1);
+  size_t given = 0;
+  while (!chosen[given]) ++given;
+  sent[given] += static_cast<float>(3 * ulp(sent[given]));
+  CHECK(broken(update, zero, sent, residual, chosen) == 1);
+}
+
+TEST_MAIN()

@@ -1,0 +1,245 @@
+// Bytes from outside: damaged, cut, foreign, lying. Each gives a coded error; none reads beyond the message or crashes.
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "compression/checksum.h"
+#include "compression/codec.h"
+#include "compression/update_reader.h"
+#include "compression/vector_math.h"
+#include "harness.h"
+
+using namespace fedlora;
+
+namespace {
+std::vector<float> normal(size_t count, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<float> distribution(0, 1e-3f);
+  std::vector<float> values(count);
+  for (float& v : values) v = distribution(random);
+  return values;
+}
+
+std::vector<uint8_t> message(Codec codec, size_t count, int bits = 2, double density = 1.0 / 16) {
+  std::vector<uint8_t> bytes;
+  encode_update(normal(count, count), {}, {codec, density, bits, 1}, bytes);
+  return bytes;
+}
+
+constexpr Codec codecs[] = {Codec::f32, Codec::bf16, Codec::int8, Codec::int4, Codec::topk};
+
+/// Reads a copy that ends at the end of its allocation, so that a sanitizer sees one byte too many. True when the message is accepted.
+bool accepted(const std::vector<uint8_t>& bytes) {
+  const std::unique_ptr<uint8_t[]> exact(new uint8_t[bytes.size()]);
+  std::copy(bytes.begin(), bytes.end(), exact.get());
+  try {
+    const UpdateReader reader({exact.get(), bytes.size()});
+    std::vector<float> out(static_cast<size_t>(update_tile));
+    for (int64_t first = 0; first < reader.count(); first += update_tile) {
+      const int64_t length = std::min(update_tile, reader.count() - first);
+      reader.decode(first, length, out.data());
+      for (int64_t i = 0; i < length; ++i)
+        if (!std::isfinite(out[static_cast<size_t>(i)])) harness::report(__FILE__, __LINE__, "a reader gave a value that is not finite");
+      if (first > (1 << 22)) break;  // a sparse message may claim many elements
+    }
+    return true;
+  } catch (const Error& error) {
+    const Code code = error.code();
+    if (code != Code::E_FORMAT && code != Code::E_CHECKSUM && code != Code::E_VERSION && code != Code::E_NONFINITE)
+      harness::report(__FILE__, __LINE__, std::string("unexpected code ") + code_name(code) + ": " + error.what());
+    return false;
+  }
+}
+
+/// Both checksums made right again after a forgery, as an attacker would.
+void reseal(std::vector<uint8_t>& bytes) {
+  if (bytes.size() < static_cast<size_t>(update_header_bytes)) return;
+  const uint32_t body = body_checksum(std::span<const uint8_t>(bytes).subspan(update_header_bytes));
+  std::memcpy(bytes.data() + 32, &body, 4);
+  const uint32_t header = crc32c(std::span<const uint8_t>(bytes).first(36));
+  std::memcpy(bytes.data() + 36, &header, 4);
+}
+}  // namespace
+
+CASE("CRC32C gives the published check value, and the two levels are what they say") {
+  const char text[] = "123456789";
+  const std::span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(text), 9);
+  CHECK(crc32c(bytes) == 0xE3069283u);
+  CHECK(crc32c({}) == 0);
+  const std::vector<uint8_t> zeros(32);
+  CHECK(crc32c(zeros) == 0x8A9136AAu);
+  std::vector<uint8_t> body(5 * checksum_segment_bytes + 77);
+  for (size_t i = 0; i < body.size(); ++i) body[i] = static_cast<uint8_t>(i * 31 + i / 251);
+  std::vector<uint32_t> list;
+  for (size_t at = 0; at < body.size(); at += checksum_segment_bytes)
+    list.push_back(crc32c(std::span<const uint8_t>(body).subspan(at, std::min(checksum_segment_bytes, body.size() - at))));
+  CHECK(body_checksum(body) == crc32c({reinterpret_cast<const uint8_t*>(list.data()), list.size() * 4}));
+}
+
+CASE("the header says what was encoded, byte by byte") {
+  const std::vector<uint8_t> bytes = message(Codec::topk, 1000, 4);
+  const UpdateHeader header = read_header(bytes);
+  CHECK(header.codec == Codec::topk && header.bits == 4 && header.count == 1000 && header.sent == 63);
+  CHECK(std::memcmp(bytes.data(), "FLUP\x01\x04\x04", 7) == 0);
+  CHECK(bytes[8] == 0xe8 && bytes[9] == 0x03 && bytes[16] == 63);
+  CHECK(message(Codec::f32, 10).size() == 40 + 40 && message(Codec::bf16, 10).size() == 40 + 20);
+  CHECK(message(Codec::int8, 129).size() == 40 + 4 + 129 && message(Codec::int4, 129).size() == 40 + 4 + 65);
+}
+
+CASE("every single flipped bit is refused") {
+  for (Codec codec : codecs) {
+    const std::vector<uint8_t> good = message(codec, 300);
+    CHECK(accepted(good));
+    for (size_t bit = 0; bit < good.size() * 8; ++bit) {
+      std::vector<uint8_t> bad = good;
+      bad[bit / 8] = static_cast<uint8_t>(bad[bit / 8] ^ 1u << (bit % 8));
+      CHECK(!accepted(bad));
+    }
+  }
+}
+
+CASE("every cut and every tail is refused") {
+  for (Codec codec : codecs) {
+    const std::vector<uint8_t> good = message(codec, 200);
+    for (size_t length = 0; length < good.size(); ++length) CHECK(!accepted({good.begin(), good.begin() + static_cast<ptrdiff_t>(length)}));
+    std::vector<uint8_t> longer = good;
+    longer.push_back(0);
+    CHECK(!accepted(longer));
+  }
+}
+
+CASE("the codes name the cause") {
+  std::vector<float> out(300);
+  std::vector<uint8_t> bytes = message(Codec::int8, 300);
+  CHECK_THROWS(decode_update(bytes, std::span<float>(out).first(299)), E_SHAPE);
+  bytes[100] ^= 1;
+  CHECK_THROWS(decode_update(bytes, out), E_CHECKSUM);
+  bytes[100] ^= 1, bytes[8] ^= 1;
+  CHECK_THROWS(decode_update(bytes, out), E_CHECKSUM);
+  bytes[8] ^= 1, bytes[4] = 2;
+  CHECK_THROWS(decode_update(bytes, out), E_VERSION);
+  bytes[4] = 1, bytes[0] = 'G';
+  CHECK_THROWS(decode_update(bytes, out), E_FORMAT);
+  bytes[0] = 'F';
+  decode_update(bytes, out);
+  const float untouched = out[0];
+  bytes.pop_back();
+  CHECK_THROWS(decode_update(bytes, out), E_FORMAT);
+  CHECK(out[0] == untouched);
+}
+
+CASE("resealed forgeries: numbers that are not finite, negative scales, positions out of range, spare bits") {
+  for (Codec codec : {Codec::f32, Codec::bf16}) {
+    std::vector<uint8_t> bytes = message(codec, 5000);
+    const size_t width = codec == Codec::f32 ? 4 : 2, at = 40 + 4999 * width;
+    bytes[at + width - 1] = 0xff, bytes[at + width - 2] = 0x80;
+    reseal(bytes);
+    std::vector<float> out(5000);
+    CHECK_THROWS(decode_update(bytes, out), E_NONFINITE);
+  }
+  for (Codec codec : {Codec::int8, Codec::int4})
+    for (uint16_t scale : {0x7f80, 0x7fc0, 0x7f7f, 0x8001, 0xbf80}) {
+      std::vector<uint8_t> bytes = message(codec, 5000);
+      std::memcpy(bytes.data() + 40 + 6, &scale, 2);
+      reseal(bytes);
+      std::vector<float> out(5000);
+      CHECK_THROWS(decode_update(bytes, out), E_FORMAT);
+    }
+  std::vector<uint8_t> odd = message(Codec::int4, 301);
+  odd.back() |= 0x70;
+  reseal(odd);
+  CHECK(!accepted(odd));
+  std::vector<uint8_t> sparse = message(Codec::topk, 5000);
+  const uint16_t infinite = 0x7f80;
+  std::memcpy(sparse.data() + 40, &infinite, 2);
+  reseal(sparse);
+  CHECK(!accepted(sparse));
+  sparse = message(Codec::topk, 5000);
+  const uint64_t fewer = 4000;  // the last positions are now beyond the end
+  std::memcpy(sparse.data() + 8, &fewer, 8);
+  reseal(sparse);
+  CHECK(!accepted(sparse));
+}
+
+CASE("fuzz: random edits, resealed or not, never crash a reader and never give what is not finite") {
+  std::mt19937_64 random(20240229);
+  int64_t taken = 0;
+  for (int i = 0; i < 20000; ++i) {
+    std::vector<uint8_t> bytes = message(codecs[i % 5], random() % 400, 2 << (random() % 3), 0.3);
+    const int edits = 1 + static_cast<int>(random() % 4);
+    for (int e = 0; e < edits && !bytes.empty(); ++e) {
+      const size_t at = random() % 3 ? random() % bytes.size() : random() % std::min<size_t>(bytes.size(), 40);
+      switch (random() % 4) {
+        case 0:
+          bytes[at] = static_cast<uint8_t>(random());
+          break;
+        case 1:
+          bytes[at] = static_cast<uint8_t>(bytes[at] ^ 1u << (random() % 8));
+          break;
+        case 2:
+          bytes.resize(at);
+          break;
+        default:
+          bytes.insert(bytes.begin() + static_cast<ptrdiff_t>(at), static_cast<uint8_t>(random()));
+      }
+    }
+    if (random() % 4 != 0) {
+      if (bytes.size() >= 40 && random() % 2) {
+        const uint64_t body = bytes.size() - 40;
+        std::memcpy(bytes.data() + 24, &body, 8);
+      }
+      reseal(bytes);
+    }
+    taken += accepted(bytes);
+  }
+  CHECK(taken > 100 && taken < 15000);  // the fuzz reaches past the checksums, and does not only make valid messages
+}
+
+CASE("a lying count does not make a reader allocate") {
+  UpdateHeader header;
+  header.codec = Codec::topk, header.bits = 2, header.count = update_max_elements;
+  std::vector<uint8_t> bytes(40);
+  write_header(header, bytes.data());
+  reseal(bytes);
+  CHECK(accepted(bytes));  // four thousand million zeros in 40 bytes: legal, and nothing dense is made of it
+  header.codec = Codec::f32, header.bits = 32, header.sent = header.count;
+  write_header(header, bytes.data());
+  reseal(bytes);
+  CHECK(!accepted(bytes));
+  header.codec = Codec::topk, header.bits = 2, header.sent = 1'000'000'000;
+  write_header(header, bytes.data());
+  reseal(bytes);
+  CHECK(!accepted(bytes));
+}
+
+CASE("a pool checks the same message") {
+  ThreadPool pool(3);
+  for (Codec codec : codecs) {
+    std::vector<uint8_t> bytes = message(codec, 100003);
+    UpdateReader(bytes, &pool);
+    bytes[bytes.size() / 2] ^= 4;
+    CHECK_THROWS(UpdateReader(bytes, &pool), E_CHECKSUM);
+  }
+}
+
+CASE("dot, norm and cosine") {
+  const std::vector<float> a = normal(10007, 1), b = normal(10007, 2);
+  long double exact = 0;
+  for (size_t i = 0; i < a.size(); ++i) exact += static_cast<long double>(a[i]) * b[i];
+  CHECK_LE(std::fabs(dot(a, b) - static_cast<double>(exact)), 1e-15);
+  CHECK_LE(std::fabs(cosine(a, a) - 1), 1e-15);
+  CHECK(cosine(a, std::vector<float>(a.size())) == 0);
+  CHECK_THROWS(dot(a, std::span<const float>(b).first(5)), E_SHAPE);
+}
+
+CASE("canary: a checksum of half the body misses a flipped bit in the other half") {
+  std::vector<uint8_t> bytes = message(Codec::int8, 300);
+  const auto half = [&] { return crc32c(std::span<const uint8_t>(bytes).subspan(40, 100)); };
+  const uint32_t before = half(), whole = body_checksum(std::span<const uint8_t>(bytes).subspan(40));
+  bytes[200] ^= 1;
+  CHECK(half() == before && body_checksum(std::span<const uint8_t>(bytes).subspan(40)) != whole);
+  reseal(bytes);
+  CHECK(accepted(bytes));  // so it is the checksum that refuses a flipped code, nothing else
+}
+
+TEST_MAIN()
