@@ -1,5 +1,5 @@
 /** `fedlora simulate`: a federation in one process. */
-import { splitOptionsSchema } from '../../data/index.js'
+import { type Dataset, type Split, splitOptionsSchema } from '../../data/index.js'
 import { split } from '../../federated/index.js'
 import { federationSchema } from '../../federated/options.js'
 import { simulate as startSimulation } from '../../federated/simulate.js'
@@ -11,6 +11,12 @@ import { UsageError } from '../usage.js'
 const sections = async () => {
   const { train: _, ...shared } = await modelSections()
   return { ...shared, split: splitOptionsSchema, federation: federationSchema }
+}
+
+/** Without a section `evaluate`, the judge is what all clients kept for their tests. */
+function testRows(clients: Split): { data: Dataset } | undefined {
+  const rows = clients.clients.flatMap((client) => client.test)
+  return rows.length === 0 ? undefined : { data: clients.dataset.subset(rows) }
 }
 
 export const simulate: Command = {
@@ -48,9 +54,9 @@ export const simulate: Command = {
     const splitOptions = section(splitOptionsSchema, 'split', config)
     using model = await openModel(flags, config)
     const data = await openData(model, flags, config)
-    const evaluate = await openEvaluation(model, flags, config)
     using adapter = await openAdapter(model, flags, config)
     const clients = split(data, splitOptions)
+    const evaluate = (await openEvaluation(model, flags, config)) ?? testRows(clients)
     output.text(`${clients.length} clients · ${data.length} rows · ${formatCount(adapter.length)} trainable values`)
     const run = startSimulation({ ...federation, model, adapter, clients, ...(evaluate && { evaluate }), signal })
     let progress: ProgressLine | undefined
