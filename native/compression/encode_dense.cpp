@@ -91,7 +91,7 @@ void encode_blocks(EncodeInput input, const CodecOptions& options, std::vector<u
 
   resize_message(options.codec, input.count, bytes);
   uint8_t* body = bytes.data() + update_header_bytes;
-  std::memcpy(body, scales.data(), scales.size() * 2);
+  if (blocks > 0) std::memcpy(body, scales.data(), scales.size() * 2);
   uint8_t* codes_out = body + 2 * blocks;
   alignas(64) int8_t codes[encode_chunk];
   alignas(64) float residual[encode_chunk];
