@@ -170,9 +170,9 @@ NamedTensor borrow(std::string name, DType dtype, std::vector<int64_t> shape, co
 }
 
 std::string state_text(const Matrix& matrix, DType original_dtype) {
-  std::string text = format_text("{\"quant_type\": \"%s\", \"blocksize\": %d, \"dtype\": \"%s\", \"shape\": [%lld, %lld]",
-                                 format_name(matrix.format), matrix.block, torch_name(original_dtype), static_cast<long long>(matrix.N),
-                                 static_cast<long long>(matrix.K));
+  std::string text =
+      format_text("{\"quant_type\": \"%s\", \"blocksize\": %d, \"dtype\": \"%s\", \"shape\": [%lld, %lld]", format_name(matrix.format),
+                  matrix.block, torch_name(original_dtype), static_cast<long long>(matrix.N), static_cast<long long>(matrix.K));
   if (matrix.nested())
     text += format_text(", \"nested_blocksize\": %d, \"nested_dtype\": \"float32\", \"nested_offset\": %s", nested_block,
                         json_number(static_cast<double>(matrix.nested_offset)).c_str());

@@ -55,8 +55,12 @@ class JsonParser {
     skip_space();
     Json value;
     switch (peek()) {
-      case '{': parse_object(value, depth); break;
-      case '[': parse_array(value, depth); break;
+      case '{':
+        parse_object(value, depth);
+        break;
+      case '[':
+        parse_array(value, depth);
+        break;
       case '"':
         value.kind_ = Json::Kind::string;
         value.string_ = parse_string();
@@ -67,8 +71,11 @@ class JsonParser {
         value.boolean_ = peek() == 't';
         expect_word(value.boolean_ ? "true" : "false");
         break;
-      case 'n': expect_word("null"); break;
-      default: parse_number(value);
+      case 'n':
+        expect_word("null");
+        break;
+      default:
+        parse_number(value);
     }
     return value;
   }
@@ -170,16 +177,13 @@ class JsonParser {
     const char c = peek();
     if (done()) wrong("a string without an end");
     ++at_;
-    switch (c) {
-      case '"': case '\\': case '/': out.push_back(c); return;
-      case 'b': out.push_back('\b'); return;
-      case 'f': out.push_back('\f'); return;
-      case 'n': out.push_back('\n'); return;
-      case 'r': out.push_back('\r'); return;
-      case 't': out.push_back('\t'); return;
-      case 'u': break;
-      default: wrong("an unknown escape in a string");
+    constexpr std::string_view letters = "\"\\/bfnrt", meanings = "\"\\/\b\f\n\r\t";
+    const size_t simple = letters.find(c);
+    if (simple != std::string_view::npos) {
+      out.push_back(meanings[simple]);
+      return;
     }
+    if (c != 'u') wrong("an unknown escape in a string");
     uint32_t point = parse_hex4();
     if (point >= 0xd800 && point < 0xdc00) {
       if (!take('\\') || !take('u')) wrong("a lone surrogate in a string");

@@ -10,9 +10,12 @@ namespace {
 
 Format stored_format(const TensorView& view) {
   switch (view.dtype) {
-    case DType::f32: return Format::f32;
-    case DType::f16: return Format::f16;
-    case DType::bf16: return Format::bf16;
+    case DType::f32:
+      return Format::f32;
+    case DType::f16:
+      return Format::f16;
+    case DType::bf16:
+      return Format::bf16;
     default:
       fail(Code::E_DTYPE, "a weight of dtype %s is neither F32, F16 nor BF16, nor one of bitsandbytes' layouts.", dtype_name(view.dtype));
   }

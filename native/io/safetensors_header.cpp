@@ -25,8 +25,7 @@ std::string shape_text(const std::vector<int64_t>& shape) {
 
 const Json& member(const Json& object, const char* key, const std::string& where) {
   const Json* found = object.find(key);
-  if (found == nullptr)
-    fail(Code::E_FORMAT, "%s has no \"%s\" in the header. The file is damaged; get it anew.", where.c_str(), key);
+  if (found == nullptr) fail(Code::E_FORMAT, "%s has no \"%s\" in the header. The file is damaged; get it anew.", where.c_str(), key);
   return *found;
 }
 

@@ -23,9 +23,9 @@ struct Matrix {
   int64_t K = 0;  // in_features (columns)
   int block = 0;  // elements that share a scale: 64 or 128 for nf4 and fp4, else 0
   AlignedBuffer<uint8_t> data;
-  AlignedBuffer<float> absmax;          // flat: [ceil(N·K / block)]; int8: [N]; empty when nested
-  AlignedBuffer<uint8_t> nested_absmax; // [ceil(N·K / block)] when nested, else empty
-  AlignedBuffer<float> nested_scale;    // [ceil(blocks / 256)]
+  AlignedBuffer<float> absmax;           // flat: [ceil(N·K / block)]; int8: [N]; empty when nested
+  AlignedBuffer<uint8_t> nested_absmax;  // [ceil(N·K / block)] when nested, else empty
+  AlignedBuffer<float> nested_scale;     // [ceil(blocks / 256)]
   float nested_offset = 0;
 
   bool nested() const { return !nested_absmax.empty(); }

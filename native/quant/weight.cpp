@@ -48,9 +48,11 @@ void fail_nonfinite(const TensorView& weight, float limit) {
     if (magnitude_bits(value) >= infinity_bits)
       fail(Code::E_NONFINITE, "element [%lld, %lld] (index %lld) of the weight is not finite. The checkpoint is damaged; get it anew.",
            static_cast<long long>(i / K), static_cast<long long>(i % K), static_cast<long long>(i));
-    fail(Code::E_NONFINITE, "element [%lld, %lld] (index %lld) of the weight is %g, beyond the largest number of the 16-bit format "
-         "(%g). Choose nf4, bf16 or f32.", static_cast<long long>(i / K), static_cast<long long>(i % K), static_cast<long long>(i),
-         static_cast<double>(value), static_cast<double>(limit));
+    fail(Code::E_NONFINITE,
+         "element [%lld, %lld] (index %lld) of the weight is %g, beyond the largest number of the 16-bit format "
+         "(%g). Choose nf4, bf16 or f32.",
+         static_cast<long long>(i / K), static_cast<long long>(i % K), static_cast<long long>(i), static_cast<double>(value),
+         static_cast<double>(limit));
   }
   fail(Code::E_INTERNAL, "a weight was reported as not finite, but every element is.");
 }

@@ -40,11 +40,55 @@ CASE("strings: escapes and UTF-8") {
 }
 
 CASE("what is not strict JSON is refused") {
-  const std::vector<std::string> bad = {
-      "", " ", "{", "[", "\"", "\"\\", "\"\\u12", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "[1,]", "[1 2]", "{a:1}", "{'a':1}", "tru",
-      "nul", "True", "NaN", "Infinity", "-Infinity", "-", "+1", "01", "-01", "1.", ".5", "1e", "1e+", "0x10", "1 2", "{} {}", "[1]//",
-      "1e999", "-1e999", "{\"a\":1,\"a\":2}", "\"\\x\"", "\"\n\"", "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"", "\"\xff\"", "\"\xc3\"", "\"\xc0\x80\"",
-      "\"\xe0\x80\x80\"", "\"\xed\xa0\x80\"", "\"\xf4\x90\x80\x80\"", "\"\xf8\x88\x80\x80\x80\"", "\"\x80\"", std::string("1\0", 2)};
+  const std::vector<std::string> bad = {"",
+                                        " ",
+                                        "{",
+                                        "[",
+                                        "\"",
+                                        "\"\\",
+                                        "\"\\u12",
+                                        "{\"a\"}",
+                                        "{\"a\":}",
+                                        "{\"a\":1,}",
+                                        "[1,]",
+                                        "[1 2]",
+                                        "{a:1}",
+                                        "{'a':1}",
+                                        "tru",
+                                        "nul",
+                                        "True",
+                                        "NaN",
+                                        "Infinity",
+                                        "-Infinity",
+                                        "-",
+                                        "+1",
+                                        "01",
+                                        "-01",
+                                        "1.",
+                                        ".5",
+                                        "1e",
+                                        "1e+",
+                                        "0x10",
+                                        "1 2",
+                                        "{} {}",
+                                        "[1]//",
+                                        "1e999",
+                                        "-1e999",
+                                        "{\"a\":1,\"a\":2}",
+                                        "\"\\x\"",
+                                        "\"\n\"",
+                                        "\"\\ud800\"",
+                                        "\"\\ud800\\u0041\"",
+                                        "\"\\udc00\"",
+                                        "\"\xff\"",
+                                        "\"\xc3\"",
+                                        "\"\xc0\x80\"",
+                                        "\"\xe0\x80\x80\"",
+                                        "\"\xed\xa0\x80\"",
+                                        "\"\xf4\x90\x80\x80\"",
+                                        "\"\xf8\x88\x80\x80\x80\"",
+                                        "\"\x80\"",
+                                        std::string("1\0", 2)};
   for (const std::string& text : bad) CHECK_THROWS(parse_json(text, "test"), E_FORMAT);
 }
 
@@ -94,10 +138,19 @@ CASE("written strings read back; every truncation and random flips never crash")
 }
 
 CASE("numbers are written in Python's spelling and read back the same") {
-  const std::vector<std::pair<double, const char*>> known = {
-      {0.0, "0.0"}, {-0.0, "-0.0"}, {1.0, "1.0"}, {0.1, "0.1"}, {0.0001, "0.0001"}, {0.00001, "1e-05"}, {1.5e-7, "1.5e-07"},
-      {123456789.0, "123456789.0"}, {1e15, "1000000000000000.0"}, {1e16, "1e+16"}, {1e100, "1e+100"}, {-2.5, "-2.5"},
-      {0.23707254230976105, "0.23707254230976105"}};
+  const std::vector<std::pair<double, const char*>> known = {{0.0, "0.0"},
+                                                             {-0.0, "-0.0"},
+                                                             {1.0, "1.0"},
+                                                             {0.1, "0.1"},
+                                                             {0.0001, "0.0001"},
+                                                             {0.00001, "1e-05"},
+                                                             {1.5e-7, "1.5e-07"},
+                                                             {123456789.0, "123456789.0"},
+                                                             {1e15, "1000000000000000.0"},
+                                                             {1e16, "1e+16"},
+                                                             {1e100, "1e+100"},
+                                                             {-2.5, "-2.5"},
+                                                             {0.23707254230976105, "0.23707254230976105"}};
   for (const auto& [value, text] : known) CHECK(json_number(value) == text);
   const Philox draw{4, 0};
   for (uint64_t i = 0; i < 2000; ++i) {

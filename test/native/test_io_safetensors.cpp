@@ -131,7 +131,9 @@ CASE("an unfinished or failed write leaves the old file and nothing else") {
   const std::string path = folder / "x.safetensors";
   write_safetensors(path, sample(), {});
   const Bytes before = read_bytes(path);
-  { SafetensorsWriter unfinished(path, {{"a", DType::f32, {1}}}, {}); }
+  {
+    SafetensorsWriter unfinished(path, {{"a", DType::f32, {1}}}, {});
+  }
   CHECK(read_bytes(path) == before && folder.entries() == 1);
 
   // The system refuses bytes beyond the limit, as a full disk does.
@@ -170,21 +172,21 @@ CASE("a wrong header is refused with the right code, naming the tensor") {
     size_t data_bytes;
     const char* code;
   } wrong[] = {
-      {R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 7, "E_FORMAT"},                 // cut off
-      {R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 9, "E_FORMAT"},                 // something behind
-      {R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})", 12, "E_FORMAT"},               // hole in front
+      {R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 7, "E_FORMAT"},    // cut off
+      {R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 9, "E_FORMAT"},    // something behind
+      {R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})", 12, "E_FORMAT"},  // hole in front
       {R"({"t":{"dtype":"F33","shape":[2],"data_offsets":[0,8]}})", 8, "E_DTYPE"},
       {R"({"t":{"dtype":"f32","shape":[2],"data_offsets":[0,8]}})", 8, "E_DTYPE"},
-      {R"({"t":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8, "E_SHAPE"},                  // bytes ≠ shape × dtype
+      {R"({"t":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8, "E_SHAPE"},  // bytes ≠ shape × dtype
       {R"({"t":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", 8, "E_SHAPE"},
       {R"({"t":{"dtype":"F32","shape":[-1,-2],"data_offsets":[0,8]}})", 8, "E_SHAPE"},
-      {R"({"t":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", 0, "E_SHAPE"},     // overflows to 0
+      {R"({"t":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", 0, "E_SHAPE"},  // overflows to 0
       {R"({"t":{"dtype":"U8","shape":[4611686018427387904,4,0],"data_offsets":[0,0]}})", 0, "E_SHAPE"},
       {R"({"t":{"dtype":"F32","shape":[2.0],"data_offsets":[0,8]}})", 8, "E_FORMAT"},
       {R"({"t":{"dtype":"F32","shape":["2"],"data_offsets":[0,8]}})", 8, "E_FORMAT"},
       {R"({"t":{"dtype":"F32","shape":2,"data_offsets":[0,8]}})", 8, "E_FORMAT"},
       {R"({"t":{"dtype":32,"shape":[2],"data_offsets":[0,8]}})", 8, "E_FORMAT"},
-      {R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", 8, "E_FORMAT"},                 // begin > end
+      {R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", 8, "E_FORMAT"},  // begin > end
       {R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[-8,0]}})", 8, "E_FORMAT"},
       {R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[0]}})", 8, "E_FORMAT"},
       {R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8,8]}})", 8, "E_FORMAT"},
@@ -296,8 +298,7 @@ CASE("fuzz: every truncation is refused, random flips are refused or still in bo
     for (uint32_t i = 0; i <= words[3] % 3; ++i) flipped[words[i] % good.size()] ^= static_cast<uint8_t>(1u << (words[i] >> 29));
     try {
       const SafetensorsHeader header = parse(flipped);
-      for (const SafetensorsEntry& entry : header.entries)
-        CHECK(entry.begin <= good.size() && entry.bytes <= good.size() - entry.begin);
+      for (const SafetensorsEntry& entry : header.entries) CHECK(entry.begin <= good.size() && entry.bytes <= good.size() - entry.begin);
       ++accepted;
     } catch (const Error& error) {
       CHECK(error.code() == Code::E_FORMAT || error.code() == Code::E_SHAPE || error.code() == Code::E_DTYPE);
