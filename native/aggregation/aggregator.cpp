@@ -1,5 +1,5 @@
-// Adding happens in three phases: check every message, make every tile ready, add. Only the first two can fail, and neither changes
-// a sum.
+// A run of tiles takes one message after the other: its part of the message is checked and added while it is in the second-level
+// cache, and so are the sums. What turns out to be damaged only at the end is subtracted again, which is exact.
 #include "aggregation/aggregator.h"
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 namespace fedlora {
 
 namespace {
-/// Tiles of one task.
+/// Tiles of one task: 256 KiB of sums, 128 KiB of f32.
 constexpr int64_t task_tiles = 16;
 
 void for_each(ThreadPool* pool, int64_t tasks, const std::function<void(int64_t, int)>& task) {
@@ -58,12 +58,27 @@ void Aggregator::add(std::span<const WeightedMessage> messages, ThreadPool* pool
       if (count != length_)
         fail(Code::E_SHAPE, "the update has %lld elements, this aggregator takes %lld", static_cast<long long>(count),
              static_cast<long long>(length_));
-      sources.push_back({UpdateReader(message.bytes, pool, *codec_), weight, weight_lowest_bit(weight)});
+      sources.push_back({UpdateReader(message.bytes, pool, *codec_, UpdateReader::Deferred{}), weight, weight_lowest_bit(weight)});
     }
-    prepare(sources, pool);
-    const int64_t tiles = static_cast<int64_t>(tiles_.size());
-    for_each(pool, (tiles + task_tiles - 1) / task_tiles,
-             [&](int64_t task, int) { add_tiles(sources, task * task_tiles, std::min((task + 1) * task_tiles, tiles)); });
+    const int64_t tasks = (static_cast<int64_t>(tiles_.size()) + task_tiles - 1) / task_tiles;
+    std::vector<size_t> added(static_cast<size_t>(tasks));  // by each run: how many of the sources
+    std::atomic<bool> exhausted{false};
+    for_each(pool, tasks, [&](int64_t task, int) {
+      size_t& done = added[static_cast<size_t>(task)];
+      try {
+        while (done < sources.size() && add_run(sources[done], run_of(task))) ++done;
+      } catch (const Error&) {  // E_MEMORY is all that a run throws; it must not leave a task of the pool
+        exhausted = true;
+      }
+    });
+    try {
+      if (exhausted) fail(Code::E_MEMORY, "no memory for the exact sums of %lld elements", static_cast<long long>(length_));
+      for (const Source& source : sources) source.reader.finish_check();
+    } catch (const Error&) {
+      for (int64_t task = 0; task < tasks; ++task)
+        for (size_t s = 0; s < added[static_cast<size_t>(task)]; ++s) add_values(sources[s], run_of(task), -sources[s].weight);
+      throw;
+    }
     for (const Source& source : sources) weight_.add(source.weight);
     received_ += static_cast<int64_t>(sources.size());
   } catch (const std::bad_alloc&) {
@@ -71,41 +86,38 @@ void Aggregator::add(std::span<const WeightedMessage> messages, ThreadPool* pool
   }
 }
 
-void Aggregator::prepare(std::span<const Source> sources, ThreadPool* pool) {
-  std::atomic<bool> exhausted{false};
-  const int64_t tiles = static_cast<int64_t>(tiles_.size());
-  for_each(pool, (tiles + task_tiles - 1) / task_tiles, [&](int64_t task, int) {
-    try {
-      for (int64_t tile = task * task_tiles; tile < std::min((task + 1) * task_tiles, tiles); ++tile) {
-        TileLoad load;
-        for (const Source& source : sources) {
-          const TileRange range = source.reader.tile_range(tile);
-          load.include(static_cast<double>(range.largest) * source.weight, range.lowest_bit + source.weight_bit);
-        }
-        tiles_[static_cast<size_t>(tile)].prepare(load);
-      }
-    } catch (const Error&) {  // E_MEMORY is all that prepare throws; it must not leave a task of the pool
-      exhausted = true;
-    }
-  });
-  if (exhausted) fail(Code::E_MEMORY, "no memory for the exact sums of %lld elements", static_cast<long long>(length_));
+Aggregator::Run Aggregator::run_of(int64_t task) const {
+  return {task * task_tiles, std::min((task + 1) * task_tiles, static_cast<int64_t>(tiles_.size()))};
 }
 
-void Aggregator::add_tiles(std::span<const Source> sources, int64_t first_tile, int64_t end_tile) {
+/// False when the message holds what is not finite there. Nothing is added then, nor when this throws E_MEMORY.
+bool Aggregator::add_run(Source& source, Run run) {
+  if (!source.reader.check_tiles(run.first, run.end)) return false;
+  for (int64_t tile = run.first; tile < run.end; ++tile) {
+    const TileRange range = source.reader.tile_range(tile);
+    TileLoad load;
+    load.include(static_cast<double>(range.largest) * source.weight, range.lowest_bit + source.weight_bit);
+    tiles_[static_cast<size_t>(tile)].prepare(load);
+  }
+  add_values(source, run, source.weight);
+  return true;
+}
+
+void Aggregator::add_values(const Source& source, Run run, double weight) {
   alignas(64) float scratch[update_tile];
-  for (int64_t tile = first_tile; tile < end_tile; ++tile) {
-    const int64_t first = tile * update_tile, count = tile_length(tile);
+  const UpdateReader& reader = source.reader;
+  int64_t entry = reader.sparse() ? reader.first_entry(run.first * update_tile) : 0;
+  for (int64_t tile = run.first; tile < run.end; ++tile) {
+    const int64_t first = tile * update_tile, count = std::min(update_tile, length_ - first);
     TileSum& sum = tiles_[static_cast<size_t>(tile)];
-    for (const Source& source : sources) {
-      const UpdateReader& reader = source.reader;
-      if (!reader.sparse()) {
-        sum.add(reader.values(first, count, scratch), source.weight, *kernels_);
-        continue;
-      }
-      const int64_t begin = reader.first_entry(first), entries = reader.end_entry(begin, first + count) - begin;
-      reader.entry_values(begin, entries, scratch);
-      sum.add_entries(reader.positions() + begin, first, scratch, entries, source.weight);
+    if (!reader.sparse()) {
+      sum.add(reader.values(first, count, scratch), weight, *kernels_);
+      continue;
     }
+    const int64_t end = reader.end_entry(entry, first + count);
+    reader.entry_values(entry, end - entry, scratch);
+    sum.add_entries(reader.positions() + entry, first, scratch, end - entry, weight);
+    entry = end;
   }
 }
 

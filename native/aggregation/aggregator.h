@@ -39,7 +39,7 @@ class Aggregator {
 
   /// Throws E_SHAPE (another length), E_ARGUMENT (weight), E_MEMORY and what UpdateReader throws.
   void add(std::span<const uint8_t> message, double weight, ThreadPool* pool = nullptr);
-  /// The same for several messages at once, all or none: each tile takes all of them while it is in the cache.
+  /// The same for several messages at once, all or none: each run of tiles takes all of them while it is in the cache.
   void add(std::span<const WeightedMessage> messages, ThreadPool* pool = nullptr);
   /// Adds what another aggregator of the same length has received. Throws E_SHAPE, E_MEMORY.
   void merge(const Aggregator& other);
@@ -54,9 +54,12 @@ class Aggregator {
 
  private:
   struct Source;
-  void prepare(std::span<const Source> sources, ThreadPool* pool);
-  void add_tiles(std::span<const Source> sources, int64_t first_tile, int64_t end_tile);
-  int64_t tile_length(int64_t tile) const { return std::min(update_tile, length_ - tile * update_tile); }
+  struct Run {
+    int64_t first, end;
+  };
+  Run run_of(int64_t task) const;
+  bool add_run(Source& source, Run run);
+  void add_values(const Source& source, Run run, double weight);
 
   const CodecKernels* codec_;
   const SumKernels* kernels_;

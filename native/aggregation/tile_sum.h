@@ -3,7 +3,7 @@
 /// Every product value · weight is added without rounding, so the sum is one mathematical number whatever the order and grouping.
 /// Only its form adapts, and it grows only:
 ///   single   sum = low · 2^unit                            while Σ|product| ≤ 2^(unit + 62): bf16, int8, int4, topk; f32 of like size
-///   pair     sum = (high · 2^45 + low) · 2^unit            while Σ|product| ≤ 2^(unit + 96) and at most 2^17 products
+///   pair     sum = (high · 2^45 + low) · 2^unit            while Σ|product| ≤ 2^(unit + 96) and at most 2^17 products (as many taken back fit too)
 ///   wide     448 bits an element (wide_sum.h)              any finite float32 whatsoever
 /// `unit` is at most the exponent of the last place of every product so far; when a product needs a finer one, the sums are shifted,
 /// which is exact. Reading rounds the sum to double, to nearest even, in all forms alike.
@@ -34,7 +34,7 @@ class TileSum {
   /// Makes the form fit for `load`; the sum does not change. Throws E_MEMORY, and then nothing has changed.
   void prepare(const TileLoad& load);
 
-  /// Adds values[i] · weight to element i. The load was announced.
+  /// Adds values[i] · weight to element i. The load was announced. A negative weight takes back what was added before.
   void add(const float* values, double weight, const SumKernels& kernels);
   /// Adds values[e] · weight to element positions[e] − first.
   void add_entries(const uint32_t* positions, int64_t first, const float* values, int64_t entries, double weight);

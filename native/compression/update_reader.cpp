@@ -15,9 +15,8 @@
 namespace fedlora {
 
 namespace {
-/// Body bytes that one task checks: whole checksum segments and whole tiles of f32 and bf16, within the second-level cache.
-constexpr int64_t stretch_bytes = 64 * 1024;
-static_assert(stretch_bytes % checksum_segment_bytes == 0 && stretch_bytes % (4 * update_tile) == 0);
+/// Checksum segments and tiles that one task checks: the bytes stay in the second-level cache.
+constexpr int64_t task_segments = 16, task_tiles = 16;
 
 void for_each(ThreadPool* pool, int64_t tasks, const std::function<void(int64_t, int)>& task) {
   if (pool) return pool->run(tasks, task);
@@ -50,66 +49,79 @@ void include(TileRange& range, float bf16_magnitude, float largest) {
 UpdateReader::UpdateReader(std::span<const uint8_t> bytes, ThreadPool* pool) : UpdateReader(bytes, pool, codec_kernels()) {}
 
 UpdateReader::UpdateReader(std::span<const uint8_t> bytes, ThreadPool* pool, const CodecKernels& kernels)
+    : UpdateReader(bytes, pool, kernels, Deferred{}) {
+  if (!floats()) return;
+  for_each(pool, (tiles() + task_tiles - 1) / task_tiles,
+           [&](int64_t task, int) { check_tiles(task * task_tiles, std::min((task + 1) * task_tiles, tiles())); });
+  finish_check();
+}
+
+UpdateReader::UpdateReader(std::span<const uint8_t> bytes, ThreadPool* pool, const CodecKernels& kernels, Deferred)
     : kernels_(&kernels), header_(read_header(bytes)), body_(bytes.data() + update_header_bytes) {
   try {
-    check_body(bytes.subspan(update_header_bytes), pool);
-    switch (header_.codec) {
-      case Codec::f32:
-      case Codec::bf16:
-        check_finite();
-        break;
-      case Codec::int8:
-      case Codec::int4:
-        check_scales();
-        break;
-      case Codec::topk:
-        check_levels();
-        read_positions();
-        break;
+    const int64_t segments = static_cast<int64_t>(checksum_segments(static_cast<size_t>(header_.body_bytes)));
+    checksums_.resize(static_cast<size_t>(segments));
+    if (!sparse()) ranges_.resize(static_cast<size_t>(tiles()));
+    if (floats()) return;
+    for_each(pool, (segments + task_segments - 1) / task_segments, [&](int64_t task, int) {
+      take_checksums(task * task_segments, std::min((task + 1) * task_segments, segments));
+    });
+    finish_check();
+    if (sparse()) {
+      check_levels();
+      read_positions();
+    } else {
+      check_scales();
     }
   } catch (const std::bad_alloc&) {
     fail(Code::E_MEMORY, "no memory to read an encoded update of %zu bytes", bytes.size());
   }
 }
 
-void UpdateReader::check_body(std::span<const uint8_t> body, ThreadPool* pool) {
-  const bool floats = header_.codec == Codec::f32 || header_.codec == Codec::bf16;
-  const int64_t tile_bytes = update_tile * header_.bits / 8, size = static_cast<int64_t>(body.size());
-  if (!sparse()) ranges_.resize(static_cast<size_t>((header_.count + update_tile - 1) / update_tile));
-  std::vector<uint32_t> checksums(checksum_segments(body.size()));
-  for_each(pool, (size + stretch_bytes - 1) / stretch_bytes, [&](int64_t task, int) {
-    const int64_t begin = task * stretch_bytes, length = std::min(stretch_bytes, size - begin);
-    segment_checksums(body.subspan(static_cast<size_t>(begin), static_cast<size_t>(length)),
-                      checksums.data() + static_cast<size_t>(begin) / checksum_segment_bytes);
-    if (!floats) return;
-    for (int64_t at = begin; at < begin + length; at += tile_bytes) measure_tile(at / tile_bytes);  // while the bytes are in the cache
-  });
-  if (combine_checksums(checksums) != header_.body_checksum)
-    fail(Code::E_CHECKSUM, "encoded update: the body's checksum differs; the message is damaged, have it sent again");
+void UpdateReader::take_checksums(int64_t first_segment, int64_t end_segment) {
+  constexpr int64_t segment = checksum_segment_bytes;
+  const int64_t begin = first_segment * segment, end = std::min(end_segment * segment, header_.body_bytes);
+  segment_checksums({body_ + begin, static_cast<size_t>(end - begin)}, checksums_.data() + first_segment);
 }
 
-void UpdateReader::measure_tile(int64_t tile) {
+bool UpdateReader::check_tiles(int64_t first, int64_t end) {
+  if (!floats()) return true;
+  const int64_t tile_bytes = update_tile * header_.bits / 8;
+  static_assert(update_tile * 2 % checksum_segment_bytes == 0, "a tile of floats is a whole number of checksum segments");
+  const int64_t per_tile = tile_bytes / static_cast<int64_t>(checksum_segment_bytes);
+  take_checksums(first * per_tile, std::min(end * per_tile, static_cast<int64_t>(checksums_.size())));
+  bool finite = true;
+  for (int64_t tile = first; tile < end; ++tile) {
+    const TileRange range = measure_tile(tile);
+    ranges_[static_cast<size_t>(tile)] = range;
+    finite = finite && std::isfinite(range.largest);
+  }
+  return finite;
+}
+
+TileRange UpdateReader::measure_tile(int64_t tile) const {
   const int64_t first = tile * update_tile, count = std::min(update_tile, header_.count - first);
-  alignas(64) float scratch[update_tile];
   if (header_.codec == Codec::f32) {
-    ranges_[static_cast<size_t>(tile)] = float_range(kernels_->range_f32(values(first, count, scratch), count), 23);
-    return;
+    alignas(64) float scratch[update_tile];
+    return float_range(kernels_->range_f32(values(first, count, scratch), count), 23);
   }
   alignas(64) uint16_t words[update_tile];
   std::memcpy(words, body_ + 2 * first, static_cast<size_t>(count) * 2);
-  ranges_[static_cast<size_t>(tile)] = float_range(kernels_->range_bf16(words, count), 7);
+  return float_range(kernels_->range_bf16(words, count), 7);
 }
 
-void UpdateReader::check_finite() const {
+void UpdateReader::finish_check() const {
+  if (combine_checksums(checksums_) != header_.body_checksum)
+    fail(Code::E_CHECKSUM, "encoded update: the body's checksum differs; the message is damaged, have it sent again");
   alignas(64) float scratch[update_tile];
-  for (size_t tile = 0; tile < ranges_.size(); ++tile) {
-    if (std::bit_cast<uint32_t>(ranges_[tile].largest) < 0x7f800000u) continue;
-    const int64_t first = static_cast<int64_t>(tile) * update_tile, count = std::min(update_tile, header_.count - first);
+  for (int64_t tile = 0; floats() && tile < tiles(); ++tile) {
+    if (std::isfinite(ranges_[static_cast<size_t>(tile)].largest)) continue;
+    const int64_t first = tile * update_tile, count = std::min(update_tile, header_.count - first);
     decode(first, count, scratch);
     for (int64_t i = 0; i < count; ++i)
-      if ((std::bit_cast<uint32_t>(scratch[i]) & 0x7f800000u) == 0x7f800000u)
+      if (!std::isfinite(scratch[i]))
         fail(Code::E_NONFINITE, "encoded update: element %lld is %g; the sender must not encode such an update",
-             static_cast<long long>(first + i), scratch[i]);
+             static_cast<long long>(first + i), static_cast<double>(scratch[i]));
   }
 }
 
@@ -230,9 +242,10 @@ int64_t UpdateReader::end_entry(int64_t entry, int64_t end) const {
 
 void UpdateReader::entry_values(int64_t first, int64_t count, float* out) const {
   const uint8_t* codes = body_ + layout_.values;
-  const int bits = header_.bits, per_byte = 8 / bits;
+  const int bits = header_.bits;
   const unsigned mask = (1u << bits) - 1;
-  for (int64_t e = first; e < first + count; ++e) out[e - first] = code_values_[(codes[e / per_byte] >> (e % per_byte * bits)) & mask];
+  int64_t at = first * bits;
+  for (int64_t e = 0; e < count; ++e, at += bits) out[e] = code_values_[(codes[at >> 3] >> (at & 7)) & mask];
 }
 
 }  // namespace fedlora

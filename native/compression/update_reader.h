@@ -1,9 +1,12 @@
 /// Reads an encoded update tile by tile, without a dense copy of it.
 ///
 /// The constructor checks everything once: header, lengths, checksums, spare bits, that every number is finite and every position
-/// valid; after it, reading cannot fail. It throws E_FORMAT, E_VERSION, E_CHECKSUM or E_NONFINITE and reads nothing outside the
-/// message. Beside the message it keeps 8 bytes per tile of a dense message, 4 bytes per entry of a topk message.
+/// valid; after it, reading cannot fail. It throws E_FORMAT, E_VERSION, E_CHECKSUM, E_NONFINITE or E_MEMORY and reads nothing outside
+/// the message. Beside the message it keeps 8 bytes per tile of a dense message, 4 bytes per entry of a topk message.
 /// The bytes must stay alive and unchanged while the reader is used. Reading is const and safe from several threads.
+///
+/// f32 and bf16 messages are as long as what they stand for, and checking them costs one sweep of memory. `deferred` leaves that
+/// sweep to the caller, who checks a run of tiles just before using it, and must take back what he did when finish_check() throws.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -28,8 +31,17 @@ struct TileRange {
 
 class UpdateReader {
  public:
+  struct Deferred {};
+
   explicit UpdateReader(std::span<const uint8_t> bytes, ThreadPool* pool = nullptr);
   UpdateReader(std::span<const uint8_t> bytes, ThreadPool* pool, const CodecKernels& kernels);
+  UpdateReader(std::span<const uint8_t> bytes, ThreadPool* pool, const CodecKernels& kernels, Deferred);
+
+  /// Deferred readers: takes the checksums and ranges of tiles [first, end); false when one holds what is not finite. Disjoint runs
+  /// may be checked by several threads. Readers of other codecs are checked already; true.
+  bool check_tiles(int64_t first, int64_t end);
+  /// Once every tile was checked: throws E_CHECKSUM or E_NONFINITE.
+  void finish_check() const;
 
   const UpdateHeader& header() const { return header_; }
   int64_t count() const { return header_.count; }
@@ -51,17 +63,19 @@ class UpdateReader {
   void entry_values(int64_t first, int64_t count, float* values) const;
 
  private:
-  void check_body(std::span<const uint8_t> body, ThreadPool* pool);
-  void check_finite() const;
+  bool floats() const { return header_.codec == Codec::f32 || header_.codec == Codec::bf16; }
+  int64_t tiles() const { return (header_.count + update_tile - 1) / update_tile; }
+  void take_checksums(int64_t first_segment, int64_t end_segment);
   void check_scales();
   void check_levels();
   void read_positions();
-  void measure_tile(int64_t tile);
+  TileRange measure_tile(int64_t tile) const;
   float scale(int64_t block) const;
 
   const CodecKernels* kernels_;
   UpdateHeader header_;
   const uint8_t* body_;
+  std::vector<uint32_t> checksums_;
   std::vector<TileRange> ranges_;
   std::vector<uint32_t> positions_;
   /// topk: value of every code, negative ones in the upper half.

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "aggregation/aggregator.h"
+#include "compression/checksum.h"
 #include "compression/codec.h"
 #include "harness.h"
 
@@ -216,6 +217,38 @@ CASE("a refused update changes nothing") {
   CHECK_THROWS(aggregator.mean(std::span<float>(out).first(3)), E_SHAPE);
   CHECK(same(before, mean_of(aggregator)) && aggregator.count() == 1 && aggregator.total_weight() == 10);
   CHECK_THROWS(Aggregator(-1), E_ARGUMENT);
+}
+
+CASE("damage that shows only at the end of a long message is taken back exactly, in every form of the sums") {
+  constexpr size_t length = 100000;
+  for (int spread : {0, 20, 110})
+    for (Codec codec : {Codec::f32, Codec::bf16})
+      for (int threads : {1, 3}) {
+        ThreadPool pool(threads);
+        std::vector<uint8_t> first, second;
+        encode_update(draw(length, 1, spread), {}, {codec, 1, 2, 0}, first);
+        encode_update(draw(length, 2, spread), {}, {codec, 1, 2, 0}, second);
+        Aggregator aggregator(length);
+        aggregator.add(first, 17, &pool);
+        const std::vector<float> before = mean_of(aggregator);
+        const size_t width = codec == Codec::f32 ? 4 : 2;
+        for (size_t element : {0, 5, 50000, 99999}) {
+          std::vector<uint8_t> flipped = second, poisoned = second;
+          flipped[40 + element * width] ^= 1;
+          const uint16_t infinite = 0x7f80;
+          std::memcpy(poisoned.data() + 40 + element * width + width - 2, &infinite, 2);
+          const WeightedMessage with_flipped[] = {{second, 3}, {flipped, 5}, {second, 1}}, with_poisoned[] = {{second, 3}, {poisoned, 5}};
+          CHECK_THROWS(aggregator.add(with_flipped, &pool), E_CHECKSUM);
+          CHECK_THROWS(aggregator.add(with_poisoned, &pool), E_CHECKSUM);
+          const uint32_t body = body_checksum(std::span<const uint8_t>(poisoned).subspan(40));
+          std::memcpy(poisoned.data() + 32, &body, 4);
+          const uint32_t header = crc32c(std::span<const uint8_t>(poisoned).first(36));
+          std::memcpy(poisoned.data() + 36, &header, 4);
+          const WeightedMessage with_infinity[] = {{second, 3}, {poisoned, 5}};
+          CHECK_THROWS(aggregator.add(with_infinity, &pool), E_NONFINITE);
+          CHECK(same(before, mean_of(aggregator)) && aggregator.count() == 1 && aggregator.total_weight() == 17);
+        }
+      }
 }
 
 CASE("no elements, and zeros") {
