@@ -14,6 +14,7 @@ inline void pause_cpu() {
 }
 /// How long a worker spins before it sleeps: longer than the serial parts of a step, far shorter than the pause between steps.
 constexpr auto spin_time = std::chrono::microseconds(200);
+constexpr int spins_before_yield = 4096;
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) {
@@ -52,7 +53,9 @@ void ThreadPool::work(int member) {
     }
     if (stopping_) return;
     seen = generation_.load(std::memory_order_acquire);
-    drain(member);
+    // Announce first, then ask whether the loop is still open: the caller closes first, then waits for those who announced.
+    running_.fetch_add(1, std::memory_order_seq_cst);
+    if (open_.load(std::memory_order_seq_cst)) drain(member);
     running_.fetch_sub(1, std::memory_order_release);
   }
 }
@@ -66,16 +69,23 @@ void ThreadPool::run(int64_t tasks, const std::function<void(int64_t, int)>& tas
   task_ = &task;
   tasks_ = tasks;
   next_.store(0, std::memory_order_relaxed);
-  running_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
   bool sleeping;
   {
     std::lock_guard<std::mutex> lock(mutex_);
+    open_.store(true, std::memory_order_seq_cst);
     generation_.fetch_add(1, std::memory_order_release);
     sleeping = sleepers_ > 0;
   }
   if (sleeping) wake_.notify_all();
   drain(0);
-  while (running_.load(std::memory_order_acquire) != 0) pause_cpu();
+  open_.store(false, std::memory_order_seq_cst);
+  // On a busy machine the member we wait for may have lost its core: give ours away.
+  for (int spins = 0; running_.load(std::memory_order_seq_cst) != 0; ++spins) {
+    if (spins < spins_before_yield)
+      pause_cpu();
+    else
+      std::this_thread::yield();
+  }
 }
 
 }  // namespace fedlora

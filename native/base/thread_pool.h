@@ -1,6 +1,6 @@
 /// A fixed team of threads for the parallel loops inside one step. The caller is member 0; the others spin for a moment after a
 /// loop (a parked thread takes 60 µs to wake, a layer takes less) and then sleep, so that an idle pool costs nothing.
-/// Which member runs a task never changes a result: tasks write disjoint outputs.
+/// A member that wakes too late is not waited for. Which member runs a task never changes a result: tasks write disjoint outputs.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -34,7 +34,8 @@ class ThreadPool {
   const std::function<void(int64_t, int)>* task_ = nullptr;
   int64_t tasks_ = 0;
   std::atomic<int64_t> next_{0};
-  std::atomic<int> running_{0};
+  std::atomic<int> running_{0};  // members inside the loop, the caller not counted
+  std::atomic<bool> open_{false};  // the loop may still be joined
   std::atomic<uint64_t> generation_{0};
   std::atomic<bool> stopping_{false};
   std::mutex mutex_;

@@ -32,7 +32,7 @@ class Model : public Napi::ObjectWrap<Model> {
     return DefineClass(env, "NativeModel",
                        {InstanceAccessor<&Model::memory>("memory"), InstanceMethod<&Model::linears>("linears"), InstanceMethod<&Model::plan>("plan"),
                         InstanceMethod<&Model::create_adapter>("createAdapter"), InstanceMethod<&Model::logits>("logits"), InstanceMethod<&Model::evaluate>("evaluate"),
-                        InstanceMethod<&Model::generate>("generate"), InstanceMethod<&Model::dispose>("dispose")});
+                        InstanceMethod<&Model::generate>("generate"), InstanceMethod<&Model::profile>("profile"), InstanceMethod<&Model::dispose>("dispose")});
   }
 
  private:
@@ -137,6 +137,23 @@ class Model : public Napi::ObjectWrap<Model> {
     return guard(env, [&]() -> Napi::Value {
       const std::shared_ptr<AdapterState> state = adapter_state(info[0], host_.get());
       return construct(env, Environment::of(env).generation, make_generation(host_, state, info[1]));
+    });
+  }
+
+  /// Operators' calls and seconds so far; empty unless FEDLORA_PROFILE was set when the model was loaded.
+  Napi::Value profile(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    return guard(env, [&]() -> Napi::Value {
+      Napi::Array list = Napi::Array::New(env);
+      if (host_->alive()->profile == nullptr) return list;
+      for (const ProfileEntry& entry : host_->alive()->profile->entries()) {
+        Napi::Object object = Napi::Object::New(env);
+        object.Set("op", entry.op);
+        object.Set("calls", static_cast<double>(entry.calls));
+        object.Set("seconds", entry.seconds);
+        list.Set(list.Length(), object);
+      }
+      return list;
     });
   }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "model/profiled.h"
 #include "model/transformer.h"
 
 namespace fedlora {
@@ -44,6 +45,8 @@ struct Engine {
   std::unique_ptr<Transformer> transformer;
   int threads = 1;
   ModelMemory memory;
+  /// Set when FEDLORA_PROFILE is not empty and not 0; owned by the transformer.
+  const Profiled* profile = nullptr;
 
   const Description& description() const { return transformer->description(); }
 };

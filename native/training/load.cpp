@@ -1,5 +1,7 @@
 // From a checkpoint to an engine: names and shapes checked first, then one tensor at a time read, packed and released.
+#include <cstdlib>
 #include <optional>
+#include <string_view>
 
 #include "base/error.h"
 #include "io/bnb_checkpoint.h"
@@ -84,10 +86,14 @@ std::optional<Format> wanted_table_format(Quantization quantization) {
 /// The format a weight will have once loaded.
 Format format_of(const TensorSource& source, const std::string& name, std::optional<Format> wanted) {
   if (wanted) return *wanted;
-  if (source.has(name + ".quant_state.bitsandbytes__fp4")) return Format::fp4;
-  if (is_bnb_quantized(source, name)) return source.get(name).dtype == DType::i8 ? Format::int8 : Format::nf4;
+  if (const std::optional<Format> stored = bnb_format(source, name)) return *stored;
   const DType dtype = source.get(name).dtype;
   return dtype == DType::f16 ? Format::f16 : dtype == DType::bf16 ? Format::bf16 : Format::f32;
+}
+
+bool profile_wanted() {
+  const char* value = std::getenv("FEDLORA_PROFILE");
+  return value != nullptr && *value != '\0' && std::string_view(value) != "0";
 }
 
 class Loader {
@@ -182,7 +188,13 @@ std::shared_ptr<Engine> load_engine(const LoadOptions& options, const std::funct
   std::shared_ptr<Weights> weights = Loader(options, progress).run();
   engine->memory = measure(*weights);
   engine->threads = options.threads;
-  engine->transformer = std::make_unique<Transformer>(std::move(weights), make_cpu_backend(options.compute, options.threads));
+  std::unique_ptr<Backend> backend = make_cpu_backend(options.compute, options.threads);
+  if (profile_wanted()) {
+    std::unique_ptr<Profiled> profiled = profile(std::move(backend));
+    engine->profile = profiled.get();
+    backend = std::move(profiled);
+  }
+  engine->transformer = std::make_unique<Transformer>(std::move(weights), std::move(backend));
   return engine;
 }
 

@@ -218,6 +218,8 @@ export interface NativeModel {
   logits(adapter: NativeAdapter | null, ids: Int32Array, lengths: Int32Array): Promise<Float32Array>
   evaluate(adapter: NativeAdapter | null, batch: TokenBatch): Promise<EvaluationSums>
   generate(adapter: NativeAdapter | null, options: GenerationOptions): NativeGeneration
+  /** Calls and seconds of each operator so far; empty unless `FEDLORA_PROFILE` was set when the model was loaded. */
+  profile(): { op: string; calls: number; seconds: number }[]
   dispose(): void
 }
 
