@@ -75,9 +75,9 @@ class Numbers {
   Guarded memory_;
 };
 
-/// Largest |got − want| over the largest |want|; NaN stays NaN.
-inline double scaled_error(const Tensor& got, const Tensor& want) {
-  double worst = got.size() == want.size() ? 0 : NAN, largest = 1e-30;
+/// Largest |got − want| over the largest |want| (at least `least`); NaN stays NaN.
+inline double scaled_error(const Tensor& got, const Tensor& want, double least = 1e-30) {
+  double worst = got.size() == want.size() ? 0 : NAN, largest = least;
   for (double value : want) largest = std::fmax(largest, std::fabs(value));
   for (size_t i = 0; i < want.size() && !std::isnan(worst); ++i) worst = book::worse(worst, std::fabs(got[i] - want[i]));
   return worst / largest;

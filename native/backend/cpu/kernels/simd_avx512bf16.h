@@ -101,6 +101,7 @@ inline void transpose(Vec (&r)[16]) {
 inline __m512i interleave(__m256i row0, __m256i row1) {
   return _mm512_or_si512(_mm512_cvtepu16_epi32(row0), _mm512_slli_epi32(_mm512_cvtepu16_epi32(row1), 16));
 }
+inline void store_interleaved(uint32_t* p, Vec first, Vec second) { _mm512_storeu_si512(p, interleave(narrow(first.v), narrow(second.v))); }
 inline __m256i load_words(const bf16* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
 inline void store_pairs(uint32_t* p, const bf16* row0, const bf16* row1) {
   _mm512_storeu_si512(p, interleave(load_words(row0), row1 ? load_words(row1) : _mm256_setzero_si256()));

@@ -14,6 +14,7 @@
 ///   max_vecs, tile_rows[vecs]    the register tile of a matrix product: as many sums as registers hold beside the operands
 ///   DotElement                   what bf16 operands of a small matrix product are multiplied in: bf16 where pairs of them can be, else f32
 ///   dot_pairs(acc, a, b)         only where DotElement is bf16: acc + a₀b₀ + a₁b₁, one pair `a` against each lane's pair of b
+///   store_interleaved(p, a, b)   only there: lane pairs (a, b) rounded to bf16
 
 struct Vec {
   float v;

@@ -5,14 +5,14 @@
 /// d_k, d_v of a block add up over blocks of queries, d_q of the whole sequence over blocks of keys, in f32 and in ascending order.
 
 struct BackwardScratch {
-  int64_t q_columns, d_o_columns, q_pairs, d_o_pairs, lse, delta, d_q;          // whole sequence
-  int64_t k_rows, v_rows, k_pairs, s, d_p, p, d_s, d_s_pairs, d_k, d_v, bytes;  // one block
+  int64_t q_columns, d_o_columns, q_pairs, d_o_pairs, lse, delta, d_q;               // whole sequence
+  int64_t k_rows, v_rows, k_pairs, s, d_p, p, d_s, d_s_along_keys, d_k, d_v, bytes;  // one block
 };
 template <class T>
 inline BackwardScratch backward_scratch(int64_t length, int64_t D) {
-  using Sizes = ForwardSizes<T>;
+  using Sizes = AttentionSizes<T>;
   const int64_t blocks = (length + attention_block - 1) / attention_block, square = attention_block * attention_block * 4;
-  const int64_t columns = Sizes::keys_block(D) * 4, pairs = Sizes::values_block(D) * 4, sums = attention_block * padded_dim(D) * 4;
+  const int64_t columns = Sizes::columns_block(D) * 4, pairs = Sizes::pairs_block(D) * 4, sums = attention_block * padded_dim(D) * 4;
   BackwardScratch at;
   at.q_columns = 0;
   at.d_o_columns = at.q_columns + blocks * columns;
@@ -28,8 +28,8 @@ inline BackwardScratch backward_scratch(int64_t length, int64_t D) {
   at.d_p = at.s + square;
   at.p = at.d_p + square;
   at.d_s = at.p + square;
-  at.d_s_pairs = at.d_s + square;
-  at.d_k = at.d_s_pairs + square;
+  at.d_s_along_keys = at.d_s + square;
+  at.d_k = at.d_s_along_keys + square;
   at.d_v = at.d_k + sums;
   at.bytes = at.d_v + sums;
   return at;
@@ -38,6 +38,15 @@ template <class T>
 static int64_t attention_backward_scratch(int64_t length, int64_t D) {
   return backward_scratch<T>(length, D).bytes;
 }
+
+/// Units along keys where units are pairs; f32 has no need of them.
+inline void store_pairs_of(uint32_t*, const float*, Vec, Vec) {}
+template <class Unit>
+inline void store_pairs_of(Unit* out, const bf16*, Vec first, Vec second) {
+  store_interleaved(out, first, second);
+}
+inline const float* along_keys(const float* d_s, const uint32_t*) { return d_s; }
+inline const uint32_t* along_keys(const bf16*, const uint32_t* d_s_along_keys) { return d_s_along_keys; }
 
 template <class T>
 inline float dot_row(const T* a, const T* b, int64_t D) {
@@ -48,40 +57,35 @@ inline float dot_row(const T* a, const T* b, int64_t D) {
   return reduce_add(sum);
 }
 
-/// One key's row of sᵀ and d_pᵀ: queries [lo,hi) see it. p and d_s get `columns` elements, zero outside.
+/// Rows of sᵀ and d_pᵀ of one or two neighbouring keys: p = e^(scale·s − lse) and d_s = p ∘ (d_p − δ) along queries, and d_s along keys.
+/// Queries before `begin` (a multiple of W) do not see the keys: zero.
 template <class Element>
-inline void score_gradient_row(float* s, const float* d_p, const float* lse, const float* delta, int64_t columns, int64_t lo, int64_t hi,
-                               float scale, Element* p, Element* d_s) {
-  if (hi < lo) hi = lo;
-  for (int64_t c = 0; c < lo; ++c) s[c] = -__builtin_inff();
-  for (int64_t c = hi; c < columns; ++c) s[c] = -__builtin_inff();
-  const Vec multiplier = broadcast(scale);
-  for (int64_t c = 0; c < columns; c += W) {
-    const Vec probability = exp(fma(load(s + c), multiplier, negate(load(lse + c))));
-    store(p + c, probability);
-    store(d_s + c, probability * (load(d_p + c) - load(delta + c)));
+inline void score_gradient_rows(const float* s, const float* d_p, const float* lse, const float* delta, int64_t rows, int64_t begin,
+                                int64_t columns, float scale, Element* p, Element* d_s, uint32_t* d_s_along_keys) {
+  const Vec multiplier = broadcast(scale), zero = broadcast(0);
+  for (int64_t c = 0; c < begin; c += W) {
+    for (int64_t row = 0; row < rows; ++row) store(p + row * attention_block + c, zero), store(d_s + row * attention_block + c, zero);
+    if (per_unit<Element> == 2) store_pairs_of(d_s_along_keys + c, d_s, zero, zero);
   }
-}
-
-/// d_s [rows, block] with pairs along queries → units of pairs along keys [⌈rows/2⌉, block]. For f32 it is the same matrix.
-inline const float* pairs_along_keys(const float* d_s, int64_t, int64_t, uint32_t*) { return d_s; }
-inline const uint32_t* pairs_along_keys(const bf16* d_s, int64_t rows, int64_t columns, uint32_t* out) {
-  for (int64_t row = 0; row < rows; row += 2) {
-    const bf16* first = d_s + row * attention_block;
-    const bf16* second = first + attention_block;
-    uint32_t* unit = out + row / 2 * attention_block;
-    if (row + 1 < rows) {
-      for (int64_t c = 0; c < columns; ++c) unit[c] = first[c].bits | static_cast<uint32_t>(second[c].bits) << 16;
-    } else {
-      for (int64_t c = 0; c < columns; ++c) unit[c] = first[c].bits;
+  for (int64_t c = begin; c < columns; c += W) {
+    const Vec shift = negate(load(lse + c)), minus = load(delta + c);
+    const Vec first = exp(fma(load(s + c), multiplier, shift)), d_first = first * (load(d_p + c) - minus);
+    store(p + c, first);
+    store(d_s + c, d_first);
+    Vec d_second = zero;
+    if (rows == 2) {
+      const Vec second = exp(fma(load(s + attention_block + c), multiplier, shift));
+      d_second = second * (load(d_p + attention_block + c) - minus);
+      store(p + attention_block + c, second);
+      store(d_s + attention_block + c, d_second);
     }
+    if (per_unit<Element> == 2) store_pairs_of(d_s_along_keys + c, d_s, d_first, d_second);
   }
-  return out;
 }
 
 template <class T>
 static void attention_backward(const AttentionBackwardTask* task) {
-  using Sizes = ForwardSizes<T>;
+  using Sizes = AttentionSizes<T>;
   using Element = typename Sizes::Element;
   using Unit = typename Sizes::Unit;
   constexpr int64_t block = attention_block, per = per_unit<Element>;
@@ -103,7 +107,7 @@ static void attention_backward(const AttentionBackwardTask* task) {
   float* d_p = reinterpret_cast<float*>(scratch + at.d_p);
   Element* p = reinterpret_cast<Element*>(scratch + at.p);
   Element* d_s = reinterpret_cast<Element*>(scratch + at.d_s);
-  uint32_t* d_s_pairs = reinterpret_cast<uint32_t*>(scratch + at.d_s_pairs);
+  uint32_t* d_s_along_keys = reinterpret_cast<uint32_t*>(scratch + at.d_s_along_keys);
   float* d_k = reinterpret_cast<float*>(scratch + at.d_k);
   float* d_v = reinterpret_cast<float*>(scratch + at.d_v);
 
@@ -112,10 +116,10 @@ static void attention_backward(const AttentionBackwardTask* task) {
   const T* d_o = static_cast<const T*>(task->d_o);
   for (int64_t b = 0; b < blocks; ++b) {
     const int64_t begin = b * block, count = length - begin < block ? length - begin : block;
-    pack_columns<Element>(q + begin * task->q_stride, task->q_stride, count, D, q_columns + b * Sizes::keys_block(D));
-    pack_columns<Element>(d_o + begin * task->q_stride, task->q_stride, count, D, d_o_columns + b * Sizes::keys_block(D));
-    pack_pairs<Element>(q + begin * task->q_stride, task->q_stride, count, D, q_pairs + b * Sizes::values_block(D));
-    pack_pairs<Element>(d_o + begin * task->q_stride, task->q_stride, count, D, d_o_pairs + b * Sizes::values_block(D));
+    pack_columns<Element>(q + begin * task->q_stride, task->q_stride, count, D, q_columns + b * Sizes::columns_block(D));
+    pack_columns<Element>(d_o + begin * task->q_stride, task->q_stride, count, D, d_o_columns + b * Sizes::columns_block(D));
+    pack_pairs<Element>(q + begin * task->q_stride, task->q_stride, count, D, q_pairs + b * Sizes::pairs_block(D));
+    pack_pairs<Element>(d_o + begin * task->q_stride, task->q_stride, count, D, d_o_pairs + b * Sizes::pairs_block(D));
     for (int64_t i = begin; i < begin + block; ++i) {
       const bool real = i < length;
       lse[i] = real ? task->lse[i * task->lse_stride] : 0;
@@ -132,41 +136,31 @@ static void attention_backward(const AttentionBackwardTask* task) {
     for (int64_t qb = kb; qb < blocks; ++qb) {
       const int64_t begin = qb * block, queries = length - begin < block ? length - begin : block;
       if (task->window > 0 && begin - (from + keys - 1) >= task->window) break;
-      const int64_t columns = (queries + W * per - 1) / (W * per) * (W * per);
-      const Product<Unit> scores{Ku,   reinterpret_cast<const Unit*>(k_rows), Ku, 1, q_columns + qb * Sizes::keys_block(D), block, s, block,
-                                 false};
-      multiply(scores, keys, columns / W);
-      const Product<Unit> d_probabilities{
-          Ku, reinterpret_cast<const Unit*>(v_rows), Ku, 1, d_o_columns + qb * Sizes::keys_block(D), block, d_p, block, false};
-      multiply(d_probabilities, keys, columns / W);
-      for (int64_t row = 0; row < keys; ++row) {
-        const int64_t diagonal = from + row - begin,
-                      last = task->window > 0 && diagonal + task->window < queries ? diagonal + task->window : queries;
-        score_gradient_row(s + row * block, d_p + row * block, lse + begin, delta + begin, columns, diagonal > 0 ? diagonal : 0, last,
-                           task->scale, p + row * block, d_s + row * block);
-      }
-      const Product<Unit> to_v{units_of<Element>(queries),
-                               reinterpret_cast<const Unit*>(p),
-                               block / per,
-                               1,
-                               d_o_pairs + qb * Sizes::values_block(D),
-                               Dp,
-                               d_v,
-                               Dp,
-                               qb > kb};
+      const int64_t columns = (queries + W - 1) / W * W, vectors = columns / W;
+      const bool diagonal = qb == kb, add = !diagonal;  // the diagonal block comes first
+      const Triangle upper = diagonal ? Triangle::columns_from_row : Triangle::none;
+      const Product<Unit> scores{
+          Ku, reinterpret_cast<const Unit*>(k_rows), Ku, 1, q_columns + qb * Sizes::columns_block(D), block, s, block, false, upper};
+      multiply(scores, keys, vectors);
+      const Product<Unit> to_p{
+          Ku, reinterpret_cast<const Unit*>(v_rows), Ku, 1, d_o_columns + qb * Sizes::columns_block(D), block, d_p, block, false, upper};
+      multiply(to_p, keys, vectors);
+      mask_columns(s, keys, columns, diagonal, task->window > 0 ? from - begin + task->window : columns);
+      for (int64_t row = 0; row < keys; row += per)
+        score_gradient_rows(s + row * block, d_p + row * block, lse + begin, delta + begin, keys - row < per ? 1 : per,
+                            diagonal ? row / W * W : 0, columns, task->scale, p + row * block, d_s + row * block,
+                            d_s_along_keys + row / per * block);
+      const int64_t steps = units_of<Element>(queries);
+      const Triangle from_row = diagonal ? Triangle::steps_from_row : Triangle::none,
+                     to_row = diagonal ? Triangle::steps_to_row : Triangle::none;
+      const Product<Unit> to_v{
+          steps, reinterpret_cast<const Unit*>(p), block / per, 1, d_o_pairs + qb * Sizes::pairs_block(D), Dp, d_v, Dp, add, from_row};
       multiply(to_v, keys, Dp / W);
-      const Product<Unit> to_k{units_of<Element>(queries),
-                               reinterpret_cast<const Unit*>(d_s),
-                               block / per,
-                               1,
-                               q_pairs + qb * Sizes::values_block(D),
-                               Dp,
-                               d_k,
-                               Dp,
-                               qb > kb};
+      const Product<Unit> to_k{
+          steps, reinterpret_cast<const Unit*>(d_s), block / per, 1, q_pairs + qb * Sizes::pairs_block(D), Dp, d_k, Dp, add, from_row};
       multiply(to_k, keys, Dp / W);
       const Product<Unit> to_q{
-          units_of<Element>(keys), pairs_along_keys(d_s, keys, columns, d_s_pairs), 1, block, k_pairs, Dp, d_q + begin * Dp, Dp, true};
+          units_of<Element>(keys), along_keys(d_s, d_s_along_keys), 1, block, k_pairs, Dp, d_q + begin * Dp, Dp, true, to_row};
       multiply(to_q, queries, Dp / W);
     }
     const Vec scale = broadcast(task->scale);

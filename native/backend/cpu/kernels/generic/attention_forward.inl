@@ -3,80 +3,105 @@
 ///   s = scale·q·k    m' = max(m, max s)    l' = l·e^(m−m') + Σ e^(s−m')    o' = o·e^(m−m') + Σ e^(s−m')·v    lse = m + log l
 
 template <class T>
-struct ForwardSizes {
+struct AttentionSizes {
   using Element = typename MultiplyAs<T>::type;
   using Unit = typename UnitOf<Element>::type;
-  static int64_t keys_block(int64_t D) { return units_of<Element>(D) * attention_block; }
-  static int64_t values_block(int64_t D) { return attention_block / per_unit<Element> * padded_dim(D); }
+  // Units of one block as rows, columns and pairs (attention_pack.inl).
+  static int64_t rows_block(int64_t D) { return units_of<Element>(D) * attention_block; }
+  static int64_t columns_block(int64_t D) { return units_of<Element>(D) * attention_block; }
+  static int64_t pairs_block(int64_t D) { return attention_block / per_unit<Element> * padded_dim(D); }
 };
 
 /// Bytes of one sequence's packed keys, or of its packed values.
 template <class T>
 static int64_t attention_keys_bytes(int64_t length, int64_t D) {
-  return (length + attention_block - 1) / attention_block * ForwardSizes<T>::keys_block(D) * 4;
+  return (length + attention_block - 1) / attention_block * AttentionSizes<T>::rows_block(D) * 4;
 }
 template <class T>
 static int64_t attention_values_bytes(int64_t length, int64_t D) {
-  return (length + attention_block - 1) / attention_block * ForwardSizes<T>::values_block(D) * 4;
+  return (length + attention_block - 1) / attention_block * AttentionSizes<T>::pairs_block(D) * 4;
 }
 
 /// Packs block `block` of one sequence and kv head; k, v at the sequence's first row.
 template <class T>
 static void attention_pack(const T* k, const T* v, int64_t stride, int64_t length, int64_t block, int64_t D, void* keys, void* values) {
-  using Sizes = ForwardSizes<T>;
+  using Sizes = AttentionSizes<T>;
   using Element = typename Sizes::Element;
   using Unit = typename Sizes::Unit;
   const int64_t begin = block * attention_block, left = length - begin, count = left < attention_block ? left : attention_block;
-  pack_columns<Element>(k + begin * stride, stride, count, D, static_cast<Unit*>(keys) + block * Sizes::keys_block(D));
-  pack_pairs<Element>(v + begin * stride, stride, count, D, static_cast<Unit*>(values) + block * Sizes::values_block(D));
+  pack_rows(k + begin * stride, stride, count, D, reinterpret_cast<Element*>(static_cast<Unit*>(keys) + block * Sizes::rows_block(D)));
+  pack_pairs<Element>(v + begin * stride, stride, count, D, static_cast<Unit*>(values) + block * Sizes::pairs_block(D));
 }
 
-/// Scores [lo,hi) of the row are seen. s becomes probabilities in `p` (zero elsewhere); m, l and o follow.
-template <class Element>
-inline void softmax_row(float* s, Element* p, int64_t columns, int64_t lo, int64_t hi, float scale, float* m, float* l, float* o,
-                        int64_t Dp, bool first) {
-  if (lo >= hi) {
-    for (int64_t c = 0; c < columns; c += W) store(p + c, broadcast(0));
-    return;
-  }
-  for (int64_t c = 0; c < lo; ++c) s[c] = -__builtin_inff();
-  for (int64_t c = hi; c < columns; ++c) s[c] = -__builtin_inff();
-  Vec highest = load(s);
-  for (int64_t c = W; c < columns; c += W) highest = maximum(highest, load(s + c));
-  const float top = reduce_max(highest) * scale, before = *m, now = top > before ? top : before;
-  if (now > before) {
-    float shrink[W];
-    store(shrink, exp(broadcast(before - now)));  // e^(−∞) = 0 for the first block seen
-    *m = now;
-    *l *= shrink[0];
-    if (!first) {
-      const Vec factor = broadcast(shrink[0]);
-      for (int64_t d = 0; d < Dp; d += W) store(o + d, load(o + d) * factor);
-    }
-  }
-  const Vec multiplier = broadcast(scale), shift = broadcast(-now);
-  Vec sum = broadcast(0);
+/// Stores probabilities of neighbouring keys, W queries each, as units along keys.
+inline void store_along_keys(float* p, Vec first, Vec) { store(p, first); }
+template <class Unit>
+inline void store_along_keys(Unit* p, Vec first, Vec second) {
+  store_interleaved(p, first, second);
+}
+
+/// sᵀ [keys, block] of `columns` queries becomes probabilities in units along keys; m, l follow; shrink = e^(m − m').
+/// A masked score is −∞. While a query has seen no key its maximum is −∞ and 0 is subtracted instead, so that no NaN arises.
+template <class Unit>
+inline void softmax_columns(const float* s, int64_t keys, int64_t columns, bool diagonal, float scale, Unit* p, float* m, float* l,
+                            float* shrink) {
+  constexpr int64_t per = UnitSize<Unit>::elements;
+  const Vec multiplier = broadcast(scale), nothing = broadcast(-__builtin_inff());
   for (int64_t c = 0; c < columns; c += W) {
-    const Vec e = exp(fma(load(s + c), multiplier, shift));
-    sum = sum + e;
-    store(p + c, e);
+    const int64_t seen = diagonal && c + W < keys ? c + W : keys;  // later keys are masked for all W queries
+    Vec top = nothing;
+    for (int64_t key = 0; key < seen; ++key) top = maximum(top, load(s + key * attention_block + c));
+    const Vec before = load(m + c), now = maximum(before, top * multiplier), shift = select(equal(now, nothing), broadcast(0), negate(now));
+    const Vec factor = exp(before + shift);
+    Vec sum = broadcast(0);
+    int64_t key = 0;
+    for (; key + per <= seen; key += per) {
+      const Vec first = exp(fma(load(s + key * attention_block + c), multiplier, shift));
+      sum = sum + first;
+      Vec second = broadcast(0);
+      if (per == 2) {
+        second = exp(fma(load(s + (key + 1) * attention_block + c), multiplier, shift));
+        sum = sum + second;
+      }
+      store_along_keys(p + key / per * attention_block + c, first, second);
+    }
+    if (key < seen) {
+      const Vec last = exp(fma(load(s + key * attention_block + c), multiplier, shift));
+      sum = sum + last;
+      store_along_keys(p + key / per * attention_block + c, last, broadcast(0));
+      key += per;
+    }
+    for (; key < keys; key += per) store_along_keys(p + key / per * attention_block + c, broadcast(0), broadcast(0));
+    store(m + c, now);
+    store(l + c, fma(load(l + c), factor, sum));
+    store(shrink + c, factor);
   }
-  *l += reduce_add(sum);
+}
+
+/// Scores that causality or the window hides become −∞. Key row r, query column c: c ≥ r on the diagonal; c < r + reach in a window.
+inline void mask_columns(float* s, int64_t keys, int64_t columns, bool diagonal, int64_t reach) {
+  for (int64_t r = 0; r < keys; ++r) {
+    float* row = s + r * attention_block;
+    if (diagonal)
+      for (int64_t c = r / W * W; c < r; ++c) row[c] = -__builtin_inff();
+    for (int64_t c = r + reach > 0 ? r + reach : 0; c < columns; ++c) row[c] = -__builtin_inff();
+  }
 }
 
 struct ForwardScratch {
-  int64_t q, s, p, o, m, l, bytes;  // offsets
+  int64_t q, s, p, o, m, l, shrink, bytes;  // offsets
 };
 template <class T>
 inline ForwardScratch forward_scratch(int64_t D) {
   ForwardScratch at;
   at.q = 0;
-  at.s = at.q + ForwardSizes<T>::keys_block(D) * 4;
+  at.s = at.q + AttentionSizes<T>::columns_block(D) * 4;
   at.p = at.s + attention_block * attention_block * 4;
   at.o = at.p + attention_block * attention_block * 4;
   at.m = at.o + attention_block * padded_dim(D) * 4;
   at.l = at.m + attention_block * 4;
-  at.bytes = at.l + attention_block * 4;
+  at.shrink = at.l + attention_block * 4;
+  at.bytes = at.shrink + attention_block * 4;
   return at;
 }
 template <class T>
@@ -86,52 +111,37 @@ static int64_t attention_forward_scratch(int64_t D) {
 
 template <class T>
 static void attention_forward(const AttentionForwardTask* task) {
-  using Sizes = ForwardSizes<T>;
+  using Sizes = AttentionSizes<T>;
   using Element = typename Sizes::Element;
   using Unit = typename Sizes::Unit;
   const int64_t D = task->head_dim, Dp = padded_dim(D), Ku = units_of<Element>(D), rows = task->rows, end = task->begin + rows;
+  const int64_t columns = (rows + W - 1) / W * W;
   const ForwardScratch at = forward_scratch<T>(D);
   char* scratch = static_cast<char*>(task->scratch);
-  Element* q = reinterpret_cast<Element*>(scratch + at.q);
+  Unit* q = reinterpret_cast<Unit*>(scratch + at.q);
   float* s = reinterpret_cast<float*>(scratch + at.s);
-  Element* p = reinterpret_cast<Element*>(scratch + at.p);
+  Unit* p = reinterpret_cast<Unit*>(scratch + at.p);
   float* o = reinterpret_cast<float*>(scratch + at.o);
   float* m = reinterpret_cast<float*>(scratch + at.m);
   float* l = reinterpret_cast<float*>(scratch + at.l);
-  pack_rows<Element>(static_cast<const T*>(task->q), task->q_stride, rows, D, q);
-  for (int64_t row = 0; row < rows; ++row) m[row] = -__builtin_inff(), l[row] = 0;
-  const int64_t lowest = task->window > 0 && task->begin >= task->window ? task->begin - task->window + 1 : 0,
-                first_block = lowest / attention_block;
+  float* shrink = reinterpret_cast<float*>(scratch + at.shrink);
+  pack_columns<Element>(static_cast<const T*>(task->q), task->q_stride, rows, D, q);
+  for (int64_t c = 0; c < columns; ++c) m[c] = -__builtin_inff(), l[c] = 0;
+  const int64_t lowest = task->window > 0 && task->begin >= task->window ? task->begin - task->window + 1 : 0;
+  const int64_t first_block = lowest / attention_block;
   for (int64_t block = first_block; block * attention_block < end; ++block) {
-    const int64_t from = block * attention_block, left = end - from, count = left < attention_block ? left : attention_block;
-    const int64_t columns = (count + W * per_unit<Element> - 1) / (W * per_unit<Element>)*(W * per_unit<Element>);
-    const bool first = block == first_block;
-    const Product<Unit> scores{Ku,
-                               reinterpret_cast<const Unit*>(q),
-                               Ku,
-                               1,
-                               static_cast<const Unit*>(task->keys) + block * Sizes::keys_block(D),
-                               attention_block,
-                               s,
-                               attention_block,
-                               false};
-    multiply(scores, rows, columns / W);
-    for (int64_t row = 0; row < rows; ++row) {
-      const int64_t position = task->begin + row - from;  // the diagonal's column
-      const int64_t hi = position + 1 < count ? position + 1 : count;
-      const int64_t lo = task->window > 0 && position - task->window + 1 > 0 ? position - task->window + 1 : 0;
-      softmax_row(s + row * attention_block, p + row * attention_block, columns, lo, hi, task->scale, m + row, l + row, o + row * Dp, Dp,
-                  first);
-    }
-    const Product<Unit> outputs{units_of<Element>(count),
-                                reinterpret_cast<const Unit*>(p),
-                                attention_block / per_unit<Element>,
-                                1,
-                                static_cast<const Unit*>(task->values) + block * Sizes::values_block(D),
-                                Dp,
-                                o,
-                                Dp,
-                                !first};
+    const int64_t from = block * attention_block, left = end - from, keys = left < attention_block ? left : attention_block;
+    const bool first = block == first_block, diagonal = from == task->begin;
+    const Unit* k = static_cast<const Unit*>(task->keys) + block * Sizes::rows_block(D);
+    const Unit* v = static_cast<const Unit*>(task->values) + block * Sizes::pairs_block(D);
+    const Product<Unit> scores{
+        Ku, k, Ku, 1, q, attention_block, s, attention_block, false, diagonal ? Triangle::columns_from_row : Triangle::none};
+    multiply(scores, keys, columns / W);
+    mask_columns(s, keys, columns, diagonal, task->window > 0 ? from - task->begin + task->window : columns);
+    softmax_columns(s, keys, columns, diagonal, task->scale, p, m, l, shrink);
+    const Product<Unit> outputs{
+        units_of<Element>(keys), p, 1, attention_block, v, Dp, o, Dp, !first, diagonal ? Triangle::steps_to_row : Triangle::none,
+        first ? nullptr : shrink};
     multiply(outputs, rows, Dp / W);
   }
   T* out = static_cast<T*>(task->o);

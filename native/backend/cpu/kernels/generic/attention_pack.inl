@@ -26,19 +26,34 @@ static void pack_rows(const T* x, int64_t stride, int64_t count, int64_t D, Elem
   }
 }
 
+/// W units of a row. The first reads bits, so that pairs of bf16 and single f32 are the same.
+inline Vec load_units(const float* x, const float*) { return load(x); }
+inline Vec load_units(const bf16* x, const float*) { return load(x); }
+inline Vec load_units(const bf16* x, const bf16*) { return load_dwords(x); }
+
 /// One block, transposed; columns from `count` on are zero.
 template <class Element, class T>
 static void pack_columns(const T* x, int64_t stride, int64_t count, int64_t D, typename UnitOf<Element>::type* out) {
   const int64_t units = units_of<Element>(D), per = per_unit<Element>;
-  Element zero{};
-  for (int64_t unit = 0; unit < units; ++unit) {
-    for (int64_t row = 0; row < count; ++row) {
-      const T* at = x + row * stride + unit * per;
-      const Element second = per == 2 && unit * 2 + 1 < D ? to_element(at[1], &zero) : zero;
-      make_unit(out + unit * attention_block + row, to_element(at[0], &zero), second);
+  const Element zero{};
+  for (int64_t unit = 0; unit < units; unit += W)
+    for (int64_t row = 0; row < attention_block; row += W) {
+      const bool whole = row + W <= count && (unit + W) * per <= D;
+      if (W > 1 && whole) {
+        Vec square[W];
+        for (int i = 0; i < W; ++i) square[i] = load_units(x + (row + i) * stride + unit * per, &zero);
+        transpose(square);
+        for (int i = 0; i < W; ++i) store_dwords(reinterpret_cast<uint32_t*>(out) + (unit + i) * attention_block + row, square[i]);
+        continue;
+      }
+      for (int64_t u = unit; u < unit + W && u < units; ++u)
+        for (int64_t r = row; r < row + W; ++r) {
+          const T* at = x + r * stride + u * per;
+          const Element first = r < count ? to_element(at[0], &zero) : zero;
+          const Element second = r < count && per == 2 && u * 2 + 1 < D ? to_element(at[1], &zero) : zero;
+          make_unit(out + u * attention_block + r, first, second);
+        }
     }
-    for (int64_t row = count; row < attention_block; ++row) make_unit(out + unit * attention_block + row, zero, zero);
-  }
 }
 
 /// One block; rows from `count` on are zero.

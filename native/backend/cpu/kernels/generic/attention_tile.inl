@@ -20,6 +20,14 @@ struct UnitOf<bf16> {
 /// Elements of one unit.
 template <class Element>
 constexpr int64_t per_unit = static_cast<int64_t>(4 / sizeof(Element));
+template <class Unit>
+struct UnitSize {
+  static constexpr int64_t elements = 2;
+};
+template <>
+struct UnitSize<float> {
+  static constexpr int64_t elements = 1;
+};
 
 /// What a kernel over activations T multiplies in.
 template <class T>
@@ -37,9 +45,13 @@ inline Vec dot_unit(Vec acc, Unit a, const Unit* b) {
   return dot_pairs(acc, a, b);
 }
 
+/// Where a block lies on the diagonal of causal attention, half of a product is zero and is not computed:
+/// columns_from_row: C[m,n] wanted for n ≥ m only; steps_to_row: A[m,k] is zero for k > m; steps_from_row: A[m,k] is zero for k < m.
+enum class Triangle { none, columns_from_row, steps_to_row, steps_from_row };
+
 template <class Unit>
 struct Product {
-  int64_t k;
+  int64_t k;  // units
   const Unit* a;
   int64_t a_row, a_k;  // strides of A in units
   const Unit* b;
@@ -47,20 +59,28 @@ struct Product {
   float* c;
   int64_t c_stride;
   bool add;  // C += instead of C =
+  Triangle triangle;
+  const float* shrink = nullptr;  // C[m,:] = shrink[m]·C[m,:] + … when adding
 };
 
 template <int R, int N, class Unit>
-inline void product_tile(const Product<Unit>& p, int64_t m, int64_t n) {
+inline void product_tile(const Product<Unit>& p, int64_t m, int64_t n, int64_t first_k, int64_t last_k) {
   Vec acc[R][N];
   float* c = p.c + m * p.c_stride + n;
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 8
     for (int v = 0; v < N; ++v) acc[r][v] = p.add ? load(c + r * p.c_stride + v * W) : broadcast(0);
-  const Unit* a = p.a + m * p.a_row;
-  const Unit* b = p.b + n;
+  if (p.shrink) {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+      for (int v = 0; v < N; ++v) acc[r][v] = acc[r][v] * broadcast(p.shrink[m + r]);
+  }
   const int64_t a_row = p.a_row, a_k = p.a_k, b_stride = p.b_stride;
-  for (int64_t k = p.k; k > 0; --k, a += a_k, b += b_stride) {
+  const Unit* a = p.a + m * a_row + first_k * a_k;
+  const Unit* b = p.b + n + first_k * b_stride;
+  for (int64_t k = first_k; k < last_k; ++k, a += a_k, b += b_stride) {
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 8
@@ -72,54 +92,57 @@ inline void product_tile(const Product<Unit>& p, int64_t m, int64_t n) {
     for (int v = 0; v < N; ++v) store(c + r * p.c_stride + v * W, acc[r][v]);
 }
 
-template <int N, class Unit>
-inline void product_columns(const Product<Unit>& p, int64_t rows, int64_t n) {
-  const int64_t tiles = (rows + product_rows - 1) / product_rows;
-  for (int64_t tile = 0, m = 0; tile < tiles; ++tile) {
-    const int64_t height = (rows - m + tiles - tile - 1) / (tiles - tile);  // near-equal heights
-    switch (height) {
-      case 1:
-        product_tile<1, N>(p, m, n);
-        break;
-      case 2:
-        product_tile<2, N>(p, m, n);
-        break;
-      case 3:
-        product_tile<3, N>(p, m, n);
-        break;
-      case 4:
-        product_tile<4, N>(p, m, n);
-        break;
-      case 5:
-        product_tile<5, N>(p, m, n);
-        break;
-      default:
-        product_tile<6, N>(p, m, n);
-        break;
+template <int R, class Unit>
+inline void product_rows_of(const Product<Unit>& p, int64_t m, int64_t vectors) {
+  constexpr int64_t per = UnitSize<Unit>::elements;
+  int64_t v = 0, first_k = 0, last_k = p.k;
+  if (p.triangle == Triangle::columns_from_row) v = m / W;
+  if (p.triangle == Triangle::steps_from_row) first_k = m / per;
+  if (p.triangle == Triangle::steps_to_row && (m + R + per - 1) / per < last_k) last_k = (m + R + per - 1) / per;
+  while (v < vectors) {
+    const int64_t left = vectors - v;
+    if (left >= 4 && product_vectors >= 4) {
+      product_tile<R, product_vectors>(p, m, v * W, first_k, last_k);
+      v += product_vectors;
+    } else if (left >= 3 && product_vectors >= 3) {
+      product_tile < R, product_vectors<3 ? 1 : 3>(p, m, v * W, first_k, last_k);
+      v += 3;
+    } else if (left >= 2) {
+      product_tile<R, 2>(p, m, v * W, first_k, last_k);
+      v += 2;
+    } else {
+      product_tile<R, 1>(p, m, v * W, first_k, last_k);
+      v += 1;
     }
-    m += height;
   }
 }
 
 /// C has `rows` rows and `vectors`·W columns.
 template <class Unit>
 static void multiply(const Product<Unit>& p, int64_t rows, int64_t vectors) {
-  for (int64_t v = 0; v < vectors;) {
-    const int64_t left = vectors - v, count = left < product_vectors ? left : product_vectors;
-    switch (count) {
+  const int64_t tiles = (rows + product_rows - 1) / product_rows;
+  for (int64_t tile = 0, m = 0; tile < tiles; ++tile) {
+    const int64_t height = (rows - m + tiles - tile - 1) / (tiles - tile);  // near-equal heights
+    switch (height) {
       case 1:
-        product_columns<1>(p, rows, v * W);
+        product_rows_of<1>(p, m, vectors);
         break;
       case 2:
-        product_columns<2>(p, rows, v * W);
+        product_rows_of<2>(p, m, vectors);
         break;
       case 3:
-        product_columns<3>(p, rows, v * W);
+        product_rows_of<3>(p, m, vectors);
+        break;
+      case 4:
+        product_rows_of<4>(p, m, vectors);
+        break;
+      case 5:
+        product_rows_of<5>(p, m, vectors);
         break;
       default:
-        product_columns<4>(p, rows, v * W);
+        product_rows_of<6>(p, m, vectors);
         break;
     }
-    v += count;
+    m += height;
   }
 }

@@ -1,18 +1,42 @@
 /// Root-mean-square norm of rows of K (ops.h: rms_norm, head_norm). Sums run in W lanes × 2, the same order for every row.
 
-/// Σ x² of one row in f32.
-inline float sum_of_squares_row(const float* x, int64_t K) {
+/// x += delta (unless null), x_saved = x (unless null), for W elements; returns x.
+template <class T>
+inline Vec add_delta(float* x, const T* delta, T* x_saved) {
+  Vec value = load(x);
+  if (delta) {
+    value = value + load(delta);
+    store(x, value);
+  }
+  if (x_saved) store(x_saved, value);
+  return value;
+}
+
+/// The same for a row; returns Σ x².
+template <class T>
+inline float add_and_sum_squares(int64_t K, float* x, const T* delta, T* x_saved) {
   Vec first = broadcast(0), second = broadcast(0);
   int64_t k = 0;
   for (; k + 2 * W <= K; k += 2 * W) {
-    const Vec a = load(x + k), b = load(x + k + W);
+    const Vec a = add_delta(x + k, delta ? delta + k : nullptr, x_saved ? x_saved + k : nullptr);
+    const Vec b = add_delta(x + k + W, delta ? delta + k + W : nullptr, x_saved ? x_saved + k + W : nullptr);
     first = fma(a, a, first);
     second = fma(b, b, second);
   }
-  for (; k + W <= K; k += W) first = fma(load(x + k), load(x + k), first);
+  if (k + W <= K) {
+    const Vec a = add_delta(x + k, delta ? delta + k : nullptr, x_saved ? x_saved + k : nullptr);
+    first = fma(a, a, first);
+    k += W;
+  }
   if (k < K) {
-    const Vec a = load_tail(x + k, K - k);
-    second = fma(a, a, second);
+    const int64_t n = K - k;
+    Vec value = load_tail(x + k, n);
+    if (delta) {
+      value = value + load_tail(delta + k, n);
+      store_tail(x + k, value, n);
+    }
+    if (x_saved) store_tail(x_saved + k, value, n);
+    second = fma(value, value, second);
   }
   return reduce_add(first + second);
 }
@@ -21,27 +45,13 @@ template <class T>
 static void rms_norm_forward(int64_t rows, int64_t K, float* x, const T* delta, const float* weight, float eps, T* y, float* rstd,
                              T* x_saved) {
   for (int64_t row = 0; row < rows; ++row, x += K, y += K) {
-    if (delta) {
-      int64_t k = 0;
-      for (; k + W <= K; k += W) store(x + k, load(x + k) + load(delta + k));
-      if (k < K) store_tail(x + k, load_tail(x + k, K - k) + load_tail(delta + k, K - k), K - k);
-      delta += K;
-    }
-    const float r = 1.0f / __builtin_sqrtf(sum_of_squares_row(x, K) / static_cast<float>(K) + eps);
+    const float squares = add_and_sum_squares(K, x, delta ? delta + row * K : nullptr, x_saved ? x_saved + row * K : nullptr);
+    const float r = 1.0f / __builtin_sqrtf(squares / static_cast<float>(K) + eps);
     rstd[row] = r;
     const Vec scale = broadcast(r);
     int64_t k = 0;
-    for (; k + W <= K; k += W) {
-      const Vec value = load(x + k);
-      store(y + k, value * scale * load(weight + k));
-      if (x_saved) store(x_saved + k, value);
-    }
-    if (k < K) {
-      const Vec value = load_tail(x + k, K - k);
-      store_tail(y + k, value * scale * load_tail(weight + k, K - k), K - k);
-      if (x_saved) store_tail(x_saved + k, value, K - k);
-    }
-    if (x_saved) x_saved += K;
+    for (; k + W <= K; k += W) store(y + k, load(x + k) * scale * load(weight + k));
+    if (k < K) store_tail(y + k, load_tail(x + k, K - k) * scale * load_tail(weight + k, K - k), K - k);
   }
 }
 
