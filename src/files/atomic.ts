@@ -38,7 +38,7 @@ export async function replaceFile(path: string, write: (temporary: string) => Pr
     await rename(temporary, path)
     await syncPath(dirname(path))
   } catch (error) {
-    await rm(temporary, { force: true })
+    await rm(temporary, { force: true }).catch(() => {}) // the failure that matters is the first one
     throw ioError(error, `cannot write '${path}'`)
   }
 }
@@ -78,7 +78,7 @@ export async function replaceFolder(path: string, fill: (temporary: string) => P
     await rename(temporary, path)
     await syncPath(dirname(path))
   } catch (error) {
-    await rm(temporary, { recursive: true, force: true })
+    await rm(temporary, { recursive: true, force: true }).catch(() => {})
     throw ioError(error, `cannot write '${path}'`)
   }
 }

@@ -24,7 +24,9 @@ export function closest(word: string, known: readonly string[]): string | undefi
   let best: string | undefined
   let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1
   for (const candidate of known) {
-    const distance = editDistance(plain(word), plain(candidate))
+    const sameBeginning =
+      word.length >= 5 && plain(candidate).startsWith(plain(word).slice(0, Math.ceil(word.length * 0.8)))
+    const distance = sameBeginning ? 1 : editDistance(plain(word), plain(candidate))
     if (distance < bestDistance) {
       best = candidate
       bestDistance = distance
