@@ -9,8 +9,8 @@ import { findPrograms, judge, lowerIsaLevels, runAll, runProgram } from '../scri
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const programs = findPrograms(join(root, 'build', 'cmake', 'tests'))
 
-/** Programs that judge kernels or what is dispatched by instruction set. */
-const dispatched = /^test_(backend|kernels?|cpu|quant)/
+/** Programs whose subject computes: what they judge is dispatched by instruction set. */
+const dispatched = /^test_(?!base|io_|ref_)/
 
 type Run = { name: string; path: string; env: Record<string, string> }
 
