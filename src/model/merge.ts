@@ -2,16 +2,16 @@
 import { mkdir, realpath } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { FedloraError } from '../errors.js'
-import { ioError, replaceFile, writeJsonFile } from '../files/atomic.js'
+import { ioError, replaceFile } from '../files/atomic.js'
 import { native } from '../native/load.js'
 import type { Adapter } from './adapter.js'
-import type { ModelConfig } from './config.js'
 import type { Json } from './fields.js'
+import { rewriteJson } from './json-numbers.js'
 import { copySideFiles } from './side-files.js'
 
 /** The config of the merged folder: no quantization_config; the type is what the weights are written in, in the spelling that was there. */
-export function mergedConfig(config: ModelConfig): Json {
-  const { quantization_config: quantized, ...raw } = config.raw
+export function mergedConfig(config: Json): Json {
+  const { quantization_config: quantized, ...raw } = config
   if (quantized === undefined || quantized === null) return raw
   return { ...raw, ['torch_dtype' in raw ? 'torch_dtype' : 'dtype']: 'bfloat16' }
 }
@@ -51,5 +51,5 @@ export async function mergeAdapter(adapter: Adapter, folder: string): Promise<vo
       })
     }),
   )
-  await writeJsonFile(join(target, 'config.json'), mergedConfig(model.config))
+  await rewriteJson(join(model.path, 'config.json'), join(target, 'config.json'), mergedConfig)
 }

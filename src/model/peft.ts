@@ -1,7 +1,7 @@
 /** PEFT's adapter folder, in and out. What would change the method is refused by name; nothing is ever loaded as plain LoRA that is not. */
 import { join } from 'node:path'
 import { FedloraError } from '../errors.js'
-import { readJsonObject, replaceFile, writeJsonFile } from '../files/atomic.js'
+import { readJsonObject, replaceFile, writeTextFile } from '../files/atomic.js'
 import { native } from '../native/load.js'
 import { Adapter, listed } from './adapter.js'
 import {
@@ -12,6 +12,7 @@ import {
   refuseOutsideBlocks,
 } from './adapter-options.js'
 import { Fields, type Json } from './fields.js'
+import { float, stringifyKeepingNumbers } from './json-numbers.js'
 import type { Model } from './model.js'
 
 /** The release whose folder layout is written. */
@@ -183,7 +184,7 @@ export function peftConfig(config: AdapterConfig, targets: readonly string[], ba
     loftq_config: {},
     lora_alpha: config.alpha,
     lora_bias: false,
-    lora_dropout: config.dropout,
+    lora_dropout: float(config.dropout),
     megatron_config: null,
     megatron_core: 'megatron.core',
     modules_to_save: null,
@@ -214,7 +215,10 @@ export async function writeAdapterFolder(adapter: Adapter, values: Float32Array,
     native().writeSafetensors(temporary, tensors, { format: 'pt' }),
   )
   const { config, targets, model } = adapter
-  await writeJsonFile(join(folder, 'adapter_config.json'), peftConfig(config, targets, model.path))
+  await writeTextFile(
+    join(folder, 'adapter_config.json'),
+    stringifyKeepingNumbers(peftConfig(config, targets, model.path)),
+  )
 }
 
 /** Writes a PEFT folder; see `Adapter.save`. */

@@ -3,11 +3,12 @@ import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import { FedloraError } from '../errors.js'
-import { replaceFile, writeJsonFile } from '../files/atomic.js'
+import { replaceFile } from '../files/atomic.js'
 import { native } from '../native/load.js'
 import { parseOptions } from '../options/parse.js'
 import { linearModules, readModelConfig } from './config.js'
 import type { Json } from './fields.js'
+import { float, rewriteJson } from './json-numbers.js'
 import { refuseSameFolder } from './merge.js'
 import { availableCores, baseFormatShape, checkBaseFormat } from './model-options.js'
 import { copySideFiles } from './side-files.js'
@@ -48,7 +49,7 @@ export function quantizationConfig(options: {
     llm_int8_enable_fp32_cpu_offload: false,
     llm_int8_has_fp16_weight: false,
     llm_int8_skip_modules: null,
-    llm_int8_threshold: 6.0,
+    llm_int8_threshold: float(6),
     load_in_4bit: four,
     load_in_8bit: !four,
     quant_method: 'bitsandbytes',
@@ -86,7 +87,10 @@ export async function quantizeModel(
     const request = { files, output: temporary, modules, ...format, threads: threads ?? availableCores() }
     await native().quantizeCheckpoint(request)
   })
-  await writeJsonFile(join(target, 'config.json'), { ...config.raw, quantization_config: quantizationConfig(format) })
+  await rewriteJson(join(path, 'config.json'), join(target, 'config.json'), (raw) => ({
+    ...raw,
+    quantization_config: quantizationConfig(format),
+  }))
   const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size))
   return {
     folder: target,

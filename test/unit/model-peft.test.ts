@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { linearModules, readModelConfig } from '../../src/model/config.js'
+import { float, parseKeepingNumbers, stringifyKeepingNumbers } from '../../src/model/json-numbers.js'
 import { parsePeftConfig, peftConfig } from '../../src/model/peft.js'
 import { goldenFolder } from '../support/golden-model.js'
 
@@ -84,7 +85,7 @@ t.test('targets: expressions, exclusions, layers', (t) => {
 t.test('what is written reads back the same, with the fields PEFT expects', (t) => {
   const { config, targets } = parse({ lora_dropout: 0.1, use_rslora: true, rank_pattern: { q_proj: 4 } })
   const written = peftConfig(config, targets, '/models/base')
-  const again = parsePeftConfig(JSON.parse(JSON.stringify(written)), 'c', modules)
+  const again = parsePeftConfig(JSON.parse(stringifyKeepingNumbers(written)), 'c', modules)
   t.same(again, { config, targets })
   t.match(written, {
     peft_type: 'LORA',
@@ -95,5 +96,12 @@ t.test('what is written reads back the same, with the fields PEFT expects', (t) 
   })
   const foreign = Object.keys(written).filter((field) => !(field in plain))
   t.same(foreign, [], 'no field that PEFT does not know')
+  t.end()
+})
+
+t.test('numbers keep their decimal points, as Python wants them', (t) => {
+  const text = '{\n  "a": 6.0,\n  "b": [1e-05, -2, 1.50],\n  "c": "1.0 \\" 2.0",\n  "d": 3\n}\n'
+  t.equal(stringifyKeepingNumbers(parseKeepingNumbers(text)), text)
+  t.equal(stringifyKeepingNumbers({ x: float(0), y: float(0.1), z: 8 }), '{\n  "x": 0.0,\n  "y": 0.1,\n  "z": 8\n}\n')
   t.end()
 })
