@@ -110,6 +110,13 @@ void Aggregator::add_values(const Source& source, Run run, double weight) {
   for (int64_t tile = run.first; tile < run.end; ++tile) {
     const int64_t first = tile * update_tile, count = std::min(update_tile, length_ - first);
     TileSum& sum = tiles_[static_cast<size_t>(tile)];
+    if (reader.coded()) {
+      alignas(64) int8_t codes[update_tile + 1];
+      float scales[update_tile / update_block];
+      for (int64_t b = 0; b < block_count(count); ++b) scales[b] = reader.scale(first / update_block + b);
+      sum.add_codes(reader.codes(first, count, codes), scales, weight, *kernels_);
+      continue;
+    }
     if (!reader.sparse()) {
       sum.add(reader.values(first, count, scratch), weight, *kernels_);
       continue;

@@ -3,6 +3,8 @@
 
 #include <bit>
 
+#include "compression/wire.h"
+
 #define FEDLORA_INLINE static inline __attribute__((always_inline))
 
 namespace fedlora {
@@ -28,6 +30,16 @@ FEDLORA_INLINE void add_single_body(int64_t* __restrict low, const float* __rest
   for (int64_t i = 0; i < count; ++i) low[i] += wide_integer<converts>(static_cast<double>(values[i]) * factor);
 }
 
+FEDLORA_INLINE void add_codes_body(int64_t* __restrict low, const int8_t* __restrict codes, const int64_t* __restrict factors,
+                                   int64_t count) {
+  int64_t done = 0;
+  for (; done + update_block <= count; done += update_block) {
+    const int64_t factor = factors[done / update_block];
+    for (int64_t i = done; i < done + update_block; ++i) low[i] += codes[i] * factor;
+  }
+  for (; done < count; ++done) low[done] += codes[done] * factors[done / update_block];
+}
+
 FEDLORA_INLINE void add_pair_body(int64_t* __restrict low, int64_t* __restrict high, const float* __restrict values, int64_t count,
                                   double factor) {
   for (int64_t i = 0; i < count; ++i) {
@@ -48,9 +60,10 @@ FEDLORA_INLINE void mean_single_body(const int64_t* __restrict low, int64_t coun
 #define FEDLORA_SUM_TABLE(level, attribute, isa_level, converts)                                                                     \
   namespace sum_##level {                                                                                                            \
   attribute static void add_single(int64_t* l, const float* v, int64_t n, double f) { add_single_body<converts>(l, v, n, f); }       \
+  attribute static void add_codes(int64_t* l, const int8_t* c, const int64_t* f, int64_t n) { add_codes_body(l, c, f, n); }           \
   attribute static void add_pair(int64_t* l, int64_t* h, const float* v, int64_t n, double f) { add_pair_body(l, h, v, n, f); }      \
   attribute static void mean_single(const int64_t* l, int64_t n, double u, double w, float* m) { mean_single_body(l, n, u, w, m); }  \
-  static const SumKernels table{isa_level, add_single, add_pair, mean_single};                                                       \
+  static const SumKernels table{isa_level, add_single, add_codes, add_pair, mean_single};                                                       \
   }
 
 FEDLORA_SUM_TABLE(scalar, , Isa::scalar, false)

@@ -14,6 +14,8 @@ struct SumKernels {
   Isa isa;
   /// low[i] += values[i] · factor, an integer below 2^62 in magnitude.
   void (*add_single)(int64_t* low, const float* values, int64_t count, double factor);
+  /// low[i] += codes[i] · factors[i / 128].
+  void (*add_codes)(int64_t* low, const int8_t* codes, const int64_t* factors, int64_t count);
   /// (high[i] · 2^45 + low[i]) += values[i] · factor, an integer below 2^96 in magnitude.
   void (*add_pair)(int64_t* low, int64_t* high, const float* values, int64_t count, double factor);
   /// means[i] = low[i] · unit / total_weight: the sum rounded to double, then the quotient to double, then to float.

@@ -2,6 +2,7 @@
 #include "aggregation/tile_sum.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -11,12 +12,8 @@ namespace {
 constexpr int single_bits = 62, pair_bits = 96;
 constexpr int64_t pair_products = 1 << 17;
 
-/// Exponent e with magnitude < 2^e; the magnitude itself was summed in double, hence one more.
-int upper_exponent(double magnitude) {
-  int exponent;
-  std::frexp(magnitude, &exponent);
-  return exponent + 1;
-}
+/// Exponent e with magnitude < 2^e; the magnitude itself was summed in double, hence one more. Magnitudes are normal doubles.
+int upper_exponent(double magnitude) { return static_cast<int>(std::bit_cast<uint64_t>(magnitude) >> 52) - 1022 + 1; }
 
 __int128 shifted(__int128 integer, int from_unit, int to_unit) {
   return from_unit >= to_unit ? integer << (from_unit - to_unit) : integer >> (to_unit - from_unit);  // to the right it is exact
@@ -89,17 +86,34 @@ void TileSum::convert(Choice choice) {
   form_ = choice.form, unit_ = choice.unit;
 }
 
+double TileSum::factor(double weight) const { return weight * std::bit_cast<double>(static_cast<uint64_t>(1023 - unit_) << 52); }
+
 void TileSum::add(const float* values, double weight, const SumKernels& kernels) {
-  if (form_ == Form::single) return kernels.add_single(low_, values, count_, std::ldexp(weight, -unit_));
-  if (form_ == Form::pair) return kernels.add_pair(low_, high_.data(), values, count_, std::ldexp(weight, -unit_));
+  if (form_ == Form::single) return kernels.add_single(low_, values, count_, factor(weight));
+  if (form_ == Form::pair) return kernels.add_pair(low_, high_.data(), values, count_, factor(weight));
   for (int64_t i = 0; i < count_ && form_ == Form::wide; ++i)
     wide_[static_cast<size_t>(i)].add(static_cast<double>(values[i]) * weight);
 }
 
+// Every product of a scale and a weight is an integer in units of 2^unit_, since code 1 alone must be representable.
+void TileSum::add_codes(const int8_t* codes, const float* scales, double weight, const SumKernels& kernels) {
+  constexpr int64_t tile_blocks = update_tile / update_block;
+  const int64_t blocks = block_count(count_);
+  if (form_ == Form::single) {
+    int64_t factors[tile_blocks];
+    for (int64_t b = 0; b < blocks; ++b) factors[b] = static_cast<int64_t>(static_cast<double>(scales[b]) * factor(weight));
+    return kernels.add_codes(low_, codes, factors, count_);
+  }
+  alignas(64) float values[update_tile];
+  for (int64_t i = 0; i < count_; ++i) values[i] = static_cast<float>(codes[i]) * scales[i / update_block];
+  add(values, weight, kernels);
+}
+
 void TileSum::add_entries(const uint32_t* positions, int64_t first, const float* values, int64_t entries, double weight) {
   if (form_ == Form::single) {
-    const double factor = std::ldexp(weight, -unit_);
-    for (int64_t e = 0; e < entries; ++e) low_[positions[e] - first] += static_cast<int64_t>(static_cast<double>(values[e]) * factor);
+    const double unit_weight = factor(weight);
+    for (int64_t e = 0; e < entries; ++e)
+      low_[positions[e] - first] += static_cast<int64_t>(static_cast<double>(values[e]) * unit_weight);
     return;
   }
   for (int64_t e = 0; e < entries; ++e) {

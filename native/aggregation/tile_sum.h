@@ -14,6 +14,7 @@
 #include "aggregation/kernels.h"
 #include "aggregation/wide_sum.h"
 #include "base/aligned.h"
+#include "compression/update_reader.h"
 
 namespace fedlora {
 
@@ -36,6 +37,8 @@ class TileSum {
 
   /// Adds values[i] · weight to element i. The load was announced. A negative weight takes back what was added before.
   void add(const float* values, double weight, const SumKernels& kernels);
+  /// Adds codes[i] · scales[i / 128] · weight to element i.
+  void add_codes(const int8_t* codes, const float* scales, double weight, const SumKernels& kernels);
   /// Adds values[e] · weight to element positions[e] − first.
   void add_entries(const uint32_t* positions, int64_t first, const float* values, int64_t entries, double weight);
   /// Adds another tile's sum; prepare(other.load()) came before.
@@ -54,6 +57,8 @@ class TileSum {
   };
   static Choice choose(const TileLoad& load);
   bool fits(const TileLoad& load) const;
+  /// Weight in units of 2^unit_; exact.
+  double factor(double weight) const;
   /// The sum in units of 2^unit_; not for wide.
   __int128 integer(int64_t i) const;
   void store_pair(int64_t i, __int128 sum);

@@ -11,9 +11,9 @@ namespace fedlora {
   KERNEL(void, block_largest, (const float* t, int64_t b, uint32_t* l), (t, b, l))                                                        \
   KERNEL(void, quantize, (const float* t, const float* s, int64_t b, int l, uint64_t seed, uint64_t f, int8_t* c, float* r),              \
          (t, s, b, l, seed, f, c, r))                                                                                                     \
-  KERNEL(void, dequantize, (const uint8_t* c, const float* s, int64_t n, float* v), (c, s, n, v))                                         \
+  KERNEL(void, dequantize, (const int8_t* c, const float* s, int64_t n, float* v), (c, s, n, v))                                         \
   KERNEL(void, pack_int4, (const int8_t* c, int64_t n, uint8_t* p), (c, n, p))                                                            \
-  KERNEL(void, unpack_int4, (const uint8_t* p, int64_t n, uint8_t* c), (p, n, c))                                                         \
+  KERNEL(void, unpack_int4, (const uint8_t* p, int64_t n, int8_t* c), (p, n, c))                                                         \
   KERNEL(void, encode_bf16, (const float* t, int64_t n, uint16_t* w, float* r), (t, n, w, r))                                             \
   KERNEL(void, decode_bf16, (const uint16_t* w, int64_t n, float* v), (w, n, v))                                                          \
   KERNEL(MagnitudeBits, range_f32, (const float* v, int64_t n), (v, n))                                                                   \

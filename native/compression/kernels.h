@@ -24,10 +24,10 @@ struct CodecKernels {
   void (*quantize)(const float* target, const float* scales, int64_t blocks, int limit, uint64_t seed, uint64_t first, int8_t* codes,
                    float* residual);
   /// values = codes · scale for `count` elements that begin at a block.
-  void (*dequantize)(const uint8_t* codes, const float* scales, int64_t count, float* values);
+  void (*dequantize)(const int8_t* codes, const float* scales, int64_t count, float* values);
   /// Two codes of 4 bits a byte, low nibble first.
   void (*pack_int4)(const int8_t* codes, int64_t bytes, uint8_t* packed);
-  void (*unpack_int4)(const uint8_t* packed, int64_t bytes, uint8_t* codes);
+  void (*unpack_int4)(const uint8_t* packed, int64_t bytes, int8_t* codes);
   /// To the nearest bf16 (ties to even), at most the largest finite one in magnitude; residual as above.
   void (*encode_bf16)(const float* target, int64_t count, uint16_t* words, float* residual);
   void (*decode_bf16)(const uint16_t* words, int64_t count, float* values);

@@ -106,14 +106,14 @@ FEDLORA_INLINE void quantize(const float* __restrict target, const float* __rest
   }
 }
 
-FEDLORA_INLINE void dequantize(const uint8_t* __restrict codes, const float* __restrict scales, int64_t count, float* __restrict values) {
+FEDLORA_INLINE void dequantize(const int8_t* __restrict codes, const float* __restrict scales, int64_t count, float* __restrict values) {
   int64_t done = 0;
   for (; done + update_block <= count; done += update_block) {
     const float scale = scales[done / update_block];
     for (int64_t i = 0; i < update_block; ++i)
-      values[done + i] = static_cast<float>(static_cast<int8_t>(codes[done + i])) * scale;
+      values[done + i] = static_cast<float>(codes[done + i]) * scale;
   }
-  for (; done < count; ++done) values[done] = static_cast<float>(static_cast<int8_t>(codes[done])) * scales[done / update_block];
+  for (; done < count; ++done) values[done] = static_cast<float>(codes[done]) * scales[done / update_block];
 }
 
 FEDLORA_INLINE void pack_int4(const int8_t* __restrict codes, int64_t bytes, uint8_t* __restrict packed) {
@@ -121,10 +121,10 @@ FEDLORA_INLINE void pack_int4(const int8_t* __restrict codes, int64_t bytes, uin
     packed[i] = static_cast<uint8_t>((codes[2 * i] & 15) | (static_cast<uint8_t>(codes[2 * i + 1]) << 4));
 }
 
-FEDLORA_INLINE void unpack_int4(const uint8_t* __restrict packed, int64_t bytes, uint8_t* __restrict codes) {
+FEDLORA_INLINE void unpack_int4(const uint8_t* __restrict packed, int64_t bytes, int8_t* __restrict codes) {
   for (int64_t i = 0; i < bytes; ++i) {  // sign extension of 4 bits: (x ^ 8) − 8
-    codes[2 * i] = static_cast<uint8_t>(((packed[i] & 15) ^ 8) - 8);
-    codes[2 * i + 1] = static_cast<uint8_t>(((packed[i] >> 4) ^ 8) - 8);
+    codes[2 * i] = static_cast<int8_t>(((packed[i] & 15) ^ 8) - 8);
+    codes[2 * i + 1] = static_cast<int8_t>(((packed[i] >> 4) ^ 8) - 8);
   }
 }
 

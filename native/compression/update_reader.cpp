@@ -203,13 +203,9 @@ void UpdateReader::decode(int64_t first, int64_t count, float* out) const {
     }
     case Codec::int8:
     case Codec::int4: {
+      alignas(64) int8_t scratch[update_tile + 1];
       for (int64_t b = 0; b < blocks; ++b) scales[b] = scale(first / update_block + b);
-      const uint8_t* codes = body_ + 2 * block_count(header_.count);
-      if (header_.codec == Codec::int8) return kernels_->dequantize(codes + first, scales, count, out);
-      alignas(64) uint8_t unpacked[update_tile + 1];
-      kernels_->unpack_int4(codes + first / 2, (count + 1) / 2, unpacked);
-      kernels_->dequantize(unpacked, scales, count, out);
-      return;
+      return kernels_->dequantize(codes(first, count, scratch), scales, count, out);
     }
     case Codec::topk: {
       std::fill_n(out, count, 0.0f);
@@ -220,6 +216,13 @@ void UpdateReader::decode(int64_t first, int64_t count, float* out) const {
       return;
     }
   }
+}
+
+const int8_t* UpdateReader::codes(int64_t first, int64_t count, int8_t* scratch) const {
+  const uint8_t* bytes = body_ + 2 * block_count(header_.count);
+  if (header_.codec == Codec::int8) return reinterpret_cast<const int8_t*>(bytes + first);
+  kernels_->unpack_int4(bytes + first / 2, (count + 1) / 2, scratch);
+  return scratch;
 }
 
 const float* UpdateReader::values(int64_t first, int64_t count, float* scratch) const {

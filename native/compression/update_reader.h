@@ -54,6 +54,11 @@ class UpdateReader {
   /// The same without a copy where the message holds aligned floats; `scratch` has room for count.
   const float* values(int64_t first, int64_t count, float* scratch) const;
 
+  /// int8 and int4: the codes themselves, without a copy for int8 (`scratch` has room for count + 1), and the scale of a block.
+  bool coded() const { return header_.codec == Codec::int8 || header_.codec == Codec::int4; }
+  const int8_t* codes(int64_t first, int64_t count, int8_t* scratch) const;
+  float scale(int64_t block) const;
+
   /// topk: positions of the entries (rising), the number of the first entry at or after a position, and the number of the first
   /// entry at or after `end`, sought upwards from `entry`.
   const uint32_t* positions() const { return positions_.data(); }
@@ -70,7 +75,6 @@ class UpdateReader {
   void check_levels();
   void read_positions();
   TileRange measure_tile(int64_t tile) const;
-  float scale(int64_t block) const;
 
   const CodecKernels* kernels_;
   UpdateHeader header_;
