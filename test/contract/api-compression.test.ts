@@ -1,0 +1,147 @@
+/** Encoded updates through the public API: the law of error feedback, exact sums in any order, refusals. */
+import t from 'tap'
+import { type Codec, codecs, createAggregator, decodeUpdate, encodeUpdate } from '../../src/compression/index.js'
+import { Random } from '../../src/data/random.js'
+import { bytesOf } from '../support/train.js'
+
+function vector(length: number, seed: number): Float32Array {
+  const random = new Random(seed, 77)
+  return Float32Array.from({ length }, () => (random.uniform() - 0.5) * 2 ** Math.floor(random.uniform() * 12 - 8))
+}
+
+/** One unit in the last place of the larger of two numbers. */
+function ulp(a: number, b: number): number {
+  const exponent = Math.floor(Math.log2(Math.max(Math.abs(a), Math.abs(b), 2 ** -126)))
+  return 2 ** (exponent - 23)
+}
+
+/** How many elements break |sent + residual − t| ≤ 1 ulp of the larger. */
+function violations(t: Float32Array, sent: Float32Array, residual: Float32Array): number {
+  let count = 0
+  for (let i = 0; i < t.length; i++) {
+    const error = Math.abs(sent[i]! + residual[i]! - t[i]!)
+    if (!(error <= ulp(Math.max(Math.abs(sent[i]!), Math.abs(residual[i]!)), t[i]!))) count++
+    if (sent[i] === 0 && !Object.is(residual[i], t[i]) && residual[i] !== t[i]) count++
+  }
+  return count
+}
+
+const encodings = codecs.flatMap((codec) =>
+  codec === 'topk' ? ([2, 4, 8] as const).map((bits) => ({ codec, bits, density: 1 / 16 })) : [{ codec }],
+)
+
+for (const encoding of encodings) {
+  t.test(`${JSON.stringify(encoding)}: what is not sent stays`, (t) => {
+    for (const length of [1, 7, 64, 1000, 4097]) {
+      let residual = new Float32Array(length)
+      for (let round = 0; round < 4; round++) {
+        const update = vector(length, 100 * length + round)
+        const total = update.map((value, i) => value + residual[i]!)
+        const before = bytesOf(residual).toString('hex')
+        const message = encodeUpdate(update, { ...encoding, seed: round, residual })
+        t.equal(bytesOf(residual).toString('hex'), before, 'the old residual is as it was')
+        const sent = decodeUpdate(message.bytes)
+        t.equal(violations(total, sent, message.residual!), 0)
+        const again = encodeUpdate(update, { ...encoding, seed: round, residual })
+        t.ok(Buffer.from(again.bytes).equals(Buffer.from(message.bytes)), 'the same seed, the same bytes')
+        residual = message.residual as Float32Array<ArrayBuffer>
+      }
+    }
+    t.end()
+  })
+}
+
+t.test('canary: a residual that forgets is seen', (t) => {
+  const update = vector(1000, 1)
+  const { bytes, residual } = encodeUpdate(update, { codec: 'int4', residual: new Float32Array(1000) })
+  residual![17]! += 0.01
+  t.not(violations(update, decodeUpdate(bytes), residual!), 0)
+  t.end()
+})
+
+t.test('sizes: lossy codecs are smaller by what they promise', (t) => {
+  const update = vector(65536, 3)
+  const size = (codec: Codec, more = {}) => encodeUpdate(update, { codec, ...more }).bytes.length
+  const raw = size('f32')
+  t.ok(raw >= 4 * update.length && raw < 4 * update.length + 128)
+  t.ok(size('bf16') < raw / 1.9)
+  t.ok(size('int8') < raw / 3.5)
+  t.ok(size('int4') < raw / 6.5)
+  t.ok(size('topk', { density: 1 / 64, bits: 2 }) < raw / 100)
+  t.same(encodeUpdate(update, { codec: 'f32' }).residual, null)
+  t.ok(bytesOf(decodeUpdate(encodeUpdate(update, { codec: 'f32' }).bytes)).equals(bytesOf(update)))
+  t.end()
+})
+
+t.test('the mean is exact and does not depend on the order', (t) => {
+  const length = 3000
+  const messages = encodings.flatMap((encoding, i) =>
+    [0, 1].map((k) => ({
+      bytes: encodeUpdate(vector(length, 10 * i + k), { ...encoding, seed: k }).bytes,
+      weight: 1 + ((7 * i + k) % 5),
+    })),
+  )
+  const mean = (list: typeof messages) => {
+    using aggregator = createAggregator(length)
+    for (const { bytes, weight } of list) aggregator.add(bytes, weight)
+    t.equal(aggregator.count, list.length)
+    return aggregator.mean()
+  }
+  const forward = mean(messages)
+  t.ok(bytesOf(forward).equals(bytesOf(mean(messages.toReversed()))))
+  t.ok(bytesOf(forward).equals(bytesOf(mean([...messages.slice(5), ...messages.slice(0, 5)]))))
+  const total = messages.reduce((sum, { weight }) => sum + weight, 0)
+  const exact = new Float64Array(length)
+  for (const { bytes, weight } of messages) {
+    for (const [i, value] of decodeUpdate(bytes).entries()) exact[i]! += (weight / total) * value
+  }
+  const worst = Math.max(...forward.map((value, i) => Math.abs(value - exact[i]!)))
+  t.ok(worst <= 1e-6, `${worst}`)
+  t.notOk(bytesOf(forward).equals(bytesOf(mean(messages.slice(1)))), 'canary: one message less')
+  t.end()
+})
+
+t.test('damaged and foreign messages are refused and leave the sum as it was', (t) => {
+  const { bytes } = encodeUpdate(vector(500, 2), { codec: 'topk', density: 0.1 })
+  using aggregator = createAggregator(500)
+  aggregator.add(bytes, 2)
+  const before = bytesOf(aggregator.mean())
+  for (let at = 0; at < bytes.length; at += 3) {
+    const damaged = bytes.slice()
+    damaged[at]! ^= 0x40
+    t.throws(() => aggregator.add(damaged), { code: /^E_(FORMAT|CHECKSUM|VERSION|SHAPE)$/ })
+    t.throws(() => decodeUpdate(damaged), { name: 'FedloraError' })
+  }
+  for (let length = 0; length < bytes.length; length += 11) {
+    t.throws(() => aggregator.add(bytes.subarray(0, length)), { name: 'FedloraError' })
+  }
+  t.throws(() => aggregator.add(encodeUpdate(vector(499, 2), { codec: 'f32' }).bytes), { code: 'E_SHAPE' })
+  t.throws(() => aggregator.add(bytes, 0), { code: 'E_ARGUMENT' })
+  t.throws(() => aggregator.add(bytes, Number.NaN), { code: 'E_ARGUMENT' })
+  t.throws(() => aggregator.add('text' as never), { code: 'E_ARGUMENT' })
+  t.ok(before.equals(bytesOf(aggregator.mean())))
+  aggregator.dispose()
+  aggregator.dispose()
+  t.throws(() => aggregator.mean(), { code: 'E_DISPOSED' })
+  t.end()
+})
+
+t.test('options and values are checked', (t) => {
+  const update = vector(10, 1)
+  t.throws(() => encodeUpdate(update, { codec: 'zip' } as never), { code: 'E_CONFIG', message: /codec: got "zip"/ })
+  t.throws(() => encodeUpdate(update, { codec: 'topk', densty: 1 } as never), {
+    code: 'E_CONFIG',
+    message: /did you mean "density"/,
+  })
+  t.throws(() => encodeUpdate(update, { codec: 'topk', bits: 3 } as never), { code: 'E_CONFIG' })
+  t.throws(() => encodeUpdate([1, 2] as never, { codec: 'f32' }), { code: 'E_ARGUMENT' })
+  t.throws(() => encodeUpdate(update, { codec: 'int8', residual: new Float32Array(9) }), { code: 'E_SHAPE' })
+  for (const codec of codecs) {
+    const bad = Float32Array.from(update)
+    bad[3] = Number.NaN
+    t.throws(() => encodeUpdate(bad, { codec }), { code: 'E_NONFINITE' }, codec)
+  }
+  t.throws(() => createAggregator(0), { code: 'E_ARGUMENT' })
+  t.throws(() => createAggregator(1).mean(), { name: 'FedloraError' }, 'nothing was added')
+  t.end()
+})
