@@ -24,8 +24,8 @@ export interface RoundTools {
   slots: readonly Adapter[]
   /** Mean of what was sent. */
   sent: NativeAggregator
-  /** Mean of the updates before encoding. */
-  exact: NativeAggregator
+  /** Mean of the updates before encoding; absent where encoding loses nothing. */
+  exact: NativeAggregator | undefined
   /** Absent without error feedback. */
   residuals: ResidualStore | undefined
   signal: AbortSignal
@@ -72,7 +72,7 @@ export async function runRound(
     return result
   }
   sent.reset()
-  exact.reset()
+  exact?.reset()
 
   await runPool(plan.participants, slots, async (client, slot) => {
     const data = clients.data(client)
@@ -103,7 +103,7 @@ export async function runRound(
     })
     await timed('aggregate', () => {
       sent.add(bytes, data.length)
-      exact.add(encodeVector(work.update), data.length)
+      exact?.add(encodeVector(work.update), data.length)
     })
     const { loss, steps, tokens } = work
     const report = { client, name, rows: data.length, loss, steps, tokens, bytesUp: bytes.length }
@@ -118,7 +118,7 @@ export async function runRound(
   const bytesUpRaw = ordered.length * adapter.byteLength
   const answered = ordered.length > 0
   const mean = answered ? await timed('aggregate', () => sent.mean()) : null
-  const cosine = mean ? await timed('aggregate', () => native().cosine(mean, exact.mean())) : null
+  const cosine = mean && (exact ? await timed('aggregate', () => native().cosine(mean, exact.mean())) : 1)
   seconds.total = (performance.now() - roundStarted) / 1000
   return {
     mean,

@@ -118,12 +118,15 @@ class Session {
 async function federate(session: Session): Promise<FederationResult> {
   const { request, context } = session
   const { config, model, adapter, evaluation } = request
-  const clients = await openClients(request.clients, model)
-  const cohort = cohortSize(config.cohort, clients.length)
-  const slots = Array.from({ length: Math.min(config.concurrency, cohort) }, () => adapter.clone())
-  session.onClose(() => slots.forEach((slot) => void slot.dispose()))
   const held = adapter.handle.acquire('simulate')
   session.onClose(held.release)
+  const clients = await openClients(request.clients, model)
+  const cohort = cohortSize(config.cohort, clients.length)
+  const slots = Array.from({ length: Math.min(config.concurrency, cohort) }, () => {
+    const slot = new Adapter(model, adapter.config, adapter.targets)
+    session.onClose(() => slot.dispose())
+    return slot
+  })
 
   const stored = storedConfig(request, clients)
   let initial = held.native.read()
@@ -149,8 +152,8 @@ async function federate(session: Session): Promise<FederationResult> {
   const residuals = await openResiduals(session, folder, vector.length, state)
   const sent = native().createAggregator(vector.length)
   session.onClose(() => sent.dispose())
-  const exact = native().createAggregator(vector.length)
-  session.onClose(() => exact.dispose())
+  const exact = config.upload.codec === 'f32' ? undefined : native().createAggregator(vector.length)
+  session.onClose(() => exact?.dispose())
 
   const tell = async (event: FederationEvent): Promise<void> => {
     await folder?.log(event)

@@ -1,0 +1,72 @@
+/** A small federation over a golden model, for tests. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Dataset } from '../../../src/data/index.js'
+import type { SimulateOptions } from '../../../src/federated/simulate.js'
+import type { Model } from '../../../src/model/model.js'
+import { tokenRows } from '../../support/train.js'
+
+export const lora = { rank: 4, alpha: 8, seed: 2 }
+
+/** Clients of different sizes and contents. */
+export async function makeClients(count: number): Promise<Dataset[]> {
+  return await Promise.all(Array.from({ length: count }, (_, i) => tokenRows(5 + ((i * 3) % 7), 263, 17 * i)))
+}
+
+export type Variation = Partial<Omit<SimulateOptions, 'model' | 'clients'>>
+
+/** Options of a federation in which everything is switched on: cohorts, drop-outs, error feedback, momentum on the server. */
+export async function federation(model: Model, variation: Variation = {}): Promise<SimulateOptions> {
+  return {
+    model,
+    adapter: lora,
+    clients: await makeClients(6),
+    rounds: 5,
+    cohort: 4,
+    local: { steps: 2, batchSize: 2, learningRate: 1e-2, schedule: 'cosine' },
+    upload: { codec: 'topk', density: 1 / 8, bits: 4 },
+    serverOptimizer: 'momentum',
+    dropout: 0.2,
+    seed: 11,
+    evaluate: { data: await tokenRows(4, 263, 9), every: 2 },
+    ...variation,
+  }
+}
+
+/** Values without what differs from run to run: times, speeds, memory, places. */
+export function timeless(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(timeless)
+  if (typeof value !== 'object' || value === null) return value
+  const changing = new Set([
+    'seconds',
+    'trainSeconds',
+    'tokensPerSecond',
+    'peakBytes',
+    'adapter',
+    'folder',
+    'origin',
+    'time',
+  ])
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([key]) => !changing.has(key))
+      .map(([key, inner]) => [key, timeless(inner)]),
+  )
+}
+
+/** The event log of a run folder without times. */
+export function eventsOf(folder: string): unknown[] {
+  const lines = readFileSync(join(folder, 'events.ndjson'), 'utf8').split('\n')
+  lines.pop()
+  return lines.map((line) => timeless(JSON.parse(line)))
+}
+
+/** Every file of a run folder whose bytes must not depend on when the run was interrupted. */
+export function filesOf(folder: string): Record<string, string> {
+  const files: Record<string, string> = {}
+  for (const name of (readdirSync(folder, { recursive: true }) as string[]).sort()) {
+    if (!/\.(f32|safetensors)$/.test(name)) continue
+    files[name] = readFileSync(join(folder, name)).toString('base64')
+  }
+  return files
+}
