@@ -11,7 +11,7 @@ constexpr int64_t decoded_padding = 32;    // pack kernels read past the end; al
 constexpr int64_t decoded_elements = 64 * (128 + decoded_padding) > decoded_rows * (decoded_k + decoded_padding)
                                          ? 64 * (128 + decoded_padding)
                                          : decoded_rows * (decoded_k + decoded_padding);
-constexpr int64_t max_slices = 64;
+constexpr int64_t max_slices = max_gemm_slices;
 
 int64_t round_up(int64_t x, int64_t multiple) { return (x + multiple - 1) / multiple * multiple; }
 
@@ -33,12 +33,13 @@ void decode(const KernelTable& kernels, const WeightView& w, int64_t row, int64_
 size_t Gemm::workspace_bytes(GemmShape shape, int64_t M, int64_t common_steps, int64_t own_steps, bool keep_sum) const {
   const int64_t panel = (std::min(shape.panel_steps, common_steps) + own_steps) * shape.panel_columns;
   const int64_t sum = keep_sum || common_steps > shape.panel_steps ? M * shape.panel_columns : 0;
-  return static_cast<size_t>(4 * (panel + sum) + round_up(decoded_elements * element_bytes(), 64));
+  const int64_t widened = compute_ == Compute::bf16 && !kernels_.pairs ? widened_floats(panel / shape.panel_columns, max_slices) : 0;
+  return static_cast<size_t>(4 * (panel + sum + widened) + round_up(decoded_elements * element_bytes(), 64));
 }
 
 template <class T>
 void Gemm::pack_as(const GemmTerm& term, int64_t k_begin, int64_t k, int64_t begin, int64_t end, T* decoded, uint32_t* panel) const {
-  const int64_t group = kernels_.group_columns, lanes = kernels_.lanes, panel_steps = steps(k), per_step = sizeof(T) == 2 ? 2 : 1;
+  const int64_t group = kernels_.group_columns, lanes = kernels_.lanes, panel_steps = steps(k), per_step = this->per_step();
   const auto pack_rows = [&](auto... arguments) {
     if constexpr (sizeof(T) == 4) kernels_.pack_rows_f32(arguments...);
     else kernels_.pack_rows_bf16(arguments...);
@@ -85,14 +86,13 @@ void Gemm::pack(const GemmTerm& term, int64_t k_begin, int64_t k, int64_t begin,
 
 float* Gemm::multiply(GemmShape shape, int64_t M, const GemmProduct& product, void* workspace) const {
   const int64_t begin = product.column_begin, end = product.column_end, columns = end - begin;
-  const int64_t padded = round_up(columns, kernels_.lanes), per_step = compute_ == Compute::bf16 ? 2 : 1;
+  const int64_t padded = round_up(columns, kernels_.lanes), per_step = this->per_step();
   uint8_t* decoded = static_cast<uint8_t*>(workspace);
-  uint8_t* after = decoded + round_up(decoded_elements * element_bytes(), 64);
+  float* sum = reinterpret_cast<float*>(decoded + round_up(decoded_elements * element_bytes(), 64));
   bool keep = false;
   for (const GemmRows& range : product.rows) keep = keep || range.keep_sum;
-  float* sum = reinterpret_cast<float*>(after);
   const bool needs_sum = keep || steps_of(product.terms) > shape.panel_steps;
-  uint32_t* panel = reinterpret_cast<uint32_t*>(after) + (needs_sum ? M * shape.panel_columns : 0);
+  uint32_t* panel = reinterpret_cast<uint32_t*>(sum) + (needs_sum ? M * shape.panel_columns : 0);
 
   GemmSlice slices[max_slices];
   const auto slice_of = [&](const GemmTerm& term, int64_t k_begin, int64_t k, uint32_t* to) {
@@ -137,6 +137,7 @@ float* Gemm::multiply(GemmShape shape, int64_t M, const GemmProduct& product, vo
       call.slices = placed;
       call.slice_count = all;
       call.carry_stride = shape.panel_columns;
+      call.widened = reinterpret_cast<float*>(own);
       if (!first) call.carry_in = sum + range.begin * shape.panel_columns;
       if (!last || range.keep_sum) call.carry_out = sum + range.begin * shape.panel_columns;
       call.scale = product.scale;

@@ -17,12 +17,13 @@ namespace {
 constexpr int64_t dropout_rows = 128;  // rows whose mask is drawn at a time; even
 int64_t round_up(int64_t x, int64_t multiple) { return (x + multiple - 1) / multiple * multiple; }
 
-/// Rows of h [rows, rank] as the left side of outer products (OuterCall::left), at rank `first` of `left_stride`.
-void lay_out_left(const float* h, int64_t h_stride, int64_t rows, int64_t rank, uint32_t* left, int64_t left_stride) {
+/// Rows of h [rows, rank] as the left side of outer products (OuterCall::left): floats, or bf16 in pairs of rows.
+template <class T>
+void lay_out_left(const T* h, int64_t h_stride, int64_t rows, int64_t rank, uint32_t* left, int64_t left_stride) {
   for (int64_t m = 0; m < rows; ++m)
-    for (int64_t r = 0; r < rank; ++r) left[m * left_stride + r] = std::bit_cast<uint32_t>(h[m * h_stride + r]);
+    for (int64_t r = 0; r < rank; ++r) left[m * left_stride + r] = std::bit_cast<uint32_t>(to_f32(h[m * h_stride + r]));
 }
-void lay_out_left(const bf16* h, int64_t h_stride, int64_t rows, int64_t rank, uint32_t* left, int64_t left_stride) {
+void lay_out_left_pairs(const bf16* h, int64_t h_stride, int64_t rows, int64_t rank, uint32_t* left, int64_t left_stride) {
   for (int64_t m = 0; m < rows; m += 2)
     for (int64_t r = 0; r < rank; ++r) {
       const uint32_t high = m + 1 < rows ? h[(m + 1) * h_stride + r].bits : 0u;
@@ -137,7 +138,10 @@ void LoraBackward::rows(const RowTask& task, void* workspace) const {
     const uint8_t* h = static_cast<const uint8_t*>(target.h) + task.begin * target.h_stride * element_;
     const int64_t at = gemm_.steps(first) * left_stride_[s] + rank_at;
     uint32_t *left_h = left_ + left_h_[s] + at, *left_d_h = left_ + left_d_h_[s] + at;
-    if (is_bf16) {
+    if (gemm_.per_step() == 2) {
+      lay_out_left_pairs(reinterpret_cast<const bf16*>(h), target.h_stride, count, pair.rank, left_h, left_stride_[s]);
+      lay_out_left_pairs(reinterpret_cast<const bf16*>(d_h), pair.rank, count, pair.rank, left_d_h, left_stride_[s]);
+    } else if (is_bf16) {
       lay_out_left(reinterpret_cast<const bf16*>(h), target.h_stride, count, pair.rank, left_h, left_stride_[s]);
       lay_out_left(reinterpret_cast<const bf16*>(d_h), pair.rank, count, pair.rank, left_d_h, left_stride_[s]);
     } else {

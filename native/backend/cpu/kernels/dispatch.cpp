@@ -19,7 +19,11 @@ struct Tables {
 #endif
     for (int level = 0; level < isa_levels; ++level) {
       if (level > 0) resolved[level] = resolved[level - 1];
-      if (own[level].lanes > 0) resolved[level].lanes = own[level].lanes, resolved[level].group_columns = own[level].group_columns;
+      if (own[level].lanes > 0) {
+        resolved[level].lanes = own[level].lanes;
+        resolved[level].group_columns = own[level].group_columns;
+        resolved[level].pairs = own[level].pairs;
+      }
 #define KERNEL(kernel, ...) \
   if (own[level].kernel) resolved[level].kernel = own[level].kernel;
 #include "backend/cpu/kernels/kernel_list.def"

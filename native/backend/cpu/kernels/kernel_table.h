@@ -19,6 +19,7 @@ namespace fedlora {
 struct KernelTable {
   int lanes = 0;          // floats in a vector: panels are padded to a multiple of it
   int group_columns = 0;  // columns of a panel's group
+  bool pairs = false;     // bf16 operands are multiplied in pairs
 #define KERNEL(kernel, ...) std::add_pointer_t<__VA_ARGS__> kernel = nullptr;
 #include "backend/cpu/kernels/kernel_list.def"
 #undef KERNEL

@@ -1,8 +1,9 @@
 /// What the kernels of the linear layers are told. Plain structs; the caller owns every pointer.
 ///
-/// Operand types: f32, or bf16 in pairs along the summed axis. A *panel* holds the right-hand side of a product for some output columns:
-/// column groups of `group_columns` (the last one narrower, a multiple of W, zero-padded), each [steps, columns] dwords. A step is one k
-/// for f32; for bf16 the pair (2i, 2i + 1) in one dword, the first in the low half; an odd last k is paired with zero.
+/// A *panel* holds the right-hand side of a product for some output columns: column groups of `group_columns` (the last one narrower, a
+/// multiple of `lanes`, zero-padded), each [steps, columns] dwords. A step is one k, as a float; or, for bf16 where the instruction set
+/// multiplies pairs (KernelTable::pairs), the pair (2i, 2i + 1) in one dword, the first in the low half; an odd last k is paired with zero.
+/// Without such an instruction bf16 operands are widened, and then step for step the product is that of f32.
 #pragma once
 #include <cstdint>
 
@@ -27,7 +28,7 @@ struct WeightView {
 
 /// One term of a sum of products: Σ_k a[m,k]·panel(k,column).
 struct GemmSlice {
-  const void* a = nullptr;      // [rows, k] of the operand's element type
+  const void* a = nullptr;      // [rows, k] of the kernel's element type
   int64_t a_stride = 0;         // elements
   const uint32_t* panel = nullptr;
   int64_t k = 0;
@@ -46,14 +47,18 @@ struct GemmCall {
   void* out = nullptr;              // bf16 if out_bf16, else float
   bool out_bf16 = false;
   int64_t out_stride = 0;
+  float* widened = nullptr;         // scratch for bf16 without pairs: widened_floats(all k, slice_count)
 };
+inline constexpr int64_t max_gemm_slices = 64;
+inline constexpr int64_t widened_rows = 8;  // at most this many rows are widened at a time
+constexpr int64_t widened_floats(int64_t all_k, int64_t slice_count) { return widened_rows * (all_k + 16 * slice_count); }
 
 /// out[r][c] += Σ_m left(m,r)·right[m,c], summed in the order of m.
 struct OuterCall {
   int64_t rows = 0, columns = 0, rank = 0;
-  const uint32_t* left = nullptr;  // [steps, left_stride] dwords: floats, or bf16 pairs of rows (2i, 2i + 1)
+  const uint32_t* left = nullptr;  // [steps, left_stride] dwords: floats, or pairs of rows (2i, 2i + 1)
   int64_t left_stride = 0;         // rank rounded up to outer_rank_step; the excess is zero
-  const void* right = nullptr;     // [rows, columns] of the operand's element type
+  const void* right = nullptr;     // [rows, columns] of the kernel's element type
   int64_t right_stride = 0;
   float* const* out = nullptr;     // one row of output per r; null: not wanted
 };

@@ -115,52 +115,23 @@ inline void transpose(Vec (&r)[8]) {
     r[i + 4].v = _mm256_permute2f128_ps(b[i], b[i + 4], 0x31);
   }
 }
-inline void store_pairs(uint32_t* p, const bf16* row0, const bf16* row1) {
-  __m256i pairs = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row0)));
-  if (row1) {
-    const __m256i high = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row1)));
-    pairs = _mm256_or_si256(pairs, _mm256_slli_epi32(high, 16));
-  }
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), pairs);
-}
-
 constexpr int max_vecs = 2;
 constexpr int tile_rows[max_vecs + 1] = {0, 12, 6};
 constexpr int outer_ranks = 4, outer_vecs = 3;
 
 struct F32Operand {
   using Element = float;
+  using Left = float;
   using Value = Vec;
-  static constexpr int per_step = 1, halves = 1;
-  static Value left(const float* p, int) { return broadcast(*p); }
-  static Value left_single(const float* p, int) { return broadcast(*p); }
-  static Value right(const uint32_t* p, int) { return load_dwords(p); }
-  static Value right_rows(const float* row0, const float*, int) { return load(row0); }
-  static Value right_rows_tail(const float* row0, const float*, int, int64_t n) { return load_tail(row0, n); }
+  static constexpr int per_step = 1;
+  static Value left(const float* p) { return broadcast(*p); }
+  static Value right(const uint32_t* p) { return load_dwords(p); }
+  static Value right_rows(const float* row, const float*) { return load(row); }
+  static Value right_rows_tail(const float* row, const float*, int64_t n) { return load_tail(row, n); }
   static Vec multiply_add(Value left, Value right, Vec sum) { return fma(left, right, sum); }
 };
-/// Without a bf16 product, each half of a pair is widened and multiplied as f32.
-struct Bf16Operand {
+struct Bf16Operand : F32Operand {
   using Element = bf16;
-  using Value = Vec;
-  static constexpr int per_step = 2, halves = 2;
-  static Value widen_half(__m256i pairs, int half) {
-    return {_mm256_castsi256_ps(half == 0 ? _mm256_slli_epi32(pairs, 16) : _mm256_and_si256(pairs, _mm256_set1_epi32(static_cast<int>(0xffff0000u))))};
-  }
-  static Value left(const bf16* p, int half) {
-    int32_t pair;
-    __builtin_memcpy(&pair, p, 4);
-    return widen_half(_mm256_set1_epi32(pair), half);
-  }
-  static Value left_single(const bf16* p, int half) { return broadcast(half == 0 ? to_f32(*p) : 0.0f); }
-  static Value right(const uint32_t* p, int half) { return widen_half(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), half); }
-  static Value right_rows(const bf16* row0, const bf16* row1, int half) {
-    const bf16* row = half == 0 ? row0 : row1;
-    return row ? load(row) : broadcast(0);
-  }
-  static Value right_rows_tail(const bf16* row0, const bf16* row1, int half, int64_t n) {
-    const bf16* row = half == 0 ? row0 : row1;
-    return row ? load_tail(row, n) : broadcast(0);
-  }
-  static Vec multiply_add(Value left, Value right, Vec sum) { return fma(left, right, sum); }
+  static Value right_rows(const bf16* row, const bf16*) { return load(row); }
+  static Value right_rows_tail(const bf16* row, const bf16*, int64_t n) { return load_tail(row, n); }
 };

@@ -77,6 +77,7 @@ inline Vec lookup(const Lookup16& table, const uint8_t* p) {
 
 inline Vec load_dwords(const void* p) { return {_mm512_loadu_ps(p)}; }
 inline void store_dwords(uint32_t* p, Vec x) { _mm512_storeu_ps(p, x.v); }
+inline void store_dwords(uint32_t* p, __m512i x) { _mm512_storeu_si512(p, x); }
 inline void transpose(Vec (&r)[16]) {
   __m512 a[16], b[16];
   for (int i = 0; i < 16; i += 2) {
@@ -103,41 +104,39 @@ inline __m512i interleave(__m256i row0, __m256i row1) {
 }
 inline void store_interleaved(uint32_t* p, Vec first, Vec second) { _mm512_storeu_si512(p, interleave(narrow(first.v), narrow(second.v))); }
 inline __m256i load_words(const bf16* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
-inline void store_pairs(uint32_t* p, const bf16* row0, const bf16* row1) {
-  _mm512_storeu_si512(p, interleave(load_words(row0), row1 ? load_words(row1) : _mm256_setzero_si256()));
-}
-
 constexpr int max_vecs = 4;
 constexpr int tile_rows[max_vecs + 1] = {0, 12, 12, 8, 6};
 constexpr int outer_ranks = 8, outer_vecs = 2;
 
 struct F32Operand {
   using Element = float;
+  using Left = float;
   using Value = Vec;
-  static constexpr int per_step = 1, halves = 1;
-  static Value left(const float* p, int) { return broadcast(*p); }
-  static Value left_single(const float* p, int) { return broadcast(*p); }
-  static Value right(const uint32_t* p, int) { return load_dwords(p); }
-  static Value right_rows(const float* row0, const float*, int) { return load(row0); }
-  static Value right_rows_tail(const float* row0, const float*, int, int64_t n) { return load_tail(row0, n); }
+  static constexpr int per_step = 1;
+  static Value left(const float* p) { return broadcast(*p); }
+  static Value right(const uint32_t* p) { return load_dwords(p); }
+  static Value right_rows(const float* row, const float*) { return load(row); }
+  static Value right_rows_tail(const float* row, const float*, int64_t n) { return load_tail(row, n); }
   static Vec multiply_add(Value left, Value right, Vec sum) { return fma(left, right, sum); }
 };
-/// VDPBF16PS: a pair is multiplied and added to an f32 sum in one instruction.
+/// VDPBF16PS: both products of a pair are added to an f32 sum in one instruction.
 struct Bf16Operand {
   using Element = bf16;
+  using Left = bf16;
   using Value = __m512i;
-  static constexpr int per_step = 2, halves = 1;
-  static Value left(const bf16* p, int) {
+  static constexpr int per_step = 2;
+  static Value left(const bf16* p) {
     int32_t pair;
     __builtin_memcpy(&pair, p, 4);
     return _mm512_set1_epi32(pair);
   }
-  static Value left_single(const bf16* p, int) { return _mm512_set1_epi32(p->bits); }
-  static Value right(const uint32_t* p, int) { return _mm512_loadu_si512(p); }
-  static Value right_rows(const bf16* row0, const bf16* row1, int) {
+  /// An odd last element, paired with zero.
+  static Value left_single(const bf16* p) { return _mm512_set1_epi32(p->bits); }
+  static Value right(const uint32_t* p) { return _mm512_loadu_si512(p); }
+  static Value right_rows(const bf16* row0, const bf16* row1) {
     return interleave(load_words(row0), row1 ? load_words(row1) : _mm256_setzero_si256());
   }
-  static Value right_rows_tail(const bf16* row0, const bf16* row1, int, int64_t n) {
+  static Value right_rows_tail(const bf16* row0, const bf16* row1, int64_t n) {
     const __mmask16 mask = lanes_below(n);
     return interleave(_mm256_maskz_loadu_epi16(mask, row0), row1 ? _mm256_maskz_loadu_epi16(mask, row1) : _mm256_setzero_si256());
   }

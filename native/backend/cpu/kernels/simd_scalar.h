@@ -9,8 +9,8 @@
 ///   reduce_add, reduce_max       always in the same order
 ///   transpose(rows)              W×W dwords, in place; load_dwords, store_dwords move bits
 ///   lookup(table, p)             codebook values of the W nibbles at p, high nibble first (W ≥ 2)
-///   F32Operand, Bf16Operand      how a matrix product reads its operands (linear_types.h): `left` broadcasts one step of a row, `right` loads
-///                                W columns of a panel's step, `right_rows` builds them from rows; a step is multiplied in `halves` parts
+///   F32Operand, Bf16Operand      how a matrix product reads its operands (linear_types.h): `left` broadcasts one step, `right` loads W columns
+///                                of a panel's step, `right_rows` builds them from the rows that one step covers
 ///   max_vecs, tile_rows[vecs]    the register tile of a matrix product: as many sums as registers hold beside the operands
 ///   DotElement                   what bf16 operands of a small matrix product are multiplied in: bf16 where pairs of them can be, else f32
 ///   dot_pairs(acc, a, b)         only where DotElement is bf16: acc + a₀b₀ + a₁b₁, one pair `a` against each lane's pair of b
@@ -75,37 +75,23 @@ inline Vec load_dwords(const void* p) {
 }
 inline void store_dwords(uint32_t* p, Vec x) { __builtin_memcpy(p, &x, 4); }
 inline void transpose(Vec*) {}
-/// Dwords of the pairs (row0[i], row1[i]); row1 null: zero.
-inline void store_pairs(uint32_t* p, const bf16* row0, const bf16* row1) {
-  *p = static_cast<uint32_t>(row0->bits) | (row1 ? static_cast<uint32_t>(row1->bits) << 16 : 0);
-}
-
 constexpr int max_vecs = 4;
 constexpr int tile_rows[max_vecs + 1] = {0, 8, 4, 4, 4};
 constexpr int outer_ranks = 4, outer_vecs = 2;
 
 struct F32Operand {
-  using Element = float;
+  using Element = float;  // of rows
+  using Left = float;     // of what `left` reads
   using Value = Vec;
-  static constexpr int per_step = 1, halves = 1;
-  static Value left(const float* p, int) { return {*p}; }
-  static Value left_single(const float* p, int) { return {*p}; }
-  static Value right(const uint32_t* p, int) { return load_dwords(p); }
-  static Value right_rows(const float* row0, const float*, int) { return {*row0}; }
-  static Value right_rows_tail(const float*, const float*, int, int64_t) { return {0}; }
+  static constexpr int per_step = 1;
+  static Value left(const float* p) { return {*p}; }
+  static Value right(const uint32_t* p) { return load_dwords(p); }
+  static Value right_rows(const float* row, const float*) { return {*row}; }
+  static Value right_rows_tail(const float*, const float*, int64_t) { return {0}; }
   static Vec multiply_add(Value left, Value right, Vec sum) { return fma(left, right, sum); }
 };
-struct Bf16Operand {
+struct Bf16Operand : F32Operand {
   using Element = bf16;
-  using Value = Vec;
-  static constexpr int per_step = 2, halves = 2;
-  static Value left(const bf16* p, int half) { return {to_f32(p[half])}; }
-  static Value left_single(const bf16* p, int half) { return {half == 0 ? to_f32(*p) : 0.0f}; }
-  static Value right(const uint32_t* p, int half) { return {__builtin_bit_cast(float, half == 0 ? *p << 16 : *p & 0xffff0000u)}; }
-  static Value right_rows(const bf16* row0, const bf16* row1, int half) {
-    const bf16* row = half == 0 ? row0 : row1;
-    return {row ? to_f32(*row) : 0.0f};
-  }
-  static Value right_rows_tail(const bf16*, const bf16*, int, int64_t) { return {0}; }
-  static Vec multiply_add(Value left, Value right, Vec sum) { return fma(left, right, sum); }
+  static Value right_rows(const bf16* row, const bf16*) { return {to_f32(*row)}; }
+  static Value right_rows_tail(const bf16*, const bf16*, int64_t) { return {0}; }
 };

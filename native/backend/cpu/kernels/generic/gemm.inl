@@ -3,7 +3,7 @@
 
 template <class Operand, int ROWS, int VECS>
 static void gemm_tile(const GemmCall& call, int64_t row, int64_t rows, int64_t column) {
-  using Element = typename Operand::Element;
+  using Left = typename Operand::Left;
   const int64_t columns = call.columns - column;  // of this tile and beyond
   int64_t at[ROWS];                               // rows past the end repeat the last one and are not stored
   for (int i = 0; i < ROWS; ++i) at[i] = row + (i < rows ? i : rows - 1);
@@ -22,24 +22,23 @@ static void gemm_tile(const GemmCall& call, int64_t row, int64_t rows, int64_t c
 
   for (int64_t term = 0; term < call.slice_count; ++term) {
     const GemmSlice& slice = call.slices[term];
-    const Element* a[ROWS];
-    for (int i = 0; i < ROWS; ++i) a[i] = static_cast<const Element*>(slice.a) + at[i] * slice.a_stride;
+    const Left* a[ROWS];
+    for (int i = 0; i < ROWS; ++i) a[i] = static_cast<const Left*>(slice.a) + at[i] * slice.a_stride;
     const int64_t whole = slice.k / Operand::per_step, odd = slice.k % Operand::per_step;
     const uint32_t* panel = slice.panel + column * (whole + odd);
-    for (int64_t step = 0; step < whole; ++step, panel += VECS * W)
-      for (int half = 0; half < Operand::halves; ++half) {
-        typename Operand::Value right[VECS];
-        for (int v = 0; v < VECS; ++v) right[v] = Operand::right(panel + v * W, half);
-        for (int i = 0; i < ROWS; ++i) {
-          const typename Operand::Value left = Operand::left(a[i] + step * Operand::per_step, half);
-          for (int v = 0; v < VECS; ++v) sum[i][v] = Operand::multiply_add(left, right[v], sum[i][v]);
-        }
+    for (int64_t step = 0; step < whole; ++step, panel += VECS * W) {
+      typename Operand::Value right[VECS];
+      for (int v = 0; v < VECS; ++v) right[v] = Operand::right(panel + v * W);
+      for (int i = 0; i < ROWS; ++i) {
+        const typename Operand::Value left = Operand::left(a[i] + step * Operand::per_step);
+        for (int v = 0; v < VECS; ++v) sum[i][v] = Operand::multiply_add(left, right[v], sum[i][v]);
       }
-    if (odd)
-      for (int half = 0; half < Operand::halves; ++half)
+    }
+    if constexpr (Operand::per_step == 2)
+      if (odd)
         for (int i = 0; i < ROWS; ++i) {
-          const typename Operand::Value left = Operand::left_single(a[i] + slice.k - 1, half);
-          for (int v = 0; v < VECS; ++v) sum[i][v] = Operand::multiply_add(left, Operand::right(panel + v * W, half), sum[i][v]);
+          const typename Operand::Value left = Operand::left_single(a[i] + slice.k - 1);
+          for (int v = 0; v < VECS; ++v) sum[i][v] = Operand::multiply_add(left, Operand::right(panel + v * W), sum[i][v]);
         }
   }
 
@@ -100,4 +99,33 @@ static void gemm(const GemmCall& call) {
   }
 }
 static void gemm_f32(const GemmCall& call) { gemm<F32Operand>(call); }
-static void gemm_bf16(const GemmCall& call) { gemm<Bf16Operand>(call); }
+
+/// bf16 rows against a panel of floats: a few rows at a time are widened once for all columns.
+[[maybe_unused]] static void gemm_widened(const GemmCall& call) {
+  constexpr int64_t block = tile_rows[max_vecs];
+  static_assert(block <= widened_rows);
+  GemmSlice slices[max_gemm_slices];
+  GemmCall part = call;
+  part.slices = slices;
+  for (int64_t row = 0; row < call.rows; row += block) {
+    part.rows = call.rows - row < block ? call.rows - row : block;
+    float* to = call.widened;
+    for (int64_t term = 0; term < call.slice_count; ++term) {
+      const GemmSlice& slice = call.slices[term];
+      const int64_t stride = (slice.k + 15) / 16 * 16;
+      slices[term] = {to, stride, slice.panel, slice.k};
+      for (int64_t i = 0; i < part.rows; ++i, to += stride)
+        widen_bf16(static_cast<const bf16*>(slice.a) + (row + i) * slice.a_stride, to, slice.k);
+    }
+    if (call.carry_in != nullptr) part.carry_in = call.carry_in + row * call.carry_stride;
+    if (call.carry_out != nullptr) part.carry_out = call.carry_out + row * call.carry_stride;
+    part.out = static_cast<uint8_t*>(call.out) + row * call.out_stride * (call.out_bf16 ? 2 : 4);
+    gemm<F32Operand>(part);
+  }
+}
+template <class Operand>
+static void gemm_any(const GemmCall& call) {
+  if constexpr (Operand::per_step == 2) gemm<Operand>(call);
+  else gemm_widened(call);
+}
+static void gemm_bf16(const GemmCall& call) { gemm_any<Bf16Operand>(call); }

@@ -25,16 +25,14 @@ static void outer_tile(const OuterCall& call, int64_t row, int64_t rows, int64_t
     const Element* row1 = Operand::per_step == 2 && both ? right + call.right_stride : nullptr;
     prefetch(right + VECS * W);
     if (Operand::per_step == 2) prefetch(right + call.right_stride + VECS * W);
-    for (int half = 0; half < Operand::halves; ++half) {
-      Value x[VECS];
-      for (int v = 0; v < VECS; ++v) {
-        const Element* next = row1 ? row1 + v * W : nullptr;
-        x[v] = full ? Operand::right_rows(right + v * W, next, half) : Operand::right_rows_tail(right + v * W, next, half, columns);
-      }
-      for (int r = 0; r < ranks; ++r) {
-        const Value l = Operand::left(reinterpret_cast<const Element*>(left + r), half);
-        for (int v = 0; v < VECS; ++v) sum[r][v] = Operand::multiply_add(l, x[v], sum[r][v]);
-      }
+    Value x[VECS];
+    for (int v = 0; v < VECS; ++v) {
+      const Element* next = row1 ? row1 + v * W : nullptr;
+      x[v] = full ? Operand::right_rows(right + v * W, next) : Operand::right_rows_tail(right + v * W, next, columns);
+    }
+    for (int r = 0; r < ranks; ++r) {
+      const Value l = Operand::left(reinterpret_cast<const typename Operand::Left*>(left + r));
+      for (int v = 0; v < VECS; ++v) sum[r][v] = Operand::multiply_add(l, x[v], sum[r][v]);
     }
   }
 

@@ -1,15 +1,20 @@
 /// Decoded weights into panels (linear_types.h). The source is scratch memory of the caller's: its rows may be read up to 2·W elements past
 /// their end, and what lies there is arbitrary, except that pack_rows wants zero as the partner of an odd last k.
 
-/// Rows of x become columns of the panel: a W×W transposition of dwords (pairs of bf16 travel as one).
-template <class Operand>
-static void pack_rows(const typename Operand::Element* x, int64_t x_stride, int64_t columns, int64_t k, uint32_t* panel, int64_t panel_stride) {
+/// Rows of x become columns of the panel: a W×W transposition of dwords. T is what a dword holds: a float, or bf16 pairs; bf16 where the
+/// panel holds floats is widened on the way.
+template <class Operand, class T>
+static void pack_rows(const T* x, int64_t x_stride, int64_t columns, int64_t k, uint32_t* panel, int64_t panel_stride) {
   const int64_t steps = (k + Operand::per_step - 1) / Operand::per_step;
   for (int64_t column = 0; column < columns; column += W)
     for (int64_t step = 0; step < steps; step += W) {
       Vec rows[W];
-      for (int i = 0; i < W; ++i)
-        rows[i] = column + i < columns ? load_dwords(x + (column + i) * x_stride + step * Operand::per_step) : broadcast(0);
+      for (int i = 0; i < W; ++i) {
+        const T* from = x + (column + i) * x_stride + step * Operand::per_step;
+        if (column + i >= columns) rows[i] = broadcast(0);
+        else if constexpr (Operand::per_step == 2) rows[i] = load_dwords(from);
+        else rows[i] = load(from);
+      }
       transpose(rows);
       const int64_t count = steps - step < W ? steps - step : W;
       uint32_t* out = panel + step * panel_stride + column;
@@ -26,17 +31,19 @@ static void pack_rows_bf16(const bf16* x, int64_t x_stride, int64_t columns, int
   pack_rows<Bf16Operand>(x, x_stride, columns, k, panel, panel_stride);
 }
 
-/// Rows of x become steps of the panel: for bf16 two rows are interleaved, nothing is transposed.
-static void pack_columns_f32(const float* x, int64_t x_stride, int64_t columns, int64_t k, uint32_t* panel, int64_t panel_stride) {
-  for (int64_t step = 0; step < k; ++step)
+/// Rows of x become steps of the panel: pairs of bf16 rows are interleaved, nothing is transposed.
+template <class Operand>
+static void pack_columns(const typename Operand::Element* x, int64_t x_stride, int64_t columns, int64_t k, uint32_t* panel, int64_t panel_stride) {
+  for (int64_t step = 0; Operand::per_step * step < k; ++step) {
+    const auto* row0 = x + Operand::per_step * step * x_stride;
+    const auto* row1 = Operand::per_step * step + 1 < k ? row0 + x_stride : nullptr;
     for (int64_t column = 0; column < columns; column += W)
-      store_dwords(panel + step * panel_stride + column, load_dwords(x + step * x_stride + column));
+      store_dwords(panel + step * panel_stride + column, Operand::right_rows(row0 + column, row1 ? row1 + column : nullptr));
+  }
+}
+static void pack_columns_f32(const float* x, int64_t x_stride, int64_t columns, int64_t k, uint32_t* panel, int64_t panel_stride) {
+  pack_columns<F32Operand>(x, x_stride, columns, k, panel, panel_stride);
 }
 static void pack_columns_bf16(const bf16* x, int64_t x_stride, int64_t columns, int64_t k, uint32_t* panel, int64_t panel_stride) {
-  for (int64_t step = 0; 2 * step < k; ++step) {
-    const bf16* row0 = x + 2 * step * x_stride;
-    const bf16* row1 = 2 * step + 1 < k ? row0 + x_stride : nullptr;
-    for (int64_t column = 0; column < columns; column += W)
-      store_pairs(panel + step * panel_stride + column, row0 + column, row1 ? row1 + column : nullptr);
-  }
+  pack_columns<Bf16Operand>(x, x_stride, columns, k, panel, panel_stride);
 }

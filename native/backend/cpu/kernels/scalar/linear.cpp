@@ -16,6 +16,7 @@ namespace {
 void fill_linear(KernelTable& table) {
   table.lanes = W;
   table.group_columns = max_vecs * W;
+  table.pairs = Bf16Operand::per_step == 2;
 #define KERNEL(kernel, ...) table.kernel = kernel;
 #include "backend/cpu/kernels/kernels_linear.def"
 #undef KERNEL
