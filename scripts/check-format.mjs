@@ -34,7 +34,7 @@ await runMain(import.meta, 'check-format', () => {
   }
   const files = ['native', 'test/native'].flatMap((folder) => listFiles(folder, /\.(h|cpp|inc|inl)$/))
   try {
-    run(clangFormat, values.fix ? ['-i', ...files] : ['--dry-run', '--Werror', '--ferror-limit=20', ...files])
+    run(clangFormat, values.fix ? ['-i', ...files] : ['--dry-run', '--Werror', '--ferror-limit=1', ...files])
   } catch {
     throw new ScriptError('E_FORMAT', 'see above; `node scripts/check-format.mjs --fix` formats the files')
   }
