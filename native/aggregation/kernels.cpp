@@ -69,7 +69,8 @@ FEDLORA_INLINE void mean_single_body(const int64_t* __restrict low, int64_t coun
 FEDLORA_SUM_TABLE(scalar, , Isa::scalar, false)
 #if defined(__x86_64__)
 FEDLORA_SUM_TABLE(avx2, __attribute__((target("avx2"))), Isa::avx2, false)
-FEDLORA_SUM_TABLE(avx512, __attribute__((target("avx2,avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512"))), Isa::avx512bf16, true)
+FEDLORA_SUM_TABLE(avx512, __attribute__((target("avx2,avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512"))), Isa::avx512bf16,
+                  true)
 #endif
 
 const SumKernels& sum_kernels(Isa isa) {

@@ -3,8 +3,9 @@
 /// Every product value · weight is added without rounding, so the sum is one mathematical number whatever the order and grouping.
 /// Only its form adapts, and it grows only:
 ///   single   sum = low · 2^unit                            while Σ|product| ≤ 2^(unit + 62): bf16, int8, int4, topk; f32 of like size
-///   pair     sum = (high · 2^45 + low) · 2^unit            while Σ|product| ≤ 2^(unit + 96) and at most 2^17 products (as many taken back fit too)
+///   pair     sum = (high · 2^45 + low) · 2^unit            while Σ|product| ≤ 2^(unit + 96) and at most 2^17 products
 ///   wide     448 bits an element (wide_sum.h)              any finite float32 whatsoever
+///                                                        (as many may be taken back)
 /// `unit` is at most the exponent of the last place of every product so far; when a product needs a finer one, the sums are shifted,
 /// which is exact. Reading rounds the sum to double, to nearest even, in all forms alike.
 /// Cost an element: 8, 16 and 56 bytes.

@@ -108,7 +108,7 @@ UpdateHeader read_header(std::span<const uint8_t> message) {
     fail(Code::E_FORMAT, "encoded update: %zu bytes are too few for its header of %lld. Was the message cut?", message.size(),
          number(update_header_bytes));
   const uint8_t* bytes = message.data();
-  if (std::memcmp(bytes, magic, 4) != 0) fail(Code::E_FORMAT, "encoded update: the bytes do not begin with FLUP; this is no encoded update");
+  if (std::memcmp(bytes, magic, 4) != 0) fail(Code::E_FORMAT, "encoded update: the bytes do not begin with FLUP, so this is none");
   if (bytes[4] != wire_version)
     fail(Code::E_VERSION, "encoded update: wire version %d, this build reads version %d", bytes[4], wire_version);
   if (get<uint32_t>(bytes + 36) != crc32c(message.first(36)))

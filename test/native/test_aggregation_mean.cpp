@@ -39,7 +39,8 @@ std::vector<Client> cohort(size_t length, int clients, int spread, bool whole_we
     Client& client = all[static_cast<size_t>(c)];
     encode_update(draw(length, seed * 1000 + static_cast<uint64_t>(c), spread), {}, {codecs[c % 5], 0.05, 4, static_cast<uint64_t>(c)},
                   client.bytes);
-    client.weight = whole_weights ? static_cast<double>(1 + random() % 1000000) : std::ldexp(1 + 1e-9 * static_cast<double>(random() % 1000000000), static_cast<int>(random() % 21) - 10);
+    const double fraction = 1 + 1e-9 * static_cast<double>(random() % 1000000000);
+    client.weight = whole_weights ? std::floor(fraction * 1e6) - 999999 : std::ldexp(fraction, static_cast<int>(random() % 21) - 10);
   }
   return all;
 }
