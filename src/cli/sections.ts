@@ -67,7 +67,7 @@ export async function openData(model: Model, flags: FlagValues, config: Config):
   })
   if (path === undefined) throw new UsageError('no data: give --data FILE, or data.path in the config file')
   if (format === undefined) throw new UsageError('no format: give --format NAME, or data.format in the config file')
-  return await loadDataset(path, { tokenizer: model, ...options, format })
+  return await loadDataset(path, { ...(format !== 'tokens' && { tokenizer: model }), ...options, format })
 }
 
 /** What to evaluate on: the section `evaluate`, whose missing options are those of `data`. */
