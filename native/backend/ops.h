@@ -59,7 +59,7 @@ struct AttentionShape {
 };
 
 struct AdamWStep {
-  float learning_rate, beta1, beta2, epsilon, weight_decay;
+  double learning_rate, beta1, beta2, epsilon, weight_decay;
   int64_t step;       // 1-based
   float grad_scale;   // multiplies every gradient first (clipping)
 };

@@ -107,11 +107,11 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
       constexpr const char* kinds[] = {"adamw", "sgd"};
       SessionOptions options;
       options.optimizer = static_cast<Optimizer>(o.choice("kind", kinds));
-      options.beta1 = static_cast<float>(o.number("beta1"));
-      options.beta2 = static_cast<float>(o.number("beta2"));
-      options.epsilon = static_cast<float>(o.number("epsilon"));
-      options.weight_decay = static_cast<float>(o.number("weightDecay"));
-      options.momentum = static_cast<float>(o.number("momentum"));
+      options.beta1 = o.number("beta1");
+      options.beta2 = o.number("beta2");
+      options.epsilon = o.number("epsilon");
+      options.weight_decay = o.number("weightDecay");
+      options.momentum = o.number("momentum");
       options.max_grad_norm = f.number("maxGradNorm");
       options.dropout_seed = static_cast<uint64_t>(f.integer("dropoutSeed", 0, 9007199254740991));
       options.recompute = decode_recompute(f);

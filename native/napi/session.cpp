@@ -40,7 +40,7 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
       std::vector<Batch> batches;
       for (uint32_t i = 0; i < array.Length(); ++i) batches.push_back(decode_batch(engine->description(), array.Get(i)));
       if (batches.empty()) fail(Code::E_ARGUMENT, "step: expected at least one batch");
-      const float learning_rate = info[1].As<Napi::Number>().FloatValue();
+      const double learning_rate = info[1].As<Napi::Number>().DoubleValue();
       cancel_ = std::make_shared<std::atomic<bool>>(false);
       *busy_ = true;
       ++state_->jobs;

@@ -37,7 +37,7 @@ void Session::restore(int64_t steps, std::span<const float> moment1, std::span<c
   steps_ = steps;
 }
 
-StepResult Session::step(std::span<const Batch> batches, float learning_rate) {
+StepResult Session::step(std::span<const Batch> batches, double learning_rate) {
   StepResult result;
   result.supervised = count_supervised(batches);
   for (const Batch& batch : batches) result.tokens += batch.tokens();
@@ -77,7 +77,7 @@ StepResult Session::step(std::span<const Batch> batches, float learning_rate) {
   if (options_.optimizer == Optimizer::adamw)
     backend.adamw({learning_rate, options_.beta1, options_.beta2, options_.epsilon, options_.weight_decay, steps_ + 1, clip}, values, gradient, moment1, moment2);
   else
-    backend.sgd(learning_rate, options_.momentum, options_.weight_decay, clip, steps_ == 0, values, gradient, moment1);
+    backend.sgd(static_cast<float>(learning_rate), static_cast<float>(options_.momentum), static_cast<float>(options_.weight_decay), clip, steps_ == 0, values, gradient, moment1);
   ++steps_;
   return result;
 }

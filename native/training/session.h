@@ -12,9 +12,9 @@ enum class Optimizer { adamw, sgd };
 
 struct SessionOptions {
   Optimizer optimizer = Optimizer::adamw;
-  float beta1 = 0.9f, beta2 = 0.999f, epsilon = 1e-8f, weight_decay = 0;
-  float momentum = 0;       // SGD
-  double max_grad_norm = 0; // 0: no clipping
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
+  double momentum = 0;      // SGD
+  double max_grad_norm = 0;  // 0: no clipping
   uint64_t dropout_seed = 0;
   Recompute recompute = Recompute::none;
 };
@@ -33,7 +33,7 @@ class Session {
   /// One optimiser step over its micro-batches. When none of their tokens is supervised nothing is updated. E_NONFINITE, naming step
   /// and micro-batch, when a loss or the gradient is not finite: the adapter is then unchanged. `cancelled` when the engine's cancel flag was
   /// raised: nothing was updated.
-  StepResult step(std::span<const Batch> batches, float learning_rate);
+  StepResult step(std::span<const Batch> batches, double learning_rate);
 
   int64_t steps() const { return steps_; }
   const AlignedBuffer<float>& moment1() const { return moment1_; }

@@ -21,7 +21,7 @@ std::span<float> all(Numbers& numbers, int64_t count) { return {numbers.floats()
 }  // namespace
 
 CASE("adamw: several steps, weight decay, clipping") {
-  const AdamWStep step{3e-3f, 0.9f, 0.999f, 1e-8f, 0.01f, 4, 0.7f};
+  const AdamWStep step{3e-3, 0.9, 0.999, 1e-8, 0.01, 4, 0.7f};
   for (int64_t count : {1, 7, 31, 33, 16384 + 3, 50'000}) {
     const Inputs in(count);
     check::each_backend(

@@ -28,10 +28,10 @@ void CpuBackend::adamw(const AdamWStep& step, std::span<float> parameter, std::s
   numbers.grad_scale = step.grad_scale;
   numbers.keep = static_cast<float>(1 - lr * step.weight_decay);
   numbers.one_minus_beta1 = static_cast<float>(1 - beta1);
-  numbers.beta2 = step.beta2;
+  numbers.beta2 = static_cast<float>(beta2);
   numbers.one_minus_beta2 = static_cast<float>(1 - beta2);
   numbers.root_correction2 = static_cast<float>(std::sqrt(1 - std::pow(beta2, t)));
-  numbers.epsilon = step.epsilon;
+  numbers.epsilon = static_cast<float>(step.epsilon);
   numbers.step_size = static_cast<float>(lr / (1 - std::pow(beta1, t)));
   each_rows(pool_, static_cast<int64_t>(parameter.size()), 1, [&](int64_t first, int64_t n) {
     kernels_.adamw_block(&numbers, n, parameter.data() + first, gradient.data() + first, moment1.data() + first, moment2.data() + first);
