@@ -54,6 +54,7 @@ export function formatTable(rows: readonly (readonly string[])[]): string {
   for (const row of rows) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length)
   return rows
     .map((row) => row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join('  '))
+    .map((line) => line.trimEnd())
     .join('\n')
 }
 

@@ -89,3 +89,12 @@ export async function openEvaluation(
 function defined(values: Config): Config {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
 }
+
+/** Tells what became of the rows, where something did. */
+export function reportCounts(data: Dataset, note: (line: string) => void): void {
+  const { truncated, skipped, unsupervised } = data.counts
+  if (truncated > 0)
+    note(`${truncated} rows are longer than ${data.maxLength} tokens: cut, or left out where overlong is 'drop'`)
+  if (skipped > 0) note(`${skipped} bad rows are left out`)
+  if (unsupervised > 0) note(`${unsupervised} rows have no supervised token and teach nothing`)
+}

@@ -128,12 +128,12 @@ async function federate(session: Session): Promise<FederationResult> {
     return slot
   })
 
-  const stored = storedConfig(request, clients)
   let initial = held.native.read()
   let folder: RunFolder | undefined
   let state: FederationState | undefined
   const place = config.resumeFrom ?? config.outputDir
   if (place !== undefined) {
+    const stored = storedConfig(request, clients)
     const resumed = config.resumeFrom === undefined ? undefined : await RunFolder.resume(resolve(place), stored)
     if (resumed) ({ folder, state, initial } = resumed)
     else folder = await RunFolder.create(resolve(place), stored, initial)

@@ -167,6 +167,21 @@ t.test('baselines side by side, with the same budget of steps', async (t) => {
   t.match(eventsOf(folder).at(-1), { type: 'done', rounds: 3 })
 })
 
+t.test('break stops the run, keeps the last complete round, and the run goes on from there', async (t) => {
+  const folder = join(root, 'left')
+  using adapter = model.createAdapter(lora)
+  const run = simulate(await federation(model, { adapter, outputDir: folder }))
+  for await (const event of run) if (event.type === 'round' && event.round === 2) break
+  const left = await run
+  t.ok(left.rounds >= 2 && left.rounds < 5, `left after round ${left.rounds}`)
+  t.ok(existsSync(join(folder, 'adapter', 'adapter_model.safetensors')))
+  adapter.setVector(adapter.vector())
+  using again = model.createAdapter(lora)
+  const result = await simulate(await federation(model, { adapter: again, resumeFrom: folder }))
+  t.equal(result.rounds, 5)
+  t.ok(bytesOf(again.vector()).equals(bytesOf(reference.vector)))
+})
+
 t.test('clients from a split; an adapter that is given is trained in place', async (t) => {
   const data = await tokenRows(30, 263)
   using adapter = model.createAdapter(lora)

@@ -2,7 +2,7 @@
 import { evaluate as evaluateTarget } from '../../evaluation/evaluate.js'
 import { type Command, configFlag, text } from '../command.js'
 import { formatTable } from '../output.js'
-import { dataFlags, modelFlag, modelSections, openData, openEvaluation, openModel } from '../sections.js'
+import { dataFlags, modelFlag, modelSections, openData, openEvaluation, openModel, reportCounts } from '../sections.js'
 
 export const evaluate: Command = {
   name: 'eval',
@@ -20,6 +20,7 @@ export const evaluate: Command = {
     using adapter = folder === undefined ? undefined : await model.loadAdapter(folder)
     const held = flags.data === undefined ? await openEvaluation(model, flags, config) : undefined
     const data = held?.data ?? (await openData(model, flags, config))
+    reportCounts(data, (line) => output.note(line))
     const result = await evaluateTarget(adapter ?? model, data, { signal })
     output.text(
       formatTable([

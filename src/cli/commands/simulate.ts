@@ -5,7 +5,16 @@ import { federationSchema } from '../../federated/options.js'
 import { simulate as startSimulation } from '../../federated/simulate.js'
 import { type Command, configFlag, section, text } from '../command.js'
 import { formatBytes, formatCount, formatTable, ProgressLine } from '../output.js'
-import { dataFlags, modelFlag, modelSections, openAdapter, openData, openEvaluation, openModel } from '../sections.js'
+import {
+  dataFlags,
+  modelFlag,
+  modelSections,
+  openAdapter,
+  openData,
+  openEvaluation,
+  openModel,
+  reportCounts,
+} from '../sections.js'
 import { UsageError } from '../usage.js'
 
 const sections = async () => {
@@ -54,6 +63,7 @@ export const simulate: Command = {
     const splitOptions = section(splitOptionsSchema, 'split', config)
     using model = await openModel(flags, config)
     const data = await openData(model, flags, config)
+    reportCounts(data, (line) => output.note(line))
     using adapter = await openAdapter(model, flags, config)
     const clients = split(data, splitOptions)
     const evaluate = (await openEvaluation(model, flags, config)) ?? testRows(clients)

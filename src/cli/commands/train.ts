@@ -10,6 +10,7 @@ import {
   openData,
   openEvaluation,
   openModel,
+  reportCounts,
   trainSchema,
 } from '../sections.js'
 
@@ -40,6 +41,7 @@ export const train: Command = {
     })
     using model = await openModel(flags, config)
     const data = await openData(model, flags, config)
+    reportCounts(data, (line) => output.note(line))
     const evaluate = await openEvaluation(model, flags, config)
     using adapter = await openAdapter(model, flags, config)
     output.text(

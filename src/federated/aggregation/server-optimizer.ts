@@ -15,7 +15,7 @@ const share = z.number().min(0).lt(1)
 
 export const serverOptimizerSchema = z.strictObject({
   name: z.enum(['none', 'momentum', 'adam']).default('none').describe('rule by which the mean update is applied'),
-  learningRate: z.number().positive().default(1).describe('η: factor on the step'),
+  learningRate: z.number().positive().optional().describe('η: factor on the step; default 1, for adam 0.01'),
   beta1: share.default(0.9).describe('decay of the first moment (momentum, adam)'),
   beta2: share.default(0.99).describe('decay of the second moment (adam)'),
   epsilon: z.number().positive().default(1e-3).describe('added to √v (adam): how adaptive the step is'),
@@ -51,7 +51,8 @@ export function createServerOptimizer(
   length: number,
   restored?: ServerOptimizerState,
 ): ServerOptimizer {
-  const { name, learningRate, beta1, beta2, epsilon } = options
+  const { name, beta1, beta2, epsilon } = options
+  const learningRate = options.learningRate ?? (name === 'adam' ? 0.01 : 1)
   const moment1 = new Float32Array(name === 'none' ? 0 : length)
   const moment2 = new Float32Array(name === 'adam' ? length : 0)
   if (restored) {
