@@ -16,20 +16,6 @@ namespace fedlora {
 namespace {
 constexpr int64_t dropout_rows = 128;  // rows whose mask is drawn at a time; even
 int64_t round_up(int64_t x, int64_t multiple) { return (x + multiple - 1) / multiple * multiple; }
-
-/// Rows of h [rows, rank] as the left side of outer products (OuterCall::left): floats, or bf16 in pairs of rows.
-template <class T>
-void lay_out_left(const T* h, int64_t h_stride, int64_t rows, int64_t rank, uint32_t* left, int64_t left_stride) {
-  for (int64_t m = 0; m < rows; ++m)
-    for (int64_t r = 0; r < rank; ++r) left[m * left_stride + r] = std::bit_cast<uint32_t>(to_f32(h[m * h_stride + r]));
-}
-void lay_out_left_pairs(const bf16* h, int64_t h_stride, int64_t rows, int64_t rank, uint32_t* left, int64_t left_stride) {
-  for (int64_t m = 0; m < rows; m += 2)
-    for (int64_t r = 0; r < rank; ++r) {
-      const uint32_t high = m + 1 < rows ? h[(m + 1) * h_stride + r].bits : 0u;
-      left[m / 2 * left_stride + r] = h[m * h_stride + r].bits | high << 16;
-    }
-}
 }  // namespace
 
 LoraBackward::LoraBackward(const Gemm& gemm, int64_t threads, int64_t M, ConstActivation x, std::span<const LinearTarget> targets,
@@ -138,15 +124,12 @@ void LoraBackward::rows(const RowTask& task, void* workspace) const {
     const uint8_t* h = static_cast<const uint8_t*>(target.h) + task.begin * target.h_stride * element_;
     const int64_t at = gemm_.steps(first) * left_stride_[s] + rank_at;
     uint32_t *left_h = left_ + left_h_[s] + at, *left_d_h = left_ + left_d_h_[s] + at;
-    if (gemm_.per_step() == 2) {
-      lay_out_left_pairs(reinterpret_cast<const bf16*>(h), target.h_stride, count, pair.rank, left_h, left_stride_[s]);
-      lay_out_left_pairs(reinterpret_cast<const bf16*>(d_h), pair.rank, count, pair.rank, left_d_h, left_stride_[s]);
-    } else if (is_bf16) {
-      lay_out_left(reinterpret_cast<const bf16*>(h), target.h_stride, count, pair.rank, left_h, left_stride_[s]);
-      lay_out_left(reinterpret_cast<const bf16*>(d_h), pair.rank, count, pair.rank, left_d_h, left_stride_[s]);
+    if (is_bf16) {
+      gemm_.kernels().pack_columns_bf16(reinterpret_cast<const bf16*>(h), target.h_stride, pair.rank, count, left_h, left_stride_[s]);
+      gemm_.kernels().pack_columns_bf16(reinterpret_cast<const bf16*>(d_h), pair.rank, pair.rank, count, left_d_h, left_stride_[s]);
     } else {
-      lay_out_left(reinterpret_cast<const float*>(h), target.h_stride, count, pair.rank, left_h, left_stride_[s]);
-      lay_out_left(reinterpret_cast<const float*>(d_h), pair.rank, count, pair.rank, left_d_h, left_stride_[s]);
+      gemm_.kernels().pack_columns_f32(reinterpret_cast<const float*>(h), target.h_stride, pair.rank, count, left_h, left_stride_[s]);
+      gemm_.kernels().pack_columns_f32(reinterpret_cast<const float*>(d_h), pair.rank, pair.rank, count, left_d_h, left_stride_[s]);
     }
     rank_at += round_up(pair.rank, outer_rank_step);
   }

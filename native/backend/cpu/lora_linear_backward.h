@@ -25,7 +25,6 @@ class LoraBackward {
   void place(uint8_t* shared) {
     d_h_ = shared;
     left_ = reinterpret_cast<uint32_t*>(shared + d_h_elements_ * element_);
-    std::memset(left_, 0, static_cast<size_t>(left_dwords_) * 4);
   }
 
   /// First loop, then second loop.

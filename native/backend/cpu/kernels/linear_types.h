@@ -57,13 +57,13 @@ constexpr int64_t widened_floats(int64_t all_k, int64_t slice_count) { return wi
 struct OuterCall {
   int64_t rows = 0, columns = 0, rank = 0;
   const uint32_t* left = nullptr;  // [steps, left_stride] dwords: floats, or pairs of rows (2i, 2i + 1)
-  int64_t left_stride = 0;         // rank rounded up to outer_rank_step; the excess is zero
+  int64_t left_stride = 0;         // at least rank rounded up to outer_rank_step; the excess is arbitrary
   const void* right = nullptr;     // [rows, columns] of the kernel's element type
   int64_t right_stride = 0;
   float* const* out = nullptr;     // one row of output per r; null: not wanted
 };
 
-/// Every instruction set's group width divides this, as does its outer product's rank step.
-inline constexpr int64_t outer_rank_step = 8;
+/// A multiple of every instruction set's vector length and of its step over ranks.
+inline constexpr int64_t outer_rank_step = 16;
 
 }  // namespace fedlora

@@ -15,8 +15,8 @@ namespace {
 #include "backend/cpu/kernels/generic/convert.inl"
 #include "backend/cpu/kernels/generic/decode.inl"
 #include "backend/cpu/kernels/generic/gemm.inl"
-#include "backend/cpu/kernels/generic/outer.inl"
 #include "backend/cpu/kernels/generic/pack.inl"
+#include "backend/cpu/kernels/generic/outer.inl"
 }  // namespace
 }  // namespace fedlora::avx2
 

@@ -1,71 +1,89 @@
 /// Rows times a panel. A register tile of ROWS × VECS·W sums takes its left side as broadcasts straight from the rows and its right side
 /// from the panel. A sum is one chain in the order of k whatever the tile, so a result does not depend on M or on a row's neighbours.
 
+/// The tile's rows of `out`, as T; `columns` from the tile's first column to the end.
+template <class T, int ROWS, int VECS>
+static inline void store_tile(T* out, int64_t stride, int64_t rows, int64_t columns, const Vec (&sum)[ROWS][VECS]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < ROWS; ++i) {
+    if (i >= rows) break;
+#pragma GCC unroll 4
+    for (int v = 0; v < VECS; ++v) {
+      T* to = out + i * stride + v * W;
+      if (columns >= VECS * W || columns - v * W >= W) store(to, sum[i][v]);
+      else store_tail(to, sum[i][v], columns - v * W);
+    }
+  }
+}
+
 template <class Operand, int ROWS, int VECS>
 static void gemm_tile(const GemmCall& call, int64_t row, int64_t rows, int64_t column) {
   using Left = typename Operand::Left;
-  const int64_t columns = call.columns - column;  // of this tile and beyond
-  int64_t at[ROWS];                               // rows past the end repeat the last one and are not stored
-  for (int i = 0; i < ROWS; ++i) at[i] = row + (i < rows ? i : rows - 1);
-
+  const int64_t columns = call.columns - column;
   Vec sum[ROWS][VECS];
-  for (int i = 0; i < ROWS; ++i)
-    for (int v = 0; v < VECS; ++v) {
-      if (call.carry_in == nullptr) {
-        sum[i][v] = broadcast(0);
-        continue;
-      }
-      const float* from = call.carry_in + at[i] * call.carry_stride + column + v * W;
-      const int64_t n = columns - v * W;
-      sum[i][v] = n >= W ? load(from) : load_tail(from, n);
+  if (call.carry_in == nullptr) {
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; ++i)
+#pragma GCC unroll 4
+      for (int v = 0; v < VECS; ++v) sum[i][v] = broadcast(0);
+  } else {
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; ++i) {  // rows past the end repeat the last one and are not stored
+      const float* from = call.carry_in + (row + (i < rows ? i : rows - 1)) * call.carry_stride + column;
+#pragma GCC unroll 4
+      for (int v = 0; v < VECS; ++v) sum[i][v] = columns - v * W >= W ? load(from + v * W) : load_tail(from + v * W, columns - v * W);
     }
+  }
 
   for (int64_t term = 0; term < call.slice_count; ++term) {
     const GemmSlice& slice = call.slices[term];
     const Left* a[ROWS];
-    for (int i = 0; i < ROWS; ++i) a[i] = static_cast<const Left*>(slice.a) + at[i] * slice.a_stride;
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; ++i) a[i] = static_cast<const Left*>(slice.a) + (row + (i < rows ? i : rows - 1)) * slice.a_stride;
     const int64_t whole = slice.k / Operand::per_step, odd = slice.k % Operand::per_step;
     const uint32_t* panel = slice.panel + column * (whole + odd);
     for (int64_t step = 0; step < whole; ++step, panel += VECS * W) {
       typename Operand::Value right[VECS];
+#pragma GCC unroll 4
       for (int v = 0; v < VECS; ++v) right[v] = Operand::right(panel + v * W);
+#pragma GCC unroll 16
       for (int i = 0; i < ROWS; ++i) {
         const typename Operand::Value left = Operand::left(a[i] + step * Operand::per_step);
+#pragma GCC unroll 4
         for (int v = 0; v < VECS; ++v) sum[i][v] = Operand::multiply_add(left, right[v], sum[i][v]);
       }
     }
     if constexpr (Operand::per_step == 2)
-      if (odd)
+      if (odd) {
+#pragma GCC unroll 16
         for (int i = 0; i < ROWS; ++i) {
           const typename Operand::Value left = Operand::left_single(a[i] + slice.k - 1);
+#pragma GCC unroll 4
           for (int v = 0; v < VECS; ++v) sum[i][v] = Operand::multiply_add(left, Operand::right(panel + v * W), sum[i][v]);
         }
+      }
   }
 
-  for (int i = 0; i < ROWS; ++i) {
-    if (i >= rows) break;
+  if (call.carry_out != nullptr)
+    return store_tile(call.carry_out + row * call.carry_stride + column, call.carry_stride, rows, columns, sum);
+  if (call.scale != 1.0f) {
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; ++i)
+#pragma GCC unroll 4
+      for (int v = 0; v < VECS; ++v) sum[i][v] = sum[i][v] * broadcast(call.scale);
+  }
+  if (call.bias != nullptr) {
+#pragma GCC unroll 4
     for (int v = 0; v < VECS; ++v) {
-      const int64_t c = column + v * W, n = columns - v * W;
-      Vec x = sum[i][v];
-      if (call.carry_out != nullptr) {
-        float* to = call.carry_out + at[i] * call.carry_stride + c;
-        if (n >= W) store(to, x);
-        else store_tail(to, x, n);
-        continue;
-      }
-      if (call.scale != 1.0f) x = x * broadcast(call.scale);
-      if (call.bias != nullptr) x = x + (n >= W ? load(call.bias + c) : load_tail(call.bias + c, n));
-      if (call.out_bf16) {
-        bf16* to = static_cast<bf16*>(call.out) + at[i] * call.out_stride + c;
-        if (n >= W) store(to, x);
-        else store_tail(to, x, n);
-      } else {
-        float* to = static_cast<float*>(call.out) + at[i] * call.out_stride + c;
-        if (n >= W) store(to, x);
-        else store_tail(to, x, n);
-      }
+      const float* from = call.bias + column + v * W;
+      const Vec bias = columns - v * W >= W ? load(from) : load_tail(from, columns - v * W);
+#pragma GCC unroll 16
+      for (int i = 0; i < ROWS; ++i) sum[i][v] = sum[i][v] + bias;
     }
   }
+  const int64_t at = row * call.out_stride + column;
+  if (call.out_bf16) store_tile(static_cast<bf16*>(call.out) + at, call.out_stride, rows, columns, sum);
+  else store_tile(static_cast<float*>(call.out) + at, call.out_stride, rows, columns, sum);
 }
 
 /// Rows [row, end) of one column group, by full tiles and then the smallest tile that holds the rest.

@@ -1,5 +1,5 @@
-/// Decoded weights into panels (linear_types.h). The source is scratch memory of the caller's: its rows may be read up to 2·W elements past
-/// their end, and what lies there is arbitrary, except that pack_rows wants zero as the partner of an odd last k.
+/// Decoded weights into panels (linear_types.h). The source of pack_rows is scratch memory of the caller's: its rows may be read up to 2·W
+/// elements past their end, and what lies there is arbitrary, except that the partner of an odd last k must be zero.
 
 /// Rows of x become columns of the panel: a W×W transposition of dwords. T is what a dword holds: a float, or bf16 pairs; bf16 where the
 /// panel holds floats is widened on the way.
@@ -37,8 +37,11 @@ static void pack_columns(const typename Operand::Element* x, int64_t x_stride, i
   for (int64_t step = 0; Operand::per_step * step < k; ++step) {
     const auto* row0 = x + Operand::per_step * step * x_stride;
     const auto* row1 = Operand::per_step * step + 1 < k ? row0 + x_stride : nullptr;
-    for (int64_t column = 0; column < columns; column += W)
-      store_dwords(panel + step * panel_stride + column, Operand::right_rows(row0 + column, row1 ? row1 + column : nullptr));
+    uint32_t* out = panel + step * panel_stride;
+    int64_t column = 0;
+    for (; column + W <= columns; column += W) store_dwords(out + column, Operand::right_rows(row0 + column, row1 ? row1 + column : nullptr));
+    if (column < columns)
+      store_dwords(out + column, Operand::right_rows_tail(row0 + column, row1 ? row1 + column : nullptr, columns - column));
   }
 }
 static void pack_columns_f32(const float* x, int64_t x_stride, int64_t columns, int64_t k, uint32_t* panel, int64_t panel_stride) {
