@@ -15,9 +15,9 @@ namespace fedlora {
   KERNEL(void, pack_int4, (const int8_t* c, int64_t n, uint8_t* p), (c, n, p))                                                            \
   KERNEL(void, unpack_int4, (const uint8_t* p, int64_t n, int8_t* c), (p, n, c))                                                         \
   KERNEL(void, encode_bf16, (const float* t, int64_t n, uint16_t* w, float* r), (t, n, w, r))                                             \
-  KERNEL(void, decode_bf16, (const uint16_t* w, int64_t n, float* v), (w, n, v))                                                          \
+  KERNEL(void, decode_bf16, (const uint8_t* w, int64_t n, float* v), (w, n, v))                                                          \
   KERNEL(MagnitudeBits, range_f32, (const float* v, int64_t n), (v, n))                                                                   \
-  KERNEL(MagnitudeBits, range_bf16, (const uint16_t* w, int64_t n), (w, n))                                                               \
+  KERNEL(MagnitudeBits, range_bf16, (const uint8_t* w, int64_t n), (w, n))                                                               \
   KERNEL(void, magnitude_bins, (const float* t, int64_t n, uint16_t* b), (t, n, b))                                                       \
   KERNEL(void, select_mask, (const float* t, int64_t n, uint32_t threshold, uint64_t* m), (t, n, threshold, m))
 

@@ -30,9 +30,10 @@ struct CodecKernels {
   void (*unpack_int4)(const uint8_t* packed, int64_t bytes, int8_t* codes);
   /// To the nearest bf16 (ties to even), at most the largest finite one in magnitude; residual as above.
   void (*encode_bf16)(const float* target, int64_t count, uint16_t* words, float* residual);
-  void (*decode_bf16)(const uint16_t* words, int64_t count, float* values);
+  /// `words`: bf16 in place in a message, two bytes each, at any address.
+  void (*decode_bf16)(const uint8_t* words, int64_t count, float* values);
   MagnitudeBits (*range_f32)(const float* values, int64_t count);
-  MagnitudeBits (*range_bf16)(const uint16_t* words, int64_t count);
+  MagnitudeBits (*range_bf16)(const uint8_t* words, int64_t count);
   /// bins = |target| bits >> 20: 8 bits of exponent, 3 of mantissa.
   void (*magnitude_bins)(const float* target, int64_t count, uint16_t* bins);
   /// Bit j of masks[i] says whether |target[64 i + j]| has a bit pattern of at least `threshold`. count is a multiple of 64.

@@ -139,8 +139,14 @@ FEDLORA_INLINE void encode_bf16(const float* __restrict target, int64_t count, u
   }
 }
 
-FEDLORA_INLINE void decode_bf16(const uint16_t* __restrict words, int64_t count, float* __restrict values) {
-  for (int64_t i = 0; i < count; ++i) values[i] = std::bit_cast<float>(static_cast<uint32_t>(words[i]) << 16);
+FEDLORA_INLINE uint16_t word_at(const uint8_t* words, int64_t i) {
+  uint16_t word;
+  std::memcpy(&word, words + 2 * i, 2);
+  return word;
+}
+
+FEDLORA_INLINE void decode_bf16(const uint8_t* __restrict words, int64_t count, float* __restrict values) {
+  for (int64_t i = 0; i < count; ++i) values[i] = std::bit_cast<float>(static_cast<uint32_t>(word_at(words, i)) << 16);
 }
 
 FEDLORA_INLINE MagnitudeBits range_f32(const float* __restrict values, int64_t count) {
@@ -153,10 +159,10 @@ FEDLORA_INLINE MagnitudeBits range_f32(const float* __restrict values, int64_t c
   return {smallest == ~0u ? ~0u : smallest + 1, largest};
 }
 
-FEDLORA_INLINE MagnitudeBits range_bf16(const uint16_t* __restrict words, int64_t count) {
+FEDLORA_INLINE MagnitudeBits range_bf16(const uint8_t* __restrict words, int64_t count) {
   uint16_t smallest = 0xffff, largest = 0;
   for (int64_t i = 0; i < count; ++i) {
-    const uint16_t bits = words[i] & 0x7fff, less = static_cast<uint16_t>(bits - 1);
+    const uint16_t bits = word_at(words, i) & 0x7fff, less = static_cast<uint16_t>(bits - 1);
     smallest = less < smallest ? less : smallest;
     largest = bits > largest ? bits : largest;
   }

@@ -105,9 +105,7 @@ TileRange UpdateReader::measure_tile(int64_t tile) const {
     alignas(64) float scratch[update_tile];
     return float_range(kernels_->range_f32(values(first, count, scratch), count), 23);
   }
-  alignas(64) uint16_t words[update_tile];
-  std::memcpy(words, body_ + 2 * first, static_cast<size_t>(count) * 2);
-  return float_range(kernels_->range_bf16(words, count), 7);
+  return float_range(kernels_->range_bf16(body_ + 2 * first, count), 7);
 }
 
 void UpdateReader::finish_check() const {
@@ -195,12 +193,8 @@ void UpdateReader::decode(int64_t first, int64_t count, float* out) const {
     case Codec::f32:
       std::memcpy(out, body_ + 4 * first, static_cast<size_t>(count) * 4);
       return;
-    case Codec::bf16: {
-      alignas(64) uint16_t words[update_tile];
-      std::memcpy(words, body_ + 2 * first, static_cast<size_t>(count) * 2);
-      kernels_->decode_bf16(words, count, out);
-      return;
-    }
+    case Codec::bf16:
+      return kernels_->decode_bf16(body_ + 2 * first, count, out);
     case Codec::int8:
     case Codec::int4: {
       alignas(64) int8_t scratch[update_tile + 1];
