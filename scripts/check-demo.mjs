@@ -58,7 +58,7 @@ await runMain(import.meta, 'check-demo', () => {
     const losses = [result.base, ...result.alone, result.federated, result.allData].map(({ loss }) => loss.toFixed(4))
     console.log(`demo: losses base, alone ×${result.alone.length}, federated, all data: ${losses.join('  ')}`)
     console.log(
-      `demo: ${result.seconds} s, peak ${result.peakRssMiB} MiB, uploads ${(result.bytesUpRaw / result.bytesUp).toFixed(1)} times smaller`,
+      `demo: ${result.seconds.toFixed(1)} s, peak ${result.peakRssMiB.toFixed(0)} MiB, uploads ${(result.bytesUpRaw / result.bytesUp).toFixed(1)} times smaller`,
     )
   } finally {
     rmSync(folder, { recursive: true, force: true })
