@@ -61,13 +61,13 @@ export class RunFolder {
 
   /**
    * Starts a new run in `path`.
-   * @throws FedloraError `E_CHECKPOINT` when a run lies there already.
+   * @throws FedloraError `E_ARGUMENT` when a run lies there already.
    */
   static async create(path: string, config: unknown, initial: Float32Array): Promise<RunFolder> {
     if (await exists(join(path, 'config.json'))) {
       throw new FedloraError(
-        'E_CHECKPOINT',
-        `outputDir: '${path}' holds a run already; continue it with resumeFrom, or choose another folder`,
+        'E_ARGUMENT',
+        `outputDir: '${path}' already holds a run; continue it with resumeFrom, or choose another folder`,
         { path },
       )
     }

@@ -105,8 +105,8 @@ t.test('another run is refused, naming what differs', async (t) => {
   await refused({ upload: { codec: 'int8' } }, /upload\.codec/)
   await refused({ adapter: { rank: 2 } }, /adapter\./)
   await t.rejects(simulate(await federation(model, { ...shared, outputDir: whole })), {
-    code: 'E_CHECKPOINT',
-    message: /holds a run already/,
+    code: 'E_ARGUMENT',
+    message: /already holds a run/,
   })
 })
 

@@ -170,7 +170,7 @@ t.test('simulate', async (t) => {
   t.ok(existsSync(join(run, 'adapter', 'adapter_config.json')))
   t.match(await fedlora(['simulate', '--config', file, '--output', run]), {
     code: 1,
-    stderr: /E_CHECKPOINT.*holds a run/,
+    stderr: /E_ARGUMENT.*already holds a run/,
   })
   t.match(await fedlora(['simulate', '--model', model]), { code: 2, stderr: /needs the sections split and federation/ })
 })

@@ -19,7 +19,7 @@ export const recipe = {
   upload: { codec: 'int4', errorFeedback: true },
   seed: 1,
   calculatorPrompts: 150,
-  answerTokens: 160,
+  answerTokens: 96,
 } as const
 
 /** Warm-up over a twentieth of the steps, whose first step is not zero, then a cosine to zero. */
