@@ -8,6 +8,9 @@ namespace fedlora::seam {
 
 namespace {
 
+/// A sparse message of a few bytes may claim billions of zeros: this many values (1 GiB) are the most that one call gives.
+constexpr int64_t decode_limit = 1 << 28;
+
 class AggregatorObject : public Napi::ObjectWrap<AggregatorObject> {
  public:
   explicit AggregatorObject(const Napi::CallbackInfo& info) : ObjectWrap(info), aggregator_(constructed_with<std::shared_ptr<Aggregator>>(info)) {}
@@ -95,7 +98,11 @@ Napi::Value decode(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guard(env, [&]() -> Napi::Value {
     const std::vector<uint8_t> bytes = copy_uint8(info[0], "bytes");
-    std::vector<float> values(static_cast<size_t>(read_header(bytes).count));
+    const int64_t count = read_header(bytes).count;
+    if (count > decode_limit)
+      fail(Code::E_MEMORY, "the message claims %lld values; decodeUpdate gives at most %lld at once: add it to an aggregator instead", static_cast<long long>(count),
+           static_cast<long long>(decode_limit));
+    std::vector<float> values(static_cast<size_t>(count));
     decode_update(bytes, values);
     return new_float32(env, values);
   });
