@@ -152,10 +152,9 @@ float* Gemm::multiply(GemmShape shape, int64_t M, const GemmProduct& product, vo
   }
 }
 
-ColumnSplit::ColumnSplit(int64_t N, int64_t lanes, int64_t panel_columns, int64_t threads)
-    : N_(N), lanes_(lanes), vectors_((N + lanes - 1) / lanes) {
-  const int64_t widest = panel_columns / lanes;
-  count_ = std::min(vectors_, round_up((vectors_ + widest - 1) / widest, threads));
+ColumnSplit::ColumnSplit(int64_t N, int64_t widest, int64_t threads) : N_(N), units_((N + unit - 1) / unit) {
+  const int64_t units = widest / unit;
+  count_ = std::min(units_, round_up((units_ + units - 1) / units, threads));
 }
 
 }  // namespace fedlora

@@ -84,17 +84,18 @@ class Gemm {
   Compute compute_;
 };
 
-/// Columns [0, N) in near-equal ranges that begin at multiples of `lanes`, at most `panel_columns` wide; their number is a multiple of
-/// `threads` where that is possible.
+/// Columns [0, N) in near-equal ranges that begin at multiples of 32 (whole vectors, and half a 4-bit block), at most `widest` wide (a
+/// multiple of 32); their number is a multiple of `threads` where that is possible.
 class ColumnSplit {
  public:
-  ColumnSplit(int64_t N, int64_t lanes, int64_t panel_columns, int64_t threads);
+  ColumnSplit(int64_t N, int64_t widest, int64_t threads);
   int64_t count() const { return count_; }
-  int64_t begin(int64_t i) const { return i * vectors_ / count_ * lanes_; }
+  int64_t begin(int64_t i) const { return i * units_ / count_ * unit; }
   int64_t end(int64_t i) const { return i + 1 == count_ ? N_ : begin(i + 1); }
 
  private:
-  int64_t N_, lanes_, vectors_, count_;
+  static constexpr int64_t unit = 32;
+  int64_t N_, units_, count_;
 };
 
 }  // namespace fedlora

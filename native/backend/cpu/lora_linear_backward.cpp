@@ -43,10 +43,9 @@ LoraBackward::LoraBackward(const Gemm& gemm, int64_t threads, int64_t M, ConstAc
     left_d_h_[s] = left_dwords_ + gemm.steps(rows) * ranks;
     left_dwords_ += 2 * gemm.steps(rows) * ranks;
   }
-  const int64_t lanes = gemm.kernels().lanes;
   if (d_x) {
     for (const LinearTarget& target : targets) base_.push_back({GemmTerm::columns, target.d_y, target.W->N, view_of(*target.W)});
-    const ColumnSplit split(K_, lanes, shape_.panel_columns, threads);
+    const ColumnSplit split(K_, shape_.panel_columns, threads);
     for (int64_t i = 0; i < split.count(); ++i) tasks_.push_back({Task::input, -1, -1, split.begin(i), split.end(i)});
   }
   for (size_t s = 0; s < segments.size(); ++s) {
@@ -55,11 +54,11 @@ LoraBackward::LoraBackward(const Gemm& gemm, int64_t threads, int64_t M, ConstAc
     for (size_t t = 0; t < targets.size(); ++t) {
       const LoraPair& pair = segments[s].pairs[t];
       if (pair.rank == 0 || pair.d_B == nullptr) continue;
-      const ColumnSplit split(targets[t].W->N, 32, outer_columns, threads);
+      const ColumnSplit split(targets[t].W->N, outer_columns, threads);
       for (int64_t i = 0; i < split.count(); ++i) tasks_.push_back({Task::B, segment, static_cast<int64_t>(t), split.begin(i), split.end(i)});
     }
     const bool wanted = std::any_of(segments[s].pairs.begin(), segments[s].pairs.end(), [](const LoraPair& pair) { return pair.rank > 0 && pair.d_A; });
-    const ColumnSplit split(K_, 32, outer_columns, threads);
+    const ColumnSplit split(K_, outer_columns, threads);
     for (int64_t i = 0; wanted && i < split.count(); ++i) tasks_.push_back({Task::A, segment, -1, split.begin(i), split.end(i)});
   }
 }

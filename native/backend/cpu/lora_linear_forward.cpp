@@ -86,7 +86,7 @@ void CpuBackend::lora_linear_forward(int64_t M, ConstActivation x, std::span<Lin
   int64_t tasks = 0, own_steps = 0;
   for (size_t t = 0; t < targets.size(); ++t) {
     const LinearTarget& target = targets[t];
-    Plan plan{{GemmTerm::rows, x, K, view_of(*target.W)}, {}, {}, {target.W->N, kernels_.lanes, shape.panel_columns, threads()}, tasks};
+    Plan plan{{GemmTerm::rows, x, K, view_of(*target.W)}, {}, {}, {target.W->N, shape.panel_columns, threads()}, tasks};
     plan.own.reserve(cover.size());
     for (const RowTask& range : cover) {
       GemmRows rows{range.begin, range.end, {}, false};

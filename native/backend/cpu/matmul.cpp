@@ -12,7 +12,7 @@ void CpuBackend::matmul_forward(int64_t M, ConstActivation x, const Matrix& W, i
   const GemmTerm term{GemmTerm::rows, x, W.K, view_of(W)};
   const GemmRows all{0, M, {}, false};
   slot(Slot::panel).reserve(threads(), gemm.workspace_bytes(shape, M, gemm.steps(W.K), 0, false));
-  const ColumnSplit split(n_end - n_begin, kernels_.lanes, shape.panel_columns, threads());
+  const ColumnSplit split(n_end - n_begin, shape.panel_columns, threads());
   pool_.run(M > 0 ? split.count() : 0, [&](int64_t i, int member) {
     GemmProduct product;
     product.column_begin = n_begin + split.begin(i);
@@ -32,7 +32,7 @@ void CpuBackend::matmul_backward(int64_t M, ConstActivation d_y, const Matrix& W
   const GemmTerm term{GemmTerm::columns, d_y, W.N, view_of(W)};
   const GemmRows all{0, M, {}, false};
   slot(Slot::panel).reserve(threads(), gemm.workspace_bytes(shape, M, gemm.steps(W.N), 0, false));
-  const ColumnSplit split(W.K, kernels_.lanes, shape.panel_columns, threads());
+  const ColumnSplit split(W.K, shape.panel_columns, threads());
   pool_.run(M > 0 ? split.count() : 0, [&](int64_t i, int member) {
     GemmProduct product;
     product.column_begin = split.begin(i);

@@ -80,20 +80,23 @@ inline Vec load(const f16* p) { return {_mm256_cvtph_ps(_mm_loadu_si128(reinterp
 inline Vec load(const int8_t* p) {
   return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))))};
 }
-inline void store_pair(float* p, Vec low, Vec high) { store(p, low), store(p + W, high); }
-inline void store_pair(bf16* p, Vec low, Vec high) { store(p, low), store(p + W, high); }
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
-struct Lookup16 {
+struct Table {
   __m256 low, high;
 };
-inline Lookup16 make_lookup(const float* values) { return {_mm256_loadu_ps(values), _mm256_loadu_ps(values + 8)}; }
-inline Vec lookup(const Lookup16& table, const uint8_t* p) {
+inline Table make_table(const float* codebook, float absmax, const void*) {
+  const __m256 scale = _mm256_set1_ps(absmax);
+  return {_mm256_mul_ps(_mm256_loadu_ps(codebook), scale), _mm256_mul_ps(_mm256_loadu_ps(codebook + 8), scale)};
+}
+constexpr int nibbles(const void*) { return 8; }
+template <class T>
+inline void decode_nibbles(T* out, const Table& table, const uint8_t* p) {
   int32_t bytes;
   __builtin_memcpy(&bytes, p, 4);
   const __m256i codes = _mm256_srlv_epi32(_mm256_set1_epi32(bytes), _mm256_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24));
   const __m256 low = _mm256_permutevar8x32_ps(table.low, codes), high = _mm256_permutevar8x32_ps(table.high, codes);
-  return {_mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(codes, 28)))};
+  store(out, Vec{_mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(codes, 28)))});
 }
 
 inline Vec load_dwords(const void* p) { return {_mm256_loadu_ps(static_cast<const float*>(p))}; }

@@ -58,21 +58,41 @@ inline Vec load(const f16* p) { return {_mm512_cvtph_ps(_mm256_loadu_si256(reint
 inline Vec load(const int8_t* p) {
   return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
 }
-inline void store_pair(float* p, Vec low, Vec high) { store(p, low), store(p + W, high); }
-inline void store_pair(bf16* p, Vec low, Vec high) { _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh(high.v, low.v)); }
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
-struct Lookup16 {
+struct Table {
   __m512 values;
 };
-inline Lookup16 make_lookup(const float* values) { return {_mm512_loadu_ps(values)}; }
+inline Table make_table(const float* codebook, float absmax, const float*) {
+  return {_mm512_mul_ps(_mm512_loadu_ps(codebook), _mm512_set1_ps(absmax))};
+}
+constexpr int nibbles(const float*) { return 16; }
 /// Each dword lane gets the half of the 8 bytes that holds its nibble, shifted down; the permutation looks at the low 4 bits only.
-inline Vec lookup(const Lookup16& table, const uint8_t* p) {
+inline void decode_nibbles(float* out, const Table& table, const uint8_t* p) {
   int64_t bytes;
   __builtin_memcpy(&bytes, p, 8);
   const __m512i half = _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1), _mm512_set1_epi64(bytes));
   const __m512i codes = _mm512_srlv_epi32(half, _mm512_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24, 4, 0, 12, 8, 20, 16, 28, 24));
-  return {_mm512_permutexvar_ps(codes, table.values)};
+  _mm512_storeu_ps(out, _mm512_permutexvar_ps(codes, table.values));
+}
+
+/// A block has only 16 different values: they are rounded once, and the codes pick words. The 16 lie twice in the register, since the word
+/// permutation looks at 5 bits.
+struct WordTable {
+  __m512i words;
+};
+inline WordTable make_table(const float* codebook, float absmax, const bf16*) {
+  const __m256i words = narrow(_mm512_mul_ps(_mm512_loadu_ps(codebook), _mm512_set1_ps(absmax)));
+  return {_mm512_inserti64x4(_mm512_castsi256_si512(words), words, 1)};
+}
+constexpr int nibbles(const bf16*) { return 32; }
+inline void decode_nibbles(bf16* out, const WordTable& table, const uint8_t* p) {
+  // Every byte twice, as words: the first is shifted down to the high nibble. 128-bit lane l takes bytes 4l … 4l + 3.
+  const __m512i bytes = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  const __m512i twice = _mm512_shuffle_epi8(
+      bytes, _mm512_set_epi64(0x800f800f800e800e, 0x800d800d800c800c, 0x800b800b800a800a, 0x8009800980088008, 0x8007800780068006,
+                              0x8005800580048004, 0x8003800380028002, 0x8001800180008000));
+  _mm512_storeu_si512(out, _mm512_permutexvar_epi16(_mm512_srlv_epi16(twice, _mm512_set1_epi32(4)), table.words));
 }
 
 inline Vec load_dwords(const void* p) { return {_mm512_loadu_ps(p)}; }

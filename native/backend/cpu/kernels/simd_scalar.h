@@ -8,7 +8,7 @@
 ///   scale_by_power(x, n)         x·2ⁿ, n integral in [−252, 252]
 ///   reduce_add, reduce_max       always in the same order
 ///   transpose(rows)              W×W dwords, in place; load_dwords, store_dwords move bits
-///   lookup(table, p)             codebook values of the W nibbles at p, high nibble first (W ≥ 2)
+///   make_table, decode_nibbles   4-bit codes times their block's scale, to f32 or bf16
 ///   F32Operand, Bf16Operand      how a matrix product reads its operands (linear_types.h): `left` broadcasts one step, `right` loads W columns
 ///                                of a panel's step, `right_rows` builds them from the rows that one step covers
 ///   max_vecs, tile_rows[vecs]    the register tile of a matrix product: as many sums as registers hold beside the operands
@@ -57,16 +57,21 @@ inline float reduce_max(Vec a) { return a.v; }
 
 inline Vec load(const f16* p) { return {to_f32(*p)}; }
 inline Vec load(const int8_t* p) { return {static_cast<float>(*p)}; }
-inline void store_pair(float* p, Vec low, Vec high) { p[0] = low.v, p[1] = high.v; }
-inline void store_pair(bf16* p, Vec low, Vec high) { p[0] = to_bf16(low.v), p[1] = to_bf16(high.v); }
 inline void prefetch(const void*) {}
 
-struct Lookup16 {
-  const float* values;
+/// The 16 values of one block as T; decode_nibbles writes `nibbles` of them, the high nibble of a byte first.
+struct Table {
+  const float* codebook;
+  float absmax;
 };
-inline Lookup16 make_lookup(const float* values) { return {values}; }
-/// Codebook values of one byte's nibbles would be two: the plain loop of the caller does it.
-inline Vec lookup(const Lookup16& table, const uint8_t* p) { return {table.values[*p >> 4]}; }
+inline Table make_table(const float* codebook, float absmax, const void*) { return {codebook, absmax}; }
+constexpr int nibbles(const void*) { return 2; }
+inline void decode_nibbles(float* out, const Table& table, const uint8_t* p) {
+  out[0] = table.codebook[*p >> 4] * table.absmax, out[1] = table.codebook[*p & 15] * table.absmax;
+}
+inline void decode_nibbles(bf16* out, const Table& table, const uint8_t* p) {
+  out[0] = to_bf16(table.codebook[*p >> 4] * table.absmax), out[1] = to_bf16(table.codebook[*p & 15] * table.absmax);
+}
 
 inline Vec load_dwords(const void* p) {
   Vec x;

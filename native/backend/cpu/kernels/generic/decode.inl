@@ -8,26 +8,33 @@ inline float block_absmax(const WeightView& w, int64_t block) {
   return w.dynamic_map[w.nested_absmax[block]] * w.nested_scale[static_cast<uint64_t>(block) / nested_block] + w.nested_offset;
 }
 
+/// Reading a block of columns jumps from row to row, which no hardware prefetcher follows.
+inline void prefetch_bytes(const uint8_t* p, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) prefetch(p + i);
+}
+constexpr int64_t rows_ahead = 8;
+
 template <class T>
 static void decode_4bit(const WeightView& w, int64_t row, int64_t rows, int64_t column, int64_t count, T* out, int64_t out_stride) {
-  const Lookup16 table = make_lookup(w.codebook);
+  constexpr int step = nibbles(static_cast<T*>(nullptr));
   for (int64_t r = 0; r < rows; ++r) {
     T* o = out + r * out_stride;
     int64_t i = (row + r) * w.K + column;
     const int64_t end = i + count;
+    if (row + r + rows_ahead < w.N) prefetch_bytes(w.data + ((i + rows_ahead * w.K) >> 1), count / 2);
     while (i < end) {
       const int64_t block = i >> w.block_shift, block_end = (block + 1) << w.block_shift, stop = block_end < end ? block_end : end;
       const float absmax = block_absmax(w, block);
-      const Vec scale = broadcast(absmax);
+      const auto table = make_table(w.codebook, absmax, out);
       if (i & 1) put(o++, w.codebook[w.data[i >> 1] & 15] * absmax), ++i;
-      if constexpr (W > 1) {
-        for (; i + 2 * W <= stop; i += 2 * W, o += 2 * W)
-          store_pair(o, lookup(table, w.data + (i >> 1)) * scale, lookup(table, w.data + (i >> 1) + W / 2) * scale);
-        for (; i + W <= stop; i += W, o += W) store(o, lookup(table, w.data + (i >> 1)) * scale);
-      }
-      for (; i < stop; ++i) {
-        const int byte = w.data[i >> 1];
-        put(o++, w.codebook[i & 1 ? byte & 15 : byte >> 4] * absmax);
+      for (; i + step <= stop; i += step, o += step) decode_nibbles(o, table, w.data + (i >> 1));
+      if (const int64_t rest = stop - i; rest > 0) {
+        uint8_t bytes[step / 2] = {};
+        T values[step];
+        for (int64_t j = 0; 2 * j < rest; ++j) bytes[j] = w.data[(i >> 1) + j];
+        decode_nibbles(values, table, bytes);
+        for (int64_t j = 0; j < rest; ++j) o[j] = values[j];
+        o += rest, i = stop;
       }
     }
   }
@@ -38,6 +45,7 @@ static void decode_int8(const WeightView& w, int64_t row, int64_t rows, int64_t 
   for (int64_t r = 0; r < rows; ++r) {
     const int8_t* q = reinterpret_cast<const int8_t*>(w.data) + (row + r) * w.K + column;
     T* o = out + r * out_stride;
+    if (row + r + rows_ahead < w.N) prefetch_bytes(reinterpret_cast<const uint8_t*>(q + rows_ahead * w.K), count);
     const float absmax = w.absmax[row + r];
     const Vec scale = broadcast(absmax), divisor = broadcast(127.0f);
     int64_t i = 0;
@@ -52,6 +60,7 @@ static void decode_numbers(const WeightView& w, int64_t row, int64_t rows, int64
   for (int64_t r = 0; r < rows; ++r) {
     const Source* x = reinterpret_cast<const Source*>(w.data) + (row + r) * w.K + column;
     T* o = out + r * out_stride;
+    if (row + r + rows_ahead < w.N) prefetch_bytes(reinterpret_cast<const uint8_t*>(x + rows_ahead * w.K), count * static_cast<int64_t>(sizeof(Source)));
     int64_t i = 0;
     for (; i + W <= count; i += W) store(o + i, load(x + i) * scale);
     for (; i < count; ++i) put(o + i, to_f32(x[i]) * w.scale);
