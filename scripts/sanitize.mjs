@@ -2,10 +2,10 @@
 // Builds the native tests with AddressSanitizer and UndefinedBehaviorSanitizer in build/asan and runs them all.
 //
 // Usage: node scripts/sanitize.mjs [--only TEXT]    (programs whose name contains TEXT)
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { findPrograms, runAll, runProgram } from './lib/native-programs.mjs'
-import { jobs, root, run, runMain, ScriptError } from './lib/project.mjs'
+import { jobs, listFiles, root, run, runMain, ScriptError } from './lib/project.mjs'
 import { checkToolchain, hasNinja } from './lib/toolchain.mjs'
 
 const tree = join(root, 'build', 'asan')
@@ -39,9 +39,12 @@ await runMain(import.meta, 'sanitize', async () => {
   const { values } = parseArgs({ options: { only: { type: 'string', default: '' } } })
   checkToolchain()
   run('cmake', [...(hasNinja() ? ['-G', 'Ninja'] : []), '-S', root, '-B', tree, ...options], { quiet: true })
-  run('cmake', ['--build', tree, '--parallel', String(jobs)])
-  const programs = findPrograms(join(tree, 'tests')).filter(({ name }) => name.includes(values.only))
-  if (programs.length === 0) throw new ScriptError('E_SANITIZE', 'no test program was built')
+  const wanted = listFiles('test/native', /^test_.*\.cpp$/)
+    .map((file) => basename(file, '.cpp'))
+    .filter((name) => name.includes(values.only))
+  if (wanted.length === 0) throw new ScriptError('E_SANITIZE', `no program's name contains '${values.only}'`)
+  run('cmake', ['--build', tree, '--parallel', String(jobs), '--target', 'canary_sanitizer', ...wanted])
+  const programs = findPrograms(join(tree, 'tests')).filter(({ name }) => wanted.includes(name))
   await proveThatTheyLook()
   let failed = 0
   await runAll(programs, jobs, async ({ name, path }) => {
