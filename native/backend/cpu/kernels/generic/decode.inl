@@ -15,26 +15,32 @@ inline void prefetch_bytes(const uint8_t* p, int64_t bytes) {
 constexpr int64_t rows_ahead = 8;
 
 template <class T>
-static void decode_4bit(const WeightView& w, int64_t row, int64_t rows, int64_t column, int64_t count, T* out, int64_t out_stride) {
+static void decode_4bit(const WeightView& view, int64_t row, int64_t rows, int64_t column, int64_t count, T* out, int64_t out_stride) {
   constexpr int step = nibbles(static_cast<T*>(nullptr));
+  const WeightView w = view;  // a copy that no store can alias
   for (int64_t r = 0; r < rows; ++r) {
     T* o = out + r * out_stride;
     int64_t i = (row + r) * w.K + column;
     const int64_t end = i + count;
     if (row + r + rows_ahead < w.N) prefetch_bytes(w.data + ((i + rows_ahead * w.K) >> 1), count / 2);
+    if (count > 0 && (i & 1)) {
+      put(o++, w.codebook[w.data[i >> 1] & 15] * block_absmax(w, i >> w.block_shift));
+      ++i;
+    }
+    const uint8_t* codes = w.data + (i >> 1);
     while (i < end) {
-      const int64_t block = i >> w.block_shift, block_end = (block + 1) << w.block_shift, stop = block_end < end ? block_end : end;
-      const float absmax = block_absmax(w, block);
-      const auto table = make_table(w.codebook, absmax, out);
-      if (i & 1) put(o++, w.codebook[w.data[i >> 1] & 15] * absmax), ++i;
-      for (; i + step <= stop; i += step, o += step) decode_nibbles(o, table, w.data + (i >> 1));
-      if (const int64_t rest = stop - i; rest > 0) {
+      const int64_t block = i >> w.block_shift, block_end = (block + 1) << w.block_shift, run = (block_end < end ? block_end : end) - i;
+      const auto table = make_table(w.codebook, block_absmax(w, block), out);
+      i += run;
+      int64_t rest = run;
+      for (; rest >= step; rest -= step, o += step, codes += step / 2) decode_nibbles(o, table, codes);
+      if (rest > 0) {
         uint8_t bytes[step / 2] = {};
         T values[step];
-        for (int64_t j = 0; 2 * j < rest; ++j) bytes[j] = w.data[(i >> 1) + j];
+        for (int64_t j = 0; 2 * j < rest; ++j) bytes[j] = codes[j];
         decode_nibbles(values, table, bytes);
         for (int64_t j = 0; j < rest; ++j) o[j] = values[j];
-        o += rest, i = stop;
+        o += rest, codes += rest / 2;
       }
     }
   }
