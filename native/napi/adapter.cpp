@@ -11,21 +11,26 @@ namespace {
 
 class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
  public:
-  explicit AdapterObject(const Napi::CallbackInfo& info) : ObjectWrap(info), state_(constructed_with<std::shared_ptr<AdapterState>>(info)) {
+  explicit AdapterObject(const Napi::CallbackInfo& info)
+      : ObjectWrap(info), state_(constructed_with<std::shared_ptr<AdapterState>>(info)), memory_(info.Env()) {
     info.This().As<Napi::Object>().TypeTag(&adapter_tag);
+    memory_.set(state_->adapter->values.bytes());
   }
 
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "NativeAdapter",
-                       {InstanceAccessor<&AdapterObject::length>("length"), InstanceMethod<&AdapterObject::layout>("layout"), InstanceMethod<&AdapterObject::read>("read"),
-                        InstanceMethod<&AdapterObject::write>("write"), InstanceMethod<&AdapterObject::gradients>("gradients"),
-                        InstanceMethod<&AdapterObject::create_session>("createSession"), InstanceMethod<&AdapterObject::dispose>("dispose")});
+    return DefineClass(
+        env, "NativeAdapter",
+        {InstanceAccessor<&AdapterObject::length>("length"), InstanceMethod<&AdapterObject::layout>("layout"),
+         InstanceMethod<&AdapterObject::read>("read"), InstanceMethod<&AdapterObject::write>("write"),
+         InstanceMethod<&AdapterObject::gradients>("gradients"), InstanceMethod<&AdapterObject::create_session>("createSession"),
+         InstanceMethod<&AdapterObject::dispose>("dispose")});
   }
 
   const std::shared_ptr<AdapterState>& state() const { return state_; }
 
  private:
   Napi::Value length(const Napi::CallbackInfo& info) {
+    check_receiver(info, adapter_tag);
     return guard(info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(state_->alive()->size())); });
   }
 
@@ -115,23 +120,31 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
       options.max_grad_norm = f.number("maxGradNorm");
       options.dropout_seed = static_cast<uint64_t>(f.integer("dropoutSeed", 0, 9007199254740991));
       options.recompute = decode_recompute(f);
+      if (!(options.beta1 >= 0 && options.beta1 < 1 && options.beta2 >= 0 && options.beta2 < 1))
+        fail(Code::E_ARGUMENT, "options.optimizer: betas are from 0 on and below 1");
+      if (!(options.epsilon > 0)) fail(Code::E_ARGUMENT, "options.optimizer.epsilon: expected more than 0");
       auto session = std::make_shared<Session>(state_->host->alive(), state_->alive(), options);
       return construct(env, Environment::of(env).session, std::make_pair(state_, session));
     });
   }
 
   void dispose(const Napi::CallbackInfo& info) {
-    guard(info.Env(), [&] { state_->adapter.reset(); });
+    guard(info.Env(), [&] {
+      state_->adapter.reset();
+      memory_.set(0);
+    });
   }
 
   std::shared_ptr<AdapterState> state_;
+  ExternalMemory memory_;
 };
 
 }  // namespace
 
 std::shared_ptr<AdapterState> adapter_state(Napi::Value value, const Host* host) {
   if (value.IsNull() || value.IsUndefined()) return nullptr;
-  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&adapter_tag)) fail(Code::E_ARGUMENT, "expected an adapter of this library, or null");
+  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&adapter_tag))
+    fail(Code::E_ARGUMENT, "expected an adapter of this library, or null");
   std::shared_ptr<AdapterState> state = AdapterObject::Unwrap(value.As<Napi::Object>())->state();
   state->alive();
   if (host != nullptr && state->host.get() != host) fail(Code::E_ARGUMENT, "the adapter belongs to another model");

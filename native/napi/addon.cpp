@@ -10,6 +10,7 @@ void leave(void* data) {
   auto* environment = static_cast<Environment*>(data);
   while (!environment->queues.empty()) (*environment->queues.begin())->leave(*environment);
   environment->loading.clear();
+  environment->pending.clear();
 }
 
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {

@@ -1,4 +1,6 @@
 // NativeCheckpoint and the functions that read and write whole files.
+#include <cmath>
+
 #include "io/bnb_checkpoint.h"
 #include "io/matrix_reader.h"
 #include "io/safetensors.h"
@@ -22,12 +24,14 @@ Napi::Array encode_shape(Napi::Env env, const std::vector<int64_t>& shape) {
 
 class CheckpointObject : public Napi::ObjectWrap<CheckpointObject> {
  public:
-  explicit CheckpointObject(const Napi::CallbackInfo& info) : ObjectWrap(info), checkpoint_(constructed_with<std::shared_ptr<Checkpoint>>(info)) {}
+  explicit CheckpointObject(const Napi::CallbackInfo& info)
+      : ObjectWrap(info), checkpoint_(constructed_with<std::shared_ptr<Checkpoint>>(info)) {}
 
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "NativeCheckpoint",
-                       {InstanceMethod<&CheckpointObject::tensors>("tensors"), InstanceMethod<&CheckpointObject::metadata>("metadata"), InstanceMethod<&CheckpointObject::read>("read"),
-                        InstanceMethod<&CheckpointObject::read_weight>("readWeight"), InstanceMethod<&CheckpointObject::dispose>("dispose")});
+                       {InstanceMethod<&CheckpointObject::tensors>("tensors"), InstanceMethod<&CheckpointObject::metadata>("metadata"),
+                        InstanceMethod<&CheckpointObject::read>("read"), InstanceMethod<&CheckpointObject::read_weight>("readWeight"),
+                        InstanceMethod<&CheckpointObject::dispose>("dispose")});
   }
 
  private:
@@ -95,14 +99,19 @@ Napi::Value open_checkpoint(const Napi::CallbackInfo& info) {
     if (!info[0].IsArray()) fail(Code::E_ARGUMENT, "openCheckpoint: expected an array of paths");
     std::vector<std::string> files;
     const Napi::Array array = info[0].As<Napi::Array>();
-    for (uint32_t i = 0; i < array.Length(); ++i) files.push_back(array.Get(i).ToString().Utf8Value());
+    for (uint32_t i = 0; i < array.Length(); ++i) {
+      const Napi::Value path = array.Get(i);
+      if (!path.IsString()) fail(Code::E_ARGUMENT, "openCheckpoint: element %u is no path", i);
+      files.push_back(path.As<Napi::String>().Utf8Value());
+    }
     return construct(env, Environment::of(env).checkpoint, std::make_shared<Checkpoint>(files));
   });
 }
 
 void write_tensors(const Napi::CallbackInfo& info) {
   guard(info.Env(), [&] {
-    if (!info[0].IsString() || !info[1].IsArray() || !info[2].IsObject()) fail(Code::E_ARGUMENT, "writeSafetensors: expected a path, an array of tensors and metadata");
+    if (!info[0].IsString() || !info[1].IsArray() || !info[2].IsObject())
+      fail(Code::E_ARGUMENT, "writeSafetensors: expected a path, an array of tensors and metadata");
     std::vector<NamedTensor> tensors;
     std::vector<std::vector<float>> data;
     const Napi::Array array = info[1].As<Napi::Array>();
@@ -113,21 +122,27 @@ void write_tensors(const Napi::CallbackInfo& info) {
       const Napi::Array shape = f.array("shape");
       int64_t elements = 1;
       for (uint32_t j = 0; j < shape.Length(); ++j) {
-        spec.shape.push_back(shape.Get(j).ToNumber().Int64Value());
-        if (spec.shape.back() < 0 || spec.shape.back() > size_max) fail(Code::E_SHAPE, "tensor %s has a negative extent", spec.name.c_str());
-        if (__builtin_mul_overflow(elements, spec.shape.back(), &elements)) fail(Code::E_SHAPE, "tensor %s is too large", spec.name.c_str());
+        const Napi::Value extent = shape.Get(j);
+        const double size = extent.IsNumber() ? extent.As<Napi::Number>().DoubleValue() : -1;
+        if (!(size >= 0 && size <= static_cast<double>(size_max)) || size != std::floor(size))
+          fail(Code::E_SHAPE, "extent %u of tensor %s is no whole number from 0 on", j, spec.name.c_str());
+        spec.shape.push_back(static_cast<int64_t>(size));
+        if (__builtin_mul_overflow(elements, spec.shape.back(), &elements))
+          fail(Code::E_SHAPE, "tensor %s is too large", spec.name.c_str());
       }
       data.push_back(copy_float32(f.value("data"), "tensors[].data"));
       if (static_cast<int64_t>(data.back().size()) != elements)
-        fail(Code::E_SHAPE, "tensor %s has %zu values, but its shape needs %lld", spec.name.c_str(), data.back().size(), static_cast<long long>(elements));
+        fail(Code::E_SHAPE, "tensor %s has %zu values, but its shape needs %lld", spec.name.c_str(), data.back().size(),
+             static_cast<long long>(elements));
       tensors.push_back({std::move(spec), {}, data.back().data()});
     }
     Metadata metadata;
     const Napi::Object object = info[2].As<Napi::Object>();
     const Napi::Array keys = object.GetPropertyNames();
     for (uint32_t i = 0; i < keys.Length(); ++i) {
-      const std::string key = keys.Get(i).ToString().Utf8Value();
-      metadata.emplace_back(key, object.Get(key).ToString().Utf8Value());
+      const Napi::Value value = object.Get(keys.Get(i));
+      if (!value.IsString()) fail(Code::E_ARGUMENT, "writeSafetensors: metadata holds what is no string");
+      metadata.emplace_back(keys.Get(i).ToString().Utf8Value(), value.As<Napi::String>().Utf8Value());
     }
     sort_as_safetensors(tensors);
     write_safetensors(info[0].As<Napi::String>().Utf8Value(), tensors, metadata);
@@ -151,7 +166,8 @@ Napi::Value run_alone(Napi::Env env, Work work, const char* changed) {
   Environment* environment = &Environment::of(env);
   return run_job(
       env, host->queue, [work = std::move(work)](const std::atomic<bool>&, PendingPromise&) { return work(); },
-      [changed](Napi::Env env, RewriteResult& result) -> Napi::Value { return encode_rewrite(env, result, changed); }, nullptr, [environment, key] { environment->loading.erase(key); });
+      [changed](Napi::Env env, RewriteResult& result) -> Napi::Value { return encode_rewrite(env, result, changed); }, nullptr,
+      [environment, key] { environment->loading.erase(key); });
 }
 
 Napi::Value quantize(const Napi::CallbackInfo& info) {
@@ -186,7 +202,11 @@ Napi::Value merge(const Napi::CallbackInfo& info) {
     auto copy = std::make_shared<Adapter>(AdapterMap(*adapter));
     std::copy(adapter->values.begin(), adapter->values.end(), copy->values.begin());
     return run_alone(
-        env, [engine, copy, files = std::move(files), output = std::move(output)] { return merge_checkpoint(files, output, engine->description(), *copy); }, "merged");
+        env,
+        [engine, copy, files = std::move(files), output = std::move(output)] {
+          return merge_checkpoint(files, output, engine->description(), *copy);
+        },
+        "merged");
   });
 }
 

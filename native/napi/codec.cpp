@@ -13,13 +13,18 @@ constexpr int64_t decode_limit = 1 << 28;
 
 class AggregatorObject : public Napi::ObjectWrap<AggregatorObject> {
  public:
-  explicit AggregatorObject(const Napi::CallbackInfo& info) : ObjectWrap(info), aggregator_(constructed_with<std::shared_ptr<Aggregator>>(info)) {}
+  explicit AggregatorObject(const Napi::CallbackInfo& info)
+      : ObjectWrap(info), aggregator_(constructed_with<std::shared_ptr<Aggregator>>(info)), memory_(info.Env()) {
+    info.This().As<Napi::Object>().TypeTag(&aggregator_tag);
+    memory_.set(static_cast<size_t>(aggregator_->length()) * sizeof(int64_t));
+  }
 
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "NativeAggregator",
                        {InstanceAccessor<&AggregatorObject::length>("length"), InstanceAccessor<&AggregatorObject::count>("count"),
-                        InstanceAccessor<&AggregatorObject::total_weight>("totalWeight"), InstanceMethod<&AggregatorObject::add>("add"), InstanceMethod<&AggregatorObject::mean>("mean"),
-                        InstanceMethod<&AggregatorObject::reset>("reset"), InstanceMethod<&AggregatorObject::dispose>("dispose")});
+                        InstanceAccessor<&AggregatorObject::total_weight>("totalWeight"), InstanceMethod<&AggregatorObject::add>("add"),
+                        InstanceMethod<&AggregatorObject::mean>("mean"), InstanceMethod<&AggregatorObject::reset>("reset"),
+                        InstanceMethod<&AggregatorObject::dispose>("dispose")});
   }
 
  private:
@@ -28,12 +33,15 @@ class AggregatorObject : public Napi::ObjectWrap<AggregatorObject> {
     return *aggregator_;
   }
   Napi::Value length(const Napi::CallbackInfo& info) {
+    check_receiver(info, aggregator_tag);
     return guard(info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(alive().length())); });
   }
   Napi::Value count(const Napi::CallbackInfo& info) {
+    check_receiver(info, aggregator_tag);
     return guard(info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(alive().count())); });
   }
   Napi::Value total_weight(const Napi::CallbackInfo& info) {
+    check_receiver(info, aggregator_tag);
     return guard(info.Env(), [&] { return Napi::Number::New(info.Env(), alive().total_weight()); });
   }
   void add(const Napi::CallbackInfo& info) {
@@ -44,7 +52,7 @@ class AggregatorObject : public Napi::ObjectWrap<AggregatorObject> {
   }
   Napi::Value mean(const Napi::CallbackInfo& info) {
     return guard(info.Env(), [&] {
-      Napi::Float32Array values = Napi::Float32Array::New(info.Env(), static_cast<size_t>(alive().length()));
+      Napi::Float32Array values = new_float32(info.Env(), static_cast<size_t>(alive().length()));
       alive().mean({values.Data(), values.ElementLength()});
       return values;
     });
@@ -52,9 +60,13 @@ class AggregatorObject : public Napi::ObjectWrap<AggregatorObject> {
   void reset(const Napi::CallbackInfo& info) {
     guard(info.Env(), [&] { alive().reset(); });
   }
-  void dispose(const Napi::CallbackInfo&) { aggregator_.reset(); }
+  void dispose(const Napi::CallbackInfo&) {
+    aggregator_.reset();
+    memory_.set(0);
+  }
 
   std::shared_ptr<Aggregator> aggregator_;
+  ExternalMemory memory_;
 };
 
 Napi::Value create_aggregator(const Napi::CallbackInfo& info) {
@@ -74,7 +86,8 @@ Napi::Value encode(const Napi::CallbackInfo& info) {
     const std::vector<float> update = copy_float32(info[0], "update");
     const bool feedback = !info[1].IsNull() && !info[1].IsUndefined();
     std::vector<float> residual = feedback ? copy_float32(info[1], "residual") : std::vector<float>();
-    if (feedback && residual.size() != update.size()) fail(Code::E_SHAPE, "the residual has %zu values, the update %zu", residual.size(), update.size());
+    if (feedback && residual.size() != update.size())
+      fail(Code::E_SHAPE, "the residual has %zu values, the update %zu", residual.size(), update.size());
     const Fields f(info[2], "options");
     constexpr const char* codecs[] = {"f32", "bf16", "int8", "int4", "topk"};
     constexpr Codec values[] = {Codec::f32, Codec::bf16, Codec::int8, Codec::int4, Codec::topk};
@@ -100,8 +113,8 @@ Napi::Value decode(const Napi::CallbackInfo& info) {
     const std::vector<uint8_t> bytes = copy_uint8(info[0], "bytes");
     const int64_t count = read_header(bytes).count;
     if (count > decode_limit)
-      fail(Code::E_MEMORY, "the message claims %lld values; decodeUpdate gives at most %lld at once: add it to an aggregator instead", static_cast<long long>(count),
-           static_cast<long long>(decode_limit));
+      fail(Code::E_MEMORY, "the message claims %lld values; decodeUpdate gives at most %lld at once: add it to an aggregator instead",
+           static_cast<long long>(count), static_cast<long long>(decode_limit));
     std::vector<float> values(static_cast<size_t>(count));
     decode_update(bytes, values);
     return new_float32(env, values);

@@ -1,4 +1,6 @@
 // JavaScript option objects into the plain structs of the engine.
+#include <cmath>
+
 #include "model/batch.h"
 #include "napi/seam.h"
 
@@ -67,7 +69,12 @@ Description decode_description(Napi::Value value) {
     RopeDescription description;
     description.attention_factor = static_cast<float>(rope.number("attentionFactor"));
     const Napi::Array frequencies = rope.array("inverseFrequencies");
-    for (uint32_t j = 0; j < frequencies.Length(); ++j) description.inverse_frequencies.push_back(frequencies.Get(j).ToNumber().FloatValue());
+    for (uint32_t j = 0; j < frequencies.Length(); ++j) {
+      const Napi::Value frequency = frequencies.Get(j);
+      if (!frequency.IsNumber() || !std::isfinite(frequency.As<Napi::Number>().DoubleValue()))
+        fail(Code::E_ARGUMENT, "description.ropes[].inverseFrequencies: element %u is no finite number", j);
+      description.inverse_frequencies.push_back(frequency.As<Napi::Number>().FloatValue());
+    }
     d.ropes.push_back(std::move(description));
   }
   const Napi::Array layers = f.array("layers");
@@ -99,7 +106,8 @@ std::vector<AdapterLayer> decode_adapter_layers(Napi::Array array) {
   std::vector<AdapterLayer> layers;
   for (uint32_t i = 0; i < array.Length(); ++i) {
     const Fields f(array.Get(i), "layers[]");
-    layers.push_back({f.text("module"), static_cast<int>(f.integer("rank", 1, 4096)), static_cast<float>(f.number("scaling")), static_cast<float>(f.number("dropout"))});
+    layers.push_back({f.text("module"), static_cast<int>(f.integer("rank", 1, 4096)), static_cast<float>(f.number("scaling")),
+                      static_cast<float>(f.number("dropout"))});
   }
   return layers;
 }

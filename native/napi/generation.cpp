@@ -24,7 +24,8 @@ Tokens continue_generation(Engine& engine, const Adapter* adapter, GenerationSta
   }
   while (!state.done && static_cast<int64_t>(tokens.ids.size()) < count) {
     if (cancel.load(std::memory_order_relaxed)) break;
-    if (!std::isfinite(*std::max_element(state.logits.begin(), state.logits.end()))) fail(Code::E_NONFINITE, "the logits of token %lld are not finite", static_cast<long long>(state.generated));
+    if (!std::isfinite(*std::max_element(state.logits.begin(), state.logits.end())))
+      fail(Code::E_NONFINITE, "the logits of token %lld are not finite", static_cast<long long>(state.generated));
     const int32_t id = sampler.pick(state.logits, static_cast<uint64_t>(state.generated));
     tokens.ids.push_back(id);
     state.done = ++state.generated >= state.max_tokens || std::find(state.end_ids.begin(), state.end_ids.end(), id) != state.end_ids.end();
@@ -36,10 +37,12 @@ Tokens continue_generation(Engine& engine, const Adapter* adapter, GenerationSta
 
 class GenerationObject : public Napi::ObjectWrap<GenerationObject> {
  public:
-  explicit GenerationObject(const Napi::CallbackInfo& info) : ObjectWrap(info), state_(constructed_with<std::shared_ptr<GenerationState>>(info)) {}
+  explicit GenerationObject(const Napi::CallbackInfo& info)
+      : ObjectWrap(info), state_(constructed_with<std::shared_ptr<GenerationState>>(info)) {}
 
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "NativeGeneration", {InstanceMethod<&GenerationObject::next>("next"), InstanceMethod<&GenerationObject::dispose>("dispose")});
+    return DefineClass(env, "NativeGeneration",
+                       {InstanceMethod<&GenerationObject::next>("next"), InstanceMethod<&GenerationObject::dispose>("dispose")});
   }
 
  private:
@@ -51,7 +54,9 @@ class GenerationObject : public Napi::ObjectWrap<GenerationObject> {
       if (state->busy) fail(Code::E_BUSY, "a call to next() is in flight: await it first");
       std::shared_ptr<Engine> engine = state->host->alive();
       std::shared_ptr<Adapter> adapter = state->adapter ? state->adapter->alive() : nullptr;
-      const int64_t count = info[0].IsNumber() ? info[0].As<Napi::Number>().Int64Value() : 1;
+      const double wanted = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : 0;
+      if (!(wanted >= 1)) fail(Code::E_ARGUMENT, "next: expected a number of tokens, at least 1");
+      const auto count = static_cast<int64_t>(std::min(wanted, 0x1p52));
       state->busy = true;
       if (state->adapter) ++state->adapter->jobs;
       // The job must not own the host: it could end on the host's own thread. The raw state outlives it, because `settled` owns it.
@@ -89,7 +94,8 @@ class GenerationObject : public Napi::ObjectWrap<GenerationObject> {
 
 }  // namespace
 
-std::shared_ptr<GenerationState> make_generation(const std::shared_ptr<Host>& host, const std::shared_ptr<AdapterState>& adapter, Napi::Value options) {
+std::shared_ptr<GenerationState> make_generation(const std::shared_ptr<Host>& host, const std::shared_ptr<AdapterState>& adapter,
+                                                 Napi::Value options) {
   const Description& d = host->alive()->description();
   const Fields f(options, "options");
   auto state = std::make_shared<GenerationState>();
@@ -103,11 +109,14 @@ std::shared_ptr<GenerationState> make_generation(const std::shared_ptr<Host>& ho
   state->sampler.top_p = static_cast<float>(f.number("topP"));
   state->sampler.seed = static_cast<uint64_t>(f.integer("seed", 0, 9007199254740991));
   if (state->sampler.temperature < 0) fail(Code::E_ARGUMENT, "temperature is %g, expected 0 (greedy) or more", state->sampler.temperature);
-  if (!(state->sampler.top_p > 0 && state->sampler.top_p <= 1)) fail(Code::E_ARGUMENT, "topP is %g, expected more than 0 and at most 1", state->sampler.top_p);
+  if (!(state->sampler.top_p > 0 && state->sampler.top_p <= 1))
+    fail(Code::E_ARGUMENT, "topP is %g, expected more than 0 and at most 1", state->sampler.top_p);
   const int32_t length = static_cast<int32_t>(state->prompt.size());
   make_batch(d, state->prompt, {}, {&length, 1});  // checks the ids
   state->max_tokens = std::min<int64_t>(state->max_tokens, d.max_positions - length);
-  if (state->max_tokens < 1) fail(Code::E_ARGUMENT, "the prompt has %d tokens and fills the model's %lld positions", length, static_cast<long long>(d.max_positions));
+  if (state->max_tokens < 1)
+    fail(Code::E_ARGUMENT, "the prompt has %d tokens and fills the model's %lld positions", length,
+         static_cast<long long>(d.max_positions));
   return state;
 }
 

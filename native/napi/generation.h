@@ -17,6 +17,7 @@ struct GenerationState {
 };
 
 /// Checks the options and the prompt (E_ARGUMENT); reserves nothing yet.
-std::shared_ptr<GenerationState> make_generation(const std::shared_ptr<Host>& host, const std::shared_ptr<AdapterState>& adapter, Napi::Value options);
+std::shared_ptr<GenerationState> make_generation(const std::shared_ptr<Host>& host, const std::shared_ptr<AdapterState>& adapter,
+                                                 Napi::Value options);
 
 }  // namespace fedlora::seam

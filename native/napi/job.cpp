@@ -19,22 +19,26 @@ void JobQueue::leave(Environment& environment) {
 }
 
 void JobQueue::stop() {
+  std::deque<Job> waiting;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stopping_ = true;
     if (current_) current_->store(true);
-    jobs_.clear();
+    waiting.swap(jobs_);
   }
   wake_.notify_all();
   if (thread_.joinable()) thread_.join();
+  for (const Job& job : waiting) job.refuse();
 }
 
-void JobQueue::push(std::function<void()> job, CancelFlag cancel) {
+void JobQueue::push(std::function<void()> job, std::function<void()> refuse, CancelFlag cancel) {
+  bool stopped;
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    if (stopping_) fail(Code::E_DISPOSED, "the model was disposed");
-    jobs_.emplace_back(std::move(job), std::move(cancel));
+    stopped = stopping_;
+    if (!stopped) jobs_.push_back({std::move(job), std::move(refuse), std::move(cancel)});
   }
+  if (stopped) return refuse();
   wake_.notify_one();
 }
 
@@ -46,8 +50,8 @@ void JobQueue::run() {
       current_.reset();
       wake_.wait(lock, [&] { return stopping_ || !jobs_.empty(); });
       if (stopping_) return;
-      job = std::move(jobs_.front().first);
-      current_ = std::move(jobs_.front().second);
+      job = std::move(jobs_.front().run);
+      current_ = std::move(jobs_.front().cancel);
       jobs_.pop_front();
     }
     job();
@@ -62,6 +66,12 @@ struct PendingPromise::Message {
   bool progress = false;
   double done = 0, total = 0;
 };
+
+std::shared_ptr<PendingPromise> PendingPromise::make(Napi::Env env, Napi::Value progress, std::function<void()> settled) {
+  std::shared_ptr<PendingPromise> pending(new PendingPromise(env, progress, std::move(settled)));
+  Environment::of(env).pending.insert(pending);
+  return pending;
+}
 
 PendingPromise::PendingPromise(Napi::Env env, Napi::Value progress, std::function<void()> settled)
     : deferred_(Napi::Promise::Deferred::New(env)), settled_(std::move(settled)) {
@@ -81,7 +91,9 @@ void PendingPromise::send(Message* message, bool last) {
   if (last) napi_release_threadsafe_function(function_, napi_tsfn_release);
 }
 
-void PendingPromise::resolve(std::function<Napi::Value(Napi::Env)> convert) { send(new Message{shared_from_this(), std::move(convert), std::nullopt}, true); }
+void PendingPromise::resolve(std::function<Napi::Value(Napi::Env)> convert) {
+  send(new Message{shared_from_this(), std::move(convert), std::nullopt}, true);
+}
 
 void PendingPromise::reject(const Error& error) { send(new Message{shared_from_this(), {}, error}, true); }
 
@@ -90,28 +102,36 @@ void PendingPromise::post(double done, double total) {
   send(message, false);
 }
 
+void PendingPromise::settle(Napi::Env env, Message& message) {
+  try {
+    if (message.error)
+      deferred_.Reject(to_js(env, *message.error).Value());
+    else
+      deferred_.Resolve(message.convert(env));
+  } catch (const Napi::Error& error) {
+    deferred_.Reject(error.Value());
+  } catch (const Error& error) {
+    deferred_.Reject(to_js(env, error).Value());
+  } catch (const std::bad_alloc&) {
+    deferred_.Reject(to_js(env, Error(Code::E_MEMORY, "memory is exhausted")).Value());
+  }
+  if (settled_) settled_();
+  settled_ = {};
+  Environment::of(env).pending.erase(shared_from_this());
+}
+
 void PendingPromise::on_javascript(napi_env raw, napi_value callback, void*, void* data) {
   const std::unique_ptr<Message> message(static_cast<Message*>(data));
   if (raw == nullptr) return;  // the environment is going away
   Napi::Env env(raw);
   Napi::HandleScope scope(env);
   try {
-    if (message->progress) {
-      if (callback != nullptr) Napi::Function(env, callback).Call({Napi::Number::New(env, message->done), Napi::Number::New(env, message->total)});
-      return;
-    }
-    PendingPromise& pending = *message->pending;
-    if (pending.settled_) pending.settled_();
-    pending.settled_ = {};
-    if (message->error)
-      pending.deferred_.Reject(to_js(env, *message->error).Value());
-    else
-      pending.deferred_.Resolve(message->convert(env));
-  } catch (const Napi::Error& error) {
-    if (!message->progress) message->pending->deferred_.Reject(error.Value());
-  } catch (const Error& error) {
-    if (!message->progress) message->pending->deferred_.Reject(to_js(env, error).Value());
-  } catch (...) {
+    if (!message->progress)
+      message->pending->settle(env, *message);
+    else if (callback != nullptr)
+      Napi::Function(env, callback).Call({Napi::Number::New(env, message->done), Napi::Number::New(env, message->total)});
+  } catch (const Napi::Error&) {
+    // JavaScript may not run any more, or the callback threw: src/model/load.ts keeps what it threw
   }
 }
 

@@ -19,29 +19,35 @@ using CancelFlag = std::shared_ptr<std::atomic<bool>>;
 class JobQueue {
  public:
   explicit JobQueue(Napi::Env env);
-  /// Cancels the job in flight, drops those that wait, joins.
+  /// Cancels the job in flight, refuses those that wait, joins.
   ~JobQueue();
-  void push(std::function<void()> job, CancelFlag cancel);
-  /// What the destructor does; further jobs are dropped.
+  /// `refuse` is called instead of `job` when the queue stops before its turn.
+  void push(std::function<void()> job, std::function<void()> refuse, CancelFlag cancel);
+  /// What the destructor does; further jobs are E_DISPOSED.
   void stop();
   /// The environment goes away: stop and forget it.
   void leave(Environment& environment);
 
  private:
+  struct Job {
+    std::function<void()> run, refuse;
+    CancelFlag cancel;
+  };
   void run();
   Environment* environment_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<std::pair<std::function<void()>, CancelFlag>> jobs_;
+  std::deque<Job> jobs_;
   CancelFlag current_;
   bool stopping_ = false;
   std::thread thread_;
 };
 
-/// One job's way back: a thread-safe function whose context is the pending promise.
+/// One job's way back: a thread-safe function whose messages hold the pending promise. The environment holds it too, until it is
+/// settled, so that `settled` and what it keeps alive (the host of the very job) are let go on the JavaScript thread.
 class PendingPromise : public std::enable_shared_from_this<PendingPromise> {
  public:
-  PendingPromise(Napi::Env env, Napi::Value progress, std::function<void()> settled);
+  static std::shared_ptr<PendingPromise> make(Napi::Env env, Napi::Value progress, std::function<void()> settled);
   Napi::Promise promise() const { return deferred_.Promise(); }
   /// On the job's thread, once: `convert` runs on the JavaScript thread.
   void resolve(std::function<Napi::Value(Napi::Env)> convert);
@@ -50,19 +56,22 @@ class PendingPromise : public std::enable_shared_from_this<PendingPromise> {
   void post(double done, double total);
 
  private:
+  PendingPromise(Napi::Env env, Napi::Value progress, std::function<void()> settled);
   struct Message;
+  void settle(Napi::Env env, Message& message);
   static void on_javascript(napi_env env, napi_value callback, void* context, void* data);
   void send(Message* message, bool last);
   Napi::Promise::Deferred deferred_;
-  std::function<void()> settled_;  // runs on the JavaScript thread just before the promise settles
+  std::function<void()> settled_;  // runs on the JavaScript thread, before anybody can see that the promise is settled
   napi_threadsafe_function function_ = nullptr;
   bool closed_ = false;  // the environment is going away: the function must not be touched again
 };
 
 /// Runs `work(cancel, pending)` on the job's thread, then `convert(env, result)` on the JavaScript thread. Neither may own the queue.
 template <class Work, class Convert>
-Napi::Value run_job(Napi::Env env, JobQueue& queue, Work work, Convert convert, CancelFlag cancel = nullptr, std::function<void()> settled = {}, Napi::Value progress = {}) {
-  auto pending = std::make_shared<PendingPromise>(env, progress, std::move(settled));
+Napi::Value run_job(Napi::Env env, JobQueue& queue, Work work, Convert convert, CancelFlag cancel = nullptr,
+                    std::function<void()> settled = {}, Napi::Value progress = {}) {
+  auto pending = PendingPromise::make(env, progress, std::move(settled));
   const Napi::Promise promise = pending->promise();
   if (!cancel) cancel = std::make_shared<std::atomic<bool>>(false);
   queue.push(
@@ -80,7 +89,7 @@ Napi::Value run_job(Napi::Env env, JobQueue& queue, Work work, Convert convert, 
           pending->reject(Error(Code::E_INTERNAL, error.what()));
         }
       },
-      cancel);
+      [pending] { pending->reject(Error(Code::E_DISPOSED, "the work was dropped because its model went away")); }, cancel);
   return promise;
 }
 

@@ -26,17 +26,24 @@ std::vector<AdapterSegment> one_segment(const Batch& batch, const std::shared_pt
 
 class Model : public Napi::ObjectWrap<Model> {
  public:
-  explicit Model(const Napi::CallbackInfo& info) : ObjectWrap(info), host_(constructed_with<std::shared_ptr<Host>>(info)) {}
+  explicit Model(const Napi::CallbackInfo& info)
+      : ObjectWrap(info), host_(constructed_with<std::shared_ptr<Host>>(info)), memory_(info.Env()) {
+    info.This().As<Napi::Object>().TypeTag(&model_tag);
+    memory_.set(host_->engine->memory.total());
+  }
 
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "NativeModel",
-                       {InstanceAccessor<&Model::memory>("memory"), InstanceMethod<&Model::linears>("linears"), InstanceMethod<&Model::plan>("plan"),
-                        InstanceMethod<&Model::create_adapter>("createAdapter"), InstanceMethod<&Model::logits>("logits"), InstanceMethod<&Model::evaluate>("evaluate"),
-                        InstanceMethod<&Model::generate>("generate"), InstanceMethod<&Model::profile>("profile"), InstanceMethod<&Model::dispose>("dispose")});
+    return DefineClass(
+        env, "NativeModel",
+        {InstanceAccessor<&Model::memory>("memory"), InstanceMethod<&Model::linears>("linears"), InstanceMethod<&Model::plan>("plan"),
+         InstanceMethod<&Model::create_adapter>("createAdapter"), InstanceMethod<&Model::logits>("logits"),
+         InstanceMethod<&Model::evaluate>("evaluate"), InstanceMethod<&Model::generate>("generate"),
+         InstanceMethod<&Model::profile>("profile"), InstanceMethod<&Model::dispose>("dispose")});
   }
 
  private:
   Napi::Value memory(const Napi::CallbackInfo& info) {
+    check_receiver(info, model_tag);
     return guard(info.Env(), [&] { return encode_memory(info.Env(), *host_->alive()); });
   }
 
@@ -65,7 +72,8 @@ class Model : public Napi::ObjectWrap<Model> {
   Napi::Value plan(const Napi::CallbackInfo& info) {
     return guard(info.Env(), [&] {
       const Engine& engine = *host_->alive();
-      return encode_plan(info.Env(), plan_step(engine.description(), engine.memory.total(), engine.transformer->backend().compute(), engine.threads, decode_plan_request(info[0])));
+      return encode_plan(info.Env(), plan_step(engine.description(), engine.memory.total(), engine.transformer->backend().compute(),
+                                               engine.threads, decode_plan_request(info[0])));
     });
   }
 
@@ -73,10 +81,14 @@ class Model : public Napi::ObjectWrap<Model> {
     const Napi::Env env = info.Env();
     return guard(env, [&]() -> Napi::Value {
       if (!info[0].IsArray() || !info[1].IsNumber()) fail(Code::E_ARGUMENT, "createAdapter: expected an array of layers and a seed");
+      const double seed = info[1].As<Napi::Number>().DoubleValue();
+      if (!(seed >= 0 && seed <= 9007199254740991.0))
+        fail(Code::E_ARGUMENT, "createAdapter: the seed is %g, expected a whole number from 0 on", seed);
       auto state = std::make_shared<AdapterState>();
       state->host = host_;
-      state->adapter = std::make_shared<Adapter>(AdapterMap(host_->alive()->description(), decode_adapter_layers(info[0].As<Napi::Array>())));
-      state->adapter->initialize(static_cast<uint64_t>(info[1].As<Napi::Number>().Int64Value()));
+      state->adapter =
+          std::make_shared<Adapter>(AdapterMap(host_->alive()->description(), decode_adapter_layers(info[0].As<Napi::Array>())));
+      state->adapter->initialize(static_cast<uint64_t>(seed));
       return construct(env, Environment::of(env).adapter, state);
     });
   }
@@ -103,7 +115,8 @@ class Model : public Napi::ObjectWrap<Model> {
             engine->transformer->logits(batch, one_segment(batch, adapter), logits.data());
             return logits;
           },
-          [](Napi::Env env, AlignedBuffer<float>& logits) { return new_float32(env, {logits.data(), logits.size()}); }, nullptr, hold(state));
+          [](Napi::Env env, AlignedBuffer<float>& logits) { return new_float32(env, {logits.data(), logits.size()}); }, nullptr,
+          hold(state));
     });
   }
 
@@ -158,10 +171,14 @@ class Model : public Napi::ObjectWrap<Model> {
   }
 
   void dispose(const Napi::CallbackInfo& info) {
-    guard(info.Env(), [&] { host_->dispose(); });
+    guard(info.Env(), [&] {
+      host_->dispose();
+      memory_.set(0);
+    });
   }
 
   std::shared_ptr<Host> host_;
+  ExternalMemory memory_;
 };
 
 Napi::Value load_model(const Napi::CallbackInfo& info) {
@@ -170,7 +187,8 @@ Napi::Value load_model(const Napi::CallbackInfo& info) {
     LoadOptions options = decode_load_options(info[0]);
     auto host = std::make_shared<Host>(env);
     Host* key = host.get();
-    Environment::of(env).loading.emplace(key, host);
+    Environment* environment = &Environment::of(env);
+    environment->loading.emplace(key, host);
     return run_job(
         env, host->queue,
         [options = std::move(options)](const std::atomic<bool>& cancel, PendingPromise& pending) {
@@ -185,14 +203,15 @@ Napi::Value load_model(const Napi::CallbackInfo& info) {
           host->engine = engine;
           return construct(env, environment.model, host);
         },
-        nullptr, {}, info[1]);
+        nullptr, [environment, key] { environment->loading.erase(key); }, info[1]);
   });
 }
 
 Napi::Value plan_model(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&] {
     const LoadOptions options = decode_load_options(info[0]);
-    return encode_plan(info.Env(), plan_step(options.description, plan_weights(options), options.compute, options.threads, decode_plan_request(info[1])));
+    return encode_plan(
+        info.Env(), plan_step(options.description, plan_weights(options), options.compute, options.threads, decode_plan_request(info[1])));
   });
 }
 

@@ -5,6 +5,10 @@
 
 namespace fedlora::seam {
 
+const napi_type_tag model_tag = {0x6665646c6f726101ULL, reinterpret_cast<uintptr_t>(&model_tag)};
+const napi_type_tag adapter_tag = {0x6665646c6f726102ULL, reinterpret_cast<uintptr_t>(&adapter_tag)};
+const napi_type_tag aggregator_tag = {0x6665646c6f726103ULL, reinterpret_cast<uintptr_t>(&aggregator_tag)};
+
 Napi::Error to_js(Napi::Env env, const Error& error) {
   Napi::Error result = Napi::Error::New(env, error.what());
   result.Set("code", Napi::String::New(env, code_name(error.code())));
@@ -16,7 +20,9 @@ Fields::Fields(Napi::Value value, const char* what) : what_(what) {
   object_ = value.As<Napi::Object>();
 }
 
-void Fields::wrong(const char* name, const char* expected) const { fail(Code::E_ARGUMENT, "%s.%s: expected %s", what_.c_str(), name, expected); }
+void Fields::wrong(const char* name, const char* expected) const {
+  fail(Code::E_ARGUMENT, "%s.%s: expected %s", what_.c_str(), name, expected);
+}
 
 bool Fields::has(const char* name) const {
   const Napi::Value value = object_.Get(name);
@@ -84,13 +90,17 @@ int Fields::choice(const char* name, std::span<const char* const> names) const {
 namespace {
 template <class T>
 std::vector<T> copy_typed(Napi::Value value, napi_typedarray_type type, const char* type_name, const char* what) {
-  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type) fail(Code::E_ARGUMENT, "%s: expected a %s", what, type_name);
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type)
+    fail(Code::E_ARGUMENT, "%s: expected a %s", what, type_name);
   napi_value buffer = nullptr;
   size_t length = 0;
   void* data = nullptr;
   bool plain = false, detached = false;
-  if (napi_get_typedarray_info(value.Env(), value, nullptr, &length, &data, &buffer, nullptr) != napi_ok || napi_is_arraybuffer(value.Env(), buffer, &plain) != napi_ok || !plain)
+  if (napi_get_typedarray_info(value.Env(), value, nullptr, &length, &data, &buffer, nullptr) != napi_ok ||
+      napi_is_arraybuffer(value.Env(), buffer, &plain) != napi_ok || !plain)
     fail(Code::E_ARGUMENT, "%s: a %s over shared memory is not accepted: copy it first", what, type_name);
+  if (Napi::Object(value.Env(), buffer).Get("resizable").ToBoolean())
+    fail(Code::E_ARGUMENT, "%s: a %s over a resizable buffer is not accepted: copy it first", what, type_name);
   napi_is_detached_arraybuffer(value.Env(), buffer, &detached);
   if (detached) fail(Code::E_ARGUMENT, "%s: the %s's buffer is detached", what, type_name);
   std::vector<T> copy(length);
@@ -99,12 +109,37 @@ std::vector<T> copy_typed(Napi::Value value, napi_typedarray_type type, const ch
 }
 }  // namespace
 
-std::vector<int32_t> copy_int32(Napi::Value value, const char* what) { return copy_typed<int32_t>(value, napi_int32_array, "Int32Array", what); }
-std::vector<float> copy_float32(Napi::Value value, const char* what) { return copy_typed<float>(value, napi_float32_array, "Float32Array", what); }
-std::vector<uint8_t> copy_uint8(Napi::Value value, const char* what) { return copy_typed<uint8_t>(value, napi_uint8_array, "Uint8Array", what); }
+std::vector<int32_t> copy_int32(Napi::Value value, const char* what) {
+  return copy_typed<int32_t>(value, napi_int32_array, "Int32Array", what);
+}
+std::vector<float> copy_float32(Napi::Value value, const char* what) {
+  return copy_typed<float>(value, napi_float32_array, "Float32Array", what);
+}
+std::vector<uint8_t> copy_uint8(Napi::Value value, const char* what) {
+  return copy_typed<uint8_t>(value, napi_uint8_array, "Uint8Array", what);
+}
+
+void check_receiver(const Napi::CallbackInfo& info, const napi_type_tag& tag) {
+  if (!info.This().IsObject() || !info.This().As<Napi::Object>().CheckTypeTag(&tag))
+    throw Napi::TypeError::New(info.Env(), "Illegal invocation");
+}
+
+Napi::Float32Array new_float32(Napi::Env env, size_t length) {
+  constexpr size_t small = 1 << 20;
+  if (length <= small) return Napi::Float32Array::New(env, length);
+  try {
+    return env.Global()
+        .Get("Float32Array")
+        .As<Napi::Function>()
+        .New({Napi::Number::New(env, static_cast<double>(length))})
+        .As<Napi::Float32Array>();
+  } catch (const Napi::Error&) {
+    fail(Code::E_MEMORY, "a Float32Array of %zu values does not fit into memory", length);
+  }
+}
 
 Napi::Float32Array new_float32(Napi::Env env, std::span<const float> values) {
-  Napi::Float32Array array = Napi::Float32Array::New(env, values.size());
+  Napi::Float32Array array = new_float32(env, values.size());
   if (!values.empty()) std::memcpy(array.Data(), values.data(), values.size_bytes());
   return array;
 }

@@ -16,13 +16,15 @@
 namespace fedlora::seam {
 
 class JobQueue;
+class PendingPromise;
 struct Host;
 
 /// State of one JavaScript environment (main thread or worker).
 struct Environment {
   Napi::FunctionReference checkpoint, model, adapter, session, generation, aggregator;  // constructors
   std::set<JobQueue*> queues;
-  std::map<Host*, std::shared_ptr<Host>> loading;  // engines whose load is in flight
+  std::map<Host*, std::shared_ptr<Host>> loading;     // engines whose load is in flight
+  std::set<std::shared_ptr<PendingPromise>> pending;  // so that what a promise holds goes on the JavaScript thread, never on a job's
   static Environment& of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
 };
 
@@ -67,10 +69,12 @@ class Fields {
   std::string what_;
 };
 
-/// Copies of typed arrays. Shared and detached buffers are refused (E_ARGUMENT).
+/// Copies of typed arrays. Shared, resizable and detached buffers are refused (E_ARGUMENT).
 std::vector<int32_t> copy_int32(Napi::Value value, const char* what);
 std::vector<float> copy_float32(Napi::Value value, const char* what);
 std::vector<uint8_t> copy_uint8(Napi::Value value, const char* what);
+/// E_MEMORY when JavaScript cannot hold it; V8's own allocation would end the process instead.
+Napi::Float32Array new_float32(Napi::Env env, size_t length);
 Napi::Float32Array new_float32(Napi::Env env, std::span<const float> values);
 
 Description decode_description(Napi::Value value);
@@ -82,6 +86,26 @@ Recompute decode_recompute(const Fields& fields);
 Napi::Object encode_plan(Napi::Env env, const MemoryPlan& plan);
 
 /// Tags that tell our wrapped objects apart from any other.
-inline constexpr napi_type_tag adapter_tag = {0x6665646c6f7261aaULL, 0x61646170746572aaULL};
+/// Half of a tag is an address in this very library: objects of another copy or version that is loaded beside it are foreign.
+extern const napi_type_tag model_tag, adapter_tag, aggregator_tag;
+
+/// An accessor, unlike a method, can be called with any wrapped object as `this`: TypeError when it is not of the tagged class.
+void check_receiver(const Napi::CallbackInfo& info, const napi_type_tag& tag);
+
+/// Bytes that a JavaScript object keeps alive outside of V8's heap, so that its garbage collector knows what is at stake.
+class ExternalMemory {
+ public:
+  explicit ExternalMemory(Napi::Env env) : env_(env) {}
+  ~ExternalMemory() { set(0); }
+  ExternalMemory(const ExternalMemory&) = delete;
+  void set(size_t bytes) {
+    if (bytes != bytes_) Napi::MemoryManagement::AdjustExternalMemory(env_, static_cast<int64_t>(bytes) - static_cast<int64_t>(bytes_));
+    bytes_ = bytes;
+  }
+
+ private:
+  Napi::Env env_;
+  size_t bytes_ = 0;
+};
 
 }  // namespace fedlora::seam

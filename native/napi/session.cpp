@@ -1,4 +1,6 @@
 // NativeSession: the optimiser over one adapter; one call at a time.
+#include <cmath>
+
 #include "napi/host.h"
 #include "training/session.h"
 
@@ -10,16 +12,18 @@ using Made = std::pair<std::shared_ptr<AdapterState>, std::shared_ptr<Session>>;
 
 class SessionObject : public Napi::ObjectWrap<SessionObject> {
  public:
-  explicit SessionObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  explicit SessionObject(const Napi::CallbackInfo& info) : ObjectWrap(info), memory_(info.Env()) {
     const Made made = constructed_with<Made>(info);
     state_ = made.first;
     session_ = made.second;
+    memory_.set(session_->moment1().bytes() + session_->moment2().bytes() + state_->adapter->values.bytes());
   }
 
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "NativeSession",
-                       {InstanceMethod<&SessionObject::step>("step"), InstanceMethod<&SessionObject::cancel>("cancel"), InstanceMethod<&SessionObject::state>("state"),
-                        InstanceMethod<&SessionObject::restore>("restore"), InstanceMethod<&SessionObject::dispose>("dispose")});
+                       {InstanceMethod<&SessionObject::step>("step"), InstanceMethod<&SessionObject::cancel>("cancel"),
+                        InstanceMethod<&SessionObject::state>("state"), InstanceMethod<&SessionObject::restore>("restore"),
+                        InstanceMethod<&SessionObject::dispose>("dispose")});
   }
 
  private:
@@ -41,6 +45,7 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
       for (uint32_t i = 0; i < array.Length(); ++i) batches.push_back(decode_batch(engine->description(), array.Get(i)));
       if (batches.empty()) fail(Code::E_ARGUMENT, "step: expected at least one batch");
       const double learning_rate = info[1].As<Napi::Number>().DoubleValue();
+      if (!std::isfinite(learning_rate)) fail(Code::E_ARGUMENT, "step: the learning rate is %g, expected a finite number", learning_rate);
       cancel_ = std::make_shared<std::atomic<bool>>(false);
       *busy_ = true;
       ++state_->jobs;
@@ -86,17 +91,20 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   void restore(const Napi::CallbackInfo& info) {
     guard(info.Env(), [&] {
       const Fields f(info[0], "state");
-      idle()->restore(f.integer("step", 0, 9007199254740991), copy_float32(f.value("moment1"), "state.moment1"), copy_float32(f.value("moment2"), "state.moment2"));
+      idle()->restore(f.integer("step", 0, 9007199254740991), copy_float32(f.value("moment1"), "state.moment1"),
+                      copy_float32(f.value("moment2"), "state.moment2"));
     });
   }
 
   void dispose(const Napi::CallbackInfo&) {
     if (cancel_) cancel_->store(true);
     session_.reset();
+    memory_.set(0);
   }
 
   std::shared_ptr<AdapterState> state_;
   std::shared_ptr<Session> session_;
+  ExternalMemory memory_;
   std::shared_ptr<bool> busy_ = std::make_shared<bool>(false);
   CancelFlag cancel_;
 };
