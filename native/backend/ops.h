@@ -147,6 +147,9 @@ struct KernelInfo {
 
 /// The CPU backend: `threads` ≥ 1 members; the ISA from select_isa().
 std::unique_ptr<Backend> make_cpu_backend(Compute compute, int threads);
+/// Peak arithmetic in registers, flop/s of all threads together, measured for about `seconds`: f32 multiply-adds, or for bf16 what its
+/// products are made of here.
+double measure_cpu_roof(Compute compute, int threads, double seconds);
 /// Which ISA each leaf kernel resolves to under FEDLORA_ISA.
 std::vector<KernelInfo> cpu_kernels();
 

@@ -28,6 +28,9 @@ namespace {
 #include "backend/cpu/kernels/generic/glu.inl"
 #include "backend/cpu/kernels/generic/cross_entropy.inl"
 #include "backend/cpu/kernels/generic/optimizer.inl"
+#define FEDLORA_PAIR_DOT
+#include "backend/cpu/kernels/generic/roof.inl"
+#undef FEDLORA_PAIR_DOT
 }  // namespace
 }  // namespace fedlora::avx512bf16
 

@@ -18,6 +18,7 @@ namespace {
 #include "backend/cpu/kernels/generic/glu.inl"
 #include "backend/cpu/kernels/generic/cross_entropy.inl"
 #include "backend/cpu/kernels/generic/optimizer.inl"
+#include "backend/cpu/kernels/generic/roof.inl"
 }  // namespace
 
 void fill_rows(KernelTable& table) {
