@@ -15,7 +15,7 @@ import { weightFiles } from './weight-files.js'
  * @param options - defaults: `quantization: 'none'`, `doubleQuantization: false`, `blockSize: 64`, `compute: 'f32'`, `threads`: all
  * available cores.
  * @throws FedloraError `E_MISSING` (files and tensors, named), `E_UNSUPPORTED` (family, rope type, quantisation method), `E_CONFIG`,
- * `E_FORMAT`, `E_SHAPE`, `E_DTYPE`, `E_NONFINITE`, `E_IO`, `E_LOAD`.
+ * `E_FORMAT`, `E_SHAPE`, `E_DTYPE`, `E_NONFINITE`, `E_IO`, `E_LOAD`; what `onProgress` throws.
  */
 export async function loadModel(folder: string, options: ModelOptions = {}): Promise<Model> {
   const { onProgress, threads, ...format } = parseOptions(modelOptionsSchema, options, 'model options')
@@ -28,6 +28,20 @@ export async function loadModel(folder: string, options: ModelOptions = {}): Pro
     ...format,
     threads: threads ?? availableCores(),
   }
-  const progress = onProgress && ((loaded: number, total: number) => onProgress({ loaded, total }))
-  return new Model(path, config, load, await native().loadModel(load, progress))
+  let thrown: { error: unknown } | undefined
+  const progress =
+    onProgress &&
+    ((loaded: number, total: number) => {
+      try {
+        if (thrown === undefined) onProgress({ loaded, total })
+      } catch (error) {
+        thrown = { error }
+      }
+    })
+  const loaded = await native().loadModel(load, progress)
+  if (thrown !== undefined) {
+    loaded.dispose()
+    throw thrown.error
+  }
+  return new Model(path, config, load, loaded)
 }

@@ -9,7 +9,6 @@ for (const seed of [1, 2, 3]) {
     const folder = temporaryFolder('fuzz')
     const { code, signal, hung, stdout, stderr } = await runProgram('seam/fuzz.mjs', [`${seed}`, '6000'], {
       cwd: folder,
-      node: ['--harmony-rab-gsab'],
     })
     rmSync(folder, { recursive: true })
     t.same({ code, signal, hung }, { code: 0, signal: null, hung: false }, stderr)
