@@ -20,7 +20,7 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(
         env, "NativeAdapter",
-        {InstanceAccessor<&AdapterObject::length>("length"), InstanceMethod<&AdapterObject::layout>("layout"),
+        {accessor<AdapterObject, &AdapterObject::length, adapter_tag>("length"), InstanceMethod<&AdapterObject::layout>("layout"),
          InstanceMethod<&AdapterObject::read>("read"), InstanceMethod<&AdapterObject::write>("write"),
          InstanceMethod<&AdapterObject::gradients>("gradients"), InstanceMethod<&AdapterObject::create_session>("createSession"),
          InstanceMethod<&AdapterObject::dispose>("dispose")});
@@ -30,7 +30,6 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
 
  private:
   Napi::Value length(const Napi::CallbackInfo& info) {
-    check_receiver(info, adapter_tag);
     return guard(info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(state_->alive()->size())); });
   }
 

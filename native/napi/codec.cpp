@@ -21,10 +21,11 @@ class AggregatorObject : public Napi::ObjectWrap<AggregatorObject> {
 
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "NativeAggregator",
-                       {InstanceAccessor<&AggregatorObject::length>("length"), InstanceAccessor<&AggregatorObject::count>("count"),
-                        InstanceAccessor<&AggregatorObject::total_weight>("totalWeight"), InstanceMethod<&AggregatorObject::add>("add"),
-                        InstanceMethod<&AggregatorObject::mean>("mean"), InstanceMethod<&AggregatorObject::reset>("reset"),
-                        InstanceMethod<&AggregatorObject::dispose>("dispose")});
+                       {accessor<AggregatorObject, &AggregatorObject::length, aggregator_tag>("length"),
+                        accessor<AggregatorObject, &AggregatorObject::count, aggregator_tag>("count"),
+                        accessor<AggregatorObject, &AggregatorObject::total_weight, aggregator_tag>("totalWeight"),
+                        InstanceMethod<&AggregatorObject::add>("add"), InstanceMethod<&AggregatorObject::mean>("mean"),
+                        InstanceMethod<&AggregatorObject::reset>("reset"), InstanceMethod<&AggregatorObject::dispose>("dispose")});
   }
 
  private:
@@ -33,15 +34,12 @@ class AggregatorObject : public Napi::ObjectWrap<AggregatorObject> {
     return *aggregator_;
   }
   Napi::Value length(const Napi::CallbackInfo& info) {
-    check_receiver(info, aggregator_tag);
     return guard(info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(alive().length())); });
   }
   Napi::Value count(const Napi::CallbackInfo& info) {
-    check_receiver(info, aggregator_tag);
     return guard(info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(alive().count())); });
   }
   Napi::Value total_weight(const Napi::CallbackInfo& info) {
-    check_receiver(info, aggregator_tag);
     return guard(info.Env(), [&] { return Napi::Number::New(info.Env(), alive().total_weight()); });
   }
   void add(const Napi::CallbackInfo& info) {

@@ -33,17 +33,16 @@ class Model : public Napi::ObjectWrap<Model> {
   }
 
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(
-        env, "NativeModel",
-        {InstanceAccessor<&Model::memory>("memory"), InstanceMethod<&Model::linears>("linears"), InstanceMethod<&Model::plan>("plan"),
-         InstanceMethod<&Model::create_adapter>("createAdapter"), InstanceMethod<&Model::logits>("logits"),
-         InstanceMethod<&Model::evaluate>("evaluate"), InstanceMethod<&Model::generate>("generate"),
-         InstanceMethod<&Model::profile>("profile"), InstanceMethod<&Model::dispose>("dispose")});
+    return DefineClass(env, "NativeModel",
+                       {accessor<Model, &Model::memory, model_tag>("memory"), InstanceMethod<&Model::linears>("linears"),
+                        InstanceMethod<&Model::plan>("plan"), InstanceMethod<&Model::create_adapter>("createAdapter"),
+                        InstanceMethod<&Model::logits>("logits"), InstanceMethod<&Model::evaluate>("evaluate"),
+                        InstanceMethod<&Model::generate>("generate"), InstanceMethod<&Model::profile>("profile"),
+                        InstanceMethod<&Model::dispose>("dispose")});
   }
 
  private:
   Napi::Value memory(const Napi::CallbackInfo& info) {
-    check_receiver(info, model_tag);
     return guard(info.Env(), [&] { return encode_memory(info.Env(), *host_->alive()); });
   }
 
@@ -181,29 +180,45 @@ class Model : public Napi::ObjectWrap<Model> {
   ExternalMemory memory_;
 };
 
+/// Runs `make` (gives an Engine) on a thread of its own; the promise gives the model.
+template <class Make>
+Napi::Value make_model(Napi::Env env, Make make, Napi::Value progress) {
+  auto host = std::make_shared<Host>(env);
+  Host* key = host.get();
+  Environment::of(env).loading.emplace(key, host);
+  return run_job(
+      env, host->queue, std::move(make),
+      [key](Napi::Env env, std::shared_ptr<Engine>& engine) -> Napi::Value {
+        Environment& environment = Environment::of(env);
+        std::shared_ptr<Host> host = environment.loading.extract(key).mapped();
+        host->engine = engine;
+        return construct(env, environment.model, host);
+      },
+      nullptr, {}, progress);
+}
+
 Napi::Value load_model(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guard(env, [&]() -> Napi::Value {
-    LoadOptions options = decode_load_options(info[0]);
-    auto host = std::make_shared<Host>(env);
-    Host* key = host.get();
-    Environment* environment = &Environment::of(env);
-    environment->loading.emplace(key, host);
-    return run_job(
-        env, host->queue,
-        [options = std::move(options)](const std::atomic<bool>& cancel, PendingPromise& pending) {
+    return make_model(
+        env,
+        [options = decode_load_options(info[0])](const std::atomic<bool>& cancel, PendingPromise& pending) {
           return load_engine(options, [&](int64_t done, int64_t total) {
             if (cancel.load(std::memory_order_relaxed)) throw Cancelled{};
             pending.post(static_cast<double>(done), static_cast<double>(total));
           });
         },
-        [key](Napi::Env env, std::shared_ptr<Engine>& engine) -> Napi::Value {
-          Environment& environment = Environment::of(env);
-          std::shared_ptr<Host> host = environment.loading.extract(key).mapped();
-          host->engine = engine;
-          return construct(env, environment.model, host);
-        },
-        nullptr, [environment, key] { environment->loading.erase(key); }, info[1]);
+        info[1]);
+  });
+}
+
+Napi::Value random_model(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guard(env, [&]() -> Napi::Value {
+    if (!info[1].IsNumber()) fail(Code::E_ARGUMENT, "randomModel: expected options and a seed");
+    const uint64_t seed = static_cast<uint64_t>(info[1].As<Napi::Number>().Int64Value());
+    return make_model(
+        env, [options = decode_load_options(info[0]), seed](const std::atomic<bool>&, PendingPromise&) { return random_engine(options, seed); }, {});
   });
 }
 
@@ -221,6 +236,7 @@ Napi::Function define_model(Napi::Env env) { return Model::define(env); }
 
 void define_model_functions(Napi::Env env, Napi::Object exports) {
   exports.Set("loadModel", Napi::Function::New(env, load_model, "loadModel"));
+  exports.Set("randomModel", Napi::Function::New(env, random_model, "randomModel"));
   exports.Set("planModel", Napi::Function::New(env, plan_model, "planModel"));
 }
 

@@ -119,11 +119,6 @@ std::vector<uint8_t> copy_uint8(Napi::Value value, const char* what) {
   return copy_typed<uint8_t>(value, napi_uint8_array, "Uint8Array", what);
 }
 
-void check_receiver(const Napi::CallbackInfo& info, const napi_type_tag& tag) {
-  if (!info.This().IsObject() || !info.This().As<Napi::Object>().CheckTypeTag(&tag))
-    throw Napi::TypeError::New(info.Env(), "Illegal invocation");
-}
-
 Napi::Float32Array new_float32(Napi::Env env, size_t length) {
   constexpr size_t small = 1 << 20;
   if (length <= small) return Napi::Float32Array::New(env, length);

@@ -89,8 +89,23 @@ Napi::Object encode_plan(Napi::Env env, const MemoryPlan& plan);
 /// Half of a tag is an address in this very library: objects of another copy or version that is loaded beside it are foreign.
 extern const napi_type_tag model_tag, adapter_tag, aggregator_tag;
 
-/// An accessor, unlike a method, can be called with any wrapped object as `this`: TypeError when it is not of the tagged class.
-void check_receiver(const Napi::CallbackInfo& info, const napi_type_tag& tag);
+/// A read-only property. V8 ties methods to their class, but lets an accessor be called with any wrapped object as `this`: TypeError
+/// when it is not of the tagged class.
+template <class T, Napi::Value (T::*get)(const Napi::CallbackInfo&), const napi_type_tag& tag>
+napi_property_descriptor accessor(const char* name) {
+  const napi_callback getter = [](napi_env env, napi_callback_info raw) -> napi_value {
+    const Napi::CallbackInfo info(env, raw);
+    try {
+      if (!info.This().IsObject() || !info.This().As<Napi::Object>().CheckTypeTag(&tag))
+        throw Napi::TypeError::New(env, "Illegal invocation");
+      return (T::Unwrap(info.This().As<Napi::Object>())->*get)(info);
+    } catch (const Napi::Error& error) {
+      error.ThrowAsJavaScriptException();
+      return nullptr;
+    }
+  };
+  return {name, nullptr, nullptr, getter, nullptr, nullptr, napi_default, nullptr};
+}
 
 /// Bytes that a JavaScript object keeps alive outside of V8's heap, so that its garbage collector knows what is at stake.
 class ExternalMemory {
