@@ -55,6 +55,12 @@ struct Engine {
 /// Missing tensors are listed together (E_MISSING); a wrong shape is E_SHAPE; NaN or infinite weights are E_NONFINITE.
 std::shared_ptr<Engine> load_engine(const LoadOptions& options, const std::function<void(int64_t, int64_t)>& progress);
 
+/// A model of random weights of `options.quantization` ('none': bf16), for benchmarks; no file is read.
+std::shared_ptr<Engine> random_engine(const LoadOptions& options, uint64_t seed);
+
+/// What runs these weights: the backend of options.compute and options.threads.
+std::shared_ptr<Engine> make_engine(const LoadOptions& options, std::shared_ptr<const Weights> weights);
+
 ModelMemory measure(const Weights& weights);
 
 /// Bytes of a training step: weights as given, the rest from the same layout code that places the buffers.

@@ -182,10 +182,8 @@ ModelMemory measure(const Weights& weights) {
   return memory;
 }
 
-std::shared_ptr<Engine> load_engine(const LoadOptions& options, const std::function<void(int64_t, int64_t)>& progress) {
-  if (options.threads < 1 || options.threads > 1024) fail(Code::E_ARGUMENT, "threads is %d, expected 1 to 1024", options.threads);
+std::shared_ptr<Engine> make_engine(const LoadOptions& options, std::shared_ptr<const Weights> weights) {
   auto engine = std::make_shared<Engine>();
-  std::shared_ptr<Weights> weights = Loader(options, progress).run();
   engine->memory = measure(*weights);
   engine->threads = options.threads;
   std::unique_ptr<Backend> backend = make_cpu_backend(options.compute, options.threads);
@@ -196,6 +194,11 @@ std::shared_ptr<Engine> load_engine(const LoadOptions& options, const std::funct
   }
   engine->transformer = std::make_unique<Transformer>(std::move(weights), std::move(backend));
   return engine;
+}
+
+std::shared_ptr<Engine> load_engine(const LoadOptions& options, const std::function<void(int64_t, int64_t)>& progress) {
+  if (options.threads < 1 || options.threads > 1024) fail(Code::E_ARGUMENT, "threads is %d, expected 1 to 1024", options.threads);
+  return make_engine(options, Loader(options, progress).run());
 }
 
 size_t plan_weights(const LoadOptions& options) {

@@ -307,6 +307,10 @@ export interface Native {
   processMemory(): { residentBytes: number; peakBytes: number }
   openCheckpoint(files: string[]): NativeCheckpoint
   loadModel(options: LoadOptions, progress?: (done: number, total: number) => void): Promise<NativeModel>
+  /** Random weights made in their packed form, for benchmarks: no file is read; `files` is ignored. */
+  randomModel(options: LoadOptions, seed: number): Promise<NativeModel>
+  /** Peak arithmetic in flop/s, all threads together; blocks for about `seconds`. */
+  measureRoof(compute: Compute, threads: number, seconds: number): number
   /** The plan of a model that is not loaded: only the checkpoint's headers are read. */
   planModel(options: LoadOptions, request: PlanRequest): MemoryPlan
   writeSafetensors(path: string, tensors: WriteTensor[], metadata: Record<string, string>): void

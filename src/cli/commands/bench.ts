@@ -1,163 +1,166 @@
-/** `fedlora bench`: speed of a training step, of loading, of the update codecs and of aggregation on this machine. */
-import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
-import { Random } from '../../data/random.js'
-import type { EncodeOptions } from '../../native/binding.js'
+/** `fedlora bench`: the machine's peak, and the speed of a training step, generation, loading, codecs and aggregation beside it. */
 import { native } from '../../native/load.js'
+import type { Flags, FlagValues } from '../arguments.js'
+import { benchAggregate, benchCodecs } from '../bench/codecs.js'
+import { benchGenerate, benchLoad } from '../bench/load.js'
+import type { Measurement } from '../bench/measure.js'
+import { type ShapeName, shapeNames } from '../bench/shapes.js'
+import { benchStep, type StepBench, type StepReport } from '../bench/step.js'
 import type { Command, Context } from '../command.js'
 import { baseModelFolder } from '../demo/assets.js'
-import { formatTable } from '../output.js'
+import { formatTable, type Output } from '../output.js'
+import { UsageError } from '../usage.js'
 
-type Measurement = Record<string, string | number>
+const flags: Flags = {
+  shape: {
+    type: 'string',
+    value: 'SHAPE',
+    description: 'step, generate: shape of the random model',
+    choices: shapeNames,
+    default: 'smollm2-135m',
+  },
+  tokens: { type: 'number', value: 'N', description: 'step: tokens of a row; generate: tokens', default: 512 },
+  batch: { type: 'number', value: 'N', description: 'step: rows', default: 1 },
+  rank: { type: 'number', value: 'R', description: 'step: rank of the adapter on every linear layer', default: 16 },
+  quantization: {
+    type: 'string',
+    value: 'FORMAT',
+    description: 'base format',
+    choices: ['none', 'bf16', 'int8', 'nf4', 'fp4'],
+    default: 'nf4',
+  },
+  compute: { type: 'string', value: 'MODE', description: 'products in', choices: ['f32', 'bf16'], default: 'bf16' },
+  threads: { type: 'number', value: 'N', description: 'threads (default: all cores)' },
+  steps: { type: 'number', value: 'N', description: 'step: steps that are counted; one more runs first', default: 5 },
+  supervised: { type: 'number', value: 'SHARE', description: 'step: share of supervised tokens', default: 1 },
+  recompute: {
+    type: 'string',
+    value: 'WHAT',
+    description: 'step: what backward computes again',
+    choices: ['none', 'gate-up', 'all'],
+    default: 'none',
+  },
+  model: { type: 'string', value: 'DIR', description: 'load: model folder (default: the one of the demo)' },
+}
 
-/** The median of `repeat` timings of `work`, in seconds; one more runs first and is not counted. */
-async function medianSeconds(repeat: number, work: () => unknown): Promise<number> {
-  await work()
-  const seconds: number[] = []
-  for (let i = 0; i < repeat; i++) {
-    const start = performance.now()
-    await work()
-    seconds.push((performance.now() - start) / 1000)
+function whole(values: FlagValues, name: string, least: number): number {
+  const value = values[name] as number
+  if (Number.isInteger(value) && value >= least) return value
+  throw new UsageError(`--${name}: got ${value}, expected a whole number of at least ${least}`, { flag: name })
+}
+
+function stepOptions(values: FlagValues): StepBench {
+  const supervised = values.supervised as number
+  if (!(supervised > 0 && supervised <= 1)) {
+    throw new UsageError(`--supervised: got ${supervised}, expected more than 0 and at most 1`, { flag: 'supervised' })
   }
-  return seconds.sort((a, b) => a - b)[repeat >> 1]!
-}
-
-function gigabytesPerSecond(bytes: number, seconds: number): number {
-  return Number((bytes / seconds / 1e9).toPrecision(4))
-}
-
-/** An update-like vector: normal values of mixed scale. */
-function sampleUpdate(length: number): Float32Array {
-  const random = new Random(1, 64)
-  return Float32Array.from({ length }, (_, i) => random.normal() * 1e-3 * (1 + (i % 7)))
-}
-
-const codecs: readonly EncodeOptions[] = [
-  { codec: 'f32', density: 1, bits: 8, seed: 1 },
-  { codec: 'bf16', density: 1, bits: 8, seed: 1 },
-  { codec: 'int8', density: 1, bits: 8, seed: 1 },
-  { codec: 'int4', density: 1, bits: 4, seed: 1 },
-  { codec: 'topk', density: 1 / 16, bits: 4, seed: 1 },
-]
-const updateLength = 1 << 20
-
-async function benchCodecs(): Promise<Measurement[]> {
-  const update = sampleUpdate(updateLength)
-  const measurements: Measurement[] = []
-  for (const options of codecs) {
-    const { bytes } = native().encodeUpdate(update, null, options)
-    const encode = await medianSeconds(7, () => native().encodeUpdate(update, null, options))
-    const decode = await medianSeconds(7, () => native().decodeUpdate(bytes))
-    measurements.push({
-      codec: options.codec,
-      ratio: Number((update.byteLength / bytes.length).toFixed(2)),
-      encodeGBs: gigabytesPerSecond(update.byteLength, encode),
-      decodeGBs: gigabytesPerSecond(update.byteLength, decode),
-    })
-  }
-  return measurements
-}
-
-async function benchAggregate(): Promise<Measurement[]> {
-  const update = sampleUpdate(updateLength)
-  const aggregator = native().createAggregator(updateLength)
-  try {
-    const measurements: Measurement[] = []
-    for (const options of codecs) {
-      const { bytes } = native().encodeUpdate(update, null, options)
-      const seconds = await medianSeconds(7, () => aggregator.add(bytes, 3))
-      measurements.push({ codec: options.codec, addGBs: gigabytesPerSecond(update.byteLength, seconds) })
-    }
-    const mean = await medianSeconds(7, () => aggregator.mean())
-    measurements.push({ codec: 'mean', addGBs: gigabytesPerSecond(update.byteLength, mean) })
-    return measurements
-  } finally {
-    aggregator.dispose()
+  return {
+    shape: values.shape as ShapeName,
+    tokens: whole(values, 'tokens', 2),
+    batch: whole(values, 'batch', 1),
+    rank: whole(values, 'rank', 1),
+    quantization: values.quantization as StepBench['quantization'],
+    compute: values.compute as StepBench['compute'],
+    threads: values.threads === undefined ? native().info().cores : whole(values, 'threads', 1),
+    steps: whole(values, 'steps', 1),
+    supervised,
+    recompute: values.recompute as StepBench['recompute'],
   }
 }
 
-async function benchLoad(folder: string): Promise<Measurement[]> {
-  const { loadModel } = await import('../../model/load.js')
-  const { size } = await stat(join(folder, 'model.safetensors'))
-  const measurements: Measurement[] = []
-  for (const quantization of ['none', 'bf16', 'int8', 'nf4', 'fp4'] as const) {
-    let bytes = 0
-    const seconds = await medianSeconds(3, async () => {
-      const model = await loadModel(folder, { quantization })
-      bytes = model.memory.total
-      model.dispose()
-    })
-    measurements.push({
-      quantization,
-      seconds: Number(seconds.toPrecision(4)),
-      readGBs: gigabytesPerSecond(size, seconds),
-      bytes,
-    })
-  }
-  return measurements
+function printStep(report: StepReport, options: StepBench, output: Output): void {
+  const { shape, tokens, batch, rank, quantization, compute, threads } = options
+  output.text(
+    `${shape}, ${batch} × ${tokens} tokens, rank ${rank}, ${quantization} base, ${compute}, ${threads} threads`,
+  )
+  output.text(
+    `  ${report.tokensPerSecond.median.toFixed(0)} tokens/s (best ${report.tokensPerSecond.best.toFixed(0)}), ` +
+      `${(100 * report.shareOfRoof).toFixed(1)} % of this machine's ${report.roofGflops.toFixed(0)} GFLOP/s, ` +
+      `peak ${report.peakRssMiB.toFixed(0)} MiB (planned ${report.planMiB.toFixed(0)})`,
+  )
+  if (report.profile.length === 0) return
+  const all = report.profile.reduce((sum, { seconds }) => sum + seconds, 0)
+  output.text(
+    formatTable([
+      ['  operator', 'calls', 'ms', 'share'],
+      ...report.profile.map(({ op, calls, seconds }) => [
+        `  ${op}`,
+        String(calls),
+        (1000 * seconds).toFixed(1),
+        `${((100 * seconds) / all).toFixed(1)} %`,
+      ]),
+    ]),
+  )
 }
 
-async function benchStep(folder: string, signal: AbortSignal): Promise<Measurement[]> {
-  const { loadModel } = await import('../../model/load.js')
-  const { loadDataset } = await import('../../data/dataset.js')
-  const { train } = await import('../../training/train.js')
-  const measurements: Measurement[] = []
-  for (const compute of ['f32', 'bf16'] as const) {
-    using model = await loadModel(folder, { quantization: 'nf4', compute })
-    using adapter = model.createAdapter({ rank: 16, alpha: 32 })
-    const random = new Random(2, 64)
-    const length = Math.min(256, model.config.maxPositions)
-    const rows = Array.from({ length: 8 }, () => {
-      const ids = Array.from({ length }, () => random.below(model.config.vocabulary))
-      return { input_ids: ids, labels: ids }
-    })
-    const data = await loadDataset(rows, { format: 'tokens', maxLength: length })
-    const speeds: number[] = []
-    const run = train(adapter, data, { maxSteps: 8, batchSize: 8, learningRate: 1e-4, signal })
-    for await (const event of run) if (event.type === 'step' && event.step > 2) speeds.push(event.tokensPerSecond)
-    await run
-    speeds.sort((a, b) => a - b)
-    measurements.push({ compute, tokens: 8 * length, tokensPerSecond: Math.round(speeds[speeds.length >> 1]!) })
-  }
-  return measurements
+async function runStep({ flags: values, output }: Context): Promise<StepReport> {
+  const options = stepOptions(values)
+  const report = await benchStep(options, (rate, share) => {
+    output.event({ type: 'measurement', bench: 'step', tokensPerSecond: rate, shareOfRoof: share })
+    output.progress(`step · ${rate.toFixed(0)} tokens/s · ${(100 * share).toFixed(1)} % of peak`)
+  })
+  output.endProgress()
+  printStep(report, options, output)
+  return report
 }
 
-const benches = {
-  step: (folder: string, context: Context) => benchStep(folder, context.signal),
+function runRoof({ flags: values }: Context): Measurement[] {
+  const most = stepOptions(values).threads
+  return [...new Set([1, most])].flatMap((threads) =>
+    (['f32', 'bf16'] as const).map((compute) => ({
+      threads,
+      products: compute,
+      gflops: Math.round(native().measureRoof(compute, threads, 0.5) / 1e9),
+    })),
+  )
+}
+
+async function runGenerate({ flags: values }: Context): Promise<Measurement[]> {
+  const { shape, quantization, compute, threads, tokens } = stepOptions(values)
+  if (quantization === 'bf16' || quantization === 'fp4') {
+    throw new UsageError('--quantization: generate knows none, int8 and nf4', { flag: 'quantization' })
+  }
+  return await benchGenerate({ shape, quantization, compute, threads, tokens: Math.min(tokens, 128) })
+}
+
+const tables = {
+  roof: async (context: Context) => runRoof(context),
   codecs: benchCodecs,
   aggregate: benchAggregate,
-  load: benchLoad,
-} satisfies Record<string, (folder: string, context: Context) => Promise<Measurement[]>>
+  load: (context: Context) => benchLoad((context.flags.model as string | undefined) ?? baseModelFolder),
+  generate: runGenerate,
+} satisfies Record<string, (context: Context) => Promise<Measurement[]>>
+
+type TableName = keyof typeof tables
+
+async function runTable(name: TableName, context: Context): Promise<Measurement[]> {
+  const { output } = context
+  const measurements = await tables[name](context)
+  for (const measurement of measurements) output.event({ type: 'measurement', bench: name, ...measurement })
+  const heads = Object.keys(measurements[0]!)
+  output.text(`\n${name}`)
+  output.text(formatTable([heads, ...measurements.map((one) => heads.map((head) => String(one[head])))]))
+  return measurements
+}
 
 export const bench: Command = {
   name: 'bench',
   word: {
     name: 'bench',
     description: 'what to measure; all of them when none is named',
-    choices: Object.keys(benches),
+    choices: ['step', ...Object.keys(tables)],
   },
-  flags: {
-    model: {
-      type: 'string',
-      value: 'DIR',
-      description: 'model folder for step and load (default: the one of the demo)',
-    },
-  },
+  flags,
   async run(context) {
-    const { flags, output } = context
-    const folder = (flags.model as string | undefined) ?? baseModelFolder
-    const names = (flags.bench === undefined ? Object.keys(benches) : [flags.bench]) as (keyof typeof benches)[]
+    const { output } = context
     const info = native().info()
-    output.text(`${info.cpu.trim()} · ${info.isa} · ${info.cores} threads`)
-    const result: Record<string, Measurement[]> = {}
-    for (const name of names) {
-      const measurements = await benches[name](folder, context)
-      result[name] = measurements
-      for (const measurement of measurements) output.event({ type: 'measurement', bench: name, ...measurement })
-      const heads = Object.keys(measurements[0]!)
-      output.text(`\n${name}`)
-      output.text(formatTable([heads, ...measurements.map((one) => heads.map((head) => String(one[head])))]))
-    }
-    return { cpu: info.cpu, isa: info.isa, threads: info.cores, ...result }
+    const machine = { cpu: info.cpu.trim(), isa: info.isa, cores: info.cores }
+    output.text(`${machine.cpu} · ${machine.isa} · ${machine.cores} cores`)
+    const name = context.flags.bench as 'step' | TableName | undefined
+    if (name === 'step') return { ...machine, ...(await runStep(context)) }
+    if (name !== undefined) return { ...machine, [name]: await runTable(name, context) }
+    const result: Record<string, unknown> = { ...machine, step: await runStep(context) }
+    for (const table of Object.keys(tables) as TableName[]) result[table] = await runTable(table, context)
+    return result
   },
 }

@@ -1,0 +1,126 @@
+/**
+ * One LoRA training step over random weights of a published shape: tokens/s, share of the machine's peak, memory against plan.
+ * The peak is measured just before every step, because it drifts. flop per token = 4·N + 7·T·heads·headDim·layers + 6·P with N the
+ * matrix parameters (head included), T the row length and P the adapter's parameters; nothing is deducted for what is not computed.
+ */
+import type { AdapterLayer, Compute, NativeModel, Quantization, Recompute, TokenBatch } from '../../native/binding.js'
+import { native } from '../../native/load.js'
+import { median } from './measure.js'
+import { type ShapeName, shapeConfig } from './shapes.js'
+
+export interface StepBench {
+  shape: ShapeName
+  /** Tokens of a row. */
+  tokens: number
+  /** Rows of a step. */
+  batch: number
+  rank: number
+  quantization: Quantization
+  compute: Compute
+  threads: number
+  steps: number
+  /** Share of the tokens that are supervised. */
+  supervised: number
+  recompute: Recompute
+}
+
+export interface StepReport extends Record<string, unknown> {
+  tokensPerSecond: { median: number; best: number }
+  flopsPerToken: number
+  roofGflops: number
+  shareOfRoof: number
+  peakRssMiB: number
+  planMiB: number
+  isa: string
+  profile: { op: string; calls: number; seconds: number }[]
+}
+
+const roofSeconds = 0.05
+
+function makeBatch(options: StepBench, vocabulary: number): TokenBatch {
+  const count = options.tokens * options.batch
+  const ids = Int32Array.from({ length: count }, (_, i) => (i * 7919 + 13) % vocabulary)
+  const first = Math.round(options.tokens * (1 - options.supervised))
+  const labels = ids.map((id, i) => (i % options.tokens < first ? -100 : id))
+  return { ids, labels, lengths: new Int32Array(options.batch).fill(options.tokens) }
+}
+
+function flopsPerToken(model: NativeModel, options: StepBench, adapterLength: number): number {
+  const { description } = shapeConfig(options.shape)
+  const { vocabulary, hidden, heads, headDim, layers } = description
+  const matrices = model
+    .linears()
+    .reduce((sum, { shape: [rows, columns] }) => sum + rows * columns, vocabulary * hidden)
+  return 4 * matrices + 7 * options.tokens * heads * headDim * layers.length + 6 * adapterLength
+}
+
+/** Runs one step that is not counted and `steps` that are. `onStep` hears tokens/s and the share of the peak of each. */
+export async function benchStep(
+  options: StepBench,
+  onStep: (tokensPerSecond: number, share: number) => void = () => {},
+): Promise<StepReport> {
+  const { description } = shapeConfig(options.shape)
+  const { quantization, compute, threads, recompute } = options
+  const load = {
+    files: [],
+    description,
+    doubleQuantization: false,
+    blockSize: 64 as const,
+    quantization,
+    compute,
+    threads,
+  }
+  const model = await native().randomModel(load, 1)
+  try {
+    const layers: AdapterLayer[] = model
+      .linears()
+      .map(({ module }) => ({ module, rank: options.rank, scaling: 2, dropout: 0 }))
+    const adapter = model.createAdapter(layers, 7)
+    const session = adapter.createSession({
+      optimizer: { kind: 'adamw', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, momentum: 0 },
+      maxGradNorm: 1,
+      dropoutSeed: 0,
+      recompute,
+    })
+    const batch = makeBatch(options, description.vocabulary)
+    const tokens = batch.ids.length
+    const flops = flopsPerToken(model, options, adapter.length)
+    const rates: number[] = []
+    const roofs: number[] = []
+    const shares: number[] = []
+    for (let step = 0; step <= options.steps; step++) {
+      const roof = native().measureRoof(compute, threads, roofSeconds)
+      const start = performance.now()
+      await session.step([batch], 1e-4)
+      const rate = (tokens * 1000) / (performance.now() - start)
+      if (step === 0) continue
+      rates.push(rate)
+      roofs.push(roof)
+      shares.push((rate * flops) / roof)
+      onStep(rate, (rate * flops) / roof)
+    }
+    const supervised = batch.labels.reduce((sum, label) => sum + (label === -100 ? 0 : 1), 0)
+    const plan = model.plan({
+      tokens,
+      rows: options.batch,
+      longestRow: options.tokens,
+      supervised,
+      recompute,
+      optimizer: 'adamw',
+      layers,
+    })
+    return {
+      ...options,
+      tokensPerSecond: { median: median(rates), best: Math.max(...rates) },
+      flopsPerToken: flops,
+      roofGflops: median(roofs) / 1e9,
+      shareOfRoof: median(shares),
+      peakRssMiB: native().processMemory().peakBytes / 2 ** 20,
+      planMiB: plan.total / 2 ** 20,
+      isa: native().info().isa,
+      profile: model.profile().sort((a, b) => b.seconds - a.seconds),
+    }
+  } finally {
+    model.dispose()
+  }
+}
