@@ -9,8 +9,6 @@ namespace fedlora {
 namespace {
 /// Packed panels, decoded rows and attention blocks of each thread.
 constexpr size_t scratch_per_thread = 2 << 20;
-/// Chunk of logits held at once by linear_cross_entropy.
-constexpr size_t logits_budget = 32 << 20;
 }  // namespace
 
 MemoryPlan plan_step(const Description& description, size_t weight_bytes, Compute compute, int threads, const PlanRequest& request) {
@@ -32,8 +30,11 @@ MemoryPlan plan_step(const Description& description, size_t weight_bytes, Comput
   plan.weights = weight_bytes;
   plan.adapter = static_cast<size_t>(adapter.size()) * sizeof(float) * (request.adamw ? 4 : 2);  // values, gradient, moments
   plan.saved = buffers.saved_bytes;
-  plan.workspace = buffers.workspace_bytes + static_cast<size_t>(threads) * scratch_per_thread;
-  plan.loss = std::min(logits_budget, static_cast<size_t>(request.supervised) * static_cast<size_t>(description.vocabulary) * sizeof(float));
+  // Backward of attention sums the gradients of q, k and v in f32 before it rounds them.
+  const size_t attention = 2 * static_cast<size_t>(request.tokens * description.query_width()) * sizeof(float);
+  plan.workspace = buffers.workspace_bytes + attention + static_cast<size_t>(threads) * scratch_per_thread;
+  const size_t logits = static_cast<size_t>(linear_cross_entropy_rows(request.supervised, description.vocabulary) * description.vocabulary);
+  plan.loss = logits * (compute == Compute::bf16 ? 6 : 4);  // f32 logits; with bf16 their gradient beside them
   return plan;
 }
 

@@ -32,6 +32,8 @@ export interface Estimate extends MemoryPlan {
   alternatives: Record<Recompute, number>
   /** Trainable values. */
   trainable: number
+  /** Resident bytes of this process as it is: what Node.js itself takes comes on top of `total`. */
+  process: number
 }
 
 /**
@@ -82,5 +84,6 @@ export async function estimate(options: EstimateOptions): Promise<Estimate> {
     recompute: parsed.recompute,
     alternatives: Object.fromEntries(totals) as Record<Recompute, number>,
     trainable,
+    process: native().processMemory().residentBytes,
   }
 }

@@ -338,12 +338,24 @@ CASE("dropout: the drawn mask, in forward and backward, every instruction set") 
   // p = 0.5 at 40,000 draws: the share kept is within 5 standard deviations, 5·√(¼/40000) = 0.0125.
   LoraPair pair;
   pair.dropout = 0.5f, pair.dropout_seed = 3, pair.dropout_stream = 9;
-  std::vector<uint8_t> keep(40'000), part(100);
-  draw_kept(pair, 0, 40'000, keep.data());
-  CHECK_LE(std::fabs(static_cast<double>(std::count(keep.begin(), keep.end(), 1)) / 40'000 - 0.5), 0.0125);
-  draw_kept(pair, 1'237, 100, part.data());
-  CHECK(std::equal(part.begin(), part.end(), keep.begin() + 1'237));
-  for (size_t i = 0; i < 1'000; ++i) CHECK((keep[i] != 0) == (ref::dropout_factor(0.5f, 3, 9, i) > 0));
+  for (Isa isa : levels()) {
+    const KernelTable& kernels = kernel_table(isa);
+    std::vector<uint8_t> keep(40'001, 7), part(100);
+    draw_kept(kernels, pair, 0, 40'000, keep.data());
+    CHECK(keep.back() == 7);
+    keep.pop_back();
+    CHECK_LE(std::fabs(static_cast<double>(std::count(keep.begin(), keep.end(), 1)) / 40'000 - 0.5), 0.0125);
+    for (int64_t index : {0, 1, 126, 1'237}) {
+      draw_kept(kernels, pair, index, 100, part.data());
+      CHECK(std::equal(part.begin(), part.end(), keep.begin() + index));
+    }
+    for (float p : {0.5f, 0.1f, 1e-7f}) {
+      pair.dropout = p;
+      draw_kept(kernels, pair, 0, 40'000, keep.data());
+      for (size_t i = 0; i < 2'000; ++i) CHECK((keep[i] != 0) == (ref::dropout_factor(p, 3, 9, i) > 0));
+    }
+    pair.dropout = 0.5f;
+  }
 }
 
 CASE("no gradient wanted, no adapter, no rows") {

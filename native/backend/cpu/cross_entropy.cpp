@@ -1,17 +1,23 @@
-/// Head and loss over rows in chunks: logits of a chunk, softmax and its gradient row by row, back through the head. A chunk's logits fill
-/// at most `logits_budget` bytes (one row at least); a row's result does not depend on its chunk.
+/// Head and loss over rows in chunks: logits of a chunk, softmax and its gradient row by row, back through the head. A row's result does
+/// not depend on its chunk. A chunk holds linear_cross_entropy_rows(): the head is unpacked once a chunk, so a chunk should not be small.
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/rows.h"
 
 namespace fedlora {
 
 namespace {
-constexpr int64_t logits_budget = int64_t{32} << 20;
+constexpr int64_t logits_budget = int64_t{32} << 20;  // bytes of f32 logits that a chunk may fill …
+constexpr int64_t fewest_rows = 128;                  // … but so many rows it has in any case
+}  // namespace
+
+int64_t linear_cross_entropy_rows(int64_t M, int64_t V) {
+  const int64_t most = std::max(logits_budget / (V * 4), fewest_rows), chunks = std::max<int64_t>(1, (M + most - 1) / most);
+  return std::max<int64_t>(1, (M + chunks - 1) / chunks);
 }
 
 void CpuBackend::linear_cross_entropy(int64_t M, ConstActivation x, const Matrix& head, float divider, std::span<const int32_t> targets,
                                       float grad_scale, float* losses, uint8_t* correct, Activation d_x) {
-  const int64_t V = head.N, K = head.K, chunk = std::clamp<int64_t>(logits_budget / (V * 4), 1, std::max<int64_t>(M, 1));
+  const int64_t V = head.N, K = head.K, chunk = linear_cross_entropy_rows(M, V);
   const bool f32 = compute_ == Compute::f32;
   Scratch& memory = slot(Slot::logits);
   const int64_t logits_bytes = chunk * V * 4,

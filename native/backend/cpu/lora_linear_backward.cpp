@@ -217,11 +217,12 @@ void LoraBackward::masked_gradient_A(const Task& task, size_t t, int64_t rank_at
   for (int64_t begin = 0; begin < rows; begin += dropout_rows) {
     const int64_t count = std::min(dropout_rows, rows - begin);
     for (int64_t m = 0; m < count; ++m) {
-      draw_kept(pair, (begin + m) * K_ + task.begin, width, keep);
-      const uint8_t* from = static_cast<const uint8_t*>(x_) + ((segment.row_begin + begin + m) * K_ + task.begin) * element_;
-      std::memcpy(masked + m * width * element_, from, static_cast<size_t>(width * element_));
-      for (int64_t k = 0; k < width; ++k)
-        if (!keep[k]) std::memset(masked + (m * width + k) * element_, 0, static_cast<size_t>(element_));
+      draw_kept(gemm_.kernels(), pair, (begin + m) * K_ + task.begin, width, keep);
+      const int64_t at = (segment.row_begin + begin + m) * K_ + task.begin;
+      if (gemm_.compute() == Compute::bf16)
+        keep_elements(static_cast<const bf16*>(x_) + at, keep, width, reinterpret_cast<bf16*>(masked) + m * width);
+      else
+        keep_elements(static_cast<const float*>(x_) + at, keep, width, reinterpret_cast<float*>(masked) + m * width);
     }
     float* out[max_ranks];
     for (int64_t from = 0; from < pair.rank; from += max_ranks) {
@@ -302,10 +303,11 @@ void LoraBackward::masked_input(const Task& task, size_t s, float* sum, void* wo
       product.out_stride = width;
       gemm_.multiply(shape_, rows, product, workspace);
       for (int64_t m = 0; m < rows; ++m) {
-        draw_kept(pair, (begin + m - segment.row_begin) * K_ + task.begin, width, keep);
+        draw_kept(gemm_.kernels(), pair, (begin + m - segment.row_begin) * K_ + task.begin, width, keep);
         float* to = sum + (begin + m) * shape_.panel_columns;
-        for (int64_t k = 0; k < width; ++k)
-          if (keep[k]) to[k] += part[m * width + k];
+        float* row = part + m * width;
+        keep_elements(row, keep, width, row);
+        for (int64_t k = 0; k < width; ++k) to[k] += row[k];
       }
     }
   }

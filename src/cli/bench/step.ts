@@ -30,6 +30,7 @@ export interface StepReport extends Record<string, unknown> {
   roofGflops: number
   shareOfRoof: number
   peakRssMiB: number
+  /** The plan of weights and step, and what the process held before. */
   planMiB: number
   isa: string
   profile: { op: string; calls: number; seconds: number }[]
@@ -70,6 +71,7 @@ export async function benchStep(
     compute,
     threads,
   }
+  const runtime = native().processMemory().residentBytes
   const model = await native().randomModel(load, 1)
   try {
     const layers: AdapterLayer[] = model
@@ -116,7 +118,7 @@ export async function benchStep(
       roofGflops: median(roofs) / 1e9,
       shareOfRoof: median(shares),
       peakRssMiB: native().processMemory().peakBytes / 2 ** 20,
-      planMiB: plan.total / 2 ** 20,
+      planMiB: (runtime + plan.total) / 2 ** 20,
       isa: native().info().isa,
       profile: model.profile().sort((a, b) => b.seconds - a.seconds),
     }
