@@ -41,8 +41,10 @@ class Buffer {
   }
   void set(int64_t i, float x) {
     const bf16 half = to_bf16(x);
-    if (compute_ == Compute::bf16) std::memcpy(bytes_.data() + 2 * i, &half, 2);
-    else std::memcpy(bytes_.data() + 4 * i, &x, 4);
+    if (compute_ == Compute::bf16)
+      std::memcpy(bytes_.data() + 2 * i, &half, 2);
+    else
+      std::memcpy(bytes_.data() + 4 * i, &x, 4);
   }
   float get(int64_t i) const {
     float x;
@@ -55,7 +57,9 @@ class Buffer {
     for (int64_t i = 0; i < count_; ++i) all.push_back(get(i));
     return all;
   }
-  bool intact() const { return std::all_of(bytes_.begin() + count_ * width(), bytes_.end(), [](uint8_t byte) { return byte == 0xa5; }); }
+  bool intact() const {
+    return std::all_of(bytes_.begin() + count_ * width(), bytes_.end(), [](uint8_t byte) { return byte == 0xa5; });
+  }
   void* data(int64_t at = 0) { return bytes_.data() + at * width(); }
   bool operator==(const Buffer& other) const { return bytes_ == other.bytes_; }
 
@@ -74,8 +78,8 @@ Matrix make_matrix(Format format, int64_t N, int64_t K, uint32_t seed, bool nest
 
 struct Shape {
   int64_t M, K;
-  std::vector<int64_t> N;    // one a target
-  std::vector<int> ranks;    // one a segment
+  std::vector<int64_t> N;  // one a target
+  std::vector<int> ranks;  // one a segment
   float dropout = 0;
 };
 
@@ -84,10 +88,10 @@ struct Problem {
   Shape shape;
   Compute compute;
   std::vector<std::shared_ptr<const Matrix>> weights;
-  std::vector<std::vector<float>> bias, d_y;               // [target]
-  std::vector<std::vector<std::vector<float>>> A, B;       // [segment][target]
+  std::vector<std::vector<float>> bias, d_y;          // [target]
+  std::vector<std::vector<std::vector<float>>> A, B;  // [segment][target]
   std::vector<float> x;
-  std::vector<std::pair<int64_t, int64_t>> rows;           // [segment]
+  std::vector<std::pair<int64_t, int64_t>> rows;  // [segment]
   int64_t h_stride = 0;
 
   Problem(Shape s, Compute c, Format format, bool nested = false) : shape(std::move(s)), compute(c) {
@@ -152,7 +156,8 @@ Result run(const Problem& p, Isa isa, int threads, int64_t begin = 0, int64_t en
     d_y.emplace_back(p.compute, std::vector<float>(p.d_y[t].begin() + begin * N, p.d_y[t].begin() + end * N));
   }
   for (size_t t = 0; t < p.shape.N.size(); ++t)
-    targets.push_back({p.weights[t].get(), t % 2 == 0 ? p.bias[t].data() : nullptr, out.y[t].data(), out.h[t].data(), p.h_stride, d_y[t].data()});
+    targets.push_back(
+        {p.weights[t].get(), t % 2 == 0 ? p.bias[t].data() : nullptr, out.y[t].data(), out.h[t].data(), p.h_stride, d_y[t].data()});
   std::vector<std::vector<LoraPair>> pairs;
   std::vector<Segment> segments;
   for (size_t s = 0; s < p.rows.size(); ++s) {
@@ -208,12 +213,13 @@ Truth book(const Problem& p, const Result* result) {
       const float factor = p.shape.dropout > 0 ? 1.0f / (1.0f - p.shape.dropout) : 1.0f;
       for (float a : p.A[s][t]) A[s].push_back(rounded(a * factor, p.compute) / factor);
       for (float b : p.B[s][t]) B[s].push_back(static_cast<double>(rounded(b * p.scaling(s), p.compute)) / p.scaling(s));
-      adapters.push_back({p.rows[s].first, p.rows[s].second, p.shape.ranks[s], p.scaling(s), A[s].data(), B[s].data(), truth.d_A[s][t].data(),
-                          truth.d_B[s][t].data(), p.shape.dropout, 77, 10 * s + t});
+      adapters.push_back({p.rows[s].first, p.rows[s].second, p.shape.ranks[s], p.scaling(s), A[s].data(), B[s].data(),
+                          truth.d_A[s][t].data(), truth.d_B[s][t].data(), p.shape.dropout, 77, 10 * s + t});
     }
     truth.y.emplace_back(static_cast<size_t>(M * N));
     truth.h.emplace_back(static_cast<size_t>(M * p.h_stride));
-    ref::lora_linear_forward<double>(M, N, K, x.data(), W.data(), t % 2 == 0 ? bias.data() : nullptr, adapters, truth.h[t].data(), p.h_stride, truth.y[t].data());
+    ref::lora_linear_forward<double>(M, N, K, x.data(), W.data(), t % 2 == 0 ? bias.data() : nullptr, adapters, truth.h[t].data(),
+                                     p.h_stride, truth.y[t].data());
     std::vector<double> h = truth.h[t];
     for (size_t i = 0; result && i < h.size(); ++i) h[i] = result->h[t].get(static_cast<int64_t>(i));
     std::vector<double> d_x(x.size());
@@ -265,8 +271,10 @@ void check(const Shape& shape, Format format, bool nested = false) {
       const Result result = run(problem, isa, 1);
       const double error = worst_error(problem, result, book(problem, &result));
       if (!(error <= tolerance(compute)))
-        harness::report(__FILE__, __LINE__, format_text("%s %s %s M %d K %d N %d: %.3g", isa_name(isa), format_name(format), compute == Compute::f32 ? "f32" : "bf16",
-                                                        static_cast<int>(shape.M), static_cast<int>(shape.K), static_cast<int>(shape.N[0]), error));
+        harness::report(
+            __FILE__, __LINE__,
+            format_text("%s %s %s M %d K %d N %d: %.3g", isa_name(isa), format_name(format), compute == Compute::f32 ? "f32" : "bf16",
+                        static_cast<int>(shape.M), static_cast<int>(shape.K), static_cast<int>(shape.N[0]), error));
     }
   }
 }
@@ -274,8 +282,8 @@ void check(const Shape& shape, Format format, bool nested = false) {
 
 CASE("every format, compute type and instruction set: awkward shapes against the book") {
   const Shape shapes[] = {
-      {1, 33, {65}, {1}},          {2, 64, {33, 17}, {3}},      {5, 100, {100}, {8}},       {6, 192, {192, 64, 64}, {16}},
-      {7, 65, {31}, {17}},         {13, 129, {64, 1}, {8, 3}},  {64, 100, {192}, {16, 1}},  {129, 64, {97}, {8, 0, 4}},
+      {1, 33, {65}, {1}},  {2, 64, {33, 17}, {3}},     {5, 100, {100}, {8}},      {6, 192, {192, 64, 64}, {16}},
+      {7, 65, {31}, {17}}, {13, 129, {64, 1}, {8, 3}}, {64, 100, {192}, {16, 1}}, {129, 64, {97}, {8, 0, 4}},
   };
   for (Format format : formats)
     for (const Shape& shape : shapes) check(shape, format);
@@ -411,7 +419,8 @@ CASE("gradients along a random direction, in double differences of the f32 forwa
   CHECK_LE(std::fabs(along(result.d_x.values(), u, 0) - x_slope), 1e-4 * std::fabs(x_slope) + 1e-3);
   CHECK_LE(std::fabs(along(result.d_A[0][0], v, gradient_start) - A_slope), 1e-4 * std::fabs(A_slope) + 1e-3);
   CHECK_LE(std::fabs(along(result.d_B[0][0], w, gradient_start) - B_slope), 1e-4 * std::fabs(B_slope) + 1e-3);
-  CHECK(!(std::fabs(along(result.d_A[0][0], v, 0) - A_slope) <= 1e-4 * std::fabs(A_slope) + 1e-3));  // canary: the start counted as gradient
+  CHECK(
+      !(std::fabs(along(result.d_A[0][0], v, 0) - A_slope) <= 1e-4 * std::fabs(A_slope) + 1e-3));  // canary: the start counted as gradient
 }
 
 TEST_MAIN()

@@ -19,15 +19,16 @@ std::vector<Isa> levels() {
 /// Distance in units in the last place of the wanted value's f32 neighbourhood.
 double ulp_error(float got, double want) {
   const float near = std::fabs(static_cast<float>(want));
-  const double unit = near < 0x1p-126f ? 0x1p-149 : static_cast<double>(std::nextafter(near, std::numeric_limits<float>::infinity())) - near;
+  const double unit =
+      near < 0x1p-126f ? 0x1p-149 : static_cast<double>(std::nextafter(near, std::numeric_limits<float>::infinity())) - near;
   return std::fabs(got - want) / unit;
 }
 }  // namespace
 
 CASE("every kernel exists at every level, and the portable table is complete") {
-#define KERNEL(kernel, ...)                                                                        \
-  CHECK(own_kernel_table(Isa::scalar).kernel != nullptr);                                          \
-  for (Isa isa : levels())                                                                         \
+#define KERNEL(kernel, ...)                               \
+  CHECK(own_kernel_table(Isa::scalar).kernel != nullptr); \
+  for (Isa isa : levels())                                \
     if (own_kernel_table(isa).kernel) CHECK(kernel_table(isa).kernel == own_kernel_table(isa).kernel);
 #include "backend/cpu/kernels/kernel_list.def"
 #undef KERNEL
@@ -69,13 +70,16 @@ CASE("bf16 conversions equal the plain ones at every level and length") {
     for (int64_t count : {0, 1, 7, 8, 15, 16, 17, 33, 100}) {
       std::vector<float> x(static_cast<size_t>(count)), back(static_cast<size_t>(count) + 1, 7.0f);
       std::vector<bf16> y(static_cast<size_t>(count) + 1, bf16{0x1234});
-      for (int64_t i = 0; i < count; ++i) x[static_cast<size_t>(i)] = std::ldexp(1.0f + static_cast<float>(i * 37 % 256) / 256.0f + 0x1p-8f, static_cast<int>(i % 60) - 30);
+      for (int64_t i = 0; i < count; ++i)
+        x[static_cast<size_t>(i)] = std::ldexp(1.0f + static_cast<float>(i * 37 % 256) / 256.0f + 0x1p-8f, static_cast<int>(i % 60) - 30);
       if (count > 20) x[3] = std::nanf(""), x[5] = std::numeric_limits<float>::infinity(), x[9] = -0.0f;
       kernel_table(isa).round_bf16(x.data(), y.data(), count);
       kernel_table(isa).widen_bf16(y.data(), back.data(), count);
       for (size_t i = 0; i < x.size(); ++i) {
-        if (std::isnan(x[i])) CHECK(std::isnan(back[i]));
-        else CHECK(y[i].bits == to_bf16(x[i]).bits && back[i] == to_f32(y[i]));
+        if (std::isnan(x[i]))
+          CHECK(std::isnan(back[i]));
+        else
+          CHECK(y[i].bits == to_bf16(x[i]).bits && back[i] == to_f32(y[i]));
       }
       CHECK(y.back().bits == 0x1234 && back.back() == 7.0f);
     }

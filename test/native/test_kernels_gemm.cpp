@@ -38,16 +38,23 @@ std::vector<float> decoded(const Matrix& matrix) {
 
 /// Calls the decode kernel of the matrix's format; T picks the output type.
 template <class T>
-void run_decode(const KernelTable& kernels, const Matrix& matrix, int64_t row, int64_t rows, int64_t column, int64_t count, T* out, int64_t stride) {
+void run_decode(const KernelTable& kernels, const Matrix& matrix, int64_t row, int64_t rows, int64_t column, int64_t count, T* out,
+                int64_t stride) {
   const WeightView view = view_of(matrix);
   if constexpr (sizeof(T) == 4) {
-    if (is_4bit(matrix.format)) kernels.decode_4bit_f32(view, row, rows, column, count, out, stride);
-    else if (matrix.format == Format::int8) kernels.decode_int8_f32(view, row, rows, column, count, out, stride);
-    else kernels.decode_plain_f32(view, row, rows, column, count, out, stride);
+    if (is_4bit(matrix.format))
+      kernels.decode_4bit_f32(view, row, rows, column, count, out, stride);
+    else if (matrix.format == Format::int8)
+      kernels.decode_int8_f32(view, row, rows, column, count, out, stride);
+    else
+      kernels.decode_plain_f32(view, row, rows, column, count, out, stride);
   } else {
-    if (is_4bit(matrix.format)) kernels.decode_4bit_bf16(view, row, rows, column, count, out, stride);
-    else if (matrix.format == Format::int8) kernels.decode_int8_bf16(view, row, rows, column, count, out, stride);
-    else kernels.decode_plain_bf16(view, row, rows, column, count, out, stride);
+    if (is_4bit(matrix.format))
+      kernels.decode_4bit_bf16(view, row, rows, column, count, out, stride);
+    else if (matrix.format == Format::int8)
+      kernels.decode_int8_bf16(view, row, rows, column, count, out, stride);
+    else
+      kernels.decode_plain_bf16(view, row, rows, column, count, out, stride);
   }
 }
 
@@ -57,7 +64,8 @@ int64_t wrong_elements(Isa isa, const Matrix& matrix, const std::vector<float>& 
   int64_t wrong = 0;
   for (int trial = 0; trial < 60; ++trial) {
     const auto below = [&](int64_t n) { return static_cast<int64_t>(random() % static_cast<uint32_t>(n)); };
-    const int64_t row = below(matrix.N), rows = 1 + below(std::min<int64_t>(matrix.N - row, 5)), column = trial % 3 == 0 ? 0 : below(matrix.K);
+    const int64_t row = below(matrix.N), rows = 1 + below(std::min<int64_t>(matrix.N - row, 5)),
+                  column = trial % 3 == 0 ? 0 : below(matrix.K);
     const int64_t count = trial % 2 == 0 ? matrix.K - column : below(matrix.K - column + 1), stride = count + 3;
     std::vector<float> floats(static_cast<size_t>(rows * stride), -7.0f);
     std::vector<bf16> halves(static_cast<size_t>(rows * stride), bf16{0x1234});
@@ -67,8 +75,10 @@ int64_t wrong_elements(Isa isa, const Matrix& matrix, const std::vector<float>& 
       for (int64_t c = 0; c < stride; ++c) {
         const size_t at = static_cast<size_t>(r * stride + c);
         const float expected = c < count ? want[static_cast<size_t>((row + r) * matrix.K + column + c)] : 0;
-        if (c < count) wrong += floats[at] != expected || halves[at].bits != to_bf16(expected).bits;
-        else wrong += floats[at] != -7.0f || halves[at].bits != 0x1234;
+        if (c < count)
+          wrong += floats[at] != expected || halves[at].bits != to_bf16(expected).bits;
+        else
+          wrong += floats[at] != -7.0f || halves[at].bits != 0x1234;
       }
   }
   return wrong;
@@ -79,8 +89,10 @@ std::vector<float> activation(std::vector<float> x, Compute compute, std::vector
   bytes.assign(x.size() * (compute == Compute::bf16 ? 2 : 4), 0);
   for (size_t i = 0; i < x.size(); ++i) {
     const bf16 half = to_bf16(x[i]);
-    if (compute == Compute::bf16) x[i] = to_f32(half), std::memcpy(bytes.data() + 2 * i, &half, 2);
-    else std::memcpy(bytes.data() + 4 * i, &x[i], 4);
+    if (compute == Compute::bf16)
+      x[i] = to_f32(half), std::memcpy(bytes.data() + 2 * i, &half, 2);
+    else
+      std::memcpy(bytes.data() + 4 * i, &x[i], 4);
   }
   return x;
 }
@@ -127,7 +139,12 @@ CASE("products with one weight, both ways, any column range and number of thread
   struct Shape {
     int64_t M, N, K, begin, end;
   };
-  for (const Shape& s : {Shape{1, 40, 33, 0, 40}, {2, 300, 64, 17, 211}, {5, 33, 2050, 0, 33}, {17, 130, 100, 1, 2}, {60, 257, 192, 96, 257}, {129, 65, 300, 0, 65}})
+  for (const Shape& s : {Shape{1, 40, 33, 0, 40},
+                         {2, 300, 64, 17, 211},
+                         {5, 33, 2050, 0, 33},
+                         {17, 130, 100, 1, 2},
+                         {60, 257, 192, 96, 257},
+                         {129, 65, 300, 0, 65}})
     for (Format format : {Format::nf4, Format::bf16})
       for (Compute compute : {Compute::f32, Compute::bf16}) {
         const Matrix matrix = make_matrix(format, s.N, s.K);
@@ -135,14 +152,16 @@ CASE("products with one weight, both ways, any column range and number of thread
         if (compute == Compute::bf16)
           for (float& w : W) w = to_f32(to_bf16(w));
         std::vector<uint8_t> x_bytes, d_y_bytes;
-        const std::vector<float> x = activation(normal(s.M * s.K, 1), compute, x_bytes), d_y = activation(normal(s.M * s.N, 2), compute, d_y_bytes);
+        const std::vector<float> x = activation(normal(s.M * s.K, 1), compute, x_bytes),
+                                 d_y = activation(normal(s.M * s.N, 2), compute, d_y_bytes);
         const int64_t width = s.end - s.begin, stride = width + 5;
         std::vector<double> y(static_cast<size_t>(s.M * width)), d_x(static_cast<size_t>(s.M * s.K));
         for (int64_t m = 0; m < s.M; ++m)
           for (int64_t n = 0; n < s.N; ++n)
             for (int64_t k = 0; k < s.K; ++k) {
               const double w = W[static_cast<size_t>(n * s.K + k)];
-              if (n >= s.begin && n < s.end) y[static_cast<size_t>(m * width + n - s.begin)] += 0.3 * w * x[static_cast<size_t>(m * s.K + k)];
+              if (n >= s.begin && n < s.end)
+                y[static_cast<size_t>(m * width + n - s.begin)] += 0.3 * w * x[static_cast<size_t>(m * s.K + k)];
               d_x[static_cast<size_t>(m * s.K + k)] += 0.3 * w * d_y[static_cast<size_t>(m * s.N + n)];
             }
         for (Isa isa : levels()) {
@@ -153,8 +172,10 @@ CASE("products with one weight, both ways, any column range and number of thread
             backend.matmul_forward(s.M, x_bytes.data(), matrix, s.begin, s.end, 0.3f, padded.data(), stride);
             for (int64_t m = 0; m < s.M; ++m)
               for (int64_t n = 0; n < stride; ++n) {
-                if (n < width) got_y.push_back(padded[static_cast<size_t>(m * stride + n)]);
-                else CHECK(padded[static_cast<size_t>(m * stride + n)] == -7.0f);
+                if (n < width)
+                  got_y.push_back(padded[static_cast<size_t>(m * stride + n)]);
+                else
+                  CHECK(padded[static_cast<size_t>(m * stride + n)] == -7.0f);
               }
             std::vector<uint8_t> bytes(x_bytes.size() + 64, 0xa5);
             backend.matmul_backward(s.M, d_y_bytes.data(), matrix, 0.3f, bytes.data());
@@ -162,8 +183,10 @@ CASE("products with one weight, both ways, any column range and number of thread
             for (int64_t i = 0; i < s.M * s.K; ++i) {
               bf16 half;
               float value;
-              if (compute == Compute::bf16) std::memcpy(&half, bytes.data() + 2 * i, 2), value = to_f32(half);
-              else std::memcpy(&value, bytes.data() + 4 * i, 4);
+              if (compute == Compute::bf16)
+                std::memcpy(&half, bytes.data() + 2 * i, 2), value = to_f32(half);
+              else
+                std::memcpy(&value, bytes.data() + 4 * i, 4);
               got_d_x.push_back(value);
             }
             if (threads == 1) first_y = got_y, first_d_x = got_d_x;
@@ -195,15 +218,19 @@ CASE("head logits divide by the divider") {
 CASE("outer products: any rows, ranks and columns, unwanted ranks, sums that continue") {
   for (Isa isa : levels()) {
     const KernelTable& kernels = kernel_table(isa);
-    for (auto [rows, ranks, columns] : {std::array<int64_t, 3>{1, 1, 1}, {7, 3, 40}, {130, 16, 33}, {129, 17, 100}, {300, 5, 16}, {64, 20, 71}})
+    for (auto [rows, ranks, columns] :
+         {std::array<int64_t, 3>{1, 1, 1}, {7, 3, 40}, {130, 16, 33}, {129, 17, 100}, {300, 5, 16}, {64, 20, 71}})
       for (bool is_bf16 : {false, true}) {
         const Compute compute = is_bf16 ? Compute::bf16 : Compute::f32;
         std::vector<uint8_t> left_bytes, right_bytes;
-        const std::vector<float> left = activation(normal(rows * ranks, 1), compute, left_bytes), right = activation(normal(rows * columns, 2), compute, right_bytes);
+        const std::vector<float> left = activation(normal(rows * ranks, 1), compute, left_bytes),
+                                 right = activation(normal(rows * columns, 2), compute, right_bytes);
         const int64_t stride = (ranks + outer_rank_step - 1) / outer_rank_step * outer_rank_step;
         std::vector<uint32_t> packed(static_cast<size_t>((rows + 1) * stride), 0x7fc07fc0u);  // excess lanes may be anything: NaN
-        if (is_bf16) kernels.pack_columns_bf16(reinterpret_cast<const bf16*>(left_bytes.data()), ranks, ranks, rows, packed.data(), stride);
-        else kernels.pack_columns_f32(reinterpret_cast<const float*>(left_bytes.data()), ranks, ranks, rows, packed.data(), stride);
+        if (is_bf16)
+          kernels.pack_columns_bf16(reinterpret_cast<const bf16*>(left_bytes.data()), ranks, ranks, rows, packed.data(), stride);
+        else
+          kernels.pack_columns_f32(reinterpret_cast<const float*>(left_bytes.data()), ranks, ranks, rows, packed.data(), stride);
         std::vector<float> out(static_cast<size_t>(ranks * (columns + 1)), 0.5f);
         std::vector<float*> pointers;
         for (int64_t r = 0; r < ranks; ++r) pointers.push_back(r == 2 ? nullptr : out.data() + r * (columns + 1));
@@ -212,13 +239,16 @@ CASE("outer products: any rows, ranks and columns, unwanted ranks, sums that con
         call.left = packed.data(), call.left_stride = stride;
         call.right = right_bytes.data(), call.right_stride = columns;
         call.out = pointers.data();
-        if (is_bf16) kernels.outer_bf16(call);
-        else kernels.outer_f32(call);
+        if (is_bf16)
+          kernels.outer_bf16(call);
+        else
+          kernels.outer_f32(call);
         std::vector<double> want;
         for (int64_t r = 0; r < ranks; ++r)
           for (int64_t c = 0; c <= columns; ++c) {
             double sum = 0.5;
-            for (int64_t m = 0; m < rows && c < columns && r != 2; ++m) sum += static_cast<double>(left[static_cast<size_t>(m * ranks + r)]) * right[static_cast<size_t>(m * columns + c)];
+            for (int64_t m = 0; m < rows && c < columns && r != 2; ++m)
+              sum += static_cast<double>(left[static_cast<size_t>(m * ranks + r)]) * right[static_cast<size_t>(m * columns + c)];
             want.push_back(sum);
           }
         CHECK_LE(relative(out, want), 2e-6);

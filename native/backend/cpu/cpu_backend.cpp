@@ -4,8 +4,7 @@
 
 namespace fedlora {
 
-CpuBackend::CpuBackend(Compute compute, int threads, Isa isa)
-    : compute_(compute), isa_(isa), kernels_(kernel_table(isa)), pool_(threads) {
+CpuBackend::CpuBackend(Compute compute, int threads, Isa isa) : compute_(compute), isa_(isa), kernels_(kernel_table(isa)), pool_(threads) {
   if (static_cast<int>(isa) > static_cast<int>(detect_isa()))
     fail(Code::E_ISA, "the CPU backend was asked for %s, but this machine supports only %s", isa_name(isa), isa_name(detect_isa()));
 }

@@ -24,8 +24,8 @@ class CpuBackend final : public Backend {
   void rms_norm_forward(int64_t M, int64_t K, float* x, ConstActivation delta, const float* weight, float eps, Activation y, float* rstd,
                         Activation x_saved) override;
   void rms_norm_rebuild(int64_t M, int64_t K, ConstActivation x_saved, const float* rstd, const float* weight, Activation y) override;
-  void rms_norm_backward(int64_t M, int64_t K, ConstActivation d_y, ConstActivation x_saved, const float* rstd, const float* weight, float* d_x,
-                         Activation d_x_copy) override;
+  void rms_norm_backward(int64_t M, int64_t K, ConstActivation d_y, ConstActivation x_saved, const float* rstd, const float* weight,
+                         float* d_x, Activation d_x_copy) override;
   void head_norm_forward(int64_t rows, int64_t D, ConstActivation x, const float* weight, float eps, Activation y, float* rstd) override;
   void head_norm_backward(int64_t rows, int64_t D, ConstActivation d_y, ConstActivation x, const float* rstd, const float* weight,
                           Activation d_x) override;
@@ -64,7 +64,7 @@ class CpuBackend final : public Backend {
 
  private:
   /// Purposes of scratch memory; each op uses its own, so that ops may call one another.
-  enum class Slot { panel, decode, widened, h, d_h, dropout, attention, attention_packed, logits, rows, count };
+  enum class Slot { panel, d_h, dropout, attention, attention_packed, logits, rows, count };
   Scratch& slot(Slot which) { return scratch_[static_cast<size_t>(which)]; }
 
   Compute compute_;

@@ -5,10 +5,10 @@
 namespace fedlora {
 
 namespace {
-constexpr int64_t decoded_rows = 16;       // rows of a weight that are transposed together
-constexpr int64_t decoded_k = 512;         // … and how far along each
-constexpr int64_t decoded_padding = 32;    // pack kernels read past the end; also keeps rows apart in the cache
-constexpr int64_t decoded_elements = 64 * (128 + decoded_padding) > decoded_rows * (decoded_k + decoded_padding)
+constexpr int64_t decoded_rows = 16;     // rows of a weight that are transposed together
+constexpr int64_t decoded_k = 512;       // … and how far along each
+constexpr int64_t decoded_padding = 32;  // pack kernels read past the end; also keeps rows apart in the cache
+constexpr int64_t decoded_elements = 64 * (128 + decoded_padding) > decoded_rows*(decoded_k + decoded_padding)
                                          ? 64 * (128 + decoded_padding)
                                          : decoded_rows * (decoded_k + decoded_padding);
 constexpr int64_t max_slices = max_gemm_slices;
@@ -16,16 +16,23 @@ constexpr int64_t max_slices = max_gemm_slices;
 int64_t round_up(int64_t x, int64_t multiple) { return (x + multiple - 1) / multiple * multiple; }
 
 template <class T>
-void decode(const KernelTable& kernels, const WeightView& w, int64_t row, int64_t rows, int64_t column, int64_t count, T* out, int64_t stride) {
+void decode(const KernelTable& kernels, const WeightView& w, int64_t row, int64_t rows, int64_t column, int64_t count, T* out,
+            int64_t stride) {
   constexpr bool f32 = sizeof(T) == 4;
   if constexpr (f32) {
-    if (is_4bit(w.format)) kernels.decode_4bit_f32(w, row, rows, column, count, out, stride);
-    else if (w.format == Format::int8) kernels.decode_int8_f32(w, row, rows, column, count, out, stride);
-    else kernels.decode_plain_f32(w, row, rows, column, count, out, stride);
+    if (is_4bit(w.format))
+      kernels.decode_4bit_f32(w, row, rows, column, count, out, stride);
+    else if (w.format == Format::int8)
+      kernels.decode_int8_f32(w, row, rows, column, count, out, stride);
+    else
+      kernels.decode_plain_f32(w, row, rows, column, count, out, stride);
   } else {
-    if (is_4bit(w.format)) kernels.decode_4bit_bf16(w, row, rows, column, count, out, stride);
-    else if (w.format == Format::int8) kernels.decode_int8_bf16(w, row, rows, column, count, out, stride);
-    else kernels.decode_plain_bf16(w, row, rows, column, count, out, stride);
+    if (is_4bit(w.format))
+      kernels.decode_4bit_bf16(w, row, rows, column, count, out, stride);
+    else if (w.format == Format::int8)
+      kernels.decode_int8_bf16(w, row, rows, column, count, out, stride);
+    else
+      kernels.decode_plain_bf16(w, row, rows, column, count, out, stride);
   }
 }
 }  // namespace
@@ -41,12 +48,16 @@ template <class T>
 void Gemm::pack_as(const GemmTerm& term, int64_t k_begin, int64_t k, int64_t begin, int64_t end, T* decoded, uint32_t* panel) const {
   const int64_t group = kernels_.group_columns, lanes = kernels_.lanes, panel_steps = steps(k), per_step = this->per_step();
   const auto pack_rows = [&](auto... arguments) {
-    if constexpr (sizeof(T) == 4) kernels_.pack_rows_f32(arguments...);
-    else kernels_.pack_rows_bf16(arguments...);
+    if constexpr (sizeof(T) == 4)
+      kernels_.pack_rows_f32(arguments...);
+    else
+      kernels_.pack_rows_bf16(arguments...);
   };
   const auto pack_columns = [&](auto... arguments) {
-    if constexpr (sizeof(T) == 4) kernels_.pack_columns_f32(arguments...);
-    else kernels_.pack_columns_bf16(arguments...);
+    if constexpr (sizeof(T) == 4)
+      kernels_.pack_columns_f32(arguments...);
+    else
+      kernels_.pack_columns_bf16(arguments...);
   };
   const auto group_width = [&](int64_t column) { return std::min(group, round_up(end - column, lanes)); };
 
@@ -80,8 +91,10 @@ void Gemm::pack_as(const GemmTerm& term, int64_t k_begin, int64_t k, int64_t beg
 }
 
 void Gemm::pack(const GemmTerm& term, int64_t k_begin, int64_t k, int64_t begin, int64_t end, void* decoded, uint32_t* panel) const {
-  if (compute_ == Compute::bf16) pack_as(term, k_begin, k, begin, end, static_cast<bf16*>(decoded), panel);
-  else pack_as(term, k_begin, k, begin, end, static_cast<float*>(decoded), panel);
+  if (compute_ == Compute::bf16)
+    pack_as(term, k_begin, k, begin, end, static_cast<bf16*>(decoded), panel);
+  else
+    pack_as(term, k_begin, k, begin, end, static_cast<float*>(decoded), panel);
 }
 
 float* Gemm::multiply(GemmShape shape, int64_t M, const GemmProduct& product, void* workspace) const {
@@ -145,8 +158,10 @@ float* Gemm::multiply(GemmShape shape, int64_t M, const GemmProduct& product, vo
       call.out_bf16 = product.out_bf16;
       call.out_stride = product.out_stride;
       call.out = static_cast<uint8_t*>(product.out) + range.begin * product.out_stride * (product.out_bf16 ? 2 : 4);
-      if (compute_ == Compute::bf16) kernels_.gemm_bf16(call);
-      else kernels_.gemm_f32(call);
+      if (compute_ == Compute::bf16)
+        kernels_.gemm_bf16(call);
+      else
+        kernels_.gemm_f32(call);
     }
     if (last) return sum;
   }

@@ -36,8 +36,8 @@ struct GemmProduct {
   std::span<const GemmTerm> terms;           // of all rows
   std::span<const GemmRows> rows;            // disjoint; rows that no range names are left alone
   float scale = 1;
-  const float* bias = nullptr;               // bias[c] for column c
-  void* out = nullptr;                       // row 0, column column_begin
+  const float* bias = nullptr;  // bias[c] for column c
+  void* out = nullptr;          // row 0, column column_begin
   bool out_bf16 = false;
   int64_t out_stride = 0;
 };

@@ -13,7 +13,8 @@ struct RowTask {
 };
 
 inline bool has_adapter(const Segment& segment) {
-  return segment.row_begin < segment.row_end && std::any_of(segment.pairs.begin(), segment.pairs.end(), [](const LoraPair& pair) { return pair.rank > 0; });
+  return segment.row_begin < segment.row_end &&
+         std::any_of(segment.pairs.begin(), segment.pairs.end(), [](const LoraPair& pair) { return pair.rank > 0; });
 }
 
 /// The rows with adapters, in pieces of about M / threads.

@@ -8,20 +8,27 @@
 #include "backend/cpu/lora_linear_backward.h"
 
 #include "backend/cpu/cpu_backend.h"
-#include "backend/cpu/dropout.h"
 #include "backend/cpu/weight_view.h"
 
 namespace fedlora {
 
 namespace {
-constexpr int64_t dropout_rows = 128;  // rows whose mask is drawn at a time; even
 int64_t round_up(int64_t x, int64_t multiple) { return (x + multiple - 1) / multiple * multiple; }
 }  // namespace
 
 LoraBackward::LoraBackward(const Gemm& gemm, int64_t threads, int64_t M, ConstActivation x, std::span<const LinearTarget> targets,
                            std::span<const Segment> segments, Activation d_x)
-    : gemm_(gemm), shape_(gemm_shape(M)), M_(M), K_(targets[0].W->K), element_(gemm.element_bytes()), x_(x), targets_(targets),
-      segments_(segments), d_x_(d_x), row_tasks_(split_adapter_rows(M, segments, threads)), cover_(cover_rows(M, segments)) {
+    : gemm_(gemm),
+      shape_(gemm_shape(M)),
+      M_(M),
+      K_(targets[0].W->K),
+      element_(gemm.element_bytes()),
+      x_(x),
+      targets_(targets),
+      segments_(segments),
+      d_x_(d_x),
+      row_tasks_(split_adapter_rows(M, segments, threads)),
+      cover_(cover_rows(M, segments)) {
   d_h_offset_.resize(segments.size());
   left_h_.resize(segments.size());
   left_d_h_.resize(segments.size());
@@ -55,9 +62,11 @@ LoraBackward::LoraBackward(const Gemm& gemm, int64_t threads, int64_t M, ConstAc
       const LoraPair& pair = segments[s].pairs[t];
       if (pair.rank == 0 || pair.d_B == nullptr) continue;
       const ColumnSplit split(targets[t].W->N, outer_columns, threads);
-      for (int64_t i = 0; i < split.count(); ++i) tasks_.push_back({Task::B, segment, static_cast<int64_t>(t), split.begin(i), split.end(i)});
+      for (int64_t i = 0; i < split.count(); ++i)
+        tasks_.push_back({Task::B, segment, static_cast<int64_t>(t), split.begin(i), split.end(i)});
     }
-    const bool wanted = std::any_of(segments[s].pairs.begin(), segments[s].pairs.end(), [](const LoraPair& pair) { return pair.rank > 0 && pair.d_A; });
+    const bool wanted =
+        std::any_of(segments[s].pairs.begin(), segments[s].pairs.end(), [](const LoraPair& pair) { return pair.rank > 0 && pair.d_A; });
     const ColumnSplit split(K_, outer_columns, threads);
     for (int64_t i = 0; wanted && i < split.count(); ++i) tasks_.push_back({Task::A, segment, -1, split.begin(i), split.end(i)});
   }
@@ -90,7 +99,7 @@ int64_t LoraBackward::rank_offset(const Segment& segment, size_t target) {
 }
 
 size_t LoraBackward::extra_bytes() const {
-  const int64_t sums = widest_rank_ * outer_columns * 4;               // unscaled sums of d_A or d_B
+  const int64_t sums = widest_rank_ * outer_columns * 4;  // unscaled sums of d_A or d_B
   const int64_t masked = dropout_ ? dropout_rows * std::max(outer_columns, shape_.panel_columns) * 4 : 0;
   return static_cast<size_t>(sums + masked + outer_columns + 64);
 }
@@ -107,7 +116,8 @@ void LoraBackward::rows(const RowTask& task, void* workspace) const {
     const LinearTarget& target = targets_[t];
     const int64_t N = target.W->N;
     uint8_t* d_h = d_h_of(s, t) + first * pair.rank * element_;
-    const GemmTerm term{GemmTerm::columns, static_cast<const uint8_t*>(target.d_y) + task.begin * N * element_, N, view_of(pair.B, N, pair.rank, pair.scaling)};
+    const GemmTerm term{GemmTerm::columns, static_cast<const uint8_t*>(target.d_y) + task.begin * N * element_, N,
+                        view_of(pair.B, N, pair.rank, pair.scaling)};
     const GemmRows all{0, count, {}, false};
     for (int64_t column = 0; column < pair.rank; column += shape_.panel_columns) {
       GemmProduct product;
@@ -135,14 +145,19 @@ void LoraBackward::rows(const RowTask& task, void* workspace) const {
 }
 
 void LoraBackward::columns(const Task& task, void* workspace, void* extra) const {
-  if (task.what == Task::input) input(task, workspace, extra);
-  else if (task.what == Task::B) gradient_B(task, extra);
-  else gradient_A(task, extra);
+  if (task.what == Task::input)
+    input(task, workspace, extra);
+  else if (task.what == Task::B)
+    gradient_B(task, extra);
+  else
+    gradient_A(task, extra);
 }
 
 void LoraBackward::outer(const OuterCall& call) const {
-  if (gemm_.compute() == Compute::bf16) gemm_.kernels().outer_bf16(call);
-  else gemm_.kernels().outer_f32(call);
+  if (gemm_.compute() == Compute::bf16)
+    gemm_.kernels().outer_bf16(call);
+  else
+    gemm_.kernels().outer_f32(call);
 }
 
 /// d_B[n,r] += s·Σ_m h[m,r]·d_y[m,n] for n in the task's columns.
@@ -204,46 +219,6 @@ void LoraBackward::gradient_A(const Task& task, void* extra) const {
   flush(first);
 }
 
-/// The same for one target with dropout: blocks of x are masked before they are multiplied, the factor 1 / (1 − p) comes last.
-void LoraBackward::masked_gradient_A(const Task& task, size_t t, int64_t rank_at, void* extra) const {
-  const size_t s = static_cast<size_t>(task.segment);
-  const Segment& segment = segments_[s];
-  const LoraPair& pair = segment.pairs[t];
-  const int64_t rows = segment.row_end - segment.row_begin, width = task.end - task.begin;
-  float* sums = static_cast<float*>(extra);
-  uint8_t* masked = reinterpret_cast<uint8_t*>(sums + widest_rank_ * outer_columns);
-  uint8_t* keep = masked + dropout_rows * outer_columns * 4;
-  std::fill(sums, sums + pair.rank * width, 0.0f);
-  for (int64_t begin = 0; begin < rows; begin += dropout_rows) {
-    const int64_t count = std::min(dropout_rows, rows - begin);
-    for (int64_t m = 0; m < count; ++m) {
-      draw_kept(gemm_.kernels(), pair, (begin + m) * K_ + task.begin, width, keep);
-      const int64_t at = (segment.row_begin + begin + m) * K_ + task.begin;
-      if (gemm_.compute() == Compute::bf16)
-        keep_elements(static_cast<const bf16*>(x_) + at, keep, width, reinterpret_cast<bf16*>(masked) + m * width);
-      else
-        keep_elements(static_cast<const float*>(x_) + at, keep, width, reinterpret_cast<float*>(masked) + m * width);
-    }
-    float* out[max_ranks];
-    for (int64_t from = 0; from < pair.rank; from += max_ranks) {
-      OuterCall call;
-      call.rank = std::min<int64_t>(max_ranks, pair.rank - from);
-      for (int64_t r = 0; r < call.rank; ++r) out[r] = sums + (from + r) * width;
-      call.rows = count;
-      call.columns = width;
-      call.left = left_ + left_d_h_[s] + gemm_.steps(begin) * left_stride_[s] + rank_at + from;
-      call.left_stride = left_stride_[s];
-      call.right = masked;
-      call.right_stride = width;
-      call.out = out;
-      outer(call);
-    }
-  }
-  const float factor = kept_factor(pair);
-  for (int64_t r = 0; r < pair.rank; ++r)
-    for (int64_t k = 0; k < width; ++k) pair.d_A[r * K_ + task.begin + k] += factor * sums[r * width + k];
-}
-
 /// d_x for the task's columns. Ranges whose adapters drop inputs keep their sum until the masked part is added.
 void LoraBackward::input(const Task& task, void* workspace, void* extra) const {
   const bool is_bf16 = gemm_.compute() == Compute::bf16;
@@ -260,7 +235,9 @@ void LoraBackward::input(const Task& task, void* workspace, void* extra) const {
         if (pair.rank == 0) continue;
         if (pair.dropout > 0) rows.keep_sum = true;
         // The rows of d_h begin with the segment; GemmTerm::a wants row 0 of the call, which is never touched.
-        else own.push_back({GemmTerm::columns, d_h_of(s, t) - range.begin * pair.rank * element_, pair.rank, view_of(pair.A, pair.rank, K_, 1)});
+        else
+          own.push_back(
+              {GemmTerm::columns, d_h_of(s, t) - range.begin * pair.rank * element_, pair.rank, view_of(pair.A, pair.rank, K_, 1)});
       }
     }
     rows.terms = {own.data() + first, own.size() - first};
@@ -281,46 +258,8 @@ void LoraBackward::input(const Task& task, void* workspace, void* extra) const {
     if (ranges[i].keep_sum) masked_input(task, static_cast<size_t>(cover_[i].segment), sum, second, extra);
 }
 
-void LoraBackward::masked_input(const Task& task, size_t s, float* sum, void* workspace, void* extra) const {
-  const Segment& segment = segments_[s];
-  const int64_t width = task.end - task.begin;
-  float* part = static_cast<float*>(extra);
-  uint8_t* keep = reinterpret_cast<uint8_t*>(part + dropout_rows * shape_.panel_columns);
-  for (size_t t = 0; t < targets_.size(); ++t) {
-    const LoraPair& pair = segment.pairs[t];
-    if (pair.rank == 0 || pair.dropout <= 0) continue;
-    for (int64_t begin = segment.row_begin; begin < segment.row_end; begin += dropout_rows) {
-      const int64_t rows = std::min(dropout_rows, segment.row_end - begin);
-      const GemmTerm term{GemmTerm::columns, d_h_of(s, t) + (begin - segment.row_begin) * pair.rank * element_, pair.rank,
-                          view_of(pair.A, pair.rank, K_, kept_factor(pair))};
-      const GemmRows all{0, rows, {}, false};
-      GemmProduct product;
-      product.column_begin = task.begin;
-      product.column_end = task.end;
-      product.terms = {&term, 1};
-      product.rows = {&all, 1};
-      product.out = part;
-      product.out_stride = width;
-      gemm_.multiply(shape_, rows, product, workspace);
-      for (int64_t m = 0; m < rows; ++m) {
-        draw_kept(gemm_.kernels(), pair, (begin + m - segment.row_begin) * K_ + task.begin, width, keep);
-        float* to = sum + (begin + m) * shape_.panel_columns;
-        float* row = part + m * width;
-        keep_elements(row, keep, width, row);
-        for (int64_t k = 0; k < width; ++k) to[k] += row[k];
-      }
-    }
-  }
-  for (int64_t m = segment.row_begin; m < segment.row_end; ++m) {
-    uint8_t* to = static_cast<uint8_t*>(d_x_) + (m * K_ + task.begin) * element_;
-    const float* from = sum + m * shape_.panel_columns;
-    if (gemm_.compute() == Compute::bf16) gemm_.kernels().round_bf16(from, reinterpret_cast<bf16*>(to), width);
-    else std::memcpy(to, from, static_cast<size_t>(width) * 4);
-  }
-}
-
-void CpuBackend::lora_linear_backward(int64_t M, ConstActivation x, std::span<const LinearTarget> targets, std::span<const Segment> segments,
-                                      Activation d_x) {
+void CpuBackend::lora_linear_backward(int64_t M, ConstActivation x, std::span<const LinearTarget> targets,
+                                      std::span<const Segment> segments, Activation d_x) {
   if (M == 0 || targets.empty()) return;
   const Gemm gemm(kernels_, compute_);
   LoraBackward backward(gemm, threads(), M, x, targets, segments, d_x);

@@ -36,6 +36,7 @@ class LoraBackward {
  private:
   static constexpr int64_t outer_columns = 256;  // columns of an outer product's task
   static constexpr int64_t max_ranks = 64;       // rows of its output at a time
+  static constexpr int64_t dropout_rows = 128;   // rows whose mask is drawn at a time; even
 
   uint8_t* d_h_of(size_t segment, size_t target) const { return d_h_ + d_h_offset_[segment][target] * element_; }
   int64_t own_steps() const;

@@ -15,7 +15,8 @@ constexpr int64_t dropout_rows = 128;  // rows whose masked input is built at a 
 
 /// out = x where kept, else 0.
 template <class T>
-void drop_rows(const KernelTable& kernels, const LoraPair& pair, int64_t row_begin, int64_t begin, int64_t rows, int64_t K, const T* x, T* out, uint8_t* keep) {
+void drop_rows(const KernelTable& kernels, const LoraPair& pair, int64_t row_begin, int64_t begin, int64_t rows, int64_t K, const T* x,
+               T* out, uint8_t* keep) {
   for (int64_t m = 0; m < rows; ++m) {
     draw_kept(kernels, pair, (begin + m - row_begin) * K, K, keep);
     keep_elements(x + (begin + m) * K, keep, K, out + m * K);
@@ -51,8 +52,12 @@ void CpuBackend::lora_linear_forward(int64_t M, ConstActivation x, std::span<Lin
           if (pair.dropout > 0) {
             uint8_t* masked = slot(Slot::dropout).get<uint8_t>(member);
             uint8_t* keep = masked + dropout_rows * K * element;
-            if (bf16_out) drop_rows(kernels_, pair, segment.row_begin, begin, rows, K, static_cast<const bf16*>(x), reinterpret_cast<bf16*>(masked), keep);
-            else drop_rows(kernels_, pair, segment.row_begin, begin, rows, K, static_cast<const float*>(x), reinterpret_cast<float*>(masked), keep);
+            if (bf16_out)
+              drop_rows(kernels_, pair, segment.row_begin, begin, rows, K, static_cast<const bf16*>(x), reinterpret_cast<bf16*>(masked),
+                        keep);
+            else
+              drop_rows(kernels_, pair, segment.row_begin, begin, rows, K, static_cast<const float*>(x), reinterpret_cast<float*>(masked),
+                        keep);
             input = masked;
           }
           const GemmTerm term{GemmTerm::rows, input, K, view_of(pair.A, pair.rank, K, kept_factor(pair))};

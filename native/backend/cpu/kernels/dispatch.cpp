@@ -43,11 +43,11 @@ const KernelTable& own_kernel_table(Isa isa) { return tables().own[static_cast<i
 std::vector<KernelInfo> cpu_kernels() {
   const int selected = static_cast<int>(select_isa());
   std::vector<KernelInfo> kernels;
-#define KERNEL(kernel, ...)                                                          \
-  for (int level = selected; level >= 0; --level)                                    \
-    if (tables().own[level].kernel != nullptr) {                                     \
-      kernels.push_back({#kernel, isa_name(static_cast<Isa>(level))});               \
-      break;                                                                         \
+#define KERNEL(kernel, ...)                                            \
+  for (int level = selected; level >= 0; --level)                      \
+    if (tables().own[level].kernel != nullptr) {                       \
+      kernels.push_back({#kernel, isa_name(static_cast<Isa>(level))}); \
+      break;                                                           \
     }
 #include "backend/cpu/kernels/kernel_list.def"
 #undef KERNEL

@@ -15,21 +15,21 @@ namespace fedlora {
 struct WeightView {
   Format format = Format::f32;
   int64_t N = 0, K = 0;
-  int block_shift = 0;                // log2 of the elements that share a scale (nf4, fp4)
+  int block_shift = 0;  // log2 of the elements that share a scale (nf4, fp4)
   const uint8_t* data = nullptr;
-  const float* absmax = nullptr;      // a block (nf4, fp4, not nested) or a row (int8)
+  const float* absmax = nullptr;  // a block (nf4, fp4, not nested) or a row (int8)
   const uint8_t* nested_absmax = nullptr;
   const float* nested_scale = nullptr;
   float nested_offset = 0;
-  const float* codebook = nullptr;    // 16 values (nf4, fp4)
-  const float* dynamic_map = nullptr; // 256 values (nested)
-  float scale = 1;                    // multiplies f32 weights
+  const float* codebook = nullptr;     // 16 values (nf4, fp4)
+  const float* dynamic_map = nullptr;  // 256 values (nested)
+  float scale = 1;                     // multiplies f32 weights
 };
 
 /// One term of a sum of products: Σ_k a[m,k]·panel(k,column).
 struct GemmSlice {
-  const void* a = nullptr;      // [rows, k] of the kernel's element type
-  int64_t a_stride = 0;         // elements
+  const void* a = nullptr;  // [rows, k] of the kernel's element type
+  int64_t a_stride = 0;     // elements
   const uint32_t* panel = nullptr;
   int64_t k = 0;
 };
@@ -43,11 +43,11 @@ struct GemmCall {
   float* carry_out = nullptr;       // not null: store the sum there and leave `out` alone
   int64_t carry_stride = 0;
   float scale = 1;
-  const float* bias = nullptr;      // may be null
-  void* out = nullptr;              // bf16 if out_bf16, else float
+  const float* bias = nullptr;  // may be null
+  void* out = nullptr;          // bf16 if out_bf16, else float
   bool out_bf16 = false;
   int64_t out_stride = 0;
-  float* widened = nullptr;         // scratch for bf16 without pairs: widened_floats(all k, slice_count)
+  float* widened = nullptr;  // scratch for bf16 without pairs: widened_floats(all k, slice_count)
 };
 inline constexpr int64_t max_gemm_slices = 64;
 inline constexpr int64_t widened_rows = 8;  // at most this many rows are widened at a time
@@ -60,7 +60,7 @@ struct OuterCall {
   int64_t left_stride = 0;         // at least rank rounded up to outer_rank_step; the excess is arbitrary
   const void* right = nullptr;     // [rows, columns] of the kernel's element type
   int64_t right_stride = 0;
-  float* const* out = nullptr;     // one row of output per r; null: not wanted
+  float* const* out = nullptr;  // one row of output per r; null: not wanted
 };
 
 /// A multiple of every instruction set's vector length and of its step over ranks.

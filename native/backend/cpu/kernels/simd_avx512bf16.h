@@ -71,7 +71,8 @@ constexpr int nibbles(const float*) { return 16; }
 inline void decode_nibbles(float* out, const Table& table, const uint8_t* p) {
   int64_t bytes;
   __builtin_memcpy(&bytes, p, 8);
-  const __m512i half = _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1), _mm512_set1_epi64(bytes));
+  const __m512i half =
+      _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1), _mm512_set1_epi64(bytes));
   const __m512i codes = _mm512_srlv_epi32(half, _mm512_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24, 4, 0, 12, 8, 20, 16, 28, 24));
   _mm512_storeu_ps(out, _mm512_permutexvar_ps(codes, table.values));
 }
@@ -89,9 +90,9 @@ constexpr int nibbles(const bf16*) { return 32; }
 inline void decode_nibbles(bf16* out, const WordTable& table, const uint8_t* p) {
   // Every byte twice, as words: the first is shifted down to the high nibble. 128-bit lane l takes bytes 4l … 4l + 3.
   const __m512i bytes = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-  const __m512i twice = _mm512_shuffle_epi8(
-      bytes, _mm512_set_epi64(0x800f800f800e800e, 0x800d800d800c800c, 0x800b800b800a800a, 0x8009800980088008, 0x8007800780068006,
-                              0x8005800580048004, 0x8003800380028002, 0x8001800180008000));
+  const __m512i twice =
+      _mm512_shuffle_epi8(bytes, _mm512_set_epi64(0x800f800f800e800e, 0x800d800d800c800c, 0x800b800b800a800a, 0x8009800980088008,
+                                                  0x8007800780068006, 0x8005800580048004, 0x8003800380028002, 0x8001800180008000));
   _mm512_storeu_si512(out, _mm512_permutexvar_epi16(_mm512_srlv_epi16(twice, _mm512_set1_epi32(4)), table.words));
 }
 

@@ -1,15 +1,12 @@
 /// The vector abstraction in plain C++: a "vector" of one float. Included inside namespace fedlora::scalar.
 /// The three simd_<isa>.h define the same names; generic/*.inl is written over them:
 ///   Vec, W                       W floats
-///   load, store                  from and to float* or bf16* (rounded to nearest even); …_tail touch only the first n < W elements, the rest is 0
-///   broadcast, + − × ÷, fma      fma(a, b, c) = a·b + c (fused where the instruction set fuses)
-///   maximum, minimum, square_root, round_nearest, negate, absolute
-///   less, equal, select          less(a, b) is a Mask; select(mask, yes, no)
-///   scale_by_power(x, n)         x·2ⁿ, n integral in [−252, 252]
-///   reduce_add, reduce_max       always in the same order
-///   transpose(rows)              W×W dwords, in place; load_dwords, store_dwords move bits
-///   make_table, decode_nibbles   4-bit codes times their block's scale, to f32 or bf16
-///   F32Operand, Bf16Operand      how a matrix product reads its operands (linear_types.h): `left` broadcasts one step, `right` loads W columns
+///   load, store                  from and to float* or bf16* (rounded to nearest even); …_tail touch only the first n < W elements, the
+///   rest is 0 broadcast, + − × ÷, fma      fma(a, b, c) = a·b + c (fused where the instruction set fuses) maximum, minimum, square_root,
+///   round_nearest, negate, absolute less, equal, select          less(a, b) is a Mask; select(mask, yes, no) scale_by_power(x, n) x·2ⁿ, n
+///   integral in [−252, 252] reduce_add, reduce_max       always in the same order transpose(rows)              W×W dwords, in place;
+///   load_dwords, store_dwords move bits make_table, decode_nibbles   4-bit codes times their block's scale, to f32 or bf16 F32Operand,
+///   Bf16Operand      how a matrix product reads its operands (linear_types.h): `left` broadcasts one step, `right` loads W columns
 ///                                of a panel's step, `right_rows` builds them from the rows that one step covers
 ///   max_vecs, tile_rows[vecs]    the register tile of a matrix product: as many sums as registers hold beside the operands
 ///   DotElement                   what bf16 operands of a small matrix product are multiplied in: bf16 where pairs of them can be, else f32

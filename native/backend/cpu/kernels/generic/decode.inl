@@ -66,7 +66,8 @@ static void decode_numbers(const WeightView& w, int64_t row, int64_t rows, int64
   for (int64_t r = 0; r < rows; ++r) {
     const Source* x = reinterpret_cast<const Source*>(w.data) + (row + r) * w.K + column;
     T* o = out + r * out_stride;
-    if (row + r + rows_ahead < w.N) prefetch_bytes(reinterpret_cast<const uint8_t*>(x + rows_ahead * w.K), count * static_cast<int64_t>(sizeof(Source)));
+    if (row + r + rows_ahead < w.N)
+      prefetch_bytes(reinterpret_cast<const uint8_t*>(x + rows_ahead * w.K), count * static_cast<int64_t>(sizeof(Source)));
     int64_t i = 0;
     for (; i + W <= count; i += W) store(o + i, load(x + i) * scale);
     for (; i < count; ++i) put(o + i, to_f32(x[i]) * w.scale);
@@ -79,9 +80,10 @@ static void decode_plain(const WeightView& w, int64_t row, int64_t rows, int64_t
   decode_numbers<bf16>(w, row, rows, column, count, out, out_stride);
 }
 
-#define DECODE(kernel, type)                                                                                                              \
-  static void kernel##_##type(const WeightView& w, int64_t row, int64_t rows, int64_t column, int64_t count, DECODE_##type* out, int64_t stride) { \
-    kernel(w, row, rows, column, count, out, stride);                                                                                     \
+#define DECODE(kernel, type)                                                                                                     \
+  static void kernel##_##type(const WeightView& w, int64_t row, int64_t rows, int64_t column, int64_t count, DECODE_##type* out, \
+                              int64_t stride) {                                                                                  \
+    kernel(w, row, rows, column, count, out, stride);                                                                            \
   }
 #define DECODE_f32 float
 #define DECODE_bf16 bf16

@@ -10,8 +10,10 @@ static inline void store_tile(T* out, int64_t stride, int64_t rows, int64_t colu
 #pragma GCC unroll 4
     for (int v = 0; v < VECS; ++v) {
       T* to = out + i * stride + v * W;
-      if (columns >= VECS * W || columns - v * W >= W) store(to, sum[i][v]);
-      else store_tail(to, sum[i][v], columns - v * W);
+      if (columns >= VECS * W || columns - v * W >= W)
+        store(to, sum[i][v]);
+      else
+        store_tail(to, sum[i][v], columns - v * W);
     }
   }
 }
@@ -82,8 +84,10 @@ static void gemm_tile(const GemmCall& call, int64_t row, int64_t rows, int64_t c
     }
   }
   const int64_t at = row * call.out_stride + column;
-  if (call.out_bf16) store_tile(static_cast<bf16*>(call.out) + at, call.out_stride, rows, columns, sum);
-  else store_tile(static_cast<float*>(call.out) + at, call.out_stride, rows, columns, sum);
+  if (call.out_bf16)
+    store_tile(static_cast<bf16*>(call.out) + at, call.out_stride, rows, columns, sum);
+  else
+    store_tile(static_cast<float*>(call.out) + at, call.out_stride, rows, columns, sum);
 }
 
 /// Rows [row, end) of one column group, by full tiles and then the smallest tile that holds the rest.
@@ -92,11 +96,16 @@ static void gemm_group(const GemmCall& call, int64_t row, int64_t end, int64_t c
   constexpr int full = tile_rows[VECS];
   for (; row < end; row += full) {
     const int64_t rows = end - row;
-    if (rows == 1) gemm_tile<Operand, 1, VECS>(call, row, rows, column);
-    else if (rows == 2) gemm_tile<Operand, 2, VECS>(call, row, rows, column);
-    else if (full > 4 && rows <= 4) gemm_tile<Operand, 4, VECS>(call, row, rows, column);
-    else if (full > 8 && rows <= 8) gemm_tile<Operand, (full > 8 ? 8 : full), VECS>(call, row, rows, column);
-    else gemm_tile<Operand, full, VECS>(call, row, rows < full ? rows : full, column);
+    if (rows == 1)
+      gemm_tile<Operand, 1, VECS>(call, row, rows, column);
+    else if (rows == 2)
+      gemm_tile<Operand, 2, VECS>(call, row, rows, column);
+    else if (full > 4 && rows <= 4)
+      gemm_tile<Operand, 4, VECS>(call, row, rows, column);
+    else if (full > 8 && rows <= 8)
+      gemm_tile<Operand, (full > 8 ? 8 : full), VECS>(call, row, rows, column);
+    else
+      gemm_tile<Operand, full, VECS>(call, row, rows < full ? rows : full, column);
   }
 }
 
@@ -109,10 +118,14 @@ static void gemm(const GemmCall& call) {
     const int64_t end = row + step < call.rows ? row + step : call.rows;
     for (int64_t column = 0; column < call.columns; column += group) {
       const int64_t vecs = (call.columns - column + W - 1) / W;
-      if (vecs >= max_vecs) gemm_group<Operand, max_vecs>(call, row, end, column);
-      else if (vecs == 1) gemm_group<Operand, 1>(call, row, end, column);
-      else if (vecs == 2) gemm_group<Operand, (max_vecs > 2 ? 2 : 1)>(call, row, end, column);
-      else gemm_group<Operand, (max_vecs > 3 ? 3 : 1)>(call, row, end, column);
+      if (vecs >= max_vecs)
+        gemm_group<Operand, max_vecs>(call, row, end, column);
+      else if (vecs == 1)
+        gemm_group<Operand, 1>(call, row, end, column);
+      else if (vecs == 2)
+        gemm_group<Operand, (max_vecs > 2 ? 2 : 1)>(call, row, end, column);
+      else
+        gemm_group<Operand, (max_vecs > 3 ? 3 : 1)>(call, row, end, column);
     }
   }
 }
@@ -143,7 +156,9 @@ static void gemm_f32(const GemmCall& call) { gemm<F32Operand>(call); }
 }
 template <class Operand>
 static void gemm_any(const GemmCall& call) {
-  if constexpr (Operand::per_step == 2) gemm<Operand>(call);
-  else gemm_widened(call);
+  if constexpr (Operand::per_step == 2)
+    gemm<Operand>(call);
+  else
+    gemm_widened(call);
 }
 static void gemm_bf16(const GemmCall& call) { gemm_any<Bf16Operand>(call); }

@@ -1,6 +1,7 @@
-/// out[r][c] += Σ_m left(m,r)·right[m,c]: the sum runs over rows. For a block of rows and a strip of columns the right side is laid out once
-/// as a small panel in the first cache (pairs of rows interleaved), then every group of ranks passes over it; sums rest in `out` between
-/// blocks. A strip's lines lie a whole row apart, which no hardware prefetcher follows: the next strip is fetched while this one is used.
+/// out[r][c] += Σ_m left(m,r)·right[m,c]: the sum runs over rows. For a block of rows and a strip of columns the right side is laid out
+/// once as a small panel in the first cache (pairs of rows interleaved), then every group of ranks passes over it; sums rest in `out`
+/// between blocks. A strip's lines lie a whole row apart, which no hardware prefetcher follows: the next strip is fetched while this one is
+/// used.
 
 constexpr int64_t outer_rows = 128;  // a block; even, so that pairs of rows never straddle two blocks
 
@@ -43,8 +44,10 @@ static void outer_strip(const OuterCall& call, const uint32_t* panel, int64_t st
     for (int v = 0; v < vecs; ++v) {
       const int64_t n = columns - v * W;
       float* to = out[r] + column + v * W;
-      if (n >= W) store(to, sum[r][v]);
-      else if (n > 0) store_tail(to, sum[r][v], n);
+      if (n >= W)
+        store(to, sum[r][v]);
+      else if (n > 0)
+        store_tail(to, sum[r][v], n);
     }
   }
 }

@@ -11,9 +11,12 @@ static void pack_rows(const T* x, int64_t x_stride, int64_t columns, int64_t k, 
       Vec rows[W];
       for (int i = 0; i < W; ++i) {
         const T* from = x + (column + i) * x_stride + step * Operand::per_step;
-        if (column + i >= columns) rows[i] = broadcast(0);
-        else if constexpr (Operand::per_step == 2) rows[i] = load_dwords(from);
-        else rows[i] = load(from);
+        if (column + i >= columns)
+          rows[i] = broadcast(0);
+        else if constexpr (Operand::per_step == 2)
+          rows[i] = load_dwords(from);
+        else
+          rows[i] = load(from);
       }
       transpose(rows);
       const int64_t count = steps - step < W ? steps - step : W;
@@ -33,13 +36,15 @@ static void pack_rows_bf16(const bf16* x, int64_t x_stride, int64_t columns, int
 
 /// Rows of x become steps of the panel: pairs of bf16 rows are interleaved, nothing is transposed.
 template <class Operand>
-static void pack_columns(const typename Operand::Element* x, int64_t x_stride, int64_t columns, int64_t k, uint32_t* panel, int64_t panel_stride) {
+static void pack_columns(const typename Operand::Element* x, int64_t x_stride, int64_t columns, int64_t k, uint32_t* panel,
+                         int64_t panel_stride) {
   for (int64_t step = 0; Operand::per_step * step < k; ++step) {
     const auto* row0 = x + Operand::per_step * step * x_stride;
     const auto* row1 = Operand::per_step * step + 1 < k ? row0 + x_stride : nullptr;
     uint32_t* out = panel + step * panel_stride;
     int64_t column = 0;
-    for (; column + W <= columns; column += W) store_dwords(out + column, Operand::right_rows(row0 + column, row1 ? row1 + column : nullptr));
+    for (; column + W <= columns; column += W)
+      store_dwords(out + column, Operand::right_rows(row0 + column, row1 ? row1 + column : nullptr));
     if (column < columns)
       store_dwords(out + column, Operand::right_rows_tail(row0 + column, row1 ? row1 + column : nullptr, columns - column));
   }
