@@ -1,7 +1,7 @@
 /** Loss, perplexity and next-token accuracy over the supervised tokens of a data set. */
 import { z } from 'zod'
 import { flatten } from '../data/batches.js'
-import type { Dataset } from '../data/dataset.js'
+import { Dataset } from '../data/dataset.js'
 import { FedloraError } from '../errors.js'
 import { Adapter } from '../model/adapter.js'
 import { Model } from '../model/model.js'
@@ -74,6 +74,12 @@ export async function evaluateNative(
 
 /** @internal The data set with a tokenizer: its own, or the model's. */
 export async function withTokenizer(data: Dataset, model: Model): Promise<Dataset> {
+  if (!(data instanceof Dataset)) {
+    throw new FedloraError(
+      'E_ARGUMENT',
+      `data: got ${describeValue(data)}, expected a data set; loadDataset makes one from rows`,
+    )
+  }
   return data.tokenizer !== undefined || data.format === 'tokens' ? data : data.tokenized(await model.tokenizer())
 }
 

@@ -4,12 +4,13 @@ import { FedloraError } from '../errors.js'
 import type { AdapterLayer } from '../native/binding.js'
 import { closest, parseOptions } from '../options/parse.js'
 
-const positiveInteger = z.int().min(1)
+/** The engine's limit. */
+const rankSchema = z.int().min(1).max(4096)
 
 export const adapterOptionsSchema = z
   .strictObject({
     method: z.literal('lora').default('lora').describe('fine-tuning method'),
-    rank: positiveInteger.default(16).describe('rank R of the two factors'),
+    rank: rankSchema.default(16).describe('rank R of the two factors'),
     alpha: z.number().positive().optional().describe('scaling numerator; default twice the rank'),
     targetModules: z
       .union([z.string().min(1), z.array(z.string().min(1)).min(1), z.instanceof(RegExp)])
@@ -25,7 +26,7 @@ export const adapterOptionsSchema = z
       .describe('probability that an element of the adapter input is zeroed in training'),
     rsLora: z.boolean().default(false).describe('scale by alpha/√rank instead of alpha/rank'),
     rankPattern: z
-      .record(z.string(), positiveInteger)
+      .record(z.string(), rankSchema)
       .default({})
       .describe('other ranks, by name ending or regular expression'),
     alphaPattern: z.record(z.string(), z.number().positive()).default({}).describe('other alphas, likewise'),

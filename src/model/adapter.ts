@@ -2,6 +2,7 @@
 import { FedloraError } from '../errors.js'
 import type { NativeAdapter, TensorLayout } from '../native/binding.js'
 import { Handle } from '../native/handle.js'
+import { checkPath, describeValue } from '../options/parse.js'
 import { type AdapterConfig, adapterLayers } from './adapter-options.js'
 import { flattenBatch, type TokenRows } from './batch.js'
 import type { Model } from './model.js'
@@ -117,6 +118,9 @@ export class Adapter {
    */
   load(tensors: ReadonlyMap<string, { shape?: readonly number[]; data: Float32Array }>): void {
     this.handle.use('load')
+    if (!(tensors instanceof Map)) {
+      throw new FedloraError('E_ARGUMENT', `load: got ${describeValue(tensors)}, expected a Map as tensors() gives it`)
+    }
     const missing = this.#layout.filter(({ name }) => !tensors.has(name)).map(({ name }) => name)
     if (missing.length > 0) {
       throw new FedloraError(
@@ -139,6 +143,13 @@ export class Adapter {
     const flat = new Float32Array(this.length)
     for (const { name, shape, offset, length } of this.#layout) {
       const given = tensors.get(name)!
+      if (!(given?.data instanceof Float32Array)) {
+        throw new FedloraError(
+          'E_ARGUMENT',
+          `adapter tensor '${name}': got ${describeValue(given?.data ?? given)}, expected { data: Float32Array }`,
+          { tensor: name },
+        )
+      }
       const got = given.shape ?? shape
       if (got.length !== 2 || got[0] !== shape[0] || got[1] !== shape[1] || given.data.length !== length) {
         throw new FedloraError(
@@ -168,6 +179,9 @@ export class Adapter {
    * @throws FedloraError `E_ARGUMENT`, `E_SHAPE`, `E_NONFINITE`, `E_DISPOSED`, `E_BUSY`.
    */
   async gradients(batch: { inputIds: TokenRows; labels: TokenRows }): Promise<GradientResult> {
+    if (typeof batch !== 'object' || batch === null) {
+      throw new FedloraError('E_ARGUMENT', `gradients: got ${describeValue(batch)}, expected { inputIds, labels }`)
+    }
     const flat = flattenBatch(batch.inputIds, batch.labels, this.model.config.vocabulary)
     return await this.model.handle.share('gradients', () =>
       this.handle.share('gradients', async (native) => {
@@ -186,6 +200,7 @@ export class Adapter {
    * @throws FedloraError `E_IO`, `E_DISPOSED`, `E_BUSY`.
    */
   async save(folder: string): Promise<void> {
+    checkPath(folder, 'save')
     const { saveAdapter } = await import('./peft.js')
     await saveAdapter(this, folder)
   }
@@ -196,6 +211,7 @@ export class Adapter {
    * @throws FedloraError `E_IO`, `E_DISPOSED`, `E_BUSY`.
    */
   async merge(folder: string): Promise<void> {
+    checkPath(folder, 'merge')
     const { mergeAdapter } = await import('./merge.js')
     await mergeAdapter(this, folder)
   }

@@ -37,13 +37,14 @@ export class Fields {
     return value
   }
 
-  /** A whole number of at least `least`; null and absent give the fallback, or fail without one. */
-  integer(field: string, fallback?: number, least = 1): number {
+  /** A whole number from `least` to `most`; null and absent give the fallback, or fail without one. */
+  integer(field: string, fallback?: number, least = 1, most = 2 ** 31 - 1): number {
     return this.#get(
       field,
       fallback,
-      `a whole number of at least ${least}`,
-      (value): value is number => Number.isSafeInteger(value) && (value as number) >= least,
+      `a whole number from ${least} to ${most}`,
+      (value): value is number =>
+        Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most,
     )
   }
 

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import type { LoadOptions } from '../native/binding.js'
 import { native } from '../native/load.js'
-import { parseOptions } from '../options/parse.js'
+import { checkPath, parseOptions } from '../options/parse.js'
 import { readModelConfig } from './config.js'
 import { Model } from './model.js'
 import { availableCores, checkBaseFormat, type ModelOptions, modelOptionsSchema } from './model-options.js'
@@ -20,6 +20,7 @@ import { weightFiles } from './weight-files.js'
 export async function loadModel(folder: string, options: ModelOptions = {}): Promise<Model> {
   const { onProgress, threads, ...format } = parseOptions(modelOptionsSchema, options, 'model options')
   checkBaseFormat(format, 'model options')
+  checkPath(folder, 'loadModel')
   const path = resolve(folder)
   const config = await readModelConfig(path)
   const load: LoadOptions = {

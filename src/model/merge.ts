@@ -40,7 +40,6 @@ export async function refuseSameFolder(from: string, to: string, doing: string):
 export async function mergeAdapter(adapter: Adapter, folder: string): Promise<void> {
   const { model } = adapter
   const target = await refuseSameFolder(model.path, folder, 'merge')
-  await copySideFiles(model.path, target)
   await adapter.handle.share('merge', (values) =>
     replaceFile(join(target, 'model.safetensors'), async (temporary) => {
       await native().mergeCheckpoint({
@@ -51,5 +50,6 @@ export async function mergeAdapter(adapter: Adapter, folder: string): Promise<vo
       })
     }),
   )
+  await copySideFiles(model.path, target)
   await rewriteJson(join(model.path, 'config.json'), join(target, 'config.json'), mergedConfig)
 }

@@ -4,7 +4,7 @@ import { loadTokenizer, type Tokenizer } from '../data/tokenizer.js'
 import { FedloraError } from '../errors.js'
 import type { LoadOptions, ModelMemory, NativeAdapter, NativeModel } from '../native/binding.js'
 import { Handle } from '../native/handle.js'
-import { parseOptions } from '../options/parse.js'
+import { checkPath, describeValue, parseOptions } from '../options/parse.js'
 import { Adapter } from './adapter.js'
 import { type AdapterOptions, matchTargets, parseAdapterOptions } from './adapter-options.js'
 import { flattenIds, type TokenRows } from './batch.js'
@@ -74,6 +74,7 @@ export class Model {
    */
   async loadAdapter(folder: string): Promise<Adapter> {
     this.handle.use('loadAdapter')
+    checkPath(folder, 'loadAdapter')
     const { loadAdapter } = await import('./peft.js')
     return await loadAdapter(this, folder)
   }
@@ -85,6 +86,9 @@ export class Model {
   async logits(input: { inputIds: TokenRows }, options: { adapter?: Adapter } = {}): Promise<Logits> {
     const { adapter } = parseOptions(logitsOptionsSchema, options, 'logits options')
     const vocab = this.config.vocabulary
+    if (typeof input !== 'object' || input === null) {
+      throw new FedloraError('E_ARGUMENT', `logits: got ${describeValue(input)}, expected { inputIds }`)
+    }
     const { ids, lengths } = flattenIds(input.inputIds, vocab)
     const data = await this.withAdapter('logits', adapter, (model, values) => model.logits(values, ids, lengths))
     let offset = 0

@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { FedloraError } from '../errors.js'
 import { replaceFile } from '../files/atomic.js'
 import { native } from '../native/load.js'
-import { parseOptions } from '../options/parse.js'
+import { checkPath, parseOptions } from '../options/parse.js'
 import { linearModules, readModelConfig } from './config.js'
 import type { Json } from './fields.js'
 import { float, rewriteJson } from './json-numbers.js'
@@ -68,6 +68,8 @@ export async function quantizeModel(
   output: string,
   options: QuantizeOptions = {},
 ): Promise<QuantizeResult> {
+  checkPath(folder, 'quantize')
+  checkPath(output, 'quantize')
   const { threads, ...format } = parseOptions(quantizeOptionsSchema, options, 'quantize options')
   checkBaseFormat(format, 'quantize options')
   const path = resolve(folder)
@@ -81,12 +83,12 @@ export async function quantizeModel(
   const files = await weightFiles(path)
   const target = await refuseSameFolder(path, output, 'quantize')
   const modules = linearModules(config.description).map(({ module }) => module)
-  await copySideFiles(path, target)
   const weights = join(target, 'model.safetensors')
   await replaceFile(weights, async (temporary) => {
     const request = { files, output: temporary, modules, ...format, threads: threads ?? availableCores() }
     await native().quantizeCheckpoint(request)
   })
+  await copySideFiles(path, target)
   await rewriteJson(join(path, 'config.json'), join(target, 'config.json'), (raw) => ({
     ...raw,
     quantization_config: quantizationConfig(format),

@@ -1,5 +1,5 @@
 /** The safetensors files of a model folder: one file, or the shards that an index lists. */
-import { join, normalize } from 'node:path'
+import { join } from 'node:path'
 import { FedloraError } from '../errors.js'
 import { exists, readJsonObject } from '../files/atomic.js'
 
@@ -14,13 +14,7 @@ async function shardsOf(folder: string, index: string): Promise<string[]> {
     throw new FedloraError('E_FORMAT', `shard index: weight_map in '${index}' is empty`, { path: index })
   const missing: string[] = []
   for (const name of names) {
-    if (
-      typeof name !== 'string' ||
-      name === '' ||
-      normalize(name) !== name ||
-      name.includes('/') ||
-      name.includes('\\')
-    ) {
+    if (typeof name !== 'string' || /^\.*$|[/\\\0]/.test(name)) {
       throw new FedloraError(
         'E_FORMAT',
         `shard index: '${index}' names the shard ${JSON.stringify(name)}, expected a file name`,

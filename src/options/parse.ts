@@ -36,6 +36,15 @@ export function closest(word: string, known: readonly string[]): string | undefi
 }
 
 /** What a value is, shortly, for a message. */
+/**
+ * Refuses what is no path.
+ * @throws FedloraError `E_ARGUMENT`.
+ */
+export function checkPath(value: unknown, doing: string): asserts value is string {
+  if (typeof value === 'string' && value !== '' && !value.includes('\0')) return
+  throw new FedloraError('E_ARGUMENT', `${doing}: got ${describeValue(value)}, expected the path of a folder`)
+}
+
 export function describeValue(value: unknown): string {
   if (value === undefined) return 'nothing'
   if (typeof value === 'function') return 'a function'

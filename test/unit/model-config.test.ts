@@ -96,7 +96,7 @@ t.test('a bad field is named with what stood there and what was expected', (t) =
   const bad = (changes: Json) => () => parseModelConfig({ ...config('llama'), ...changes }, 'x/config.json')
   t.throws(bad({ hidden_size: '128' }), {
     code: 'E_CONFIG',
-    message: 'x/config.json: hidden_size is "128", expected a whole number of at least 1',
+    message: 'x/config.json: hidden_size is "128", expected a whole number from 1 to 2147483647',
   })
   t.throws(bad({ num_key_value_heads: 3 }), { code: 'E_CONFIG', message: /num_key_value_heads is 3/ })
   t.throws(bad({ vocab_size: undefined }), { code: 'E_CONFIG', message: /vocab_size is nothing/ })

@@ -20,6 +20,11 @@ export interface Traits {
   window: (index: number) => number
 }
 
+/** What the engine takes: more layers or heads, or wider heads, are a damaged config rather than a model. */
+const mostLayers = 4096
+const mostHeads = 4096
+const widestHead = 256
+
 function describeLayer(index: number, traits: Traits): LayerDescription {
   const prefix = `model.layers.${index}`
   const attention = `${prefix}.self_attn`
@@ -45,15 +50,17 @@ function describeLayer(index: number, traits: Traits): LayerDescription {
 /** The description of a Llama-shaped family from its config. */
 export function describeDecoder(config: Fields, traits: Traits): ModelDescription {
   const hidden = config.integer('hidden_size')
-  const heads = config.integer('num_attention_heads')
+  const heads = config.integer('num_attention_heads', undefined, 1, mostHeads)
   const kvHeads =
     config.values.num_key_value_heads === null ? heads : config.integer('num_key_value_heads', traits.kvHeads ?? heads)
   if (heads % kvHeads !== 0) config.fail('num_key_value_heads', `a divisor of num_attention_heads (${heads})`)
   if (!config.has('head_dim') && traits.headDim === undefined && hidden % heads !== 0) {
     config.fail('hidden_size', `a multiple of num_attention_heads (${heads}), or a head_dim`)
   }
-  const headDim = config.integer('head_dim', traits.headDim ?? hidden / heads)
-  if (headDim % 2 !== 0) config.fail('head_dim', 'an even number')
+  const headDim = config.integer('head_dim', traits.headDim ?? hidden / heads, 2, widestHead)
+  if (headDim % 2 !== 0 || headDim > widestHead) {
+    config.fail('head_dim', `an even number up to ${widestHead} (by default hidden_size / num_attention_heads)`)
+  }
   const activation = config.string('hidden_act', 'silu')
   if (activation !== 'silu' && activation !== 'swish') config.fail('hidden_act', `'silu' for ${traits.family}`)
   return {
@@ -82,7 +89,9 @@ export function describeDecoder(config: Fields, traits: Traits): ModelDescriptio
     transposedLinears: false,
     learnedPositions: false,
     ropes: [readRope(config, headDim)],
-    layers: Array.from({ length: config.integer('num_hidden_layers') }, (_, index) => describeLayer(index, traits)),
+    layers: Array.from({ length: config.integer('num_hidden_layers', undefined, 1, mostLayers) }, (_, index) =>
+      describeLayer(index, traits),
+    ),
     names: { embedding: 'model.embed_tokens', finalNorm: 'model.norm', head: 'lm_head' },
   }
 }
@@ -96,7 +105,7 @@ export function qwenWindow(config: Fields): (index: number) => number {
   const from = config.integer('max_window_layers', 28, 0)
   const types = config.strings('layer_types')
   if (types === undefined) return (index) => (index >= from ? window : 0)
-  const layers = config.integer('num_hidden_layers')
+  const layers = config.integer('num_hidden_layers', undefined, 1, mostLayers)
   if (types.length !== layers) config.fail('layer_types', `one entry for each of the ${layers} layers`)
   if (types.some((type) => type !== 'full_attention' && type !== 'sliding_attention')) {
     config.fail('layer_types', "entries 'full_attention' or 'sliding_attention'")
