@@ -363,6 +363,10 @@ CASE("dropout: the drawn mask, in forward and backward, every instruction set") 
       for (size_t i = 0; i < 2'000; ++i) CHECK((keep[i] != 0) == (ref::dropout_factor(p, 3, 9, i) > 0));
     }
     pair.dropout = 0.5f;
+    const int64_t far = (int64_t{4} << 32) - 50;  // across the carry of the counter's low word
+    draw_kept(kernels, pair, far, 100, part.data());
+    for (int64_t i = 0; i < 100; ++i)
+      CHECK((part[static_cast<size_t>(i)] != 0) == (ref::dropout_factor(0.5f, 3, 9, static_cast<uint64_t>(far + i)) > 0));
   }
 }
 

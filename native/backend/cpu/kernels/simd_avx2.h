@@ -118,6 +118,22 @@ inline void transpose(Vec (&r)[8]) {
     r[i + 4].v = _mm256_permute2f128_ps(b[i], b[i + 4], 0x31);
   }
 }
+struct Words {
+  __m256i v;
+};
+inline Words same(uint32_t x) { return {_mm256_set1_epi32(static_cast<int>(x))}; }
+inline Words count_from(uint32_t first) {
+  return {_mm256_add_epi32(_mm256_set1_epi32(static_cast<int>(first)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))};
+}
+inline void multiply_wide(Words x, uint32_t m, Words& low, Words& high) {
+  const __m256i factor = _mm256_set1_epi32(static_cast<int>(m));
+  const __m256i even = _mm256_mul_epu32(x.v, factor), odd = _mm256_mul_epu32(_mm256_srli_epi64(x.v, 32), factor);
+  low = {_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa)};
+  high = {_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa)};
+}
+inline Words exclusive_or(Words a, Words b, Words c) { return {_mm256_xor_si256(_mm256_xor_si256(a.v, b.v), c.v)}; }
+inline void store(uint32_t* p, Words x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x.v); }
+
 constexpr int max_vecs = 2;
 constexpr int tile_rows[max_vecs + 1] = {0, 12, 6};
 constexpr int outer_ranks = 4, outer_vecs = 3;

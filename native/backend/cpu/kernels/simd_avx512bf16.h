@@ -125,6 +125,23 @@ inline __m512i interleave(__m256i row0, __m256i row1) {
 }
 inline void store_interleaved(uint32_t* p, Vec first, Vec second) { _mm512_storeu_si512(p, interleave(narrow(first.v), narrow(second.v))); }
 inline __m256i load_words(const bf16* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+struct Words {
+  __m512i v;
+};
+inline Words same(uint32_t x) { return {_mm512_set1_epi32(static_cast<int>(x))}; }
+inline Words count_from(uint32_t first) {
+  return {_mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(first)),
+                           _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))};
+}
+inline void multiply_wide(Words x, uint32_t m, Words& low, Words& high) {
+  const __m512i factor = _mm512_set1_epi32(static_cast<int>(m));
+  const __m512i even = _mm512_mul_epu32(x.v, factor), odd = _mm512_mul_epu32(_mm512_srli_epi64(x.v, 32), factor);
+  low = {_mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32))};
+  high = {_mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd)};
+}
+inline Words exclusive_or(Words a, Words b, Words c) { return {_mm512_ternarylogic_epi32(a.v, b.v, c.v, 0x96)}; }
+inline void store(uint32_t* p, Words x) { _mm512_storeu_si512(p, x.v); }
+
 constexpr int max_vecs = 4;
 constexpr int tile_rows[max_vecs + 1] = {0, 12, 12, 8, 6};
 constexpr int outer_ranks = 8, outer_vecs = 2;

@@ -77,6 +77,18 @@ inline Vec load_dwords(const void* p) {
 }
 inline void store_dwords(uint32_t* p, Vec x) { __builtin_memcpy(p, &x, 4); }
 inline void transpose(Vec*) {}
+struct Words {
+  uint32_t v;
+};
+inline Words same(uint32_t x) { return {x}; }
+inline Words count_from(uint32_t first) { return {first}; }
+inline void multiply_wide(Words x, uint32_t m, Words& low, Words& high) {
+  const uint64_t product = static_cast<uint64_t>(m) * x.v;
+  low = {static_cast<uint32_t>(product)}, high = {static_cast<uint32_t>(product >> 32)};
+}
+inline Words exclusive_or(Words a, Words b, Words c) { return {a.v ^ b.v ^ c.v}; }
+inline void store(uint32_t* p, Words x) { *p = x.v; }
+
 constexpr int max_vecs = 4;
 constexpr int tile_rows[max_vecs + 1] = {0, 8, 4, 4, 4};
 constexpr int outer_ranks = 4, outer_vecs = 2;
