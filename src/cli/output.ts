@@ -2,6 +2,7 @@
  * Where a command's words go. With `--json`, stdout carries NDJSON only, one object a line, and people's text goes to stderr;
  * without it, people's text goes to stdout. The progress line lives on stderr and only on a terminal.
  */
+import { isAbsolute, relative } from 'node:path'
 
 export interface OutputStream {
   write(text: string): unknown
@@ -17,6 +18,12 @@ export interface OutputOptions {
 }
 
 const clearLine = '\r\u001b[K'
+
+/** A path as people read it: relative to the working directory where it lies below that. */
+export function shownPath(path: string): string {
+  const below = relative(process.cwd(), path)
+  return below !== '' && !below.startsWith('..') && !isAbsolute(below) ? below : path
+}
 
 /** `1234567` → `1.23 M`. */
 export function formatCount(value: number): string {

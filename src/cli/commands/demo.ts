@@ -13,7 +13,7 @@ import { baseModelFolder, gsm8kFolder } from '../demo/assets.js'
 import { type CalculatorPrompt, calculatorAccuracy, calculatorPrompts } from '../demo/calculator.js'
 import { clientRows, type EncodedRow, judgeRows, kinds, readRows, toTokenRow } from '../demo/data.js'
 import { baselineFactor, recipe } from '../demo/recipe.js'
-import { formatBytes, formatCount, formatTable, type Output, ProgressLine } from '../output.js'
+import { formatBytes, formatCount, formatTable, type Output, ProgressLine, shownPath } from '../output.js'
 
 interface Score extends Record<string, number> {
   loss: number
@@ -201,8 +201,8 @@ export const demo: Command = {
     output.text(
       `${formatCount(result.tokensPerSecond)} tokens/s in training, peak memory ${peakRssMiB.toFixed(0)} MiB, ${seconds.toFixed(1)} s in all.`,
     )
-    output.text(`Adapter (PEFT folder): ${adapterFolder}`)
-    output.text(`Run folder:            ${folder}`)
+    output.text(`Adapter (PEFT folder): ${shownPath(adapterFolder)}`)
+    output.text(`Run folder:            ${shownPath(folder)}`)
     return {
       base,
       alone,

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path'
 import { loadModel } from '../../model/load.js'
 import { type Command, text } from '../command.js'
+import { shownPath } from '../output.js'
 
 export const merge: Command = {
   name: 'merge',
@@ -15,7 +16,7 @@ export const merge: Command = {
     using adapter = await model.loadAdapter(text(flags, 'adapter')!)
     const folder = resolve(text(flags, 'output')!)
     await adapter.merge(folder)
-    output.text(`${adapter.targets.length} layers merged, written to ${folder}`)
+    output.text(`${adapter.targets.length} layers merged, written to ${shownPath(folder)}`)
     return { folder, merged: adapter.targets.length }
   },
 }

@@ -1,7 +1,7 @@
 /** `fedlora quantize`: writes a checkpoint that transformers and bitsandbytes load. */
 import { quantizeModel, quantizeOptionsSchema } from '../../model/quantize.js'
 import { type Command, section, text } from '../command.js'
-import { formatBytes } from '../output.js'
+import { formatBytes, shownPath } from '../output.js'
 import { schemaFlags, schemaValues } from '../schema-flags.js'
 
 const optionFlags = schemaFlags(quantizeOptionsSchema)
@@ -21,7 +21,7 @@ export const quantize: Command = {
     output.text(
       `${result.quantized} linear layers as ${options.quantization}: ${formatBytes(result.bytesBefore)} → ${formatBytes(result.bytesAfter)} in ${seconds.toFixed(1)} s`,
     )
-    output.text(`written to ${result.folder}`)
+    output.text(`written to ${shownPath(result.folder)}`)
     return { ...result, seconds }
   },
 }

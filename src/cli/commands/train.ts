@@ -1,7 +1,7 @@
 /** `fedlora train`: fine-tunes an adapter. */
 import { train as startTraining } from '../../training/train.js'
 import { type Command, configFlag, section, text } from '../command.js'
-import { formatCount, ProgressLine } from '../output.js'
+import { formatCount, ProgressLine, shownPath } from '../output.js'
 import {
   dataFlags,
   modelFlag,
@@ -61,7 +61,7 @@ export const train: Command = {
     output.text(
       `${result.steps} steps · loss ${result.loss.toFixed(4)} · ${formatCount(result.tokensPerSecond)} tokens/s`,
     )
-    if (result.outputDir !== undefined) output.text(`adapter: ${result.outputDir}/adapter`)
+    if (result.outputDir !== undefined) output.text(`adapter: ${shownPath(result.outputDir)}/adapter`)
     else output.note('no --output: the adapter is not kept')
     return { ...result }
   },
