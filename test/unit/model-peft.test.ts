@@ -100,7 +100,7 @@ t.test('what is written reads back the same, with the fields PEFT expects', (t) 
 })
 
 t.test('numbers keep their decimal points, as Python wants them', (t) => {
-  const text = '{\n  "a": 6.0,\n  "b": [1e-05, -2, 1.50],\n  "c": "1.0 \\" 2.0",\n  "d": 3\n}\n'
+  const text = '{\n  "a": 6.0,\n  "b": [\n    1e-05,\n    -2,\n    1.50\n  ],\n  "c": "1.0 \\" 2.0",\n  "d": 3\n}\n'
   t.equal(stringifyKeepingNumbers(parseKeepingNumbers(text)), text)
   t.equal(stringifyKeepingNumbers({ x: float(0), y: float(0.1), z: 8 }), '{\n  "x": 0.0,\n  "y": 0.1,\n  "z": 8\n}\n')
   t.end()
