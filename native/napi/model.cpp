@@ -185,16 +185,16 @@ template <class Make>
 Napi::Value make_model(Napi::Env env, Make make, Napi::Value progress) {
   auto host = std::make_shared<Host>(env);
   Host* key = host.get();
-  Environment::of(env).loading.emplace(key, host);
+  Environment* environment = &Environment::of(env);
+  environment->loading.emplace(key, host);
   return run_job(
       env, host->queue, std::move(make),
-      [key](Napi::Env env, std::shared_ptr<Engine>& engine) -> Napi::Value {
-        Environment& environment = Environment::of(env);
-        std::shared_ptr<Host> host = environment.loading.extract(key).mapped();
+      [environment, key](Napi::Env env, std::shared_ptr<Engine>& engine) -> Napi::Value {
+        const std::shared_ptr<Host> host = environment->loading.at(key);
         host->engine = engine;
-        return construct(env, environment.model, host);
+        return construct(env, environment->model, host);
       },
-      nullptr, {}, progress);
+      nullptr, [environment, key] { environment->loading.erase(key); }, progress);
 }
 
 Napi::Value load_model(const Napi::CallbackInfo& info) {
