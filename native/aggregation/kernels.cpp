@@ -57,20 +57,19 @@ FEDLORA_INLINE void mean_single_body(const int64_t* __restrict low, int64_t coun
 }
 }  // namespace
 
-#define FEDLORA_SUM_TABLE(level, attribute, isa_level, converts)                                                                     \
-  namespace sum_##level {                                                                                                            \
-  attribute static void add_single(int64_t* l, const float* v, int64_t n, double f) { add_single_body<converts>(l, v, n, f); }       \
-  attribute static void add_codes(int64_t* l, const int8_t* c, const int64_t* f, int64_t n) { add_codes_body(l, c, f, n); }           \
-  attribute static void add_pair(int64_t* l, int64_t* h, const float* v, int64_t n, double f) { add_pair_body(l, h, v, n, f); }      \
-  attribute static void mean_single(const int64_t* l, int64_t n, double u, double w, float* m) { mean_single_body(l, n, u, w, m); }  \
-  static const SumKernels table{isa_level, add_single, add_codes, add_pair, mean_single};                                                       \
+#define FEDLORA_SUM_TABLE(level, attribute, isa_level, converts)                                                                      \
+  namespace sum_##level {                                                                                                             \
+    attribute static void add_single(int64_t* l, const float* v, int64_t n, double f) { add_single_body<converts>(l, v, n, f); }      \
+    attribute static void add_codes(int64_t* l, const int8_t* c, const int64_t* f, int64_t n) { add_codes_body(l, c, f, n); }         \
+    attribute static void add_pair(int64_t* l, int64_t* h, const float* v, int64_t n, double f) { add_pair_body(l, h, v, n, f); }     \
+    attribute static void mean_single(const int64_t* l, int64_t n, double u, double w, float* m) { mean_single_body(l, n, u, w, m); } \
+    static const SumKernels table{isa_level, add_single, add_codes, add_pair, mean_single};                                           \
   }
 
 FEDLORA_SUM_TABLE(scalar, , Isa::scalar, false)
 #if defined(__x86_64__)
 FEDLORA_SUM_TABLE(avx2, __attribute__((target("avx2"))), Isa::avx2, false)
-FEDLORA_SUM_TABLE(avx512, __attribute__((target("avx2,avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512"))), Isa::avx512bf16,
-                  true)
+FEDLORA_SUM_TABLE(avx512, __attribute__((target("avx2,avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512"))), Isa::avx512bf16, true)
 #endif
 
 const SumKernels& sum_kernels(Isa isa) {

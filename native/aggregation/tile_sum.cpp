@@ -91,8 +91,7 @@ double TileSum::factor(double weight) const { return weight * std::bit_cast<doub
 void TileSum::add(const float* values, double weight, const SumKernels& kernels) {
   if (form_ == Form::single) return kernels.add_single(low_, values, count_, factor(weight));
   if (form_ == Form::pair) return kernels.add_pair(low_, high_.data(), values, count_, factor(weight));
-  for (int64_t i = 0; i < count_ && form_ == Form::wide; ++i)
-    wide_[static_cast<size_t>(i)].add(static_cast<double>(values[i]) * weight);
+  for (int64_t i = 0; i < count_ && form_ == Form::wide; ++i) wide_[static_cast<size_t>(i)].add(static_cast<double>(values[i]) * weight);
 }
 
 // Every product of a scale and a weight is an integer in units of 2^unit_, since code 1 alone must be representable.
@@ -112,8 +111,7 @@ void TileSum::add_codes(const int8_t* codes, const float* scales, double weight,
 void TileSum::add_entries(const uint32_t* positions, int64_t first, const float* values, int64_t entries, double weight) {
   if (form_ == Form::single) {
     const double unit_weight = factor(weight);
-    for (int64_t e = 0; e < entries; ++e)
-      low_[positions[e] - first] += static_cast<int64_t>(static_cast<double>(values[e]) * unit_weight);
+    for (int64_t e = 0; e < entries; ++e) low_[positions[e] - first] += static_cast<int64_t>(static_cast<double>(values[e]) * unit_weight);
     return;
   }
   for (int64_t e = 0; e < entries; ++e) {

@@ -34,7 +34,7 @@ class ThreadPool {
   const std::function<void(int64_t, int)>* task_ = nullptr;
   int64_t tasks_ = 0;
   std::atomic<int64_t> next_{0};
-  std::atomic<int> running_{0};  // members inside the loop, the caller not counted
+  std::atomic<int> running_{0};    // members inside the loop, the caller not counted
   std::atomic<bool> open_{false};  // the loop may still be joined
   std::atomic<uint64_t> generation_{0};
   std::atomic<bool> stopping_{false};

@@ -6,19 +6,19 @@
 namespace fedlora {
 
 // KERNEL(result, name, (parameters), (arguments)): expanded into one function per instruction set and one row of each table.
-#define FEDLORA_CODEC_KERNELS(KERNEL)                                                                                                     \
-  KERNEL(uint32_t, add_residual, (const float* u, const float* r, float* t, int64_t n), (u, r, t, n))                                     \
-  KERNEL(void, block_largest, (const float* t, int64_t b, uint32_t* l), (t, b, l))                                                        \
-  KERNEL(void, quantize, (const float* t, const float* s, int64_t b, int l, uint64_t seed, uint64_t f, int8_t* c, float* r),              \
-         (t, s, b, l, seed, f, c, r))                                                                                                     \
-  KERNEL(void, dequantize, (const int8_t* c, const float* s, int64_t n, float* v), (c, s, n, v))                                         \
-  KERNEL(void, pack_int4, (const int8_t* c, int64_t n, uint8_t* p), (c, n, p))                                                            \
-  KERNEL(void, unpack_int4, (const uint8_t* p, int64_t n, int8_t* c), (p, n, c))                                                         \
-  KERNEL(void, encode_bf16, (const float* t, int64_t n, uint16_t* w, float* r), (t, n, w, r))                                             \
-  KERNEL(void, decode_bf16, (const uint8_t* w, int64_t n, float* v), (w, n, v))                                                          \
-  KERNEL(MagnitudeBits, range_f32, (const float* v, int64_t n), (v, n))                                                                   \
-  KERNEL(MagnitudeBits, range_bf16, (const uint8_t* w, int64_t n), (w, n))                                                               \
-  KERNEL(void, magnitude_bins, (const float* t, int64_t n, uint16_t* b), (t, n, b))                                                       \
+#define FEDLORA_CODEC_KERNELS(KERNEL)                                                                                        \
+  KERNEL(uint32_t, add_residual, (const float* u, const float* r, float* t, int64_t n), (u, r, t, n))                        \
+  KERNEL(void, block_largest, (const float* t, int64_t b, uint32_t* l), (t, b, l))                                           \
+  KERNEL(void, quantize, (const float* t, const float* s, int64_t b, int l, uint64_t seed, uint64_t f, int8_t* c, float* r), \
+         (t, s, b, l, seed, f, c, r))                                                                                        \
+  KERNEL(void, dequantize, (const int8_t* c, const float* s, int64_t n, float* v), (c, s, n, v))                             \
+  KERNEL(void, pack_int4, (const int8_t* c, int64_t n, uint8_t* p), (c, n, p))                                               \
+  KERNEL(void, unpack_int4, (const uint8_t* p, int64_t n, int8_t* c), (p, n, c))                                             \
+  KERNEL(void, encode_bf16, (const float* t, int64_t n, uint16_t* w, float* r), (t, n, w, r))                                \
+  KERNEL(void, decode_bf16, (const uint8_t* w, int64_t n, float* v), (w, n, v))                                              \
+  KERNEL(MagnitudeBits, range_f32, (const float* v, int64_t n), (v, n))                                                      \
+  KERNEL(MagnitudeBits, range_bf16, (const uint8_t* w, int64_t n), (w, n))                                                   \
+  KERNEL(void, magnitude_bins, (const float* t, int64_t n, uint16_t* b), (t, n, b))                                          \
   KERNEL(void, select_mask, (const float* t, int64_t n, uint32_t threshold, uint64_t* m), (t, n, threshold, m))
 
 #define FEDLORA_CODEC_ROW(result, name, parameters, arguments) table.name = name;
@@ -26,9 +26,9 @@ namespace fedlora {
   static result name parameters { return codec_body::name arguments; }
 #define FEDLORA_AVX2(result, name, parameters, arguments) \
   __attribute__((target("avx2,f16c"))) static result name parameters { return codec_body::name arguments; }
-#define FEDLORA_AVX512(result, name, parameters, arguments)                                                                 \
+#define FEDLORA_AVX512(result, name, parameters, arguments)                                                                       \
   __attribute__((target("avx2,f16c,avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512"))) static result name parameters { \
-    return codec_body::name arguments;                                                                                      \
+    return codec_body::name arguments;                                                                                            \
   }
 
 namespace codec_scalar {

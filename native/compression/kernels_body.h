@@ -110,15 +110,13 @@ FEDLORA_INLINE void dequantize(const int8_t* __restrict codes, const float* __re
   int64_t done = 0;
   for (; done + update_block <= count; done += update_block) {
     const float scale = scales[done / update_block];
-    for (int64_t i = 0; i < update_block; ++i)
-      values[done + i] = static_cast<float>(codes[done + i]) * scale;
+    for (int64_t i = 0; i < update_block; ++i) values[done + i] = static_cast<float>(codes[done + i]) * scale;
   }
   for (; done < count; ++done) values[done] = static_cast<float>(codes[done]) * scales[done / update_block];
 }
 
 FEDLORA_INLINE void pack_int4(const int8_t* __restrict codes, int64_t bytes, uint8_t* __restrict packed) {
-  for (int64_t i = 0; i < bytes; ++i)
-    packed[i] = static_cast<uint8_t>((codes[2 * i] & 15) | (static_cast<uint8_t>(codes[2 * i + 1]) << 4));
+  for (int64_t i = 0; i < bytes; ++i) packed[i] = static_cast<uint8_t>((codes[2 * i] & 15) | (static_cast<uint8_t>(codes[2 * i + 1]) << 4));
 }
 
 FEDLORA_INLINE void unpack_int4(const uint8_t* __restrict packed, int64_t bytes, int8_t* __restrict codes) {

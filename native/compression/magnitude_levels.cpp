@@ -7,10 +7,7 @@
 namespace fedlora {
 
 MagnitudeHistogram::MagnitudeHistogram(uint32_t smallest_bits, uint32_t largest_bits)
-    : first_bin_(smallest_bits >> 16),
-      count_((largest_bits >> 16) - first_bin_ + 1),
-      sum_(count_.size()),
-      level_(count_.size()) {}
+    : first_bin_(smallest_bits >> 16), count_((largest_bits >> 16) - first_bin_ + 1), sum_(count_.size()), level_(count_.size()) {}
 
 double MagnitudeHistogram::mean(size_t begin, size_t end) const {
   double count = 0, sum = 0;

@@ -63,9 +63,8 @@ UpdateReader::UpdateReader(std::span<const uint8_t> bytes, ThreadPool* pool, con
     checksums_.resize(static_cast<size_t>(segments));
     if (!sparse()) ranges_.resize(static_cast<size_t>(tiles()));
     if (floats()) return;
-    for_each(pool, (segments + task_segments - 1) / task_segments, [&](int64_t task, int) {
-      take_checksums(task * task_segments, std::min((task + 1) * task_segments, segments));
-    });
+    for_each(pool, (segments + task_segments - 1) / task_segments,
+             [&](int64_t task, int) { take_checksums(task * task_segments, std::min((task + 1) * task_segments, segments)); });
     finish_check();
     if (sparse()) {
       check_levels();

@@ -44,8 +44,8 @@ void Transformer::block_backward(int64_t layer, const Batch& batch) {
 
   // Attention: delta = o·W_o, o from q, k, v of the normed x1.
   linear_backward(layer, linear_o, 1, M, block.o, &buffers_.delta, block, buffers_.d_wide);
-  backend_->attention_backward(attention_shape(layer), batch.offsets, block.q, block.k, block.v, block.o, block.lse, buffers_.d_wide, buffers_.d_q, buffers_.d_k,
-                               buffers_.d_v);
+  backend_->attention_backward(attention_shape(layer), batch.offsets, block.q, block.k, block.v, block.o, block.lse, buffers_.d_wide,
+                               buffers_.d_q, buffers_.d_k, buffers_.d_v);
   rotate(layer, d.heads, M, batch.positions, true, buffers_.d_q);
   rotate(layer, d.kv_heads, M, batch.positions, true, buffers_.d_k);
   if (head_norm) {

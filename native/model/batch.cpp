@@ -6,9 +6,11 @@
 
 namespace fedlora {
 
-Batch make_batch(const Description& description, std::span<const int32_t> ids, std::span<const int32_t> labels, std::span<const int32_t> lengths) {
+Batch make_batch(const Description& description, std::span<const int32_t> ids, std::span<const int32_t> labels,
+                 std::span<const int32_t> lengths) {
   if (ids.empty()) fail(Code::E_ARGUMENT, "the batch holds no token");
-  if (!labels.empty() && labels.size() != ids.size()) fail(Code::E_ARGUMENT, "%zu labels for %zu tokens, expected one each", labels.size(), ids.size());
+  if (!labels.empty() && labels.size() != ids.size())
+    fail(Code::E_ARGUMENT, "%zu labels for %zu tokens, expected one each", labels.size(), ids.size());
   Batch batch;
   batch.ids.assign(ids.begin(), ids.end());
   batch.offsets.push_back(0);
@@ -16,8 +18,8 @@ Batch make_batch(const Description& description, std::span<const int32_t> ids, s
     const int64_t length = lengths[row], begin = batch.offsets.back();
     if (length <= 0) fail(Code::E_ARGUMENT, "row %zu has %lld tokens, expected at least 1", row, static_cast<long long>(length));
     if (length > description.max_positions)
-      fail(Code::E_ARGUMENT, "row %zu has %lld tokens, but the model has %lld positions: cut it (maxLength)", row, static_cast<long long>(length),
-           static_cast<long long>(description.max_positions));
+      fail(Code::E_ARGUMENT, "row %zu has %lld tokens, but the model has %lld positions: cut it (maxLength)", row,
+           static_cast<long long>(length), static_cast<long long>(description.max_positions));
     if (begin + length > batch.tokens())
       fail(Code::E_ARGUMENT, "the row lengths sum to more than the %lld tokens given", static_cast<long long>(batch.tokens()));
     for (int64_t i = 0; i < length; ++i) {

@@ -11,11 +11,11 @@ namespace fedlora {
 inline constexpr int32_t not_supervised = -100;
 
 struct Batch {
-  std::vector<int32_t> ids;        // [M]
-  std::vector<int32_t> positions;  // [M] place within the row
-  std::vector<int64_t> offsets;    // [rows + 1]
-  std::vector<int32_t> supervised; // row indices m whose next token is a target, ascending
-  std::vector<int32_t> targets;    // their targets
+  std::vector<int32_t> ids;         // [M]
+  std::vector<int32_t> positions;   // [M] place within the row
+  std::vector<int64_t> offsets;     // [rows + 1]
+  std::vector<int32_t> supervised;  // row indices m whose next token is a target, ascending
+  std::vector<int32_t> targets;     // their targets
   int64_t longest = 0;
 
   int64_t tokens() const { return static_cast<int64_t>(ids.size()); }
@@ -25,6 +25,7 @@ struct Batch {
 /// Checks and lays out a micro-batch. `labels` (empty: none) belong to the tokens as in Hugging Face and are shifted here:
 /// row position i predicts labels[i + 1]. E_ARGUMENT for ids or labels outside the vocabulary, empty rows, lengths that do not
 /// sum to the number of ids, or rows longer than the model's positions.
-Batch make_batch(const Description& description, std::span<const int32_t> ids, std::span<const int32_t> labels, std::span<const int32_t> lengths);
+Batch make_batch(const Description& description, std::span<const int32_t> ids, std::span<const int32_t> labels,
+                 std::span<const int32_t> lengths);
 
 }  // namespace fedlora

@@ -9,7 +9,9 @@ namespace fedlora {
 namespace {
 int64_t activation_bytes(const Backend& backend) { return backend.compute() == Compute::bf16 ? 2 : 4; }
 
-Activation at_row(Activation rows, int64_t row, int64_t columns, int64_t width) { return static_cast<uint8_t*>(rows) + row * columns * width; }
+Activation at_row(Activation rows, int64_t row, int64_t columns, int64_t width) {
+  return static_cast<uint8_t*>(rows) + row * columns * width;
+}
 }  // namespace
 
 KvCache Transformer::make_cache(int64_t capacity) const {
@@ -39,7 +41,8 @@ void Transformer::begin_cached(const Batch& batch, const Adapter* adapter, int64
 /// Final norm of every row, then the logits of the last.
 void Transformer::finish_cached(int64_t M, float* logits) {
   const Description& d = description();
-  backend_->rms_norm_forward(M, d.hidden, buffers_.x, buffers_.delta, weights_->final_norm.data(), d.norm_epsilon, buffers_.normed, buffers_.rstd_final, nullptr);
+  backend_->rms_norm_forward(M, d.hidden, buffers_.x, buffers_.delta, weights_->final_norm.data(), d.norm_epsilon, buffers_.normed,
+                             buffers_.rstd_final, nullptr);
   const int32_t last = static_cast<int32_t>(M - 1);
   backend_->gather_rows(d.hidden, {&last, 1}, buffers_.normed, buffers_.head_rows);
   backend_->head_logits(1, buffers_.head_rows, weights_->output_head(), d.logits_divider, logits);
@@ -49,7 +52,8 @@ void Transformer::prefill(std::span<const int32_t> ids, const Adapter* adapter, 
   const Description& d = description();
   const int32_t length = static_cast<int32_t>(ids.size());
   const Batch batch = make_batch(d, ids, {}, {&length, 1});
-  if (length > cache.capacity) fail(Code::E_INTERNAL, "%d prompt tokens for a cache of %lld", length, static_cast<long long>(cache.capacity));
+  if (length > cache.capacity)
+    fail(Code::E_INTERNAL, "%d prompt tokens for a cache of %lld", length, static_cast<long long>(cache.capacity));
   begin_cached(batch, adapter, cache.capacity);
   const size_t bytes = static_cast<size_t>(length * d.kv_width() * activation_bytes(*backend_));
   for (size_t l = 0; l < d.layers.size(); ++l) {

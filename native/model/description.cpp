@@ -8,20 +8,27 @@ namespace fedlora {
 
 int64_t Description::out_features(int index) const {
   switch (index) {
-    case linear_q: return query_width();
+    case linear_q:
+      return query_width();
     case linear_k:
-    case linear_v: return kv_width();
+    case linear_v:
+      return kv_width();
     case linear_gate:
-    case linear_up: return intermediate;
-    default: return hidden;
+    case linear_up:
+      return intermediate;
+    default:
+      return hidden;
   }
 }
 
 int64_t Description::in_features(int index) const {
   switch (index) {
-    case linear_o: return query_width();
-    case linear_down: return intermediate;
-    default: return hidden;
+    case linear_o:
+      return query_width();
+    case linear_down:
+      return intermediate;
+    default:
+      return hidden;
   }
 }
 
@@ -39,7 +46,8 @@ void check_consistent(const Description& d) {
   positive("layers", static_cast<int64_t>(d.layers.size()));
   if (d.heads % d.kv_heads != 0) fail(Code::E_CONFIG, "%d query heads cannot share %d key-value heads evenly", d.heads, d.kv_heads);
   if (d.head_dim > 256) fail(Code::E_CONFIG, "head_dim is %d, expected at most 256", d.head_dim);
-  if (d.heads > 4096 || d.layers.size() > 4096) fail(Code::E_CONFIG, "%d heads in %zu layers is out of range (at most 4096 each)", d.heads, d.layers.size());
+  if (d.heads > 4096 || d.layers.size() > 4096)
+    fail(Code::E_CONFIG, "%d heads in %zu layers is out of range (at most 4096 each)", d.heads, d.layers.size());
   for (const RopeDescription& rope : d.ropes)
     if (static_cast<int>(rope.inverse_frequencies.size()) * 2 != d.head_dim)
       fail(Code::E_CONFIG, "rope has %zu frequencies, expected head_dim / 2 = %d", rope.inverse_frequencies.size(), d.head_dim / 2);

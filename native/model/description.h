@@ -25,9 +25,7 @@ struct LayerDescription {
   std::string qkv, gate_up;               // fused matrices, split while loading
   bool attention_bias = false, output_bias = false, mlp_bias = false;
 
-  bool has_bias(int index) const {
-    return index <= linear_v ? attention_bias : index == linear_o ? output_bias : mlp_bias;
-  }
+  bool has_bias(int index) const { return index <= linear_v ? attention_bias : index == linear_o ? output_bias : mlp_bias; }
 };
 
 struct RopeDescription {

@@ -11,8 +11,10 @@ void Transformer::project_qkv(int64_t layer, const Batch& batch, ConstActivation
   const LayerWeights& weights = weights_->layers[static_cast<size_t>(layer)];
   const int64_t M = batch.tokens();
   const bool head_norm = d.query_key_norm == QueryKeyNorm::head;
-  backend_->rms_norm_forward(M, d.hidden, buffers_.x, delta, weights.input_norm.data(), d.norm_epsilon, buffers_.normed, block.rstd1, block.x1);
-  if (block.x_entry != nullptr && block.x_entry != buffers_.x) std::memcpy(block.x_entry, buffers_.x, static_cast<size_t>(M * d.hidden) * sizeof(float));
+  backend_->rms_norm_forward(M, d.hidden, buffers_.x, delta, weights.input_norm.data(), d.norm_epsilon, buffers_.normed, block.rstd1,
+                             block.x1);
+  if (block.x_entry != nullptr && block.x_entry != buffers_.x)
+    std::memcpy(block.x_entry, buffers_.x, static_cast<size_t>(M * d.hidden) * sizeof(float));
   const Activation qkv[3] = {head_norm ? block.q_raw : block.q, head_norm ? block.k_raw : block.k, block.v};
   linear_forward(layer, linear_q, 3, M, buffers_.normed, qkv, block);
   if (head_norm) {
@@ -34,7 +36,8 @@ void Transformer::attention_half(int64_t layer, const Batch& batch, ConstActivat
 void Transformer::mlp_half(int64_t layer, int64_t M, SavedBlock& block, bool write_output) {
   const Description& d = description();
   const LayerWeights& weights = weights_->layers[static_cast<size_t>(layer)];
-  backend_->rms_norm_forward(M, d.hidden, buffers_.x, buffers_.delta, weights.mlp_norm.data(), d.norm_epsilon, buffers_.normed, block.rstd2, block.x2);
+  backend_->rms_norm_forward(M, d.hidden, buffers_.x, buffers_.delta, weights.mlp_norm.data(), d.norm_epsilon, buffers_.normed, block.rstd2,
+                             block.x2);
   const Activation gate_up[2] = {block.gate, block.up};
   linear_forward(layer, linear_gate, 2, M, buffers_.normed, gate_up, block);
   if (!write_output) return;
@@ -53,8 +56,8 @@ void Transformer::run_blocks(const Batch& batch) {
     attention_half(l, batch, l == 0 ? nullptr : buffers_.delta, block);
     mlp_half(l, M, block, true);
   }
-  backend_->rms_norm_forward(M, d.hidden, buffers_.x, buffers_.delta, weights_->final_norm.data(), d.norm_epsilon, buffers_.normed, buffers_.rstd_final,
-                             buffers_.x_final);
+  backend_->rms_norm_forward(M, d.hidden, buffers_.x, buffers_.delta, weights_->final_norm.data(), d.norm_epsilon, buffers_.normed,
+                             buffers_.rstd_final, buffers_.x_final);
 }
 
 /// Loss over the supervised rows; when training, the gradient of the residual stream after the last block: f32 in `x`, rounded in `delta`.
@@ -64,8 +67,8 @@ LossSums Transformer::head_loss(const Batch& batch, float grad_scale, bool train
   LossSums sums{0, 0, S, M};
   if (S == 0) return sums;
   backend_->gather_rows(d.hidden, batch.supervised, buffers_.normed, buffers_.head_rows);
-  backend_->linear_cross_entropy(S, buffers_.head_rows, weights_->output_head(), d.logits_divider, batch.targets, grad_scale, buffers_.losses, buffers_.correct,
-                                 training ? buffers_.head_rows : nullptr);
+  backend_->linear_cross_entropy(S, buffers_.head_rows, weights_->output_head(), d.logits_divider, batch.targets, grad_scale,
+                                 buffers_.losses, buffers_.correct, training ? buffers_.head_rows : nullptr);
   for (int64_t i = 0; i < S; ++i) {
     sums.loss += buffers_.losses[i];
     sums.correct += buffers_.correct[i];
@@ -73,7 +76,8 @@ LossSums Transformer::head_loss(const Batch& batch, float grad_scale, bool train
   if (!training) return sums;
   backend_->scatter_rows(M, d.hidden, batch.supervised, buffers_.head_rows, buffers_.normed);
   std::memset(buffers_.x, 0, static_cast<size_t>(M * d.hidden) * sizeof(float));
-  backend_->rms_norm_backward(M, d.hidden, buffers_.normed, buffers_.x_final, buffers_.rstd_final, weights_->final_norm.data(), buffers_.x, buffers_.delta);
+  backend_->rms_norm_backward(M, d.hidden, buffers_.normed, buffers_.x_final, buffers_.rstd_final, weights_->final_norm.data(), buffers_.x,
+                              buffers_.delta);
   return sums;
 }
 

@@ -20,7 +20,8 @@ class ProfiledBackend final : public Profiled {
     const Timer timer(*this, "embedding_forward");
     backend_->embedding_forward(ids, table, multiplier, x);
   }
-  void rms_norm_forward(int64_t M, int64_t K, float* x, ConstActivation delta, const float* weight, float eps, Activation y, float* rstd, Activation x_saved) override {
+  void rms_norm_forward(int64_t M, int64_t K, float* x, ConstActivation delta, const float* weight, float eps, Activation y, float* rstd,
+                        Activation x_saved) override {
     const Timer timer(*this, "rms_norm_forward");
     backend_->rms_norm_forward(M, K, x, delta, weight, eps, y, rstd, x_saved);
   }
@@ -28,7 +29,8 @@ class ProfiledBackend final : public Profiled {
     const Timer timer(*this, "rms_norm_rebuild");
     backend_->rms_norm_rebuild(M, K, x_saved, rstd, weight, y);
   }
-  void rms_norm_backward(int64_t M, int64_t K, ConstActivation d_y, ConstActivation x_saved, const float* rstd, const float* weight, float* d_x, Activation d_x_copy) override {
+  void rms_norm_backward(int64_t M, int64_t K, ConstActivation d_y, ConstActivation x_saved, const float* rstd, const float* weight,
+                         float* d_x, Activation d_x_copy) override {
     const Timer timer(*this, "rms_norm_backward");
     backend_->rms_norm_backward(M, K, d_y, x_saved, rstd, weight, d_x, d_x_copy);
   }
@@ -36,7 +38,8 @@ class ProfiledBackend final : public Profiled {
     const Timer timer(*this, "head_norm_forward");
     backend_->head_norm_forward(rows, D, x, weight, eps, y, rstd);
   }
-  void head_norm_backward(int64_t rows, int64_t D, ConstActivation d_y, ConstActivation x, const float* rstd, const float* weight, Activation d_x) override {
+  void head_norm_backward(int64_t rows, int64_t D, ConstActivation d_y, ConstActivation x, const float* rstd, const float* weight,
+                          Activation d_x) override {
     const Timer timer(*this, "head_norm_backward");
     backend_->head_norm_backward(rows, D, d_y, x, rstd, weight, d_x);
   }
@@ -44,23 +47,29 @@ class ProfiledBackend final : public Profiled {
     const Timer timer(*this, "lora_linear_forward");
     backend_->lora_linear_forward(M, x, targets, segments);
   }
-  void lora_linear_backward(int64_t M, ConstActivation x, std::span<const LinearTarget> targets, std::span<const Segment> segments, Activation d_x) override {
+  void lora_linear_backward(int64_t M, ConstActivation x, std::span<const LinearTarget> targets, std::span<const Segment> segments,
+                            Activation d_x) override {
     const Timer timer(*this, "lora_linear_backward");
     backend_->lora_linear_backward(M, x, targets, segments, d_x);
   }
-  void rope(int64_t M, int heads, int head_dim, std::span<const int32_t> positions, const float* cosine, const float* sine, bool inverse, Activation x) override {
+  void rope(int64_t M, int heads, int head_dim, std::span<const int32_t> positions, const float* cosine, const float* sine, bool inverse,
+            Activation x) override {
     const Timer timer(*this, "rope");
     backend_->rope(M, heads, head_dim, positions, cosine, sine, inverse, x);
   }
-  void attention_forward(const AttentionShape& shape, std::span<const int64_t> offsets, ConstActivation q, ConstActivation k, ConstActivation v, Activation o, float* lse) override {
+  void attention_forward(const AttentionShape& shape, std::span<const int64_t> offsets, ConstActivation q, ConstActivation k,
+                         ConstActivation v, Activation o, float* lse) override {
     const Timer timer(*this, "attention_forward");
     backend_->attention_forward(shape, offsets, q, k, v, o, lse);
   }
-  void attention_backward(const AttentionShape& shape, std::span<const int64_t> offsets, ConstActivation q, ConstActivation k, ConstActivation v, ConstActivation o, const float* lse, ConstActivation d_o, Activation d_q, Activation d_k, Activation d_v) override {
+  void attention_backward(const AttentionShape& shape, std::span<const int64_t> offsets, ConstActivation q, ConstActivation k,
+                          ConstActivation v, ConstActivation o, const float* lse, ConstActivation d_o, Activation d_q, Activation d_k,
+                          Activation d_v) override {
     const Timer timer(*this, "attention_backward");
     backend_->attention_backward(shape, offsets, q, k, v, o, lse, d_o, d_q, d_k, d_v);
   }
-  void attention_decode(const AttentionShape& shape, int64_t T, ConstActivation q, ConstActivation keys, ConstActivation values, Activation o) override {
+  void attention_decode(const AttentionShape& shape, int64_t T, ConstActivation q, ConstActivation keys, ConstActivation values,
+                        Activation o) override {
     const Timer timer(*this, "attention_decode");
     backend_->attention_decode(shape, T, q, keys, values, o);
   }
@@ -68,11 +77,13 @@ class ProfiledBackend final : public Profiled {
     const Timer timer(*this, "glu_forward");
     backend_->glu_forward(kind, count, gate, up, h);
   }
-  void glu_backward(Activate kind, int64_t count, ConstActivation gate, ConstActivation up, ConstActivation d_h, Activation d_gate, Activation d_up, Activation h) override {
+  void glu_backward(Activate kind, int64_t count, ConstActivation gate, ConstActivation up, ConstActivation d_h, Activation d_gate,
+                    Activation d_up, Activation h) override {
     const Timer timer(*this, "glu_backward");
     backend_->glu_backward(kind, count, gate, up, d_h, d_gate, d_up, h);
   }
-  void linear_cross_entropy(int64_t M, ConstActivation x, const Matrix& head, float divider, std::span<const int32_t> targets, float grad_scale, float* losses, uint8_t* correct, Activation d_x) override {
+  void linear_cross_entropy(int64_t M, ConstActivation x, const Matrix& head, float divider, std::span<const int32_t> targets,
+                            float grad_scale, float* losses, uint8_t* correct, Activation d_x) override {
     const Timer timer(*this, "linear_cross_entropy");
     backend_->linear_cross_entropy(M, x, head, divider, targets, grad_scale, losses, correct, d_x);
   }
@@ -92,11 +103,13 @@ class ProfiledBackend final : public Profiled {
     const Timer timer(*this, "sum_of_squares");
     return backend_->sum_of_squares(x);
   }
-  void adamw(const AdamWStep& step, std::span<float> parameter, std::span<float> gradient, std::span<float> moment1, std::span<float> moment2) override {
+  void adamw(const AdamWStep& step, std::span<float> parameter, std::span<float> gradient, std::span<float> moment1,
+             std::span<float> moment2) override {
     const Timer timer(*this, "adamw");
     backend_->adamw(step, parameter, gradient, moment1, moment2);
   }
-  void sgd(float learning_rate, float momentum, float weight_decay, float grad_scale, bool first_step, std::span<float> parameter, std::span<float> gradient, std::span<float> momentum_buffer) override {
+  void sgd(float learning_rate, float momentum, float weight_decay, float grad_scale, bool first_step, std::span<float> parameter,
+           std::span<float> gradient, std::span<float> momentum_buffer) override {
     const Timer timer(*this, "sgd");
     backend_->sgd(learning_rate, momentum, weight_decay, grad_scale, first_step, parameter, gradient, momentum_buffer);
   }

@@ -14,7 +14,11 @@ int32_t Sampler::pick(std::span<const float> logits, uint64_t draw) {
 
   order_.resize(logits.size());
   std::iota(order_.begin(), order_.end(), 0);
-  const auto more_probable = [&](int32_t a, int32_t b) { return logits[static_cast<size_t>(a)] != logits[static_cast<size_t>(b)] ? logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)] : a < b; };
+  const auto more_probable = [&](int32_t a, int32_t b) {
+    return logits[static_cast<size_t>(a)] != logits[static_cast<size_t>(b)]
+               ? logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)]
+               : a < b;
+  };
   size_t kept = order_.size();
   if (options_.top_k > 0) kept = std::min(kept, static_cast<size_t>(options_.top_k));
   if (options_.top_p < 1 || kept < order_.size())

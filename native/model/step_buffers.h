@@ -23,18 +23,18 @@ struct StepShape {
 
 /// What forward leaves for backward in one block. Activation unless noted. Blocks that are recomputed share one set.
 struct SavedBlock {
-  float* x_entry = nullptr;  // f32 [M, hidden] the residual stream at entry; only with Recompute::all
-  Activation x1 = nullptr;   // [M, hidden] input of the first norm
-  float* rstd1 = nullptr;    // f32 [M]
-  Activation q_raw = nullptr, k_raw = nullptr;  // [M, H·D], [M, G·D] before the head norm; only with one
-  float *q_rstd = nullptr, *k_rstd = nullptr;   // f32 [M·H], [M·G]
+  float* x_entry = nullptr;                          // f32 [M, hidden] the residual stream at entry; only with Recompute::all
+  Activation x1 = nullptr;                           // [M, hidden] input of the first norm
+  float* rstd1 = nullptr;                            // f32 [M]
+  Activation q_raw = nullptr, k_raw = nullptr;       // [M, H·D], [M, G·D] before the head norm; only with one
+  float *q_rstd = nullptr, *k_rstd = nullptr;        // f32 [M·H], [M·G]
   Activation q = nullptr, k = nullptr, v = nullptr;  // after rotation
-  Activation o = nullptr;    // [M, H·D] attention output
-  float* lse = nullptr;      // f32 [M, H]
-  Activation x2 = nullptr;   // [M, hidden] input of the second norm
-  float* rstd2 = nullptr;    // f32 [M]
-  Activation gate = nullptr, up = nullptr;  // [M, intermediate]
-  Activation h[linears_per_layer] = {};     // [M, ranks[…]] x·Aᵀ
+  Activation o = nullptr;                            // [M, H·D] attention output
+  float* lse = nullptr;                              // f32 [M, H]
+  Activation x2 = nullptr;                           // [M, hidden] input of the second norm
+  float* rstd2 = nullptr;                            // f32 [M]
+  Activation gate = nullptr, up = nullptr;           // [M, intermediate]
+  Activation h[linears_per_layer] = {};              // [M, ranks[…]] x·Aᵀ
 };
 
 struct StepBuffers {

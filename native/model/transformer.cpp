@@ -80,7 +80,8 @@ void Transformer::bind(std::span<const AdapterSegment> segments, bool training) 
   }
 }
 
-void Transformer::linear_forward(int64_t layer, int first, int count, int64_t M, ConstActivation x, const Activation* y, const SavedBlock& block) {
+void Transformer::linear_forward(int64_t layer, int first, int count, int64_t M, ConstActivation x, const Activation* y,
+                                 const SavedBlock& block) {
   const LayerWeights& weights = weights_->layers[static_cast<size_t>(layer)];
   LinearTarget targets[3];
   for (int t = 0; t < count; ++t) {
@@ -98,8 +99,8 @@ void Transformer::linear_forward(int64_t layer, int first, int count, int64_t M,
   backend_->lora_linear_forward(M, x, {targets, static_cast<size_t>(count)}, call_);
 }
 
-void Transformer::linear_backward(int64_t layer, int first, int count, int64_t M, ConstActivation x, const Activation* d_y, const SavedBlock& block,
-                                  Activation d_x) {
+void Transformer::linear_backward(int64_t layer, int first, int count, int64_t M, ConstActivation x, const Activation* d_y,
+                                  const SavedBlock& block, Activation d_x) {
   const LayerWeights& weights = weights_->layers[static_cast<size_t>(layer)];
   LinearTarget targets[3];
   for (int t = 0; t < count; ++t) {

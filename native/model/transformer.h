@@ -27,10 +27,10 @@ struct Cancelled {};
 struct AdapterSegment {
   int64_t row_begin = 0, row_end = 0;
   const Adapter* adapter = nullptr;
-  float* gradient = nullptr;   // flat, adapter->size()
-  bool dropout = false;        // apply the adapter's dropout (training)
+  float* gradient = nullptr;  // flat, adapter->size()
+  bool dropout = false;       // apply the adapter's dropout (training)
   uint64_t dropout_seed = 0;
-  uint64_t micro_batch = 0;    // numbers the micro-batches of a run: each has masks of its own
+  uint64_t micro_batch = 0;  // numbers the micro-batches of a run: each has masks of its own
 };
 
 struct LossSums {
@@ -78,7 +78,8 @@ class Transformer {
   void bind(std::span<const AdapterSegment> segments, bool training);
 
   void linear_forward(int64_t layer, int first, int count, int64_t M, ConstActivation x, const Activation* y, const SavedBlock& block);
-  void linear_backward(int64_t layer, int first, int count, int64_t M, ConstActivation x, const Activation* d_y, const SavedBlock& block, Activation d_x);
+  void linear_backward(int64_t layer, int first, int count, int64_t M, ConstActivation x, const Activation* d_y, const SavedBlock& block,
+                       Activation d_x);
   void project_qkv(int64_t layer, const Batch& batch, ConstActivation delta, SavedBlock& block);
   void attention_half(int64_t layer, const Batch& batch, ConstActivation delta, SavedBlock& block);
   void mlp_half(int64_t layer, int64_t M, SavedBlock& block, bool write_output);
@@ -97,8 +98,8 @@ class Transformer {
   StepShape shape_;
   StepBuffers buffers_;
   std::vector<AdapterSegment> segments_;
-  std::vector<LoraPair> pairs_;      // [segments × layers × linears_per_layer]
-  std::vector<Segment> call_;        // the segments of one operator call
+  std::vector<LoraPair> pairs_;  // [segments × layers × linears_per_layer]
+  std::vector<Segment> call_;    // the segments of one operator call
   const std::atomic<bool>* cancel_ = nullptr;
 };
 

@@ -8,9 +8,9 @@
 namespace fedlora {
 
 struct LayerWeights {
-  std::vector<float> input_norm, mlp_norm;  // [hidden]
-  std::vector<float> q_norm, k_norm;        // [head_dim] or empty
-  Matrix linear[linears_per_layer];         // [N,K]
+  std::vector<float> input_norm, mlp_norm;     // [hidden]
+  std::vector<float> q_norm, k_norm;           // [head_dim] or empty
+  Matrix linear[linears_per_layer];            // [N,K]
   std::vector<float> bias[linears_per_layer];  // [N] or empty
 };
 

@@ -59,12 +59,15 @@ Napi::Value process_memory(const Napi::CallbackInfo& call) {
 /// Peak arithmetic of `threads` threads in flop/s: measureRoof(compute, threads, seconds). Blocks the caller for about `seconds`.
 Napi::Value measure_roof(const Napi::CallbackInfo& call) {
   return guard(call.Env(), [&] {
-    if (!call[0].IsString() || !call[1].IsNumber() || !call[2].IsNumber()) fail(Code::E_ARGUMENT, "measureRoof: expected a compute mode, threads and seconds");
+    if (!call[0].IsString() || !call[1].IsNumber() || !call[2].IsNumber())
+      fail(Code::E_ARGUMENT, "measureRoof: expected a compute mode, threads and seconds");
     const std::string mode = call[0].As<Napi::String>().Utf8Value();
-    if (mode != "f32" && mode != "bf16") fail(Code::E_ARGUMENT, "measureRoof: the compute mode is '%s', expected f32 or bf16", mode.c_str());
+    if (mode != "f32" && mode != "bf16")
+      fail(Code::E_ARGUMENT, "measureRoof: the compute mode is '%s', expected f32 or bf16", mode.c_str());
     const int threads = call[1].As<Napi::Number>().Int32Value();
     const double seconds = call[2].As<Napi::Number>().DoubleValue();
-    if (threads < 1 || threads > 1024 || !(seconds > 0 && seconds <= 10)) fail(Code::E_ARGUMENT, "measureRoof: expected 1 to 1024 threads and at most 10 seconds");
+    if (threads < 1 || threads > 1024 || !(seconds > 0 && seconds <= 10))
+      fail(Code::E_ARGUMENT, "measureRoof: expected 1 to 1024 threads and at most 10 seconds");
     return Napi::Number::New(call.Env(), measure_cpu_roof(mode == "bf16" ? Compute::bf16 : Compute::f32, threads, seconds));
   });
 }

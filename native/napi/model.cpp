@@ -218,7 +218,9 @@ Napi::Value random_model(const Napi::CallbackInfo& info) {
     if (!info[1].IsNumber()) fail(Code::E_ARGUMENT, "randomModel: expected options and a seed");
     const uint64_t seed = static_cast<uint64_t>(info[1].As<Napi::Number>().Int64Value());
     return make_model(
-        env, [options = decode_load_options(info[0]), seed](const std::atomic<bool>&, PendingPromise&) { return random_engine(options, seed); }, {});
+        env,
+        [options = decode_load_options(info[0]), seed](const std::atomic<bool>&, PendingPromise&) { return random_engine(options, seed); },
+        {});
   });
 }
 

@@ -58,22 +58,29 @@ void check_tensors(const Checkpoint& checkpoint, const Description& d) {
     std::string list;
     for (size_t i = 0; i < missing.size() && i < 12; ++i) list += "\n  " + missing[i];
     if (missing.size() > 12) list += format_text("\n  and %zu more", missing.size() - 12);
-    fail(Code::E_MISSING, "the checkpoint lacks %zu tensors that config.json asks for (family %s):%s", missing.size(), d.family.c_str(), list.c_str());
+    fail(Code::E_MISSING, "the checkpoint lacks %zu tensors that config.json asks for (family %s):%s", missing.size(), d.family.c_str(),
+         list.c_str());
   }
   for (const auto& [name, shape] : needed.plain) {
     const TensorView view = checkpoint.get(name);
     if (view.shape != shape)
-      fail(Code::E_SHAPE, "tensor %s is %s, expected %s by config.json", name.c_str(), shape_text(view.shape).c_str(), shape_text(shape).c_str());
+      fail(Code::E_SHAPE, "tensor %s is %s, expected %s by config.json", name.c_str(), shape_text(view.shape).c_str(),
+           shape_text(shape).c_str());
   }
 }
 
 std::optional<Format> wanted_format(Quantization quantization) {
   switch (quantization) {
-    case Quantization::bf16: return Format::bf16;
-    case Quantization::int8: return Format::int8;
-    case Quantization::nf4: return Format::nf4;
-    case Quantization::fp4: return Format::fp4;
-    case Quantization::none: break;
+    case Quantization::bf16:
+      return Format::bf16;
+    case Quantization::int8:
+      return Format::int8;
+    case Quantization::nf4:
+      return Format::nf4;
+    case Quantization::fp4:
+      return Format::fp4;
+    case Quantization::none:
+      break;
   }
   return std::nullopt;
 }
@@ -98,7 +105,8 @@ bool profile_wanted() {
 
 class Loader {
  public:
-  Loader(const LoadOptions& options, const std::function<void(int64_t, int64_t)>& progress) : options_(options), progress_(progress), checkpoint_(options.files), pool_(options.threads) {}
+  Loader(const LoadOptions& options, const std::function<void(int64_t, int64_t)>& progress)
+      : options_(options), progress_(progress), checkpoint_(options.files), pool_(options.threads) {}
 
   std::shared_ptr<Weights> run() {
     const Description& d = options_.description;
@@ -128,10 +136,12 @@ class Loader {
     }
     for (int linear = 0; linear < linears_per_layer; ++linear) {
       const std::string name = layer.linear[linear] + ".weight";
-      Matrix matrix = read_matrix(checkpoint_, name, wanted_format(options_.quantization), options_.block, options_.double_quantization, pool_);
+      Matrix matrix =
+          read_matrix(checkpoint_, name, wanted_format(options_.quantization), options_.block, options_.double_quantization, pool_);
       if (matrix.N != d.out_features(linear) || matrix.K != d.in_features(linear))
-        fail(Code::E_SHAPE, "tensor %s is [%lld, %lld], expected [%lld, %lld] by config.json", name.c_str(), static_cast<long long>(matrix.N), static_cast<long long>(matrix.K),
-             static_cast<long long>(d.out_features(linear)), static_cast<long long>(d.in_features(linear)));
+        fail(Code::E_SHAPE, "tensor %s is [%lld, %lld], expected [%lld, %lld] by config.json", name.c_str(),
+             static_cast<long long>(matrix.N), static_cast<long long>(matrix.K), static_cast<long long>(d.out_features(linear)),
+             static_cast<long long>(d.in_features(linear)));
       weights.linear[linear] = std::move(matrix);
       if (layer.has_bias(linear)) weights.bias[linear] = vector(layer.linear[linear] + ".bias", 0);
       advance();
@@ -212,10 +222,18 @@ size_t plan_weights(const LoadOptions& options) {
     const double block = options.block;
     switch (format) {
       case Format::nf4:
-      case Format::fp4: bytes += elements / 2 + (options.double_quantization ? elements / block + 4 * elements / (block * nested_block) : 4 * elements / block); break;
-      case Format::int8: bytes += elements + 4.0 * static_cast<double>(rows); break;
-      case Format::f32: bytes += 4 * elements; break;
-      default: bytes += 2 * elements;
+      case Format::fp4:
+        bytes +=
+            elements / 2 + (options.double_quantization ? elements / block + 4 * elements / (block * nested_block) : 4 * elements / block);
+        break;
+      case Format::int8:
+        bytes += elements + 4.0 * static_cast<double>(rows);
+        break;
+      case Format::f32:
+        bytes += 4 * elements;
+        break;
+      default:
+        bytes += 2 * elements;
     }
   };
   for (const auto& [name, shape] : needed_tensors(d).plain) {
@@ -226,8 +244,8 @@ size_t plan_weights(const LoadOptions& options) {
   }
   for (const LayerDescription& layer : d.layers)
     for (int linear = 0; linear < linears_per_layer; ++linear)
-      add(format_of(checkpoint, layer.linear[linear] + ".weight", wanted_format(options.quantization)), static_cast<double>(d.out_features(linear)) * static_cast<double>(d.in_features(linear)),
-          d.out_features(linear));
+      add(format_of(checkpoint, layer.linear[linear] + ".weight", wanted_format(options.quantization)),
+          static_cast<double>(d.out_features(linear)) * static_cast<double>(d.in_features(linear)), d.out_features(linear));
   return static_cast<size_t>(bytes);
 }
 

@@ -13,8 +13,8 @@ constexpr size_t scratch_per_thread = 2 << 20;
 
 MemoryPlan plan_step(const Description& description, size_t weight_bytes, Compute compute, int threads, const PlanRequest& request) {
   if (request.tokens < 1 || request.supervised < 0 || request.supervised > request.tokens)
-    fail(Code::E_ARGUMENT, "a plan for %lld tokens, %lld of them supervised: expected 0 ≤ supervised ≤ tokens and at least one token", static_cast<long long>(request.tokens),
-         static_cast<long long>(request.supervised));
+    fail(Code::E_ARGUMENT, "a plan for %lld tokens, %lld of them supervised: expected 0 ≤ supervised ≤ tokens and at least one token",
+         static_cast<long long>(request.tokens), static_cast<long long>(request.supervised));
   const AdapterMap adapter(description, request.layers);
   StepShape shape;
   shape.tokens = request.tokens;

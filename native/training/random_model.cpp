@@ -96,7 +96,8 @@ std::shared_ptr<Engine> random_engine(const LoadOptions& options, uint64_t seed)
     block.input_norm = block.mlp_norm = weights->final_norm;
     if (d.query_key_norm == QueryKeyNorm::head) block.q_norm = block.k_norm = std::vector<float>(static_cast<size_t>(d.head_dim), 1.0f);
     for (int linear = 0; linear < linears_per_layer; ++linear) {
-      block.linear[linear] = random_matrix(words, format, d.out_features(linear), d.in_features(linear), options.block, options.double_quantization);
+      block.linear[linear] =
+          random_matrix(words, format, d.out_features(linear), d.in_features(linear), options.block, options.double_quantization);
       if (layer.has_bias(linear)) block.bias[linear].assign(static_cast<size_t>(d.out_features(linear)), 0.0f);
     }
     weights->layers.push_back(std::move(block));

@@ -17,7 +17,7 @@ namespace fedlora {
 namespace {
 
 int64_t file_bytes(const std::string& path) {
-  struct stat status {};
+  struct stat status{};
   return ::stat(path.c_str(), &status) == 0 ? static_cast<int64_t>(status.st_size) : 0;
 }
 
@@ -25,7 +25,7 @@ TensorSpec spec_of(const std::string& name, const TensorView& view) { return {na
 
 void refuse_overwrite(const Checkpoint& checkpoint, const std::string& output) {
   for (size_t i = 0; i < checkpoint.files(); ++i) {
-    struct stat a {}, b {};
+    struct stat a{}, b{};
     if (::stat(output.c_str(), &a) == 0 && ::stat(checkpoint.path(i).c_str(), &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
       fail(Code::E_ARGUMENT, "%s is read and written at once: choose another output folder", output.c_str());
   }
@@ -39,7 +39,8 @@ void add_row(const float* A, const float* B_row, int rank, float scaling, int64_
   for (int64_t k = 0; k < K; ++k) row[k] += scaling * scratch[static_cast<size_t>(k)];
 }
 
-void write_row(SafetensorsWriter& writer, const std::string& name, DType dtype, const std::vector<float>& row, std::vector<uint16_t>& halves) {
+void write_row(SafetensorsWriter& writer, const std::string& name, DType dtype, const std::vector<float>& row,
+               std::vector<uint16_t>& halves) {
   if (dtype == DType::f32) return writer.write(name, row.data(), row.size() * sizeof(float));
   for (size_t k = 0; k < row.size(); ++k) halves[k] = dtype == DType::bf16 ? to_bf16(row[k]).bits : to_f16(row[k]).bits;
   writer.write(name, halves.data(), row.size() * sizeof(uint16_t));
@@ -54,7 +55,8 @@ RewriteResult quantize_checkpoint(const QuantizeRequest& request) {
   std::unordered_set<std::string> chosen;
   for (const std::string& module : request.modules) {
     const std::string name = module + ".weight";
-    if (is_bnb_quantized(checkpoint, name)) fail(Code::E_ARGUMENT, "%s is already quantised: start from the original checkpoint", name.c_str());
+    if (is_bnb_quantized(checkpoint, name))
+      fail(Code::E_ARGUMENT, "%s is already quantised: start from the original checkpoint", name.c_str());
     checkpoint.get(name);
     chosen.insert(name);
   }
@@ -79,7 +81,8 @@ RewriteResult quantize_checkpoint(const QuantizeRequest& request) {
   return result;
 }
 
-RewriteResult merge_checkpoint(const std::vector<std::string>& files, const std::string& output, const Description& description, const Adapter& adapter) {
+RewriteResult merge_checkpoint(const std::vector<std::string>& files, const std::string& output, const Description& description,
+                               const Adapter& adapter) {
   const Checkpoint checkpoint(files);
   refuse_overwrite(checkpoint, output);
   std::unordered_map<std::string, AdapterSlot> slots;
@@ -128,8 +131,9 @@ RewriteResult merge_checkpoint(const std::vector<std::string>& files, const std:
     const Matrix weight = read_matrix(checkpoint, spec.name, std::nullopt, 0, false, pool);
     const auto expected = shapes.at(spec.name);
     if (weight.N != expected.first || weight.K != expected.second)
-      fail(Code::E_SHAPE, "tensor %s is [%lld, %lld], expected [%lld, %lld] by config.json", spec.name.c_str(), static_cast<long long>(weight.N), static_cast<long long>(weight.K),
-           static_cast<long long>(expected.first), static_cast<long long>(expected.second));
+      fail(Code::E_SHAPE, "tensor %s is [%lld, %lld], expected [%lld, %lld] by config.json", spec.name.c_str(),
+           static_cast<long long>(weight.N), static_cast<long long>(weight.K), static_cast<long long>(expected.first),
+           static_cast<long long>(expected.second));
     std::vector<float> row(static_cast<size_t>(weight.K)), scratch(row.size());
     std::vector<uint16_t> halves(row.size());
     for (int64_t n = 0; n < weight.N; ++n) {

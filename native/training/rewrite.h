@@ -32,6 +32,7 @@ RewriteResult quantize_checkpoint(const QuantizeRequest& request);
 
 /// W + s·B·A in float32, rounded once to the stored type; layers that bitsandbytes quantised become bf16. Other tensors are copied
 /// (from a quantised folder, its quantisation state is left out).
-RewriteResult merge_checkpoint(const std::vector<std::string>& files, const std::string& output, const Description& description, const Adapter& adapter);
+RewriteResult merge_checkpoint(const std::vector<std::string>& files, const std::string& output, const Description& description,
+                               const Adapter& adapter);
 
 }  // namespace fedlora

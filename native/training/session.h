@@ -13,7 +13,7 @@ enum class Optimizer { adamw, sgd };
 struct SessionOptions {
   Optimizer optimizer = Optimizer::adamw;
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
-  double momentum = 0;      // SGD
+  double momentum = 0;       // SGD
   double max_grad_norm = 0;  // 0: no clipping
   uint64_t dropout_seed = 0;
   Recompute recompute = Recompute::none;
@@ -31,8 +31,8 @@ class Session {
   Session(std::shared_ptr<Engine> engine, std::shared_ptr<Adapter> adapter, const SessionOptions& options);
 
   /// One optimiser step over its micro-batches. When none of their tokens is supervised nothing is updated. E_NONFINITE, naming step
-  /// and micro-batch, when a loss or the gradient is not finite: the adapter is then unchanged. `cancelled` when the engine's cancel flag was
-  /// raised: nothing was updated.
+  /// and micro-batch, when a loss or the gradient is not finite: the adapter is then unchanged. `cancelled` when the engine's cancel flag
+  /// was raised: nothing was updated.
   StepResult step(std::span<const Batch> batches, double learning_rate);
 
   int64_t steps() const { return steps_; }

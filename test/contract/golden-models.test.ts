@@ -86,7 +86,8 @@ for (const family of families) {
     const prompt = Array.from(golden.get('generate.prompt').values)
     const want = Array.from(golden.get('generate.greedy').values).slice(prompt.length)
     const got: number[] = []
-    for await (const id of model.generateTokens(prompt, { adapter, maxTokens: want.length, endTokens: [] })) got.push(id)
+    for await (const id of model.generateTokens(prompt, { adapter, maxTokens: want.length, endTokens: [] }))
+      got.push(id)
     t.same(got, want)
   })
 
@@ -107,7 +108,9 @@ for (const family of families) {
         }
         t.ok(Buffer.concat(parts).equals(Buffer.from(packed.buffer)), `${compute}: separate rows`)
         const { gradients } = await adapter.gradients(rows)
-        const bytes = Buffer.concat([...gradients.values()].map((g) => Buffer.from(g.buffer, g.byteOffset, g.byteLength)))
+        const bytes = Buffer.concat(
+          [...gradients.values()].map((g) => Buffer.from(g.buffer, g.byteOffset, g.byteLength)),
+        )
         gradient ??= bytes
         t.ok(gradient.equals(bytes), `${compute}, ${threads} threads: gradients`)
       }

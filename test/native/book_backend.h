@@ -24,7 +24,8 @@ class BookBackend final : public Backend {
   void embedding_forward(std::span<const int32_t> ids, const Matrix& table, float multiplier, float* x) override {
     ref::embedding_forward<float>(ids, table.K, dense(table).data(), multiplier, x);
   }
-  void rms_norm_forward(int64_t M, int64_t K, float* x, ConstActivation delta, const float* weight, float eps, Activation y, float* rstd, Activation x_saved) override {
+  void rms_norm_forward(int64_t M, int64_t K, float* x, ConstActivation delta, const float* weight, float eps, Activation y, float* rstd,
+                        Activation x_saved) override {
     ref::rms_norm_forward<float>(M, K, x, in(delta), weight, eps, out(y), rstd);
     if (x_saved != nullptr) std::memcpy(x_saved, x, static_cast<size_t>(M * K) * sizeof(float));
   }
@@ -32,7 +33,8 @@ class BookBackend final : public Backend {
     for (int64_t m = 0; m < M; ++m)
       for (int64_t k = 0; k < K; ++k) out(y)[m * K + k] = in(x_saved)[m * K + k] * rstd[m] * weight[k];
   }
-  void rms_norm_backward(int64_t M, int64_t K, ConstActivation d_y, ConstActivation x_saved, const float* rstd, const float* weight, float* d_x, Activation d_x_copy) override {
+  void rms_norm_backward(int64_t M, int64_t K, ConstActivation d_y, ConstActivation x_saved, const float* rstd, const float* weight,
+                         float* d_x, Activation d_x_copy) override {
     ref::rms_norm_backward<float>(M, K, in(d_y), in(x_saved), rstd, weight, d_x);
     if (d_x_copy != nullptr) std::memcpy(d_x_copy, d_x, static_cast<size_t>(M * K) * sizeof(float));
   }
@@ -40,7 +42,8 @@ class BookBackend final : public Backend {
     std::vector<float> copy(in(x), in(x) + rows * D);
     ref::rms_norm_forward<float>(rows, D, copy.data(), nullptr, weight, eps, out(y), rstd);
   }
-  void head_norm_backward(int64_t rows, int64_t D, ConstActivation d_y, ConstActivation x, const float* rstd, const float* weight, Activation d_x) override {
+  void head_norm_backward(int64_t rows, int64_t D, ConstActivation d_y, ConstActivation x, const float* rstd, const float* weight,
+                          Activation d_x) override {
     std::vector<float> gradient(static_cast<size_t>(rows * D));
     ref::rms_norm_backward<float>(rows, D, in(d_y), in(x), rstd, weight, gradient.data());
     std::memcpy(d_x, gradient.data(), gradient.size() * sizeof(float));
@@ -48,31 +51,38 @@ class BookBackend final : public Backend {
   void lora_linear_forward(int64_t M, ConstActivation x, std::span<LinearTarget> targets, std::span<const Segment> segments) override {
     for (size_t t = 0; t < targets.size(); ++t) {
       const LinearTarget& target = targets[t];
-      ref::lora_linear_forward<float>(M, target.W->N, target.W->K, in(x), dense(*target.W).data(), target.bias, adapters(segments, t), out(target.h), target.h_stride, out(target.y));
+      ref::lora_linear_forward<float>(M, target.W->N, target.W->K, in(x), dense(*target.W).data(), target.bias, adapters(segments, t),
+                                      out(target.h), target.h_stride, out(target.y));
     }
   }
-  void lora_linear_backward(int64_t M, ConstActivation x, std::span<const LinearTarget> targets, std::span<const Segment> segments, Activation d_x) override {
+  void lora_linear_backward(int64_t M, ConstActivation x, std::span<const LinearTarget> targets, std::span<const Segment> segments,
+                            Activation d_x) override {
     const int64_t K = targets[0].W->K;
     std::vector<float> sum(static_cast<size_t>(M * K)), part(sum.size());
     for (size_t t = 0; t < targets.size(); ++t) {
       const LinearTarget& target = targets[t];
-      ref::lora_linear_backward<float>(M, target.W->N, K, in(x), dense(*target.W).data(), adapters(segments, t), in(target.h), target.h_stride, in(target.d_y), part.data());
+      ref::lora_linear_backward<float>(M, target.W->N, K, in(x), dense(*target.W).data(), adapters(segments, t), in(target.h),
+                                       target.h_stride, in(target.d_y), part.data());
       for (size_t i = 0; i < sum.size(); ++i) sum[i] = t == 0 ? part[i] : sum[i] + part[i];
     }
     if (d_x != nullptr) std::memcpy(d_x, sum.data(), sum.size() * sizeof(float));
   }
-  void rope(int64_t M, int heads, int head_dim, std::span<const int32_t> positions, const float* cosine, const float* sine, bool inverse, Activation x) override {
+  void rope(int64_t M, int heads, int head_dim, std::span<const int32_t> positions, const float* cosine, const float* sine, bool inverse,
+            Activation x) override {
     ref::rope<float>(M, heads, head_dim, positions, cosine, sine, inverse, out(x));
   }
-  void attention_forward(const AttentionShape& shape, std::span<const int64_t> offsets, ConstActivation q, ConstActivation k, ConstActivation v, Activation o, float* lse) override {
+  void attention_forward(const AttentionShape& shape, std::span<const int64_t> offsets, ConstActivation q, ConstActivation k,
+                         ConstActivation v, Activation o, float* lse) override {
     ref::attention_forward<float>(shape, offsets, in(q), in(k), in(v), out(o), lse);
   }
-  void attention_backward(const AttentionShape& shape, std::span<const int64_t> offsets, ConstActivation q, ConstActivation k, ConstActivation v, ConstActivation, const float*,
-                          ConstActivation d_o, Activation d_q, Activation d_k, Activation d_v) override {
+  void attention_backward(const AttentionShape& shape, std::span<const int64_t> offsets, ConstActivation q, ConstActivation k,
+                          ConstActivation v, ConstActivation, const float*, ConstActivation d_o, Activation d_q, Activation d_k,
+                          Activation d_v) override {
     ref::attention_backward<float>(shape, offsets, in(q), in(k), in(v), in(d_o), out(d_q), out(d_k), out(d_v));
   }
   /// The newest row through the packed form: zeros stand for the queries before it.
-  void attention_decode(const AttentionShape& shape, int64_t T, ConstActivation q, ConstActivation keys, ConstActivation values, Activation o) override {
+  void attention_decode(const AttentionShape& shape, int64_t T, ConstActivation q, ConstActivation keys, ConstActivation values,
+                        Activation o) override {
     const int64_t width = static_cast<int64_t>(shape.heads) * shape.head_dim;
     std::vector<float> queries(static_cast<size_t>(T * width)), outputs(queries.size()), lse(static_cast<size_t>(T * shape.heads));
     std::memcpy(&queries[static_cast<size_t>((T - 1) * width)], q, static_cast<size_t>(width) * sizeof(float));
@@ -83,37 +93,43 @@ class BookBackend final : public Backend {
   void glu_forward(Activate kind, int64_t count, ConstActivation gate, ConstActivation up, Activation h) override {
     ref::glu_forward<float>(kind, count, in(gate), in(up), out(h));
   }
-  void glu_backward(Activate kind, int64_t count, ConstActivation gate, ConstActivation up, ConstActivation d_h, Activation d_gate, Activation d_up, Activation h) override {
+  void glu_backward(Activate kind, int64_t count, ConstActivation gate, ConstActivation up, ConstActivation d_h, Activation d_gate,
+                    Activation d_up, Activation h) override {
     const std::vector<float> g(in(gate), in(gate) + count), u(in(up), in(up) + count);
     ref::glu_backward<float>(kind, count, g.data(), u.data(), in(d_h), out(d_gate), out(d_up));
     if (h != nullptr) ref::glu_forward<float>(kind, count, g.data(), u.data(), out(h));
   }
-  void linear_cross_entropy(int64_t M, ConstActivation x, const Matrix& head, float divider, std::span<const int32_t> targets, float grad_scale, float* losses, uint8_t* correct,
-                            Activation d_x) override {
+  void linear_cross_entropy(int64_t M, ConstActivation x, const Matrix& head, float divider, std::span<const int32_t> targets,
+                            float grad_scale, float* losses, uint8_t* correct, Activation d_x) override {
     const std::vector<float> copy(in(x), in(x) + M * head.K);
-    ref::linear_cross_entropy<float>(M, head.N, head.K, copy.data(), dense(head).data(), divider, targets, grad_scale, losses, correct, out(d_x));
+    ref::linear_cross_entropy<float>(M, head.N, head.K, copy.data(), dense(head).data(), divider, targets, grad_scale, losses, correct,
+                                     out(d_x));
   }
   void head_logits(int64_t M, ConstActivation x, const Matrix& head, float divider, float* logits) override {
     ref::head_logits<float>(M, head.N, head.K, in(x), dense(head).data(), divider, logits);
   }
   void gather_rows(int64_t K, std::span<const int32_t> rows, ConstActivation x, Activation y) override {
-    for (size_t i = 0; i < rows.size(); ++i) std::memcpy(out(y) + static_cast<int64_t>(i) * K, in(x) + rows[i] * K, static_cast<size_t>(K) * sizeof(float));
+    for (size_t i = 0; i < rows.size(); ++i)
+      std::memcpy(out(y) + static_cast<int64_t>(i) * K, in(x) + rows[i] * K, static_cast<size_t>(K) * sizeof(float));
   }
   void scatter_rows(int64_t M, int64_t K, std::span<const int32_t> rows, ConstActivation y, Activation x) override {
     std::memset(x, 0, static_cast<size_t>(M * K) * sizeof(float));
-    for (size_t i = 0; i < rows.size(); ++i) std::memcpy(out(x) + rows[i] * K, in(y) + static_cast<int64_t>(i) * K, static_cast<size_t>(K) * sizeof(float));
+    for (size_t i = 0; i < rows.size(); ++i)
+      std::memcpy(out(x) + rows[i] * K, in(y) + static_cast<int64_t>(i) * K, static_cast<size_t>(K) * sizeof(float));
   }
   double sum_of_squares(std::span<const float> x) override {
     double sum = 0;
     for (float value : x) sum += static_cast<double>(value) * value;
     return sum;
   }
-  void adamw(const AdamWStep& step, std::span<float> parameter, std::span<float> gradient, std::span<float> moment1, std::span<float> moment2) override {
+  void adamw(const AdamWStep& step, std::span<float> parameter, std::span<float> gradient, std::span<float> moment1,
+             std::span<float> moment2) override {
     ref::adamw<float>(step, static_cast<int64_t>(parameter.size()), parameter.data(), gradient.data(), moment1.data(), moment2.data());
   }
-  void sgd(float learning_rate, float momentum, float weight_decay, float grad_scale, bool first_step, std::span<float> parameter, std::span<float> gradient,
-           std::span<float> momentum_buffer) override {
-    ref::sgd<float>(learning_rate, momentum, weight_decay, grad_scale, first_step, static_cast<int64_t>(parameter.size()), parameter.data(), gradient.data(), momentum_buffer.data());
+  void sgd(float learning_rate, float momentum, float weight_decay, float grad_scale, bool first_step, std::span<float> parameter,
+           std::span<float> gradient, std::span<float> momentum_buffer) override {
+    ref::sgd<float>(learning_rate, momentum, weight_decay, grad_scale, first_step, static_cast<int64_t>(parameter.size()), parameter.data(),
+                    gradient.data(), momentum_buffer.data());
   }
   size_t scratch_bytes() const override { return 0; }
 
@@ -130,7 +146,8 @@ class BookBackend final : public Backend {
     for (const Segment& segment : segments) {
       const LoraPair& pair = segment.pairs[target];
       if (pair.rank > 0)
-        list.push_back({segment.row_begin, segment.row_end, pair.rank, pair.scaling, pair.A, pair.B, pair.d_A, pair.d_B, pair.dropout, pair.dropout_seed, pair.dropout_stream});
+        list.push_back({segment.row_begin, segment.row_end, pair.rank, pair.scaling, pair.A, pair.B, pair.d_A, pair.d_B, pair.dropout,
+                        pair.dropout_seed, pair.dropout_stream});
     }
     return list;
   }

@@ -12,7 +12,9 @@
 
 namespace fedlora {
 
-inline std::string golden_path(const std::string& family, const char* file) { return std::string(FEDLORA_GOLDEN) + "/models/" + family + "/" + file; }
+inline std::string golden_path(const std::string& family, const char* file) {
+  return std::string(FEDLORA_GOLDEN) + "/models/" + family + "/" + file;
+}
 
 /// Only what the golden folders need: the public reading of config.json lives in TypeScript.
 inline Description golden_description(const std::string& family) {
@@ -44,9 +46,11 @@ inline Description golden_description(const std::string& family) {
   const Json& rope = *config.find("rope_parameters");
   const double theta = rope.find("rope_theta")->as_double("rope_theta");
   RopeDescription table;
-  for (int i = 0; i < d.head_dim; i += 2) table.inverse_frequencies.push_back(1.0f / static_cast<float>(std::pow(theta, static_cast<double>(i) / d.head_dim)));
+  for (int i = 0; i < d.head_dim; i += 2)
+    table.inverse_frequencies.push_back(1.0f / static_cast<float>(std::pow(theta, static_cast<double>(i) / d.head_dim)));
   if (rope.find("rope_type")->as_string("rope_type") == "llama3") {
-    const double factor = rope.find("factor")->as_double("factor"), low = rope.find("low_freq_factor")->as_double("low"), high = rope.find("high_freq_factor")->as_double("high");
+    const double factor = rope.find("factor")->as_double("factor"), low = rope.find("low_freq_factor")->as_double("low"),
+                 high = rope.find("high_freq_factor")->as_double("high");
     const double original = rope.find("original_max_position_embeddings")->as_double("original");
     for (float& f : table.inverse_frequencies) {
       const double wavelength = 2 * M_PI / f;
@@ -68,7 +72,8 @@ inline Description golden_description(const std::string& family) {
     layer.mlp_input_norm = prefix + ".post_attention_layernorm";
     layer.q_norm = prefix + ".self_attn.q_norm";
     layer.k_norm = prefix + ".self_attn.k_norm";
-    const char* names[] = {".self_attn.q_proj", ".self_attn.k_proj", ".self_attn.v_proj", ".self_attn.o_proj", ".mlp.gate_proj", ".mlp.up_proj", ".mlp.down_proj"};
+    const char* names[] = {".self_attn.q_proj", ".self_attn.k_proj", ".self_attn.v_proj", ".self_attn.o_proj",
+                           ".mlp.gate_proj",    ".mlp.up_proj",      ".mlp.down_proj"};
     for (int linear = 0; linear < linears_per_layer; ++linear) layer.linear[linear] = prefix + names[linear];
     layer.attention_bias = type == "qwen2";
     d.layers.push_back(layer);
@@ -81,7 +86,8 @@ struct Golden {
   Checkpoint tensors;
   std::vector<int32_t> ids, labels, lengths;  // rows without their padding
 
-  explicit Golden(const std::string& family) : description(golden_description(family)), tensors({golden_path(family, "golden.safetensors")}) {
+  explicit Golden(const std::string& family)
+      : description(golden_description(family)), tensors({golden_path(family, "golden.safetensors")}) {
     const auto read = [&](const char* name) {
       const TensorView view = tensors.get(name);
       std::vector<int64_t> values(static_cast<size_t>(view.elements()));

@@ -82,33 +82,34 @@ inline int run(int argc, char** argv) {
 
 #define HARNESS_JOIN2(a, b) a##b
 #define HARNESS_JOIN(a, b) HARNESS_JOIN2(a, b)
-#define CASE(name)                                                                                     \
-  static void HARNESS_JOIN(case_, __LINE__)();                                                         \
-  static harness::Register HARNESS_JOIN(register_, __LINE__)(name, HARNESS_JOIN(case_, __LINE__));     \
+#define CASE(name)                                                                                 \
+  static void HARNESS_JOIN(case_, __LINE__)();                                                     \
+  static harness::Register HARNESS_JOIN(register_, __LINE__)(name, HARNESS_JOIN(case_, __LINE__)); \
   static void HARNESS_JOIN(case_, __LINE__)()
-#define CHECK(condition)                                                        \
-  do {                                                                          \
+#define CHECK(condition)                                                          \
+  do {                                                                            \
     if (!(condition)) harness::report(__FILE__, __LINE__, "failed: " #condition); \
   } while (0)
 /// `error <= tolerance`, NaN fails; prints both.
-#define CHECK_LE(error, tolerance)                                                                                            \
-  do {                                                                                                                        \
-    const double error_ = (error), tolerance_ = (tolerance);                                                                  \
-    if (!(error_ <= tolerance_))                                                                                              \
-      harness::report(__FILE__, __LINE__, fedlora::format_text(#error " = %.6g, allowed %.6g", error_, tolerance_));          \
+#define CHECK_LE(error, tolerance)                                                                                   \
+  do {                                                                                                               \
+    const double error_ = (error), tolerance_ = (tolerance);                                                         \
+    if (!(error_ <= tolerance_))                                                                                     \
+      harness::report(__FILE__, __LINE__, fedlora::format_text(#error " = %.6g, allowed %.6g", error_, tolerance_)); \
   } while (0)
 /// The expression throws fedlora::Error with this code.
-#define CHECK_THROWS(expression, expected)                                                                                          \
-  do {                                                                                                                              \
-    bool thrown_ = false;                                                                                                           \
-    try {                                                                                                                           \
-      expression;                                                                                                                   \
-    } catch (const fedlora::Error& error_) {                                                                                        \
-      thrown_ = true;                                                                                                               \
-      if (error_.code() != fedlora::Code::expected)                                                                                 \
-        harness::report(__FILE__, __LINE__, std::string("expected " #expected ", got ") + fedlora::code_name(error_.code()) + ": " + error_.what()); \
-    }                                                                                                                               \
-    if (!thrown_) harness::report(__FILE__, __LINE__, #expression " did not throw " #expected);                                     \
+#define CHECK_THROWS(expression, expected)                                                                                       \
+  do {                                                                                                                           \
+    bool thrown_ = false;                                                                                                        \
+    try {                                                                                                                        \
+      expression;                                                                                                                \
+    } catch (const fedlora::Error& error_) {                                                                                     \
+      thrown_ = true;                                                                                                            \
+      if (error_.code() != fedlora::Code::expected)                                                                              \
+        harness::report(__FILE__, __LINE__,                                                                                      \
+                        std::string("expected " #expected ", got ") + fedlora::code_name(error_.code()) + ": " + error_.what()); \
+    }                                                                                                                            \
+    if (!thrown_) harness::report(__FILE__, __LINE__, #expression " did not throw " #expected);                                  \
   } while (0)
 #define TEST_MAIN() \
   int main(int argc, char** argv) { return harness::run(argc, argv); }

@@ -43,7 +43,8 @@ void judge(const std::string& family, bool book) {
   CHECK_LE(std::fabs(loss - want_loss), std::max(10 * golden.metadata("f32_error.loss"), 2e-6 * want_loss));
   for (const TensorLayout& tensor : adapter.layout()) {
     const std::vector<float> expected = read_vector(golden.tensors, "grad." + tensor.name);
-    CHECK_LE(harness::relative_error(gradient.data() + tensor.offset, expected.data(), expected.size()), 10 * golden.metadata("f32_error.grad_relative"));
+    CHECK_LE(harness::relative_error(gradient.data() + tensor.offset, expected.data(), expected.size()),
+             10 * golden.metadata("f32_error.grad_relative"));
   }
 }
 
@@ -113,7 +114,8 @@ CASE("20 AdamW steps follow PyTorch's loss curve") {
       return values;
     };
     const std::vector<int64_t> ids = read("curve.input_ids"), labels = read("curve.labels"), mask = read("curve.attention_mask");
-    const std::vector<float> losses = read_vector(golden.tensors, "curve.loss"), norms = read_vector(golden.tensors, "curve.grad_norm"), rates = read_vector(golden.tensors, "curve.lr");
+    const std::vector<float> losses = read_vector(golden.tensors, "curve.loss"), norms = read_vector(golden.tensors, "curve.grad_norm"),
+                             rates = read_vector(golden.tensors, "curve.lr");
     const std::vector<int64_t> shape = golden.tensors.get("curve.input_ids").shape;
     for (int64_t step = 0; step < shape[0]; ++step) {
       std::vector<int32_t> step_ids, step_labels, lengths;
