@@ -1,6 +1,6 @@
 /** Runs a program of test/support in a process of its own. A program that does not end is killed and reported as such, never retried. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 
 export interface Ended {
   code: number | null
@@ -46,11 +46,11 @@ export function follow(child: ChildProcess, { onOutput, patience = 150 }: Progra
 
 /** A JavaScript program below test/support; it uses the built package in dist/. */
 export function runProgram(program: string, words: string[] = [], options: ProgramOptions = {}): Promise<Ended> {
-  const { NODE_OPTIONS: _, ...clean } = process.env // the test runner's loader is not wanted there
+  // `env` takes out the preload that the test runner puts into every child: it handles signals in its own way.
   const child = spawn(
-    process.execPath,
-    [...(options.node ?? []), join(resolve('test/support'), program), ...words.map(String)],
-    { cwd: options.cwd, env: { ...clean, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] },
+    'env',
+    ['-u', 'NODE_OPTIONS', process.execPath, ...(options.node ?? []), resolve('test/support', program), ...words],
+    { cwd: options.cwd, env: { ...process.env, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] },
   )
   return follow(child, options)
 }

@@ -1,0 +1,48 @@
+/**
+ * Writes what is asked for, and tells how that went: node write.mjs WHAT FOLDER [old]. `old` writes something else than a later call
+ * does, to be the file that must survive. Run under `ulimit -f` it meets a disk that takes no more than so much of a file.
+ */
+import { join } from 'node:path'
+import { loadModel, quantizeModel, train } from '../../../dist/index.js'
+import { simulate } from '../../../dist/federated/index.js'
+import { folder as base, rows } from '../seam/work.mjs'
+
+const [what, folder, old] = process.argv.slice(2)
+const model = await loadModel(base, { threads: 1 })
+const adapter = model.createAdapter({ rank: 32, seed: 1 })
+if (!old) adapter.setVector(adapter.vector().map((value) => value + 0.001))
+const data = await rows(8)
+
+const writes = {
+  save: () => adapter.save(folder),
+  merge: () => adapter.merge(folder),
+  quantize: () => quantizeModel(base, folder, { quantization: old ? 'int8' : 'nf4' }),
+  // First a run that is stopped after two steps, then the rest of it.
+  async checkpoint() {
+    const where = old ? { outputDir: join(folder, 'run') } : { resumeFrom: join(folder, 'run') }
+    const run = train(adapter, data, { batchSize: 1, maxSteps: 4, checkpointEvery: 2, ...where })
+    for await (const event of run) if (old && event.type === 'checkpoint') break
+    await run
+  },
+  run: () => train(adapter, data, { batchSize: 1, maxSteps: 2, outputDir: join(folder, 'run') }),
+  async simulate() {
+    const where = old ? { outputDir: join(folder, 'run') } : { resumeFrom: join(folder, 'run') }
+    const run = simulate({
+      model,
+      adapter: { rank: 32 },
+      clients: [data, data],
+      rounds: 2,
+      local: { steps: 1, batchSize: 1 },
+      ...where,
+    })
+    for await (const event of run) if (old && event.type === 'round') break
+    await run
+  },
+}
+try {
+  await writes[what]()
+  process.stdout.write(JSON.stringify({ written: true }))
+} catch (error) {
+  const { name, code, message } = error
+  process.stdout.write(JSON.stringify({ name, code, message }))
+}
