@@ -1,0 +1,88 @@
+/** Encoded bytes of random weights beside those of bitsandbytes: codes and scales equal, nested offsets within 4 ulp. */
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { native } from '../../src/native/load.js'
+import { parity, runPython, scratch, seed, Tensors } from '../support/parity.js'
+
+t.setTimeout(3_600_000)
+
+const quantizations = ['nf4', 'fp4'] as const
+
+async function encode(modules: string[], options: object, name: string): Promise<Tensors> {
+  const output = join(scratch, name)
+  const request = { files: [join(scratch, 'weights.safetensors')], output, modules, threads: 2 }
+  await native().quantizeCheckpoint({
+    ...request,
+    quantization: 'int8',
+    doubleQuantization: false,
+    blockSize: 64,
+    ...options,
+  })
+  return new Tensors(output)
+}
+
+/** Places between two floats on the number line of floats. */
+function ulps(a: number, b: number): number {
+  const bits = new Int32Array(Float32Array.of(a, b).buffer)
+  const [x, y] = [...bits].map((value) => (value < 0 ? -(value & 0x7fffffff) : value))
+  return Math.abs(x! - y!)
+}
+
+parity('bytes of nf4, fp4 and int8 on random shapes', async (t) => {
+  await runPython('make_formats.py', scratch, seed)
+  const want = new Tensors(join(scratch, 'encoded.safetensors'))
+  const modules = new Tensors(join(scratch, 'weights.safetensors')).names().map((name) => name.replace('.weight', ''))
+  let offsets = 0
+  let worstOffset = 0
+  let moved = 0
+  let nestedCodes = 0
+  for (const quantization of quantizations) {
+    for (const blockSize of [64, 128]) {
+      const flat = await encode(modules, { quantization, blockSize }, 'flat')
+      const nested = await encode(modules, { quantization, blockSize, doubleQuantization: true }, 'nested')
+      for (const module of modules) {
+        const key = `${module}.${quantization}.${blockSize}`
+        const weight = `${module}.weight`
+        const same = (what: string, ours: Buffer, theirs: string) =>
+          ours.equals(want.raw(theirs).bytes) || t.fail(`${key}: ${what} differ`)
+        same('codes', flat.raw(weight).bytes, `${key}.packed`)
+        same('codes, nested', nested.raw(weight).bytes, `${key}.packed`)
+        same('scales', flat.raw(`${weight}.absmax`).bytes, `${key}.absmax`)
+        const state = JSON.parse(nested.raw(`${weight}.quant_state.bitsandbytes__${quantization}`).bytes.toString())
+        const distance = ulps(Math.fround(state.nested_offset), want.f32(`${key}.nested.offset`)[0]!)
+        offsets++
+        worstOffset = Math.max(worstOffset, distance)
+        if (distance === 0) {
+          same('nested scales', nested.raw(`${weight}.nested_absmax`).bytes, `${key}.nested.scale`)
+          same('nested codes', nested.raw(`${weight}.absmax`).bytes, `${key}.nested.absmax`)
+        } else {
+          // Another last bit of the offset may move a code that lies on the border to its neighbour.
+          const [a, b] = [nested.raw(`${weight}.absmax`).bytes, want.raw(`${key}.nested.absmax`).bytes]
+          nestedCodes += a.length
+          for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) moved++
+          if (a.some((code, i) => Math.abs(code - b[i]!) > 1)) t.fail(`${key}: nested codes differ by more than one`)
+        }
+      }
+    }
+  }
+  const eight = await encode(modules, {}, 'eight')
+  for (const module of modules) {
+    if (!eight.raw(`${module}.weight`).bytes.equals(want.raw(`${module}.int8.codes`).bytes))
+      t.fail(`${module}: int8 codes`)
+    if (!eight.raw(`${module}.SCB`).bytes.equals(want.raw(`${module}.int8.scale`).bytes))
+      t.fail(`${module}: int8 scales`)
+  }
+  t.ok(
+    modules.length > 30,
+    `${modules.length} weights in 2 formats × 2 blocks × flat and nested, and int8: equal bytes`,
+  )
+  t.ok(worstOffset <= 4, `${offsets} nested offsets, at most ${worstOffset} ulp apart`)
+  t.ok(moved <= nestedCodes / 1000, `${moved} of ${nestedCodes} nested codes moved by an offset's last bit`)
+  const wrong = await encode(modules, { quantization: 'nf4', blockSize: 128 }, 'wrong')
+  t.notOk(
+    modules.every((module) => wrong.raw(`${module}.weight`).bytes.equals(want.raw(`${module}.nf4.64.packed`).bytes)),
+    'canary: another block size',
+  )
+  rmSync(scratch, { recursive: true })
+})
