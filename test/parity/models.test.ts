@@ -185,7 +185,7 @@ function sameWeights(t: Test, path: string, theirs: Tensors, prefix = '') {
 
 const quantised = ['llama-96-biases', 'mistral-320-window', 'qwen3-320', 'llama-192-even']
 for (const [at, name] of quantised.entries()) {
-  for (const [format, options] of formats.filter((_, i) => i % 4 === at || (at === 3 && i !== 6))) {
+  for (const [format, options] of formats.filter((_, i) => i % 4 === at || (at === 3 && i < 4))) {
     parity(`${name} quantised here to ${format}: transformers and bitsandbytes load it`, async (t) => {
       const path = folder(name, `quantised-${format}`)
       await quantizeModel(folder(name, 'model'), path, options)
@@ -195,9 +195,12 @@ for (const [at, name] of quantised.entries()) {
       const ours = await logitsOf(model, golden(name), adapter)
       const theirs = await readBack('quantized-logits', path, folder(name), folder(name, 'ours'))
       near(t, ours, theirs.f32('logits'), 'our adapter over it in PEFT')
-      t.equal(theirs.has('kernels'), name === 'llama-192-even')
-      // The int8 kernels quantise the activations too: other numbers by design.
-      if (theirs.has('kernels') && format !== 'int8') near(t, ours, theirs.f32('kernels'), "by bitsandbytes' kernels")
+      const four = options.quantization !== 'int8' && options.blockSize !== 128
+      t.equal(theirs.has('kernels'), four && name === 'llama-192-even', 'their kernels take few shapes')
+      if (!theirs.has('kernels')) return
+      const bound = 1.5 * golden(name).bound('bf16.logits')
+      const error = relativeError(theirs.f32('kernels'), ours)
+      t.ok(error <= bound, `bitsandbytes' bf16 kernels: ${show(error)} of ${show(bound)}`)
     })
   }
 }

@@ -4,7 +4,8 @@ usage: read_back.py weights MODEL OUT                  every parameter of a plai
        read_back.py dequantized MODEL OUT              the weights of the layers that bitsandbytes holds
        read_back.py logits MODEL CASE_FOLDER ADAPTER OUT       float32 logits of the rows of CASE_FOLDER with a PEFT folder
        read_back.py quantized-logits MODEL CASE_FOLDER ADAPTER OUT     the same over a quantised folder: `logits` over the
-                       dequantised weights; `kernels` by bitsandbytes' own CPU kernels where they take these shapes
+                       dequantised weights; `kernels` by bitsandbytes' own CPU kernels (in bfloat16), where they
+                       take these shapes
        read_back.py merged MERGED BASE ADAPTER OUT     how far W + s·B·A in the merged folder is from the exact value, in units of
                                                        what rounding a float32 sum once to the stored type allows (at most 1)
 """
@@ -33,7 +34,8 @@ def quantized_logits(model, folder, adapter, out):
     plain = common.load(f'{folder}/model')
     common.replace_weights(plain, weights)
     found = {'logits': with_adapter(plain, folder, adapter)}
-    if all(extent % 64 == 0 for weight in weights.values() for extent in weight.shape):
+    states = [module.weight.quant_state for module in loaded.modules() if hasattr(getattr(module, 'weight', None), 'quant_state')]
+    if states and all(state.shape[0] % 64 == 0 and state.shape[1] % state.blocksize == 0 for state in states):
         found['kernels'] = with_adapter(loaded, folder, adapter)
     common.write(out, found)
 
