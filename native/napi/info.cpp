@@ -56,19 +56,37 @@ Napi::Value process_memory(const Napi::CallbackInfo& call) {
   return object;
 }
 
+struct Effort {
+  int threads;
+  double seconds;
+};
+
+/// Threads and seconds of a measurement.
+Effort effort(const char* what, Napi::Value threads, Napi::Value seconds) {
+  if (!threads.IsNumber() || !seconds.IsNumber()) fail(Code::E_ARGUMENT, "%s: expected threads and seconds", what);
+  const Effort effort{threads.As<Napi::Number>().Int32Value(), seconds.As<Napi::Number>().DoubleValue()};
+  if (effort.threads < 1 || effort.threads > 1024 || !(effort.seconds > 0 && effort.seconds <= 10))
+    fail(Code::E_ARGUMENT, "%s: expected 1 to 1024 threads and at most 10 seconds", what);
+  return effort;
+}
+
 /// Peak arithmetic of `threads` threads in flop/s: measureRoof(compute, threads, seconds). Blocks the caller for about `seconds`.
 Napi::Value measure_roof(const Napi::CallbackInfo& call) {
   return guard(call.Env(), [&] {
-    if (!call[0].IsString() || !call[1].IsNumber() || !call[2].IsNumber())
-      fail(Code::E_ARGUMENT, "measureRoof: expected a compute mode, threads and seconds");
+    if (!call[0].IsString()) fail(Code::E_ARGUMENT, "measureRoof: expected a compute mode, threads and seconds");
     const std::string mode = call[0].As<Napi::String>().Utf8Value();
     if (mode != "f32" && mode != "bf16")
       fail(Code::E_ARGUMENT, "measureRoof: the compute mode is '%s', expected f32 or bf16", mode.c_str());
-    const int threads = call[1].As<Napi::Number>().Int32Value();
-    const double seconds = call[2].As<Napi::Number>().DoubleValue();
-    if (threads < 1 || threads > 1024 || !(seconds > 0 && seconds <= 10))
-      fail(Code::E_ARGUMENT, "measureRoof: expected 1 to 1024 threads and at most 10 seconds");
+    const auto [threads, seconds] = effort("measureRoof", call[1], call[2]);
     return Napi::Number::New(call.Env(), measure_cpu_roof(mode == "bf16" ? Compute::bf16 : Compute::f32, threads, seconds));
+  });
+}
+
+/// The same for reading memory, in bytes/s: measureReadBandwidth(threads, seconds).
+Napi::Value measure_read(const Napi::CallbackInfo& call) {
+  return guard(call.Env(), [&] {
+    const auto [threads, seconds] = effort("measureReadBandwidth", call[0], call[1]);
+    return Napi::Number::New(call.Env(), measure_read_bandwidth(threads, seconds));
   });
 }
 
@@ -77,6 +95,7 @@ Napi::Value measure_roof(const Napi::CallbackInfo& call) {
 void define_info_functions(Napi::Env env, Napi::Object exports) {
   exports.Set("info", Napi::Function::New(env, info, "info"));
   exports.Set("measureRoof", Napi::Function::New(env, measure_roof, "measureRoof"));
+  exports.Set("measureReadBandwidth", Napi::Function::New(env, measure_read, "measureReadBandwidth"));
   exports.Set("processMemory", Napi::Function::New(env, process_memory, "processMemory"));
 }
 

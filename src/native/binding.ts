@@ -311,6 +311,8 @@ export interface Native {
   randomModel(options: LoadOptions, seed: number): Promise<NativeModel>
   /** Peak arithmetic in flop/s, all threads together; blocks for about `seconds`. */
   measureRoof(compute: Compute, threads: number, seconds: number): number
+  /** Peak of reading memory that no cache holds, in bytes/s, all threads together; blocks for about `seconds` and a moment more. */
+  measureReadBandwidth(threads: number, seconds: number): number
   /** The plan of a model that is not loaded: only the checkpoint's headers are read. */
   planModel(options: LoadOptions, request: PlanRequest): MemoryPlan
   writeSafetensors(path: string, tensors: WriteTensor[], metadata: Record<string, string>): void

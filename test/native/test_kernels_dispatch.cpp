@@ -85,4 +85,16 @@ CASE("bf16 conversions equal the plain ones at every level and length") {
     }
 }
 
+CASE("the roof of reading reads every number once") {
+  for (Isa isa : levels())
+    for (int64_t count : {0, 256, 512, 2560}) {
+      std::vector<float> x(static_cast<size_t>(count) + 1, 1e9f);
+      double sum = 0;
+      for (int64_t i = 0; i < count; ++i) sum += x[static_cast<size_t>(i)] = static_cast<float>(i % 251);
+      CHECK(kernel_table(isa).roof_read(x.data(), count) == static_cast<float>(sum));
+      if (count > 0) CHECK(kernel_table(isa).roof_read(x.data() + 1, count) != static_cast<float>(sum));  // canary: one place off
+    }
+  CHECK(measure_read_bandwidth(2, 0.01) > 1e8);
+}
+
 TEST_MAIN()

@@ -1,36 +1,74 @@
-// The machine's peak, measured with the same kernels' instruction set and threads as the work beside it.
+// The machine's peaks, measured with the same kernels' instruction set and threads as the work beside them.
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <numeric>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include "backend/cpu/kernels/kernel_table.h"
 #include "backend/ops.h"
+#include "base/error.h"
 #include "base/thread_pool.h"
 
 namespace fedlora {
 
-double measure_cpu_roof(Compute compute, int threads, double seconds) {
+namespace {
+/// One task a member: each calls `work` for `seconds` and times itself, so that a late start does not count. Sum of the rates.
+double summed_rate(ThreadPool& pool, double seconds, const std::function<double(int64_t member)>& work) {
   using clock = std::chrono::steady_clock;
-  const KernelTable& kernels = kernel_table(select_isa());
-  const auto kernel = compute == Compute::bf16 ? kernels.roof_bf16 : kernels.roof_f32;
-  ThreadPool pool(threads);
-  std::vector<double> flop(static_cast<size_t>(threads)), spent(static_cast<size_t>(threads));
-  // One task a member: each runs for `seconds` and times itself, so that a late start does not count.
-  pool.run(threads, [&](int64_t index, int) {
-    std::array<float, 3> sink = {0.0f, 0.5f, 0.25f};
-    kernel(1000, sink.data());
+  std::vector<double> rates(static_cast<size_t>(pool.threads()));
+  pool.run(pool.threads(), [&](int64_t index, int) {
     const auto begin = clock::now();
     double done = 0, elapsed = 0;
     while (elapsed < seconds) {
-      done += kernel(20000, sink.data());
+      done += work(index);
       elapsed = std::chrono::duration<double>(clock::now() - begin).count();
     }
-    flop[static_cast<size_t>(index)] = done;
-    spent[static_cast<size_t>(index)] = elapsed;
+    rates[static_cast<size_t>(index)] = done / elapsed;
   });
-  double rate = 0;
-  for (size_t i = 0; i < flop.size(); ++i) rate += flop[i] / spent[i];
-  return rate;
+  return std::accumulate(rates.begin(), rates.end(), 0.0);
+}
+}  // namespace
+
+double measure_cpu_roof(Compute compute, int threads, double seconds) {
+  const KernelTable& kernels = kernel_table(select_isa());
+  const auto kernel = compute == Compute::bf16 ? kernels.roof_bf16 : kernels.roof_f32;
+  ThreadPool pool(threads);
+  std::array<float, 3> warm = {0.0f, 0.5f, 0.25f};
+  kernel(1000, warm.data());
+  return summed_rate(pool, seconds, [&](int64_t) {
+    std::array<float, 3> sink = {0.0f, 0.5f, 0.25f};
+    return kernel(20000, sink.data());
+  });
+}
+
+double measure_read_bandwidth(int threads, double seconds) {
+  constexpr int64_t buffer_bytes = 256 << 20, huge_page = 2 << 20, slice = (4 << 20) / sizeof(float);
+  const std::unique_ptr<float, void (*)(void*)> buffer(static_cast<float*>(std::aligned_alloc(huge_page, buffer_bytes)), std::free);
+  if (!buffer) fail(Code::E_MEMORY, "could not allocate %lld bytes to measure the memory", static_cast<long long>(buffer_bytes));
+#if defined(__linux__)
+  madvise(buffer.get(), buffer_bytes, MADV_HUGEPAGE);  // the peak, so no time for small pages' tables; a refusal costs a little speed
+#endif
+  constexpr int64_t slices = buffer_bytes / static_cast<int64_t>(sizeof(float)) / slice;
+  const auto kernel = kernel_table(select_isa()).roof_read;
+  ThreadPool pool(threads);
+  pool.run(slices, [&](int64_t index, int) { std::fill_n(buffer.get() + index * slice, slice, 1.0f); });
+  // Members start far apart in the same ring: each reads all of it, none what another has just brought into the shared cache.
+  std::vector<int64_t> at(static_cast<size_t>(threads));
+  for (int member = 0; member < threads; ++member) at[static_cast<size_t>(member)] = slices * member / threads;
+  std::vector<float> sums(static_cast<size_t>(threads));
+  return summed_rate(pool, seconds, [&](int64_t member) {
+    int64_t& place = at[static_cast<size_t>(member)];
+    sums[static_cast<size_t>(member)] += kernel(buffer.get() + place * slice, slice);
+    place = (place + 1) % slices;
+    return static_cast<double>(slice * static_cast<int64_t>(sizeof(float)));
+  });
 }
 
 }  // namespace fedlora

@@ -1,4 +1,5 @@
-// Peak arithmetic in registers: as many independent sums as the instruction's latency needs, nothing loaded, nothing stored.
+// What the machine can do at most. Arithmetic in registers: as many independent sums as the instruction's latency needs, nothing
+// loaded, nothing stored. Reading: loads and additions only, in two streams, because one alone leaves the prefetcher with spare room.
 
 constexpr int roof_sums = W == 16 ? 16 : 12;
 
@@ -31,4 +32,19 @@ double roof_bf16(int64_t rounds, float* sink) {
 #else
   return roof_f32(rounds, sink);
 #endif
+}
+
+float roof_read(const float* x, int64_t count) {
+  constexpr int sums_each = 4;
+  Vec sums[2 * sums_each];
+  for (Vec& sum : sums) sum = broadcast(0.0f);
+  const int64_t half = count / 2;
+  for (int64_t i = 0; i < half; i += sums_each * W)
+    for (int j = 0; j < sums_each; ++j) {
+      sums[j] = sums[j] + load(x + i + j * W);
+      sums[sums_each + j] = sums[sums_each + j] + load(x + half + i + j * W);
+    }
+  Vec total = sums[0];
+  for (int j = 1; j < 2 * sums_each; ++j) total = total + sums[j];
+  return reduce_add(total);
 }
