@@ -124,10 +124,11 @@ class Backend {
 
   /// Head and loss over supervised rows in chunks; the logits of all rows are never held at once.
   ///   logits = x·Wᵀ / divider;  losses[m] = logsumexp(logits[m]) − logits[m,target];  correct[m] = (argmax == target)
-  ///   d_x = grad_scale·(softmax − onehot)·W / divider     (null: evaluation)
-  /// x, d_x Activation [M,K] (d_x may alias x); head [V,K]; targets [M]; losses f32 [M]; correct u8 [M] or null.
+  ///   d_x = grad_scales[m]·(softmax − onehot)·W / divider     (null: evaluation)
+  /// x, d_x Activation [M,K] (d_x may alias x); head [V,K]; targets [M]; grad_scales [M], unused without d_x; losses f32 [M]; correct u8
+  /// [M] or null.
   virtual void linear_cross_entropy(int64_t M, ConstActivation x, const Matrix& head, float divider, std::span<const int32_t> targets,
-                                    float grad_scale, float* losses, uint8_t* correct, Activation d_x) = 0;
+                                    std::span<const float> grad_scales, float* losses, uint8_t* correct, Activation d_x) = 0;
   /// logits f32 [M,V] = x·Wᵀ / divider.
   virtual void head_logits(int64_t M, ConstActivation x, const Matrix& head, float divider, float* logits) = 0;
 

@@ -45,4 +45,19 @@ Batch make_batch(const Description& description, std::span<const int32_t> ids, s
   return batch;
 }
 
+Batch concatenate(std::span<const Batch* const> parts) {
+  Batch all;
+  all.offsets.push_back(0);
+  for (const Batch* part : parts) {
+    const int64_t begin = all.tokens();
+    all.ids.insert(all.ids.end(), part->ids.begin(), part->ids.end());
+    all.positions.insert(all.positions.end(), part->positions.begin(), part->positions.end());
+    for (size_t row = 1; row < part->offsets.size(); ++row) all.offsets.push_back(begin + part->offsets[row]);
+    for (int32_t m : part->supervised) all.supervised.push_back(static_cast<int32_t>(begin) + m);
+    all.targets.insert(all.targets.end(), part->targets.begin(), part->targets.end());
+    all.longest = std::max(all.longest, part->longest);
+  }
+  return all;
+}
+
 }  // namespace fedlora

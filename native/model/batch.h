@@ -28,4 +28,7 @@ struct Batch {
 Batch make_batch(const Description& description, std::span<const int32_t> ids, std::span<const int32_t> labels,
                  std::span<const int32_t> lengths);
 
+/// Batches end to end; `parts` hold no null.
+Batch concatenate(std::span<const Batch* const> parts);
+
 }  // namespace fedlora

@@ -60,24 +60,34 @@ void Transformer::run_blocks(const Batch& batch) {
                              buffers_.rstd_final, buffers_.x_final);
 }
 
-/// Loss over the supervised rows; when training, the gradient of the residual stream after the last block: f32 in `x`, rounded in `delta`.
-LossSums Transformer::head_loss(const Batch& batch, float grad_scale, bool training) {
+/// Losses of the supervised rows; when training, the gradient of the residual stream after the last block: f32 in `x`, rounded in `delta`.
+void Transformer::head_loss(const Batch& batch, bool training) {
   const Description& d = description();
   const int64_t M = batch.tokens(), S = static_cast<int64_t>(batch.supervised.size());
-  LossSums sums{0, 0, S, M};
-  if (S == 0) return sums;
+  if (S == 0) return;
+  row_scales_.assign(training ? batch.supervised.size() : 0, 0.0f);
+  for (const AdapterSegment& segment : segments_)
+    for (size_t i = 0; i < row_scales_.size(); ++i)
+      if (batch.supervised[i] >= segment.row_begin && batch.supervised[i] < segment.row_end) row_scales_[i] = segment.grad_scale;
   backend_->gather_rows(d.hidden, batch.supervised, buffers_.normed, buffers_.head_rows);
-  backend_->linear_cross_entropy(S, buffers_.head_rows, weights_->output_head(), d.logits_divider, batch.targets, grad_scale,
+  backend_->linear_cross_entropy(S, buffers_.head_rows, weights_->output_head(), d.logits_divider, batch.targets, row_scales_,
                                  buffers_.losses, buffers_.correct, training ? buffers_.head_rows : nullptr);
-  for (int64_t i = 0; i < S; ++i) {
-    sums.loss += buffers_.losses[i];
-    sums.correct += buffers_.correct[i];
-  }
-  if (!training) return sums;
+  if (!training) return;
   backend_->scatter_rows(M, d.hidden, batch.supervised, buffers_.head_rows, buffers_.normed);
   std::memset(buffers_.x, 0, static_cast<size_t>(M * d.hidden) * sizeof(float));
   backend_->rms_norm_backward(M, d.hidden, buffers_.normed, buffers_.x_final, buffers_.rstd_final, weights_->final_norm.data(), buffers_.x,
                               buffers_.delta);
+}
+
+/// Of the supervised rows in [row_begin, row_end), in row order.
+LossSums Transformer::sum_losses(const Batch& batch, int64_t row_begin, int64_t row_end) const {
+  LossSums sums{0, 0, 0, row_end - row_begin};
+  for (size_t i = 0; i < batch.supervised.size(); ++i) {
+    if (batch.supervised[i] < row_begin || batch.supervised[i] >= row_end) continue;
+    sums.loss += buffers_.losses[i];
+    sums.correct += buffers_.correct[i];
+    ++sums.supervised;
+  }
   return sums;
 }
 

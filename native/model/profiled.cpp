@@ -83,9 +83,9 @@ class ProfiledBackend final : public Profiled {
     backend_->glu_backward(kind, count, gate, up, d_h, d_gate, d_up, h);
   }
   void linear_cross_entropy(int64_t M, ConstActivation x, const Matrix& head, float divider, std::span<const int32_t> targets,
-                            float grad_scale, float* losses, uint8_t* correct, Activation d_x) override {
+                            std::span<const float> grad_scales, float* losses, uint8_t* correct, Activation d_x) override {
     const Timer timer(*this, "linear_cross_entropy");
-    backend_->linear_cross_entropy(M, x, head, divider, targets, grad_scale, losses, correct, d_x);
+    backend_->linear_cross_entropy(M, x, head, divider, targets, grad_scales, losses, correct, d_x);
   }
   void head_logits(int64_t M, ConstActivation x, const Matrix& head, float divider, float* logits) override {
     const Timer timer(*this, "head_logits");

@@ -129,12 +129,14 @@ void Transformer::rotate(int64_t layer, int heads, int64_t M, std::span<const in
   backend_->rope(M, heads, description().head_dim, positions, table.cosine(), table.sine(), inverse, x);
 }
 
-LossSums Transformer::accumulate(const Batch& batch, std::span<const AdapterSegment> segments, float grad_scale, Recompute recompute) {
+std::vector<LossSums> Transformer::accumulate(const Batch& batch, std::span<const AdapterSegment> segments, Recompute recompute) {
   prepare(shape_of(batch, segments, true, recompute), batch.longest);
   bind(segments, true);
   run_blocks(batch);
-  const LossSums sums = head_loss(batch, grad_scale, true);
-  if (sums.supervised == 0) return sums;
+  head_loss(batch, true);
+  std::vector<LossSums> sums;
+  for (const AdapterSegment& segment : segments) sums.push_back(sum_losses(batch, segment.row_begin, segment.row_end));
+  if (batch.supervised.empty()) return sums;
   for (int64_t l = static_cast<int64_t>(description().layers.size()) - 1; l >= 0; --l) block_backward(l, batch);
   return sums;
 }
@@ -143,7 +145,8 @@ LossSums Transformer::evaluate(const Batch& batch, std::span<const AdapterSegmen
   prepare(shape_of(batch, segments, false, Recompute::none), batch.longest);
   bind(segments, false);
   run_blocks(batch);
-  return head_loss(batch, 0, false);
+  head_loss(batch, false);
+  return sum_losses(batch, 0, batch.tokens());
 }
 
 void Transformer::logits(const Batch& batch, std::span<const AdapterSegment> segments, float* logits) {

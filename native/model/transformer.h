@@ -28,6 +28,7 @@ struct AdapterSegment {
   int64_t row_begin = 0, row_end = 0;
   const Adapter* adapter = nullptr;
   float* gradient = nullptr;  // flat, adapter->size()
+  float grad_scale = 1;       // multiplies the gradient of the segment's losses
   bool dropout = false;       // apply the adapter's dropout (training)
   uint64_t dropout_seed = 0;
   uint64_t micro_batch = 0;  // numbers the micro-batches of a run: each has masks of its own
@@ -53,8 +54,9 @@ class Transformer {
   const Weights& weights() const { return *weights_; }
   Backend& backend() { return *backend_; }
 
-  /// Loss of the supervised rows and, scaled by grad_scale, its gradient added into the segments' gradients.
-  LossSums accumulate(const Batch& batch, std::span<const AdapterSegment> segments, float grad_scale, Recompute recompute);
+  /// Loss of each segment's supervised rows and, scaled by its grad_scale, its gradient added into the segment's gradient. A segment gets
+  /// the bits that it would get as a batch of its own.
+  std::vector<LossSums> accumulate(const Batch& batch, std::span<const AdapterSegment> segments, Recompute recompute);
   LossSums evaluate(const Batch& batch, std::span<const AdapterSegment> segments);
   /// logits f32 [M, V].
   void logits(const Batch& batch, std::span<const AdapterSegment> segments, float* logits);
@@ -86,7 +88,8 @@ class Transformer {
   void rotate(int64_t layer, int heads, int64_t M, std::span<const int32_t> positions, bool inverse, Activation x);
   void run_blocks(const Batch& batch);
   void block_backward(int64_t layer, const Batch& batch);
-  LossSums head_loss(const Batch& batch, float grad_scale, bool training);
+  void head_loss(const Batch& batch, bool training);
+  LossSums sum_losses(const Batch& batch, int64_t row_begin, int64_t row_end) const;
   void begin_cached(const Batch& batch, const Adapter* adapter, int64_t positions);
   void finish_cached(int64_t M, float* logits);
   AttentionShape attention_shape(int64_t layer) const;
@@ -98,8 +101,9 @@ class Transformer {
   StepShape shape_;
   StepBuffers buffers_;
   std::vector<AdapterSegment> segments_;
-  std::vector<LoraPair> pairs_;  // [segments × layers × linears_per_layer]
-  std::vector<Segment> call_;    // the segments of one operator call
+  std::vector<LoraPair> pairs_;    // [segments × layers × linears_per_layer]
+  std::vector<Segment> call_;      // the segments of one operator call
+  std::vector<float> row_scales_;  // grad_scale of each supervised row
   const std::atomic<bool>* cancel_ = nullptr;
 };
 

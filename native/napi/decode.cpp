@@ -127,6 +127,7 @@ PlanRequest decode_plan_request(Napi::Value value) {
   request.supervised = f.integer("supervised", 0, int32_max);
   request.recompute = decode_recompute(f);
   request.adamw = f.choice("optimizer", optimizers) == 0;
+  if (f.has("adapters")) request.adapters = f.integer("adapters", 1, 1 << 20);
   request.layers = decode_adapter_layers(f.array("layers"));
   return request;
 }

@@ -50,6 +50,9 @@ struct AdapterState {
 /// The adapter behind a JavaScript value, or null for null; E_ARGUMENT for anything else, and for an adapter of another model.
 std::shared_ptr<AdapterState> adapter_state(Napi::Value value, const Host* host);
 
+/// NativeModel.stepTogether: one step of each of several sessions of this host's engine (session.cpp).
+Napi::Value step_together(const Napi::CallbackInfo& info, const std::shared_ptr<Host>& host);
+
 Napi::Function define_model(Napi::Env env);
 Napi::Function define_adapter(Napi::Env env);
 Napi::Function define_session(Napi::Env env);

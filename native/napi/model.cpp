@@ -38,7 +38,7 @@ class Model : public Napi::ObjectWrap<Model> {
                         InstanceMethod<&Model::plan>("plan"), InstanceMethod<&Model::create_adapter>("createAdapter"),
                         InstanceMethod<&Model::logits>("logits"), InstanceMethod<&Model::evaluate>("evaluate"),
                         InstanceMethod<&Model::generate>("generate"), InstanceMethod<&Model::profile>("profile"),
-                        InstanceMethod<&Model::dispose>("dispose")});
+                        InstanceMethod<&Model::step_together>("stepTogether"), InstanceMethod<&Model::dispose>("dispose")});
   }
 
  private:
@@ -151,6 +151,8 @@ class Model : public Napi::ObjectWrap<Model> {
       return construct(env, Environment::of(env).generation, make_generation(host_, state, info[1]));
     });
   }
+
+  Napi::Value step_together(const Napi::CallbackInfo& info) { return seam::step_together(info, host_); }
 
   /// Operators' calls and seconds so far; empty unless FEDLORA_PROFILE was set when the model was loaded.
   Napi::Value profile(const Napi::CallbackInfo& info) {

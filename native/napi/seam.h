@@ -87,7 +87,7 @@ Napi::Object encode_plan(Napi::Env env, const MemoryPlan& plan);
 
 /// Tags that tell our wrapped objects apart from any other.
 /// Half of a tag is an address in this very library: objects of another copy or version that is loaded beside it are foreign.
-extern const napi_type_tag model_tag, adapter_tag, aggregator_tag;
+extern const napi_type_tag model_tag, adapter_tag, aggregator_tag, session_tag;
 
 /// A read-only property. V8 ties methods to their class, but lets an accessor be called with any wrapped object as `this`: TypeError
 /// when it is not of the tagged class.

@@ -1,4 +1,5 @@
 // NativeSession: the optimiser over one adapter; one call at a time.
+#include <algorithm>
 #include <cmath>
 
 #include "napi/host.h"
@@ -10,10 +11,37 @@ namespace {
 
 using Made = std::pair<std::shared_ptr<AdapterState>, std::shared_ptr<Session>>;
 
+/// One session's part of a job.
+struct Part {
+  std::shared_ptr<Session> session;
+  std::vector<Batch> batches;
+  double learning_rate = 0;
+};
+
+Part decode_part(const Engine& engine, const Napi::Array& array, double learning_rate) {
+  Part part;
+  for (uint32_t i = 0; i < array.Length(); ++i) part.batches.push_back(decode_batch(engine.description(), array.Get(i)));
+  if (part.batches.empty()) fail(Code::E_ARGUMENT, "step: expected at least one batch");
+  if (!std::isfinite(learning_rate)) fail(Code::E_ARGUMENT, "step: the learning rate is %g, expected a finite number", learning_rate);
+  part.learning_rate = learning_rate;
+  return part;
+}
+
+Napi::Object encode_step(Napi::Env env, const StepResult& result) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("loss", result.loss);
+  object.Set("gradNorm", result.grad_norm);
+  object.Set("tokens", static_cast<double>(result.tokens));
+  object.Set("supervised", static_cast<double>(result.supervised));
+  object.Set("cancelled", result.cancelled);
+  return object;
+}
+
 class SessionObject : public Napi::ObjectWrap<SessionObject> {
  public:
   explicit SessionObject(const Napi::CallbackInfo& info) : ObjectWrap(info), memory_(info.Env()) {
     const Made made = constructed_with<Made>(info);
+    info.This().As<Napi::Object>().TypeTag(&session_tag);
     state_ = made.first;
     session_ = made.second;
     memory_.set(session_->moment1().bytes() + session_->moment2().bytes() + state_->adapter->values.bytes());
@@ -26,49 +54,42 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
                         InstanceMethod<&SessionObject::dispose>("dispose")});
   }
 
- private:
+  const std::shared_ptr<AdapterState>& adapter() const { return state_; }
   const std::shared_ptr<Session>& idle() const {
     if (!session_) fail(Code::E_DISPOSED, "the session was disposed");
     if (*busy_) fail(Code::E_BUSY, "a step of this session is in flight: await it first");
     return session_;
   }
 
+  /// E_BUSY or E_DISPOSED when it cannot work now; otherwise it is busy until the function given back is called. Runs no JavaScript.
+  std::function<void()> claim(Part& part, const CancelFlag& cancel) {
+    part.session = idle();
+    state_->idle();
+    cancel_ = cancel;
+    *busy_ = true;
+    ++state_->jobs;
+    return [busy = busy_, state = state_] {
+      *busy = false;
+      --state->jobs;
+    };
+  }
+
+ private:
   Napi::Value step(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
     return guard(env, [&]() -> Napi::Value {
-      std::shared_ptr<Session> session = idle();
-      state_->idle();
-      std::shared_ptr<Engine> engine = state_->host->alive();
+      idle();
+      const std::shared_ptr<Engine> engine = state_->host->alive();
       if (!info[0].IsArray() || !info[1].IsNumber()) fail(Code::E_ARGUMENT, "step: expected an array of batches and a learning rate");
-      const Napi::Array array = info[0].As<Napi::Array>();
-      std::vector<Batch> batches;
-      for (uint32_t i = 0; i < array.Length(); ++i) batches.push_back(decode_batch(engine->description(), array.Get(i)));
-      if (batches.empty()) fail(Code::E_ARGUMENT, "step: expected at least one batch");
-      const double learning_rate = info[1].As<Napi::Number>().DoubleValue();
-      if (!std::isfinite(learning_rate)) fail(Code::E_ARGUMENT, "step: the learning rate is %g, expected a finite number", learning_rate);
-      cancel_ = std::make_shared<std::atomic<bool>>(false);
-      *busy_ = true;
-      ++state_->jobs;
+      Part part = decode_part(*engine, info[0].As<Napi::Array>(), info[1].As<Napi::Number>().DoubleValue());
+      std::function<void()> release = claim(part, std::make_shared<std::atomic<bool>>(false));
       return run_job(
           env, state_->host->queue,
-          [engine, session, learning_rate, batches = std::move(batches)](const std::atomic<bool>& cancel, PendingPromise&) {
+          [engine, part = std::move(part)](const std::atomic<bool>& cancel, PendingPromise&) {
             const CancelScope scope(*engine, cancel);
-            return session->step(batches, learning_rate);
+            return part.session->step(part.batches, part.learning_rate);
           },
-          [](Napi::Env env, StepResult& result) {
-            Napi::Object object = Napi::Object::New(env);
-            object.Set("loss", result.loss);
-            object.Set("gradNorm", result.grad_norm);
-            object.Set("tokens", static_cast<double>(result.tokens));
-            object.Set("supervised", static_cast<double>(result.supervised));
-            object.Set("cancelled", result.cancelled);
-            return object;
-          },
-          cancel_,
-          [busy = busy_, state = state_] {
-            *busy = false;
-            --state->jobs;
-          });
+          encode_step, cancel_, std::move(release));
     });
   }
 
@@ -110,6 +131,66 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
 };
 
 }  // namespace
+
+Napi::Value step_together(const Napi::CallbackInfo& info, const std::shared_ptr<Host>& host) {
+  const Napi::Env env = info.Env();
+  return guard(env, [&]() -> Napi::Value {
+    const std::shared_ptr<Engine> engine = host->alive();
+    if (!info[0].IsArray() || !info[1].IsNumber())
+      fail(Code::E_ARGUMENT, "stepTogether: expected an array of steps and a number of tokens");
+    const double most_tokens = info[1].As<Napi::Number>().DoubleValue();
+    if (!(most_tokens >= 1 && most_tokens <= 2147483647.0))
+      fail(Code::E_ARGUMENT, "stepTogether: passes of %g tokens, expected a number from 1 to 2147483647", most_tokens);
+    const Napi::Array array = info[0].As<Napi::Array>();
+    std::vector<Napi::Object> objects;
+    std::vector<Part> parts;
+    for (uint32_t i = 0; i < array.Length(); ++i) {
+      const Fields f(array.Get(i), "steps[]");
+      const Napi::Value session = f.value("session");
+      if (!session.IsObject() || !session.As<Napi::Object>().CheckTypeTag(&session_tag))
+        fail(Code::E_ARGUMENT, "steps[%u].session: expected a session of this library", i);
+      objects.push_back(session.As<Napi::Object>());
+      parts.push_back(decode_part(*engine, f.array("batches"), f.number("learningRate")));
+    }
+    // From here on no JavaScript runs: the sessions are taken all or none.
+    const CancelFlag cancel = std::make_shared<std::atomic<bool>>(false);
+    std::vector<SessionObject*> sessions;
+    for (const Napi::Object& object : objects) {
+      SessionObject* session = SessionObject::Unwrap(object);
+      session->idle();
+      session->adapter()->idle();
+      if (session->adapter()->host != host) fail(Code::E_ARGUMENT, "stepTogether: a session belongs to another model");
+      if (std::find(sessions.begin(), sessions.end(), session) != sessions.end())
+        fail(Code::E_ARGUMENT, "stepTogether: a session appears twice");
+      for (const SessionObject* other : sessions)
+        if (other->adapter() == session->adapter()) fail(Code::E_ARGUMENT, "stepTogether: two sessions train the same adapter");
+      sessions.push_back(session);
+    }
+    std::vector<std::function<void()>> releases;
+    for (size_t i = 0; i < parts.size(); ++i) releases.push_back(sessions[i]->claim(parts[i], cancel));
+    return run_job(
+        env, host->queue,
+        [engine, parts = std::move(parts), most_tokens](const std::atomic<bool>& cancel, PendingPromise&) {
+          const CancelScope scope(*engine, cancel);
+          std::vector<SessionStep> steps;
+          for (const Part& part : parts) steps.push_back({part.session.get(), part.batches, part.learning_rate});
+          return fedlora::step_together(steps, static_cast<int64_t>(most_tokens));
+        },
+        [](Napi::Env env, std::vector<SessionOutcome>& outcomes) {
+          Napi::Array results = Napi::Array::New(env);
+          for (const SessionOutcome& outcome : outcomes) {
+            Napi::Object object = encode_step(env, outcome.result);
+            if (outcome.error) object.Set("error", to_js(env, *outcome.error).Value());
+            results.Set(results.Length(), object);
+          }
+          return results;
+        },
+        cancel,
+        [releases = std::move(releases)] {
+          for (const std::function<void()>& release : releases) release();
+        });
+  });
+}
 
 Napi::Function define_session(Napi::Env env) { return SessionObject::define(env); }
 

@@ -38,6 +38,7 @@ struct PlanRequest {
   int64_t tokens = 0, rows = 0, longest_row = 0, supervised = 0;
   Recompute recompute = Recompute::none;
   bool adamw = true;
+  int64_t adapters = 1;  // in training at the same time
   std::vector<AdapterLayer> layers;
 };
 

@@ -15,6 +15,7 @@ MemoryPlan plan_step(const Description& description, size_t weight_bytes, Comput
   if (request.tokens < 1 || request.supervised < 0 || request.supervised > request.tokens)
     fail(Code::E_ARGUMENT, "a plan for %lld tokens, %lld of them supervised: expected 0 ≤ supervised ≤ tokens and at least one token",
          static_cast<long long>(request.tokens), static_cast<long long>(request.supervised));
+  if (request.adapters < 1) fail(Code::E_ARGUMENT, "a plan for %lld adapters", static_cast<long long>(request.adapters));
   const AdapterMap adapter(description, request.layers);
   StepShape shape;
   shape.tokens = request.tokens;
@@ -28,7 +29,8 @@ MemoryPlan plan_step(const Description& description, size_t weight_bytes, Comput
 
   MemoryPlan plan;
   plan.weights = weight_bytes;
-  plan.adapter = static_cast<size_t>(adapter.size()) * sizeof(float) * (request.adamw ? 4 : 2);  // values, gradient, moments
+  const size_t vectors = request.adamw ? 4 : 2;  // values, gradient, moments
+  plan.adapter = static_cast<size_t>(adapter.size() * request.adapters) * sizeof(float) * vectors;
   plan.saved = buffers.saved_bytes;
   // Backward of attention sums the gradients of q, k and v in f32 before it rounds them.
   const size_t attention = 2 * static_cast<size_t>(request.tokens * description.query_width()) * sizeof(float);

@@ -1,9 +1,13 @@
 /// One adapter's training: micro-batches → loss and gradient → clip → optimiser. The data, the schedule and the checkpoints belong
-/// to the caller; the session holds gradient and moments.
+/// to the caller; the session holds gradient and moments. Sessions of one engine can take their steps together (step.cpp).
 #pragma once
+#include <limits>
 #include <memory>
+#include <optional>
 #include <span>
+#include <vector>
 
+#include "base/error.h"
 #include "training/engine.h"
 
 namespace fedlora {
@@ -43,12 +47,31 @@ class Session {
   Adapter& adapter() { return *adapter_; }
 
  private:
+  friend class CommonStep;
   std::shared_ptr<Engine> engine_;
   std::shared_ptr<Adapter> adapter_;
   SessionOptions options_;
   AlignedBuffer<float> gradient_, moment1_, moment2_;
   int64_t steps_ = 0;
 };
+
+/// One session's part of a common step.
+struct SessionStep {
+  Session* session = nullptr;
+  std::span<const Batch> batches;
+  double learning_rate = 0;
+};
+
+struct SessionOutcome {
+  StepResult result;
+  std::optional<Error> error;  // E_NONFINITE, as Session::step throws it
+};
+
+/// One optimiser step of each of several sessions over the same engine. Micro-batches of different sessions share a pass over the frozen
+/// weights, up to `most_tokens` a pass (a larger one goes alone) and with the same recomputation. Each session gets exactly what its own
+/// step() would give it: result, adapter, moments, and its own failure; one that diverges does not hold up the others. Cancelling stops
+/// them all: none is updated. E_ARGUMENT when a session or an adapter appears twice, or the engines differ.
+std::vector<SessionOutcome> step_together(std::span<const SessionStep> steps, int64_t most_tokens = std::numeric_limits<int64_t>::max());
 
 /// Mean loss over the supervised tokens and its gradient (flat, zeroed first). E_ARGUMENT when no token is supervised.
 LossSums loss_and_gradient(Engine& engine, const Adapter& adapter, const Batch& batch, std::span<float> gradient);

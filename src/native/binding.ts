@@ -145,6 +145,18 @@ export interface StepResult {
   cancelled: boolean
 }
 
+/** One session's part of a common step. */
+export interface SessionStep {
+  session: NativeSession
+  batches: TokenBatch[]
+  learningRate: number
+}
+
+/** What `step` would give; `error` is what it would reject with, and the numbers then mean nothing. */
+export interface StepOutcome extends StepResult {
+  error?: NativeFailure
+}
+
 export interface SessionState {
   step: number
   moment1: Float32Array
@@ -178,6 +190,8 @@ export interface PlanRequest {
   supervised: number
   recompute: Recompute
   optimizer: 'adamw' | 'sgd'
+  /** In training at the same time; default 1. */
+  adapters?: number
   layers: AdapterLayer[]
 }
 
@@ -218,6 +232,11 @@ export interface NativeModel {
   logits(adapter: NativeAdapter | null, ids: Int32Array, lengths: Int32Array): Promise<Float32Array>
   evaluate(adapter: NativeAdapter | null, batch: TokenBatch): Promise<EvaluationSums>
   generate(adapter: NativeAdapter | null, options: GenerationOptions): NativeGeneration
+  /**
+   * One optimiser step of each session, their micro-batches side by side in passes of up to `mostTokens` tokens (a larger one goes
+   * alone). Each session gets the bits, or the failure, of its own `step`. Cancelling one of them stops all.
+   */
+  stepTogether(steps: SessionStep[], mostTokens: number): Promise<StepOutcome[]>
   /** Calls and seconds of each operator so far; empty unless `FEDLORA_PROFILE` was set when the model was loaded. */
   profile(): { op: string; calls: number; seconds: number }[]
   dispose(): void

@@ -8,10 +8,11 @@ const rawOf = new WeakMap<object, object>()
 const guardOf = new WeakMap<object, object>()
 
 function unwrap(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(unwrap)
   return typeof value === 'object' && value !== null ? (rawOf.get(value) ?? unwrapFields(value)) : value
 }
 
-/** Request objects may carry a native object in a field (`MergeRequest.adapter`). */
+/** Request objects, and lists of them, may carry a native object in a field (`MergeRequest.adapter`). */
 function unwrapFields(value: object): object {
   if (Object.getPrototypeOf(value) !== Object.prototype) return value
   const entries = Object.entries(value)

@@ -100,10 +100,10 @@ class BookBackend final : public Backend {
     if (h != nullptr) ref::glu_forward<float>(kind, count, g.data(), u.data(), out(h));
   }
   void linear_cross_entropy(int64_t M, ConstActivation x, const Matrix& head, float divider, std::span<const int32_t> targets,
-                            float grad_scale, float* losses, uint8_t* correct, Activation d_x) override {
+                            std::span<const float> grad_scales, float* losses, uint8_t* correct, Activation d_x) override {
     const std::vector<float> copy(in(x), in(x) + M * head.K);
-    ref::linear_cross_entropy<float>(M, head.N, head.K, copy.data(), dense(head).data(), divider, targets, grad_scale, losses, correct,
-                                     out(d_x));
+    ref::linear_cross_entropy<float>(M, head.N, head.K, copy.data(), dense(head).data(), divider, targets, 1, losses, correct, out(d_x));
+    for (int64_t i = 0; d_x != nullptr && i < M * head.K; ++i) out(d_x)[i] *= grad_scales[static_cast<size_t>(i / head.K)];
   }
   void head_logits(int64_t M, ConstActivation x, const Matrix& head, float divider, float* logits) override {
     ref::head_logits<float>(M, head.N, head.K, in(x), dense(head).data(), divider, logits);

@@ -25,7 +25,14 @@ struct Inputs {
   }
 };
 
-constexpr float divider = 2.0f, grad_scale = 0.25f;
+constexpr float divider = 2.0f;
+
+/// Rows of several owners: each run of 5 rows has a scale of its own.
+std::vector<float> scales_of(int64_t M) {
+  std::vector<float> scales;
+  for (int64_t m = 0; m < M; ++m) scales.push_back(0.25f / static_cast<float>(1 + m / 5 % 3));
+  return scales;
+}
 
 struct Result {
   Tensor losses, d_x;
@@ -34,8 +41,10 @@ struct Result {
 Result book_result(const Inputs& in, bool f32, double book_divider = divider) {
   const Tensor x = Numbers(f32, in.x).values();
   Result want{Tensor(static_cast<size_t>(in.M)), Tensor(x.size()), std::vector<uint8_t>(static_cast<size_t>(in.M))};
-  ref::linear_cross_entropy<double>(in.M, in.V, in.K, x.data(), in.head.data(), book_divider, in.targets, grad_scale, want.losses.data(),
+  ref::linear_cross_entropy<double>(in.M, in.V, in.K, x.data(), in.head.data(), book_divider, in.targets, 1, want.losses.data(),
                                     want.correct.data(), want.d_x.data());
+  const std::vector<float> scales = scales_of(in.M);
+  for (size_t i = 0; i < want.d_x.size(); ++i) want.d_x[i] *= scales[i / static_cast<size_t>(in.K)];
   return want;
 }
 }  // namespace
@@ -43,12 +52,13 @@ Result book_result(const Inputs& in, bool f32, double book_divider = divider) {
 CASE("linear_cross_entropy: losses, hits and gradients, in place, over awkward shapes") {
   for (auto [M, V, K] : {std::tuple<int64_t, int64_t, int64_t>{1, 1, 1}, {1, 7, 31}, {3, 33, 33}, {31, 263, 64}, {67, 1000, 48}}) {
     const Inputs in(M, V, K);
+    const std::vector<float> scales = scales_of(M);
     check::each_backend(
         [&](CpuBackend& backend, bool f32) {
           Numbers x(f32, in.x), losses(true, in.M), again(true, in.M);
           check::Guarded correct(static_cast<size_t>(in.M));
-          backend.linear_cross_entropy(in.M, x.data(), in.matrix, divider, in.targets, grad_scale, again.floats(), nullptr, nullptr);
-          backend.linear_cross_entropy(in.M, x.data(), in.matrix, divider, in.targets, grad_scale, losses.floats(), correct.data<uint8_t>(),
+          backend.linear_cross_entropy(in.M, x.data(), in.matrix, divider, in.targets, {}, again.floats(), nullptr, nullptr);
+          backend.linear_cross_entropy(in.M, x.data(), in.matrix, divider, in.targets, scales, losses.floats(), correct.data<uint8_t>(),
                                        x.data());
           CHECK(again == losses);
           CHECK(correct.intact());
@@ -67,16 +77,17 @@ CASE("linear_cross_entropy: losses, hits and gradients, in place, over awkward s
 CASE("linear_cross_entropy: a row's bits do not depend on the chunk it falls in") {
   const int64_t V = 150'000, K = 4, M = 70;  // 55 rows of logits a chunk
   const Inputs in(M, V, K);
+  const std::vector<float> scales = scales_of(M);
   for (Compute compute : {Compute::f32, Compute::bf16}) {
     const bool f32 = compute == Compute::f32;
     CpuBackend backend(compute, 2, detect_isa());
     Numbers x(f32, in.x), losses(true, M), d_x(f32, M * K);
-    backend.linear_cross_entropy(M, x.data(), in.matrix, divider, in.targets, grad_scale, losses.floats(), nullptr, d_x.data());
+    backend.linear_cross_entropy(M, x.data(), in.matrix, divider, in.targets, scales, losses.floats(), nullptr, d_x.data());
     CHECK(backend.scratch_bytes() < (size_t{64} << 20));
     for (int64_t m : {0, 54, 55, 69}) {
       Numbers one(f32, Tensor(in.x.begin() + m * K, in.x.begin() + (m + 1) * K)), loss(true, 1), d_one(f32, K);
-      backend.linear_cross_entropy(1, one.data(), in.matrix, divider, std::span(in.targets).subspan(static_cast<size_t>(m), 1), grad_scale,
-                                   loss.floats(), nullptr, d_one.data());
+      backend.linear_cross_entropy(1, one.data(), in.matrix, divider, std::span(in.targets).subspan(static_cast<size_t>(m), 1),
+                                   std::span(scales).subspan(static_cast<size_t>(m), 1), loss.floats(), nullptr, d_one.data());
       CHECK(losses.holds(m, loss));
       CHECK(d_x.holds(m * K, d_one));
     }
@@ -90,9 +101,10 @@ CASE("linear_cross_entropy: of equal logits the first is the argmax; NaN reaches
   in.targets = {5, 9, 5};
   for (Isa isa : check::levels()) {
     CpuBackend backend(Compute::f32, 1, isa);
+    const float scales[3] = {1, 1, 1};
     float x[6] = {1, 1, 1, 1, NAN, 1}, losses[3];
     uint8_t correct[3];
-    backend.linear_cross_entropy(3, x, in.matrix, 1, in.targets, 1, losses, correct, x);
+    backend.linear_cross_entropy(3, x, in.matrix, 1, in.targets, scales, losses, correct, x);
     CHECK(correct[0] == 1 && correct[1] == 0);
     CHECK(std::isfinite(losses[1]) && std::isnan(losses[2]) && std::isnan(x[4]));
   }
@@ -123,7 +135,7 @@ CASE("canary: another divider is found") {
   const Inputs in(3, 33, 33);
   CpuBackend backend(Compute::bf16, 1, detect_isa());
   Numbers x(false, in.x), losses(true, in.M);
-  backend.linear_cross_entropy(in.M, x.data(), in.matrix, divider, in.targets, grad_scale, losses.floats(), nullptr, nullptr);
+  backend.linear_cross_entropy(in.M, x.data(), in.matrix, divider, in.targets, {}, losses.floats(), nullptr, nullptr);
   CHECK(!(check::scaled_error(losses.values(), book_result(in, false, 2.01).losses) <= 2e-6));
 }
 

@@ -178,7 +178,7 @@ CASE("products with one weight, both ways, any column range and number of thread
                   CHECK(padded[static_cast<size_t>(m * stride + n)] == -7.0f);
               }
             std::vector<uint8_t> bytes(x_bytes.size() + 64, 0xa5);
-            backend.matmul_backward(s.M, d_y_bytes.data(), matrix, 0.3f, bytes.data());
+            backend.matmul_backward(s.M, d_y_bytes.data(), matrix, 1, std::vector<float>(static_cast<size_t>(s.M), 0.3f), bytes.data());
             CHECK(std::all_of(bytes.end() - 64, bytes.end(), [](uint8_t byte) { return byte == 0xa5; }));
             for (int64_t i = 0; i < s.M * s.K; ++i) {
               bf16 half;

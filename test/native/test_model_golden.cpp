@@ -57,8 +57,8 @@ void judge_recompute(const std::string& family) {
   std::vector<std::vector<float>> gradients;
   for (const Recompute recompute : {Recompute::none, Recompute::gate_up, Recompute::all}) {
     gradients.emplace_back(adapter.values.size());
-    const AdapterSegment segment{0, batch.tokens(), &adapter, gradients.back().data()};
-    engine->transformer->accumulate(batch, {&segment, 1}, 1.0f / 64, recompute);
+    const AdapterSegment segment{0, batch.tokens(), &adapter, gradients.back().data(), 1.0f / 64};
+    engine->transformer->accumulate(batch, {&segment, 1}, recompute);
   }
   CHECK(std::memcmp(gradients[0].data(), gradients[1].data(), gradients[0].size() * sizeof(float)) == 0);
   CHECK(std::memcmp(gradients[0].data(), gradients[2].data(), gradients[0].size() * sizeof(float)) == 0);

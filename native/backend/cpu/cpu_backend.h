@@ -45,7 +45,7 @@ class CpuBackend final : public Backend {
   void glu_backward(Activate kind, int64_t count, ConstActivation gate, ConstActivation up, ConstActivation d_h, Activation d_gate,
                     Activation d_up, Activation h) override;
   void linear_cross_entropy(int64_t M, ConstActivation x, const Matrix& head, float divider, std::span<const int32_t> targets,
-                            float grad_scale, float* losses, uint8_t* correct, Activation d_x) override;
+                            std::span<const float> grad_scales, float* losses, uint8_t* correct, Activation d_x) override;
   void head_logits(int64_t M, ConstActivation x, const Matrix& head, float divider, float* logits) override;
   void gather_rows(int64_t K, std::span<const int32_t> rows, ConstActivation x, Activation out) override;
   void scatter_rows(int64_t M, int64_t K, std::span<const int32_t> rows, ConstActivation in, Activation x) override;
@@ -59,8 +59,8 @@ class CpuBackend final : public Backend {
   /// out[m, n − n_begin] = scale × x[m,:]·W[n,:]  for n in [n_begin, n_end).   x Activation [M,K], out f32 with row stride `out_stride`.
   void matmul_forward(int64_t M, ConstActivation x, const Matrix& W, int64_t n_begin, int64_t n_end, float scale, float* out,
                       int64_t out_stride);
-  /// d_x[m,:] = scale × Σ_n d_y[m,n]·W[n,:].   d_y Activation [M,N] dense, d_x Activation [M,K].
-  void matmul_backward(int64_t M, ConstActivation d_y, const Matrix& W, float scale, Activation d_x);
+  /// d_x[m,:] = scale × scales[m] × Σ_n d_y[m,n]·W[n,:].   d_y Activation [M,N] dense, d_x Activation [M,K].
+  void matmul_backward(int64_t M, ConstActivation d_y, const Matrix& W, float scale, std::span<const float> scales, Activation d_x);
 
  private:
   /// Purposes of scratch memory; each op uses its own, so that ops may call one another.

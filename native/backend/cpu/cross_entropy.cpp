@@ -16,7 +16,7 @@ int64_t linear_cross_entropy_rows(int64_t M, int64_t V) {
 }
 
 void CpuBackend::linear_cross_entropy(int64_t M, ConstActivation x, const Matrix& head, float divider, std::span<const int32_t> targets,
-                                      float grad_scale, float* losses, uint8_t* correct, Activation d_x) {
+                                      std::span<const float> grad_scales, float* losses, uint8_t* correct, Activation d_x) {
   const int64_t V = head.N, K = head.K, chunk = linear_cross_entropy_rows(M, V);
   const bool f32 = compute_ == Compute::f32;
   Scratch& memory = slot(Slot::logits);
@@ -39,10 +39,11 @@ void CpuBackend::linear_cross_entropy(int64_t M, ConstActivation x, const Matrix
         kernels_.cross_entropy_row_bf16(V, logits + row * V, targets[m], losses + m, hit, d_x ? gradient + row * V : nullptr);
     });
     if (d_x == nullptr) continue;
+    const std::span<const float> scales = grad_scales.subspan(static_cast<size_t>(first), static_cast<size_t>(rows));
     if (f32)
-      matmul_backward(rows, logits, head, grad_scale * scale, as<float>(d_x, first * K));
+      matmul_backward(rows, logits, head, scale, scales, as<float>(d_x, first * K));
     else
-      matmul_backward(rows, gradient, head, grad_scale * scale, as<bf16>(d_x, first * K));
+      matmul_backward(rows, gradient, head, scale, scales, as<bf16>(d_x, first * K));
   }
 }
 

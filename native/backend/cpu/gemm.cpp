@@ -153,7 +153,7 @@ float* Gemm::multiply(GemmShape shape, int64_t M, const GemmProduct& product, vo
       call.widened = reinterpret_cast<float*>(own);
       if (!first) call.carry_in = sum + range.begin * shape.panel_columns;
       if (!last || range.keep_sum) call.carry_out = sum + range.begin * shape.panel_columns;
-      call.scale = product.scale;
+      call.scale = product.scale * range.scale;
       call.bias = product.bias ? product.bias + begin : nullptr;
       call.out_bf16 = product.out_bf16;
       call.out_stride = product.out_stride;

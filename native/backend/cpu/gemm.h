@@ -29,6 +29,7 @@ struct GemmRows {
   int64_t begin = 0, end = 0;
   std::span<const GemmTerm> terms;
   bool keep_sum = false;  // leave the bare sum in the workspace's `sum` instead of writing `out`
+  float scale = 1;        // multiplies the product's
 };
 
 struct GemmProduct {

@@ -1,4 +1,6 @@
 /// Products with one weight and no adapter: logits of the head, and the gradient that comes back through it.
+#include <vector>
+
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/weight_view.h"
@@ -26,11 +28,17 @@ void CpuBackend::matmul_forward(int64_t M, ConstActivation x, const Matrix& W, i
   });
 }
 
-void CpuBackend::matmul_backward(int64_t M, ConstActivation d_y, const Matrix& W, float scale, Activation d_x) {
+void CpuBackend::matmul_backward(int64_t M, ConstActivation d_y, const Matrix& W, float scale, std::span<const float> scales,
+                                 Activation d_x) {
   const Gemm gemm(kernels_, compute_);
   const GemmShape shape = gemm_shape(M);
   const GemmTerm term{GemmTerm::columns, d_y, W.N, view_of(W)};
-  const GemmRows all{0, M, {}, false};
+  std::vector<GemmRows> ranges;  // runs of equal scales
+  for (int64_t m = 0; m < M; ++m) {
+    const float own = scales[static_cast<size_t>(m)];
+    if (ranges.empty() || ranges.back().scale != own) ranges.push_back({m, m, {}, false, own});
+    ranges.back().end = m + 1;
+  }
   slot(Slot::panel).reserve(threads(), gemm.workspace_bytes(shape, M, gemm.steps(W.N), 0, false));
   const ColumnSplit split(W.K, shape.panel_columns, threads());
   pool_.run(M > 0 ? split.count() : 0, [&](int64_t i, int member) {
@@ -38,7 +46,7 @@ void CpuBackend::matmul_backward(int64_t M, ConstActivation d_y, const Matrix& W
     product.column_begin = split.begin(i);
     product.column_end = split.end(i);
     product.terms = {&term, 1};
-    product.rows = {&all, 1};
+    product.rows = ranges;
     product.scale = scale;
     product.out = static_cast<uint8_t*>(d_x) + split.begin(i) * gemm.element_bytes();
     product.out_bf16 = compute_ == Compute::bf16;

@@ -38,7 +38,7 @@ export interface StepReport extends Record<string, unknown> {
 
 const roofSeconds = 0.05
 
-function makeBatch(options: StepBench, vocabulary: number): TokenBatch {
+export function makeBatch(options: StepBench, vocabulary: number): TokenBatch {
   const count = options.tokens * options.batch
   const ids = Int32Array.from({ length: count }, (_, i) => (i * 7919 + 13) % vocabulary)
   const first = Math.round(options.tokens * (1 - options.supervised))

@@ -1,6 +1,7 @@
 /** `fedlora bench`: the machine's peak, and the speed of a training step, generation, loading, codecs and aggregation beside it. */
 import { native } from '../../native/load.js'
 import type { Flags, FlagValues } from '../arguments.js'
+import { benchAdapters } from '../bench/adapters.js'
 import { benchAggregate, benchCodecs } from '../bench/codecs.js'
 import { benchGenerate, benchLoad } from '../bench/load.js'
 import type { Measurement } from '../bench/measure.js'
@@ -21,6 +22,12 @@ const flags: Flags = {
   },
   tokens: { type: 'number', value: 'N', description: 'step: tokens of a row; generate: tokens', default: 512 },
   batch: { type: 'number', value: 'N', description: 'step: rows', default: 1 },
+  clients: {
+    type: 'number',
+    value: 'N',
+    description: 'adapters: clients of a pass, with one row of 128 tokens each, or fewer with --tokens',
+    default: 8,
+  },
   rank: { type: 'number', value: 'R', description: 'step: rank of the adapter on every linear layer', default: 16 },
   quantization: {
     type: 'string',
@@ -123,7 +130,14 @@ async function runGenerate({ flags: values }: Context): Promise<Measurement[]> {
   return await benchGenerate({ shape, quantization, compute, threads, tokens: Math.min(tokens, 128) })
 }
 
+async function runAdapters({ flags: values }: Context): Promise<Measurement[]> {
+  const options = stepOptions(values)
+  const tokens = Math.min(options.tokens, 128)
+  return [await benchAdapters({ ...options, tokens, batch: whole(values, 'clients', 1) })]
+}
+
 const tables = {
+  adapters: runAdapters,
   roof: async (context: Context) => runRoof(context),
   codecs: benchCodecs,
   aggregate: benchAggregate,

@@ -54,6 +54,7 @@ const other = await addon.loadModel({ ...load, compute: 'bf16', quantization: 'n
 const adapter = model.createAdapter(layers, 1)
 const foreign = other.createAdapter(layers, 1)
 const trainer = adapter.createSession(session)
+const companion = model.createAdapter(layers, 2).createSession(session)
 const speaker = model.generate(adapter, generation)
 const checkpoint = addon.openCheckpoint(files)
 const sums = addon.createAggregator(4)
@@ -79,7 +80,7 @@ const graves = [model, adapter, trainer, speaker, checkpoint, sums].map((alive) 
 const dead = await addon.loadModel(load)
 const orphan = dead.createAdapter(layers, 1)
 dead.dispose()
-const objects = [model, other, adapter, foreign, trainer, speaker, checkpoint, sums, dead, orphan, ...graves.filter(Boolean)]
+const objects = [model, other, adapter, foreign, trainer, companion, speaker, checkpoint, sums, dead, orphan, ...graves.filter(Boolean)]
 
 function detached() {
   const array = new Float32Array(4)
@@ -188,6 +189,10 @@ const good = {
   evaluate: () => [pick([adapter, null]), batch()],
   generate: () => [adapter, generation],
   profile: () => [],
+  stepTogether: () => [
+    [trainer, companion].map((session) => ({ session, batches: [batch()], learningRate: 1e-3 })),
+    pick([4, 100]),
+  ],
   layout: () => [],
   read: () => [pick(['model.norm.weight', 'x'])],
   readWeight: () => ['model.layers.0.self_attn.q_proj'],
