@@ -12,6 +12,8 @@ export {
   type EncodedUpdate,
   type EncodeUpdateOptions,
   encodeUpdate,
+  type ThreadOptions,
+  type WeightedMessage,
 } from './compression/index.js'
 export type { ChatMessage } from './data/chat-template.js'
 export { Dataset, loadDataset } from './data/dataset.js'

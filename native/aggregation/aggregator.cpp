@@ -15,11 +15,6 @@ namespace {
 /// Tiles of one task: 256 KiB of sums, 128 KiB of f32.
 constexpr int64_t task_tiles = 16;
 
-void for_each(ThreadPool* pool, int64_t tasks, const std::function<void(int64_t, int)>& task) {
-  if (pool) return pool->run(tasks, task);
-  for (int64_t i = 0; i < tasks; ++i) task(i, 0);
-}
-
 int64_t checked_length(int64_t length) {
   if (length < 0 || length > update_max_elements)
     fail(Code::E_ARGUMENT, "the length of an aggregator is %lld, expected 0 to %lld", static_cast<long long>(length),
@@ -63,7 +58,7 @@ void Aggregator::add(std::span<const WeightedMessage> messages, ThreadPool* pool
     const int64_t tasks = (static_cast<int64_t>(tiles_.size()) + task_tiles - 1) / task_tiles;
     std::vector<size_t> added(static_cast<size_t>(tasks));  // by each run: how many of the sources
     std::atomic<bool> exhausted{false};
-    for_each(pool, tasks, [&](int64_t task, int) {
+    run_tasks(pool, tasks, [&](int64_t task, int) {
       size_t& done = added[static_cast<size_t>(task)];
       try {
         while (done < sources.size() && add_run(sources[done], run_of(task))) ++done;
@@ -144,7 +139,7 @@ void Aggregator::mean(std::span<float> out, ThreadPool* pool) const {
   if (received_ == 0) fail(Code::E_ARGUMENT, "the mean of no updates; add one first");
   const double total = weight_.value();
   const int64_t tiles = static_cast<int64_t>(tiles_.size());
-  for_each(pool, (tiles + task_tiles - 1) / task_tiles, [&](int64_t task, int) {
+  run_tasks(pool, (tiles + task_tiles - 1) / task_tiles, [&](int64_t task, int) {
     for (int64_t tile = task * task_tiles; tile < std::min((task + 1) * task_tiles, tiles); ++tile)
       tiles_[static_cast<size_t>(tile)].mean(total, out.data() + tile * update_tile, *kernels_);
   });

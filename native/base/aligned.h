@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/huge_pages.h"
 
 namespace fedlora {
 
@@ -18,10 +19,13 @@ class AlignedBuffer {
   explicit AlignedBuffer(size_t count) : count_(count) {
     if (count == 0) return;
     if (count > (static_cast<size_t>(1) << 48) / sizeof(T)) fail(Code::E_MEMORY, "a buffer of %zu elements is out of reach", count);
-    const size_t bytes = (count * sizeof(T) + 63) / 64 * 64;
-    data_ = static_cast<T*>(std::aligned_alloc(64, bytes));
+    // A large block begins with a whole large page.
+    const size_t alignment = count * sizeof(T) >= 2 * huge_page_bytes ? huge_page_bytes : 64;
+    const size_t bytes = (count * sizeof(T) + alignment - 1) / alignment * alignment;
+    data_ = static_cast<T*>(std::aligned_alloc(alignment, bytes));
     if (data_ == nullptr) fail(Code::E_MEMORY, "could not allocate %zu bytes", bytes);
-    std::memset(static_cast<void*>(data_), 0, bytes);
+    advise_huge_pages(data_, count * sizeof(T));
+    std::memset(static_cast<void*>(data_), 0, (count * sizeof(T) + 63) / 64 * 64);
   }
   AlignedBuffer(AlignedBuffer&& other) noexcept { swap(other); }
   AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {

@@ -43,4 +43,10 @@ class ThreadPool {
   int sleepers_ = 0;
 };
 
+/// The loop of `pool`, or a plain one without a pool.
+inline void run_tasks(ThreadPool* pool, int64_t tasks, const std::function<void(int64_t index, int member)>& task) {
+  if (pool) return pool->run(tasks, task);
+  for (int64_t index = 0; index < tasks; ++index) task(index, 0);
+}
+
 }  // namespace fedlora

@@ -82,9 +82,13 @@ uint32_t combine_checksums(std::span<const uint32_t> checksums) {
   return crc32c({reinterpret_cast<const uint8_t*>(checksums.data()), checksums.size() * 4});
 }
 
-uint32_t body_checksum(std::span<const uint8_t> bytes) {
+uint32_t body_checksum(std::span<const uint8_t> bytes, ThreadPool* pool) {
+  constexpr size_t task = 32 * segment;
   std::vector<uint32_t> checksums(checksum_segments(bytes.size()));
-  segment_checksums(bytes, checksums.data());
+  run_tasks(pool, static_cast<int64_t>((bytes.size() + task - 1) / task), [&](int64_t index, int) {
+    const size_t first = static_cast<size_t>(index) * task;
+    segment_checksums(bytes.subspan(first, std::min(task, bytes.size() - first)), checksums.data() + first / segment);
+  });
   return combine_checksums(checksums);
 }
 

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <span>
 
+#include "base/thread_pool.h"
+
 namespace fedlora {
 
 inline constexpr size_t checksum_segment_bytes = 4096;
@@ -23,6 +25,6 @@ inline size_t checksum_segments(size_t bytes) { return (bytes + checksum_segment
 uint32_t combine_checksums(std::span<const uint32_t> checksums);
 
 /// Both levels at once.
-uint32_t body_checksum(std::span<const uint8_t> bytes);
+uint32_t body_checksum(std::span<const uint8_t> bytes, ThreadPool* pool = nullptr);
 
 }  // namespace fedlora

@@ -10,9 +10,11 @@
 /// The bytes depend on the input, the options and nothing else: not on the instruction set, not on threads. Layout: wire.h.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "compression/kernels.h"
 #include "compression/wire.h"
 
@@ -28,15 +30,31 @@ struct CodecOptions {
   uint64_t seed = 0;
 };
 
-/// Encodes `update` into `bytes` (replaced). `residual`: empty, or as long as the update: in, the previous residual; out, the new one.
-/// Throws E_ARGUMENT (an option, or too many elements), E_SHAPE (length of the residual), E_NONFINITE (naming the first index where
-/// update + residual is not finite), E_MEMORY; then neither `residual` nor `bytes` has changed.
+/// An update and its error feedback. Both residuals are empty, or both as long as the update; they may be the same memory.
+struct Feedback {
+  std::span<const float> update;
+  std::span<const float> residual = {};  // what earlier messages left
+  std::span<float> new_residual = {};
+};
+
+/// Gives the memory of a message of so many bytes. Called once, on the caller's thread, before anything else is written; may throw.
+using MessagePlace = std::function<uint8_t*(int64_t bytes)>;
+
+/// Encodes into the memory that `place` gives. Throws E_ARGUMENT (an option, or too many elements), E_SHAPE (length of a residual),
+/// E_NONFINITE (naming the first index where update + residual is not finite), E_MEMORY; then the new residual has not changed.
+void encode_update(const Feedback& input, const CodecOptions& options, const MessagePlace& place, ThreadPool* pool = nullptr);
+void encode_update(const Feedback& input, const CodecOptions& options, const MessagePlace& place, ThreadPool* pool,
+                   const CodecKernels& kernels);
+/// The same into `bytes` (replaced), with the residual overwritten by the new one; after an error both are as they were.
 void encode_update(std::span<const float> update, std::span<float> residual, const CodecOptions& options, std::vector<uint8_t>& bytes);
 void encode_update(std::span<const float> update, std::span<float> residual, const CodecOptions& options, std::vector<uint8_t>& bytes,
-                   const CodecKernels& kernels);
+                   const CodecKernels& kernels, ThreadPool* pool = nullptr);
+
+/// Length of a message of a codec whose size follows from the number of elements; −1 for topk.
+int64_t message_bytes(Codec codec, int64_t count);
 
 /// Decodes a whole message; elements that were not sent become 0. `out` has the message's length (read_header(bytes).count).
 /// Throws E_SHAPE when it has not, and what UpdateReader throws; then `out` has not changed.
-void decode_update(std::span<const uint8_t> bytes, std::span<float> out);
+void decode_update(std::span<const uint8_t> bytes, std::span<float> out, ThreadPool* pool = nullptr);
 
 }  // namespace fedlora

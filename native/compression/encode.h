@@ -1,32 +1,45 @@
 /// The encoders behind encode_update. Options and lengths are checked by then; the encoders find what is not finite.
+///
+/// Every encoder sweeps its input in chunks: one sweep finds what is not finite and what the message depends on as a whole, while
+/// nothing has been written; a later one writes. Threads share a sweep by slices; what they find is joined by operations whose order
+/// does not matter, or in the order of the slices.
 #pragma once
 #include "compression/codec.h"
 
 namespace fedlora {
 
-/// Elements that an encoder handles at a time: its targets stay in the first-level cache.
-inline constexpr int64_t encode_chunk = 2048;
+/// Elements that an encoder handles at a time: its targets stay in the first-level cache. A slice is one task of a thread.
+inline constexpr int64_t encode_chunk = 2048, encode_slice = 32 * encode_chunk;
 
 struct EncodeInput {
   const float* update;
-  /// Null without error feedback. In: previous residual; out: new residual.
-  float* residual;
+  /// Null without error feedback; may be the same memory.
+  const float* residual;
+  float* new_residual;
   int64_t count;
+  ThreadPool* pool;
 
   const float* residual_at(int64_t first) const { return residual ? residual + first : nullptr; }
-  float* residual_at(int64_t first) { return residual ? residual + first : nullptr; }
+  float* new_residual_at(int64_t first) const { return new_residual ? new_residual + first : nullptr; }
+  int64_t slices() const { return (count + encode_slice - 1) / encode_slice; }
 };
 
-/// Calls kernels.add_residual for a chunk; throws E_NONFINITE with the index when a target is not finite. Returns the largest pattern.
-uint32_t finite_targets(const EncodeInput& input, int64_t first, int64_t count, float* targets, const CodecKernels& kernels);
+/// Sees the targets t = update + residual of elements [first, first + count); `targets` has room for encode_chunk and may be changed.
+using ChunkVisitor = std::function<void(int64_t first, int64_t count, float* targets, int member)>;
+
+/// The first sweep: the largest bit pattern of |t|. Throws E_NONFINITE with the index when a target is not finite.
+uint32_t largest_target(const EncodeInput& input, const CodecKernels& kernels, const ChunkVisitor& visit = {});
+
+/// A later sweep, over targets known to be finite.
+void for_each_chunk(const EncodeInput& input, const CodecKernels& kernels, const ChunkVisitor& visit);
 
 /// Seals a message whose body is in place: writes the header, body length and both checksums.
-void seal_message(UpdateHeader header, std::vector<uint8_t>& message);
+void seal_message(UpdateHeader header, uint8_t* message, int64_t bytes, ThreadPool* pool);
 
-void encode_f32(EncodeInput input, std::vector<uint8_t>& bytes, const CodecKernels& kernels);
-void encode_bf16(EncodeInput input, std::vector<uint8_t>& bytes, const CodecKernels& kernels);
+void encode_f32(const EncodeInput& input, const MessagePlace& place, const CodecKernels& kernels);
+void encode_bf16(const EncodeInput& input, const MessagePlace& place, const CodecKernels& kernels);
 /// int8 and int4.
-void encode_blocks(EncodeInput input, const CodecOptions& options, std::vector<uint8_t>& bytes, const CodecKernels& kernels);
-void encode_topk(EncodeInput input, const CodecOptions& options, std::vector<uint8_t>& bytes, const CodecKernels& kernels);
+void encode_blocks(const EncodeInput& input, const CodecOptions& options, const MessagePlace& place, const CodecKernels& kernels);
+void encode_topk(const EncodeInput& input, const CodecOptions& options, const MessagePlace& place, const CodecKernels& kernels);
 
 }  // namespace fedlora

@@ -1,6 +1,6 @@
-// topk: two sweeps over the input. The first fills a histogram of magnitudes (8 bits of exponent, 3 of mantissa) and finds what is not
-// finite; the bin that holds the k-th largest magnitude bounds the candidates. The second collects the candidates and writes the
-// residuals. The exact threshold, the levels and the positions need the candidates only.
+// topk: the first sweep fills a histogram of magnitudes (8 bits of exponent, 3 of mantissa) and finds what is not finite; the bin that
+// holds the k-th largest magnitude bounds the candidates. The second collects the candidates: the exact threshold, the levels and the
+// positions need no more. The third, with error feedback only, leaves t as the residual where nothing is sent.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -36,22 +36,20 @@ struct Magnitudes {
 
 Magnitudes count_magnitudes(const EncodeInput& input, const CodecKernels& kernels) {
   // Neighbours often fall into one bin; four tables keep an increment from waiting for the one before.
-  std::vector<uint32_t> tables(4 * bins);
-  uint32_t* t = tables.data();
+  constexpr size_t tables = 4;
+  const size_t members = input.pool ? static_cast<size_t>(input.pool->threads()) : 1;
+  std::vector<uint32_t> counts(members * tables * bins);
   Magnitudes found;
-  alignas(64) float targets[encode_chunk];
-  alignas(64) uint16_t bin[encode_chunk];
-  for (int64_t first = 0; first < input.count; first += encode_chunk) {
-    const int64_t count = std::min(encode_chunk, input.count - first);
-    found.largest = std::max(found.largest, finite_targets(input, first, count, targets, kernels));
+  found.largest = largest_target(input, kernels, [&](int64_t, int64_t count, const float* targets, int member) {
+    alignas(64) uint16_t bin[encode_chunk];
+    uint32_t* t = counts.data() + static_cast<size_t>(member) * tables * bins;
     kernels.magnitude_bins(targets, count, bin);
     int64_t i = 0;
     for (; i + 4 <= count; i += 4) ++t[bin[i]], ++t[bins + bin[i + 1]], ++t[2 * bins + bin[i + 2]], ++t[3 * bins + bin[i + 3]];
     for (; i < count; ++i) ++t[bin[i]];
-  }
+  });
   found.histogram.resize(bins);
-  for (size_t b = 0; b < bins; ++b)
-    found.histogram[b] = int64_t{t[b]} + int64_t{t[bins + b]} + int64_t{t[2 * bins + b]} + int64_t{t[3 * bins + b]};
+  for (size_t i = 0; i < counts.size(); ++i) found.histogram[i % bins] += counts[i];
   return found;
 }
 
@@ -83,14 +81,10 @@ int best_parameter(const std::vector<uint32_t>& gaps, int64_t elements) {
   return best;
 }
 
-/// Writes the four parts of the body behind the header.
+/// Writes the four parts of the body into zeros.
 void write_body(const std::vector<Candidate>& sent, const std::vector<uint32_t>& gaps, const MagnitudeHistogram& histogram, int bits,
-                int parameter, std::vector<uint8_t>& message) {
+                int parameter, uint8_t* body) {
   const TopkLayout layout = topk_layout(bits, parameter, static_cast<int64_t>(sent.size()));
-  int64_t quotient_bits = static_cast<int64_t>(gaps.size());
-  for (uint32_t gap : gaps) quotient_bits += gap >> parameter;
-  message.assign(static_cast<size_t>(update_header_bytes + layout.quotients + (quotient_bits + 7) / 8), 0);
-  uint8_t* body = message.data() + update_header_bytes;
   std::memcpy(body, histogram.levels().data(), histogram.levels().size() * 2);
   BitWriter values(body + layout.values);
   for (const Candidate& c : sent)
@@ -109,35 +103,60 @@ void write_body(const std::vector<Candidate>& sent, const std::vector<uint32_t>&
   remainders.finish();
 }
 
-/// Collects what has a magnitude of at least `lowest`, in order of position, and writes residual = target everywhere.
-void collect(EncodeInput input, uint32_t lowest, std::vector<Candidate>& candidates, const CodecKernels& kernels) {
-  alignas(64) float targets[encode_chunk];
-  uint64_t masks[encode_chunk / 64];
-  for (int64_t first = 0; first < input.count; first += encode_chunk) {
-    const int64_t count = std::min(encode_chunk, input.count - first), padded = (count + 63) / 64 * 64;
-    kernels.add_residual(input.update + first, input.residual_at(first), targets, count);
+int64_t body_bytes(const std::vector<uint32_t>& gaps, int bits, int parameter) {
+  int64_t quotient_bits = static_cast<int64_t>(gaps.size());
+  for (uint32_t gap : gaps) quotient_bits += gap >> parameter;
+  return topk_layout(bits, parameter, static_cast<int64_t>(gaps.size())).quotients + (quotient_bits + 7) / 8;
+}
+
+/// What has a magnitude of at least `lowest`, in order of position.
+std::vector<Candidate> collect(const EncodeInput& input, uint32_t lowest, const CodecKernels& kernels) {
+  // Slices count before they collect, so that each knows its place in the list and no task needs memory that may fail.
+  std::vector<size_t> begins(static_cast<size_t>(input.slices()) + 1);
+  std::vector<uint64_t> masks(static_cast<size_t>((input.count + 63) / 64));
+  for_each_chunk(input, kernels, [&](int64_t first, int64_t count, float* targets, int) {
+    const int64_t padded = (count + 63) / 64 * 64;
     std::fill(targets + count, targets + padded, 0.0f);
-    if (input.residual) std::memcpy(input.residual_at(first), targets, static_cast<size_t>(count) * 4);
-    kernels.select_mask(targets, padded, lowest, masks);
-    for (int64_t i = 0; i < padded; i += 64)
-      for (uint64_t mask = masks[i / 64]; mask != 0; mask &= mask - 1) {
-        const int64_t j = i + std::countr_zero(mask);
-        candidates.push_back({static_cast<uint32_t>(first + j), targets[j]});
+    uint64_t* mask = masks.data() + first / 64;
+    kernels.select_mask(targets, padded, lowest, mask);
+    size_t& found = begins[static_cast<size_t>(first / encode_slice) + 1];
+    for (int64_t i = 0; i < padded / 64; ++i) found += static_cast<size_t>(std::popcount(mask[i]));
+  });
+  for (size_t i = 1; i < begins.size(); ++i) begins[i] += begins[i - 1];
+  std::vector<Candidate> candidates(begins.back());
+  run_tasks(input.pool, input.slices(), [&](int64_t slice, int) {
+    Candidate* out = candidates.data() + begins[static_cast<size_t>(slice)];
+    const int64_t end = std::min((slice + 1) * encode_slice, input.count);
+    for (int64_t at = slice * encode_slice; at < end; at += 64)
+      for (uint64_t mask = masks[static_cast<size_t>(at / 64)]; mask != 0; mask &= mask - 1) {
+        const int64_t i = at + std::countr_zero(mask);
+        *out++ = {static_cast<uint32_t>(i), input.residual ? input.update[i] + input.residual[i] : input.update[i]};
       }
+  });
+  return candidates;
+}
+
+/// residual = t where nothing is sent, t − level where something is.
+void leave_residual(const EncodeInput& input, const std::vector<Candidate>& sent, const MagnitudeHistogram& histogram,
+                    const CodecKernels& kernels) {
+  for_each_chunk(input, kernels, [&](int64_t first, int64_t count, const float* targets, int) {
+    std::memcpy(input.new_residual + first, targets, static_cast<size_t>(count) * 4);
+  });
+  for (const Candidate& c : sent) {
+    const float level = to_f32(histogram.levels()[static_cast<size_t>(histogram.level_of(c.magnitude()))]);
+    input.new_residual[c.position] = c.value - std::copysign(level, c.value);
   }
 }
 }  // namespace
 
-void encode_topk(EncodeInput input, const CodecOptions& options, std::vector<uint8_t>& bytes, const CodecKernels& kernels) {
+void encode_topk(const EncodeInput& input, const CodecOptions& options, const MessagePlace& place, const CodecKernels& kernels) {
   UpdateHeader header;
   header.codec = Codec::topk, header.bits = options.bits, header.count = input.count;
   const Magnitudes magnitudes = count_magnitudes(input, kernels);
   if (magnitudes.largest == 0) {  // nothing to send; the residual is t, which is 0 everywhere
-    std::vector<uint8_t> message(static_cast<size_t>(update_header_bytes));
-    if (input.residual) std::fill_n(input.residual, input.count, 0.0f);
-    seal_message(header, message);
-    bytes.swap(message);
-    return;
+    uint8_t* const message = place(update_header_bytes);
+    if (input.new_residual) std::fill_n(input.new_residual, input.count, 0.0f);
+    return seal_message(header, message, update_header_bytes, nullptr);
   }
 
   int64_t wanted = std::clamp<int64_t>(std::llround(options.density * static_cast<double>(input.count)), 1, input.count);
@@ -145,22 +164,13 @@ void encode_topk(EncodeInput input, const CodecOptions& options, std::vector<uin
   int64_t above = 0;
   while (bin > 0 && above + magnitudes.histogram[bin] < wanted) above += magnitudes.histogram[bin--];
   const uint32_t lowest = std::max(static_cast<uint32_t>(bin) << bin_shift, 1u);  // a zero is never sent
-
-  // Everything that may fail for want of memory comes before the first residual is written.
-  const size_t most = static_cast<size_t>(above + magnitudes.histogram[bin]), at_most_sent = std::min(most, static_cast<size_t>(wanted));
-  std::vector<Candidate> candidates;
-  std::vector<uint32_t> gaps;
-  std::vector<uint8_t> message;
-  MagnitudeHistogram histogram(lowest, magnitudes.largest);
-  candidates.reserve(most);
-  gaps.reserve(at_most_sent);
-  // Whatever the positions, b = floor(log2(n / k)) costs at most b + 3 bits an entry.
-  const size_t bits_per_entry = static_cast<size_t>(options.bits + std::bit_width(static_cast<size_t>(input.count) / at_most_sent) + 2);
-  message.reserve(static_cast<size_t>(update_header_bytes) + 256 + at_most_sent * bits_per_entry / 8 + 8);
-
-  collect(input, lowest, candidates, kernels);
+  std::vector<Candidate> candidates = collect(input, lowest, kernels);
   wanted = std::min(wanted, static_cast<int64_t>(candidates.size()));
   Threshold threshold = refine(candidates, static_cast<uint32_t>(bin), wanted - above);
+
+  MagnitudeHistogram histogram(lowest, magnitudes.largest);
+  std::vector<uint32_t> gaps;
+  gaps.reserve(static_cast<size_t>(wanted));
   std::vector<Candidate>& sent = candidates;
   size_t kept = 0;
   int64_t next = 0;
@@ -175,16 +185,14 @@ void encode_topk(EncodeInput input, const CodecOptions& options, std::vector<uin
   sent.resize(kept);
   histogram.fit(1 << (options.bits - 1));
 
-  if (input.residual)
-    for (const Candidate& c : sent) {
-      const float level = to_f32(histogram.levels()[static_cast<size_t>(histogram.level_of(c.magnitude()))]);
-      input.residual[c.position] = c.value - std::copysign(level, c.value);
-    }
   header.sent = static_cast<int64_t>(kept);
   header.parameter = best_parameter(gaps, input.count);
-  write_body(sent, gaps, histogram, options.bits, header.parameter, message);
-  seal_message(header, message);
-  bytes.swap(message);
+  const int64_t size = update_header_bytes + body_bytes(gaps, options.bits, header.parameter);
+  uint8_t* const message = place(size);
+  std::memset(message, 0, static_cast<size_t>(size));
+  write_body(sent, gaps, histogram, options.bits, header.parameter, message + update_header_bytes);
+  seal_message(header, message, size, input.pool);
+  if (input.new_residual) leave_residual(input, sent, histogram, kernels);
 }
 
 }  // namespace fedlora

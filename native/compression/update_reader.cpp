@@ -18,11 +18,6 @@ namespace {
 /// Checksum segments and tiles that one task checks: the bytes stay in the second-level cache.
 constexpr int64_t task_segments = 16, task_tiles = 16;
 
-void for_each(ThreadPool* pool, int64_t tasks, const std::function<void(int64_t, int)>& task) {
-  if (pool) return pool->run(tasks, task);
-  for (int64_t i = 0; i < tasks; ++i) task(i, 0);
-}
-
 float bf16_value(const uint8_t* bytes) {
   uint16_t bits;
   std::memcpy(&bits, bytes, 2);
@@ -51,8 +46,8 @@ UpdateReader::UpdateReader(std::span<const uint8_t> bytes, ThreadPool* pool) : U
 UpdateReader::UpdateReader(std::span<const uint8_t> bytes, ThreadPool* pool, const CodecKernels& kernels)
     : UpdateReader(bytes, pool, kernels, Deferred{}) {
   if (!floats()) return;
-  for_each(pool, (tiles() + task_tiles - 1) / task_tiles,
-           [&](int64_t task, int) { check_tiles(task * task_tiles, std::min((task + 1) * task_tiles, tiles())); });
+  run_tasks(pool, (tiles() + task_tiles - 1) / task_tiles,
+            [&](int64_t task, int) { check_tiles(task * task_tiles, std::min((task + 1) * task_tiles, tiles())); });
   finish_check();
 }
 
@@ -63,8 +58,8 @@ UpdateReader::UpdateReader(std::span<const uint8_t> bytes, ThreadPool* pool, con
     checksums_.resize(static_cast<size_t>(segments));
     if (!sparse()) ranges_.resize(static_cast<size_t>(tiles()));
     if (floats()) return;
-    for_each(pool, (segments + task_segments - 1) / task_segments,
-             [&](int64_t task, int) { take_checksums(task * task_segments, std::min((task + 1) * task_segments, segments)); });
+    run_tasks(pool, (segments + task_segments - 1) / task_segments,
+              [&](int64_t task, int) { take_checksums(task * task_segments, std::min((task + 1) * task_segments, segments)); });
     finish_check();
     if (sparse()) {
       check_levels();

@@ -11,6 +11,7 @@ void leave(void* data) {
   while (!environment->queues.empty()) (*environment->queues.begin())->leave(*environment);
   environment->loading.clear();
   environment->pending.clear();
+  environment->team.reset();
 }
 
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {

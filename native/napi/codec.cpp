@@ -1,4 +1,6 @@
 // Update codecs and the streaming aggregator.
+#include <optional>
+
 #include "aggregation/aggregator.h"
 #include "compression/codec.h"
 #include "compression/vector_math.h"
@@ -11,10 +13,16 @@ namespace {
 /// A sparse message of a few bytes may claim billions of zeros: this many values (1 GiB) are the most that one call gives.
 constexpr int64_t decode_limit = 1 << 28;
 
+struct Made {
+  std::shared_ptr<Aggregator> aggregator;
+  int threads;
+};
+
 class AggregatorObject : public Napi::ObjectWrap<AggregatorObject> {
  public:
-  explicit AggregatorObject(const Napi::CallbackInfo& info)
-      : ObjectWrap(info), aggregator_(constructed_with<std::shared_ptr<Aggregator>>(info)), memory_(info.Env()) {
+  explicit AggregatorObject(const Napi::CallbackInfo& info) : ObjectWrap(info), memory_(info.Env()) {
+    const Made made = constructed_with<Made>(info);
+    aggregator_ = made.aggregator, threads_ = made.threads;
     info.This().As<Napi::Object>().TypeTag(&aggregator_tag);
     memory_.set(static_cast<size_t>(aggregator_->length()) * sizeof(int64_t));
   }
@@ -24,8 +32,9 @@ class AggregatorObject : public Napi::ObjectWrap<AggregatorObject> {
                        {accessor<AggregatorObject, &AggregatorObject::length, aggregator_tag>("length"),
                         accessor<AggregatorObject, &AggregatorObject::count, aggregator_tag>("count"),
                         accessor<AggregatorObject, &AggregatorObject::total_weight, aggregator_tag>("totalWeight"),
-                        InstanceMethod<&AggregatorObject::add>("add"), InstanceMethod<&AggregatorObject::mean>("mean"),
-                        InstanceMethod<&AggregatorObject::reset>("reset"), InstanceMethod<&AggregatorObject::dispose>("dispose")});
+                        InstanceMethod<&AggregatorObject::add>("add"), InstanceMethod<&AggregatorObject::add_all>("addAll"),
+                        InstanceMethod<&AggregatorObject::mean>("mean"), InstanceMethod<&AggregatorObject::reset>("reset"),
+                        InstanceMethod<&AggregatorObject::dispose>("dispose")});
   }
 
  private:
@@ -42,16 +51,36 @@ class AggregatorObject : public Napi::ObjectWrap<AggregatorObject> {
   Napi::Value total_weight(const Napi::CallbackInfo& info) {
     return guard(info.Env(), [&] { return Napi::Number::New(info.Env(), alive().total_weight()); });
   }
+  ThreadPool* team(Napi::Env env, int64_t messages) { return Environment::of(env).team_for(alive().length() * messages, threads_); }
   void add(const Napi::CallbackInfo& info) {
     guard(info.Env(), [&] {
       if (!info[1].IsNumber()) fail(Code::E_ARGUMENT, "add: expected a message and a weight");
-      alive().add(copy_uint8(info[0], "message"), info[1].As<Napi::Number>().DoubleValue());
+      const TypedView<uint8_t> message(info[0], "message");
+      alive().add(message.span(), info[1].As<Napi::Number>().DoubleValue(), team(info.Env(), 1));
+    });
+  }
+  void add_all(const Napi::CallbackInfo& info) {
+    guard(info.Env(), [&] {
+      if (!info[0].IsArray() || !info[1].IsArray() || info[0].As<Napi::Array>().Length() != info[1].As<Napi::Array>().Length())
+        fail(Code::E_ARGUMENT, "addAll: expected messages and as many weights");
+      const Napi::Array messages = info[0].As<Napi::Array>(), weights = info[1].As<Napi::Array>();
+      const uint32_t count = messages.Length();
+      std::vector<TypedView<uint8_t>> views;
+      std::vector<WeightedMessage> given;
+      for (uint32_t i = 0; i < count; ++i) {
+        const Napi::Value weight = weights.Get(i);
+        if (!weight.IsNumber()) fail(Code::E_ARGUMENT, "addAll: weight %u is not a number", i);
+        views.emplace_back(messages.Get(i), "message");
+        given.push_back({{}, weight.As<Napi::Number>().DoubleValue()});
+      }
+      for (size_t i = 0; i < views.size(); ++i) given[i].bytes = views[i].span();
+      alive().add(given, team(info.Env(), count));
     });
   }
   Napi::Value mean(const Napi::CallbackInfo& info) {
     return guard(info.Env(), [&] {
       Napi::Float32Array values = new_float32(info.Env(), static_cast<size_t>(alive().length()));
-      alive().mean({values.Data(), values.ElementLength()});
+      alive().mean(TypedView<float>::elements(values, "mean"), team(info.Env(), 1));
       return values;
     });
   }
@@ -64,8 +93,18 @@ class AggregatorObject : public Napi::ObjectWrap<AggregatorObject> {
   }
 
   std::shared_ptr<Aggregator> aggregator_;
+  int threads_ = 0;
   ExternalMemory memory_;
 };
+
+/// The number of threads that a call asks for; 0: all cores.
+int threads_of(Napi::Value value, const char* what) {
+  if (value.IsUndefined() || value.IsNull()) return 0;
+  const double threads = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : 0;
+  if (!(threads >= 1 && threads <= 1024) || threads != static_cast<double>(static_cast<int>(threads)))
+    fail(Code::E_ARGUMENT, "%s: threads is a whole number from 1 to 1024", what);
+  return static_cast<int>(threads);
+}
 
 Napi::Value create_aggregator(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
@@ -74,18 +113,17 @@ Napi::Value create_aggregator(const Napi::CallbackInfo& info) {
     const double length = info[0].As<Napi::Number>().DoubleValue();
     if (!(length >= 0 && length <= 4294967295.0) || length != static_cast<double>(static_cast<int64_t>(length)))
       fail(Code::E_ARGUMENT, "createAggregator: the length is %g, expected a whole number from 0 to 4294967295", length);
-    return construct(env, Environment::of(env).aggregator, std::make_shared<Aggregator>(static_cast<int64_t>(length)));
+    const int threads = threads_of(info[1], "createAggregator");
+    return construct(env, Environment::of(env).aggregator, Made{std::make_shared<Aggregator>(static_cast<int64_t>(length)), threads});
   });
 }
 
 Napi::Value encode(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guard(env, [&]() -> Napi::Value {
-    const std::vector<float> update = copy_float32(info[0], "update");
-    const bool feedback = !info[1].IsNull() && !info[1].IsUndefined();
-    std::vector<float> residual = feedback ? copy_float32(info[1], "residual") : std::vector<float>();
-    if (feedback && residual.size() != update.size())
-      fail(Code::E_SHAPE, "the residual has %zu values, the update %zu", residual.size(), update.size());
+    const TypedView<float> update_view(info[0], "update");
+    std::optional<TypedView<float>> residual_view;
+    if (!info[1].IsNull() && !info[1].IsUndefined()) residual_view.emplace(info[1], "residual");
     const Fields f(info[2], "options");
     constexpr const char* codecs[] = {"f32", "bf16", "int8", "int4", "topk"};
     constexpr Codec values[] = {Codec::f32, Codec::bf16, Codec::int8, Codec::int4, Codec::topk};
@@ -94,13 +132,32 @@ Napi::Value encode(const Napi::CallbackInfo& info) {
     options.density = f.number("density");
     options.bits = static_cast<int>(f.integer("bits", 2, 8));
     options.seed = static_cast<uint64_t>(f.integer("seed", 0, 9007199254740991));
-    std::vector<uint8_t> bytes;
-    encode_update(update, residual, options, bytes);
-    Napi::Uint8Array message = Napi::Uint8Array::New(env, bytes.size());
-    std::copy(bytes.begin(), bytes.end(), message.Data());
+    const bool in_place = f.has("inPlace") && f.boolean("inPlace");
+    const int threads = threads_of(f.value("threads"), "encodeUpdate");
+
+    // Everything that may run JavaScript comes before the memory is looked at: large arrays are made by calling it.
+    const int64_t count = static_cast<int64_t>(update_view.span().size()), known_bytes = message_bytes(options.codec, count);
+    Napi::Uint8Array message;
+    if (known_bytes >= 0) message = new_uint8(env, static_cast<size_t>(known_bytes));
+    Napi::Value new_residual = env.Null();
+    if (residual_view) new_residual = in_place ? info[1] : new_float32(env, static_cast<size_t>(count));
+
+    Feedback input{update_view.span()};
+    if (residual_view) {
+      input.residual = residual_view->span();
+      input.new_residual = TypedView<float>::elements(new_residual, "residual");
+    }
+    const auto place = [&](int64_t bytes) {
+      if (known_bytes < 0) message = Napi::Uint8Array::New(env, static_cast<size_t>(bytes));
+      const std::span<uint8_t> place = TypedView<uint8_t>::elements(message, "message");
+      if (static_cast<int64_t>(place.size()) != bytes)
+        fail(Code::E_INTERNAL, "a message of %zu bytes, expected %lld", place.size(), static_cast<long long>(bytes));
+      return place.data();
+    };
+    encode_update(input, options, place, Environment::of(env).team_for(count, threads));
     Napi::Object object = Napi::Object::New(env);
     object.Set("bytes", message);
-    object.Set("residual", feedback ? Napi::Value(new_float32(env, residual)) : env.Null());
+    object.Set("residual", new_residual);
     return object;
   });
 }
@@ -108,22 +165,24 @@ Napi::Value encode(const Napi::CallbackInfo& info) {
 Napi::Value decode(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guard(env, [&]() -> Napi::Value {
-    const std::vector<uint8_t> bytes = copy_uint8(info[0], "bytes");
-    const int64_t count = read_header(bytes).count;
+    const TypedView<uint8_t> view(info[0], "bytes");
+    const int threads = threads_of(info[1], "decodeUpdate");
+    const int64_t count = read_header(view.span()).count;
     if (count > decode_limit)
       fail(Code::E_MEMORY, "the message claims %lld values; decodeUpdate gives at most %lld at once: add it to an aggregator instead",
            static_cast<long long>(count), static_cast<long long>(decode_limit));
-    std::vector<float> values(static_cast<size_t>(count));
-    decode_update(bytes, values);
-    return new_float32(env, values);
+    Napi::Float32Array values = new_float32(env, static_cast<size_t>(count));
+    decode_update(view.span(), TypedView<float>::elements(values, "values"), Environment::of(env).team_for(count, threads));
+    return values;
   });
 }
 
 Napi::Value cosine_of(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&] {
-    const std::vector<float> a = copy_float32(info[0], "a"), b = copy_float32(info[1], "b");
+    const TypedView<float> first(info[0], "a"), second(info[1], "b");
+    const std::span<const float> a = first.span(), b = second.span();
     if (a.size() != b.size()) fail(Code::E_SHAPE, "cosine of vectors of %zu and %zu values", a.size(), b.size());
-    return Napi::Number::New(info.Env(), cosine(a, b));
+    return Napi::Number::New(info.Env(), cosine(a, b, Environment::of(info.Env()).team_for(static_cast<int64_t>(a.size()), 0)));
   });
 }
 

@@ -1,7 +1,11 @@
 #include "napi/seam.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <thread>
+
+#include "base/huge_pages.h"
 
 namespace fedlora::seam {
 
@@ -88,51 +92,88 @@ int Fields::choice(const char* name, std::span<const char* const> names) const {
   wrong(name, ("one of " + known + ", got '" + text + "'").c_str());
 }
 
+ThreadPool* Environment::team_for(int64_t elements, int threads) {
+  constexpr int64_t least_elements = 1 << 17;
+  static const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  threads = threads == 0 ? cores : std::min(threads, cores);
+  if (threads == 1 || elements < least_elements) return nullptr;
+  if (!team || team->threads() != threads) team = std::make_unique<ThreadPool>(threads);
+  return team.get();
+}
+
 namespace {
 template <class T>
-std::vector<T> copy_typed(Napi::Value value, napi_typedarray_type type, const char* type_name, const char* what) {
-  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type)
-    fail(Code::E_ARGUMENT, "%s: expected a %s", what, type_name);
-  napi_value buffer = nullptr;
-  size_t length = 0;
-  void* data = nullptr;
-  bool plain = false, detached = false;
-  if (napi_get_typedarray_info(value.Env(), value, nullptr, &length, &data, &buffer, nullptr) != napi_ok ||
-      napi_is_arraybuffer(value.Env(), buffer, &plain) != napi_ok || !plain)
-    fail(Code::E_ARGUMENT, "%s: a %s over shared memory is not accepted: copy it first", what, type_name);
-  if (Napi::Object(value.Env(), buffer).Get("resizable").ToBoolean())
-    fail(Code::E_ARGUMENT, "%s: a %s over a resizable buffer is not accepted: copy it first", what, type_name);
-  napi_is_detached_arraybuffer(value.Env(), buffer, &detached);
-  if (detached) fail(Code::E_ARGUMENT, "%s: the %s's buffer is detached", what, type_name);
-  std::vector<T> copy(length);
-  if (length > 0) std::memcpy(copy.data(), data, length * sizeof(T));
-  return copy;
+constexpr napi_typedarray_type element_type = napi_uint8_array;
+template <>
+constexpr napi_typedarray_type element_type<int32_t> = napi_int32_array;
+template <>
+constexpr napi_typedarray_type element_type<float> = napi_float32_array;
+template <class T>
+constexpr const char* array_name = "Uint8Array";
+template <>
+constexpr const char* array_name<int32_t> = "Int32Array";
+template <>
+constexpr const char* array_name<float> = "Float32Array";
+
+template <class T>
+std::vector<T> copy_typed(Napi::Value value, const char* what) {
+  const TypedView<T> view(value, what);
+  const std::span<T> values = view.span();
+  return {values.begin(), values.end()};
 }
 }  // namespace
 
-std::vector<int32_t> copy_int32(Napi::Value value, const char* what) {
-  return copy_typed<int32_t>(value, napi_int32_array, "Int32Array", what);
-}
-std::vector<float> copy_float32(Napi::Value value, const char* what) {
-  return copy_typed<float>(value, napi_float32_array, "Float32Array", what);
-}
-std::vector<uint8_t> copy_uint8(Napi::Value value, const char* what) {
-  return copy_typed<uint8_t>(value, napi_uint8_array, "Uint8Array", what);
+template <class T>
+TypedView<T>::TypedView(Napi::Value value, const char* what) : value_(value), what_(what) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != element_type<T>)
+    fail(Code::E_ARGUMENT, "%s: expected a %s", what, array_name<T>);
+  napi_value buffer = nullptr;
+  bool plain = false;
+  if (napi_get_typedarray_info(value.Env(), value, nullptr, nullptr, nullptr, &buffer, nullptr) != napi_ok ||
+      napi_is_arraybuffer(value.Env(), buffer, &plain) != napi_ok || !plain)
+    fail(Code::E_ARGUMENT, "%s: a %s over shared memory is not accepted: copy it first", what, array_name<T>);
+  if (Napi::Object(value.Env(), buffer).Get("resizable").ToBoolean())
+    fail(Code::E_ARGUMENT, "%s: a %s over a resizable buffer is not accepted: copy it first", what, array_name<T>);
 }
 
-Napi::Float32Array new_float32(Napi::Env env, size_t length) {
+template <class T>
+std::span<T> TypedView<T>::elements(Napi::Value value, const char* what) {
+  napi_value buffer = nullptr;
+  size_t length = 0;
+  void* data = nullptr;
+  bool detached = true;
+  if (napi_get_typedarray_info(value.Env(), value, nullptr, &length, &data, &buffer, nullptr) != napi_ok ||
+      napi_is_detached_arraybuffer(value.Env(), buffer, &detached) != napi_ok || detached)
+    fail(Code::E_ARGUMENT, "%s: the %s's buffer is detached", what, array_name<T>);
+  return {static_cast<T*>(data), length};
+}
+
+template class TypedView<float>;
+template class TypedView<uint8_t>;
+
+std::vector<int32_t> copy_int32(Napi::Value value, const char* what) { return copy_typed<int32_t>(value, what); }
+std::vector<float> copy_float32(Napi::Value value, const char* what) { return copy_typed<float>(value, what); }
+std::vector<uint8_t> copy_uint8(Napi::Value value, const char* what) { return copy_typed<uint8_t>(value, what); }
+
+namespace {
+template <class Array>
+Array new_array(Napi::Env env, size_t length, const char* name) {
   constexpr size_t small = 1 << 20;
-  if (length <= small) return Napi::Float32Array::New(env, length);
+  if (length <= small) return Array::New(env, length);
   try {
-    return env.Global()
-        .Get("Float32Array")
-        .As<Napi::Function>()
-        .New({Napi::Number::New(env, static_cast<double>(length))})
-        .As<Napi::Float32Array>();
+    Array array =
+        env.Global().Get(name).As<Napi::Function>().New({Napi::Number::New(env, static_cast<double>(length))}).template As<Array>();
+    if (!array.IsTypedArray() || array.ElementLength() != length) fail(Code::E_INTERNAL, "the global %s is not JavaScript's own", name);
+    advise_huge_pages(array.Data(), array.ByteLength());
+    return array;
   } catch (const Napi::Error&) {
-    fail(Code::E_MEMORY, "a Float32Array of %zu values does not fit into memory", length);
+    fail(Code::E_MEMORY, "a %s of %zu values does not fit into memory", name, length);
   }
 }
+}  // namespace
+
+Napi::Float32Array new_float32(Napi::Env env, size_t length) { return new_array<Napi::Float32Array>(env, length, "Float32Array"); }
+Napi::Uint8Array new_uint8(Napi::Env env, size_t length) { return new_array<Napi::Uint8Array>(env, length, "Uint8Array"); }
 
 Napi::Float32Array new_float32(Napi::Env env, std::span<const float> values) {
   Napi::Float32Array array = new_float32(env, values.size());

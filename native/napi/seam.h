@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/thread_pool.h"
 #include "training/engine.h"
 
 namespace fedlora::seam {
@@ -25,6 +26,10 @@ struct Environment {
   std::set<JobQueue*> queues;
   std::map<Host*, std::shared_ptr<Host>> loading;     // engines whose load is in flight
   std::set<std::shared_ptr<PendingPromise>> pending;  // so that what a promise holds goes on the JavaScript thread, never on a job's
+  std::unique_ptr<ThreadPool> team;                   // helpers of the JavaScript thread, made when first needed
+  /// A team for a call that handles `elements` numbers: null for a short one, which is done before a sleeping thread wakes. At most the
+  /// machine's cores work; 0 asks for all of them.
+  ThreadPool* team_for(int64_t elements, int threads);
   static Environment& of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
 };
 
@@ -73,9 +78,27 @@ class Fields {
 std::vector<int32_t> copy_int32(Napi::Value value, const char* what);
 std::vector<float> copy_float32(Napi::Value value, const char* what);
 std::vector<uint8_t> copy_uint8(Napi::Value value, const char* what);
-/// E_MEMORY when JavaScript cannot hold it; V8's own allocation would end the process instead.
+
+/// The elements of a typed array where they lie, for a call that ends before JavaScript goes on: nothing else can change them
+/// meanwhile, since shared memory is refused like everything that `copy_…` refuses. `span` runs no JavaScript; whoever runs some
+/// (reads a field, makes a large array) asks for it afterwards.
+template <class T>
+class TypedView {
+ public:
+  TypedView(Napi::Value value, const char* what);
+  std::span<T> span() const { return elements(value_, what_); }
+  /// The elements of an array that is known to be one, such as one just made.
+  static std::span<T> elements(Napi::Value value, const char* what);
+
+ private:
+  Napi::Value value_;
+  const char* what_;
+};
+
+/// E_MEMORY when JavaScript cannot hold it; V8's own allocation would end the process instead. Zeros.
 Napi::Float32Array new_float32(Napi::Env env, size_t length);
 Napi::Float32Array new_float32(Napi::Env env, std::span<const float> values);
+Napi::Uint8Array new_uint8(Napi::Env env, size_t length);
 
 Description decode_description(Napi::Value value);
 LoadOptions decode_load_options(Napi::Value value);

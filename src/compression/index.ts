@@ -29,12 +29,24 @@ export const codecShape = {
   seed: z.int().min(0).default(0).describe('seed of the stochastic rounding'),
 }
 
+const threads = z
+  .int()
+  .min(1)
+  .max(1024)
+  .optional()
+  .describe('threads at work; no result depends on it (default: all cores)')
+
 export const encodeOptionsSchema = z.strictObject({
   ...codecShape,
   residual: vector.optional().describe('what earlier messages left unsent (error feedback); the new one is returned'),
+  inPlace: z
+    .boolean()
+    .default(false)
+    .describe('overwrite the residual with the new one, which saves an array as long as the update'),
+  threads,
 })
 
-/** Options of `encodeUpdate`. Defaults: density 1/64, bits 4, seed 0, no error feedback. */
+/** Options of `encodeUpdate`. Defaults: density 1/64, bits 4, seed 0, no error feedback, all cores. */
 export type EncodeUpdateOptions = z.input<typeof encodeOptionsSchema>
 
 export interface EncodedUpdate {
@@ -55,9 +67,32 @@ function checkBytes(value: unknown, doing: string): asserts value is Uint8Array 
   }
 }
 
+const threadsSchema = z.strictObject({ threads })
+
+/** Threads at work; no result depends on it. Default: all cores; short vectors use one. */
+export type ThreadOptions = z.input<typeof threadsSchema>
+
+/** A message and its weight: the rows it was trained on, or any other number above 0; default 1. */
+export interface WeightedMessage {
+  bytes: Uint8Array
+  weight?: number
+}
+
+function checkWeight(weight: unknown, doing: string): asserts weight is number {
+  if (!(typeof weight === 'number' && Number.isFinite(weight) && weight > 0)) {
+    throw new FedloraError('E_ARGUMENT', `${doing}: the weight is ${describeValue(weight)}, expected a number above 0`)
+  }
+}
+
+function overlap(a: Float32Array, b: Float32Array): boolean {
+  const ends = (view: Float32Array) => view.byteOffset + view.byteLength
+  return a.buffer === b.buffer && a.byteOffset < ends(b) && b.byteOffset < ends(a)
+}
+
 /**
  * Encodes an update. With a residual (zeros at first) what is not sent now is sent later: |sent + residual − (update + previous
- * residual)| is at most 1 ulp of the larger, and exactly zero where nothing is sent.
+ * residual)| is at most 1 ulp of the larger, and exactly zero where nothing is sent. With `inPlace` the new residual replaces the
+ * old one in its array, unless an error is thrown; otherwise neither array is changed.
  * @throws FedloraError `E_ARGUMENT`, `E_CONFIG`, `E_SHAPE` when the residual has another length, `E_NONFINITE`.
  */
 export function encodeUpdate(update: Float32Array, options: EncodeUpdateOptions): EncodedUpdate {
@@ -69,6 +104,12 @@ export function encodeUpdate(update: Float32Array, options: EncodeUpdateOptions)
       `encodeUpdate: the residual has ${residual.length} values, the update ${update.length}`,
     )
   }
+  if (codec.inPlace && residual !== undefined && overlap(update, residual)) {
+    throw new FedloraError(
+      'E_ARGUMENT',
+      'encodeUpdate: the residual overlaps the update, so it cannot be written in place',
+    )
+  }
   return native().encodeUpdate(update, residual ?? null, codec)
 }
 
@@ -76,9 +117,10 @@ export function encodeUpdate(update: Float32Array, options: EncodeUpdateOptions)
  * The vector that a message carries.
  * @throws FedloraError `E_FORMAT`, `E_CHECKSUM`, `E_VERSION` for a foreign, damaged or newer message.
  */
-export function decodeUpdate(bytes: Uint8Array): Float32Array {
+export function decodeUpdate(bytes: Uint8Array, options: ThreadOptions = {}): Float32Array {
   checkBytes(bytes, 'decodeUpdate')
-  return native().decodeUpdate(bytes)
+  const { threads } = parseOptions(threadsSchema, options, 'decode options')
+  return native().decodeUpdate(bytes, threads)
 }
 
 /** A weighted mean of encoded updates in one pass: no dense copy per message, and the order of messages changes no bit. */
@@ -86,8 +128,8 @@ export class Aggregator {
   readonly #handle: Handle<NativeAggregator>
 
   /** @internal Use `createAggregator`. */
-  constructor(length: number) {
-    this.#handle = new Handle('the aggregator', native().createAggregator(length))
+  constructor(length: number, threads?: number) {
+    this.#handle = new Handle('the aggregator', native().createAggregator(length, threads))
   }
 
   /** Values in a vector. */
@@ -111,10 +153,26 @@ export class Aggregator {
    */
   add(bytes: Uint8Array, weight = 1): void {
     checkBytes(bytes, 'add')
-    if (!(typeof weight === 'number' && Number.isFinite(weight) && weight > 0)) {
-      throw new FedloraError('E_ARGUMENT', `add: the weight is ${describeValue(weight)}, expected a number above 0`)
-    }
+    checkWeight(weight, 'add')
     this.#handle.use('add').add(bytes, weight)
+  }
+
+  /**
+   * Adds messages that are at hand together: the same sum, all of them or, after a refusal, none. Each stretch of the sum takes all
+   * of them while it is in the cache, so that eight at once cost about half of eight calls of `add`.
+   * @throws FedloraError as `add` does.
+   */
+  addAll(messages: Iterable<WeightedMessage>): void {
+    const bytes: Uint8Array[] = []
+    const weights: number[] = []
+    for (const message of messages) {
+      const weight = message?.weight ?? 1
+      checkBytes(message?.bytes, 'addAll')
+      checkWeight(weight, 'addAll')
+      bytes.push(message.bytes)
+      weights.push(weight)
+    }
+    this.#handle.use('addAll').addAll(bytes, weights)
   }
 
   /**
@@ -142,14 +200,14 @@ export class Aggregator {
 
 /**
  * An empty aggregator of vectors of `length` values.
- * @throws FedloraError `E_ARGUMENT`.
+ * @throws FedloraError `E_ARGUMENT`, `E_CONFIG`.
  */
-export function createAggregator(length: number): Aggregator {
+export function createAggregator(length: number, options: ThreadOptions = {}): Aggregator {
   if (!Number.isSafeInteger(length) || length < 1) {
     throw new FedloraError(
       'E_ARGUMENT',
       `createAggregator: got ${describeValue(length)}, expected a whole number of at least 1`,
     )
   }
-  return new Aggregator(length)
+  return new Aggregator(length, parseOptions(threadsSchema, options, 'aggregator options').threads)
 }

@@ -6,6 +6,8 @@ export {
   type EncodedUpdate,
   type EncodeUpdateOptions,
   encodeUpdate,
+  type ThreadOptions,
+  type WeightedMessage,
 } from '../compression/index.js'
 export { type ClientRows, Split, type SplitOptions, split } from '../data/index.js'
 export type { ClientData, ClientsInput } from './clients.js'

@@ -97,6 +97,7 @@ export async function runRound(
         density: upload.density,
         bits: upload.bits,
         seed: deriveSeed(seed, 'encoding', round, client),
+        inPlace: true,
       })
       if (residuals && message.residual) await residuals.write(client, round, message.residual)
       return message.bytes

@@ -1,6 +1,7 @@
 /**
  * The addon as TypeScript sees it: a typed mirror of `native/napi`. Only `src/native` touches the addon.
- * Every long call runs on an engine thread of its own and returns a promise; typed arrays are copied before it starts.
+ * Every long call runs on an engine thread of its own and returns a promise; typed arrays are copied before it starts. Codecs and
+ * aggregation run at once, on the caller's thread and helpers beside it, over the arrays where they lie.
  * Failures reject or throw with `code` set to one of `errorCodes`; `src/native/load.ts` turns them into `FedloraError`.
  */
 import type { ErrorCode } from '../errors.js'
@@ -275,6 +276,8 @@ export interface NativeAggregator {
   readonly totalWeight: number
   /** Decodes the message tile by tile and adds it; refused messages leave the sum unchanged. */
   add(message: Uint8Array, weight: number): void
+  /** Several at once, all or none, which is faster than one after the other: each stretch of the sum takes all of them. */
+  addAll(messages: Uint8Array[], weights: number[]): void
   mean(): Float32Array
   reset(): void
   dispose(): void
@@ -285,6 +288,10 @@ export interface EncodeOptions {
   density: number
   bits: 2 | 4 | 8
   seed: number
+  /** The residual array takes the new residual; after an error it is as it was. Default: a new array. */
+  inPlace?: boolean | undefined
+  /** Default: all cores. */
+  threads?: number | undefined
 }
 
 export interface NativeInfo {
@@ -337,14 +344,14 @@ export interface Native {
   writeSafetensors(path: string, tensors: WriteTensor[], metadata: Record<string, string>): void
   quantizeCheckpoint(request: QuantizeRequest): Promise<{ tensors: number; bytes: number }>
   mergeCheckpoint(request: MergeRequest): Promise<{ tensors: number; merged: number; bytes: number }>
-  /** `residual` is read and not changed; the new one is returned (null when none was given). */
+  /** `residual` is read and, unless `inPlace`, not changed; the new one is returned (null when none was given). */
   encodeUpdate(
     update: Float32Array,
     residual: Float32Array | null,
     options: EncodeOptions,
   ): { bytes: Uint8Array; residual: Float32Array | null }
-  decodeUpdate(bytes: Uint8Array): Float32Array
-  createAggregator(length: number): NativeAggregator
+  decodeUpdate(bytes: Uint8Array, threads?: number): Float32Array
+  createAggregator(length: number, threads?: number): NativeAggregator
   /** Cosine of the angle between two vectors, in double over fixed blocks. */
   cosine(a: Float32Array, b: Float32Array): number
 }

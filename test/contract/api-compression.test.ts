@@ -101,6 +101,62 @@ t.test('the mean is exact and does not depend on the order', (t) => {
   t.end()
 })
 
+t.test('threads, grouping and place change no bit of long vectors', (t) => {
+  const length = 300_001
+  const updates = encodings.map((_, i) => vector(length, 50 + i))
+  const messages = encodings.map((encoding, i) => {
+    const residual = vector(length, 90 + i)
+    const options = { ...encoding, seed: i }
+    const alone = encodeUpdate(updates[i]!, { ...options, residual, threads: 1 })
+    const helped = encodeUpdate(updates[i]!, { ...options, residual })
+    const inPlace = encodeUpdate(updates[i]!, { ...options, residual, inPlace: true, threads: 3 })
+    t.equal(inPlace.residual, residual, 'the array that was given')
+    for (const other of [helped, inPlace]) {
+      t.ok(bytesOf(other.bytes).equals(bytesOf(alone.bytes)), `${encoding.codec}: the same message`)
+      t.ok(bytesOf(other.residual!).equals(bytesOf(alone.residual!)), `${encoding.codec}: the same residual`)
+    }
+    const values = bytesOf(decodeUpdate(alone.bytes, { threads: 1 }))
+    t.ok(values.equals(bytesOf(decodeUpdate(alone.bytes))))
+    return { bytes: alone.bytes, weight: i + 1 }
+  })
+  using alone = createAggregator(length, { threads: 1 })
+  for (const { bytes, weight } of messages) alone.add(bytes, weight)
+  const mean = bytesOf(alone.mean())
+  using helped = createAggregator(length)
+  helped.addAll(messages.slice(0, 3))
+  helped.addAll(new Set(messages.slice(3)))
+  t.ok(mean.equals(bytesOf(helped.mean())))
+  t.equal(helped.count, messages.length)
+  t.equal(helped.totalWeight, alone.totalWeight)
+  const damaged = messages[4]!.bytes.slice()
+  damaged[damaged.length - 1]! ^= 1
+  t.throws(() => helped.addAll([...messages, { bytes: damaged }]), { code: 'E_CHECKSUM' })
+  t.throws(() => helped.addAll([messages[0]!, { bytes: messages[1]!.bytes, weight: 0 }]), { code: 'E_ARGUMENT' })
+  t.throws(() => helped.addAll([undefined as never]), { code: 'E_ARGUMENT' })
+  t.ok(mean.equals(bytesOf(helped.mean())), 'refused together')
+  helped.addAll([])
+  helped.addAll([{ bytes: messages[0]!.bytes }])
+  t.equal(helped.totalWeight, alone.totalWeight + 1, 'a weight of 1 unless told')
+  t.notOk(mean.equals(bytesOf(helped.mean())), 'canary: one message more')
+  t.end()
+})
+
+t.test('in place: refused when the residual overlaps the update, unchanged after an error', (t) => {
+  const both = new Float32Array(20)
+  const half = (at: number) => both.subarray(at, at + 10)
+  const encode = (at: number) => encodeUpdate(half(0), { codec: 'int8', residual: half(at), inPlace: true })
+  t.throws(() => encode(0), { code: 'E_ARGUMENT', message: /overlaps/ })
+  t.throws(() => encode(9), { code: 'E_ARGUMENT', message: /overlaps/ })
+  t.ok(encode(10).residual, 'canary: side by side they may lie')
+  const residual = Float32Array.of(1, 2, 3)
+  const update = Float32Array.of(1, Number.NaN, 3)
+  for (const codec of codecs) {
+    t.throws(() => encodeUpdate(update, { codec, residual, inPlace: true }), { code: 'E_NONFINITE' })
+    t.same([...residual], [1, 2, 3])
+  }
+  t.end()
+})
+
 t.test('damaged and foreign messages are refused and leave the sum as it was', (t) => {
   const { bytes } = encodeUpdate(vector(500, 2), { codec: 'topk', density: 0.1 })
   using aggregator = createAggregator(500)
@@ -142,6 +198,8 @@ t.test('options and values are checked', (t) => {
     t.throws(() => encodeUpdate(bad, { codec }), { code: 'E_NONFINITE' }, codec)
   }
   t.throws(() => createAggregator(0), { code: 'E_ARGUMENT' })
+  t.throws(() => createAggregator(5, { threads: 0 }), { code: 'E_CONFIG' })
+  t.throws(() => decodeUpdate(encodeUpdate(update, { codec: 'f32' }).bytes, { threads: 1.5 }), { code: 'E_CONFIG' })
   t.throws(() => createAggregator(1).mean(), { name: 'FedloraError' }, 'nothing was added')
   t.end()
 })

@@ -232,6 +232,71 @@ CASE("levels: two values are sent exactly, many with a small error") {
   }
 }
 
+CASE("threads change no byte and no residual, in place or beside") {
+  constexpr size_t length = 3 * 65536 + 777;  // a few slices and a ragged end
+  for (const CodecOptions& options : every_codec())
+    for (const char* kind : {"normal", "sparse", "mixed"}) {
+      const std::vector<float> update = draw(kind, length, 5);
+      const std::vector<float> before = draw("normal", length, 6);
+      std::vector<float> alone = before;
+      std::vector<uint8_t> expected;
+      encode_update(update, alone, options, expected);
+      for (int threads : {2, 3}) {
+        ThreadPool pool(threads);
+        std::vector<float> in_place = before, beside(length, 7.0f), values(length), expected_values(length);
+        std::vector<uint8_t> bytes, other;
+        encode_update(update, in_place, options, bytes, codec_kernels(), &pool);
+        CHECK(bytes == expected);
+        CHECK(std::memcmp(in_place.data(), alone.data(), length * 4) == 0);
+        const auto place = [&](int64_t size) {
+          CHECK(size == message_bytes(options.codec, static_cast<int64_t>(length)) || options.codec == Codec::topk);
+          other.assign(static_cast<size_t>(size), 0xee);
+          return other.data();
+        };
+        encode_update({update, before, beside}, options, place, &pool);
+        CHECK(other == expected);
+        CHECK(std::memcmp(beside.data(), alone.data(), length * 4) == 0);
+        decode_update(expected, expected_values);
+        decode_update(expected, values, &pool);
+        CHECK(std::memcmp(values.data(), expected_values.data(), length * 4) == 0);
+        std::vector<float> changed = update;
+        changed[length - 1] += 1e30f;
+        in_place = before;
+        encode_update(changed, in_place, options, other, codec_kernels(), &pool);
+        CHECK(other != expected);  // canary: the last element counts
+      }
+    }
+}
+
+CASE("with threads the first element that is not finite is named, and nothing changes") {
+  ThreadPool pool(3);
+  std::vector<float> update = draw("normal", 300000, 4), residual = draw("normal", 300000, 5);
+  for (size_t at : {299999, 200000, 131071}) update[at] = NAN;
+  const std::vector<float> before = residual;
+  for (const CodecOptions& options : every_codec()) {
+    std::vector<uint8_t> bytes = {9};
+    std::string said;
+    try {
+      encode_update(update, residual, options, bytes, codec_kernels(), &pool);
+    } catch (const Error& error) {
+      said = error.what();
+    }
+    CHECK(said.find("131071") != std::string::npos);
+    CHECK(residual == before && bytes == std::vector<uint8_t>{9});
+  }
+}
+
+CASE("no memory for the message: nothing changes") {
+  const std::vector<float> update = draw("normal", 5000, 4);
+  std::vector<float> residual = draw("normal", 5000, 5);
+  const std::vector<float> before = residual;
+  const auto refuse = [](int64_t) -> uint8_t* { throw std::bad_alloc(); };
+  for (const CodecOptions& options : every_codec()) {
+    CHECK_THROWS(encode_update({update, residual, residual}, options, refuse), E_MEMORY);
+    CHECK(residual == before);
+  }
+}
+
 CASE("what is not finite is refused with its index, and nothing changes") {
   for (const CodecOptions& options : every_codec())
     for (float poison : {NAN, INFINITY, -INFINITY}) {
@@ -258,6 +323,9 @@ CASE("bad options are refused") {
   std::vector<float> residual(9);
   std::vector<uint8_t> bytes;
   CHECK_THROWS(encode_update(update, residual, {Codec::f32, 1, 2, 0}, bytes), E_SHAPE);
+  std::vector<float> whole(10);
+  CHECK_THROWS(encode_update({update, whole, residual}, {Codec::f32, 1, 2, 0}, [](int64_t) -> uint8_t* { return nullptr; }), E_SHAPE);
+  CHECK_THROWS(encode_update({update, whole, {}}, {Codec::f32, 1, 2, 0}, [](int64_t) -> uint8_t* { return nullptr; }), E_SHAPE);
   CHECK_THROWS(encode_update(update, {}, {Codec::topk, 0.0, 2, 0}, bytes), E_ARGUMENT);
   CHECK_THROWS(encode_update(update, {}, {Codec::topk, 1.5, 2, 0}, bytes), E_ARGUMENT);
   CHECK_THROWS(encode_update(update, {}, {Codec::topk, NAN, 2, 0}, bytes), E_ARGUMENT);

@@ -7,13 +7,10 @@
 #include <memory>
 #include <numeric>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include "backend/cpu/kernels/kernel_table.h"
 #include "backend/ops.h"
 #include "base/error.h"
+#include "base/huge_pages.h"
 #include "base/thread_pool.h"
 
 namespace fedlora {
@@ -49,12 +46,10 @@ double measure_cpu_roof(Compute compute, int threads, double seconds) {
 }
 
 double measure_read_bandwidth(int threads, double seconds) {
-  constexpr int64_t buffer_bytes = 256 << 20, huge_page = 2 << 20, slice = (4 << 20) / sizeof(float);
-  const std::unique_ptr<float, void (*)(void*)> buffer(static_cast<float*>(std::aligned_alloc(huge_page, buffer_bytes)), std::free);
+  constexpr int64_t buffer_bytes = 256 << 20, slice = (4 << 20) / sizeof(float);
+  const std::unique_ptr<float, void (*)(void*)> buffer(static_cast<float*>(std::aligned_alloc(huge_page_bytes, buffer_bytes)), std::free);
   if (!buffer) fail(Code::E_MEMORY, "could not allocate %lld bytes to measure the memory", static_cast<long long>(buffer_bytes));
-#if defined(__linux__)
-  madvise(buffer.get(), buffer_bytes, MADV_HUGEPAGE);  // the peak, so no time for small pages' tables; a refusal costs a little speed
-#endif
+  advise_huge_pages(buffer.get(), buffer_bytes);
   constexpr int64_t slices = buffer_bytes / static_cast<int64_t>(sizeof(float)) / slice;
   const auto kernel = kernel_table(select_isa()).roof_read;
   ThreadPool pool(threads);

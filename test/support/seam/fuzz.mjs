@@ -178,9 +178,14 @@ const good = {
     { files, output: 'quantised.safetensors', modules: ['model.layers.0.self_attn.q_proj'], quantization: 'nf4', doubleQuantization: false, blockSize: 64, threads: 1 },
   ],
   mergeCheckpoint: () => [{ files, output: 'merged.safetensors', adapter, threads: 1 }],
-  encodeUpdate: () => [Float32Array.of(1, 2, 3), pick([null, new Float32Array(3)]), codec()],
-  decodeUpdate: () => [pick([message(), damaged()])],
-  createAggregator: () => [4],
+  encodeUpdate: () => [
+    Float32Array.of(1, 2, 3),
+    pick([null, new Float32Array(3)]),
+    { ...codec(), inPlace: pick([true, false]), threads: pick([1, 2]) },
+  ],
+  decodeUpdate: () => [pick([message(), damaged()]), pick([undefined, 1, 2])],
+  createAggregator: () => [4, pick([undefined, 1, 2])],
+  measureReadBandwidth: () => [1, 0.001],
   cosine: () => [Float32Array.of(1, 2), Float32Array.of(2, 1)],
   linears: () => [],
   plan: () => [plan],
@@ -207,6 +212,7 @@ const good = {
   restore: () => [{ step: 1, moment1: new Float32Array(adapter.length), moment2: new Float32Array(adapter.length) }],
   next: () => [2],
   add: () => [pick([message(), damaged()]), 2],
+  addAll: () => [[message(), pick([message(), damaged()])], [2, 1]],
   mean: () => [],
   reset: () => [],
 }
@@ -239,7 +245,11 @@ function judge(name, error) {
 }
 
 /** Memory that a call may take is bounded, or the machine itself would be the victim. */
-const harmless = ({ name }, given) => name !== 'createAggregator' || !(typeof given[0] === 'number' && given[0] > 1e6)
+const above = (value, most) => typeof value === 'number' && value > most
+const harmless = ({ name }, given) =>
+  name === 'createAggregator'
+    ? !above(given[0], 1e6)
+    : name !== 'measureReadBandwidth' || !(above(given[0], 4) || above(given[1], 0.01))
 
 const waiting = []
 const stamp = process.env.FUZZ_TRACE ? (text) => process.stderr.write(`${text}\n`) : () => {}
