@@ -62,6 +62,7 @@ Napi::Function define_aggregator(Napi::Env env);
 void define_model_functions(Napi::Env env, Napi::Object exports);
 void define_checkpoint_functions(Napi::Env env, Napi::Object exports);
 void define_codec_functions(Napi::Env env, Napi::Object exports);
+void define_bench_functions(Napi::Env env, Napi::Object exports);
 void define_info_functions(Napi::Env env, Napi::Object exports);
 
 /// Wraps a C++ value in its JavaScript class: the constructor takes one External that points to it.

@@ -327,6 +327,41 @@ export interface MergeRequest {
   threads: number
 }
 
+export interface LinearBench {
+  M: number
+  K: number
+  N: number
+  compute: Compute
+  threads: number
+  rounds: number
+  /** Rank 0: no adapter. */
+  candidates: { format: 'bf16' | 'int8' | 'nf4' | 'fp4'; rank: number }[]
+}
+
+export interface AttentionBench {
+  sequences: number
+  /** Tokens of a row. */
+  length: number
+  heads: number
+  kvHeads: number
+  headDim: number
+  /** Keys that a query sees; 0: all before it. */
+  window: number
+  compute: Compute
+  threads: number
+  rounds: number
+}
+
+/** Timings beside the machine's peak, a round each: flop/s on one thread and on all, seconds of a call of every candidate. */
+export interface KernelReport {
+  rounds: { roofOne: number; roof: number; forward: number[]; backward: number[] }[]
+  /** Of a call of every candidate. */
+  forwardFlop: number[]
+  backwardFlop: number[]
+  /** Largest difference to a sum in double, as a share of the sum of magnitudes. */
+  worstError: number
+}
+
 export interface Native {
   info(): NativeInfo
   /** Current and peak resident memory of this process. */
@@ -339,6 +374,10 @@ export interface Native {
   measureRoof(compute: Compute, threads: number, seconds: number): number
   /** Peak of reading memory that no cache holds, in bytes/s, all threads together; blocks for about `seconds` and a moment more. */
   measureReadBandwidth(threads: number, seconds: number): number
+  /** Times one layer's forward and backward for every candidate in turn; blocks. */
+  benchLoraLinear(options: LinearBench): KernelReport
+  /** Times causal attention over rows of one length, forward and backward; blocks. */
+  benchAttention(options: AttentionBench): KernelReport
   /** The plan of a model that is not loaded: only the checkpoint's headers are read. */
   planModel(options: LoadOptions, request: PlanRequest): MemoryPlan
   writeSafetensors(path: string, tensors: WriteTensor[], metadata: Record<string, string>): void

@@ -3,6 +3,7 @@ import { native } from '../../native/load.js'
 import type { Flags, FlagValues } from '../arguments.js'
 import { benchAdapters } from '../bench/adapters.js'
 import { benchAggregate, benchCodecs } from '../bench/codecs.js'
+import { benchAttention, benchLinears, type KernelBench } from '../bench/kernels.js'
 import { benchGenerate, benchLoad } from '../bench/load.js'
 import type { Measurement } from '../bench/measure.js'
 import { type ShapeName, shapeNames } from '../bench/shapes.js'
@@ -16,7 +17,7 @@ const flags: Flags = {
   shape: {
     type: 'string',
     value: 'SHAPE',
-    description: 'step, generate: shape of the random model',
+    description: 'step, kernels, attention, generate: shape of the random model',
     choices: shapeNames,
     default: 'smollm2-135m',
   },
@@ -28,7 +29,12 @@ const flags: Flags = {
     description: 'adapters: clients of a pass, with one row of 128 tokens each, or fewer with --tokens',
     default: 8,
   },
-  rank: { type: 'number', value: 'R', description: 'step: rank of the adapter on every linear layer', default: 16 },
+  rank: {
+    type: 'number',
+    value: 'R',
+    description: 'step, kernels: rank of the adapter on every linear layer',
+    default: 16,
+  },
   quantization: {
     type: 'string',
     value: 'FORMAT',
@@ -38,7 +44,12 @@ const flags: Flags = {
   },
   compute: { type: 'string', value: 'MODE', description: 'products in', choices: ['f32', 'bf16'], default: 'bf16' },
   threads: { type: 'number', value: 'N', description: 'threads (default: all cores)' },
-  steps: { type: 'number', value: 'N', description: 'step: steps that are counted; one more runs first', default: 5 },
+  steps: {
+    type: 'number',
+    value: 'N',
+    description: 'step: steps that are counted; kernels, attention: rounds',
+    default: 5,
+  },
   supervised: { type: 'number', value: 'SHARE', description: 'step: share of supervised tokens', default: 1 },
   recompute: {
     type: 'string',
@@ -49,6 +60,9 @@ const flags: Flags = {
   },
   model: { type: 'string', value: 'DIR', description: 'load: model folder (default: the one of the demo)' },
 }
+
+/** Rows of the products that `kernels` times. */
+const kernelRows = [128, 512, 2048, 4096] as const
 
 function whole(values: FlagValues, name: string, least: number): number {
   const value = values[name] as number
@@ -122,6 +136,16 @@ function runRoof({ flags: values }: Context): Measurement[] {
   )
 }
 
+function kernelOptions({ flags: values }: Context): KernelBench {
+  const { shape, rank, compute, threads, steps } = stepOptions(values)
+  return { shape, rank, compute, threads, rows: kernelRows, rounds: steps }
+}
+
+function runKernels(context: Context): Measurement[] {
+  const { output } = context
+  return benchLinears(kernelOptions(context), ({ layer, M }) => output.progress(`kernels · ${layer} · ${M} rows`))
+}
+
 async function runGenerate({ flags: values }: Context): Promise<Measurement[]> {
   const { shape, quantization, compute, threads, tokens } = stepOptions(values)
   if (quantization === 'bf16' || quantization === 'fp4') {
@@ -139,6 +163,8 @@ async function runAdapters({ flags: values }: Context): Promise<Measurement[]> {
 const tables = {
   adapters: runAdapters,
   roof: async (context: Context) => runRoof(context),
+  kernels: async (context: Context) => runKernels(context),
+  attention: async (context: Context) => benchAttention(kernelOptions(context)),
   codecs: benchCodecs,
   aggregate: benchAggregate,
   load: (context: Context) => benchLoad((context.flags.model as string | undefined) ?? baseModelFolder),
@@ -150,6 +176,7 @@ type TableName = keyof typeof tables
 async function runTable(name: TableName, context: Context): Promise<Measurement[]> {
   const { output } = context
   const measurements = await tables[name](context)
+  output.endProgress()
   for (const measurement of measurements) output.event({ type: 'measurement', bench: name, ...measurement })
   const heads = Object.keys(measurements[0]!)
   output.text(`\n${name}`)
