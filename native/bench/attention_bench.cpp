@@ -36,9 +36,11 @@ KernelReport bench_attention(const AttentionBench& bench) {
   RandomWords words(2);
   const std::unique_ptr<Backend> backend = make_cpu_backend(bench.compute, bench.threads);
   const AttentionShape& shape = bench.shape;
-  const int64_t M = bench.sequences * bench.length, wide = int64_t{shape.heads} * shape.head_dim, narrow = int64_t{shape.kv_heads} * shape.head_dim;
+  const int64_t M = bench.sequences * bench.length, wide = int64_t{shape.heads} * shape.head_dim,
+                narrow = int64_t{shape.kv_heads} * shape.head_dim;
   BenchActivations q(bench.compute, M * wide), k(bench.compute, M * narrow), v(bench.compute, M * narrow), o(bench.compute, M * wide);
-  BenchActivations d_o(bench.compute, M * wide), d_q(bench.compute, M * wide), d_k(bench.compute, M * narrow), d_v(bench.compute, M * narrow);
+  BenchActivations d_o(bench.compute, M * wide), d_q(bench.compute, M * wide), d_k(bench.compute, M * narrow),
+      d_v(bench.compute, M * narrow);
   for (BenchActivations* operand : {&q, &k, &v, &d_o}) operand->fill(words, 1.7f);
   AlignedBuffer<float> lse(static_cast<size_t>(M * shape.heads));
   std::vector<int64_t> offsets;
@@ -51,8 +53,9 @@ KernelReport bench_attention(const AttentionBench& bench) {
   forward();
   KernelReport report;
   for (int look = 0; look < 8; ++look)
-    report.worst_error = worse(report.worst_error, forward_error(bench, static_cast<int64_t>(words.next() % static_cast<uint64_t>(M)),
-                                                                 static_cast<int>(words.next() % static_cast<uint64_t>(shape.heads)), q, k, v, o));
+    report.worst_error =
+        worse(report.worst_error, forward_error(bench, static_cast<int64_t>(words.next() % static_cast<uint64_t>(M)),
+                                                static_cast<int>(words.next() % static_cast<uint64_t>(shape.heads)), q, k, v, o));
   double pairs = 0;
   for (int64_t i = 1; i <= bench.length; ++i) pairs += static_cast<double>(shape.window > 0 ? std::min<int64_t>(i, shape.window) : i);
   const double work = pairs * static_cast<double>(bench.sequences) * static_cast<double>(wide);

@@ -59,7 +59,8 @@ class Layer {
   void backward() { backend_.lora_linear_backward(M_, x_.data(), {&target_, 1}, segments(), d_x_.data()); }
 
   double flop(int times_lora) const {
-    return 2.0 * static_cast<double>(M_) * (static_cast<double>(K_) * static_cast<double>(N_) + times_lora * pair_.rank * static_cast<double>(K_ + N_));
+    return 2.0 * static_cast<double>(M_) *
+           (static_cast<double>(K_) * static_cast<double>(N_) + times_lora * pair_.rank * static_cast<double>(K_ + N_));
   }
 
   /// Some elements of y and d_x again, from h and d_h as the layer's own formula gives them.

@@ -49,7 +49,8 @@ Napi::Value linear(const Napi::CallbackInfo& info) {
     const Napi::Array candidates = f.array("candidates");
     for (uint32_t i = 0; i < candidates.Length(); ++i) {
       const Fields candidate(candidates.Get(i), "candidate");
-      bench.candidates.push_back({format_values[candidate.choice("format", formats)], static_cast<int>(candidate.integer("rank", 0, 4096))});
+      bench.candidates.push_back(
+          {format_values[candidate.choice("format", formats)], static_cast<int>(candidate.integer("rank", 0, 4096))});
     }
     return encode_report(info.Env(), bench_lora_linear(bench));
   });

@@ -35,8 +35,7 @@ MemoryPlan plan_step(const Description& description, size_t weight_bytes, Comput
   // Backward of attention sums the gradients of q, k and v in f32 before it rounds them.
   const size_t attention = 2 * static_cast<size_t>(request.tokens * description.query_width()) * sizeof(float);
   plan.workspace = buffers.workspace_bytes + attention + static_cast<size_t>(threads) * scratch_per_thread;
-  const size_t logits = static_cast<size_t>(linear_cross_entropy_rows(request.supervised, description.vocabulary) * description.vocabulary);
-  plan.loss = logits * (compute == Compute::bf16 ? 6 : 4);  // f32 logits; with bf16 their gradient beside them
+  plan.loss = linear_cross_entropy_bytes(compute, request.supervised, description.vocabulary);
   return plan;
 }
 

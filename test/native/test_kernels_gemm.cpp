@@ -135,16 +135,11 @@ CASE("a float matrix is scaled, then rounded") {
   }
 }
 
-CASE("products with one weight, both ways, any column range and number of threads") {
+CASE("products with one weight, both ways, any number of threads") {
   struct Shape {
-    int64_t M, N, K, begin, end;
+    int64_t M, N, K;
   };
-  for (const Shape& s : {Shape{1, 40, 33, 0, 40},
-                         {2, 300, 64, 17, 211},
-                         {5, 33, 2050, 0, 33},
-                         {17, 130, 100, 1, 2},
-                         {60, 257, 192, 96, 257},
-                         {129, 65, 300, 0, 65}})
+  for (const Shape& s : {Shape{1, 40, 33}, {2, 300, 64}, {5, 33, 2050}, {17, 130, 100}, {60, 257, 192}, {129, 65, 300}})
     for (Format format : {Format::nf4, Format::bf16})
       for (Compute compute : {Compute::f32, Compute::bf16}) {
         const Matrix matrix = make_matrix(format, s.N, s.K);
@@ -154,31 +149,28 @@ CASE("products with one weight, both ways, any column range and number of thread
         std::vector<uint8_t> x_bytes, d_y_bytes;
         const std::vector<float> x = activation(normal(s.M * s.K, 1), compute, x_bytes),
                                  d_y = activation(normal(s.M * s.N, 2), compute, d_y_bytes);
-        const int64_t width = s.end - s.begin, stride = width + 5;
-        std::vector<double> y(static_cast<size_t>(s.M * width)), d_x(static_cast<size_t>(s.M * s.K));
+        std::vector<double> y(static_cast<size_t>(s.M * s.N)), d_x(static_cast<size_t>(s.M * s.K));
         for (int64_t m = 0; m < s.M; ++m)
           for (int64_t n = 0; n < s.N; ++n)
             for (int64_t k = 0; k < s.K; ++k) {
               const double w = W[static_cast<size_t>(n * s.K + k)];
-              if (n >= s.begin && n < s.end)
-                y[static_cast<size_t>(m * width + n - s.begin)] += 0.3 * w * x[static_cast<size_t>(m * s.K + k)];
+              y[static_cast<size_t>(m * s.N + n)] += 0.3 * w * x[static_cast<size_t>(m * s.K + k)];
               d_x[static_cast<size_t>(m * s.K + k)] += 0.3 * w * d_y[static_cast<size_t>(m * s.N + n)];
             }
         for (Isa isa : levels()) {
           std::vector<float> first_y, first_d_x;
           for (int threads : {1, 2, 3}) {
             CpuBackend backend(compute, threads, isa);
-            std::vector<float> padded(static_cast<size_t>(s.M * stride), -7.0f), got_y, got_d_x;
-            backend.matmul_forward(s.M, x_bytes.data(), matrix, s.begin, s.end, 0.3f, padded.data(), stride);
-            for (int64_t m = 0; m < s.M; ++m)
-              for (int64_t n = 0; n < stride; ++n) {
-                if (n < width)
-                  got_y.push_back(padded[static_cast<size_t>(m * stride + n)]);
-                else
-                  CHECK(padded[static_cast<size_t>(m * stride + n)] == -7.0f);
-              }
+            std::vector<float> got_y(static_cast<size_t>(s.M * s.N) + 16, -7.0f), got_d_x;
+            backend.matmul_forward(s.M, x_bytes.data(), matrix, 0.3f, got_y.data());
+            CHECK(std::all_of(got_y.end() - 16, got_y.end(), [](float value) { return value == -7.0f; }));
+            got_y.resize(got_y.size() - 16);
             std::vector<uint8_t> bytes(x_bytes.size() + 64, 0xa5);
+<<<<<<< HEAD
             backend.matmul_backward(s.M, d_y_bytes.data(), matrix, 1, std::vector<float>(static_cast<size_t>(s.M), 0.3f), bytes.data());
+=======
+            backend.matmul_backward(s.M, d_y_bytes.data(), s.N, matrix, 0.3f, bytes.data());
+>>>>>>> 95fe0d1 (Head and loss by blocks of the vocabulary: no f32 logits are held, half the unpacking; large buffers in huge pages)
             CHECK(std::all_of(bytes.end() - 64, bytes.end(), [](uint8_t byte) { return byte == 0xa5; }));
             for (int64_t i = 0; i < s.M * s.K; ++i) {
               bf16 half;

@@ -1,49 +1,111 @@
-/// Head and loss over rows in chunks: logits of a chunk, softmax and its gradient row by row, back through the head. A row's result does
-/// not depend on its chunk. A chunk holds linear_cross_entropy_rows(): the head is unpacked once a chunk, so a chunk should not be small.
+/// Head and loss. For some rows at a time: logits by blocks of the vocabulary, each turned at once into exponentials of the compute type
+/// (kernels/generic/cross_entropy.inl), so that neither the logits of a row nor a second copy of the gradient is ever held; then the row's
+/// sum, its loss, and the exponentials scaled into the gradient; then back through the head. Blocks are fixed, so a row's result depends
+/// neither on its chunk nor on threads. The head is unpacked twice a chunk, so a chunk should not be small.
+#include <cmath>
+
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/rows.h"
 
 namespace fedlora {
 
 namespace {
-constexpr int64_t logits_budget = int64_t{32} << 20;  // bytes of f32 logits that a chunk may fill …
-constexpr int64_t fewest_rows = 128;                  // … but so many rows it has in any case
-}  // namespace
+constexpr int64_t vocabulary_block = 128;               // words whose logits are at hand together
+constexpr int64_t gradient_budget = int64_t{32} << 20;  // bytes that the gradient of a chunk may fill …
+constexpr int64_t fewest_rows = 256;                    // … but so many rows it has in any case
+constexpr int64_t row_padding = 32;                     // elements: rows of a power of two apart would share the cache's sets
 
-int64_t linear_cross_entropy_rows(int64_t M, int64_t V) {
-  const int64_t most = std::max(logits_budget / (V * 4), fewest_rows), chunks = std::max<int64_t>(1, (M + most - 1) / most);
+int64_t blocks_of(int64_t V) { return (V + vocabulary_block - 1) / vocabulary_block; }
+int64_t row_stride(int64_t V) { return (V + row_padding - 1) / row_padding * row_padding + row_padding; }
+
+int64_t rows_at_once(Compute compute, int64_t M, int64_t V) {
+  const int64_t most = std::max(gradient_budget / (V * (compute == Compute::f32 ? 4 : 2)), fewest_rows);
+  const int64_t chunks = std::max<int64_t>(1, (M + most - 1) / most);
   return std::max<int64_t>(1, (M + chunks - 1) / chunks);
 }
 
+/// The memory of a chunk; `gradient` comes first and is left out in evaluation.
+struct Chunk {
+  int64_t rows, blocks;
+  size_t gradient_bytes, bytes;
+  Chunk(Compute compute, int64_t M, int64_t V, bool training)
+      : rows(rows_at_once(compute, M, V)),
+        blocks(blocks_of(V)),
+        gradient_bytes(training ? static_cast<size_t>(rows * row_stride(V) * (compute == Compute::f32 ? 4 : 2)) : 0),
+        bytes(gradient_bytes + static_cast<size_t>(rows * (8 * blocks + 5))) {}
+};
+}  // namespace
+
+size_t linear_cross_entropy_bytes(Compute compute, int64_t M, int64_t V) { return Chunk(compute, M, V, true).bytes; }
+
 void CpuBackend::linear_cross_entropy(int64_t M, ConstActivation x, const Matrix& head, float divider, std::span<const int32_t> targets,
+<<<<<<< HEAD
                                       std::span<const float> grad_scales, float* losses, uint8_t* correct, Activation d_x) {
   const int64_t V = head.N, K = head.K, chunk = linear_cross_entropy_rows(M, V);
+=======
+                                      float grad_scale, float* losses, uint8_t* correct, Activation d_x) {
+  const int64_t V = head.N, K = head.K, stride = row_stride(V);
+>>>>>>> 95fe0d1 (Head and loss by blocks of the vocabulary: no f32 logits are held, half the unpacking; large buffers in huge pages)
   const bool f32 = compute_ == Compute::f32;
+  const Chunk chunk(compute_, M, V, d_x != nullptr);
   Scratch& memory = slot(Slot::logits);
-  const int64_t logits_bytes = chunk * V * 4,
-                gradient_bytes = !f32 && d_x ? chunk * V * 2 : 0;  // f32: the gradient takes the logits' place
-  memory.reserve(1, static_cast<size_t>(logits_bytes + gradient_bytes));
-  float* logits = memory.get<float>();
-  bf16* gradient = reinterpret_cast<bf16*>(memory.get<char>() + logits_bytes);
+  memory.reserve(1, chunk.bytes);
+  Activation gradient = d_x ? memory.get<void>() : nullptr;
+  float* top = reinterpret_cast<float*>(memory.get<uint8_t>() + chunk.gradient_bytes);  // [rows, blocks]
+  float* sum = top + chunk.rows * chunk.blocks;                                         // [rows, blocks]
+  float* chosen = sum + chunk.rows * chunk.blocks;                                      // [rows] the target's logit
+  uint8_t* leads = reinterpret_cast<uint8_t*>(chosen + chunk.rows);                     // [rows] nothing before it in its block is equal
+  slot(Slot::logits_block).reserve(threads(), static_cast<size_t>(chunk.rows * vocabulary_block * 4));
   const float scale = 1.0f / divider;
-  for (int64_t first = 0; first < M; first += chunk) {
-    const int64_t rows = std::min(chunk, M - first);
+
+  for (int64_t first = 0; first < M; first += chunk.rows) {
+    const int64_t rows = std::min(chunk.rows, M - first);
     const ConstActivation x_chunk = f32 ? static_cast<ConstActivation>(as<float>(x, first * K)) : as<bf16>(x, first * K);
-    matmul_forward(rows, x_chunk, head, 0, V, scale, logits, V);
-    pool_.run(rows, [&](int64_t row, int) {
-      const int64_t m = first + row;
-      uint8_t* hit = correct ? correct + m : nullptr;
+    const int32_t* target = targets.data() + first;
+
+    matmul_blocks(rows, x_chunk, head, vocabulary_block, scale, [&](int64_t block, int64_t begin, int64_t columns, const float* logits) {
       if (f32)
-        kernels_.cross_entropy_row_f32(V, logits + row * V, targets[m], losses + m, hit, d_x ? logits + row * V : nullptr);
+        kernels_.softmax_block_f32(rows, columns, logits, as<float>(gradient, begin), stride, top + block, sum + block, chunk.blocks);
       else
-        kernels_.cross_entropy_row_bf16(V, logits + row * V, targets[m], losses + m, hit, d_x ? gradient + row * V : nullptr);
+        kernels_.softmax_block_bf16(rows, columns, logits, as<bf16>(gradient, begin), stride, top + block, sum + block, chunk.blocks);
+      for (int64_t m = 0; m < rows; ++m) {
+        const int64_t at = target[m] - begin;
+        if (at < 0 || at >= columns) continue;
+        const float* row = logits + m * columns;
+        chosen[m] = row[at];
+        leads[m] = std::find(row, row + at, row[at]) == row + at;
+      }
+    });
+
+    pool_.run(rows, [&](int64_t m, int) {
+      float* row_top = top + m * chunk.blocks;
+      const int64_t own = target[m] / vocabulary_block;
+      const bool ahead = leads[m] && std::all_of(row_top, row_top + own, [&](float other) { return other != chosen[m]; });
+      float total;
+      const float most = kernels_.softmax_join(chunk.blocks, row_top, sum + m * chunk.blocks, &total);
+      losses[first + m] = (most - chosen[m]) + std::log(total);
+      if (correct) correct[first + m] = chosen[m] == most && ahead;
+      if (d_x == nullptr) return;
+      const float at_target = std::exp(chosen[m] - most) / total - 1.0f;
+      if (f32) {
+        kernels_.softmax_scale_f32(V, vocabulary_block, row_top, as<float>(gradient, m * stride));
+        as<float>(gradient, m * stride)[target[m]] = at_target;
+      } else {
+        kernels_.softmax_scale_bf16(V, vocabulary_block, row_top, as<bf16>(gradient, m * stride));
+        as<bf16>(gradient, m * stride)[target[m]] = to_bf16(at_target);
+      }
     });
     if (d_x == nullptr) continue;
+<<<<<<< HEAD
     const std::span<const float> scales = grad_scales.subspan(static_cast<size_t>(first), static_cast<size_t>(rows));
     if (f32)
       matmul_backward(rows, logits, head, scale, scales, as<float>(d_x, first * K));
     else
       matmul_backward(rows, gradient, head, scale, scales, as<bf16>(d_x, first * K));
+=======
+    matmul_backward(rows, gradient, stride, head, grad_scale * scale,
+                    f32 ? static_cast<Activation>(as<float>(d_x, first * K)) : as<bf16>(d_x, first * K));
+>>>>>>> 95fe0d1 (Head and loss by blocks of the vocabulary: no f32 logits are held, half the unpacking; large buffers in huge pages)
   }
 }
 

@@ -7,27 +7,27 @@
 
 namespace fedlora {
 
-void CpuBackend::matmul_forward(int64_t M, ConstActivation x, const Matrix& W, int64_t n_begin, int64_t n_end, float scale, float* out,
-                                int64_t out_stride) {
+void CpuBackend::matmul_forward(int64_t M, ConstActivation x, const Matrix& W, float scale, float* out) {
   const Gemm gemm(kernels_, compute_);
   const GemmShape shape = gemm_shape(M);
   const GemmTerm term{GemmTerm::rows, x, W.K, view_of(W)};
   const GemmRows all{0, M, {}, false};
   slot(Slot::panel).reserve(threads(), gemm.workspace_bytes(shape, M, gemm.steps(W.K), 0, false));
-  const ColumnSplit split(n_end - n_begin, shape.panel_columns, threads());
+  const ColumnSplit split(W.N, shape.panel_columns, threads());
   pool_.run(M > 0 ? split.count() : 0, [&](int64_t i, int member) {
     GemmProduct product;
-    product.column_begin = n_begin + split.begin(i);
-    product.column_end = n_begin + split.end(i);
+    product.column_begin = split.begin(i);
+    product.column_end = split.end(i);
     product.terms = {&term, 1};
     product.rows = {&all, 1};
     product.scale = scale;
     product.out = out + split.begin(i);
-    product.out_stride = out_stride;
+    product.out_stride = W.N;
     gemm.multiply(shape, M, product, slot(Slot::panel).get<void>(member));
   });
 }
 
+<<<<<<< HEAD
 void CpuBackend::matmul_backward(int64_t M, ConstActivation d_y, const Matrix& W, float scale, std::span<const float> scales,
                                  Activation d_x) {
   const Gemm gemm(kernels_, compute_);
@@ -39,6 +39,38 @@ void CpuBackend::matmul_backward(int64_t M, ConstActivation d_y, const Matrix& W
     if (ranges.empty() || ranges.back().scale != own) ranges.push_back({m, m, {}, false, own});
     ranges.back().end = m + 1;
   }
+=======
+void CpuBackend::matmul_blocks(int64_t M, ConstActivation x, const Matrix& W, int64_t block, float scale,
+                               const std::function<void(int64_t index, int64_t begin, int64_t columns, const float* out)>& take) {
+  const Gemm gemm(kernels_, compute_);
+  const GemmShape shape = gemm_shape(M);
+  const GemmTerm term{GemmTerm::rows, x, W.K, view_of(W)};
+  const GemmRows all{0, M, {}, false};
+  slot(Slot::panel).reserve(threads(), gemm.workspace_bytes(shape, M, gemm.steps(W.K), 0, false));
+  pool_.run(M > 0 ? (W.N + block - 1) / block : 0, [&](int64_t index, int member) {
+    const int64_t begin = index * block, end = std::min(begin + block, W.N);
+    float* out = slot(Slot::logits_block).get<float>(member);
+    for (int64_t column = begin; column < end; column += shape.panel_columns) {
+      GemmProduct product;
+      product.column_begin = column;
+      product.column_end = std::min(column + shape.panel_columns, end);
+      product.terms = {&term, 1};
+      product.rows = {&all, 1};
+      product.scale = scale;
+      product.out = out + (column - begin);
+      product.out_stride = end - begin;
+      gemm.multiply(shape, M, product, slot(Slot::panel).get<void>(member));
+    }
+    take(index, begin, end - begin, out);
+  });
+}
+
+void CpuBackend::matmul_backward(int64_t M, ConstActivation d_y, int64_t d_y_stride, const Matrix& W, float scale, Activation d_x) {
+  const Gemm gemm(kernels_, compute_);
+  const GemmShape shape = gemm_shape(M);
+  const GemmTerm term{GemmTerm::columns, d_y, d_y_stride, view_of(W)};
+  const GemmRows all{0, M, {}, false};
+>>>>>>> 95fe0d1 (Head and loss by blocks of the vocabulary: no f32 logits are held, half the unpacking; large buffers in huge pages)
   slot(Slot::panel).reserve(threads(), gemm.workspace_bytes(shape, M, gemm.steps(W.N), 0, false));
   const ColumnSplit split(W.K, shape.panel_columns, threads());
   pool_.run(M > 0 ? split.count() : 0, [&](int64_t i, int member) {
@@ -56,7 +88,7 @@ void CpuBackend::matmul_backward(int64_t M, ConstActivation d_y, const Matrix& W
 }
 
 void CpuBackend::head_logits(int64_t M, ConstActivation x, const Matrix& head, float divider, float* logits) {
-  matmul_forward(M, x, head, 0, head.N, 1.0f / divider, logits, head.N);
+  matmul_forward(M, x, head, 1.0f / divider, logits);
 }
 
 }  // namespace fedlora

@@ -1,65 +1,85 @@
-/// Softmax cross-entropy of one row of logits (ops.h: linear_cross_entropy), in three passes over a row that stays in cache:
-/// the maximum; e = exp(logit − max) and its sum, in place; d = e / sum − onehot.
+/// Softmax cross-entropy (ops.h: linear_cross_entropy) by blocks of the vocabulary, so that a row of f32 logits never leaves the cache:
+///   block b:  m_b = max x,  s_b = Σ e^(x − m_b),  e = e^(x − m_b)              softmax_block, while the block's logits are at hand
+///   row:      M = max m_b,  S = Σ s_b·e^(m_b − M),  f_b = e^(m_b − M) / S      softmax_join
+///             softmax = e·f_b                                                  softmax_scale
 
-inline float maximum_of_row(const float* x, int64_t V) {
+inline float maximum_of_row(const float* x, int64_t count) {
   Vec first = broadcast(-__builtin_inff()), second = first;
-  int64_t v = 0;
-  for (; v + 2 * W <= V; v += 2 * W) {
-    first = maximum(first, load(x + v));
-    second = maximum(second, load(x + v + W));
+  int64_t i = 0;
+  for (; i + 2 * W <= count; i += 2 * W) {
+    first = maximum(first, load(x + i));
+    second = maximum(second, load(x + i + W));
   }
   float top = reduce_max(maximum(first, second));
-  for (; v < V; ++v) top = x[v] > top ? x[v] : top;
+  for (; i < count; ++i) top = x[i] > top ? x[i] : top;
   return top;
 }
 
-/// x becomes exp(x − top) when `keep`; returns the sum.
-inline float exponentials_of_row(float* x, int64_t V, float top, bool keep) {
+/// Σ e^(x − top); e receives the terms where it is not null.
+template <class T>
+inline float exponentials_of_row(const float* x, int64_t count, float top, T* e) {
   const Vec shift = broadcast(top);
   Vec first = broadcast(0), second = first;
-  int64_t v = 0;
-  for (; v + 2 * W <= V; v += 2 * W) {
-    const Vec a = exp(load(x + v) - shift), b = exp(load(x + v + W) - shift);
+  int64_t i = 0;
+  for (; i + 2 * W <= count; i += 2 * W) {
+    const Vec a = exp(load(x + i) - shift), b = exp(load(x + i + W) - shift);
     first = first + a;
     second = second + b;
-    if (keep) {
-      store(x + v, a);
-      store(x + v + W, b);
+    if (e) {
+      store(e + i, a);
+      store(e + i + W, b);
     }
   }
   float sum = 0;
-  for (; v < V; ++v) {
-    float value[W];
-    store(value, exp(broadcast(x[v] - top)));
-    sum += value[0];
-    if (keep) x[v] = value[0];
+  for (; i < count; ++i) {
+    const Vec value = exp(broadcast(x[i] - top));
+    float term[W];
+    store(term, value);
+    sum += term[0];
+    if (e) {
+      T rounded[W];
+      store(rounded, value);
+      e[i] = rounded[0];
+    }
   }
   return reduce_add(first + second) + sum;
 }
 
-/// d [V] is softmax − onehot, or null; it may be `logits` itself (T = float). `logits` is overwritten when d is wanted.
 template <class T>
-static void cross_entropy_row(int64_t V, float* logits, int32_t target, float* loss, uint8_t* correct, T* d) {
-  const float top = maximum_of_row(logits, V), chosen = logits[target];
-  if (correct) {
-    bool first = chosen == top;
-    for (int64_t v = 0; first && v < target; ++v) first = logits[v] != top;
-    *correct = first;
+static void softmax_block(int64_t rows, int64_t columns, const float* logits, T* e, int64_t e_stride, float* top, float* sum,
+                          int64_t blocks) {
+  for (int64_t m = 0; m < rows; ++m) {
+    const float* x = logits + m * columns;
+    top[m * blocks] = maximum_of_row(x, columns);
+    sum[m * blocks] = exponentials_of_row(x, columns, top[m * blocks], e ? e + m * e_stride : nullptr);
   }
-  const float sum = exponentials_of_row(logits, V, top, d != nullptr);
-  *loss = (top - chosen) + __builtin_logf(sum);
-  if (!d) return;
-  const float inverse = 1.0f / sum, at_target = logits[target] * inverse - 1.0f;
-  const Vec scale = broadcast(inverse);
-  int64_t v = 0;
-  for (; v + W <= V; v += W) store(d + v, load(logits + v) * scale);
-  if (v < V) store_tail(d + v, load_tail(logits + v, V - v) * scale, V - v);
-  float spread[W];
-  for (int lane = 0; lane < W; ++lane) spread[lane] = at_target;
-  T rounded[W];
-  store(rounded, load(spread));
-  d[target] = rounded[0];
 }
 
-constexpr auto cross_entropy_row_f32 = &cross_entropy_row<float>;
-constexpr auto cross_entropy_row_bf16 = &cross_entropy_row<bf16>;
+static float softmax_join(int64_t blocks, float* top, const float* sum, float* total) {
+  const float most = maximum_of_row(top, blocks);
+  exponentials_of_row(top, blocks, most, top);
+  Vec wide = broadcast(0);
+  int64_t b = 0;
+  for (; b + W <= blocks; b += W) wide = wide + load(sum + b) * load(top + b);
+  float all = reduce_add(wide);
+  for (; b < blocks; ++b) all += sum[b] * top[b];
+  for (b = 0; b < blocks; ++b) top[b] = top[b] / all;
+  *total = all;
+  return most;
+}
+
+template <class T>
+static void softmax_scale(int64_t V, int64_t block, const float* factors, T* d) {
+  for (int64_t at = 0; at < V; at += block, ++factors) {
+    const int64_t end = at + block < V ? at + block : V;
+    const Vec factor = broadcast(*factors);
+    int64_t v = at;
+    for (; v + W <= end; v += W) store(d + v, load(d + v) * factor);
+    if (v < end) store_tail(d + v, load_tail(d + v, end - v) * factor, end - v);
+  }
+}
+
+constexpr auto softmax_block_f32 = &softmax_block<float>;
+constexpr auto softmax_block_bf16 = &softmax_block<bf16>;
+constexpr auto softmax_scale_f32 = &softmax_scale<float>;
+constexpr auto softmax_scale_bf16 = &softmax_scale<bf16>;

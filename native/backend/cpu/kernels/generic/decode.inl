@@ -68,6 +68,10 @@ static void decode_numbers(const WeightView& w, int64_t row, int64_t rows, int64
     T* o = out + r * out_stride;
     if (row + r + rows_ahead < w.N)
       prefetch_bytes(reinterpret_cast<const uint8_t*>(x + rows_ahead * w.K), count * static_cast<int64_t>(sizeof(Source)));
+    if constexpr (sizeof(Source) == 2 && std::is_same_v<Source, T>) {
+      __builtin_memcpy(o, x, static_cast<size_t>(count) * sizeof(T));
+      continue;
+    }
     int64_t i = 0;
     for (; i + W <= count; i += W) store(o + i, load(x + i) * scale);
     for (; i < count; ++i) put(o + i, to_f32(x[i]) * w.scale);
