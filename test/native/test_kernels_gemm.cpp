@@ -166,11 +166,8 @@ CASE("products with one weight, both ways, any number of threads") {
             CHECK(std::all_of(got_y.end() - 16, got_y.end(), [](float value) { return value == -7.0f; }));
             got_y.resize(got_y.size() - 16);
             std::vector<uint8_t> bytes(x_bytes.size() + 64, 0xa5);
-<<<<<<< HEAD
-            backend.matmul_backward(s.M, d_y_bytes.data(), matrix, 1, std::vector<float>(static_cast<size_t>(s.M), 0.3f), bytes.data());
-=======
-            backend.matmul_backward(s.M, d_y_bytes.data(), s.N, matrix, 0.3f, bytes.data());
->>>>>>> 95fe0d1 (Head and loss by blocks of the vocabulary: no f32 logits are held, half the unpacking; large buffers in huge pages)
+            backend.matmul_backward(s.M, d_y_bytes.data(), s.N, matrix, 1, std::vector<float>(static_cast<size_t>(s.M), 0.3f),
+                                    bytes.data());
             CHECK(std::all_of(bytes.end() - 64, bytes.end(), [](uint8_t byte) { return byte == 0xa5; }));
             for (int64_t i = 0; i < s.M * s.K; ++i) {
               bf16 half;

@@ -57,22 +57,15 @@ class CpuBackend final : public Backend {
            std::span<float> gradient, std::span<float> momentum_buffer) override;
   size_t scratch_bytes() const override;
 
-<<<<<<< HEAD
-  /// out[m, n − n_begin] = scale × x[m,:]·W[n,:]  for n in [n_begin, n_end).   x Activation [M,K], out f32 with row stride `out_stride`.
-  void matmul_forward(int64_t M, ConstActivation x, const Matrix& W, int64_t n_begin, int64_t n_end, float scale, float* out,
-                      int64_t out_stride);
-  /// d_x[m,:] = scale × scales[m] × Σ_n d_y[m,n]·W[n,:].   d_y Activation [M,N] dense, d_x Activation [M,K].
-  void matmul_backward(int64_t M, ConstActivation d_y, const Matrix& W, float scale, std::span<const float> scales, Activation d_x);
-=======
   /// out[m,n] = scale × x[m,:]·W[n,:].   x Activation [M,K], out f32 [M,N].
   void matmul_forward(int64_t M, ConstActivation x, const Matrix& W, float scale, float* out);
   /// The same by blocks of `block` ≤ 128 columns, each handed to `take` on the thread that made it: its number, first column, width, and
   /// out f32 [M, width], which lives as long as the call. M·block floats a thread in Slot::logits_block must be reserved.
   void matmul_blocks(int64_t M, ConstActivation x, const Matrix& W, int64_t block, float scale,
                      const std::function<void(int64_t index, int64_t begin, int64_t columns, const float* out)>& take);
-  /// d_x[m,:] = scale × Σ_n d_y[m,n]·W[n,:].   d_y Activation [M,N], rows d_y_stride apart; d_x Activation [M,K].
-  void matmul_backward(int64_t M, ConstActivation d_y, int64_t d_y_stride, const Matrix& W, float scale, Activation d_x);
->>>>>>> 95fe0d1 (Head and loss by blocks of the vocabulary: no f32 logits are held, half the unpacking; large buffers in huge pages)
+  /// d_x[m,:] = scale × scales[m] × Σ_n d_y[m,n]·W[n,:].   d_y Activation [M,N], rows d_y_stride apart; d_x Activation [M,K].
+  void matmul_backward(int64_t M, ConstActivation d_y, int64_t d_y_stride, const Matrix& W, float scale, std::span<const float> scales,
+                       Activation d_x);
 
  private:
   /// Purposes of scratch memory; each op uses its own, so that ops may call one another.

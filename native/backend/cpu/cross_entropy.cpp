@@ -39,13 +39,8 @@ struct Chunk {
 size_t linear_cross_entropy_bytes(Compute compute, int64_t M, int64_t V) { return Chunk(compute, M, V, true).bytes; }
 
 void CpuBackend::linear_cross_entropy(int64_t M, ConstActivation x, const Matrix& head, float divider, std::span<const int32_t> targets,
-<<<<<<< HEAD
                                       std::span<const float> grad_scales, float* losses, uint8_t* correct, Activation d_x) {
-  const int64_t V = head.N, K = head.K, chunk = linear_cross_entropy_rows(M, V);
-=======
-                                      float grad_scale, float* losses, uint8_t* correct, Activation d_x) {
   const int64_t V = head.N, K = head.K, stride = row_stride(V);
->>>>>>> 95fe0d1 (Head and loss by blocks of the vocabulary: no f32 logits are held, half the unpacking; large buffers in huge pages)
   const bool f32 = compute_ == Compute::f32;
   const Chunk chunk(compute_, M, V, d_x != nullptr);
   Scratch& memory = slot(Slot::logits);
@@ -96,16 +91,8 @@ void CpuBackend::linear_cross_entropy(int64_t M, ConstActivation x, const Matrix
       }
     });
     if (d_x == nullptr) continue;
-<<<<<<< HEAD
-    const std::span<const float> scales = grad_scales.subspan(static_cast<size_t>(first), static_cast<size_t>(rows));
-    if (f32)
-      matmul_backward(rows, logits, head, scale, scales, as<float>(d_x, first * K));
-    else
-      matmul_backward(rows, gradient, head, scale, scales, as<bf16>(d_x, first * K));
-=======
-    matmul_backward(rows, gradient, stride, head, grad_scale * scale,
+    matmul_backward(rows, gradient, stride, head, scale, grad_scales.subspan(static_cast<size_t>(first), static_cast<size_t>(rows)),
                     f32 ? static_cast<Activation>(as<float>(d_x, first * K)) : as<bf16>(d_x, first * K));
->>>>>>> 95fe0d1 (Head and loss by blocks of the vocabulary: no f32 logits are held, half the unpacking; large buffers in huge pages)
   }
 }
 

@@ -27,19 +27,6 @@ void CpuBackend::matmul_forward(int64_t M, ConstActivation x, const Matrix& W, f
   });
 }
 
-<<<<<<< HEAD
-void CpuBackend::matmul_backward(int64_t M, ConstActivation d_y, const Matrix& W, float scale, std::span<const float> scales,
-                                 Activation d_x) {
-  const Gemm gemm(kernels_, compute_);
-  const GemmShape shape = gemm_shape(M);
-  const GemmTerm term{GemmTerm::columns, d_y, W.N, view_of(W)};
-  std::vector<GemmRows> ranges;  // runs of equal scales
-  for (int64_t m = 0; m < M; ++m) {
-    const float own = scales[static_cast<size_t>(m)];
-    if (ranges.empty() || ranges.back().scale != own) ranges.push_back({m, m, {}, false, own});
-    ranges.back().end = m + 1;
-  }
-=======
 void CpuBackend::matmul_blocks(int64_t M, ConstActivation x, const Matrix& W, int64_t block, float scale,
                                const std::function<void(int64_t index, int64_t begin, int64_t columns, const float* out)>& take) {
   const Gemm gemm(kernels_, compute_);
@@ -65,12 +52,17 @@ void CpuBackend::matmul_blocks(int64_t M, ConstActivation x, const Matrix& W, in
   });
 }
 
-void CpuBackend::matmul_backward(int64_t M, ConstActivation d_y, int64_t d_y_stride, const Matrix& W, float scale, Activation d_x) {
+void CpuBackend::matmul_backward(int64_t M, ConstActivation d_y, int64_t d_y_stride, const Matrix& W, float scale,
+                                 std::span<const float> scales, Activation d_x) {
   const Gemm gemm(kernels_, compute_);
   const GemmShape shape = gemm_shape(M);
   const GemmTerm term{GemmTerm::columns, d_y, d_y_stride, view_of(W)};
-  const GemmRows all{0, M, {}, false};
->>>>>>> 95fe0d1 (Head and loss by blocks of the vocabulary: no f32 logits are held, half the unpacking; large buffers in huge pages)
+  std::vector<GemmRows> ranges;  // runs of equal scales
+  for (int64_t m = 0; m < M; ++m) {
+    const float own = scales[static_cast<size_t>(m)];
+    if (ranges.empty() || ranges.back().scale != own) ranges.push_back({m, m, {}, false, own});
+    ranges.back().end = m + 1;
+  }
   slot(Slot::panel).reserve(threads(), gemm.workspace_bytes(shape, M, gemm.steps(W.N), 0, false));
   const ColumnSplit split(W.K, shape.panel_columns, threads());
   pool_.run(M > 0 ? split.count() : 0, [&](int64_t i, int member) {
