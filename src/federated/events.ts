@@ -16,7 +16,7 @@ export interface ClientReport {
   bytesUp: number
 }
 
-/** Seconds by phase; clients that run at the same time add up. */
+/** Seconds of the machine by phase; a pass that several clients share counts once. */
 export interface RoundSeconds {
   train: number
   encode: number
@@ -116,6 +116,8 @@ export type FederationEvent =
 
 export interface FederationResult {
   rounds: number
+  /** Clients that were at work at the same time: as asked for, or fewer where the cohort or the memory budget has no room for them. */
+  concurrency: number
   /** Mean loss of the last round in which somebody answered. */
   loss: number | null
   /** Sums over all rounds. */

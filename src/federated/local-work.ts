@@ -3,7 +3,8 @@ import type { Dataset } from '../data/dataset.js'
 import { FedloraError, isFedloraError } from '../errors.js'
 import type { Adapter } from '../model/adapter.js'
 import type { TrainResult } from '../training/events.js'
-import { train } from '../training/train.js'
+import type { Stepper } from '../training/stepper.js'
+import { trainBy } from '../training/train.js'
 import type { FederationConfig } from './options.js'
 
 export interface LocalWork {
@@ -13,6 +14,7 @@ export interface LocalWork {
   loss: number
   steps: number
   tokens: number
+  /** Of the machine, in its steps: a pass that other clients shared counts by the share of its tokens. */
   seconds: number
 }
 
@@ -32,15 +34,15 @@ export async function trainLocally(
   adapter: Adapter,
   task: LocalTask,
   local: FederationConfig['local'],
+  stepper: Stepper,
 ): Promise<LocalWork> {
-  const { steps, epochs, schedule: _, ...recipe } = local
+  const { steps: maxSteps, epochs, schedule: _, ...recipe } = local
   adapter.setVector(task.start)
-  const started = performance.now()
   let result: TrainResult
   try {
-    result = await train(adapter, task.data, {
+    result = await trainBy(stepper, adapter, task.data, {
       ...recipe,
-      ...(steps === undefined ? { epochs: epochs! } : { maxSteps: steps }),
+      ...(maxSteps === undefined ? { epochs: epochs! } : { maxSteps }),
       learningRate: task.learningRate,
       schedule: 'constant',
       seed: task.seed,
@@ -57,6 +59,6 @@ export async function trainLocally(
   }
   const update = adapter.vector()
   for (let i = 0; i < update.length; i++) update[i] = update[i]! - task.start[i]!
-  const seconds = (performance.now() - started) / 1000
-  return { update, loss: result.meanLoss, steps: result.steps, tokens: result.tokens, seconds }
+  const { meanLoss, steps, tokens, seconds } = result
+  return { update, loss: meanLoss, steps, tokens, seconds }
 }

@@ -7,11 +7,12 @@
 import type { Adapter } from '../model/adapter.js'
 import type { NativeAggregator } from '../native/binding.js'
 import { native } from '../native/load.js'
+import { alone, Lockstep } from '../training/stepper.js'
 import type { Clients } from './clients.js'
 import type { ClientReport, RoundEvent } from './events.js'
 import { trainLocally } from './local-work.js'
 import type { FederationConfig } from './options.js'
-import { runPool } from './pool.js'
+import { runPool, takeTurns } from './pool.js'
 import { planRound } from './protocol/plan.js'
 import { deriveSeed } from './protocol/random.js'
 import { encodeVector, type ResidualStore } from './residual-store.js'
@@ -22,6 +23,8 @@ export interface RoundTools {
   clients: Clients
   /** One adapter for each client at work at the same time. */
   slots: readonly Adapter[]
+  /** Tokens of a pass that several clients share. */
+  mostTokens: number
   /** Mean of what was sent. */
   sent: NativeAggregator
   /** Mean of the updates before encoding; absent where encoding loses nothing. */
@@ -74,10 +77,30 @@ export async function runRound(
   sent.reset()
   exact?.reset()
 
-  await runPool(plan.participants, slots, async (client, slot) => {
+  const inTurn = takeTurns()
+  const team = slots.length > 1 ? new Lockstep(slots.length, tools.mostTokens) : undefined
+  const send = async (client: number, update: Float32Array, rows: number): Promise<Uint8Array> => {
+    const bytes = await timed('encode', async () => {
+      const message = native().encodeUpdate(update, (await residuals?.read(client)) ?? null, {
+        codec: upload.codec,
+        density: upload.density,
+        bits: upload.bits,
+        seed: deriveSeed(seed, 'encoding', round, client),
+        inPlace: true,
+      })
+      if (residuals && message.residual) await residuals.write(client, round, message.residual)
+      return message.bytes
+    })
+    await timed('aggregate', () => {
+      sent.add(bytes, rows)
+      exact?.add(encodeVector(update), rows)
+    })
+    return bytes
+  }
+  const work = async (client: number, slot: Adapter): Promise<void> => {
     const data = clients.data(client)
     const name = clients.name(client)
-    const work = await trainLocally(
+    const local = await trainLocally(
       slot,
       {
         client: name,
@@ -89,28 +112,16 @@ export async function runRound(
         signal: tools.signal,
       },
       config.local,
+      team ?? alone,
     )
-    seconds.train += work.seconds
-    const bytes = await timed('encode', async () => {
-      const message = native().encodeUpdate(work.update, (await residuals?.read(client)) ?? null, {
-        codec: upload.codec,
-        density: upload.density,
-        bits: upload.bits,
-        seed: deriveSeed(seed, 'encoding', round, client),
-        inPlace: true,
-      })
-      if (residuals && message.residual) await residuals.write(client, round, message.residual)
-      return message.bytes
-    })
-    await timed('aggregate', () => {
-      sent.add(bytes, data.length)
-      exact?.add(encodeVector(work.update), data.length)
-    })
-    const { loss, steps, tokens } = work
+    seconds.train += local.seconds
+    const bytes = await inTurn(() => send(client, local.update, data.length))
+    const { loss, steps, tokens } = local
     const report = { client, name, rows: data.length, loss, steps, tokens, bytesUp: bytes.length }
     reports.set(client, report)
-    tools.onClient({ ...report, tokensPerSecond: tokens / work.seconds })
-  })
+    tools.onClient({ ...report, tokensPerSecond: local.seconds > 0 ? tokens / local.seconds : 0 })
+  }
+  await runPool(plan.participants, slots, work, () => team?.leave())
 
   const ordered = plan.participants.map((client) => reports.get(client)!)
   const rows = ordered.reduce((sum, report) => sum + report.rows, 0)

@@ -21,6 +21,7 @@ import { type Schedule, scheduleFactor } from '../training/schedule.js'
 import { createServerOptimizer } from './aggregation/server-optimizer.js'
 import { runBaselines } from './baselines.js'
 import { type Clients, type ClientsInput, fingerprint, openClients } from './clients.js'
+import { planConcurrency } from './concurrency.js'
 import type { BaselineReport, FederationEvent, FederationResult } from './events.js'
 import { type FederationConfig, type FederationOptions, federationSchema } from './options.js'
 import { cohortSize } from './protocol/plan.js'
@@ -122,7 +123,8 @@ async function federate(session: Session): Promise<FederationResult> {
   session.onClose(held.release)
   const clients = await openClients(request.clients, model)
   const cohort = cohortSize(config.cohort, clients.length)
-  const slots = Array.from({ length: Math.min(config.concurrency, cohort) }, () => {
+  const { concurrency, mostTokens } = planConcurrency(adapter, clients, cohort, config)
+  const slots = Array.from({ length: concurrency }, () => {
     const slot = new Adapter(model, adapter.config, adapter.targets)
     session.onClose(() => slot.dispose())
     return slot
@@ -182,7 +184,7 @@ async function federate(session: Session): Promise<FederationResult> {
     return result
   }
 
-  const tools = { config, clients, slots, sent, exact, residuals, signal: context.signal }
+  const tools = { config, clients, slots, mostTokens, sent, exact, residuals, signal: context.signal }
   let done = state?.round ?? 0
   let measured: EvaluationResult | null = null
   const baselines: BaselineReport[] = []
@@ -237,6 +239,7 @@ async function federate(session: Session): Promise<FederationResult> {
   const { trainSeconds, ...sums } = totals
   return {
     rounds: done,
+    concurrency,
     ...sums,
     tokensPerSecond: trainSeconds > 0 ? totals.tokens / trainSeconds : 0,
     evaluation: measured,

@@ -9,6 +9,12 @@ import { linearModules, readModelConfig } from './config.js'
 import { availableCores, baseFormatShape, checkBaseFormat } from './model-options.js'
 import { weightFiles } from './weight-files.js'
 
+/**
+ * Tokens up to which micro-batches of several adapters share a pass: more tokens run hardly faster and take memory. A larger
+ * micro-batch goes alone.
+ */
+export const passTokens = 1024
+
 /** From the fastest to the leanest way of keeping activations. */
 export const recomputeLevels: readonly Recompute[] = ['none', 'gate-up', 'all']
 
@@ -20,10 +26,11 @@ export const estimateOptionsSchema = z.strictObject({
   maxLength: z.int().min(1).default(512).describe('tokens of its longest row'),
   optimizer: z.enum(['adamw', 'sgd']).default('adamw'),
   recompute: z.enum(['none', 'gate-up', 'all']).default('none').describe('what is computed again in the backward pass'),
+  concurrency: z.int().min(1).default(1).describe('adapters in training at the same time, as in simulate'),
   threads: z.int().min(1).max(1024).optional().describe('worker threads; default: the cores available to this process'),
 })
 
-/** Options of `estimate`. Defaults as `loadModel` and `train` have them; `batchSize` 1, `maxLength` 512. */
+/** Options of `estimate`. Defaults as `loadModel` and `train` have them; `batchSize` 1, `maxLength` 512, `concurrency` 1. */
 export type EstimateOptions = z.input<typeof estimateOptionsSchema>
 
 /** Bytes by part of a training step, for the recomputation asked for; `alternatives` holds the totals of all three. */
@@ -37,7 +44,8 @@ export interface Estimate extends MemoryPlan {
 }
 
 /**
- * Plans the memory of a training step with full micro-batches: `batchSize` rows of `maxLength` tokens, all supervised.
+ * Plans the memory of a training step with full micro-batches: `batchSize` rows of `maxLength` tokens, all supervised. With
+ * `concurrency`, of so many adapters, whose micro-batches share passes as `simulate` has it: up to 1,024 tokens in one.
  * Only the headers of the weight files are read.
  * @throws FedloraError `E_CONFIG`, `E_MISSING`, `E_UNSUPPORTED`, `E_FORMAT`.
  */
@@ -62,15 +70,17 @@ export async function estimate(options: EstimateOptions): Promise<Estimate> {
     compute: parsed.compute,
     threads: parsed.threads ?? availableCores(),
   }
-  const tokens = parsed.batchSize * parsed.maxLength
+  const own = parsed.batchSize * parsed.maxLength
+  const tokens = Math.max(own, Math.min(parsed.concurrency * own, passTokens))
   const plan = (recompute: Recompute): MemoryPlan =>
     native().planModel(load, {
       tokens,
-      rows: parsed.batchSize,
+      rows: Math.ceil(tokens / parsed.maxLength),
       longestRow: parsed.maxLength,
       supervised: tokens,
       recompute,
       optimizer: parsed.optimizer,
+      adapters: parsed.concurrency,
       layers,
     })
   const shapes = new Map(linears.map(({ module, shape }) => [module, shape]))

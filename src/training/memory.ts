@@ -13,10 +13,10 @@ export function formatBytes(bytes: number): string {
   return bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`
 }
 
-type Extent = Pick<PlanRequest, 'tokens' | 'rows' | 'longestRow' | 'supervised'>
+export type Extent = Pick<PlanRequest, 'tokens' | 'rows' | 'longestRow' | 'supervised'>
 
 /** The largest micro-batch that a run over these rows can meet. */
-export function largestMicroBatch(data: Dataset, config: TrainConfig): Extent {
+export function largestMicroBatch(data: Dataset, config: Pick<TrainConfig, 'batchSize' | 'packing'>): Extent {
   const rows = Array.from({ length: data.length }, (_, index) => {
     const { inputIds, labels } = data.sample(index)
     let supervised = 0

@@ -6,7 +6,7 @@ import { FedloraError, isFedloraError } from '../errors.js'
 import { evaluateNative, withTokenizer } from '../evaluation/evaluate.js'
 import { Adapter } from '../model/adapter.js'
 import { writeAdapterFolder } from '../model/peft.js'
-import type { NativeAdapter, NativeModel, NativeSession, Recompute, StepResult } from '../native/binding.js'
+import type { NativeAdapter, NativeModel, NativeSession, Recompute } from '../native/binding.js'
 import { describeValue } from '../options/parse.js'
 import { checkpointName, pruneCheckpoints, type RunState, writeCheckpoint } from './checkpoint.js'
 import { EventLog } from './event-log.js'
@@ -16,6 +16,7 @@ import { parseTrainOptions, type TrainConfig, type TrainOptions } from './option
 import { Run, type RunContext } from './run.js'
 import { describeRun, findResumption, refuseUsedFolder, resumeTarget, writeRunConfig } from './run-folder.js'
 import { type ScheduleContext, scheduleFactor } from './schedule.js'
+import { alone, type Stepper, type TimedStep } from './stepper.js'
 
 /** A run: iterate it for its events, await it for its result. */
 export type TrainRun = Run<TrainEvent, TrainResult>
@@ -29,6 +30,7 @@ interface Job {
   evaluationData: Dataset | undefined
   config: TrainConfig
   context: RunContext<TrainEvent>
+  stepper: Stepper
   recompute: Recompute
   outputDir: string | undefined
 }
@@ -181,15 +183,16 @@ class Trainer {
     return batches
   }
 
-  async #runSession(batches: Batch[], learningRate: number): Promise<StepResult> {
-    const { signal } = this.#job.context
-    const cancel = () => this.#session.cancel()
-    signal.addEventListener('abort', cancel, { once: true })
+  async #runSession(batches: Batch[], learningRate: number): Promise<TimedStep> {
+    const { model, context, stepper } = this.#job
     try {
-      return await this.#session.step(
-        batches.map((batch) => flatten(batch.samples)),
+      return await stepper.step({
+        model,
+        session: this.#session,
+        batches: batches.map((batch) => flatten(batch.samples)),
         learningRate,
-      )
+        signal: context.signal,
+      })
     } catch (error) {
       if (!isFedloraError(error, 'E_NONFINITE')) throw error
       const rows = batches.map((batch) => batch.indices)
@@ -199,8 +202,6 @@ class Trainer {
         { step: this.#state.step + 1, rows },
         error,
       )
-    } finally {
-      signal.removeEventListener('abort', cancel)
     }
   }
 
@@ -224,13 +225,12 @@ class Trainer {
     const cursor = this.#batches.state
     const batches = this.#draw()
     const learningRate = config.learningRate * scheduleFactor(config.schedule, state.step, this.#schedule)
-    const started = performance.now()
     const result = await this.#runSession(batches, learningRate)
     if (result.cancelled) {
       this.#batches.restore(cursor)
       return false
     }
-    const seconds = (performance.now() - started) / 1000
+    const { seconds } = result
     this.#seconds += seconds
     this.#tokensHere += result.tokens
     state.step++
@@ -332,6 +332,7 @@ async function work(
   data: Dataset,
   config: TrainConfig,
   context: RunContext<TrainEvent>,
+  stepper: Stepper,
 ): Promise<TrainResult> {
   const { model } = adapter
   return await model.handle.share('train', async (nativeModel) => {
@@ -358,6 +359,7 @@ async function work(
             return context.aborted || stop.signal.aborted
           },
         },
+        stepper,
         recompute: chooseRecompute(nativeModel, adapter, ready, config),
         outputDir: outputFolder(config),
       }
@@ -388,11 +390,16 @@ function outputFolder(config: TrainConfig): string | undefined {
  * `E_CHECKPOINT`, `E_IO`, `E_BUSY`, `E_DISPOSED`, `E_TOKENIZER`; the signal's reason when aborted.
  */
 export function train(adapter: Adapter, data: Dataset, options: TrainOptions = {}): TrainRun {
+  return trainBy(alone, adapter, data, options)
+}
+
+/** `train`, its steps run by `stepper`. */
+export function trainBy(stepper: Stepper, adapter: Adapter, data: Dataset, options: TrainOptions): TrainRun {
   const signal = options?.signal instanceof AbortSignal ? options.signal : undefined
   return new Run<TrainEvent, TrainResult>(async (context) => {
     if (!(adapter instanceof Adapter)) {
       throw new FedloraError('E_ARGUMENT', `train: got ${describeValue(adapter)}, expected an adapter`)
     }
-    return await work(adapter, data, parseTrainOptions(options), context)
+    return await work(adapter, data, parseTrainOptions(options), context, stepper)
   }, signal)
 }

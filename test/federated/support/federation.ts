@@ -42,6 +42,7 @@ export function timeless(value: unknown): unknown {
     'trainSeconds',
     'tokensPerSecond',
     'peakBytes',
+    'concurrency',
     'adapter',
     'folder',
     'origin',
