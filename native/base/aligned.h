@@ -1,4 +1,4 @@
-/// Owned, 64-byte aligned, move-only storage for numbers. Reports nothing, throws E_MEMORY when memory is exhausted.
+/// Owned, 64-byte aligned, move-only storage for numbers, zeros at first. Throws E_MEMORY when memory is exhausted.
 #pragma once
 #include <cstddef>
 #include <cstdlib>
@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/huge_pages.h"
+#include "base/large_block.h"
 
 namespace fedlora {
 
@@ -19,13 +19,14 @@ class AlignedBuffer {
   explicit AlignedBuffer(size_t count) : count_(count) {
     if (count == 0) return;
     if (count > (static_cast<size_t>(1) << 48) / sizeof(T)) fail(Code::E_MEMORY, "a buffer of %zu elements is out of reach", count);
-    // A large block begins with a whole large page.
-    const size_t alignment = count * sizeof(T) >= 2 * huge_page_bytes ? huge_page_bytes : 64;
-    const size_t bytes = (count * sizeof(T) + alignment - 1) / alignment * alignment;
-    data_ = static_cast<T*>(std::aligned_alloc(alignment, bytes));
-    if (data_ == nullptr) fail(Code::E_MEMORY, "could not allocate %zu bytes", bytes);
-    advise_huge_pages(data_, count * sizeof(T));
-    std::memset(static_cast<void*>(data_), 0, (count * sizeof(T) + 63) / 64 * 64);
+    if (large()) {
+      data_ = static_cast<T*>(allocate_large_block(bytes()));
+    } else {
+      const size_t room = (bytes() + 63) / 64 * 64;
+      data_ = static_cast<T*>(std::aligned_alloc(64, room));
+      if (data_ != nullptr) std::memset(static_cast<void*>(data_), 0, room);
+    }
+    if (data_ == nullptr) fail(Code::E_MEMORY, "could not allocate %zu bytes", bytes());
   }
   AlignedBuffer(AlignedBuffer&& other) noexcept { swap(other); }
   AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {
@@ -35,7 +36,12 @@ class AlignedBuffer {
   }
   AlignedBuffer(const AlignedBuffer&) = delete;
   AlignedBuffer& operator=(const AlignedBuffer&) = delete;
-  ~AlignedBuffer() { std::free(data_); }
+  ~AlignedBuffer() {
+    if (large())
+      free_large_block(data_, bytes());
+    else
+      std::free(data_);
+  }
 
   T* data() { return data_; }
   const T* data() const { return data_; }
@@ -50,6 +56,7 @@ class AlignedBuffer {
   const T* end() const { return data_ + count_; }
 
  private:
+  bool large() const { return bytes() >= large_block_bytes; }
   void swap(AlignedBuffer& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(count_, other.count_);

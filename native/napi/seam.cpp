@@ -5,7 +5,7 @@
 #include <cstring>
 #include <thread>
 
-#include "base/huge_pages.h"
+#include "base/large_block.h"
 
 namespace fedlora::seam {
 

@@ -2,15 +2,12 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <cstdlib>
 #include <functional>
-#include <memory>
 #include <numeric>
 
 #include "backend/cpu/kernels/kernel_table.h"
 #include "backend/ops.h"
-#include "base/error.h"
-#include "base/huge_pages.h"
+#include "base/aligned.h"
 #include "base/thread_pool.h"
 
 namespace fedlora {
@@ -47,20 +44,18 @@ double measure_cpu_roof(Compute compute, int threads, double seconds) {
 
 double measure_read_bandwidth(int threads, double seconds) {
   constexpr int64_t buffer_bytes = 256 << 20, slice = (4 << 20) / sizeof(float);
-  const std::unique_ptr<float, void (*)(void*)> buffer(static_cast<float*>(std::aligned_alloc(huge_page_bytes, buffer_bytes)), std::free);
-  if (!buffer) fail(Code::E_MEMORY, "could not allocate %lld bytes to measure the memory", static_cast<long long>(buffer_bytes));
-  advise_huge_pages(buffer.get(), buffer_bytes);
+  AlignedBuffer<float> buffer(buffer_bytes / sizeof(float));
   constexpr int64_t slices = buffer_bytes / static_cast<int64_t>(sizeof(float)) / slice;
   const auto kernel = kernel_table(select_isa()).roof_read;
   ThreadPool pool(threads);
-  pool.run(slices, [&](int64_t index, int) { std::fill_n(buffer.get() + index * slice, slice, 1.0f); });
+  pool.run(slices, [&](int64_t index, int) { std::fill_n(buffer.data() + index * slice, slice, 1.0f); });
   // Members start far apart in the same ring: each reads all of it, none what another has just brought into the shared cache.
   std::vector<int64_t> at(static_cast<size_t>(threads));
   for (int member = 0; member < threads; ++member) at[static_cast<size_t>(member)] = slices * member / threads;
   std::vector<float> sums(static_cast<size_t>(threads));
   return summed_rate(pool, seconds, [&](int64_t member) {
     int64_t& place = at[static_cast<size_t>(member)];
-    sums[static_cast<size_t>(member)] += kernel(buffer.get() + place * slice, slice);
+    sums[static_cast<size_t>(member)] += kernel(buffer.data() + place * slice, slice);
     place = (place + 1) % slices;
     return static_cast<double>(slice * static_cast<int64_t>(sizeof(float)));
   });

@@ -9,7 +9,6 @@ import type { Measurement } from '../bench/measure.js'
 import { type ShapeName, shapeNames } from '../bench/shapes.js'
 import { benchStep, type StepBench, type StepReport } from '../bench/step.js'
 import type { Command, Context } from '../command.js'
-import { baseModelFolder } from '../demo/assets.js'
 import { formatTable, type Output } from '../output.js'
 import { UsageError } from '../usage.js'
 
@@ -17,7 +16,7 @@ const flags: Flags = {
   shape: {
     type: 'string',
     value: 'SHAPE',
-    description: 'step, kernels, attention, generate: shape of the random model',
+    description: 'step, kernels, attention, generate, load: shape of the random model',
     choices: shapeNames,
     default: 'smollm2-135m',
   },
@@ -58,7 +57,7 @@ const flags: Flags = {
     choices: ['none', 'gate-up', 'all'],
     default: 'none',
   },
-  model: { type: 'string', value: 'DIR', description: 'load: model folder (default: the one of the demo)' },
+  model: { type: 'string', value: 'DIR', description: 'load: model folder (default: one is made)' },
 }
 
 /** Rows of the products that `kernels` times. */
@@ -167,7 +166,8 @@ const tables = {
   attention: async (context: Context) => benchAttention(kernelOptions(context)),
   codecs: benchCodecs,
   aggregate: benchAggregate,
-  load: (context: Context) => benchLoad((context.flags.model as string | undefined) ?? baseModelFolder),
+  load: ({ flags: values }: Context) =>
+    benchLoad(values.model as string | undefined, values.shape as ShapeName, stepOptions(values).threads),
   generate: runGenerate,
 } satisfies Record<string, (context: Context) => Promise<Measurement[]>>
 
