@@ -100,6 +100,10 @@ class Backend {
   virtual void lora_linear_backward(int64_t M, ConstActivation x, std::span<const LinearTarget> targets, std::span<const Segment> segments,
                                     Activation d_x) = 0;
 
+  /// One row, for generation: y = x·Wᵀ + bias + s·(x·Aᵀ)·Bᵀ, h is not written. `pairs` is empty or has one a target. Sums run along K in an
+  /// order of their own: the result is that of lora_linear_forward within rounding, not bit for bit.
+  virtual void lora_linear_decode(ConstActivation x, std::span<const LinearTarget> targets, std::span<const LoraPair> pairs) = 0;
+
   /// Rotates pairs (i, i + D/2) of every head in place by position·frequency; `inverse` rotates back (the backward).
   /// x Activation [M,heads·D]; positions [M]; cosine, sine f32 [positions,D/2].
   virtual void rope(int64_t M, int heads, int head_dim, std::span<const int32_t> positions, const float* cosine, const float* sine,
@@ -131,6 +135,9 @@ class Backend {
                                     std::span<const float> grad_scales, float* losses, uint8_t* correct, Activation d_x) = 0;
   /// logits f32 [M,V] = x·Wᵀ / divider.
   virtual void head_logits(int64_t M, ConstActivation x, const Matrix& head, float divider, float* logits) = 0;
+
+  /// The same for one row, as lora_linear_decode.
+  virtual void head_logits_decode(ConstActivation x, const Matrix& head, float divider, float* logits) = 0;
 
   /// Rows picked and put back: out[i,:] = x[rows[i],:];   x = 0, then x[rows[i],:] = in[i,:].   Activation [·,K].
   virtual void gather_rows(int64_t K, std::span<const int32_t> rows, ConstActivation x, Activation out) = 0;

@@ -45,7 +45,10 @@ void Transformer::finish_cached(int64_t M, float* logits) {
                              buffers_.rstd_final, nullptr);
   const int32_t last = static_cast<int32_t>(M - 1);
   backend_->gather_rows(d.hidden, {&last, 1}, buffers_.normed, buffers_.head_rows);
-  backend_->head_logits(1, buffers_.head_rows, weights_->output_head(), d.logits_divider, logits);
+  if (decoding_)
+    backend_->head_logits_decode(buffers_.head_rows, weights_->output_head(), d.logits_divider, logits);
+  else
+    backend_->head_logits(1, buffers_.head_rows, weights_->output_head(), d.logits_divider, logits);
 }
 
 void Transformer::prefill(std::span<const int32_t> ids, const Adapter* adapter, KvCache& cache, float* logits) {
@@ -75,6 +78,7 @@ void Transformer::decode(int32_t id, const Adapter* adapter, KvCache& cache, flo
   Batch batch = make_batch(d, {&id, 1}, {}, {&one, 1});
   batch.positions[0] = static_cast<int32_t>(cache.length);
   begin_cached(batch, adapter, cache.capacity);
+  decoding_ = true;
   const int64_t width = activation_bytes(*backend_);
   const size_t bytes = static_cast<size_t>(d.kv_width() * width);
   for (size_t l = 0; l < d.layers.size(); ++l) {
@@ -89,6 +93,7 @@ void Transformer::decode(int32_t id, const Adapter* adapter, KvCache& cache, flo
   }
   ++cache.length;
   finish_cached(1, logits);
+  decoding_ = false;
 }
 
 }  // namespace fedlora

@@ -52,6 +52,10 @@ class ProfiledBackend final : public Profiled {
     const Timer timer(*this, "lora_linear_backward");
     backend_->lora_linear_backward(M, x, targets, segments, d_x);
   }
+  void lora_linear_decode(ConstActivation x, std::span<const LinearTarget> targets, std::span<const LoraPair> pairs) override {
+    const Timer timer(*this, "lora_linear_decode");
+    backend_->lora_linear_decode(x, targets, pairs);
+  }
   void rope(int64_t M, int heads, int head_dim, std::span<const int32_t> positions, const float* cosine, const float* sine, bool inverse,
             Activation x) override {
     const Timer timer(*this, "rope");
@@ -90,6 +94,10 @@ class ProfiledBackend final : public Profiled {
   void head_logits(int64_t M, ConstActivation x, const Matrix& head, float divider, float* logits) override {
     const Timer timer(*this, "head_logits");
     backend_->head_logits(M, x, head, divider, logits);
+  }
+  void head_logits_decode(ConstActivation x, const Matrix& head, float divider, float* logits) override {
+    const Timer timer(*this, "head_logits_decode");
+    backend_->head_logits_decode(x, head, divider, logits);
   }
   void gather_rows(int64_t K, std::span<const int32_t> rows, ConstActivation x, Activation out) override {
     const Timer timer(*this, "gather_rows");

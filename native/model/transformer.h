@@ -104,6 +104,7 @@ class Transformer {
   std::vector<LoraPair> pairs_;    // [segments × layers × linears_per_layer]
   std::vector<Segment> call_;      // the segments of one operator call
   std::vector<float> row_scales_;  // grad_scale of each supervised row
+  bool decoding_ = false;          // the row in flight is one of generation: linear layers take the path for one row
   const std::atomic<bool>* cancel_ = nullptr;
 };
 

@@ -67,6 +67,17 @@ class BookBackend final : public Backend {
     }
     if (d_x != nullptr) std::memcpy(d_x, sum.data(), sum.size() * sizeof(float));
   }
+  void lora_linear_decode(ConstActivation x, std::span<const LinearTarget> targets, std::span<const LoraPair> pairs) override {
+    std::vector<LinearTarget> all(targets.begin(), targets.end());
+    std::vector<std::vector<float>> h(all.size());
+    for (size_t t = 0; t < pairs.size(); ++t) {
+      h[t].resize(static_cast<size_t>(pairs[t].rank));
+      all[t].h = h[t].data();
+      all[t].h_stride = pairs[t].rank;
+    }
+    const Segment segment{0, 1, pairs};
+    lora_linear_forward(1, x, all, {&segment, pairs.empty() ? 0u : 1u});
+  }
   void rope(int64_t M, int heads, int head_dim, std::span<const int32_t> positions, const float* cosine, const float* sine, bool inverse,
             Activation x) override {
     ref::rope<float>(M, heads, head_dim, positions, cosine, sine, inverse, out(x));
@@ -107,6 +118,9 @@ class BookBackend final : public Backend {
   }
   void head_logits(int64_t M, ConstActivation x, const Matrix& head, float divider, float* logits) override {
     ref::head_logits<float>(M, head.N, head.K, in(x), dense(head).data(), divider, logits);
+  }
+  void head_logits_decode(ConstActivation x, const Matrix& head, float divider, float* logits) override {
+    head_logits(1, x, head, divider, logits);
   }
   void gather_rows(int64_t K, std::span<const int32_t> rows, ConstActivation x, Activation y) override {
     for (size_t i = 0; i < rows.size(); ++i)

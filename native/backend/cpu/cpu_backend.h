@@ -33,6 +33,7 @@ class CpuBackend final : public Backend {
   void lora_linear_forward(int64_t M, ConstActivation x, std::span<LinearTarget> targets, std::span<const Segment> segments) override;
   void lora_linear_backward(int64_t M, ConstActivation x, std::span<const LinearTarget> targets, std::span<const Segment> segments,
                             Activation d_x) override;
+  void lora_linear_decode(ConstActivation x, std::span<const LinearTarget> targets, std::span<const LoraPair> pairs) override;
   void rope(int64_t M, int heads, int head_dim, std::span<const int32_t> positions, const float* cosine, const float* sine, bool inverse,
             Activation x) override;
   void attention_forward(const AttentionShape& shape, std::span<const int64_t> offsets, ConstActivation q, ConstActivation k,
@@ -48,6 +49,7 @@ class CpuBackend final : public Backend {
   void linear_cross_entropy(int64_t M, ConstActivation x, const Matrix& head, float divider, std::span<const int32_t> targets,
                             std::span<const float> grad_scales, float* losses, uint8_t* correct, Activation d_x) override;
   void head_logits(int64_t M, ConstActivation x, const Matrix& head, float divider, float* logits) override;
+  void head_logits_decode(ConstActivation x, const Matrix& head, float divider, float* logits) override;
   void gather_rows(int64_t K, std::span<const int32_t> rows, ConstActivation x, Activation out) override;
   void scatter_rows(int64_t M, int64_t K, std::span<const int32_t> rows, ConstActivation in, Activation x) override;
   double sum_of_squares(std::span<const float> x) override;
@@ -68,6 +70,11 @@ class CpuBackend final : public Backend {
                        Activation d_x);
 
  private:
+  /// x [K] as the kernels for one row read it: f32, and if there are `codes` also in their order. In Slot::rows where it is not x itself.
+  struct DecodeRow {
+    const float *row, *ordered;
+  };
+  DecodeRow decode_row(int64_t K, ConstActivation x, bool codes);
   /// Purposes of scratch memory; each op uses its own, so that ops may call one another.
   enum class Slot { panel, d_h, dropout, attention, attention_packed, logits, logits_block, rows, count };
   Scratch& slot(Slot which) { return scratch_[static_cast<size_t>(which)]; }

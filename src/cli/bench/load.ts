@@ -1,4 +1,4 @@
-/** How fast a checkpoint becomes packed weights, in bytes of its file, and how fast a row is decoded. */
+/** How fast a checkpoint becomes packed weights, in bytes of its file. */
 import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,10 +7,9 @@ import { readModelConfig } from '../../model/config.js'
 import { loadModel } from '../../model/load.js'
 import { quantizeModel } from '../../model/quantize.js'
 import type { Quantization } from '../../native/binding.js'
-import { native } from '../../native/load.js'
 import { writeCheckpoint } from './checkpoint.js'
 import { gigabytesPerSecond, type Measurement, median } from './measure.js'
-import { type ShapeName, shapeConfig } from './shapes.js'
+import type { ShapeName } from './shapes.js'
 
 interface Loading {
   /** Folder of the checkpoint, how it is loaded, and how it is stored. */
@@ -102,51 +101,5 @@ export async function benchLoad(folder: string | undefined, shape: ShapeName, th
     return lines
   } finally {
     await rm(temporary, { recursive: true, force: true })
-  }
-}
-
-export interface GenerateBench {
-  shape: ShapeName
-  quantization: 'none' | 'int8' | 'nf4'
-  compute: 'f32' | 'bf16'
-  threads: number
-  tokens: number
-}
-
-/** Greedy decoding of one row: tokens/s, and weight bytes read a second (every weight is read once a token). */
-export async function benchGenerate(options: GenerateBench): Promise<Measurement[]> {
-  const { description } = shapeConfig(options.shape)
-  const { quantization, compute, threads } = options
-  const model = await native().randomModel(
-    { files: [], description, quantization, doubleQuantization: false, blockSize: 64, compute, threads },
-    1,
-  )
-  try {
-    const generation = model.generate(null, {
-      ids: Int32Array.from({ length: 16 }, (_, i) => i + 3),
-      maxTokens: options.tokens + 8,
-      temperature: 0,
-      topK: 0,
-      topP: 1,
-      seed: 0,
-      endIds: new Int32Array(),
-    })
-    await generation.next(8)
-    const start = performance.now()
-    const { ids } = await generation.next(options.tokens)
-    const seconds = (performance.now() - start) / 1000
-    generation.dispose()
-    const { embedding, head, total } = model.memory
-    const bytesPerToken = total - (head === 0 ? 0 : embedding)
-    return [
-      {
-        shape: options.shape,
-        quantization,
-        tokensPerSecond: Number((ids.length / seconds).toPrecision(4)),
-        weightGBs: gigabytesPerSecond(bytesPerToken * ids.length, seconds),
-      },
-    ]
-  } finally {
-    model.dispose()
   }
 }

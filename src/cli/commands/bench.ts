@@ -3,8 +3,9 @@ import { native } from '../../native/load.js'
 import type { Flags, FlagValues } from '../arguments.js'
 import { benchAdapters } from '../bench/adapters.js'
 import { benchAggregate, benchCodecs } from '../bench/codecs.js'
+import { benchGenerate } from '../bench/generate.js'
 import { benchAttention, benchLinears, type KernelBench } from '../bench/kernels.js'
-import { benchGenerate, benchLoad } from '../bench/load.js'
+import { benchLoad } from '../bench/load.js'
 import type { Measurement } from '../bench/measure.js'
 import { type ShapeName, shapeNames } from '../bench/shapes.js'
 import { benchStep, type StepBench, type StepReport } from '../bench/step.js'
@@ -146,11 +147,11 @@ function runKernels(context: Context): Measurement[] {
 }
 
 async function runGenerate({ flags: values }: Context): Promise<Measurement[]> {
-  const { shape, quantization, compute, threads, tokens } = stepOptions(values)
+  const { shape, quantization, compute, threads, tokens, steps } = stepOptions(values)
   if (quantization === 'bf16' || quantization === 'fp4') {
     throw new UsageError('--quantization: generate knows none, int8 and nf4', { flag: 'quantization' })
   }
-  return await benchGenerate({ shape, quantization, compute, threads, tokens: Math.min(tokens, 128) })
+  return await benchGenerate({ shape, quantization, compute, threads, tokens: Math.min(tokens, 128), rounds: steps })
 }
 
 async function runAdapters({ flags: values }: Context): Promise<Measurement[]> {

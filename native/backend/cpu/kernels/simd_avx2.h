@@ -99,6 +99,23 @@ inline void decode_nibbles(T* out, const Table& table, const uint8_t* p) {
   store(out, Vec{_mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(codes, 28)))});
 }
 
+struct Codes {
+  __m256i v;
+};
+inline Codes load_codes(const uint8_t* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
+inline Codes load_half_codes(const uint8_t* p) { return load_codes(p); }
+struct CodeTable {
+  __m256 low, high;
+};
+inline CodeTable make_code_table(const float* codebook) { return {_mm256_loadu_ps(codebook), _mm256_loadu_ps(codebook + 8)}; }
+template <int j>
+inline Vec look_up(const CodeTable& table, Codes codes) {
+  const __m256i index = _mm256_srli_epi32(codes.v, 4 * j);
+  return {_mm256_blendv_ps(_mm256_permutevar8x32_ps(table.low, index), _mm256_permutevar8x32_ps(table.high, index),
+                           _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)))};
+}
+inline Vec halves(float low, float) { return broadcast(low); }  // 8·W codes lie in one block
+
 inline Vec load_dwords(const void* p) { return {_mm256_loadu_ps(static_cast<const float*>(p))}; }
 inline void store_dwords(uint32_t* p, Vec x) { _mm256_storeu_ps(reinterpret_cast<float*>(p), x.v); }
 inline void transpose(Vec (&r)[8]) {

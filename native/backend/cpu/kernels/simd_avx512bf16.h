@@ -96,6 +96,25 @@ inline void decode_nibbles(bf16* out, const WordTable& table, const uint8_t* p) 
   _mm512_storeu_si512(out, _mm512_permutexvar_epi16(_mm512_srlv_epi16(twice, _mm512_set1_epi32(4)), table.words));
 }
 
+/// 8·W codes as they lie in memory: lane l holds codes 8l … 8l + 7, the j-th nibble is code 8l + (j ^ 1).
+struct Codes {
+  __m512i v;
+};
+inline Codes load_codes(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
+/// The first half of the lanes.
+inline Codes load_half_codes(const uint8_t* p) { return {_mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))}; }
+/// The j-th nibble of every lane, looked up among 16 values.
+struct CodeTable {
+  __m512 values;
+};
+inline CodeTable make_code_table(const float* codebook) { return {_mm512_loadu_ps(codebook)}; }
+template <int j>
+inline Vec look_up(const CodeTable& table, Codes codes) {
+  return {_mm512_permutexvar_ps(_mm512_srli_epi32(codes.v, 4 * j), table.values)};
+}
+/// `low` in the lower half of the lanes, `high` in the upper.
+inline Vec halves(float low, float high) { return {_mm512_mask_blend_ps(0xff00, _mm512_set1_ps(low), _mm512_set1_ps(high))}; }
+
 inline Vec load_dwords(const void* p) { return {_mm512_loadu_ps(p)}; }
 inline void store_dwords(uint32_t* p, Vec x) { _mm512_storeu_ps(p, x.v); }
 inline void store_dwords(uint32_t* p, __m512i x) { _mm512_storeu_si512(p, x); }

@@ -70,6 +70,25 @@ inline void decode_nibbles(bf16* out, const Table& table, const uint8_t* p) {
   out[0] = to_bf16(table.codebook[*p >> 4] * table.absmax), out[1] = to_bf16(table.codebook[*p & 15] * table.absmax);
 }
 
+struct Codes {
+  uint32_t v;
+};
+inline Codes load_codes(const uint8_t* p) {
+  Codes codes;
+  __builtin_memcpy(&codes.v, p, 4);
+  return codes;
+}
+inline Codes load_half_codes(const uint8_t* p) { return load_codes(p); }
+struct CodeTable {
+  const float* values;
+};
+inline CodeTable make_code_table(const float* codebook) { return {codebook}; }
+template <int j>
+inline Vec look_up(const CodeTable& table, Codes codes) {
+  return broadcast(table.values[codes.v >> 4 * j & 15]);
+}
+inline Vec halves(float low, float) { return broadcast(low); }
+
 inline Vec load_dwords(const void* p) {
   Vec x;
   __builtin_memcpy(&x, p, 4);

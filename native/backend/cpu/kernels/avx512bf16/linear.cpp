@@ -18,6 +18,7 @@ namespace {
 
 #include "backend/cpu/kernels/generic/convert.inl"
 #include "backend/cpu/kernels/generic/decode.inl"
+#include "backend/cpu/kernels/generic/matvec.inl"
 #include "backend/cpu/kernels/generic/dropout.inl"
 #include "backend/cpu/kernels/generic/gemm.inl"
 #include "backend/cpu/kernels/generic/pack.inl"
