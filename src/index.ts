@@ -38,6 +38,7 @@ export type {
   ModelDescription,
   ModelMemory,
   NativeInfo,
+  ProfileEntry,
   Quantization,
   Recompute,
 } from './native/binding.js'

@@ -2,6 +2,7 @@
 #include "model/profiled.h"
 
 #include <chrono>
+#include <mutex>
 
 namespace fedlora {
 
@@ -14,7 +15,10 @@ class ProfiledBackend final : public Profiled {
   Compute compute() const override { return backend_->compute(); }
   int threads() const override { return backend_->threads(); }
   size_t scratch_bytes() const override { return backend_->scratch_bytes(); }
-  std::vector<ProfileEntry> entries() const override { return entries_; }
+  std::vector<ProfileEntry> entries() const override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return entries_;
+  }
 
   void embedding_forward(std::span<const int32_t> ids, const Matrix& table, float multiplier, float* x) override {
     const Timer timer(*this, "embedding_forward");
@@ -135,6 +139,7 @@ class ProfiledBackend final : public Profiled {
   };
 
   void add(const char* op, double seconds) {
+    const std::lock_guard<std::mutex> lock(mutex_);
     for (ProfileEntry& entry : entries_) {
       if (entry.op != op) continue;
       ++entry.calls;
@@ -145,6 +150,7 @@ class ProfiledBackend final : public Profiled {
   }
 
   std::unique_ptr<Backend> backend_;
+  mutable std::mutex mutex_;  // of the entries
   std::vector<ProfileEntry> entries_;
 };
 

@@ -17,7 +17,7 @@ struct ProfileEntry {
 
 class Profiled : public Backend {
  public:
-  /// Operators in order of first use.
+  /// Operators in order of first use; may be asked from another thread while a step runs.
   virtual std::vector<ProfileEntry> entries() const = 0;
 };
 

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { loadTokenizer, type Tokenizer } from '../data/tokenizer.js'
 import { FedloraError } from '../errors.js'
-import type { LoadOptions, ModelMemory, NativeAdapter, NativeModel } from '../native/binding.js'
+import type { LoadOptions, ModelMemory, NativeAdapter, NativeModel, ProfileEntry } from '../native/binding.js'
 import { Handle } from '../native/handle.js'
 import { checkPath, describeValue, parseOptions } from '../options/parse.js'
 import { Adapter } from './adapter.js'
@@ -134,6 +134,15 @@ export class Model {
       throw new FedloraError('E_ARGUMENT', `${doing}: the adapter belongs to another model ('${adapter.model.path}')`)
     }
     return await this.handle.share(doing, (model) => adapter.handle.share(doing, (values) => work(model, values)))
+  }
+
+  /**
+   * Calls and seconds of each operator since the model was loaded, in order of first use; empty unless the environment variable
+   * `FEDLORA_PROFILE` was set to something but 0 then.
+   * @throws FedloraError `E_DISPOSED`.
+   */
+  profile(): ProfileEntry[] {
+    return this.handle.use('profile').profile()
   }
 
   /** Frees the weights. Idempotent; adapters keep their values but can no longer compute. */

@@ -223,6 +223,13 @@ export interface NativeCheckpoint {
   dispose(): void
 }
 
+/** Calls of one operator and the seconds they took. */
+export interface ProfileEntry {
+  op: string
+  calls: number
+  seconds: number
+}
+
 export interface NativeModel {
   readonly memory: ModelMemory
   /** Adaptable linear layers, in forward order. */
@@ -239,7 +246,7 @@ export interface NativeModel {
    */
   stepTogether(steps: SessionStep[], mostTokens: number): Promise<StepOutcome[]>
   /** Calls and seconds of each operator so far; empty unless `FEDLORA_PROFILE` was set when the model was loaded. */
-  profile(): { op: string; calls: number; seconds: number }[]
+  profile(): ProfileEntry[]
   dispose(): void
 }
 

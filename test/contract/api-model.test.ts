@@ -235,3 +235,19 @@ t.test('a folder without a tokenizer generates tokens, and refuses text', async 
   await t.rejects(model.generate('text').next(), { code: 'E_TOKENIZER' })
   await t.rejects(model.generateTokens([]).next(), { code: 'E_ARGUMENT' })
 })
+
+t.test('FEDLORA_PROFILE: operators with calls and seconds, the same numbers, nothing without it', async (t) => {
+  using plain = await loadModel(goldenFolder('llama'), reference)
+  t.same(plain.profile(), [])
+  process.env.FEDLORA_PROFILE = '1'
+  t.teardown(() => delete process.env.FEDLORA_PROFILE)
+  using model = await loadModel(goldenFolder('llama'), reference)
+  const rows = { inputIds: [[1, 2, 3]] }
+  t.same((await model.logits(rows)).data, (await plain.logits(rows)).data)
+  const entries = model.profile()
+  const linear = entries.find(({ op }) => op === 'lora_linear_forward')
+  t.equal(linear?.calls, 4 * model.config.description.layers.length, 'q k v, o, gate up, down')
+  t.ok(entries.every(({ seconds }) => seconds >= 0))
+  model.dispose()
+  t.throws(() => model.profile(), { code: 'E_DISPOSED' })
+})

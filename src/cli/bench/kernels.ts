@@ -4,7 +4,7 @@
  */
 import type { Compute, KernelReport } from '../../native/binding.js'
 import { native } from '../../native/load.js'
-import { type Measurement, median } from './measure.js'
+import { type Measurement, median, soundSamples } from './measure.js'
 import { type ShapeName, shapeConfig } from './shapes.js'
 
 export interface KernelBench {
@@ -17,28 +17,20 @@ export interface KernelBench {
   rounds: number
 }
 
-/** Where both cores share one, or another process runs, the peak of two threads falls below this many times that of one. */
-const leastRatio = 0.95
 const tolerance = { f32: 1e-5, bf16: 2 ** -7 } as const
-
-/** Rounds in which the machine gave every thread a core of its own; all when there are none. */
-function soundRounds({ rounds }: KernelReport, threads: number): KernelReport['rounds'] {
-  const sound = rounds.filter(({ roofOne, roof }) => roof >= leastRatio * threads * roofOne)
-  return sound.length > 0 ? sound : rounds
-}
 
 const percent = (share: number): number => Number((100 * share).toFixed(1))
 
 /** Median over the rounds of a candidate's flop/s as a share of the peak that its round measured. */
 function shareOf(report: KernelReport, threads: number, pass: 'forward' | 'backward', candidate: number): number {
   const flop = report[`${pass}Flop`][candidate]!
-  return median(soundRounds(report, threads).map((round) => flop / round[pass][candidate]! / round.roof))
+  return median(soundSamples(report.rounds, threads).map((round) => flop / round[pass][candidate]! / round.roof))
 }
 
 /** Median over the rounds of the time of one candidate over another's, both passes together. */
 function timeRatio(report: KernelReport, threads: number, a: number, b: number): number {
   return median(
-    soundRounds(report, threads).map(
+    soundSamples(report.rounds, threads).map(
       ({ forward, backward }) => (forward[a]! + backward[a]!) / (forward[b]! + backward[b]!),
     ),
   )
@@ -113,7 +105,7 @@ export function benchAttention(options: KernelBench): Measurement[] {
   return cases.map((one) => {
     const report = native().benchAttention({ ...one, heads, kvHeads, headDim, compute, threads, rounds })
     const milliseconds = (pass: 'forward' | 'backward') =>
-      Number((1000 * median(soundRounds(report, threads).map((round) => round[pass][0]!))).toPrecision(3))
+      Number((1000 * median(soundSamples(report.rounds, threads).map((round) => round[pass][0]!))).toPrecision(3))
     return {
       rows: one.sequences,
       tokens: one.length,

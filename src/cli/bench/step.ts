@@ -3,9 +3,17 @@
  * The peak is measured just before every step, because it drifts. flop per token = 4·N + 7·T·heads·headDim·layers + 6·P with N the
  * matrix parameters (head included), T the row length and P the adapter's parameters; nothing is deducted for what is not computed.
  */
-import type { AdapterLayer, Compute, NativeModel, Quantization, Recompute, TokenBatch } from '../../native/binding.js'
+import type {
+  AdapterLayer,
+  Compute,
+  NativeModel,
+  ProfileEntry,
+  Quantization,
+  Recompute,
+  TokenBatch,
+} from '../../native/binding.js'
 import { native } from '../../native/load.js'
-import { median } from './measure.js'
+import { measureRoofs, median, type Roof, soundSamples } from './measure.js'
 import { type ShapeName, shapeConfig } from './shapes.js'
 
 export interface StepBench {
@@ -29,11 +37,13 @@ export interface StepReport extends Record<string, unknown> {
   flopsPerToken: number
   roofGflops: number
   shareOfRoof: number
+  /** Steps that were not counted because the machine's cores were not all there. */
+  droppedSteps: number
   peakRssMiB: number
   /** The plan of weights and step, and what the process held before. */
   planMiB: number
   isa: string
-  profile: { op: string; calls: number; seconds: number }[]
+  profile: ProfileEntry[]
 }
 
 const roofSeconds = 0.05
@@ -53,6 +63,14 @@ function flopsPerToken(model: NativeModel, options: StepBench, adapterLength: nu
     .linears()
     .reduce((sum, { shape: [rows, columns] }) => sum + rows * columns, vocabulary * hidden)
   return 4 * matrices + 7 * options.tokens * heads * headDim * layers.length + 6 * adapterLength
+}
+
+/** What was added to a profile: the first step, which touches all memory for the first time, is left out. */
+function since(before: readonly ProfileEntry[], after: readonly ProfileEntry[]): ProfileEntry[] {
+  return after.map(({ op, calls, seconds }) => {
+    const old = before.find((entry) => entry.op === op)
+    return { op, calls: calls - (old?.calls ?? 0), seconds: seconds - (old?.seconds ?? 0) }
+  })
 }
 
 /** Runs one step that is not counted and `steps` that are. `onStep` hears tokens/s and the share of the peak of each. */
@@ -87,20 +105,23 @@ export async function benchStep(
     const batch = makeBatch(options, description.vocabulary)
     const tokens = batch.ids.length
     const flops = flopsPerToken(model, options, adapter.length)
-    const rates: number[] = []
-    const roofs: number[] = []
-    const shares: number[] = []
+    let before: ProfileEntry[] = []
+    const samples: (Roof & { rate: number; share: number })[] = []
     for (let step = 0; step <= options.steps; step++) {
-      const roof = native().measureRoof(compute, threads, roofSeconds)
+      const roofs = measureRoofs(compute, threads, roofSeconds)
       const start = performance.now()
       await session.step([batch], 1e-4)
       const rate = (tokens * 1000) / (performance.now() - start)
-      if (step === 0) continue
-      rates.push(rate)
-      roofs.push(roof)
-      shares.push((rate * flops) / roof)
-      onStep(rate, (rate * flops) / roof)
+      if (step === 0) {
+        before = model.profile()
+        continue
+      }
+      const share = (rate * flops) / roofs.roof
+      samples.push({ ...roofs, rate, share })
+      onStep(rate, share)
     }
+    const sound = soundSamples(samples, threads)
+    const rates = sound.map(({ rate }) => rate)
     const supervised = batch.labels.reduce((sum, label) => sum + (label === -100 ? 0 : 1), 0)
     const plan = model.plan({
       tokens,
@@ -115,12 +136,13 @@ export async function benchStep(
       ...options,
       tokensPerSecond: { median: median(rates), best: Math.max(...rates) },
       flopsPerToken: flops,
-      roofGflops: median(roofs) / 1e9,
-      shareOfRoof: median(shares),
+      roofGflops: median(sound.map(({ roof }) => roof)) / 1e9,
+      shareOfRoof: median(sound.map(({ share }) => share)),
+      droppedSteps: samples.length - sound.length,
       peakRssMiB: native().processMemory().peakBytes / 2 ** 20,
       planMiB: (runtime + plan.total) / 2 ** 20,
       isa: native().info().isa,
-      profile: model.profile().sort((a, b) => b.seconds - a.seconds),
+      profile: since(before, model.profile()).sort((a, b) => b.seconds - a.seconds),
     }
   } finally {
     model.dispose()

@@ -11,6 +11,7 @@ import { type ShapeName, shapeNames } from '../bench/shapes.js'
 import { benchStep, type StepBench, type StepReport } from '../bench/step.js'
 import type { Command, Context } from '../command.js'
 import { formatTable, type Output } from '../output.js'
+import { printProfile } from '../profile.js'
 import { UsageError } from '../usage.js'
 
 const flags: Flags = {
@@ -99,19 +100,7 @@ function printStep(report: StepReport, options: StepBench, output: Output): void
       `${(100 * report.shareOfRoof).toFixed(1)} % of this machine's ${report.roofGflops.toFixed(0)} GFLOP/s, ` +
       `peak ${report.peakRssMiB.toFixed(0)} MiB (planned ${report.planMiB.toFixed(0)})`,
   )
-  if (report.profile.length === 0) return
-  const all = report.profile.reduce((sum, { seconds }) => sum + seconds, 0)
-  output.text(
-    formatTable([
-      ['  operator', 'calls', 'ms', 'share'],
-      ...report.profile.map(({ op, calls, seconds }) => [
-        `  ${op}`,
-        String(calls),
-        (1000 * seconds).toFixed(1),
-        `${((100 * seconds) / all).toFixed(1)} %`,
-      ]),
-    ]),
-  )
+  printProfile(output, report.profile)
 }
 
 async function runStep({ flags: values, output }: Context): Promise<StepReport> {

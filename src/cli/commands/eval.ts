@@ -2,6 +2,7 @@
 import { evaluate as evaluateTarget } from '../../evaluation/evaluate.js'
 import { type Command, configFlag, text } from '../command.js'
 import { formatTable } from '../output.js'
+import { printProfile } from '../profile.js'
 import { dataFlags, modelFlag, modelSections, openData, openEvaluation, openModel, reportCounts } from '../sections.js'
 
 export const evaluate: Command = {
@@ -31,6 +32,7 @@ export const evaluate: Command = {
         ['next-token accuracy', `${(100 * result.tokenAccuracy).toFixed(2)} %`],
       ]),
     )
+    printProfile(output, model.profile())
     return { ...result, rows: data.length }
   },
 }

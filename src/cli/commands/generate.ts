@@ -1,6 +1,7 @@
 /** `fedlora generate`: continues a prompt and streams the text. */
 import { generateOptionsSchema } from '../../model/generate.js'
 import { type Command, configFlag, section, text } from '../command.js'
+import { printProfile } from '../profile.js'
 import { schemaFlags, schemaValues } from '../schema-flags.js'
 import { modelFlag, modelSections, openModel } from '../sections.js'
 
@@ -38,6 +39,7 @@ export const generate: Command = {
       output.piece(piece)
     }
     output.text()
+    printProfile(output, model.profile())
     return { text: generated }
   },
 }

@@ -5,6 +5,7 @@ import { federationSchema } from '../../federated/options.js'
 import { simulate as startSimulation } from '../../federated/simulate.js'
 import { type Command, configFlag, section, text } from '../command.js'
 import { formatBytes, formatCount, formatTable, ProgressLine } from '../output.js'
+import { printProfile } from '../profile.js'
 import {
   dataFlags,
   modelFlag,
@@ -121,6 +122,7 @@ export const simulate: Command = {
     )
     if (folder !== null) output.text(`run folder: ${folder}`)
     else output.note('no --output: the adapter is not kept')
+    printProfile(output, model.profile())
     return { ...result, folder }
   },
 }

@@ -2,6 +2,7 @@
 import { train as startTraining } from '../../training/train.js'
 import { type Command, configFlag, section, text } from '../command.js'
 import { formatCount, ProgressLine, shownPath } from '../output.js'
+import { printProfile } from '../profile.js'
 import {
   dataFlags,
   modelFlag,
@@ -63,6 +64,7 @@ export const train: Command = {
     )
     if (result.outputDir !== undefined) output.text(`adapter: ${shownPath(result.outputDir)}/adapter`)
     else output.note('no --output: the adapter is not kept')
+    printProfile(output, model.profile())
     return { ...result }
   },
 }
