@@ -64,7 +64,11 @@ export const federationSchema = z.strictObject({
   aggregation: z.enum(['fedavg']).default('fedavg').describe('mean of the updates, weighted by rows'),
   serverOptimizer: serverOptimizer.prefault('none').describe("the server's step: a name, or its options"),
   dropout: z.number().min(0).lt(1).default(0).describe('probability that a client does not answer in a round'),
-  concurrency: z.int().min(1).default(1).describe('clients at work at the same time; memory grows with it'),
+  concurrency: z
+    .int()
+    .min(1)
+    .default(1)
+    .describe('clients whose steps share passes over the base: faster where rows are short, same bits, more memory'),
   seed: z.int().min(0).default(0).describe('seed of cohorts, drop-outs, row orders and rounding'),
   checkpointEvery: z.int().min(1).default(1).describe('rounds between checkpoints'),
   baselines: z
@@ -76,6 +80,14 @@ export const federationSchema = z.strictObject({
   resumeFrom: z.string().min(1).optional().describe('run folder to continue'),
 })
 
-/** Part of `simulate`'s options that a config file can hold. */
+/**
+ * Part of `simulate`'s options that a config file can hold.
+ *
+ * `concurrency` clients of a cohort train in lockstep: their micro-batches run side by side in one pass over the frozen base, up to 1,024
+ * tokens of them, each with its own adapter. No result depends on it. It pays where a client's own micro-batch is too small to keep the
+ * processor busy (some hundred tokens) and costs, for each client more, its adapter with gradient and moments (16 bytes a trainable value
+ * with AdamW), and the activations of the larger pass: `estimate({ concurrency })` gives the sum. With `local.memoryBudget` no more clients
+ * run at the same time than its plan has room for. Default 1.
+ */
 export type FederationOptions = z.input<typeof federationSchema>
 export type FederationConfig = z.output<typeof federationSchema>

@@ -1,5 +1,5 @@
 /**
- * A federation in one process: one frozen base shared by all clients, who train one after another or a few at a time, encode
+ * A federation in one process: one frozen base shared by all clients, who train one after another or several in one pass, encode
  * their updates as they would for a network, and have them decoded and averaged by the streaming aggregator.
  *
  * Memory: the packed model, one adapter and one training session for each client at work at the same time, and a fixed number
