@@ -1,7 +1,8 @@
 /**
  * One LoRA training step over random weights of a published shape: tokens/s, share of the machine's peak, memory against plan.
  * The peak is measured just before every step, because it drifts. flop per token = 4·N + 7·T·heads·headDim·layers + 6·P with N the
- * matrix parameters (head included), T the row length and P the adapter's parameters; nothing is deducted for what is not computed.
+ * matrix parameters (head included), T the row length (of ragged rows Σ length² / Σ length) and P the adapter's
+ * parameters; nothing is deducted for what is not computed.
  */
 import type {
   AdapterLayer,
@@ -10,6 +11,7 @@ import type {
   ProfileEntry,
   Quantization,
   Recompute,
+  StepResult,
   TokenBatch,
 } from '../../native/binding.js'
 import { native } from '../../native/load.js'
@@ -22,6 +24,8 @@ export interface StepBench {
   tokens: number
   /** Rows of a step. */
   batch: number
+  /** Rows of different lengths, from a quarter of `tokens` up to it. */
+  ragged: boolean
   rank: number
   quantization: Quantization
   compute: Compute
@@ -42,27 +46,52 @@ export interface StepReport extends Record<string, unknown> {
   peakRssMiB: number
   /** The plan of weights and step, and what the process held before. */
   planMiB: number
+  /** Of the last step: equal bits for every number of threads. */
+  loss: number
+  gradNorm: number
   isa: string
   profile: ProfileEntry[]
 }
 
 const roofSeconds = 0.05
 
-export function makeBatch(options: StepBench, vocabulary: number): TokenBatch {
-  const count = options.tokens * options.batch
-  const ids = Int32Array.from({ length: count }, (_, i) => (i * 7919 + 13) % vocabulary)
-  const first = Math.round(options.tokens * (1 - options.supervised))
-  const labels = ids.map((id, i) => (i % options.tokens < first ? -100 : id))
-  return { ids, labels, lengths: new Int32Array(options.batch).fill(options.tokens) }
+/** Lengths of the rows: `tokens` each, or spread evenly from a quarter of it up and shuffled by a fixed stride. */
+function rowLengths({ tokens, batch, ragged }: StepBench): Int32Array {
+  if (!ragged) return new Int32Array(batch).fill(tokens)
+  const least = Math.max(2, Math.round(tokens / 4))
+  return Int32Array.from({ length: batch }, (_, row) =>
+    Math.round(least + ((tokens - least) * ((row * 7) % batch)) / Math.max(1, batch - 1)),
+  )
 }
 
-function flopsPerToken(model: NativeModel, options: StepBench, adapterLength: number): number {
+export function makeBatch(options: StepBench, vocabulary: number): TokenBatch {
+  const lengths = rowLengths(options)
+  const ids = Int32Array.from(
+    { length: lengths.reduce((sum, length) => sum + length, 0) },
+    (_, i) => (i * 7919 + 13) % vocabulary,
+  )
+  const labels = ids.slice()
+  let at = 0
+  for (const length of lengths) {
+    labels.fill(-100, at, at + Math.round(length * (1 - options.supervised)))
+    at += length
+  }
+  return { ids, labels, lengths }
+}
+
+function flopsPerToken(
+  model: NativeModel,
+  options: StepBench,
+  { ids, lengths }: TokenBatch,
+  adapterLength: number,
+): number {
+  const rowLength = lengths.reduce((sum, length) => sum + length * length, 0) / ids.length
   const { description } = shapeConfig(options.shape)
   const { vocabulary, hidden, heads, headDim, layers } = description
   const matrices = model
     .linears()
     .reduce((sum, { shape: [rows, columns] }) => sum + rows * columns, vocabulary * hidden)
-  return 4 * matrices + 7 * options.tokens * heads * headDim * layers.length + 6 * adapterLength
+  return 4 * matrices + 7 * rowLength * heads * headDim * layers.length + 6 * adapterLength
 }
 
 /** What was added to a profile: the first step, which touches all memory for the first time, is left out. */
@@ -104,13 +133,14 @@ export async function benchStep(
     })
     const batch = makeBatch(options, description.vocabulary)
     const tokens = batch.ids.length
-    const flops = flopsPerToken(model, options, adapter.length)
+    const flops = flopsPerToken(model, options, batch, adapter.length)
     let before: ProfileEntry[] = []
+    let last: StepResult | undefined
     const samples: (Roof & { rate: number; share: number })[] = []
     for (let step = 0; step <= options.steps; step++) {
       const roofs = measureRoofs(compute, threads, roofSeconds)
       const start = performance.now()
-      await session.step([batch], 1e-4)
+      last = await session.step([batch], 1e-4)
       const rate = (tokens * 1000) / (performance.now() - start)
       if (step === 0) {
         before = model.profile()
@@ -141,6 +171,8 @@ export async function benchStep(
       droppedSteps: samples.length - sound.length,
       peakRssMiB: native().processMemory().peakBytes / 2 ** 20,
       planMiB: (runtime + plan.total) / 2 ** 20,
+      loss: last!.loss,
+      gradNorm: last!.gradNorm,
       isa: native().info().isa,
       profile: since(before, model.profile()).sort((a, b) => b.seconds - a.seconds),
     }

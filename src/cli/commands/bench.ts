@@ -24,6 +24,7 @@ const flags: Flags = {
   },
   tokens: { type: 'number', value: 'N', description: 'step: tokens of a row; generate: tokens', default: 512 },
   batch: { type: 'number', value: 'N', description: 'step: rows', default: 1 },
+  ragged: { type: 'boolean', description: 'step: rows of different lengths, from a quarter of --tokens up' },
   clients: {
     type: 'number',
     value: 'N',
@@ -80,6 +81,7 @@ function stepOptions(values: FlagValues): StepBench {
     shape: values.shape as ShapeName,
     tokens: whole(values, 'tokens', 2),
     batch: whole(values, 'batch', 1),
+    ragged: values.ragged === true,
     rank: whole(values, 'rank', 1),
     quantization: values.quantization as StepBench['quantization'],
     compute: values.compute as StepBench['compute'],
@@ -91,9 +93,9 @@ function stepOptions(values: FlagValues): StepBench {
 }
 
 function printStep(report: StepReport, options: StepBench, output: Output): void {
-  const { shape, tokens, batch, rank, quantization, compute, threads } = options
+  const { shape, tokens, batch, ragged, rank, quantization, compute, threads } = options
   output.text(
-    `${shape}, ${batch} × ${tokens} tokens, rank ${rank}, ${quantization} base, ${compute}, ${threads} threads`,
+    `${shape}, ${batch} × ${ragged ? 'up to ' : ''}${tokens} tokens, rank ${rank}, ${quantization} base, ${compute}, ${threads} threads`,
   )
   output.text(
     `  ${report.tokensPerSecond.median.toFixed(0)} tokens/s (best ${report.tokensPerSecond.best.toFixed(0)}), ` +
@@ -187,6 +189,8 @@ export const bench: Command = {
     const info = native().info()
     const machine = { cpu: info.cpu.trim(), isa: info.isa, cores: info.cores }
     output.text(`${machine.cpu} · ${machine.isa} · ${machine.cores} cores`)
+    const kernels = Object.fromEntries(info.kernels.map(({ kernel, isa }) => [kernel, isa]))
+    output.event({ type: 'machine', ...machine, kernels })
     const name = context.flags.bench as 'step' | TableName | undefined
     if (name === 'step') return { ...machine, ...(await runStep(context)) }
     if (name !== undefined) return { ...machine, [name]: await runTable(name, context) }
