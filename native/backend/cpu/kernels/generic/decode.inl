@@ -10,19 +10,23 @@ inline float block_absmax(const WeightView& w, int64_t block) {
 
 /// Reading a block of columns jumps from row to row, which no hardware prefetcher follows.
 inline void prefetch_bytes(const uint8_t* p, int64_t bytes) {
-  for (int64_t i = 0; i < bytes; i += 64) prefetch(p + i);
+  const uint8_t* line = p - reinterpret_cast<uintptr_t>(p) % 64;
+  for (; line < p + bytes; line += 64) prefetch(line);
 }
-constexpr int64_t rows_ahead = 8;
+/// The fewer elements of a row are wanted, the sooner the next rows are: memory answers after the time of about so many elements.
+constexpr int64_t elements_ahead = 8192;
+inline int64_t rows_ahead(int64_t count) { return elements_ahead / (count < 1 ? 1 : count > 512 ? 512 : count); }
 
 template <class T>
 static void decode_4bit(const WeightView& view, int64_t row, int64_t rows, int64_t column, int64_t count, T* out, int64_t out_stride) {
   constexpr int step = nibbles(static_cast<T*>(nullptr));
   const WeightView w = view;  // a copy that no store can alias
+  const int64_t ahead = rows_ahead(count);
   for (int64_t r = 0; r < rows; ++r) {
     T* o = out + r * out_stride;
     int64_t i = (row + r) * w.K + column;
     const int64_t end = i + count;
-    if (row + r + rows_ahead < w.N) prefetch_bytes(w.data + ((i + rows_ahead * w.K) >> 1), count / 2);
+    if (row + r + ahead < w.N) prefetch_bytes(w.data + ((i + ahead * w.K) >> 1), count / 2);
     if (count > 0 && (i & 1)) {
       put(o++, w.codebook[w.data[i >> 1] & 15] * block_absmax(w, i >> w.block_shift));
       ++i;
@@ -48,10 +52,11 @@ static void decode_4bit(const WeightView& view, int64_t row, int64_t rows, int64
 
 template <class T>
 static void decode_int8(const WeightView& w, int64_t row, int64_t rows, int64_t column, int64_t count, T* out, int64_t out_stride) {
+  const int64_t ahead = rows_ahead(count);
   for (int64_t r = 0; r < rows; ++r) {
     const int8_t* q = reinterpret_cast<const int8_t*>(w.data) + (row + r) * w.K + column;
     T* o = out + r * out_stride;
-    if (row + r + rows_ahead < w.N) prefetch_bytes(reinterpret_cast<const uint8_t*>(q + rows_ahead * w.K), count);
+    if (row + r + ahead < w.N) prefetch_bytes(reinterpret_cast<const uint8_t*>(q + ahead * w.K), count);
     const float absmax = w.absmax[row + r];
     const Vec scale = broadcast(absmax), divisor = broadcast(127.0f);
     int64_t i = 0;
@@ -63,11 +68,12 @@ static void decode_int8(const WeightView& w, int64_t row, int64_t rows, int64_t 
 template <class Source, class T>
 static void decode_numbers(const WeightView& w, int64_t row, int64_t rows, int64_t column, int64_t count, T* out, int64_t out_stride) {
   const Vec scale = broadcast(w.scale);
+  const int64_t ahead = rows_ahead(count);
   for (int64_t r = 0; r < rows; ++r) {
     const Source* x = reinterpret_cast<const Source*>(w.data) + (row + r) * w.K + column;
     T* o = out + r * out_stride;
-    if (row + r + rows_ahead < w.N)
-      prefetch_bytes(reinterpret_cast<const uint8_t*>(x + rows_ahead * w.K), count * static_cast<int64_t>(sizeof(Source)));
+    if (row + r + ahead < w.N)
+      prefetch_bytes(reinterpret_cast<const uint8_t*>(x + ahead * w.K), count * static_cast<int64_t>(sizeof(Source)));
     if constexpr (sizeof(Source) == 2 && std::is_same_v<Source, T>) {
       __builtin_memcpy(o, x, static_cast<size_t>(count) * sizeof(T));
       continue;
