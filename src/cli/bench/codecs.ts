@@ -1,49 +1,63 @@
-/** Rates of the update codecs and of the streaming aggregator, in bytes of float32 input. */
+/** Rates of the update codecs, with error feedback in place, in bytes of the float32 vector. */
+import { FedloraError } from '../../errors.js'
 import type { EncodeOptions } from '../../native/binding.js'
 import { native } from '../../native/load.js'
-import { gigabytesPerSecond, type Measurement, medianSeconds, sampleUpdate } from './measure.js'
+import { besideReading, inGigabytes, inPercent, type Measurement, sampleUpdate } from './measure.js'
 
-const codecs: readonly EncodeOptions[] = [
+export const benchedCodecs: readonly EncodeOptions[] = [
   { codec: 'f32', density: 1, bits: 8, seed: 1 },
   { codec: 'bf16', density: 1, bits: 8, seed: 1 },
   { codec: 'int8', density: 1, bits: 8, seed: 1 },
   { codec: 'int4', density: 1, bits: 4, seed: 1 },
   { codec: 'topk', density: 1 / 64, bits: 2, seed: 1 },
 ]
-const updateLength = 1 << 20
 
-export async function benchCodecs(): Promise<Measurement[]> {
-  const update = sampleUpdate(updateLength)
-  const residual = new Float32Array(updateLength)
-  const measurements: Measurement[] = []
-  for (const options of codecs) {
-    const { bytes } = native().encodeUpdate(update, residual, options)
-    const encode = await medianSeconds(7, () => native().encodeUpdate(update, residual, options))
-    const decode = await medianSeconds(7, () => native().decodeUpdate(bytes))
-    measurements.push({
-      codec: options.codec,
-      bitsPerValue: Number(((8 * bytes.length) / updateLength).toFixed(3)),
-      encodeGBs: gigabytesPerSecond(update.byteLength, encode),
-      decodeGBs: gigabytesPerSecond(update.byteLength, decode),
-    })
-  }
-  return measurements
+export interface VectorBench {
+  /** Length of an update. */
+  parameters: number
+  /** Each is measured with one thread and with so many. */
+  threads: number
 }
 
-export async function benchAggregate(): Promise<Measurement[]> {
-  const update = sampleUpdate(updateLength)
-  const aggregator = native().createAggregator(updateLength)
-  try {
-    const measurements: Measurement[] = []
-    for (const options of codecs) {
-      const { bytes } = native().encodeUpdate(update, null, options)
-      const seconds = await medianSeconds(7, () => aggregator.add(bytes, 3))
-      measurements.push({ codec: options.codec, addGBs: gigabytesPerSecond(update.byteLength, seconds) })
+/** Throws when what was sent and what is left do not make up what there was, to one unit in the last place. */
+function checkLaw(codec: string, update: Float32Array, before: Float32Array, bytes: Uint8Array, after: Float32Array) {
+  const sent = native().decodeUpdate(bytes)
+  for (let i = 0; i < update.length; i++) {
+    const target = Math.fround(update[i]! + before[i]!)
+    const largest = Math.max(Math.abs(target), Math.abs(sent[i]!), Math.abs(after[i]!))
+    if (!(Math.abs(sent[i]! + after[i]! - target) <= largest * 2 ** -23)) {
+      throw new FedloraError(
+        'E_INTERNAL',
+        `bench codecs: ${codec} sends ${sent[i]} of ${target} at ${i} and keeps ${after[i]}`,
+      )
     }
-    const mean = await medianSeconds(7, () => aggregator.mean())
-    measurements.push({ codec: 'mean', addGBs: gigabytesPerSecond(update.byteLength, mean) })
-    return measurements
-  } finally {
-    aggregator.dispose()
   }
+}
+
+export function benchCodecs({ parameters, threads: most }: VectorBench): Measurement[] {
+  const update = sampleUpdate(parameters)
+  const measurements: Measurement[] = []
+  for (const codec of benchedCodecs) {
+    const before = sampleUpdate(parameters, 2)
+    const { bytes, residual } = native().encodeUpdate(update, before, codec)
+    checkLaw(codec.codec, update, before, bytes, residual!)
+    for (const threads of new Set([1, most])) {
+      const options = { ...codec, threads, inPlace: true }
+      const encode = besideReading(threads, 7, update.byteLength, () =>
+        native().encodeUpdate(update, residual, options),
+      )
+      const decode = besideReading(threads, 7, update.byteLength, () => native().decodeUpdate(bytes, threads))
+      measurements.push({
+        codec: codec.codec,
+        threads,
+        bitsPerValue: Number(((8 * bytes.length) / parameters).toFixed(3)),
+        encodeGBs: inGigabytes(encode.rate),
+        'encode %': inPercent(encode.share),
+        decodeGBs: inGigabytes(decode.rate),
+        'decode %': inPercent(decode.share),
+        readGBs: inGigabytes(encode.roof),
+      })
+    }
+  }
+  return measurements
 }

@@ -2,7 +2,8 @@
 import { native } from '../../native/load.js'
 import type { Flags, FlagValues } from '../arguments.js'
 import { benchAdapters } from '../bench/adapters.js'
-import { benchAggregate, benchCodecs } from '../bench/codecs.js'
+import { benchAggregate } from '../bench/aggregate.js'
+import { benchCodecs, type VectorBench } from '../bench/codecs.js'
 import { benchGenerate } from '../bench/generate.js'
 import { benchAttention, benchLinears, type KernelBench } from '../bench/kernels.js'
 import { benchLoad } from '../bench/load.js'
@@ -60,6 +61,7 @@ const flags: Flags = {
     choices: ['none', 'gate-up', 'all'],
     default: 'none',
   },
+  parameters: { type: 'number', value: 'N', description: 'codecs, aggregate: length of an update', default: 4884480 },
   model: { type: 'string', value: 'DIR', description: 'load: model folder (default: one is made)' },
 }
 
@@ -123,6 +125,7 @@ function runRoof({ flags: values }: Context): Measurement[] {
       threads,
       products: compute,
       gflops: Math.round(native().measureRoof(compute, threads, 0.5) / 1e9),
+      readGBs: Math.round(native().measureReadBandwidth(threads, 0.5) / 1e9),
     })),
   )
 }
@@ -130,6 +133,10 @@ function runRoof({ flags: values }: Context): Measurement[] {
 function kernelOptions({ flags: values }: Context): KernelBench {
   const { shape, rank, compute, threads, steps } = stepOptions(values)
   return { shape, rank, compute, threads, rows: kernelRows, rounds: steps }
+}
+
+function vectorOptions({ flags: values }: Context): VectorBench {
+  return { parameters: whole(values, 'parameters', 1), threads: stepOptions(values).threads }
 }
 
 function runKernels(context: Context): Measurement[] {
@@ -156,8 +163,8 @@ const tables = {
   roof: async (context: Context) => runRoof(context),
   kernels: async (context: Context) => runKernels(context),
   attention: async (context: Context) => benchAttention(kernelOptions(context)),
-  codecs: benchCodecs,
-  aggregate: benchAggregate,
+  codecs: async (context: Context) => benchCodecs(vectorOptions(context)),
+  aggregate: async (context: Context) => benchAggregate(vectorOptions(context)),
   load: ({ flags: values }: Context) =>
     benchLoad(values.model as string | undefined, values.shape as ShapeName, stepOptions(values).threads),
   generate: runGenerate,
