@@ -1,11 +1,14 @@
-// A run of tiles takes one message after the other: its part of the message is checked and added while it is in the second-level
+// A run of tiles takes one message after the other, or a few of one codec at once: their part is checked and added while it is in the
 // cache, and so are the sums. What turns out to be damaged only at the end is subtracted again, which is exact.
 #include "aggregation/aggregator.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
-#include <functional>
+#include <cmath>
+#include <exception>
 #include <new>
+#include <optional>
 
 #include "base/error.h"
 
@@ -29,6 +32,25 @@ struct Aggregator::Source {
   int weight_bit;
 };
 
+namespace {
+/// Where groups of messages begin that a kernel adds in one pass; the last entry is the end.
+template <class Source>
+std::vector<size_t> group_ends(const std::vector<Source>& sources, const SumKernels& kernels) {
+  const auto together = [&](Codec codec) {
+    return (codec == Codec::f32 && kernels.add_checked_f32) || (codec == Codec::bf16 && kernels.add_checked_bf16) ||
+           (codec == Codec::int8 && kernels.add_codes_together);
+  };
+  std::vector<size_t> ends = {0};
+  for (size_t i = 0; i < sources.size(); i = ends.back()) {
+    const Codec codec = sources[i].reader.header().codec;
+    size_t end = i + 1;
+    while (together(codec) && end < sources.size() && end - i < most_together && sources[end].reader.header().codec == codec) ++end;
+    ends.push_back(end);
+  }
+  return ends;
+}
+}  // namespace
+
 Aggregator::Aggregator(int64_t length) : Aggregator(length, codec_kernels(), sum_kernels()) {}
 
 Aggregator::Aggregator(int64_t length, const CodecKernels& codec, const SumKernels& sum)
@@ -45,23 +67,23 @@ void Aggregator::add(std::span<const uint8_t> message, double weight, ThreadPool
 
 void Aggregator::add(std::span<const WeightedMessage> messages, ThreadPool* pool) {
   try {
-    std::vector<Source> sources;
-    sources.reserve(messages.size());
-    for (const WeightedMessage& message : messages) {
-      const double weight = grid_weight(message.weight);
-      const int64_t count = read_header(message.bytes).count;
-      if (count != length_)
-        fail(Code::E_SHAPE, "the update has %lld elements, this aggregator takes %lld", static_cast<long long>(count),
-             static_cast<long long>(length_));
-      sources.push_back({UpdateReader(message.bytes, pool, *codec_, UpdateReader::Deferred{}), weight, weight_lowest_bit(weight)});
-    }
+    std::vector<Source> sources = open(messages, pool);
+    const std::vector<size_t> groups = group_ends(sources, *kernels_);
     const int64_t tasks = (static_cast<int64_t>(tiles_.size()) + task_tiles - 1) / task_tiles;
+    const int64_t stride = task_tiles * (pool ? pool->threads() : 1);
     std::vector<size_t> added(static_cast<size_t>(tasks));  // by each run: how many of the sources
     std::atomic<bool> exhausted{false};
     run_tasks(pool, tasks, [&](int64_t task, int) {
       size_t& done = added[static_cast<size_t>(task)];
       try {
-        while (done < sources.size() && add_run(sources[done], run_of(task))) ++done;
+        for (size_t g = 0; g + 1 < groups.size(); ++g) {
+          const std::span<Source> group = std::span(sources).subspan(groups[g], groups[g + 1] - groups[g]);
+          const bool last = g + 2 == groups.size();
+          const Later later = last ? Later{sources, stride} : Later{std::span(sources).subspan(groups[g + 1]), 0};
+          const size_t taken = add_group(group, later, run_of(task));
+          done += taken;
+          if (taken < group.size()) break;
+        }
       } catch (const Error&) {  // E_MEMORY is all that a run throws; it must not leave a task of the pool
         exhausted = true;
       }
@@ -81,8 +103,131 @@ void Aggregator::add(std::span<const WeightedMessage> messages, ThreadPool* pool
   }
 }
 
+/// Checks headers and weights, and opens the messages: each on a thread of its own when there are several.
+std::vector<Aggregator::Source> Aggregator::open(std::span<const WeightedMessage> messages, ThreadPool* pool) const {
+  std::vector<std::optional<Source>> opened(messages.size());
+  std::vector<std::exception_ptr> failures(messages.size());
+  const auto open_one = [&](int64_t index, ThreadPool* helpers) {
+    const size_t i = static_cast<size_t>(index);
+    const WeightedMessage& message = messages[i];
+    const double weight = grid_weight(message.weight);
+    const int64_t count = read_header(message.bytes).count;
+    if (count != length_)
+      fail(Code::E_SHAPE, "the update has %lld elements, this aggregator takes %lld", static_cast<long long>(count),
+           static_cast<long long>(length_));
+    opened[i].emplace(Source{UpdateReader(message.bytes, helpers, *codec_, UpdateReader::Deferred{}), weight, weight_lowest_bit(weight)});
+  };
+  if (messages.size() == 1)
+    open_one(0, pool);
+  else
+    run_tasks(pool, static_cast<int64_t>(messages.size()), [&](int64_t index, int) {
+      try {
+        open_one(index, nullptr);
+      } catch (...) {
+        failures[static_cast<size_t>(index)] = std::current_exception();
+      }
+    });
+  std::vector<Source> sources;
+  sources.reserve(messages.size());
+  for (size_t i = 0; i < messages.size(); ++i) {
+    if (failures[i]) std::rethrow_exception(failures[i]);
+    sources.push_back(std::move(*opened[i]));
+  }
+  return sources;
+}
+
 Aggregator::Run Aggregator::run_of(int64_t task) const {
   return {task * task_tiles, std::min((task + 1) * task_tiles, static_cast<int64_t>(tiles_.size()))};
+}
+
+/// Adds the run of a group's messages, together where that is possible; gives how many were added, in order.
+size_t Aggregator::add_group(std::span<Source> group, Later later, Run run) {
+  const UpdateReader& first = group.front().reader;
+  const bool whole = run.end * update_tile <= length_;
+  const Codec codec = first.header().codec;
+  if (whole && (codec == Codec::f32 ? kernels_->add_checked_f32 : codec == Codec::bf16 ? kernels_->add_checked_bf16 : nullptr))
+    if (add_floats(group, later, run)) return group.size();
+  if (whole && codec == Codec::int8 && kernels_->add_codes_together && add_codes(group, later, run)) return group.size();
+  size_t done = 0;
+  while (done < group.size() && add_run(group[done], run)) ++done;
+  return done;
+}
+
+/// The message whose bytes come after those of message k of a group, if it has the same codec.
+const UpdateReader* Aggregator::follower(const Later& later, size_t k, Codec codec) {
+  if (k >= later.messages.size() || later.messages[k].reader.header().codec != codec) return nullptr;
+  return &later.messages[k].reader;
+}
+
+/// False, and nothing is added, when the run must be added message by message.
+bool Aggregator::add_floats(std::span<Source> group, Later later, Run run) {
+  FloatTiles messages;
+  const Codec codec = group.front().reader.header().codec;
+  messages.mantissa_bits = codec == Codec::f32 ? 23 : 7;
+  const int64_t ahead = codec == Codec::f32 ? 1 : 2;  // tiles: 8 KiB are on their way while as many are added
+  messages.count = static_cast<int>(group.size());
+  for (size_t k = 0; k < group.size(); ++k) messages.weight[k] = group[k].weight, messages.weight_bit[k] = group[k].weight_bit;
+  for (int64_t tile = run.first; tile < run.end; ++tile) {
+    TileSum& sum = tiles_[static_cast<size_t>(tile)];
+    for (size_t k = 0; k < group.size(); ++k) {
+      UpdateReader& reader = group[k].reader;
+      const bool more = tile + ahead < run.end;
+      const UpdateReader* next = more ? &reader : follower(later, k, codec);
+      const int64_t wanted = tile + ahead + (more ? 0 : run.first - run.end + later.tiles);
+      const uint8_t* soon = next && (wanted + 1) * update_tile <= length_ ? next->tile_bytes(wanted) : reader.tile_bytes(tile);
+      messages.tile[k] = {reader.tile_bytes(tile), soon, 0, reader.tile_checksums(tile)};
+    }
+    if (sum.empty()) {  // a first guess of the sum's range from one of the messages
+      const TileRange range = group.front().reader.measure_tile(tile);
+      if (std::isfinite(range.largest)) sum.expect(messages.load(range));
+    }
+    if (sum.add_checked(messages, *kernels_)) continue;
+    size_t done = 0;
+    const auto take_back = [&] {
+      for (const Source& source : group) add_values(source, {run.first, tile}, -source.weight);
+      for (const Source& source : group.first(done)) add_values(source, {tile, tile + 1}, -source.weight);
+    };
+    try {
+      while (done < group.size() && add_run(group[done], {tile, tile + 1})) ++done;
+    } catch (const Error&) {
+      take_back();
+      throw;
+    }
+    if (done == group.size()) continue;
+    take_back();
+    return false;
+  }
+  return true;
+}
+
+/// False, and nothing is added, when the run must be added message by message.
+bool Aggregator::add_codes(std::span<Source> group, Later later, Run run) {
+  for (Source& source : group) source.reader.check_tiles(run.first, run.end);
+  std::array<TileLoad, task_tiles> loads;
+  for (int64_t tile = run.first; tile < run.end; ++tile) {
+    TileLoad& load = loads[static_cast<size_t>(tile - run.first)];
+    for (const Source& source : group) {
+      const TileRange range = source.reader.tile_range(tile);
+      load.include(static_cast<double>(range.largest) * source.weight, range.lowest_bit + source.weight_bit);
+    }
+    tiles_[static_cast<size_t>(tile)].prepare(load);
+  }
+  CodeTiles messages;
+  messages.count = static_cast<int>(group.size());
+  for (int64_t tile = run.first; tile < run.end; ++tile) {
+    for (size_t k = 0; k < group.size(); ++k) {
+      const UpdateReader& reader = group[k].reader;
+      const int8_t* codes = reader.codes(tile * update_tile, update_tile, nullptr);
+      const UpdateReader* next = (tile + later.tiles + 1) * update_tile <= length_ ? follower(later, k, Codec::int8) : nullptr;
+      messages.tile[k] = {codes, next ? next->codes((tile + later.tiles) * update_tile, update_tile, nullptr) : codes, nullptr};
+      messages.weight[k] = group[k].weight;
+      reader.scales(tile * update_tile / update_block, update_tile / update_block, messages.scales[k]);
+    }
+    const TileLoad& load = loads[static_cast<size_t>(tile - run.first)];
+    if (tiles_[static_cast<size_t>(tile)].add_together(messages, load, *kernels_)) continue;
+    for (const Source& source : group) add_values(source, {tile, tile + 1}, source.weight);
+  }
+  return true;
 }
 
 /// False when the message holds what is not finite there. Nothing is added then, nor when this throws E_MEMORY.
@@ -108,7 +253,7 @@ void Aggregator::add_values(const Source& source, Run run, double weight) {
     if (reader.coded()) {
       alignas(64) int8_t codes[update_tile + 1];
       float scales[update_tile / update_block];
-      for (int64_t b = 0; b < block_count(count); ++b) scales[b] = reader.scale(first / update_block + b);
+      reader.scales(first / update_block, block_count(count), scales);
       sum.add_codes(reader.codes(first, count, codes), scales, weight, *kernels_);
       continue;
     }

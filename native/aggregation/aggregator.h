@@ -57,7 +57,17 @@ class Aggregator {
   struct Run {
     int64_t first, end;
   };
+  /// What is probably added next, so that it can be fetched: these messages at so many tiles further on.
+  struct Later {
+    std::span<Source> messages;
+    int64_t tiles;
+  };
+  std::vector<Source> open(std::span<const WeightedMessage> messages, ThreadPool* pool) const;
   Run run_of(int64_t task) const;
+  size_t add_group(std::span<Source> group, Later later, Run run);
+  static const UpdateReader* follower(const Later& later, size_t k, Codec codec);
+  bool add_floats(std::span<Source> group, Later later, Run run);
+  bool add_codes(std::span<Source> group, Later later, Run run);
   bool add_run(Source& source, Run run);
   void add_values(const Source& source, Run run, double weight);
 

@@ -3,6 +3,7 @@
 
 #include <bit>
 
+#include "aggregation/together_avx512.h"
 #include "compression/wire.h"
 
 #define FEDLORA_INLINE static inline __attribute__((always_inline))
@@ -63,7 +64,7 @@ FEDLORA_INLINE void mean_single_body(const int64_t* __restrict low, int64_t coun
     attribute static void add_codes(int64_t* l, const int8_t* c, const int64_t* f, int64_t n) { add_codes_body(l, c, f, n); }         \
     attribute static void add_pair(int64_t* l, int64_t* h, const float* v, int64_t n, double f) { add_pair_body(l, h, v, n, f); }     \
     attribute static void mean_single(const int64_t* l, int64_t n, double u, double w, float* m) { mean_single_body(l, n, u, w, m); } \
-    static const SumKernels table{isa_level, add_single, add_codes, add_pair, mean_single};                                           \
+    static const SumKernels table{isa_level, add_single, add_codes, add_pair, mean_single, nullptr, nullptr, nullptr};                \
   }
 
 FEDLORA_SUM_TABLE(scalar, , Isa::scalar, false)
@@ -74,7 +75,10 @@ FEDLORA_SUM_TABLE(avx512, __attribute__((target("avx2,avx512f,avx512bw,avx512vl,
 
 const SumKernels& sum_kernels(Isa isa) {
 #if defined(__x86_64__)
-  if (isa == Isa::avx512bf16) return sum_avx512::table;
+  if (isa == Isa::avx512bf16) {
+    static const SumKernels together = with_kernels_together(sum_avx512::table);
+    return together;
+  }
   if (isa == Isa::avx2) return sum_avx2::table;
 #endif
   (void)isa;

@@ -15,6 +15,9 @@ constexpr int64_t pair_products = 1 << 17;
 /// Exponent e with magnitude < 2^e; the magnitude itself was summed in double, hence one more. Magnitudes are normal doubles.
 int upper_exponent(double magnitude) { return static_cast<int>(std::bit_cast<uint64_t>(magnitude) >> 52) - 1022 + 1; }
 
+/// 2^exponent, a normal double.
+double power_of_two(int exponent) { return std::bit_cast<double>(static_cast<uint64_t>(1023 + exponent) << 52); }
+
 __int128 shifted(__int128 integer, int from_unit, int to_unit) {
   return from_unit >= to_unit ? integer << (from_unit - to_unit) : integer >> (to_unit - from_unit);  // to the right it is exact
 }
@@ -86,7 +89,7 @@ void TileSum::convert(Choice choice) {
   form_ = choice.form, unit_ = choice.unit;
 }
 
-double TileSum::factor(double weight) const { return weight * std::bit_cast<double>(static_cast<uint64_t>(1023 - unit_) << 52); }
+double TileSum::factor(double weight) const { return weight * power_of_two(-unit_); }
 
 void TileSum::add(const float* values, double weight, const SumKernels& kernels) {
   if (form_ == Form::single) return kernels.add_single(low_, values, count_, factor(weight));
@@ -106,6 +109,52 @@ void TileSum::add_codes(const int8_t* codes, const float* scales, double weight,
   alignas(64) float values[update_tile];
   for (int64_t i = 0; i < count_; ++i) values[i] = static_cast<float>(codes[i]) * scales[i / update_block];
   add(values, weight, kernels);
+}
+
+TileLoad FloatTiles::load(const TileRange& range) const {
+  TileLoad load;
+  for (int k = 0; k < count; ++k) load.include(static_cast<double>(range.largest) * weight[k], range.lowest_bit + weight_bit[k]);
+  return load;
+}
+
+// The kernel adds before anybody knows whether the values fit. What does not fit is wrong, but the same when it is taken back: integers
+// wrap around, and conversions that are out of range give one and the same number.
+bool TileSum::add_checked(FloatTiles& messages, const SumKernels& kernels) {
+  const auto kernel = messages.mantissa_bits == 23 ? kernels.add_checked_f32 : kernels.add_checked_bf16;
+  if (form_ != Form::single) return false;
+  for (int k = 0; k < messages.count; ++k) messages.tile[k].factor = factor(messages.weight[k]);
+  const TileRange range = float_range(kernel(low_, messages.tile, messages.count), messages.mantissa_bits);
+  if (std::isfinite(range.largest)) {
+    constexpr int double_bits = 53;  // bf16 products are summed in double before they are integers
+    const TileLoad load = messages.load(range), both = joined(load_, load);
+    const bool exact =
+        messages.mantissa_bits == 23 || load.products == 0 || upper_exponent(load.magnitude) - load.lowest_bit <= double_bits;
+    if (exact && fits(both)) {
+      load_ = both;
+      return true;
+    }
+  }
+  for (int k = 0; k < messages.count; ++k) messages.tile[k].factor = -messages.tile[k].factor;
+  kernel(low_, messages.tile, messages.count);
+  return false;
+}
+
+bool TileSum::add_together(CodeTiles& messages, const TileLoad& load, const SumKernels& kernels) {
+  constexpr int64_t tile_blocks = update_tile / update_block, factor_limit = int64_t{1} << 44;
+  if (form_ != Form::single) return false;
+  if (load.products == 0) return true;
+  const int shift = load.lowest_bit - unit_;
+  int64_t factors[most_together][tile_blocks];
+  for (int k = 0; k < messages.count; ++k) {
+    const double step = messages.weight[k] * power_of_two(-load.lowest_bit);
+    for (int64_t b = 0; b < tile_blocks; ++b) {
+      factors[k][b] = static_cast<int64_t>(static_cast<double>(messages.scales[k][b]) * step);
+      if (factors[k][b] >= factor_limit) return false;
+    }
+    messages.tile[k].factors = factors[k];
+  }
+  kernels.add_codes_together(low_, messages.tile, messages.count, shift);
+  return true;
 }
 
 void TileSum::add_entries(const uint32_t* positions, int64_t first, const float* values, int64_t entries, double weight) {

@@ -28,6 +28,24 @@ struct TileLoad {
   void include(double bound, int lowest);
 };
 
+/// Whole tiles of up to most_together messages of one codec with their weights.
+struct FloatTiles {
+  int mantissa_bits = 23;  // of the codec: 23 or 7
+  int count = 0;
+  FloatTile tile[most_together];
+  double weight[most_together];
+  int weight_bit[most_together];
+  /// What values of this range bring.
+  TileLoad load(const TileRange& range) const;
+};
+
+struct CodeTiles {
+  int count = 0;
+  CodeTile tile[most_together];
+  double weight[most_together];
+  float scales[most_together][update_tile / update_block];
+};
+
 class TileSum {
  public:
   /// `low` is the tile's place among the aggregator's words, `count` zeros.
@@ -42,6 +60,16 @@ class TileSum {
   void add_codes(const int8_t* codes, const float* scales, double weight, const SumKernels& kernels);
   /// Adds values[e] · weight to element positions[e] − first.
   void add_entries(const uint32_t* positions, int64_t first, const float* values, int64_t entries, double weight);
+  /// Makes the form fit when that is `single`; otherwise the tile stays as it is.
+  void expect(const TileLoad& load) {
+    if (load.products > 0 && choose(load).form == Form::single) prepare(load);
+  }
+  bool empty() const { return form_ == Form::empty; }
+  /// Adds whole tiles of a few messages in one pass that checks them on the way, the sum being `single`. Messages whose products do
+  /// not fit, or are not finite: false, and the sum is as it was.
+  bool add_checked(FloatTiles& messages, const SumKernels& kernels);
+  /// Adds whole tiles of a few int8 messages in one pass; announced by prepare(load). False when they must be added one by one.
+  bool add_together(CodeTiles& messages, const TileLoad& load, const SumKernels& kernels);
   /// Adds another tile's sum; prepare(other.load()) came before.
   void add(const TileSum& other);
   TileLoad load() const { return load_; }

@@ -24,6 +24,14 @@ float bf16_value(const uint8_t* bytes) {
   return to_f32(bf16{bits});
 }
 
+void include(TileRange& range, float bf16_magnitude, float largest) {
+  if (bf16_magnitude == 0) return;
+  const MagnitudeBits bits{std::bit_cast<uint32_t>(bf16_magnitude) >> 16, 0x7f7f};
+  range.lowest_bit = std::min(range.lowest_bit, float_range(bits, 7).lowest_bit);
+  range.largest = std::max(range.largest, largest);
+}
+}  // namespace
+
 /// Exponent of the last place of the smallest magnitude: every float of at least that magnitude is a multiple of 2^it.
 TileRange float_range(MagnitudeBits bits, int mantissa_bits) {
   TileRange range;
@@ -33,19 +41,11 @@ TileRange float_range(MagnitudeBits bits, int mantissa_bits) {
   return range;
 }
 
-void include(TileRange& range, float bf16_magnitude, float largest) {
-  if (bf16_magnitude == 0) return;
-  const MagnitudeBits bits{std::bit_cast<uint32_t>(bf16_magnitude) >> 16, 0x7f7f};
-  range.lowest_bit = std::min(range.lowest_bit, float_range(bits, 7).lowest_bit);
-  range.largest = std::max(range.largest, largest);
-}
-}  // namespace
-
 UpdateReader::UpdateReader(std::span<const uint8_t> bytes, ThreadPool* pool) : UpdateReader(bytes, pool, codec_kernels()) {}
 
 UpdateReader::UpdateReader(std::span<const uint8_t> bytes, ThreadPool* pool, const CodecKernels& kernels)
     : UpdateReader(bytes, pool, kernels, Deferred{}) {
-  if (!floats()) return;
+  if (sparse()) return;
   run_tasks(pool, (tiles() + task_tiles - 1) / task_tiles,
             [&](int64_t task, int) { check_tiles(task * task_tiles, std::min((task + 1) * task_tiles, tiles())); });
   finish_check();
@@ -57,16 +57,23 @@ UpdateReader::UpdateReader(std::span<const uint8_t> bytes, ThreadPool* pool, con
     const int64_t segments = static_cast<int64_t>(checksum_segments(static_cast<size_t>(header_.body_bytes)));
     checksums_.resize(static_cast<size_t>(segments));
     if (!sparse()) ranges_.resize(static_cast<size_t>(tiles()));
-    if (floats()) return;
-    run_tasks(pool, (segments + task_segments - 1) / task_segments,
-              [&](int64_t task, int) { take_checksums(task * task_segments, std::min((task + 1) * task_segments, segments)); });
-    finish_check();
-    if (sparse()) {
-      check_levels();
-      read_positions();
-    } else {
-      check_scales();
+    const auto check_all = [&] {
+      run_tasks(pool, (segments + task_segments - 1) / task_segments,
+                [&](int64_t task, int) { take_checksums(task * task_segments, std::min((task + 1) * task_segments, segments)); });
+      finish_check();
+    };
+    if (coded()) {
+      try {
+        check_scales();
+      } catch (const Error&) {  // damage on the way, if it can be told, explains more than what it did
+        check_all();
+        throw;
+      }
     }
+    if (!sparse()) return;
+    check_all();
+    check_levels();
+    read_positions();
   } catch (const std::bad_alloc&) {
     fail(Code::E_MEMORY, "no memory to read an encoded update of %zu bytes", bytes.size());
   }
@@ -79,7 +86,16 @@ void UpdateReader::take_checksums(int64_t first_segment, int64_t end_segment) {
 }
 
 bool UpdateReader::check_tiles(int64_t first, int64_t end) {
-  if (!floats()) return true;
+  if (sparse()) return true;
+  if (coded()) {  // the segments that end within the codes of these tiles; the scales go with the first, a last part with the last
+    const int64_t codes = 2 * block_count(header_.count), segment = static_cast<int64_t>(checksum_segment_bytes);
+    const auto segments_before = [&](int64_t tile) {
+      if (tile == 0) return int64_t{0};
+      return tile == tiles() ? static_cast<int64_t>(checksums_.size()) : (codes + tile * update_tile * header_.bits / 8) / segment;
+    };
+    take_checksums(segments_before(first), segments_before(end));
+    return true;
+  }
   const int64_t tile_bytes = update_tile * header_.bits / 8;
   static_assert(update_tile * 2 % checksum_segment_bytes == 0, "a tile of floats is a whole number of checksum segments");
   const int64_t per_tile = tile_bytes / static_cast<int64_t>(checksum_segment_bytes);
@@ -117,20 +133,40 @@ void UpdateReader::finish_check() const {
   }
 }
 
-float UpdateReader::scale(int64_t block) const { return bf16_value(body_ + 2 * block); }
+void UpdateReader::scales(int64_t first_block, int64_t count, float* out) const {
+  kernels_->decode_bf16(body_ + 2 * first_block, count, out);
+}
 
 void UpdateReader::check_scales() {
   const float steps = header_.codec == Codec::int8 ? 128.0f : 8.0f;
+  constexpr int64_t tile_blocks = update_tile / update_block;
   const int64_t blocks = block_count(header_.count);
-  for (int64_t b = 0; b < blocks; ++b) {
-    const float step = scale(b), largest = steps * step;
-    if (!(largest <= 0x1.fffffep127f) || std::signbit(step))
-      fail(Code::E_FORMAT, "encoded update: the scale of block %lld is %g, expected a finite number not below 0", static_cast<long long>(b),
-           step);
-    include(ranges_[static_cast<size_t>(b * update_block / update_tile)], step, largest);
+  for (int64_t tile = 0; tile < tiles(); ++tile) {
+    const int64_t first = tile * tile_blocks, count = std::min(tile_blocks, blocks - first);
+    uint16_t words[tile_blocks] = {};
+    std::memcpy(words, body_ + 2 * first, static_cast<size_t>(count) * 2);
+    uint16_t most = 0, less = 0xffff;  // a scale that is negative or not a number has a large pattern; less: of the smallest, minus one
+    for (uint16_t word : words) {
+      most = std::max(most, word);
+      less = std::min(less, static_cast<uint16_t>(word - 1));
+    }
+    const float largest = steps * to_f32(bf16{most});
+    if (!(largest <= 0x1.fffffep127f) || most >> 15) fail_scale(first, count);
+    if (most > 0) ranges_[static_cast<size_t>(tile)] = {largest, float_range({less + 1u, 0x7f7f}, 7).lowest_bit};
   }
   if (header_.codec == Codec::int4 && header_.count % 2 != 0 && body_[header_.body_bytes - 1] > 15)
     fail(Code::E_FORMAT, "encoded update: spare bits are not 0");
+}
+
+void UpdateReader::fail_scale(int64_t first, int64_t count) const {
+  const float steps = header_.codec == Codec::int8 ? 128.0f : 8.0f;
+  for (int64_t b = first; b < first + count; ++b) {
+    const float step = bf16_value(body_ + 2 * b);
+    if (!(steps * step <= 0x1.fffffep127f) || std::signbit(step))
+      fail(Code::E_FORMAT, "encoded update: the scale of block %lld is %g, expected a finite number not below 0", static_cast<long long>(b),
+           step);
+  }
+  fail(Code::E_INTERNAL, "a scale was refused that is a finite number");
 }
 
 void UpdateReader::check_levels() {
@@ -192,7 +228,7 @@ void UpdateReader::decode(int64_t first, int64_t count, float* out) const {
     case Codec::int8:
     case Codec::int4: {
       alignas(64) int8_t scratch[update_tile + 1];
-      for (int64_t b = 0; b < blocks; ++b) scales[b] = scale(first / update_block + b);
+      this->scales(first / update_block, blocks, scales);
       return kernels_->dequantize(codes(first, count, scratch), scales, count, out);
     }
     case Codec::topk: {

@@ -5,14 +5,15 @@
 /// the message. Beside the message it keeps 8 bytes per tile of a dense message, 4 bytes per entry of a topk message.
 /// The bytes must stay alive and unchanged while the reader is used. Reading is const and safe from several threads.
 ///
-/// f32 and bf16 messages are as long as what they stand for, and checking them costs one sweep of memory. `deferred` leaves that
-/// sweep to the caller, who checks a run of tiles just before using it, and must take back what he did when finish_check() throws.
+/// Checking a dense message costs one sweep of memory. `Deferred` leaves that sweep to the caller, who checks a run of tiles just
+/// before using it, and must take back what he did when finish_check() throws.
 #pragma once
 #include <cstdint>
 #include <span>
 #include <vector>
 
 #include "base/thread_pool.h"
+#include "compression/checksum.h"
 #include "compression/kernels.h"
 #include "compression/wire.h"
 
@@ -29,6 +30,9 @@ struct TileRange {
   int lowest_bit = no_bits;
 };
 
+/// The range of floats with so many bits of mantissa (23 or 7) whose magnitudes have these patterns.
+TileRange float_range(MagnitudeBits bits, int mantissa_bits);
+
 class UpdateReader {
  public:
   struct Deferred {};
@@ -38,8 +42,14 @@ class UpdateReader {
   UpdateReader(std::span<const uint8_t> bytes, ThreadPool* pool, const CodecKernels& kernels, Deferred);
 
   /// Deferred readers: takes the checksums and ranges of tiles [first, end); false when one holds what is not finite. Disjoint runs
-  /// may be checked by several threads. Readers of other codecs are checked already; true.
+  /// may be checked by several threads. A topk message is checked already; true.
   bool check_tiles(int64_t first, int64_t end);
+  /// f32 and bf16, for a caller who checks as he reads: a tile's range, its bytes, and where the checksums of its segments go.
+  TileRange measure_tile(int64_t tile) const;
+  const uint8_t* tile_bytes(int64_t tile) const { return body_ + tile * update_tile * header_.bits / 8; }
+  uint32_t* tile_checksums(int64_t tile) {
+    return checksums_.data() + tile * update_tile * header_.bits / 8 / static_cast<int64_t>(checksum_segment_bytes);
+  }
   /// Once every tile was checked: throws E_CHECKSUM or E_NONFINITE.
   void finish_check() const;
 
@@ -54,10 +64,10 @@ class UpdateReader {
   /// The same without a copy where the message holds aligned floats; `scratch` has room for count.
   const float* values(int64_t first, int64_t count, float* scratch) const;
 
-  /// int8 and int4: the codes themselves, without a copy for int8 (`scratch` has room for count + 1), and the scale of a block.
+  /// int8 and int4: the codes themselves, without a copy for int8 (`scratch` has room for count + 1), and the scales of blocks.
   bool coded() const { return header_.codec == Codec::int8 || header_.codec == Codec::int4; }
   const int8_t* codes(int64_t first, int64_t count, int8_t* scratch) const;
-  float scale(int64_t block) const;
+  void scales(int64_t first_block, int64_t count, float* out) const;
 
   /// topk: positions of the entries (rising), the number of the first entry at or after a position, and the number of the first
   /// entry at or after `end`, sought upwards from `entry`.
@@ -72,9 +82,9 @@ class UpdateReader {
   int64_t tiles() const { return (header_.count + update_tile - 1) / update_tile; }
   void take_checksums(int64_t first_segment, int64_t end_segment);
   void check_scales();
+  [[noreturn]] void fail_scale(int64_t first, int64_t count) const;
   void check_levels();
   void read_positions();
-  TileRange measure_tile(int64_t tile) const;
 
   const CodecKernels* kernels_;
   UpdateHeader header_;

@@ -141,6 +141,52 @@ CASE("grouping, merging, threads and instruction sets change no bit") {
   }
 }
 
+// Messages of one codec are added several at a time by kernels of their own, which first add and then ask whether the values fit.
+CASE("several messages of one codec at once give the bits of one after the other, and a damaged one leaves nothing") {
+  constexpr size_t length = 2 * 32768 + 4465;  // whole runs of tiles and a part
+  constexpr size_t most = 19;
+  for (Codec codec : {Codec::f32, Codec::bf16, Codec::int8, Codec::int4})
+    for (int spread : {0, 12, 30, 110})
+      for (bool whole : {true, false}) {
+        std::vector<Client> clients(most);
+        std::mt19937_64 random(static_cast<uint64_t>(spread) + 1);
+        for (size_t c = 0; c < most; ++c) {
+          std::vector<float> values = draw(length, c + 1, c % 5 == 4 ? spread + 3 : spread);
+          if (c % 3 == 1) std::fill_n(values.begin() + 4096, 2048, 0.0f);
+          if (c % 7 == 6) values[40000] = 3e30f;  // a tile that leaves the form of the others
+          encode_update(values, {}, {codec, 1, 2, c}, clients[c].bytes);
+          clients[c].weight = whole ? static_cast<double>(1 + random() % 3000) : 1e-3 * static_cast<double>(random() % 1000000 + 1);
+        }
+        std::vector<WeightedMessage> messages;
+        for (const Client& client : clients) messages.push_back({client.bytes, client.weight});
+        for (size_t count : {1, 2, 3, 7, 8, 9, 19}) {
+          const std::span<const WeightedMessage> some = std::span(messages).first(count);
+          Aggregator plain(length, codec_kernels(Isa::scalar), sum_kernels(Isa::scalar)), together(length), threaded(length);
+          for (const WeightedMessage& message : some) plain.add(message.bytes, message.weight);
+          const std::vector<float> expected = mean_of(plain);
+          together.add(some);
+          CHECK(same(expected, mean_of(together)));
+          ThreadPool pool(3);
+          threaded.add(some.first(count / 2), &pool);
+          threaded.add(some.subspan(count / 2), &pool);
+          CHECK(same(expected, mean_of(threaded)));
+          if (count != 9 && count != 2) continue;
+          for (size_t at : {size_t{41}, size_t{1000}, clients[count - 1].bytes.size() / 2, clients[count - 1].bytes.size() - 1}) {
+            std::vector<uint8_t> damaged = clients[count - 1].bytes;
+            damaged[at] ^= 0x50;
+            std::vector<WeightedMessage> bad(some.begin(), some.end());
+            bad.back().bytes = damaged;
+            CHECK_THROWS(together.add(bad, &pool), E_CHECKSUM);
+            std::swap(bad.front(), bad.back());
+            CHECK_THROWS(together.add(bad), E_CHECKSUM);
+          }
+          CHECK(same(expected, mean_of(together)) && together.count() == static_cast<int64_t>(count));
+          together.add(some.first(1));
+          CHECK(!same(expected, mean_of(together)));  // canary: one message more is seen
+        }
+      }
+}
+
 CASE("the mean is the exact quotient, rounded: within half an ulp and 2^-27") {
   for (int spread : {0, 6, 12}) {
     const std::vector<Client> clients = cohort(4000, 40, spread, true, 5);
