@@ -109,31 +109,39 @@ int64_t body_bytes(const std::vector<uint32_t>& gaps, int bits, int parameter) {
   return topk_layout(bits, parameter, static_cast<int64_t>(gaps.size())).quotients + (quotient_bits + 7) / 8;
 }
 
-/// What has a magnitude of at least `lowest`, in order of position.
-std::vector<Candidate> collect(const EncodeInput& input, uint32_t lowest, const CodecKernels& kernels) {
-  // Slices count before they collect, so that each knows its place in the list and no task needs memory that may fail.
-  std::vector<size_t> begins(static_cast<size_t>(input.slices()) + 1);
-  std::vector<uint64_t> masks(static_cast<size_t>((input.count + 63) / 64));
-  for_each_chunk(input, kernels, [&](int64_t first, int64_t count, float* targets, int) {
+/// What has a magnitude of at least `lowest`, in order of position; `most` of them there are.
+std::vector<Candidate> collect(const EncodeInput& input, uint32_t lowest, size_t most, const CodecKernels& kernels) {
+  // Each member appends what it finds to a list of its own, which has room for everything, so that no task needs memory that may fail.
+  struct Part {
+    int member;
+    size_t begin, end;
+  };
+  std::vector<Part> parts(static_cast<size_t>(input.slices()), Part{-1, 0, 0});
+  std::vector<std::vector<Candidate>> found(input.pool ? static_cast<size_t>(input.pool->threads()) : 1);
+  for (std::vector<Candidate>& list : found) list.reserve(most);
+  for_each_chunk(input, kernels, [&](int64_t first, int64_t count, float* targets, int member) {
     const int64_t padded = (count + 63) / 64 * 64;
     std::fill(targets + count, targets + padded, 0.0f);
-    uint64_t* mask = masks.data() + first / 64;
-    kernels.select_mask(targets, padded, lowest, mask);
-    size_t& found = begins[static_cast<size_t>(first / encode_slice) + 1];
-    for (int64_t i = 0; i < padded / 64; ++i) found += static_cast<size_t>(std::popcount(mask[i]));
-  });
-  for (size_t i = 1; i < begins.size(); ++i) begins[i] += begins[i - 1];
-  std::vector<Candidate> candidates(begins.back());
-  run_tasks(input.pool, input.slices(), [&](int64_t slice, int) {
-    Candidate* out = candidates.data() + begins[static_cast<size_t>(slice)];
-    const int64_t end = std::min((slice + 1) * encode_slice, input.count);
-    for (int64_t at = slice * encode_slice; at < end; at += 64)
-      for (uint64_t mask = masks[static_cast<size_t>(at / 64)]; mask != 0; mask &= mask - 1) {
-        const int64_t i = at + std::countr_zero(mask);
-        *out++ = {static_cast<uint32_t>(i), input.residual ? input.update[i] + input.residual[i] : input.update[i]};
+    uint64_t masks[encode_chunk / 64];
+    kernels.select_mask(targets, padded, lowest, masks);
+    std::vector<Candidate>& list = found[static_cast<size_t>(member)];
+    Part& part = parts[static_cast<size_t>(first / encode_slice)];
+    if (part.member < 0) part = {member, list.size(), list.size()};
+    for (int64_t i = 0; i < padded; i += 64)
+      for (uint64_t mask = masks[i / 64]; mask != 0; mask &= mask - 1) {
+        const int64_t j = i + std::countr_zero(mask);
+        list.push_back({static_cast<uint32_t>(first + j), targets[j]});
       }
+    part.end = list.size();
   });
-  return candidates;
+  if (found.size() == 1) return std::move(found.front());
+  std::vector<Candidate> all;
+  all.reserve(most);
+  for (const Part& part : parts) {
+    const Candidate* list = found[static_cast<size_t>(part.member)].data();
+    all.insert(all.end(), list + part.begin, list + part.end);
+  }
+  return all;
 }
 
 /// residual = t where nothing is sent, t − level where something is.
@@ -164,7 +172,8 @@ void encode_topk(const EncodeInput& input, const CodecOptions& options, const Me
   int64_t above = 0;
   while (bin > 0 && above + magnitudes.histogram[bin] < wanted) above += magnitudes.histogram[bin--];
   const uint32_t lowest = std::max(static_cast<uint32_t>(bin) << bin_shift, 1u);  // a zero is never sent
-  std::vector<Candidate> candidates = collect(input, lowest, kernels);
+  const size_t most = static_cast<size_t>(above + magnitudes.histogram[bin]);
+  std::vector<Candidate> candidates = collect(input, lowest, most, kernels);
   wanted = std::min(wanted, static_cast<int64_t>(candidates.size()));
   Threshold threshold = refine(candidates, static_cast<uint32_t>(bin), wanted - above);
 

@@ -2,6 +2,7 @@
 #include "compression/kernels.h"
 
 #include "compression/kernels_body.h"
+#include "compression/philox_avx512.h"
 
 namespace fedlora {
 
@@ -53,10 +54,15 @@ static CodecKernels make_table() {
 }  // namespace codec_avx2
 namespace codec_avx512 {
 FEDLORA_CODEC_KERNELS(FEDLORA_AVX512)
+__attribute__((target("avx2,f16c,avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512"))) static void quantize_drawn(
+    const float* t, const float* s, int64_t b, int l, uint64_t seed, uint64_t f, int8_t* c, float* r) {
+  codec_body::quantize<philox64_avx512>(t, s, b, l, seed, f, c, r);
+}
 static CodecKernels make_table() {
   CodecKernels table{};
   table.isa = Isa::avx512bf16;
   FEDLORA_CODEC_KERNELS(FEDLORA_CODEC_ROW)
+  table.quantize = quantize_drawn;
   return table;
 }
 }  // namespace codec_avx512

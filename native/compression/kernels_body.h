@@ -22,19 +22,28 @@ constexpr uint32_t largest_finite_bf16 = 0x7f7fu;
 
 FEDLORA_INLINE uint32_t magnitude_bits(float x) { return std::bit_cast<uint32_t>(x) & magnitude_mask; }
 
+/// Elements between what is read and what is fetched meanwhile: a chunk of the encoders, whose work goes on while it comes.
+constexpr int64_t fetch_distance = 2048;
+
 FEDLORA_INLINE uint32_t add_residual(const float* __restrict update, const float* __restrict residual, float* __restrict target,
                                      int64_t count) {
-  uint32_t largest = 0;
-  if (residual == nullptr) {
-    for (int64_t i = 0; i < count; ++i) {
-      target[i] = update[i];
-      const uint32_t bits = magnitude_bits(update[i]);
-      largest = bits > largest ? bits : largest;
+  constexpr int64_t line = 16;  // floats of a cache line
+  uint32_t tops[line] = {};
+  int64_t i = 0;
+  for (; i + line <= count; i += line) {
+    __builtin_prefetch(update + i + fetch_distance);
+    if (residual != nullptr) __builtin_prefetch(residual + i + fetch_distance);
+    for (int64_t j = 0; j < line; ++j) {
+      const float sum = residual == nullptr ? update[i + j] : update[i + j] + residual[i + j];
+      target[i + j] = sum;
+      const uint32_t bits = magnitude_bits(sum);
+      tops[j] = bits > tops[j] ? bits : tops[j];
     }
-    return largest;
   }
-  for (int64_t i = 0; i < count; ++i) {
-    const float sum = update[i] + residual[i];
+  uint32_t largest = 0;
+  for (uint32_t top : tops) largest = top > largest ? top : largest;
+  for (; i < count; ++i) {
+    const float sum = residual == nullptr ? update[i] : update[i] + residual[i];
     target[i] = sum;
     const uint32_t bits = magnitude_bits(sum);
     largest = bits > largest ? bits : largest;
@@ -75,8 +84,11 @@ FEDLORA_INLINE void philox64(uint64_t key, uint64_t counter, uint32_t* __restric
   std::memcpy(words + 32, c2, 64), std::memcpy(words + 48, c3, 64);
 }
 
+using Draw64 = void (*)(uint64_t key, uint64_t counter, uint32_t* words);
+
 /// |x| = whole + fraction, both exact; it rounds up when (draw + 1/2) / 2^16 < fraction, so that the expected code is x to within
 /// 2^-17.
+template <Draw64 draw64 = philox64>
 FEDLORA_INLINE void quantize(const float* __restrict target, const float* __restrict scales, int64_t blocks, int limit, uint64_t seed,
                              uint64_t first, int8_t* __restrict codes, float* __restrict residual) {
   for (int64_t b = 0; b < blocks; ++b) {
@@ -84,7 +96,7 @@ FEDLORA_INLINE void quantize(const float* __restrict target, const float* __rest
     const float scale = scales[b], lift = scale < 0x1p-100f ? 0x1p64f : 1.0f;
     const float factor = scale > 0 ? 1.0f / (scale * lift) : 0.0f;
     uint32_t words[64];
-    philox64(seed, (first / update_block + static_cast<uint64_t>(b)) * 16, words);
+    draw64(seed, (first / update_block + static_cast<uint64_t>(b)) * 16, words);
     for (int half = 0; half < 2; ++half) {
       const int64_t at = b * update_block + 64 * half;
       int32_t rounded[64];

@@ -1,5 +1,5 @@
 /**
- * Rates of the exact streaming mean: messages added one by one and sixteen at a time, in bytes of the messages and of the float32
+ * Rates of the exact streaming mean: messages added one by one and thirty-two at a time, in bytes of the messages and of the float32
  * vectors that they stand for, beside the machine's reading; then the federated average of 64 float32 updates.
  */
 import { FedloraError } from '../../errors.js'
@@ -7,7 +7,7 @@ import { native } from '../../native/load.js'
 import { benchedCodecs, type VectorBench } from './codecs.js'
 import { type BesideReading, besideReading, inGigabytes, inPercent, type Measurement, sampleUpdate } from './measure.js'
 
-const together = 16
+const together = 32
 const clients = 64
 
 /** Throws when the mean is not that of a sum in double precision, to one unit in the last place. */
@@ -73,7 +73,7 @@ export function benchAggregate({ parameters, threads: most }: VectorBench): Meas
       const values = sampleUpdate(parameters, seed)
       return native().encodeUpdate(values, null, { ...codec, seed }).bytes
     })
-    // Sixteen places in memory, or the messages would be read from the cache.
+    // A place in memory for each, or the messages would be read from the cache.
     const messages = weights.map((_, k) => (k < 4 ? different[k]! : different[k % 4]!.slice()))
     const payload = messages.reduce((sum, bytes) => sum + bytes.length, 0)
     const entries = codec.codec === 'topk' ? together * Math.max(1, Math.round(codec.density * parameters)) : undefined
