@@ -20,6 +20,7 @@ namespace fedlora {
   KERNEL(MagnitudeBits, range_f32, (const float* v, int64_t n), (v, n))                                                      \
   KERNEL(MagnitudeBits, range_bf16, (const uint8_t* w, int64_t n), (w, n))                                                   \
   KERNEL(void, magnitude_bins, (const float* t, int64_t n, uint16_t* b), (t, n, b))                                          \
+  KERNEL(void, magnitude_digits, (const float* t, int64_t n, uint32_t p, int s, uint16_t* d), (t, n, p, s, d))               \
   KERNEL(void, select_mask, (const float* t, int64_t n, uint32_t threshold, uint64_t* m), (t, n, threshold, m))
 
 #define FEDLORA_CODEC_ROW(result, name, parameters, arguments) table.name = name;

@@ -36,6 +36,8 @@ struct CodecKernels {
   MagnitudeBits (*range_bf16)(const uint8_t* words, int64_t count);
   /// bins = |target| bits >> 20: 8 bits of exponent, 3 of mantissa.
   void (*magnitude_bins)(const float* target, int64_t count, uint16_t* bins);
+  /// digits = 10 bits of the pattern of |target| from bit `shift` on where those above are `prefix`; 1024 elsewhere.
+  void (*magnitude_digits)(const float* target, int64_t count, uint32_t prefix, int shift, uint16_t* digits);
   /// Bit j of masks[i] says whether |target[64 i + j]| has a bit pattern of at least `threshold`. count is a multiple of 64.
   void (*select_mask)(const float* target, int64_t count, uint32_t threshold, uint64_t* masks);
 };

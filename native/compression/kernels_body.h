@@ -183,6 +183,14 @@ FEDLORA_INLINE void magnitude_bins(const float* __restrict target, int64_t count
   for (int64_t i = 0; i < count; ++i) bins[i] = static_cast<uint16_t>(magnitude_bits(target[i]) >> 20);
 }
 
+FEDLORA_INLINE void magnitude_digits(const float* __restrict target, int64_t count, uint32_t prefix, int shift,
+                                     uint16_t* __restrict digits) {
+  for (int64_t i = 0; i < count; ++i) {
+    const uint32_t bits = magnitude_bits(target[i]) >> shift;
+    digits[i] = static_cast<uint16_t>(bits >> 10 == prefix ? bits & 1023u : 1024u);
+  }
+}
+
 FEDLORA_INLINE void select_mask(const float* __restrict target, int64_t count, uint32_t threshold, uint64_t* __restrict masks) {
   for (int64_t at = 0; at < count; at += 64) {
     uint8_t chosen[64];

@@ -146,11 +146,12 @@ CASE("every instruction set writes the same bytes and residuals") {
 }
 
 CASE("topk sends exactly the k largest, ties by lower index, zeros never") {
-  for (const char* kind : distributions)
-    for (size_t length : {1, 64, 1000, 20000}) {
-      const std::vector<float> update = draw(kind, length, 5);
+  ThreadPool pool(3);
+  const auto check = [&](const std::vector<float>& update) {
+    const size_t length = update.size();
+    for (ThreadPool* helpers : {static_cast<ThreadPool*>(nullptr), &pool}) {
       std::vector<uint8_t> bytes;
-      encode_update(update, {}, {Codec::topk, 1.0 / 64, 4, 0}, bytes);
+      encode_update(update, {}, {Codec::topk, 1.0 / 64, 4, 0}, bytes, codec_kernels(), helpers);
       std::vector<size_t> order(length);
       for (size_t i = 0; i < length; ++i) order[i] = i;
       std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return std::fabs(update[a]) > std::fabs(update[b]); });
@@ -159,7 +160,23 @@ CASE("topk sends exactly the k largest, ties by lower index, zeros never") {
       std::vector<bool> expected(length);
       for (size_t i = 0; i < k; ++i) expected[order[i]] = true;
       CHECK(sent_elements(bytes) == expected);
+      if (k == 0 || k == length) continue;
+      expected[order[0]] = false, expected[order[k]] = true;
+      CHECK(sent_elements(bytes) != expected);  // canary: the first that is not sent, instead of the largest
     }
+  };
+  for (const char* kind : distributions)
+    for (size_t length : {1, 64, 1000, 20000}) check(draw(kind, length, 5));
+  // Magnitudes that fall into one bin of the histogram: all alike, of few kinds, or different in the last bits only.
+  std::mt19937_64 random(1);
+  std::vector<float> update(4 * 65536 + 999);
+  for (uint64_t kinds : {1, 2, 3, 50, 5000, 1000000}) {
+    for (float& v : update) v = (random() % 2 ? 1.0f : -1.0f) * (1.0f + static_cast<float>(random() % kinds) * 0x1p-23f);
+    check(update);
+    for (size_t i = 70000; i < 140000; ++i) update[i] = 0.5f;  // a slice without any
+    update[100000] = 9.0f;
+    check(update);
+  }
 }
 
 CASE("stochastic rounding is unbiased and its codes are the two neighbours") {
