@@ -5,6 +5,7 @@
 /// h·(s·B)ᵀ, or d_y·W and d_h·A of every target. A sum that is longer than the panel rests in f32 between panels, which changes no bit, so
 /// that an element's value depends on its own row and column only.
 #pragma once
+#include <algorithm>
 #include <span>
 
 #include "backend/cpu/kernels/kernel_table.h"
@@ -86,12 +87,13 @@ class Gemm {
 };
 
 /// Columns [0, N) in near-equal ranges that begin at multiples of 32 (whole vectors, and half a 4-bit block), at most `widest` wide (a
-/// multiple of 32); their number is a multiple of `threads` where that is possible.
+/// multiple of 32); their number is a multiple of `threads` where that is possible. The wide ones come first, so that threads which take
+/// them in turn end together.
 class ColumnSplit {
  public:
   ColumnSplit(int64_t N, int64_t widest, int64_t threads);
   int64_t count() const { return count_; }
-  int64_t begin(int64_t i) const { return i * units_ / count_ * unit; }
+  int64_t begin(int64_t i) const { return (i * (units_ / count_) + std::min(i, units_ % count_)) * unit; }
   int64_t end(int64_t i) const { return i + 1 == count_ ? N_ : begin(i + 1); }
 
  private:
