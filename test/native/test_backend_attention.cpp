@@ -93,6 +93,11 @@ CASE("attention: head sizes and group sizes") {
   check_shape(Inputs(3, 3, 7, 0, {5, 33}));
   check_shape(Inputs(1, 1, 1, 0, {2}));
 }
+CASE("attention: heads that are divided among threads: the last one of 3, of 5, a single one") {
+  check_shape(Inputs(3, 1, 40, 0, {330}));
+  check_shape(Inputs(5, 5, 33, 100, {400, 257}));
+  check_shape(Inputs(1, 1, 64, 0, {257}));
+}
 CASE("attention: scores far from zero") { check_shape(Inputs(2, 1, 64, 0, {130}, 12)); }
 
 CASE("attention: packed sequences give the bits they give alone") {

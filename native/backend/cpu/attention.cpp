@@ -1,10 +1,12 @@
 /// Attention over packed sequences. Work is split so that no sum crosses a task:
 ///   forward   keys and values are packed a block a task, then one task a (sequence, head, block of queries)
-///   backward  one task a (sequence, head), which writes its share of d_k and d_v in f32; then each kv head sums its query heads in order
+///   backward  one task a (sequence, head), which writes its share of d_k and d_v in f32; then each kv head sums its query heads in order.
+///             The heads that would leave threads idle at the end are two tasks, each with the keys of about half of the work
 ///   decode    one task a head
 /// Long tasks go first, so that the team finishes together. Blocks count from a sequence's first row: packing never changes a bit.
 #include <algorithm>
 #include <numeric>
+#include <tuple>
 #include <vector>
 
 #include "backend/cpu/cpu_backend.h"
@@ -26,6 +28,17 @@ struct Sequences {
   std::span<const int64_t> offsets;
   std::vector<int64_t> by_length;
 };
+
+/// The keys whose backward is about half of the work, in whole blocks: pairs of blocks are counted. Short rows are one piece.
+int64_t middle_of_keys(int64_t length, int64_t window) {
+  const int64_t blocks = (length + attention_block - 1) / attention_block;
+  if (blocks < 4) return length;
+  const int64_t reach = window > 0 ? (window + attention_block - 1) / attention_block + 1 : blocks;
+  int64_t all = 0, done = 0, middle = 0;
+  for (int64_t block = 0; block < blocks; ++block) all += std::min(blocks - block, reach);
+  while (2 * done < all) done += std::min(blocks - middle++, reach);
+  return std::min(middle * attention_block, length);
+}
 
 /// A block of one head (or kv head) of one sequence.
 struct BlockTask {
@@ -102,25 +115,40 @@ void CpuBackend::attention_backward(const AttentionShape& shape, std::span<const
   const Sequences sequences(offsets);
   const int64_t H = shape.heads, G = shape.kv_heads, D = shape.head_dim, M = offsets.empty() ? 0 : offsets.back(), group = H / G;
   const bool f32 = compute_ == Compute::f32;
-  Scratch& shares = slot(Slot::attention_packed);  // d_k and d_v of every query head, [M,H,D] each
-  shares.reserve(1, static_cast<size_t>(2 * M * H * D) * sizeof(float));
+  const int64_t heads = static_cast<int64_t>(sequences.by_length.size()) * H;  // of all sequences
+  const int64_t divided = heads < 8 * threads() ? heads % threads() : 0;       // the last ones, two tasks each
+  const int64_t share_floats = sequences.longest() * D;
+  Scratch& shares = slot(Slot::attention_packed);  // d_k and d_v of every query head, [M,H,D] each; halves of d_q of the divided ones
+  shares.reserve(1, static_cast<size_t>(2 * M * H * D + 2 * divided * share_floats) * sizeof(float));
   float* shares_k = shares.get<float>();
   float* shares_v = shares_k + M * H * D;
+  float* shares_q = shares_v + M * H * D;
   Scratch& own = slot(Slot::attention);
   const auto scratch_bytes = f32 ? kernels_.attention_backward_scratch_f32 : kernels_.attention_backward_scratch_bf16;
   own.reserve(threads(), static_cast<size_t>(scratch_bytes(sequences.longest(), D)));
+  const auto element = [&](ConstActivation x, int64_t offset) {
+    return f32 ? static_cast<ConstActivation>(as<float>(x, offset)) : as<bf16>(x, offset);
+  };
+  const auto place = [&](int64_t head) {  // sequence, head within it, element of its first row
+    const int64_t sequence = sequences.by_length[static_cast<size_t>(head / H)], h = head % H;
+    return std::tuple(sequence, h, (sequences.begin(sequence) * H + h) * D);
+  };
+  const auto query_gradient = [&](int64_t at) { return f32 ? static_cast<Activation>(as<float>(d_q, at)) : as<bf16>(d_q, at); };
 
-  pool_.run(static_cast<int64_t>(sequences.by_length.size()) * H, [&](int64_t index, int member) {
-    const int64_t sequence = sequences.by_length[static_cast<size_t>(index / H)], h = index % H, row = sequences.begin(sequence);
-    const int64_t at = (row * H + h) * D, at_kv = (row * G + h / group) * D;
+  pool_.run(heads + divided, [&](int64_t index, int member) {
+    const int64_t whole = heads - divided, piece = index - whole, head = index < whole ? index : whole + piece / 2;
+    const auto [sequence, h, at] = place(head);
+    const int64_t row = sequences.begin(sequence), at_kv = (row * G + h / group) * D, length = sequences.length(sequence);
     AttentionBackwardTask task;
-    const auto element = [&](ConstActivation x, int64_t offset) {
-      return f32 ? static_cast<ConstActivation>(as<float>(x, offset)) : as<bf16>(x, offset);
-    };
+    task.key_middle = middle_of_keys(length, shape.window);
+    task.key_begin = index < whole || piece % 2 == 0 ? 0 : task.key_middle;
+    task.key_end = index < whole || piece % 2 == 1 ? length : task.key_middle;
+    if (task.key_begin == task.key_end) return;
+    task.d_q = index < whole ? query_gradient(at) : nullptr;
+    task.d_q_share = index < whole ? nullptr : shares_q + piece * share_floats;
     task.q = element(q, at);
     task.o = element(o, at);
     task.d_o = element(d_o, at);
-    task.d_q = f32 ? static_cast<Activation>(as<float>(d_q, at)) : as<bf16>(d_q, at);
     task.q_stride = H * D;
     task.k = element(k, at_kv);
     task.v = element(v, at_kv);
@@ -130,12 +158,25 @@ void CpuBackend::attention_backward(const AttentionShape& shape, std::span<const
     task.d_kv_stride = H * D;
     task.lse = lse + row * H + h;
     task.lse_stride = H;
-    task.length = sequences.length(sequence);
+    task.length = length;
     task.head_dim = D;
     task.window = shape.window;
     task.scale = shape.scale;
     task.scratch = own.get<char>(member);
     f32 ? kernels_.attention_backward_f32(&task) : kernels_.attention_backward_bf16(&task);
+  });
+  pool_.run(divided, [&](int64_t i, int) {
+    const auto [sequence, h, at] = place(heads - divided + i);
+    const int64_t length = sequences.length(sequence), middle = middle_of_keys(length, shape.window);
+    const float* halves = shares_q + 2 * i * share_floats;
+    for (int64_t row = 0; row < length; ++row) {
+      const Activation out = query_gradient(at + row * H * D);
+      const int64_t count = row < middle ? 1 : 2;
+      if (f32)
+        kernels_.sum_rows_f32(count, D, halves + row * D, share_floats, static_cast<float*>(out));
+      else
+        kernels_.sum_rows_bf16(count, D, halves + row * D, share_floats, static_cast<bf16*>(out));
+    }
   });
   each_rows(pool_, M, 2 * H * D, [&](int64_t first, int64_t count) {
     for (int64_t i = first * G; i < (first + count) * G; ++i) {  // one row of one kv head: its query heads are neighbours

@@ -32,11 +32,14 @@ struct AttentionForwardTask {
   void* scratch;  // attention_forward_scratch(head_dim) bytes, aligned to 64
 };
 
-/// One head of one sequence. Pointers are at the head's first element of the sequence's first row.
+/// Keys [key_begin, key_end) of one head of one sequence: all, those before `key_middle`, or those from there on. The middle is whole
+/// blocks or the end. Pointers are at the head's first element of the sequence's first row.
 struct AttentionBackwardTask {
   const void *q, *o, *d_o;  // rows q_stride elements apart
-  void* d_q;
+  void* d_q;                // all keys: the gradient; null otherwise
   int64_t q_stride;
+  float* d_q_share;  // some of the keys: their share of it, f32 [length, head_dim], rows from key_begin on
+  int64_t key_begin, key_middle, key_end;
   const void *k, *v;  // rows kv_stride elements apart
   int64_t kv_stride;
   float *d_k, *d_v;  // this query head's share, f32, rows d_kv_stride apart

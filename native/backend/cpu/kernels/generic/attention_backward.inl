@@ -1,11 +1,12 @@
-/// Attention backward, one head of one sequence. Blocks of keys are the outer loop; everything is held transposed, keys as rows and queries
-/// as lanes, so that lse and δ are vectors:
+/// Attention backward, one head of one sequence or half of its keys. Blocks of keys are the outer loop; everything is held transposed, keys
+/// as rows and queries as lanes, so that lse and δ are vectors:
 ///   sᵀ = k·qᵀ    pᵀ = e^(scale·sᵀ − lse)    d_pᵀ = v·d_oᵀ    d_sᵀ = pᵀ ∘ (d_pᵀ − δ)    δ_i = d_o_i·o_i
 ///   d_v += pᵀ·d_o    d_k += scale·d_sᵀ·q    d_q += scale·d_s·k
-/// d_k, d_v of a block add up over blocks of queries, d_q of the whole sequence over blocks of keys, in f32 and in ascending order.
+/// d_k, d_v of a block add up over blocks of queries, d_q over blocks of keys, in f32 and in ascending order. d_q is always the sum of two
+/// halves of the keys, whether one task makes both or two tasks one each: so a head can be divided among threads and keeps its bits.
 
 struct BackwardScratch {
-  int64_t q_columns, d_o_columns, q_pairs, d_o_pairs, lse, delta, d_q;               // whole sequence
+  int64_t q_columns, d_o_columns, q_pairs, d_o_pairs, lse, delta, d_q, d_q_rest;     // whole sequence
   int64_t k_rows, v_rows, k_pairs, s, d_p, p, d_s, d_s_along_keys, d_k, d_v, bytes;  // one block
 };
 template <class T>
@@ -21,7 +22,8 @@ inline BackwardScratch backward_scratch(int64_t length, int64_t D) {
   at.lse = at.d_o_pairs + blocks * pairs;
   at.delta = at.lse + blocks * attention_block * 4;
   at.d_q = at.delta + blocks * attention_block * 4;
-  at.k_rows = at.d_q + blocks * sums;
+  at.d_q_rest = at.d_q + blocks * sums;
+  at.k_rows = at.d_q_rest + blocks * sums;
   at.v_rows = at.k_rows + columns;
   at.k_pairs = at.v_rows + columns;
   at.s = at.k_pairs + pairs;
@@ -99,7 +101,7 @@ static void attention_backward(const AttentionBackwardTask* task) {
   Unit* d_o_pairs = reinterpret_cast<Unit*>(scratch + at.d_o_pairs);
   float* lse = reinterpret_cast<float*>(scratch + at.lse);
   float* delta = reinterpret_cast<float*>(scratch + at.delta);
-  float* d_q = reinterpret_cast<float*>(scratch + at.d_q);
+  float* halves_of_d_q[2] = {reinterpret_cast<float*>(scratch + at.d_q), reinterpret_cast<float*>(scratch + at.d_q_rest)};
   Element* k_rows = reinterpret_cast<Element*>(scratch + at.k_rows);
   Element* v_rows = reinterpret_cast<Element*>(scratch + at.v_rows);
   Unit* k_pairs = reinterpret_cast<Unit*>(scratch + at.k_pairs);
@@ -114,7 +116,9 @@ static void attention_backward(const AttentionBackwardTask* task) {
   const T* q = static_cast<const T*>(task->q);
   const T* o = static_cast<const T*>(task->o);
   const T* d_o = static_cast<const T*>(task->d_o);
-  for (int64_t b = 0; b < blocks; ++b) {
+  const int64_t first_block = task->key_begin / block, middle_block = (task->key_middle + block - 1) / block,
+                end_block = (task->key_end + block - 1) / block;
+  for (int64_t b = first_block; b < blocks; ++b) {
     const int64_t begin = b * block, count = length - begin < block ? length - begin : block;
     pack_columns<Element>(q + begin * task->q_stride, task->q_stride, count, D, q_columns + b * Sizes::columns_block(D));
     pack_columns<Element>(d_o + begin * task->q_stride, task->q_stride, count, D, d_o_columns + b * Sizes::columns_block(D));
@@ -127,8 +131,10 @@ static void attention_backward(const AttentionBackwardTask* task) {
     }
   }
 
-  for (int64_t i = 0; i < blocks * block * Dp; ++i) d_q[i] = 0;
-  for (int64_t kb = 0; kb < blocks; ++kb) {
+  for (int64_t kb = first_block; kb < end_block; ++kb) {
+    float* d_q = halves_of_d_q[kb >= middle_block];
+    if (kb == first_block || kb == middle_block)
+      for (int64_t i = kb * block * Dp; i < blocks * block * Dp; ++i) d_q[i] = 0;
     const int64_t from = kb * block, keys = length - from < block ? length - from : block;
     pack_rows<Element>(static_cast<const T*>(task->k) + from * task->kv_stride, task->kv_stride, keys, D, k_rows);
     pack_rows<Element>(static_cast<const T*>(task->v) + from * task->kv_stride, task->kv_stride, keys, D, v_rows);
@@ -174,12 +180,23 @@ static void attention_backward(const AttentionBackwardTask* task) {
       }
   }
   const Vec scale = broadcast(task->scale);
-  T* out = static_cast<T*>(task->d_q);
-  for (int64_t i = 0; i < length; ++i, out += task->q_stride, d_q += Dp) {
-    int64_t d = 0;
-    for (; d + W <= D; d += W) store(out + d, load(d_q + d) * scale);
-    if (d < D) store_tail(out + d, load(d_q + d) * scale, D - d);
+  if (task->d_q == nullptr) {
+    const float* d_q = halves_of_d_q[first_block >= middle_block];
+    for (int64_t i = task->key_begin; i < length; ++i)
+      for (int64_t d = 0; d < D; d += W) {
+        float* out = task->d_q_share + i * D + d;
+        const Vec share = load(d_q + i * Dp + d) * scale;
+        D - d < W ? store_tail(out, share, D - d) : store(out, share);
+      }
+    return;
   }
+  T* out = static_cast<T*>(task->d_q);
+  for (int64_t i = 0; i < length; ++i, out += task->q_stride)
+    for (int64_t d = 0; d < D; d += W) {
+      Vec sum = load(halves_of_d_q[0] + i * Dp + d) * scale;
+      if (i >= task->key_middle) sum = sum + load(halves_of_d_q[1] + i * Dp + d) * scale;
+      D - d < W ? store_tail(out + d, sum, D - d) : store(out + d, sum);
+    }
 }
 
 constexpr auto attention_backward_scratch_f32 = &attention_backward_scratch<float>;
