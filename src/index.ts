@@ -8,10 +8,12 @@ export {
   type Codec,
   codecs,
   createAggregator,
+  type DecodeUpdateOptions,
   decodeUpdate,
   type EncodedUpdate,
   type EncodeUpdateOptions,
   encodeUpdate,
+  type MeanOptions,
   type ThreadOptions,
   type WeightedMessage,
 } from './compression/index.js'

@@ -29,6 +29,8 @@ for (const options of codecs) {
     bench(`${options.codec} decode`, () => do_not_optimize(decodeUpdate(bytes)))
     const sum = createAggregator(length)
     bench(`${options.codec} add`, () => sum.add(bytes, 3))
+    const eight = Array.from({ length: 8 }, (_, i) => ({ bytes: bytes.slice(), weight: 3 + i }))
+    bench(`${options.codec} addAll of 8`, () => sum.addAll(eight))
   })
 }
 await run()

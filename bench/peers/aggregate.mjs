@@ -3,9 +3,10 @@
 //
 //   node bench/peers/aggregate.mjs --python PYTHON [--clients 64] [--parameters 4884480] [--pairs 3] [--threads N] [--json FILE]
 //
-// Every pair runs ours and theirs, each in a process of its own that holds all updates. Ours are encoded messages, added eight at a
-// time through the public API: headers, checksums and finiteness are checked and the sum is exact. The memory beyond the updates is
-// what the process holds at its peak less what it held when all updates were there. PYTHON needs numpy.
+// Every pair runs ours and theirs, each in a process of its own that holds all updates. Ours are encoded messages, added through the
+// public API eight at a time, as they come (beside NumPy's running sum), and all at once (beside NumPy's legacy way): headers,
+// checksums and finiteness are checked and the sum is exact. The memory beside the updates is what the process holds at its peak less
+// what it held when all updates were there. PYTHON needs numpy.
 import { execFileSync } from 'node:child_process'
 import { appendFileSync } from 'node:fs'
 import { cpus } from 'node:os'
@@ -45,18 +46,24 @@ async function ours() {
   globalThis.gc?.()
   const before = residentMiB()
   let peak = before
-  let best = Number.POSITIVE_INFINITY
   const sum = createAggregator(parameters, values.threads === undefined ? {} : { threads: Number(values.threads) })
-  for (let round = 0; round < 4; round++) {
-    const begin = performance.now()
-    sum.reset()
-    for (let first = 0; first < clients; first += 8) sum.addAll(messages.slice(first, first + 8))
-    sum.mean()
-    best = Math.min(best, (performance.now() - begin) / 1000)
-    peak = Math.max(peak, residentMiB())
-    globalThis.gc?.()
+  const mean = new Float32Array(parameters)
+  const rate = (together) => {
+    let best = Number.POSITIVE_INFINITY
+    for (let round = 0; round < 4; round++) {
+      const begin = performance.now()
+      sum.reset()
+      for (let first = 0; first < clients; first += together) sum.addAll(messages.slice(first, first + together))
+      sum.mean({ into: mean })
+      best = Math.min(best, (performance.now() - begin) / 1000)
+      peak = Math.max(peak, residentMiB())
+      globalThis.gc?.()
+    }
+    return (clients * parameters * 4) / best / 1e9
   }
-  console.log(JSON.stringify({ GBs: (clients * parameters * 4) / best / 1e9, extraMiB: peak - before }))
+  const streamedGBs = rate(8)
+  const togetherGBs = rate(clients)
+  console.log(JSON.stringify({ streamedGBs, togetherGBs, extraMiB: peak - before }))
 }
 
 const lastLine = (program, words) =>
@@ -72,22 +79,27 @@ function compare() {
   for (let pair = 0; pair < Number(values.pairs); pair++) {
     const mine = lastLine(process.execPath, ['--expose-gc', file, '--ours', ...shape, ...threads])
     const theirs = lastLine(values.python, [join(dirname(file), 'flower_aggregate.py'), ...shape])
-    runs.push({ ours: mine, theirs, overRunning: mine.GBs / theirs.runningGBs, overLegacy: mine.GBs / theirs.legacyGBs })
+    const overRunning = mine.streamedGBs / theirs.runningGBs
+    const [overLegacy, overLegacy64] = [theirs.legacyGBs, theirs.legacy64GBs].map((rate) => mine.togetherGBs / rate)
+    runs.push({ ours: mine, theirs, overRunning, overLegacy, overLegacy64 })
   }
   const updatesMiB = (clients * parameters * 4) / 2 ** 20
   const of = (pick) => median(runs.map(pick))
   const row = (name, rate, extra) =>
-    console.log(`  ${name.padEnd(16)} ${rate.toFixed(2).padStart(6)} GB/s  ${extra.toFixed(0).padStart(5)} MiB beside the updates`)
+    console.log(`  ${name.padEnd(22)} ${rate.toFixed(2).padStart(6)} GB/s  ${extra.toFixed(0).padStart(5)} MiB beside the updates`)
   console.log(`${clients} float32 updates of ${parameters}, ${values.pairs} interleaved pairs`)
-  row('fedlora', of((run) => run.ours.GBs), of((run) => run.ours.extraMiB))
-  row('numpy running', of((run) => run.theirs.runningGBs), of((run) => run.theirs.runningPeakMiB) - updatesMiB)
-  row('numpy legacy', of((run) => run.theirs.legacyGBs), of((run) => run.theirs.legacyPeakMiB) - updatesMiB)
-  const overRunning = of((run) => run.overRunning)
-  const overLegacy = of((run) => run.overLegacy)
-  console.log(`  ${overRunning.toFixed(2)} × running, ${overLegacy.toFixed(2)} × legacy`)
+  row('fedlora, 8 at a time', of((run) => run.ours.streamedGBs), of((run) => run.ours.extraMiB))
+  row('fedlora, all at once', of((run) => run.ours.togetherGBs), of((run) => run.ours.extraMiB))
+  for (const way of ['running', 'legacy', 'legacy64']) {
+    row(`numpy ${way}`, of((run) => run.theirs[`${way}GBs`]), of((run) => run.theirs[`${way}PeakMiB`]) - updatesMiB)
+  }
+  const ratios = Object.fromEntries(['overRunning', 'overLegacy', 'overLegacy64'].map((name) => [name, of((run) => run[name])]))
+  console.log(
+    `  ${ratios.overRunning.toFixed(2)} × running, ${ratios.overLegacy.toFixed(2)} × legacy, ${ratios.overLegacy64.toFixed(2)} × legacy64`,
+  )
   if (values.json !== undefined) {
     const { model } = cpus()[0]
-    const record = { date: new Date().toISOString(), cpu: model.trim(), what: 'aggregate', clients, parameters, overRunning, overLegacy, runs }
+    const record = { date: new Date().toISOString(), cpu: model.trim(), what: 'aggregate', clients, parameters, ...ratios, runs }
     appendFileSync(values.json, `${JSON.stringify(record)}\n`)
   }
 }

@@ -73,6 +73,7 @@ void TileSum::store_pair(int64_t i, __int128 sum) {
 
 void TileSum::convert(Choice choice) {
   const size_t count = static_cast<size_t>(count_);
+  if (form_ == Form::empty) std::memset(low_, 0, count * sizeof(int64_t));
   if (choice.form == Form::wide) {
     AlignedBuffer<WideSum> wide(count);
     for (int64_t i = 0; i < count_ && form_ != Form::empty; ++i) wide[static_cast<size_t>(i)].add(integer(i), unit_);
@@ -199,7 +200,6 @@ void TileSum::mean(double total_weight, float* means, const SumKernels& kernels)
 }
 
 void TileSum::reset() {
-  std::memset(low_, 0, static_cast<size_t>(count_) * sizeof(int64_t));
   high_ = {}, wide_ = {};
   form_ = Form::empty, unit_ = 0, load_ = {};
 }

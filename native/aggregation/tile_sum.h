@@ -48,7 +48,7 @@ struct CodeTiles {
 
 class TileSum {
  public:
-  /// `low` is the tile's place among the aggregator's words, `count` zeros.
+  /// `low` is the tile's place among the aggregator's words. What they hold counts only once the sum has a form.
   TileSum(int64_t* low, int64_t count) : low_(low), count_(count) {}
 
   /// Makes the form fit for `load`; the sum does not change. Throws E_MEMORY, and then nothing has changed.

@@ -18,6 +18,15 @@ struct Made {
   int threads;
 };
 
+/// The array that the caller gave to be written, or a new one.
+Napi::Value array_into(Napi::Env env, Napi::Value given, int64_t length, const char* what) {
+  if (given.IsUndefined() || given.IsNull()) return new_float32(env, static_cast<size_t>(length));
+  const size_t size = TypedView<float>(given, "into").span().size();
+  if (static_cast<int64_t>(size) != length)
+    fail(Code::E_SHAPE, "%s: the array to write has %zu values, expected %lld", what, size, static_cast<long long>(length));
+  return given;
+}
+
 class AggregatorObject : public Napi::ObjectWrap<AggregatorObject> {
  public:
   explicit AggregatorObject(const Napi::CallbackInfo& info) : ObjectWrap(info), memory_(info.Env()) {
@@ -79,7 +88,7 @@ class AggregatorObject : public Napi::ObjectWrap<AggregatorObject> {
   }
   Napi::Value mean(const Napi::CallbackInfo& info) {
     return guard(info.Env(), [&] {
-      Napi::Float32Array values = new_float32(info.Env(), static_cast<size_t>(alive().length()));
+      const Napi::Value values = array_into(info.Env(), info[0], alive().length(), "mean");
       alive().mean(TypedView<float>::elements(values, "mean"), team(info.Env(), 1));
       return values;
     });
@@ -171,7 +180,7 @@ Napi::Value decode(const Napi::CallbackInfo& info) {
     if (count > decode_limit)
       fail(Code::E_MEMORY, "the message claims %lld values; decodeUpdate gives at most %lld at once: add it to an aggregator instead",
            static_cast<long long>(count), static_cast<long long>(decode_limit));
-    Napi::Float32Array values = new_float32(env, static_cast<size_t>(count));
+    const Napi::Value values = array_into(env, info[2], count, "decodeUpdate");
     decode_update(view.span(), TypedView<float>::elements(values, "values"), Environment::of(env).team_for(count, threads));
     return values;
   });

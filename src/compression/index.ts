@@ -69,6 +69,16 @@ function checkBytes(value: unknown, doing: string): asserts value is Uint8Array 
 
 const threadsSchema = z.strictObject({ threads })
 
+const into = vector.optional().describe('array that takes the values, as long as the update (default: a new one)')
+const decodeSchema = z.strictObject({ threads, into })
+const meanSchema = z.strictObject({ into })
+
+/** Options of `decodeUpdate`: threads at work, and an array to reuse, since fresh memory costs as much as the values. */
+export type DecodeUpdateOptions = z.input<typeof decodeSchema>
+
+/** Options of `Aggregator.mean`. */
+export type MeanOptions = z.input<typeof meanSchema>
+
 /** Threads at work; no result depends on it. Default: all cores; short vectors use one. */
 export type ThreadOptions = z.input<typeof threadsSchema>
 
@@ -114,13 +124,13 @@ export function encodeUpdate(update: Float32Array, options: EncodeUpdateOptions)
 }
 
 /**
- * The vector that a message carries.
- * @throws FedloraError `E_FORMAT`, `E_CHECKSUM`, `E_VERSION` for a foreign, damaged or newer message.
+ * The vector that a message carries: `into`, which an error leaves as it was, or a new array.
+ * @throws FedloraError `E_SHAPE` when `into` has another length; `E_FORMAT`, `E_CHECKSUM`, `E_VERSION` for a foreign, damaged or newer message.
  */
-export function decodeUpdate(bytes: Uint8Array, options: ThreadOptions = {}): Float32Array {
+export function decodeUpdate(bytes: Uint8Array, options: DecodeUpdateOptions = {}): Float32Array {
   checkBytes(bytes, 'decodeUpdate')
-  const { threads } = parseOptions(threadsSchema, options, 'decode options')
-  return native().decodeUpdate(bytes, threads)
+  const { threads, into } = parseOptions(decodeSchema, options, 'decode options')
+  return native().decodeUpdate(bytes, threads, into)
 }
 
 /** A weighted mean of encoded updates in one pass: no dense copy per message, and the order of messages changes no bit. */
@@ -176,11 +186,12 @@ export class Aggregator {
   }
 
   /**
-   * The weighted mean of what was added.
-   * @throws FedloraError `E_ARGUMENT` when nothing was, `E_DISPOSED`.
+   * The weighted mean of what was added: `into`, or a new array.
+   * @throws FedloraError `E_ARGUMENT` when nothing was, `E_SHAPE` when `into` has another length, `E_DISPOSED`.
    */
-  mean(): Float32Array {
-    return this.#handle.use('mean').mean()
+  mean(options: MeanOptions = {}): Float32Array {
+    const { into } = parseOptions(meanSchema, options, 'mean options')
+    return this.#handle.use('mean').mean(into)
   }
 
   /** Empties the sum. */

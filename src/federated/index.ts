@@ -2,10 +2,12 @@
 export {
   type Aggregator,
   createAggregator,
+  type DecodeUpdateOptions,
   decodeUpdate,
   type EncodedUpdate,
   type EncodeUpdateOptions,
   encodeUpdate,
+  type MeanOptions,
   type ThreadOptions,
   type WeightedMessage,
 } from '../compression/index.js'

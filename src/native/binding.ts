@@ -285,7 +285,8 @@ export interface NativeAggregator {
   add(message: Uint8Array, weight: number): void
   /** Several at once, all or none, which is faster than one after the other: each stretch of the sum takes all of them. */
   addAll(messages: Uint8Array[], weights: number[]): void
-  mean(): Float32Array
+  /** Written into `into` when it is given, which saves a new array. */
+  mean(into?: Float32Array): Float32Array
   reset(): void
   dispose(): void
 }
@@ -396,7 +397,8 @@ export interface Native {
     residual: Float32Array | null,
     options: EncodeOptions,
   ): { bytes: Uint8Array; residual: Float32Array | null }
-  decodeUpdate(bytes: Uint8Array, threads?: number): Float32Array
+  /** Written into `into` when it is given, which saves a new array. */
+  decodeUpdate(bytes: Uint8Array, threads?: number, into?: Float32Array): Float32Array
   createAggregator(length: number, threads?: number): NativeAggregator
   /** Cosine of the angle between two vectors, in double over fixed blocks. */
   cosine(a: Float32Array, b: Float32Array): number

@@ -141,6 +141,32 @@ t.test('threads, grouping and place change no bit of long vectors', (t) => {
   t.end()
 })
 
+t.test('into: the array that is given takes the values', (t) => {
+  for (const length of [5, 300_001]) {
+    const { bytes } = encodeUpdate(vector(length, 8), { codec: 'int8', seed: 4 })
+    const into = new Float32Array(length).fill(7)
+    t.equal(decodeUpdate(bytes, { into }), into)
+    t.ok(bytesOf(into).equals(bytesOf(decodeUpdate(bytes))))
+    using sums = createAggregator(length)
+    sums.add(bytes)
+    sums.add(encodeUpdate(vector(length, 9), { codec: 'f32' }).bytes, 2)
+    const mean = sums.mean()
+    t.notOk(bytesOf(into).equals(bytesOf(mean)), 'canary: they differ before')
+    t.equal(sums.mean({ into }), into)
+    t.ok(bytesOf(into).equals(bytesOf(mean)))
+    sums.reset()
+    t.throws(() => sums.mean({ into }), { code: 'E_ARGUMENT' }, 'nothing was added')
+    t.throws(() => decodeUpdate(bytes.subarray(1), { into }), { name: 'FedloraError' })
+    t.ok(bytesOf(into).equals(bytesOf(mean)), 'an error leaves it as it was')
+    sums.add(bytes)
+    t.ok(bytesOf(sums.mean()).equals(bytesOf(decodeUpdate(bytes))), 'a sum begun anew remembers nothing')
+    t.throws(() => sums.mean({ into: new Float32Array(length + 1) }), { code: 'E_SHAPE' })
+    t.throws(() => decodeUpdate(bytes, { into: new Float32Array(length - 1) }), { code: 'E_SHAPE' })
+    t.throws(() => sums.mean({ into: [] as never }), { code: 'E_CONFIG' })
+  }
+  t.end()
+})
+
 t.test('in place: refused when the residual overlaps the update, unchanged after an error', (t) => {
   const both = new Float32Array(20)
   const half = (at: number) => both.subarray(at, at + 10)

@@ -98,7 +98,8 @@ export function benchAggregate({ parameters, threads: most }: VectorBench): Meas
 function benchMean(update: Float32Array, threads: number): Measurement {
   const sum = native().createAggregator(update.length, threads)
   sum.add(native().encodeUpdate(update, null, benchedCodecs[0]!).bytes, 3)
-  const batch = besideReading(threads, 7, update.byteLength, () => sum.mean())
+  const mean = sum.mean()
+  const batch = besideReading(threads, 7, update.byteLength, () => sum.mean(mean))
   sum.dispose()
   return line({ what: 'read the mean', threads, payload: update.byteLength, values: update.byteLength, batch })
 }
@@ -113,21 +114,20 @@ function benchFedAvg(parameters: number, threads: number): Measurement {
   const weights = arrived.map((_, k) => 100 + 37 * k)
   const before = native().processMemory().residentBytes
   const sum = native().createAggregator(parameters, threads)
-  let extra = 0
+  const mean = new Float32Array(parameters)
   const round = () => {
     sum.reset()
     for (let k = 0; k < clients; k += 8) {
       const first = k % together
       sum.addAll(arrived.slice(first, first + 8), weights.slice(first, first + 8))
     }
-    const mean = sum.mean()
-    extra = Math.max(extra, native().processMemory().residentBytes - before)
-    return mean
+    return sum.mean(mean)
   }
+  round()
+  const extraMiB = Math.round((native().processMemory().residentBytes - before) / 2 ** 20)
   checkMean('fedavg', arrived, weights, round())
   const values = clients * 4 * parameters
   const batch = besideReading(threads, 3, values, round)
   sum.dispose()
-  const extraMiB = Math.round(extra / 2 ** 20)
   return line({ what: `fedavg of ${clients} f32`, threads, payload: values, values, batch, extraMiB })
 }

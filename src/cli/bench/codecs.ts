@@ -46,7 +46,7 @@ export function benchCodecs({ parameters, threads: most }: VectorBench): Measure
       const encode = besideReading(threads, 7, update.byteLength, () =>
         native().encodeUpdate(update, residual, options),
       )
-      const decode = besideReading(threads, 7, update.byteLength, () => native().decodeUpdate(bytes, threads))
+      const decode = besideReading(threads, 7, update.byteLength, () => native().decodeUpdate(bytes, threads, before))
       measurements.push({
         codec: codec.codec,
         threads,

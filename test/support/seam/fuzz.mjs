@@ -183,7 +183,7 @@ const good = {
     pick([null, new Float32Array(3)]),
     { ...codec(), inPlace: pick([true, false]), threads: pick([1, 2]) },
   ],
-  decodeUpdate: () => [pick([message(), damaged()]), pick([undefined, 1, 2])],
+  decodeUpdate: () => [pick([message(), damaged()]), pick([undefined, 1, 2]), pick([undefined, new Float32Array(4)])],
   createAggregator: () => [4, pick([undefined, 1, 2])],
   measureReadBandwidth: () => [1, 0.001],
   cosine: () => [Float32Array.of(1, 2), Float32Array.of(2, 1)],
@@ -213,7 +213,7 @@ const good = {
   next: () => [2],
   add: () => [pick([message(), damaged()]), 2],
   addAll: () => [[message(), pick([message(), damaged()])], [2, 1]],
-  mean: () => [],
+  mean: () => [pick([undefined, new Float32Array(4)])],
   reset: () => [],
 }
 
