@@ -3,7 +3,9 @@
  * over all rounds: `global` on everybody's rows in one place, `local` on each client's rows alone.
  */
 import { join } from 'node:path'
+import { z } from 'zod'
 import type { Dataset } from '../data/index.js'
+import { FedloraError } from '../errors.js'
 import { type EvaluationResult, evaluate } from '../evaluation/evaluate.js'
 import { exists, readJsonObject, writeJsonFile } from '../files/atomic.js'
 import type { Adapter } from '../model/adapter.js'
@@ -25,6 +27,19 @@ export interface BaselineTools {
   signal: AbortSignal
   onStep?(name: string, step: number, steps: number | null, loss: number, tokensPerSecond: number): void
 }
+
+const reportSchema = z.strictObject({
+  kind: z.enum(['global', 'local']),
+  client: z.int().min(0).optional(),
+  name: z.string(),
+  loss: z.number().nullable(),
+  steps: z.int().min(0),
+  tokens: z.int().min(0),
+  evaluation: z
+    .strictObject({ loss: z.number(), perplexity: z.number(), tokenAccuracy: z.number(), tokens: z.int().min(0) })
+    .nullable(),
+  adapter: z.string().nullable(),
+})
 
 interface Task {
   kind: BaselineReport['kind']
@@ -80,12 +95,21 @@ async function runTask(tools: BaselineTools, task: Task): Promise<BaselineReport
     kind: task.kind,
     ...(task.client === undefined ? {} : { client: task.client }),
     name: task.name,
-    loss: result.loss,
+    loss: result.supervisedTokens > 0 ? result.loss : null,
     steps: result.steps,
     tokens: result.tokens,
     evaluation: measured,
     adapter: place === undefined ? null : join(place, 'adapter'),
   }
+}
+
+/** A finished baseline's report. It carries no seal: what it says is of no consequence for the run, but must have the promised form. */
+async function readReport(file: string): Promise<BaselineReport> {
+  const parsed = reportSchema.safeParse(await readJsonObject(file, 'baseline'))
+  if (parsed.success) return parsed.data as BaselineReport
+  const { path, message } = parsed.error.issues[0]!
+  const cure = 'remove the file to run this baseline again'
+  throw new FedloraError('E_CHECKPOINT', `'${file}': ${path.join('.')}: ${message}; ${cure}`, { file })
 }
 
 /** Runs every baseline that is not done yet; a finished one is read back from the run folder. */
@@ -94,7 +118,7 @@ export async function* runBaselines(tools: BaselineTools): AsyncGenerator<Baseli
     tools.signal.throwIfAborted()
     const file = tools.folder && join(tools.folder, 'baselines', task.place, 'result.json')
     if (file && (await exists(file))) {
-      yield (await readJsonObject(file, 'baseline')) as unknown as BaselineReport
+      yield await readReport(file)
       continue
     }
     const report = await runTask(tools, task)

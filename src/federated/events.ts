@@ -8,11 +8,11 @@ export interface ClientReport {
   name: string
   /** Rows it trains on: its weight in the mean. */
   rows: number
-  /** Mean over the supervised tokens of its local steps. */
-  loss: number
+  /** Mean over the supervised tokens of its local steps; null when they held none: such a client sends nothing and weighs nothing. */
+  loss: number | null
   steps: number
   tokens: number
-  /** Bytes of its encoded update. */
+  /** Bytes of its encoded update; 0 when it had nothing to send. */
   bytesUp: number
 }
 
@@ -28,7 +28,7 @@ export interface RoundEvent {
   type: 'round'
   round: number
   rounds: number
-  /** Mean of the participants' losses, weighted by rows; null when nobody answered. */
+  /** Mean of the losses of those that sent an update, weighted by rows; null when nobody did. */
   loss: number | null
   learningRate: number
   clients: ClientReport[]
@@ -38,14 +38,14 @@ export interface RoundEvent {
   bytesUp: number
   /** Bytes of the encoded adapter times the cohort. */
   bytesDown: number
-  /** Bytes of the updates as float32. */
+  /** Bytes of the updates that were sent, as float32. */
   bytesUpRaw: number
   bytesDownRaw: number
-  /** bytesUpRaw / bytesUp; null when nobody answered. */
+  /** bytesUpRaw / bytesUp; null when nobody sent an update. */
   compressionRatio: number | null
-  /** Cosine between the mean of the decoded updates and the mean of the updates before encoding; null when nobody answered. */
+  /** Cosine between the mean of the decoded updates and the mean of the updates before encoding; null when nobody sent one. */
   cosine: number | null
-  /** 2-norm of the mean update. */
+  /** 2-norm of the mean update; 0 when nobody sent one. */
   updateNorm: number
   tokens: number
   seconds: RoundSeconds
@@ -70,8 +70,8 @@ export interface BaselineReport {
   /** Only of a local baseline. */
   client?: number
   name: string
-  /** Training loss of the last step. */
-  loss: number
+  /** Training loss of the last step that had supervised tokens; null when none had. */
+  loss: number | null
   steps: number
   tokens: number
   evaluation: EvaluationResult | null
@@ -118,7 +118,7 @@ export interface FederationResult {
   rounds: number
   /** Clients that were at work at the same time: as asked for, or fewer where the cohort or the memory budget has no room for them. */
   concurrency: number
-  /** Mean loss of the last round in which somebody answered. */
+  /** Mean loss of the last round in which somebody sent an update. */
   loss: number | null
   /** Sums over all rounds. */
   bytesUp: number

@@ -10,8 +10,8 @@ import type { FederationConfig } from './options.js'
 export interface LocalWork {
   /** Adapter after minus adapter before. */
   update: Float32Array
-  /** Mean over the supervised tokens of all its steps. */
-  loss: number
+  /** Mean over the supervised tokens of all its steps; null when they held none, and the update teaches nothing. */
+  loss: number | null
   steps: number
   tokens: number
   /** Of the machine, in its steps: a pass that other clients shared counts by the share of its tokens. */
@@ -59,6 +59,6 @@ export async function trainLocally(
   }
   const update = adapter.vector()
   for (let i = 0; i < update.length; i++) update[i] = update[i]! - task.start[i]!
-  const { meanLoss, steps, tokens, seconds } = result
-  return { update, loss: meanLoss, steps, tokens, seconds }
+  const { meanLoss, supervisedTokens, steps, tokens, seconds } = result
+  return { update, loss: supervisedTokens > 0 ? meanLoss : null, steps, tokens, seconds }
 }

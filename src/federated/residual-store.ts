@@ -20,13 +20,23 @@ function fileName(client: number, round: number): string {
   return `client-${client}.round-${round}.f32`
 }
 
+function missing(client: number, path: string, cause?: unknown): FedloraError {
+  const message = `residual of client ${client}: '${path}' is missing; put it back, or start a new run`
+  return new FedloraError('E_CHECKPOINT', message, { path, client }, cause)
+}
+
+/** Removes files that nothing names any more. One that cannot be removed does no harm, and the next opening tries again. */
+async function remove(folder: string, names: readonly string[]): Promise<void> {
+  await Promise.allSettled(names.map((name) => rm(join(folder, name), { recursive: true, force: true })))
+}
+
 /** Client → round of its valid residual. */
 export type ResidualIndex = Map<number, number>
 
 export class ResidualStore {
   readonly #folder: string
   readonly #length: number
-  readonly #index: ResidualIndex
+  #index: ResidualIndex
   /** Residuals of the round under way. */
   readonly #pending: ResidualIndex = new Map()
   /** Files of `#index` that no checkpoint names yet. */
@@ -40,7 +50,10 @@ export class ResidualStore {
     this.#index = index
   }
 
-  /** Opens `folder` with the residuals that `index` names; every other file in it is left over and removed. */
+  /**
+   * Opens `folder` with the residuals that `index` names; every other file in it is left over and removed.
+   * @throws FedloraError `E_CHECKPOINT` when one that it names is missing: then nothing is removed.
+   */
   static async open(
     folder: string,
     length: number,
@@ -49,8 +62,18 @@ export class ResidualStore {
     const store = new ResidualStore(folder, length, new Map(index))
     try {
       await mkdir(folder, { recursive: true })
-      const valid = new Set([...index].map(([client, round]) => fileName(client, round)))
-      for (const name of await readdir(folder)) if (!valid.has(name)) await rm(join(folder, name), { force: true })
+      const names = await readdir(folder)
+      const there = new Set(names)
+      const valid = new Set<string>()
+      for (const [client, round] of index) {
+        const name = fileName(client, round)
+        if (!there.has(name)) throw missing(client, join(folder, name))
+        valid.add(name)
+      }
+      await remove(
+        folder,
+        names.filter((name) => !valid.has(name)),
+      )
     } catch (error) {
       throw ioError(error, `cannot open '${folder}'`)
     }
@@ -72,7 +95,7 @@ export class ResidualStore {
       bytes = await readFile(path)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw ioError(error, `cannot read '${path}'`)
-      throw new FedloraError('E_CHECKPOINT', `residual of client ${client}: '${path}' is missing`, { path }, error)
+      throw missing(client, path, error)
     }
     const values = native().decodeUpdate(bytes)
     if (values.length !== this.#length) {
@@ -104,19 +127,21 @@ export class ResidualStore {
     this.#pending.set(client, round)
   }
 
-  /** The round is complete: its residuals replace the earlier ones. */
+  /** The round is complete: its residuals replace the earlier ones, all at once. */
   async endRound(): Promise<void> {
+    const useless: string[] = []
     for (const [client, round] of this.#pending) {
-      const before = this.#index.get(client)
-      this.#index.set(client, round)
       this.#fresh.add(fileName(client, round))
+      const before = this.#index.get(client)
       if (before === undefined) continue
       const old = fileName(client, before)
       // A file that no checkpoint names is of no use to a resumed run.
-      if (this.#fresh.delete(old)) await rm(join(this.#folder, old), { force: true })
+      if (this.#fresh.delete(old)) useless.push(old)
       else this.#superseded.add(old)
     }
+    this.#index = new Map([...this.#index, ...this.#pending])
     this.#pending.clear()
+    await remove(this.#folder, useless)
   }
 
   /** Makes the ended rounds' residuals durable; call before the checkpoint that names them is written. */
@@ -131,8 +156,9 @@ export class ResidualStore {
 
   /** The checkpoint is written: what it does not name can go. */
   async committed(): Promise<void> {
+    const useless = [...this.#superseded]
     this.#fresh = new Set()
-    for (const name of this.#superseded) await rm(join(this.#folder, name), { force: true })
     this.#superseded = new Set()
+    await remove(this.#folder, useless)
   }
 }

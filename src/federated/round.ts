@@ -36,7 +36,7 @@ export interface RoundTools {
 }
 
 export interface RoundOutcome {
-  /** Null when nobody answered. */
+  /** Null when nobody sent an update. */
   mean: Float32Array | null
   event: RoundEvent
 }
@@ -115,20 +115,22 @@ export async function runRound(
       team ?? alone,
     )
     seconds.train += local.seconds
-    const bytes = await inTurn(() => send(client, local.update, data.length))
     const { loss, steps, tokens } = local
-    const report = { client, name, rows: data.length, loss, steps, tokens, bytesUp: bytes.length }
+    // Without a supervised token there was nothing to learn: no message, no weight, and the residual waits for a later round.
+    const bytesUp = loss === null ? 0 : (await inTurn(() => send(client, local.update, data.length))).length
+    const report = { client, name, rows: data.length, loss, steps, tokens, bytesUp }
     reports.set(client, report)
     tools.onClient({ ...report, tokensPerSecond: local.seconds > 0 ? tokens / local.seconds : 0 })
   }
   await runPool(plan.participants, slots, work, () => team?.leave())
 
   const ordered = plan.participants.map((client) => reports.get(client)!)
-  const rows = ordered.reduce((sum, report) => sum + report.rows, 0)
   const tokens = ordered.reduce((sum, report) => sum + report.tokens, 0)
   const bytesUp = ordered.reduce((sum, report) => sum + report.bytesUp, 0)
-  const bytesUpRaw = ordered.length * adapter.byteLength
-  const answered = ordered.length > 0
+  const senders = ordered.filter((report) => report.loss !== null)
+  const rows = senders.reduce((sum, report) => sum + report.rows, 0)
+  const bytesUpRaw = senders.length * adapter.byteLength
+  const answered = senders.length > 0
   const mean = answered ? await timed('aggregate', () => sent.mean()) : null
   const cosine = mean && (exact ? await timed('aggregate', () => native().cosine(mean, exact.mean())) : 1)
   seconds.total = (performance.now() - roundStarted) / 1000
@@ -138,7 +140,7 @@ export async function runRound(
       type: 'round',
       round,
       rounds: config.rounds,
-      loss: answered ? ordered.reduce((sum, report) => sum + report.loss * report.rows, 0) / rows : null,
+      loss: answered ? senders.reduce((sum, report) => sum + report.loss! * report.rows, 0) / rows : null,
       learningRate,
       clients: ordered,
       dropped: plan.dropped,

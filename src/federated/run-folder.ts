@@ -2,41 +2,46 @@
  * The folder of a federation: config.json, initial.f32 (the adapter it began from), events.ndjson, adapter/, checkpoints/round-N/,
  * residuals/, baselines/.
  *
- * A checkpoint is a folder that appears whole by one rename: the adapter's flat vector and the server's moments, each with a
- * checksum, and state.json with the counters, the length of the event log and the round of every client's residual. A resumed
- * run cuts the log to that length, so that rounds that are run again are not told twice and a torn last line disappears.
+ * A checkpoint is a sealed folder: the adapter's flat vector and the server's moments, and state.json with the counters, the length
+ * of the event log and the round of every client's residual. A resumed run cuts the log to that length, so that rounds that are run
+ * again are not told twice and a torn last line disappears.
  */
 import { type FileHandle, mkdir, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { z } from 'zod'
 import { FedloraError } from '../errors.js'
-import {
-  exists,
-  ioError,
-  readJsonObject,
-  replaceFile,
-  replaceFolder,
-  syncPath,
-  writeJsonFile,
-} from '../files/atomic.js'
+import { exists, ioError, readJsonObject, replaceFile, writeJsonFile } from '../files/atomic.js'
+import { readSealed, writeSealed } from '../files/sealed.js'
 import { native } from '../native/load.js'
 import { firstDifference } from '../training/run-folder.js'
 import type { ServerOptimizerState } from './aggregation/server-optimizer.js'
 import { encodeVector, type ResidualIndex } from './residual-store.js'
 
-const stateVersion = 1
+const stateVersion = 2
+const count = z.int().min(0)
+
+const totalsSchema = z.strictObject({
+  bytesUp: count,
+  bytesUpRaw: count,
+  bytesDown: count,
+  bytesDownRaw: count,
+  tokens: count,
+  steps: count,
+  trainSeconds: z.number().min(0),
+  /** Mean loss of the last round in which somebody sent an update. */
+  loss: z.number().nullable(),
+})
+
+const stateSchema = z.strictObject({
+  round: z.int().min(1),
+  eventBytes: count,
+  totals: totalsSchema,
+  /** [client, round of its valid residual]. */
+  residuals: z.array(z.tuple([count, z.int().min(1)])),
+})
 
 /** Sums over all rounds so far. */
-export interface Totals {
-  bytesUp: number
-  bytesUpRaw: number
-  bytesDown: number
-  bytesDownRaw: number
-  tokens: number
-  steps: number
-  trainSeconds: number
-  /** Mean loss of the last round that had participants. */
-  loss: number | null
-}
+export type Totals = z.output<typeof totalsSchema>
 
 export interface FederationState {
   round: number
@@ -52,6 +57,8 @@ export class RunFolder {
   readonly path: string
   readonly #log: FileHandle
   #bytes: number
+  /** Lines that a failed write left: they come before the next ones. */
+  #unwritten = Buffer.alloc(0)
 
   private constructor(path: string, log: FileHandle, bytes: number) {
     this.path = path
@@ -130,34 +137,36 @@ export class RunFolder {
 
   /** Appends one event; durable with the next checkpoint. */
   async log(event: unknown): Promise<void> {
-    const line = Buffer.from(`${JSON.stringify(event)}\n`)
+    this.#unwritten = Buffer.concat([this.#unwritten, Buffer.from(`${JSON.stringify(event)}\n`)])
+    await this.#flush()
+  }
+
+  async #flush(): Promise<void> {
     try {
-      await this.#log.write(line, 0, line.length, this.#bytes)
+      while (this.#unwritten.length > 0) {
+        const { bytesWritten } = await this.#log.write(this.#unwritten, 0, this.#unwritten.length, this.#bytes)
+        this.#bytes += bytesWritten
+        this.#unwritten = this.#unwritten.subarray(bytesWritten)
+      }
     } catch (error) {
       throw ioError(error, `cannot write '${join(this.path, 'events.ndjson')}'`)
     }
-    this.#bytes += line.length
   }
 
   /** Writes the checkpoint of a round, then removes the older ones. */
   async checkpoint(state: Omit<FederationState, 'eventBytes'>): Promise<string> {
+    await this.#flush()
     await this.#log.sync()
     const parent = join(this.path, 'checkpoints')
     const name = `round-${state.round}`
-    await replaceFolder(join(parent, name), async (folder) => {
+    const { round, totals } = state
+    const residuals = [...state.residuals].sort(([a], [b]) => a - b)
+    const facts = { round, eventBytes: this.#bytes, totals, residuals }
+    await writeSealed(join(parent, name), stateVersion, facts, async (folder) => {
       const vectors = { adapter: state.adapter, moment1: state.server.moment1, moment2: state.server.moment2 }
       for (const [vector, values] of Object.entries(vectors)) {
-        if (values.length === 0) continue
-        await writeFile(join(folder, `${vector}.f32`), encodeVector(values))
-        await syncPath(join(folder, `${vector}.f32`))
+        if (values.length > 0) await writeFile(join(folder, `${vector}.f32`), encodeVector(values))
       }
-      await writeJsonFile(join(folder, 'state.json'), {
-        version: stateVersion,
-        round: state.round,
-        eventBytes: this.#bytes,
-        totals: state.totals,
-        residuals: [...state.residuals].sort(([a], [b]) => a - b),
-      })
     })
     for (const other of await readdir(parent)) {
       if (other !== name) await rm(join(parent, other), { recursive: true, force: true })
@@ -184,24 +193,16 @@ async function readNewest(parent: string): Promise<FederationState | undefined> 
     .filter((round) => round !== undefined)
     .map(Number)
   if (rounds.length === 0) return undefined
-  const folder = join(parent, `round-${Math.max(...rounds)}`)
-  const state = await readJsonObject(join(folder, 'state.json'), 'checkpoint')
-  if (state.version !== stateVersion) {
-    throw new FedloraError(
-      'E_VERSION',
-      `checkpoint '${folder}': version ${JSON.stringify(state.version)}, expected ${stateVersion}`,
-      { folder },
-    )
+  const newest = Math.max(...rounds)
+  const folder = join(parent, `round-${newest}`)
+  const { residuals, ...state } = await readSealed(folder, stateVersion, stateSchema)
+  if (state.round !== newest) {
+    const message = `checkpoint '${folder}': it is of round ${state.round}, not of the round in its name; give the folder its name back`
+    throw new FedloraError('E_CHECKPOINT', message, { path: folder, round: state.round })
   }
   const [adapter, moment1, moment2] = await Promise.all(
     ['adapter', 'moment1', 'moment2'].map((name) => readVector(folder, name)),
   )
-  return {
-    round: state.round as number,
-    adapter: adapter!,
-    server: { moment1: moment1!, moment2: moment2! },
-    residuals: new Map(state.residuals as [number, number][]),
-    totals: state.totals as Totals,
-    eventBytes: state.eventBytes as number,
-  }
+  const server = { moment1: moment1!, moment2: moment2! }
+  return { ...state, adapter: adapter!, server, residuals: new Map(residuals) }
 }

@@ -9,8 +9,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Dataset } from '../data/index.js'
-import { FedloraError } from '../errors.js'
+import { FedloraError, isFedloraError } from '../errors.js'
 import { type EvaluationResult, evaluate } from '../evaluation/evaluate.js'
+import { ioError } from '../files/atomic.js'
 import { Adapter } from '../model/adapter.js'
 import type { AdapterOptions } from '../model/adapter-options.js'
 import { Model } from '../model/model.js'
@@ -228,7 +229,10 @@ async function federate(session: Session): Promise<FederationResult> {
     await tell({ type: 'done', rounds: done })
   } catch (error) {
     // Whatever went wrong, the last complete round is kept.
-    if (done > 0) await checkpoint(done)
+    if (done > 0)
+      await checkpoint(done).catch((second: unknown) => {
+        throw bothFailures(error, second, done)
+      })
     stopped = context.signal.aborted && !context.aborted
     if (!stopped) throw error
   } finally {
@@ -247,6 +251,16 @@ async function federate(session: Session): Promise<FederationResult> {
     adapter,
     folder: folder?.path ?? null,
   }
+}
+
+/** A run that failed, and whose last round could then not be kept: the first failure stays the message, the second is told with it. */
+function bothFailures(first: unknown, second: unknown, round: number): unknown {
+  const lost = `the state after round ${round} could not be kept: ${(second as Error).message}`
+  // An abort is no failure: what went wrong is the second.
+  if (!isFedloraError(first)) {
+    return new FedloraError(isFedloraError(second) ? second.code : 'E_IO', lost, { round }, first)
+  }
+  return new FedloraError(first.code, `${first.message}; and ${lost}`, { ...first.details, notKept: lost }, first)
 }
 
 function addTo(totals: Totals, event: Extract<FederationEvent, { type: 'round' }>): void {
@@ -269,7 +283,10 @@ async function openResiduals(
   const { codec, errorFeedback } = session.request.config.upload
   if (codec === 'f32' || errorFeedback === false) return undefined
   if (folder) return await ResidualStore.open(join(folder.path, 'residuals'), length, state?.residuals)
-  const temporary = await mkdtemp(join(tmpdir(), 'fedlora-residuals-'))
+  const temporary = await mkdtemp(join(tmpdir(), 'fedlora-residuals-')).catch((error: unknown) => {
+    const doing = `cannot make a folder for residuals in '${tmpdir()}'; set TMPDIR to a folder that can be written, or give outputDir`
+    throw ioError(error, doing)
+  })
   session.onClose(() => rm(temporary, { recursive: true, force: true }))
   return await ResidualStore.open(temporary, length)
 }

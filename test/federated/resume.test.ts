@@ -118,5 +118,5 @@ t.test('canary: damage is seen', async (t) => {
   bytes[bytes.length >> 1]! ^= 1
   writeFileSync(file, bytes)
   t.notSame(filesOf(folder), filesOf(whole))
-  await t.rejects(simulate(await federation(model, { ...shared, resumeFrom: folder })), { code: 'E_CHECKSUM' })
+  await t.rejects(simulate(await federation(model, { ...shared, resumeFrom: folder })), { code: 'E_CHECKPOINT' })
 })

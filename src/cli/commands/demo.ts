@@ -87,7 +87,7 @@ async function follow(run: ReturnType<typeof simulate>, output: Output): Promise
     output.event({ ...event })
     if (event.type === 'client') {
       output.progress(
-        `round ${event.round}/${recipe.rounds} · ${event.name} · loss ${event.loss.toFixed(4)} · ${formatCount(event.tokensPerSecond)} tokens/s`,
+        `round ${event.round}/${recipe.rounds} · ${event.name} · loss ${event.loss?.toFixed(4) ?? '–'} · ${formatCount(event.tokensPerSecond)} tokens/s`,
       )
     } else if (event.type === 'round') {
       output.text(

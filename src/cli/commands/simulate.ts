@@ -75,7 +75,7 @@ export const simulate: Command = {
       if (event.type === 'client') {
         output.event({ ...event })
         output.progress(
-          `round ${event.round}/${federation.rounds} · ${event.name} · loss ${event.loss.toFixed(4)} · ${formatCount(event.tokensPerSecond)} tokens/s`,
+          `round ${event.round}/${federation.rounds} · ${event.name} · loss ${event.loss?.toFixed(4) ?? '–'} · ${formatCount(event.tokensPerSecond)} tokens/s`,
         )
         continue
       }
