@@ -56,6 +56,8 @@ class Adapter : public AdapterMap {
   void initialize(uint64_t seed);
 
   AlignedBuffer<float> values;
+  /// Grows whenever `values` change: what was computed with an earlier version (cached keys and values) no longer belongs to them.
+  uint64_t version = 0;
 };
 
 }  // namespace fedlora

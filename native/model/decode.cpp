@@ -28,11 +28,12 @@ KvCache Transformer::make_cache(int64_t capacity) const {
   return cache;
 }
 
-void Transformer::begin_cached(const Batch& batch, const Adapter* adapter, int64_t positions) {
+void Transformer::begin_cached(const Batch& batch, const Adapter* adapter, int64_t positions, bool decoding) {
   const AdapterSegment segment{0, batch.tokens(), adapter};
   const std::span<const AdapterSegment> segments(&segment, adapter == nullptr ? 0 : 1);
   StepShape shape = shape_of(batch, segments, false, Recompute::none);
   shape.supervised = 1;
+  shape.decoding = decoding;
   prepare(shape, positions);
   bind(segments, false);
   backend_->embedding_forward(batch.ids, weights_->embedding, description().embedding_multiplier, buffers_.x);
@@ -45,7 +46,7 @@ void Transformer::finish_cached(int64_t M, float* logits) {
                              buffers_.rstd_final, nullptr);
   const int32_t last = static_cast<int32_t>(M - 1);
   backend_->gather_rows(d.hidden, {&last, 1}, buffers_.normed, buffers_.head_rows);
-  if (decoding_)
+  if (shape_.decoding)
     backend_->head_logits_decode(buffers_.head_rows, weights_->output_head(), d.logits_divider, logits);
   else
     backend_->head_logits(1, buffers_.head_rows, weights_->output_head(), d.logits_divider, logits);
@@ -57,7 +58,7 @@ void Transformer::prefill(std::span<const int32_t> ids, const Adapter* adapter, 
   const Batch batch = make_batch(d, ids, {}, {&length, 1});
   if (length > cache.capacity)
     fail(Code::E_INTERNAL, "%d prompt tokens for a cache of %lld", length, static_cast<long long>(cache.capacity));
-  begin_cached(batch, adapter, cache.capacity);
+  begin_cached(batch, adapter, cache.capacity, false);
   const size_t bytes = static_cast<size_t>(length * d.kv_width() * activation_bytes(*backend_));
   for (size_t l = 0; l < d.layers.size(); ++l) {
     check_cancelled();
@@ -67,8 +68,8 @@ void Transformer::prefill(std::span<const int32_t> ids, const Adapter* adapter, 
     std::memcpy(cache.values[l], block.v, bytes);
     mlp_half(static_cast<int64_t>(l), length, block, true);
   }
-  cache.length = length;
   finish_cached(length, logits);
+  cache.length = length;
 }
 
 void Transformer::decode(int32_t id, const Adapter* adapter, KvCache& cache, float* logits) {
@@ -77,11 +78,11 @@ void Transformer::decode(int32_t id, const Adapter* adapter, KvCache& cache, flo
   const int32_t one = 1;
   Batch batch = make_batch(d, {&id, 1}, {}, {&one, 1});
   batch.positions[0] = static_cast<int32_t>(cache.length);
-  begin_cached(batch, adapter, cache.capacity);
-  decoding_ = true;
+  begin_cached(batch, adapter, cache.capacity, true);
   const int64_t width = activation_bytes(*backend_);
   const size_t bytes = static_cast<size_t>(d.kv_width() * width);
   for (size_t l = 0; l < d.layers.size(); ++l) {
+    check_cancelled();
     SavedBlock& block = buffers_.blocks[l];
     const int64_t layer = static_cast<int64_t>(l);
     project_qkv(layer, batch, l == 0 ? nullptr : buffers_.delta, block);
@@ -91,9 +92,8 @@ void Transformer::decode(int32_t id, const Adapter* adapter, KvCache& cache, flo
     linear_forward(layer, linear_o, 1, 1, block.o, &buffers_.delta, block);
     mlp_half(layer, 1, block, true);
   }
-  ++cache.length;
   finish_cached(1, logits);
-  decoding_ = false;
+  ++cache.length;
 }
 
 }  // namespace fedlora

@@ -1,14 +1,31 @@
 #include "model/sampler.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <numeric>
 
+#include "base/error.h"
 #include "base/philox.h"
 
 namespace fedlora {
 
+namespace {
+/// Infinity and NaN are what has all bits of the exponent set. Without a branch, so that compilers vectorise it.
+bool all_finite(std::span<const float> values) {
+  constexpr uint32_t exponent = 0x7f800000;
+  uint32_t found = 0;
+  for (float value : values) found |= static_cast<uint32_t>((std::bit_cast<uint32_t>(value) & exponent) == exponent);
+  return found == 0;
+}
+}  // namespace
+
 int32_t Sampler::pick(std::span<const float> logits, uint64_t draw) {
+  if (!all_finite(logits)) {
+    const auto first = std::find_if(logits.begin(), logits.end(), [](float logit) { return !std::isfinite(logit); });
+    fail(Code::E_NONFINITE, "token %llu of the generation: logit %td of %zu is %g; the adapter or the weights are beyond float32",
+         static_cast<unsigned long long>(draw), first - logits.begin(), logits.size(), static_cast<double>(*first));
+  }
   const auto best = static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
   if (options_.temperature <= 0) return best;
 

@@ -16,6 +16,7 @@ struct StepShape {
   int64_t tokens = 0;      // M
   int64_t supervised = 0;  // rows that reach the head at once
   bool training = false;   // backward follows
+  bool decoding = false;   // one row of a generation: linear layers take the path for one row
   Recompute recompute = Recompute::none;
   Compute compute = Compute::f32;
   std::vector<int> ranks;  // [layers × linears_per_layer] largest rank among the segments, 0: not adapted

@@ -96,7 +96,7 @@ void Transformer::linear_forward(int64_t layer, int first, int count, int64_t M,
     const LoraPair* pairs = &pairs_[s * per_segment + static_cast<size_t>(layer * linears_per_layer + first)];
     call_.push_back({segments_[s].row_begin, segments_[s].row_end, {pairs, static_cast<size_t>(count)}});
   }
-  if (decoding_)
+  if (shape_.decoding)
     backend_->lora_linear_decode(x, {targets, static_cast<size_t>(count)}, call_.empty() ? std::span<const LoraPair>() : call_[0].pairs);
   else
     backend_->lora_linear_forward(M, x, {targets, static_cast<size_t>(count)}, call_);

@@ -62,9 +62,9 @@ class Transformer {
   void logits(const Batch& batch, std::span<const AdapterSegment> segments, float* logits);
 
   KvCache make_cache(int64_t capacity) const;
-  /// Runs the prompt, fills the cache and gives the last position's logits f32 [V].
+  /// Runs the prompt, fills the cache and gives the last position's logits f32 [V]. What throws leaves the cache's length as it was.
   void prefill(std::span<const int32_t> ids, const Adapter* adapter, KvCache& cache, float* logits);
-  /// One token more.
+  /// One token more; after a throw the same token can be tried again.
   void decode(int32_t id, const Adapter* adapter, KvCache& cache, float* logits);
 
   StepBuffers plan(const StepShape& shape) const { return StepBuffers::place(description(), shape, nullptr); }
@@ -90,7 +90,7 @@ class Transformer {
   void block_backward(int64_t layer, const Batch& batch);
   void head_loss(const Batch& batch, bool training);
   LossSums sum_losses(const Batch& batch, int64_t row_begin, int64_t row_end) const;
-  void begin_cached(const Batch& batch, const Adapter* adapter, int64_t positions);
+  void begin_cached(const Batch& batch, const Adapter* adapter, int64_t positions, bool decoding);
   void finish_cached(int64_t M, float* logits);
   AttentionShape attention_shape(int64_t layer) const;
 
@@ -98,13 +98,12 @@ class Transformer {
   std::unique_ptr<Backend> backend_;
   std::vector<RopeTable> ropes_;
   AlignedBuffer<uint8_t> arena_;
-  StepShape shape_;
+  StepShape shape_;  // of the pass in flight, set anew by each
   StepBuffers buffers_;
   std::vector<AdapterSegment> segments_;
   std::vector<LoraPair> pairs_;    // [segments × layers × linears_per_layer]
   std::vector<Segment> call_;      // the segments of one operator call
   std::vector<float> row_scales_;  // grad_scale of each supervised row
-  bool decoding_ = false;          // the row in flight is one of generation: linear layers take the path for one row
   const std::atomic<bool>* cancel_ = nullptr;
 };
 

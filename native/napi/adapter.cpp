@@ -61,12 +61,14 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
 
   void write(const Napi::CallbackInfo& info) {
     guard(info.Env(), [&] {
-      AlignedBuffer<float>& values = state_->idle()->values;
+      Adapter& adapter = *state_->idle();
+      AlignedBuffer<float>& values = adapter.values;
       const std::vector<float> given = copy_float32(info[0], "values");
       if (given.size() != values.size()) fail(Code::E_SHAPE, "%zu values for an adapter of %zu", given.size(), values.size());
       for (size_t i = 0; i < given.size(); ++i)
         if (!std::isfinite(given[i])) fail(Code::E_NONFINITE, "value %zu of the adapter is not finite; nothing was written", i);
       std::copy(given.begin(), given.end(), values.begin());
+      ++adapter.version;
     });
   }
 

@@ -1,38 +1,58 @@
 #include "napi/generation.h"
 
-#include <algorithm>
-#include <cmath>
+#include "model/generation.h"
 
 namespace fedlora::seam {
 
 namespace {
 
-struct Tokens {
-  std::vector<int32_t> ids;
-  bool done = false;
+struct GenerationState {
+  GenerationState(std::shared_ptr<Host> host, std::shared_ptr<AdapterState> adapter, Generation generation)
+      : host(std::move(host)), adapter(std::move(adapter)), generation(std::move(generation)) {}
+  std::shared_ptr<Host> host;
+  std::shared_ptr<AdapterState> adapter;  // or null
+  Generation generation;                  // the job's while `busy`
+  bool busy = false, disposed = false;
+  std::atomic<bool> aborted = false;                               // by cancel() or dispose()
+  CancelFlag cancel = std::make_shared<std::atomic<bool>>(false);  // of the call in flight: aborted, or the model goes away
+
+  void abort() {
+    aborted = true;
+    cancel->store(true);
+  }
 };
 
-/// Up to `count` further tokens, on the job's thread.
+struct Tokens {
+  std::vector<int32_t> ids;
+  Finish finish;
+  int64_t prompt, completion;
+};
+
 Tokens continue_generation(Engine& engine, const Adapter* adapter, GenerationState& state, int64_t count, const std::atomic<bool>& cancel) {
-  Transformer& transformer = *engine.transformer;
-  Sampler sampler(state.sampler);
-  Tokens tokens;
-  if (state.cache.keys.empty()) {
-    state.cache = transformer.make_cache(static_cast<int64_t>(state.prompt.size()) + state.max_tokens);
-    state.logits.resize(static_cast<size_t>(engine.description().vocabulary));
-    transformer.prefill(state.prompt, adapter, state.cache, state.logits.data());
+  const CancelScope scope(engine, cancel);
+  Generation& generation = state.generation;
+  std::vector<int32_t> ids;
+  try {
+    if (!state.aborted) ids = generation.next(*engine.transformer, adapter, count);
+  } catch (const Cancelled&) {
+    if (!state.aborted) throw;  // the model goes away
   }
-  while (!state.done && static_cast<int64_t>(tokens.ids.size()) < count) {
-    if (cancel.load(std::memory_order_relaxed)) break;
-    if (!std::isfinite(*std::max_element(state.logits.begin(), state.logits.end())))
-      fail(Code::E_NONFINITE, "the logits of token %lld are not finite", static_cast<long long>(state.generated));
-    const int32_t id = sampler.pick(state.logits, static_cast<uint64_t>(state.generated));
-    tokens.ids.push_back(id);
-    state.done = ++state.generated >= state.max_tokens || std::find(state.end_ids.begin(), state.end_ids.end(), id) != state.end_ids.end();
-    if (!state.done) transformer.decode(id, adapter, state.cache, state.logits.data());
-  }
-  tokens.done = state.done;
-  return tokens;
+  if (state.aborted) generation.abort();
+  return {std::move(ids), generation.finish(), generation.prompt_tokens(), generation.completion_tokens()};
+}
+
+Napi::Value encode_tokens(Napi::Env env, Tokens& tokens) {
+  constexpr const char* reasons[] = {nullptr, "stop", "length", "aborted"};
+  const char* reason = reasons[static_cast<int>(tokens.finish)];
+  Napi::Object object = Napi::Object::New(env);
+  Napi::Int32Array ids = Napi::Int32Array::New(env, tokens.ids.size());
+  std::copy(tokens.ids.begin(), tokens.ids.end(), ids.Data());
+  object.Set("ids", ids);
+  object.Set("done", reason != nullptr);
+  if (reason != nullptr) object.Set("finishReason", reason);
+  object.Set("promptTokens", static_cast<double>(tokens.prompt));
+  object.Set("completionTokens", static_cast<double>(tokens.completion));
+  return object;
 }
 
 class GenerationObject : public Napi::ObjectWrap<GenerationObject> {
@@ -42,7 +62,8 @@ class GenerationObject : public Napi::ObjectWrap<GenerationObject> {
 
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "NativeGeneration",
-                       {InstanceMethod<&GenerationObject::next>("next"), InstanceMethod<&GenerationObject::dispose>("dispose")});
+                       {InstanceMethod<&GenerationObject::next>("next"), InstanceMethod<&GenerationObject::cancel>("cancel"),
+                        InstanceMethod<&GenerationObject::dispose>("dispose")});
   }
 
  private:
@@ -64,29 +85,23 @@ class GenerationObject : public Napi::ObjectWrap<GenerationObject> {
       return run_job(
           env, state->host->queue,
           [engine, adapter, raw, count](const std::atomic<bool>& cancel, PendingPromise&) {
-            const CancelScope scope(*engine, cancel);
             return continue_generation(*engine, adapter.get(), *raw, count, cancel);
           },
-          [](Napi::Env env, Tokens& tokens) {
-            Napi::Object object = Napi::Object::New(env);
-            Napi::Int32Array ids = Napi::Int32Array::New(env, tokens.ids.size());
-            std::copy(tokens.ids.begin(), tokens.ids.end(), ids.Data());
-            object.Set("ids", ids);
-            object.Set("done", tokens.done);
-            return object;
-          },
-          nullptr,
+          encode_tokens, state->cancel,
           [state] {
             state->busy = false;
             if (state->adapter) --state->adapter->jobs;
-            if (state->disposed) state->cache = KvCache();
+            if (state->disposed) state->generation.release();
           });
     });
   }
 
+  void cancel(const Napi::CallbackInfo&) { state_->abort(); }
+
   void dispose(const Napi::CallbackInfo&) {
+    state_->abort();
     state_->disposed = true;
-    if (!state_->busy) state_->cache = KvCache();
+    if (!state_->busy) state_->generation.release();
   }
 
   std::shared_ptr<GenerationState> state_;
@@ -94,30 +109,19 @@ class GenerationObject : public Napi::ObjectWrap<GenerationObject> {
 
 }  // namespace
 
-std::shared_ptr<GenerationState> make_generation(const std::shared_ptr<Host>& host, const std::shared_ptr<AdapterState>& adapter,
-                                                 Napi::Value options) {
-  const Description& d = host->alive()->description();
+Napi::Value make_generation(Napi::Env env, const std::shared_ptr<Host>& host, const std::shared_ptr<AdapterState>& adapter,
+                            Napi::Value options) {
   const Fields f(options, "options");
-  auto state = std::make_shared<GenerationState>();
-  state->host = host;
-  state->adapter = adapter;
-  state->prompt = copy_int32(f.value("ids"), "options.ids");
-  state->end_ids = copy_int32(f.value("endIds"), "options.endIds");
-  state->max_tokens = f.integer("maxTokens", 1, 1 << 30);
-  state->sampler.temperature = static_cast<float>(f.number("temperature"));
-  state->sampler.top_k = static_cast<int>(f.integer("topK", 0, 1 << 30));
-  state->sampler.top_p = static_cast<float>(f.number("topP"));
-  state->sampler.seed = static_cast<uint64_t>(f.integer("seed", 0, 9007199254740991));
-  if (state->sampler.temperature < 0) fail(Code::E_ARGUMENT, "temperature is %g, expected 0 (greedy) or more", state->sampler.temperature);
-  if (!(state->sampler.top_p > 0 && state->sampler.top_p <= 1))
-    fail(Code::E_ARGUMENT, "topP is %g, expected more than 0 and at most 1", state->sampler.top_p);
-  const int32_t length = static_cast<int32_t>(state->prompt.size());
-  make_batch(d, state->prompt, {}, {&length, 1});  // checks the ids
-  state->max_tokens = std::min<int64_t>(state->max_tokens, d.max_positions - length);
-  if (state->max_tokens < 1)
-    fail(Code::E_ARGUMENT, "the prompt has %d tokens and fills the model's %lld positions", length,
-         static_cast<long long>(d.max_positions));
-  return state;
+  GenerationOptions request;
+  request.prompt = copy_int32(f.value("ids"), "options.ids");
+  request.end_ids = copy_int32(f.value("endIds"), "options.endIds");
+  request.max_tokens = f.integer("maxTokens", 1, 1 << 30);
+  request.sampler.temperature = f.number("temperature");
+  request.sampler.top_k = static_cast<int>(f.integer("topK", 0, 1 << 30));
+  request.sampler.top_p = f.number("topP");
+  request.sampler.seed = static_cast<uint64_t>(f.integer("seed", 0, 9007199254740991));
+  auto state = std::make_shared<GenerationState>(host, adapter, Generation(host->alive()->description(), std::move(request)));
+  return construct(env, Environment::of(env).generation, state);
 }
 
 Napi::Function define_generation(Napi::Env env) { return GenerationObject::define(env); }

@@ -1,23 +1,11 @@
-/// NativeGeneration: one prompt being continued. The prompt runs with the first call to next().
+/// NativeGeneration: a Generation (model/generation.h) as JavaScript holds it; one call at a time.
 #pragma once
-#include "model/sampler.h"
 #include "napi/host.h"
 
 namespace fedlora::seam {
 
-struct GenerationState {
-  std::shared_ptr<Host> host;
-  std::shared_ptr<AdapterState> adapter;  // or null
-  std::vector<int32_t> prompt, end_ids;
-  int64_t max_tokens = 0, generated = 0;
-  SamplerOptions sampler;
-  KvCache cache;
-  std::vector<float> logits;
-  bool done = false, busy = false, disposed = false;
-};
-
-/// Checks the options and the prompt (E_ARGUMENT); reserves nothing yet.
-std::shared_ptr<GenerationState> make_generation(const std::shared_ptr<Host>& host, const std::shared_ptr<AdapterState>& adapter,
-                                                 Napi::Value options);
+/// Checks the options and the prompt (E_ARGUMENT) and makes the object; reserves nothing yet.
+Napi::Value make_generation(Napi::Env env, const std::shared_ptr<Host>& host, const std::shared_ptr<AdapterState>& adapter,
+                            Napi::Value options);
 
 }  // namespace fedlora::seam

@@ -148,7 +148,7 @@ class Model : public Napi::ObjectWrap<Model> {
     const Napi::Env env = info.Env();
     return guard(env, [&]() -> Napi::Value {
       const std::shared_ptr<AdapterState> state = adapter_state(info[0], host_.get());
-      return construct(env, Environment::of(env).generation, make_generation(host_, state, info[1]));
+      return make_generation(env, host_, state, info[1]);
     });
   }
 

@@ -140,6 +140,7 @@ class CommonStep {
     else
       backend.sgd(static_cast<float>(member.learning_rate), static_cast<float>(options.momentum), static_cast<float>(options.weight_decay),
                   clip, session.steps_ == 0, values, gradient, all(session.moment1_));
+    ++session.adapter_->version;
     ++session.steps_;
   }
 

@@ -76,6 +76,8 @@ async function* decode(
   const generation = await model.withAdapter('generate', adapter, async (native, values) =>
     native.generate(values, request),
   )
+  const cancel = () => generation.cancel()
+  signal?.addEventListener('abort', cancel, { once: true })
   try {
     for (let done = false; !done; ) {
       const next = await model.withAdapter('generate', adapter, () => generation.next(chunk))
@@ -84,6 +86,7 @@ async function* decode(
       if (next.ids.length > 0) yield next.ids
     }
   } finally {
+    signal?.removeEventListener('abort', cancel)
     generation.dispose()
   }
 }

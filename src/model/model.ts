@@ -103,7 +103,8 @@ export class Model {
   /**
    * Continues a prompt, as a stream of text pieces. A text gets the special tokens that its tokenizer adds; messages go through the
    * chat template; token ids are taken as they are. Greedy unless `temperature` is above 0. Leaving the loop stops the work.
-   * @throws FedloraError `E_TOKENIZER`, `E_ARGUMENT`, `E_CONFIG`, `E_DISPOSED`, `E_BUSY`; the signal's reason when aborted.
+   * @throws FedloraError `E_TOKENIZER`, `E_ARGUMENT`, `E_CONFIG`, `E_DISPOSED`; `E_BUSY` also when the adapter's values change between two
+   * tokens; `E_NONFINITE` when a logit is NaN or infinite; the signal's reason when aborted.
    */
   generate(prompt: Prompt, options: GenerateOptions = {}): AsyncGenerator<string, void, undefined> {
     return generateText(this, prompt, options)

@@ -15,7 +15,7 @@
 
 namespace fedlora {
 
-class BookBackend final : public Backend {
+class BookBackend : public Backend {
  public:
   std::string name() const override { return "book"; }
   Compute compute() const override { return Compute::f32; }
