@@ -92,9 +92,10 @@ function defined(values: Config): Config {
 
 /** Tells what became of the rows, where something did. */
 export function reportCounts(data: Dataset, note: (line: string) => void): void {
-  const { truncated, skipped, unsupervised } = data.counts
+  const { truncated, skipped, unsupervised, empty } = data.counts
   if (truncated > 0)
     note(`${truncated} rows are longer than ${data.maxLength} tokens: cut, or left out where overlong is 'drop'`)
   if (skipped > 0) note(`${skipped} bad rows are left out`)
+  if (empty > 0) note(`${empty} rows hold nothing to learn (a blank record or completion) and are left out`)
   if (unsupervised > 0) note(`${unsupervised} rows have no supervised token and teach nothing`)
 }

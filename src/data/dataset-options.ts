@@ -27,10 +27,18 @@ export const datasetOptionsSchema = z.strictObject({
     .default({})
     .describe("where the format's fields are found: { instruction: 'question' }"),
   limit: z.int().min(1).optional().describe('rows to read at most'),
+  trainOn: z
+    .enum(['assistant', 'last'])
+    .default('assistant')
+    .describe('conversations: every turn of the assistant is supervised, or the last one only'),
+  chatTemplateKwargs: z
+    .record(z.string(), z.unknown())
+    .default({})
+    .describe('conversations: variables of the chat template for every row, such as { enable_thinking: false }'),
   category: z.string().min(1).optional().describe('the field that names a row’s category'),
 })
 
-/** Options of `loadDataset`. Defaults: 1,024 tokens a row, longer rows cut at the right, a bad row is an error. */
+/** Options of `loadDataset`. Defaults: 1,024 tokens a row, longer rows cut at the right, a bad row is an error, all turns of the assistant supervised. */
 export type DatasetOptions = z.input<typeof datasetOptionsSchema>
 
 /** The same with every default filled in. */

@@ -2,8 +2,16 @@
 
 import { FedloraError } from '../errors.js'
 import { closest, parseOptions } from '../options/parse.js'
-import { type DatasetOptions, datasetOptionsSchema, type PartsOptions, partsSchema } from './dataset-options.js'
-import { type FormatName, formats, type Row, type Sample } from './formats.js'
+import { IgnoredColumns } from './columns.js'
+import {
+  type DatasetConfig,
+  type DatasetOptions,
+  datasetOptionsSchema,
+  type PartsOptions,
+  partsSchema,
+} from './dataset-options.js'
+import { type Format, type FormatName, formats, type Row, type Sample } from './formats.js'
+import { type PromptFormat, type PromptText, rowPrompt } from './prompt.js'
 import { Random, randomStreams } from './random.js'
 import { type RowSource, readRows } from './read-rows.js'
 import type { RawRow } from './row-error.js'
@@ -20,11 +28,17 @@ export interface DatasetCounts {
   readonly skipped: number
   /** Rows that hold no supervised token, and so teach nothing. */
   readonly unsupervised: number
+  /** Rows left out while reading because they hold nothing to learn: a blank record, a blank completion. */
+  readonly empty: number
+  /** Columns that the format does not read, each with the number of rows, of all that were read, in which it holds something. */
+  readonly ignoredColumns: Readonly<Record<string, number>>
 }
 
 interface Origin {
   readonly skipped: number
+  readonly empty: number
   readonly dropped: number
+  readonly ignoredColumns: Readonly<Record<string, number>>
 }
 
 export class Dataset {
@@ -69,12 +83,16 @@ export class Dataset {
     return this.#rows.category(this.#at(index))
   }
 
+  #noTokenizer(): never {
+    throw new FedloraError(
+      'E_ARGUMENT',
+      'the data set has no tokenizer; pass one to loadDataset, or call tokenized(tokenizer)',
+    )
+  }
+
   #tokenized(index: number): TokenizedRow {
     if (this.tokenizer === undefined && this.#rows.format.needsTokenizer) {
-      throw new FedloraError(
-        'E_ARGUMENT',
-        'the data set has no tokenizer; pass one to loadDataset, or call tokenized(tokenizer)',
-      )
+      this.#noTokenizer()
     }
     return this.#rows.tokenized(this.#at(index), this.tokenizer ?? null)
   }
@@ -102,7 +120,7 @@ export class Dataset {
   /** The rows at `indices`, in that order. */
   subset(indices: Iterable<number>): Dataset {
     const inner = Int32Array.from(indices, (index) => this.#at(index))
-    return new Dataset(this.#rows, inner, { skipped: 0, dropped: 0 }, this.tokenizer)
+    return new Dataset(this.#rows, inner, { ...this.#origin, skipped: 0, empty: 0, dropped: 0 }, this.tokenizer)
   }
 
   /** @internal Leaves out the rows for which `keep` is false and counts them as dropped. */
@@ -110,6 +128,35 @@ export class Dataset {
     const inner = this.#indices.filter((_, index) => keep(this.#tokenized(index)))
     const dropped = this.#origin.dropped + this.length - inner.length
     return new Dataset(this.#rows, inner, { ...this.#origin, dropped }, this.tokenizer)
+  }
+
+  /** How prompts are made of rows of this kind; undefined for the format `tokens`, which has none. */
+  get promptFormat(): PromptFormat | undefined {
+    const { format, fields, chatTemplateKwargs } = this.#rows.config
+    if (format === 'tokens') return undefined
+    const isChat =
+      format === 'prompt-completion' && this.length > 0 && Array.isArray(this.row(0)[fields.prompt ?? 'prompt'])
+    return isChat ? { format: 'messages', fields: {}, chatTemplateKwargs } : { format, fields, chatTemplateKwargs }
+  }
+
+  /**
+   * What the model is given of a row: text and ids, exactly those that the row trains on before its completion. `model.generate` takes it.
+   *
+   * @param row an index, or a row of this format, whose completion may be missing
+   * @throws E_ARGUMENT without a tokenizer, or for the format `tokens`; E_DATA when a column of the prompt is missing
+   */
+  prompt(row: number | Row): PromptText {
+    const { format, fields, chatTemplateKwargs } = this.#rows.config
+    const tokenizer = this.tokenizer ?? this.#noTokenizer()
+    return rowPrompt(typeof row === 'number' ? this.row(row) : row, { format, fields, chatTemplateKwargs }, tokenizer)
+  }
+
+  /** What a run says once about columns that are not read. */
+  get warnings(): string[] {
+    const columns = Object.entries(this.#origin.ignoredColumns)
+    if (columns.length === 0) return []
+    const list = columns.map(([name, rows]) => `${name} (${rows} rows)`).join(', ')
+    return [`columns that the format ${this.format} does not read: ${list}`]
   }
 
   /** What became of the rows. Tokenises those that are not yet; without a tokenizer, only `rows` and `skipped` are known. */
@@ -123,13 +170,18 @@ export class Dataset {
         if (row.unsupervised) ++unsupervised
       }
     }
-    return { rows: this.length, truncated, skipped: this.#origin.skipped, unsupervised }
+    const { skipped, empty, ignoredColumns } = this.#origin
+    return { rows: this.length, truncated, skipped, unsupervised, empty, ignoredColumns }
   }
 
   /** SHA-256 over contents and order of the rows, and the options that shape their tokens: equal data train equally. */
   get fingerprint(): string {
-    const { format, maxLength, overlong, fields } = this.#rows.config
-    return this.#rows.fingerprint(this.#indices, { format, maxLength, overlong, fields })
+    const { format, maxLength, overlong, fields, trainOn, chatTemplateKwargs } = this.#rows.config
+    const chat = {
+      ...(trainOn !== 'assistant' && { trainOn }),
+      ...(Object.keys(chatTemplateKwargs).length > 0 && { chatTemplateKwargs }),
+    }
+    return this.#rows.fingerprint(this.#indices, { format, maxLength, overlong, fields, ...chat })
   }
 
   /** SHA-256 over contents and order of the rows alone. */
@@ -187,6 +239,16 @@ function checkFields(format: FormatName, fields: Readonly<Record<string, string>
   }
 }
 
+/** Refuses options about conversations for a format that has none. */
+function checkChatOptions({ format, trainOn, chatTemplateKwargs }: Omit<DatasetConfig, 'tokenizer'>): void {
+  if ((formats[format] as Format).conversational) return
+  const field =
+    trainOn === 'last' ? 'trainOn' : Object.keys(chatTemplateKwargs).length > 0 ? 'chatTemplateKwargs' : null
+  if (field === null) return
+  const message = `data options: ${field}: the format ${format} has no conversations; those that have: messages, prompt-completion`
+  throw new FedloraError('E_CONFIG', message, { field })
+}
+
 /**
  * Reads rows of a known format.
  *
@@ -197,15 +259,22 @@ function checkFields(format: FormatName, fields: Readonly<Record<string, string>
 export async function loadDataset(source: string | RowSource, options: DatasetOptions): Promise<Dataset> {
   const { tokenizer: tokenizerLike, ...config } = parseOptions(datasetOptionsSchema, options, 'data options')
   checkFields(config.format, config.fields)
+  checkChatOptions(config)
   const tokenizer = tokenizerLike === undefined ? undefined : await resolveTokenizer(tokenizerLike)
   const kept: RawRow[] = []
+  const ignored = new IgnoredColumns(config)
   let skipped = 0
+  let empty = 0
   let first: FedloraError | undefined
   for await (const raw of readRows(source)) {
     const error = checkRow(raw, config)
     if (error === null) {
+      ignored.add(raw.row!)
       kept.push(typeof source === 'string' ? raw : { ...raw, row: { ...raw.row } })
       if (kept.length === config.limit) break
+    } else if (error.details.empty === true) {
+      first ??= error
+      ++empty
     } else if (config.onBadRow === 'error') {
       throw error
     } else {
@@ -216,11 +285,14 @@ export async function loadDataset(source: string | RowSource, options: DatasetOp
   if (kept.length === 0) {
     const where = typeof source === 'string' ? source : '(in memory)'
     const why =
-      first === undefined ? 'holds no row' : `holds no good row (${skipped} are bad, the first: ${first.message})`
-    throw new FedloraError('E_DATA', `${where}: ${why}`, { file: where, skipped })
+      first === undefined
+        ? 'holds no row'
+        : `holds no good row (${skipped} are bad, ${empty} blank, the first: ${first.message})`
+    throw new FedloraError('E_DATA', `${where}: ${why}`, { file: where, skipped, empty })
   }
   const indices = Int32Array.from({ length: kept.length }, (_, i) => i)
-  const dataset = new Dataset(new Rows(kept, config), indices, { skipped, dropped: 0 }, tokenizer)
+  const origin = { skipped, empty, dropped: 0, ignoredColumns: ignored.counts }
+  const dataset = new Dataset(new Rows(kept, config), indices, origin, tokenizer)
   const usable = tokenizer !== undefined || !formats[config.format].needsTokenizer
   return usable ? withoutOverlong(dataset) : dataset
 }

@@ -12,7 +12,7 @@ import { plainText } from './formats/text.js'
 import { tokens } from './formats/tokens.js'
 import type { Tokenizer } from './tokenizer.js'
 
-export type { Format, Row, RowProblem, Segment } from './formats/format.js'
+export type { Format, FormatOptions, Row, RowProblem, Segment, Span } from './formats/format.js'
 
 export const formats = {
   alpaca,
@@ -38,6 +38,15 @@ export interface Sample {
   readonly labels: Int32Array
 }
 
+/**
+ * The ids of a text that is to be continued: those that the tokenizer gives it, without what it puts behind a text that ends.
+ * Training and generation both begin with these.
+ */
+export function promptIds(tokenizer: Tokenizer, text: string, specialTokens: boolean): number[] {
+  const ids = tokenizer.encode(text, { addSpecialTokens: specialTokens })
+  return specialTokens ? ids.slice(0, ids.length - tokenizer.specialSuffix.length) : ids
+}
+
 /** @throws E_TOKENIZER when an end token is wanted and the tokenizer has none */
 export function encodeSegments(segments: readonly Segment[], tokenizer: Tokenizer): Sample {
   const ids: number[] = []
@@ -50,15 +59,21 @@ export function encodeSegments(segments: readonly Segment[], tokenizer: Tokenize
   }
   for (const segment of segments) {
     if ('text' in segment) {
-      add(tokenizer.encode(segment.text, { addSpecialTokens: false }), segment.supervised)
+      let done = 0
+      if (segment.specialTokens) add(tokenizer.specialPrefix, false)
+      for (const [begin, end] of [...segment.supervised, [segment.text.length, segment.text.length] as const]) {
+        add(tokenizer.encode(segment.text.slice(done, begin), { addSpecialTokens: false }), false)
+        add(tokenizer.encode(segment.text.slice(begin, end), { addSpecialTokens: false }), true)
+        done = end
+      }
+    } else if ('continuation' in segment) {
+      add(tokenizer.encode(segment.continuation, { addSpecialTokens: false }), true)
     } else if ('ids' in segment) {
       for (let i = 0; i < segment.ids.length; ++i) {
         ids.push(segment.ids[i]!)
         labels.push(segment.labels[i]!)
       }
-    } else if (segment.special === 'start') {
-      add(tokenizer.specialPrefix, false)
-    } else {
+    } else if (!tokenizer.endTokens.includes(ids.at(-1)!)) {
       add([endToken(tokenizer)], true)
     }
   }

@@ -18,6 +18,7 @@ export interface RawRow {
 export function rowError(raw: RawRow, problem: RowProblem): FedloraError {
   const where = `${raw.file}, ${raw.unit} ${raw.number}`
   const field = problem.field === '' ? '' : `, field ${problem.field}`
-  const message = `${where}${field}: expected ${problem.expected}, found ${problem.found}; mend the row, or pass onBadRow: 'skip'`
-  return new FedloraError('E_DATA', message, { file: raw.file, [raw.unit]: raw.number, ...problem })
+  const { cure = "mend the row, or pass onBadRow: 'skip'", ...rest } = problem
+  const message = `${where}${field}: expected ${problem.expected}, found ${problem.found}; ${cure}`
+  return new FedloraError('E_DATA', message, { file: raw.file, [raw.unit]: raw.number, ...rest })
 }

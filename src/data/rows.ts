@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import { FedloraError } from '../errors.js'
+import { cureForMissing } from './columns.js'
 import type { DatasetConfig } from './dataset-options.js'
 import { encodeSegments, type Format, formats, notSupervised, type Row, type Sample } from './formats.js'
 import { type RawRow, rowError } from './row-error.js'
@@ -70,7 +71,7 @@ export class Rows {
     let sample: Sample
     try {
       // A format that needs no tokenizer gives ids only, so that the null is never looked at.
-      const segments = this.format.segments(renamed(raw.row!, this.config.fields), tokenizer as Tokenizer)
+      const segments = this.format.segments(renamed(raw.row!, this.config.fields), tokenizer as Tokenizer, this.config)
       sample = encodeSegments(segments, tokenizer as Tokenizer)
     } catch (error) {
       if (!(error instanceof FedloraError) || error.code !== 'E_DATA') throw error
@@ -103,14 +104,16 @@ export function renamed(row: Row, fields: Readonly<Record<string, string>>): Row
   return result
 }
 
-/** What is wrong with `raw` under `config`, or null. */
+/** What is wrong with `raw` under `config`, or null; `details.empty` is true where the row is well-formed but holds nothing to learn. */
 export function checkRow(raw: RawRow, config: Omit<DatasetConfig, 'tokenizer'>): FedloraError | null {
   if (raw.problem !== null) return rowError(raw, raw.problem)
   const row = raw.row!
   const problem = formats[config.format].check(renamed(row, config.fields))
   if (problem !== null) {
     const [, head, rest] = /^([^.[]*)(.*)$/.exec(problem.field)!
-    return rowError(raw, { ...problem, field: (config.fields[head!] ?? head!) + rest! })
+    const missing = problem.found === 'nothing' && rest === ''
+    const cure = missing ? { cure: cureForMissing(config.format, row) } : {}
+    return rowError(raw, { ...problem, ...cure, field: (config.fields[head!] ?? head!) + rest! })
   }
   const { category } = config
   if (category !== undefined && !['string', 'number', 'boolean'].includes(typeof row[category])) {

@@ -299,6 +299,7 @@ class Trainer {
     const { context } = this.#job
     try {
       await this.#open()
+      for (const message of this.#job.data.warnings) this.#warn(message)
       let stopped: boolean
       try {
         stopped = await this.#loop()

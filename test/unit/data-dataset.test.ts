@@ -37,7 +37,7 @@ t.test('GSM8K: as many supervised tokens as PyTorch counts', async (t) => {
     tokenizer,
   })
   t.equal(supervised(judge), 25304)
-  t.same(judge.counts, { rows: 200, truncated: 0, skipped: 0, unsupervised: 0 })
+  t.same(judge.counts, { rows: 200, truncated: 0, skipped: 0, unsupervised: 0, empty: 0, ignoredColumns: {} })
   const fewer = await loadDataset(asset('gsm8k/test.jsonl'), { format: 'gsm8k', limit: 199, tokenizer })
   t.not(supervised(fewer), 25304, 'canary: one row less is another count')
   const train = await loadDataset(asset('gsm8k/train.jsonl'), { format: 'gsm8k', maxLength: 512 })
@@ -46,7 +46,7 @@ t.test('GSM8K: as many supervised tokens as PyTorch counts', async (t) => {
 
 const rows = [
   { prompt: 'a, "quoted"', completion: 'line\nbreak' },
-  { prompt: 'ä', completion: '' },
+  { prompt: 'ä', completion: ',' },
   { prompt: '中文', completion: 'x' },
 ]
 
@@ -73,7 +73,7 @@ t.test('JSONL, JSON, CSV and iterables give the same rows', async (t) => {
     )
     const texts = []
     for await (const { inputIds } of data) texts.push(tokenizer.decode(inputIds))
-    t.same(texts, ['a, "quoted"line\nbreak<|im_end|>', 'ä<|im_end|>', '中文x<|im_end|>'])
+    t.same(texts, ['a, "quoted"line\nbreak<|im_end|>', 'ä,<|im_end|>', '中文x<|im_end|>'])
   }
 })
 
@@ -143,7 +143,7 @@ t.test('a bad row names file, line, field, expected and found', async (t) => {
   })
 
   const skipping = await load('skip.jsonl', lines.join('\n'), { onBadRow: 'skip', tokenizer })
-  t.same(skipping.counts, { rows: 2, truncated: 0, skipped: 4, unsupervised: 0 })
+  t.same(skipping.counts, { rows: 2, truncated: 0, skipped: 4, unsupervised: 0, empty: 0, ignoredColumns: {} })
   t.same(skipping.row(1), { text: 'last' })
   await t.rejects(load('none.jsonl', '{"a":1}', { onBadRow: 'skip' }), { code: 'E_DATA', message: /no good row/ })
   await t.rejects(load('empty.jsonl', '\n'), { code: 'E_DATA', message: /holds no row/ })
@@ -197,11 +197,11 @@ t.test('rows over maxLength are cut at the right, or dropped, and counted', asyn
   t.same([...cut.sample(0).inputIds], [1, 2, 3])
   t.same(
     cut.counts,
-    { rows: 3, truncated: 1, skipped: 0, unsupervised: 2 },
+    { rows: 3, truncated: 1, skipped: 0, unsupervised: 2, empty: 0, ignoredColumns: {} },
     'a label of the first token trains nothing',
   )
   const dropped = await loadDataset(source, { format: 'tokens', maxLength: 3, overlong: 'drop' })
-  t.same(dropped.counts, { rows: 2, truncated: 1, skipped: 0, unsupervised: 1 })
+  t.same(dropped.counts, { rows: 2, truncated: 1, skipped: 0, unsupervised: 1, empty: 0, ignoredColumns: {} })
   t.same([...dropped.sample(0).inputIds], [1, 2, 3])
 })
 
@@ -212,7 +212,7 @@ t.test('without a tokenizer rows are tokenised when one comes', async (t) => {
     overlong: 'drop',
   })
   t.throws(() => data.sample(0), { code: 'E_ARGUMENT', message: /tokenizer/ })
-  t.same(data.counts, { rows: 2, truncated: 0, skipped: 0, unsupervised: 0 })
+  t.same(data.counts, { rows: 2, truncated: 0, skipped: 0, unsupervised: 0, empty: 0, ignoredColumns: {} })
   const view = data.tokenized(tokenizer)
   t.equal(view, data.tokenized(tokenizer), 'the same object')
   t.equal(view.length, 1)

@@ -79,7 +79,7 @@ t.test('the prompt gets the special tokens that the tokenizer adds', async (t) =
   t.equal(marked('prompt-completion', { prompt: 'a', completion: 'b' }, bos), '<|endoftext|>a⟪b<|im_end|>⟫')
   t.equal(marked('text', { text: 'a' }, bos), '<|endoftext|>⟪a<|im_end|>⟫')
   t.match(marked('alpaca', { instruction: 'a', output: 'b' }, bos), /^<\|endoftext\|>Below/)
-  t.equal(marked('gsm8k', { question: 'a', answer: 'b' }, bos), 'Question: a\nAnswer: ⟪b<|im_end|>⟫')
+  t.equal(marked('gsm8k', { question: 'a', answer: 'b' }, bos), '<|endoftext|>Question: a\nAnswer: ⟪b<|im_end|>⟫')
   t.match(marked('messages', { messages: [{ role: 'assistant', content: 'b' }] }, bos), /^<\|im_start\|>assistant/)
 })
 

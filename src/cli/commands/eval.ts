@@ -22,6 +22,7 @@ export const evaluate: Command = {
     const held = flags.data === undefined ? await openEvaluation(model, flags, config) : undefined
     const data = held?.data ?? (await openData(model, flags, config))
     reportCounts(data, (line) => output.note(line))
+    for (const line of data.warnings) output.note(line)
     const result = await evaluateTarget(adapter ?? model, data, { signal })
     output.text(
       formatTable([

@@ -65,6 +65,7 @@ export const simulate: Command = {
     using model = await openModel(flags, config)
     const data = await openData(model, flags, config)
     reportCounts(data, (line) => output.note(line))
+    for (const line of data.warnings) output.note(line)
     using adapter = await openAdapter(model, flags, config)
     const clients = split(data, splitOptions)
     const evaluate = (await openEvaluation(model, flags, config)) ?? testRows(clients)

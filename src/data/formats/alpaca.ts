@@ -1,12 +1,12 @@
 /** `alpaca`: { instruction, input?, output }. */
 
-import { checkTexts, type Format, promptAndCompletion, text } from './format.js'
-import { instructionPrompt } from './instruction.js'
+import { promptFormat, text } from './format.js'
+import { instructionPrompt, isInstructionPrompt } from './instruction.js'
 
-export const alpaca: Format = {
-  fields: ['instruction', 'input', 'output'],
-  needsTokenizer: true,
-  check: checkTexts(['instruction', 'output'], ['input']),
-  segments: (row) =>
-    promptAndCompletion(instructionPrompt(text(row, 'instruction'), text(row, 'input')), text(row, 'output')),
-}
+export const alpaca = promptFormat({
+  field: 'instruction',
+  optional: ['input'],
+  completion: 'output',
+  prompt: (row) => instructionPrompt(text(row, 'instruction'), text(row, 'input')),
+  isPrompt: isInstructionPrompt,
+})

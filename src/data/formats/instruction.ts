@@ -3,17 +3,20 @@
  * Shared by `alpaca`, `code-alpaca` and `dolly`.
  */
 
+const task = 'Below is an instruction that describes a task'
+const request = 'Write a response that appropriately completes the request.'
+const response = '### Response:\n'
+
 /** The prompt for an instruction, with further context where there is some. */
 export function instructionPrompt(instruction: string, context: string): string {
-  if (context === '') {
-    return (
-      'Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n' +
-      `### Instruction:\n${instruction}\n\n### Response:\n`
-    )
-  }
+  if (context === '') return `${task}. ${request}\n\n### Instruction:\n${instruction}\n\n${response}`
   return (
-    'Below is an instruction that describes a task, paired with an input that provides further context. ' +
-    'Write a response that appropriately completes the request.\n\n' +
-    `### Instruction:\n${instruction}\n\n### Input:\n${context}\n\n### Response:\n`
+    `${task}, paired with an input that provides further context. ${request}\n\n` +
+    `### Instruction:\n${instruction}\n\n### Input:\n${context}\n\n${response}`
   )
+}
+
+/** Whether a text is such a prompt already. */
+export function isInstructionPrompt(text: string): boolean {
+  return text.startsWith(task) && text.endsWith(response)
 }

@@ -1,10 +1,21 @@
 /** `text`: { text }, all of it supervised. */
 
-import { checkTexts, type Format, text } from './format.js'
+import { blankText, checkTexts, type Format, text } from './format.js'
+
+const check = checkTexts(['text'])
 
 export const plainText: Format = {
   fields: ['text'],
   needsTokenizer: true,
-  check: checkTexts(['text']),
-  segments: (row) => [{ special: 'start' }, { text: text(row, 'text'), supervised: true }, { special: 'end' }],
+  check: (row) => check(row) ?? blankText(row, 'text'),
+  segments(row) {
+    const whole = text(row, 'text')
+    return [{ text: whole, specialTokens: true, supervised: [[0, whole.length]] }, { end: true }]
+  },
+  prompt: {
+    field: 'text',
+    check,
+    text: (row) => ({ text: text(row, 'text'), specialTokens: true }),
+    isPrompt: () => true,
+  },
 }
