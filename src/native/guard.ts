@@ -27,8 +27,7 @@ export function toFedloraError(error: unknown, trace: Error): FedloraError {
   const known = errorCodes.includes(code as ErrorCode)
   const message = error instanceof Error ? error.message : String(error)
   const failure = new FedloraError(known ? (code as ErrorCode) : 'E_INTERNAL', message, {}, error)
-  const frames = trace.stack?.split('\n').slice(1).join('\n')
-  if (frames !== undefined) failure.stack = `FedloraError: ${message}\n${frames}`
+  failure.borrowStack(trace.stack)
   return failure
 }
 
