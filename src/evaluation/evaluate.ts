@@ -51,6 +51,7 @@ export async function evaluateNative(
   data: Dataset,
   batchTokens: number,
   signal?: AbortSignal,
+  onProgress?: (done: number, total: number) => void,
 ): Promise<EvaluationResult> {
   let lossSum = 0
   let correct = 0
@@ -61,6 +62,7 @@ export async function evaluateNative(
     lossSum += sums.lossSum
     correct += sums.correct
     tokens += sums.supervised
+    onProgress?.(group.at(-1)! + 1, data.length)
   }
   signal?.throwIfAborted()
   if (tokens === 0) {

@@ -1,6 +1,8 @@
 /** What a federation tells while it runs, and what it gives in the end. */
 import type { EvaluationResult } from '../evaluation/evaluate.js'
 import type { Adapter } from '../model/adapter.js'
+import type { ErrorEvent } from '../training/events.js'
+import type { GapEvent } from '../training/run-events.js'
 
 /** One participant's part of a round. */
 export interface ClientReport {
@@ -105,6 +107,12 @@ export interface FederationDoneEvent {
   rounds: number
 }
 
+/** The run failed: what onlookers see of the failure, and the last line of its log. */
+export interface FederationErrorEvent extends Omit<ErrorEvent, 'step'> {
+  /** Complete rounds before. */
+  round: number
+}
+
 export type FederationEvent =
   | RoundEvent
   | ClientEvent
@@ -113,6 +121,8 @@ export type FederationEvent =
   | BaselineStepEvent
   | FederationCheckpointEvent
   | FederationDoneEvent
+  | FederationErrorEvent
+  | GapEvent
 
 export interface FederationResult {
   rounds: number

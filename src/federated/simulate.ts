@@ -15,8 +15,10 @@ import { ioError } from '../files/atomic.js'
 import { Adapter } from '../model/adapter.js'
 import type { AdapterOptions } from '../model/adapter-options.js'
 import { Model } from '../model/model.js'
+import { writeAdapterFolder } from '../model/peft.js'
 import { native } from '../native/load.js'
 import { describeValue, parseOptions } from '../options/parse.js'
+import { errorEvent, isAbortOf } from '../training/record.js'
 import { Run, type RunContext } from '../training/run.js'
 import { type Schedule, scheduleFactor } from '../training/schedule.js'
 import { createServerOptimizer } from './aggregation/server-optimizer.js'
@@ -228,12 +230,17 @@ async function federate(session: Session): Promise<FederationResult> {
     }
     await tell({ type: 'done', rounds: done })
   } catch (error) {
-    // Whatever went wrong, the last complete round is kept.
-    if (done > 0)
-      await checkpoint(done).catch((second: unknown) => {
-        throw bothFailures(error, second, done)
-      })
     stopped = context.signal.aborted && !context.aborted
+    const failure = await keepLastRound(error, done, [
+      async () => done > 0 && (await checkpoint(done)),
+      async () => folder && (await writeAdapterFolder(adapter, vector, join(folder.path, 'adapter'))),
+    ])
+    if (failure !== error || !(stopped || isAbortOf(context, error))) {
+      const { step: round, ...told } = errorEvent(failure, done)
+      await folder?.log({ ...told, round }).catch(() => {})
+      context.emit({ ...told, round })
+      throw failure
+    }
     if (!stopped) throw error
   } finally {
     held.native.write(vector)
@@ -251,6 +258,21 @@ async function federate(session: Session): Promise<FederationResult> {
     adapter,
     folder: folder?.path ?? null,
   }
+}
+
+/** Whatever ended the run, its last complete round is kept. Gives the failure to end with: the first, which a later one must not hide. */
+async function keepLastRound(
+  error: unknown,
+  round: number,
+  works: readonly (() => Promise<unknown>)[],
+): Promise<unknown> {
+  let failure = error
+  for (const work of works) {
+    await work().catch((second: unknown) => {
+      if (failure === error) failure = bothFailures(error, second, round)
+    })
+  }
+  return failure
 }
 
 /** A run that failed, and whose last round could then not be kept: the first failure stays the message, the second is told with it. */

@@ -36,6 +36,9 @@ const stateSchema = z.strictObject({
   tokens: count,
   unsupervisedRows: count,
   evaluation: evaluationSchema.nullable(),
+  /** Of `evaluate.best` and `evaluate.patience`. */
+  best: evaluationSchema.extend({ step: count }).nullable().default(null),
+  sinceBest: count.default(0),
   /** Lines of events.ndjson before this checkpoint's own. */
   lines: count,
   /** False when it was written because the run was told to end: such a one has no line. */

@@ -30,21 +30,24 @@ export async function readLines(folder: string): Promise<string[]> {
 
 export class EventLog {
   readonly #handle: FileHandle
-  readonly #path: string
+  readonly path: string
   #lines: number
+  #bytes: number
 
-  private constructor(handle: FileHandle, path: string, lines: number) {
+  private constructor(handle: FileHandle, path: string, lines: number, bytes: number) {
     this.#handle = handle
-    this.#path = path
+    this.path = path
     this.#lines = lines
+    this.#bytes = bytes
   }
 
   /** Opens the log of a run folder so that it holds exactly `lines` and goes on after them. */
   static async open(folder: string, lines: readonly string[]): Promise<EventLog> {
     const path = join(folder, fileName)
-    await writeTextFile(path, lines.map((line) => `${line}\n`).join(''))
+    const text = lines.map((line) => `${line}\n`).join('')
+    await writeTextFile(path, text)
     try {
-      return new EventLog(await open(path, 'a'), path, lines.length)
+      return new EventLog(await open(path, 'a'), path, lines.length, Buffer.byteLength(text))
     } catch (error) {
       throw ioError(error, `cannot open '${path}'`)
     }
@@ -55,13 +58,21 @@ export class EventLog {
     return this.#lines
   }
 
+  /** Bytes of those lines. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
   /** Appends an event, with the time it happened. */
   async append(event: object): Promise<void> {
+    const line = Buffer.from(`${JSON.stringify({ ...event, time: new Date().toISOString() })}\n`)
     try {
-      await this.#handle.appendFile(`${JSON.stringify({ ...event, time: new Date().toISOString() })}\n`)
+      await this.#handle.appendFile(line)
       this.#lines++
+      this.#bytes += line.length
     } catch (error) {
-      throw ioError(error, `cannot write '${this.#path}'`)
+      await this.#handle.truncate(this.#bytes).catch(() => {}) // no torn line before a later one
+      throw ioError(error, `cannot write '${this.path}'`)
     }
   }
 
@@ -70,7 +81,7 @@ export class EventLog {
     try {
       await this.#handle.sync()
     } catch (error) {
-      throw ioError(error, `cannot write '${this.#path}'`)
+      throw ioError(error, `cannot write '${this.path}'`)
     }
   }
 

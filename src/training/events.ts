@@ -1,9 +1,15 @@
 /** What a training run tells while it goes and when it ends. */
+import type { ErrorCode } from '../errors.js'
+import type { GapEvent } from './run-events.js'
 
 export interface StepEvent {
   type: 'step'
   /** Optimiser steps done, from 1. */
   step: number
+  /** Optimiser steps that the run is to do. */
+  totalSteps: number
+  /** Passes over the data so far: 1.5 is half-way through the second. */
+  epoch: number
   /** Mean cross-entropy over all supervised tokens of the step. */
   loss: number
   learningRate: number
@@ -23,6 +29,8 @@ export interface EvaluationEvent {
   tokenAccuracy: number
   /** Supervised tokens. */
   tokens: number
+  /** With `evaluate.best` or `evaluate.patience`: whether it is the best evaluation so far. */
+  best?: boolean
 }
 
 export interface CheckpointEvent {
@@ -36,6 +44,36 @@ export interface WarningEvent {
   type: 'warning'
   step: number
   message: string
+}
+
+/** How far a phase that takes longer than a second is. Not part of the event log. */
+export interface ProgressEvent {
+  type: 'progress'
+  phase: 'tokenizing' | 'evaluating'
+  /** Rows. */
+  done: number
+  total: number
+}
+
+/** The run failed: the last line of its log, and what onlookers see of the failure. */
+export interface ErrorEvent {
+  type: 'error'
+  /** Optimiser steps done before. */
+  step: number
+  code: ErrorCode
+  message: string
+  details: Readonly<Record<string, unknown>>
+}
+
+/** The best evaluation of a run with `evaluate.best` or `evaluate.patience`. */
+export interface BestEvaluation {
+  step: number
+  loss: number
+  perplexity: number
+  tokenAccuracy: number
+  tokens: number
+  /** The PEFT folder of the adapter of that step, when `evaluate.best` is given. */
+  adapter?: string
 }
 
 export interface TrainResult {
@@ -59,8 +97,14 @@ export interface TrainResult {
   unsupervisedRows: number
   /** True when `break` or `stop()` ended the run before its last step. */
   stopped: boolean
+  /** Why it ended: all steps done, no better evaluation within `evaluate.patience`, or `break` or `stop()`. */
+  finishReason: 'completed' | 'early-stopping' | 'stopped'
+  /** Passes over the data. */
+  epoch: number
   /** The last evaluation, when there was one. */
-  evaluation?: Omit<EvaluationEvent, 'type' | 'step'>
+  evaluation?: Omit<EvaluationEvent, 'type' | 'step' | 'best'>
+  /** The best evaluation, when `evaluate.best` or `evaluate.patience` is given and there was one. */
+  best?: BestEvaluation
   /** What the backward pass computes again, as the memory budget asked. */
   recompute: 'none' | 'gate-up' | 'all'
   /** The run folder, when there is one. */
@@ -73,4 +117,12 @@ export interface DoneEvent extends TrainResult {
 }
 
 /** Told apart by `type`. */
-export type TrainEvent = StepEvent | EvaluationEvent | CheckpointEvent | WarningEvent | DoneEvent
+export type TrainEvent =
+  | StepEvent
+  | EvaluationEvent
+  | CheckpointEvent
+  | WarningEvent
+  | ProgressEvent
+  | ErrorEvent
+  | GapEvent
+  | DoneEvent

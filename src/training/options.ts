@@ -3,6 +3,7 @@ import { z } from 'zod'
 import type { Dataset } from '../data/dataset.js'
 import { FedloraError } from '../errors.js'
 import { parseOptions } from '../options/parse.js'
+import { bestMetrics } from './early-stopping.js'
 import { scheduleSchema } from './schedule.js'
 
 const units: Readonly<Record<string, number>> = {
@@ -32,6 +33,21 @@ const datasetSchema = z.custom<Dataset>(
   (value) => typeof (value as Dataset | null)?.length === 'number' && typeof (value as Dataset).sample === 'function',
   'expected a data set',
 )
+
+/** When a run evaluates and what follows from it. */
+export const evaluationShape = {
+  every: z.int().min(1).optional().describe('steps between evaluations; default: only at the end'),
+  batchTokens: z.int().min(1).default(2048).describe('tokens evaluated at once, at most (a longer row goes alone)'),
+  best: z
+    .enum(bestMetrics)
+    .optional()
+    .describe('keep the adapter of the best evaluation by this measure in outputDir/best'),
+  patience: z
+    .int()
+    .min(1)
+    .optional()
+    .describe('stop after so many evaluations without a better one (by best, or loss); needs every'),
+}
 
 export const trainOptionsSchema = z.strictObject({
   epochs: z.number().positive().optional().describe('times every row is visited; this or maxSteps; default 1'),
@@ -71,13 +87,13 @@ export const trainOptionsSchema = z.strictObject({
   outputDir: z.string().min(1).optional().describe('run folder: config.json, events.ndjson, adapter/, checkpoints/'),
   resumeFrom: z.string().min(1).optional().describe('run folder, or one checkpoint of it, to continue bit by bit'),
   evaluate: z
-    .strictObject({
-      data: datasetSchema,
-      every: z.int().min(1).optional().describe('steps between evaluations; default: only at the end'),
-      batchTokens: z.int().min(1).default(2048),
-    })
+    .strictObject({ data: datasetSchema, ...evaluationShape })
     .optional()
     .describe('evaluate on other data during the run'),
+  tensorboard: z
+    .union([z.boolean(), z.string().min(1)])
+    .default(false)
+    .describe('write TensorBoard event files: true for outputDir/tensorboard, or their folder'),
   signal: z.instanceof(AbortSignal).optional().describe('ends the run; with outputDir, after a checkpoint'),
 })
 
@@ -101,5 +117,19 @@ export function parseTrainOptions(options: TrainOptions): TrainConfig {
   }
   both('epochs', 'maxSteps')
   both('warmupSteps', 'warmupRatio')
+  const folder = config.outputDir ?? config.resumeFrom
+  const needs = (field: string, given: boolean, needed: string, there: boolean) => {
+    if (!given || there) return
+    throw new FedloraError('E_CONFIG', `train options: ${field} needs ${needed}`, { fields: [field, needed] })
+  }
+  const { evaluate, tensorboard } = config
+  needs(
+    'evaluate.best',
+    evaluate?.best !== undefined,
+    'outputDir, where the best adapter is kept',
+    folder !== undefined,
+  )
+  needs('evaluate.patience', evaluate?.patience !== undefined, 'evaluate.every', evaluate?.every !== undefined)
+  needs('tensorboard: true', tensorboard === true, 'outputDir, or a folder of its own', folder !== undefined)
   return config
 }

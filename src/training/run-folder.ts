@@ -14,7 +14,8 @@ type Json = Record<string, unknown>
 
 /** Everything that decides the bits of a run. Two runs of equal description, from equal adapters, end in equal adapters. */
 export function describeRun(adapter: Adapter, data: Dataset, config: TrainConfig, totalSteps: number): Json {
-  const { outputDir, resumeFrom, signal, memoryBudget, checkpointEvery, keepCheckpoints, evaluate, ...recipe } = config
+  const { outputDir, resumeFrom, signal, memoryBudget, checkpointEvery, keepCheckpoints, tensorboard, ...rest } = config
+  const { evaluate, ...recipe } = rest
   const { model } = adapter
   const { threads: _, ...format } = model.options
   const { targetModules: __, ...adapterConfig } = adapter.config
@@ -33,8 +34,12 @@ export function describeRun(adapter: Adapter, data: Dataset, config: TrainConfig
     },
     adapter: { ...adapterConfig, targets: adapter.targets },
     data: { fingerprint: data.fingerprint, rows: data.length, format: data.format, maxLength: data.maxLength },
-    evaluate: evaluate === undefined ? null : { fingerprint: evaluate.data.fingerprint, every: evaluate.every ?? null },
+    evaluate: evaluate === undefined ? null : describeEvaluation(evaluate),
   }
+}
+
+function describeEvaluation({ data, every, best }: NonNullable<TrainConfig['evaluate']>): Json {
+  return { fingerprint: data.fingerprint, every: every ?? null, ...(best === undefined ? {} : { best }) }
 }
 
 function packageVersion(): string {
@@ -74,6 +79,8 @@ export interface Resumption {
   checkpoint: Checkpoint | undefined
   lines: string[]
   warnings: string[]
+  /** Steps that the run was to do when it was begun, or continued last; undefined when that is not known. */
+  totalSteps: number | undefined
 }
 
 /** The run folder and, when one checkpoint of it was named, that one's step. */
@@ -86,27 +93,47 @@ export function resumeTarget(path: string): { folder: string; step: number | und
   return { folder: full, step: undefined }
 }
 
+/** A description without what says how long the run is: that may change where the learning rates so far stay what they were. */
+function withoutLength(description: Json): Json {
+  const { totalSteps: _, options, ...rest } = description
+  const { epochs: __, maxSteps: ___, ...recipe } = options as Json
+  return { ...rest, options: recipe }
+}
+
 /**
  * Refuses to resume what is not the same run.
  * @throws FedloraError `E_CHECKPOINT` naming the first thing that differs.
  */
-async function checkSameRun(folder: string, description: Json): Promise<string[]> {
+async function checkSameRun(folder: string, description: Json): Promise<Pick<Resumption, 'warnings' | 'totalSteps'>> {
   const path = join(folder, 'config.json')
-  if (!(await exists(path))) return []
+  if (!(await exists(path))) return { warnings: [], totalSteps: undefined }
   const { modelPath: _, isa, fedlora: __, ...saved } = await readJsonObject(path, 'run folder')
-  const difference = firstDifference(saved, JSON.parse(JSON.stringify(description)))
+  const now = JSON.parse(JSON.stringify(description)) as Json
+  if (saved.kind !== now.kind || typeof saved.options !== 'object' || saved.options === null) {
+    throw new FedloraError('E_CHECKPOINT', `'${path}' is not the config of a training run; name the folder of one`, {
+      folder,
+    })
+  }
+  const difference = firstDifference(withoutLength(saved), withoutLength(now))
   if (difference !== undefined) {
     const { path: field, a, b } = difference
     throw new FedloraError(
       'E_CHECKPOINT',
-      `run folder '${folder}' was made with ${field} = ${JSON.stringify(a)}, now it is ${JSON.stringify(b)}; resume with the same, or start a new run`,
+      `run folder '${folder}' was made with ${field} = ${JSON.stringify(a)}, now it is ${JSON.stringify(b)}; ` +
+        'resume with the same, or start a new run from its adapter',
       { field, saved: a, now: b },
     )
   }
-  const now = native().info().isa
-  return isa === now
-    ? []
-    : [`the run was begun on ${String(isa)} and goes on on ${now}: the last bits will differ from an unbroken run`]
+  const here = native().info().isa
+  return {
+    warnings:
+      isa === here
+        ? []
+        : [
+            `the run was begun on ${String(isa)} and goes on on ${here}: the last bits will differ from an unbroken run`,
+          ],
+    totalSteps: typeof saved.totalSteps === 'number' ? saved.totalSteps : undefined,
+  }
 }
 
 /** The lines of the log that stand at a checkpoint, or undefined when the log is shorter than the checkpoint says. */
@@ -134,14 +161,14 @@ export async function findResumption(path: string, adapter: Adapter, description
       { folder },
     )
   }
-  const warnings = await checkSameRun(folder, description)
+  const { warnings, totalSteps } = await checkSameRun(folder, description)
   const lines = await readLines(folder)
   const steps = step === undefined ? await listCheckpoints(folder) : [step]
   for (const candidate of steps) {
     try {
       const checkpoint = await readCheckpoint(join(folder, checkpointName(candidate)), adapter)
       const kept = linesAt(checkpoint, lines)
-      if (kept !== undefined) return { checkpoint, lines: kept, warnings }
+      if (kept !== undefined) return { checkpoint, lines: kept, warnings, totalSteps }
       throw new FedloraError(
         'E_CHECKPOINT',
         `events.ndjson has ${lines.length} whole lines, fewer than checkpoint ${candidate} counted`,
@@ -152,7 +179,7 @@ export async function findResumption(path: string, adapter: Adapter, description
     }
   }
   warnings.push(`'${folder}' holds no checkpoint yet: the run starts from its beginning`)
-  return { checkpoint: undefined, lines: [], warnings }
+  return { checkpoint: undefined, lines: [], warnings, totalSteps }
 }
 
 /**

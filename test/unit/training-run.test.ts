@@ -26,15 +26,65 @@ t.test('awaited alone', async (t) => {
   t.equal(await new Run<number, number>((context) => count(context, 3)), 3)
 })
 
-t.test('a late iterator still sees the beginning; a second one sees what is left', async (t) => {
+async function read(events: AsyncIterable<number>, limit = Number.POSITIVE_INFINITY): Promise<number[]> {
+  const seen: number[] = []
+  for await (const event of events) if (seen.push(event) === limit) break
+  return seen
+}
+
+t.test('every reader sees the beginning, however late: loops and onlookers', async (t) => {
   const run = new Run<number, number>((context) => count(context, 4))
+  const early = read(run.events())
   await run
-  const first: number[] = []
-  for await (const event of run) first.push(event)
-  t.same(first, [1, 2, 3, 4])
-  const second: number[] = []
-  for await (const event of run) second.push(event)
-  t.same(second, [])
+  t.same(await read(run), [1, 2, 3, 4])
+  t.same(await read(run), [1, 2, 3, 4])
+  t.same(await early, [1, 2, 3, 4])
+  t.same(await read(run.events()), [1, 2, 3, 4])
+  t.same(await read(run.events({ replay: false })), [], 'no replay unless asked for')
+})
+
+t.test('onlookers come and go, and the run goes on', async (t) => {
+  const run = new Run<number, number>((context) => count(context, 50))
+  t.same(await read(run.events(), 3), [1, 2, 3])
+  const [some, all] = await Promise.all([read(run.events(), 10), read(run.events())])
+  t.equal(some.length, 10)
+  t.equal(all.length, 50)
+  const waiting = run.events({ replay: false })
+  const pending = waiting.next()
+  await waiting.return!()
+  t.same(await pending, { value: undefined, done: true }, 'a reader that waits can leave')
+  t.equal(await run, 50)
+})
+
+t.test('a loop that leaves stops the run only if nobody else holds it', async (t) => {
+  const second = new Run<number, number>((context) => count(context, 200))
+  const [whole, part] = await Promise.all([read(second), read(second, 2)])
+  t.same(part, [1, 2])
+  t.equal(whole.length, 200, 'the second of two loops left')
+  const first = new Run<number, number>((context) => count(context, 200))
+  const [left, stayed] = await Promise.all([read(first, 2), read(first)])
+  t.equal(left.length, 2)
+  t.equal(stayed.length, 200, 'the first of two loops left')
+  const awaited = new Run<number, number>((context) => count(context, 200))
+  const result = awaited.then((value) => value)
+  await read(awaited, 2)
+  t.equal(await result, 200, 'somebody awaits it')
+  const watched = new Run<number, number>((context) => count(context, 5000))
+  const onlooker = read(watched.events())
+  await read(watched, 2)
+  t.ok((await watched) < 5000, 'canary: an onlooker does not hold it, and the only loop has left')
+  t.ok((await onlooker).length < 5000, 'and the onlooker sees the end')
+})
+
+t.test('a failure is not thrown at onlookers', async (t) => {
+  const run = new Run<number, number>(async (context) => {
+    await count(context, 2)
+    throw new Error('boom')
+  })
+  t.same(await read(run.events()), [1, 2])
+  await t.rejects(run, { message: 'boom' })
+  t.same(await read(run.events()), [1, 2], 'nor at late ones')
+  await t.rejects(read(run), { message: 'boom' }, 'but at every loop')
 })
 
 t.test('break stops the job and waits for it', async (t) => {

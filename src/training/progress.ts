@@ -1,0 +1,17 @@
+/** Telling how far a long phase of a run is: not in its first second, and then once a second, so that short ones tell nothing. */
+import type { ProgressEvent } from './events.js'
+
+const interval = 1000
+
+export function progressOf(
+  phase: ProgressEvent['phase'],
+  emit: (event: ProgressEvent) => void,
+): (done: number, total: number) => void {
+  let last = performance.now()
+  return (done, total) => {
+    const now = performance.now()
+    if (now - last < interval) return
+    last = now
+    emit({ type: 'progress', phase, done, total })
+  }
+}
