@@ -125,6 +125,7 @@ async function federate(session: Session): Promise<FederationResult> {
   const held = adapter.handle.acquire('simulate')
   session.onClose(held.release)
   const clients = await openClients(request.clients, model)
+  adapter.promptFormat = clients.data(0).promptFormat ?? adapter.promptFormat
   const cohort = cohortSize(config.cohort, clients.length)
   const { concurrency, mostTokens } = planConcurrency(adapter, clients, cohort, config)
   const slots = Array.from({ length: concurrency }, () => {

@@ -1,4 +1,5 @@
 /** The trainable part: LoRA factors over a shared, frozen model; one flat float32 vector with PEFT's names as its layout. */
+import type { PromptFormat } from '../data/prompt.js'
 import { FedloraError } from '../errors.js'
 import type { NativeAdapter, TensorLayout } from '../native/binding.js'
 import { Handle } from '../native/handle.js'
@@ -39,6 +40,11 @@ export class Adapter {
   readonly targets: readonly string[]
   /** Number of trainable values. */
   readonly length: number
+  /**
+   * The format of the rows that it was trained on: `train` sets it, `save` writes it beside PEFT's files (`fedlora.json`), `loadAdapter` reads
+   * it, `model.generate` asks with it. Undefined: plain texts are prompts as they are.
+   */
+  promptFormat: PromptFormat | undefined
   /** @internal */
   readonly handle: Handle<NativeAdapter>
   readonly #layout: readonly TensorLayout[]
@@ -171,6 +177,7 @@ export class Adapter {
     const values = this.vector()
     const copy = new Adapter(this.model, this.config, this.targets)
     copy.handle.use('clone').write(values)
+    copy.promptFormat = this.promptFormat
     return copy
   }
 
@@ -196,7 +203,8 @@ export class Adapter {
   }
 
   /**
-   * Writes a PEFT folder: `adapter_config.json` and `adapter_model.safetensors` (float32), each atomically.
+   * Writes a PEFT folder: `adapter_config.json` and `adapter_model.safetensors` (float32), and `fedlora.json` when the format of its rows is
+   * known, each atomically.
    * @throws FedloraError `E_IO`, `E_DISPOSED`, `E_BUSY`.
    */
   async save(folder: string): Promise<void> {

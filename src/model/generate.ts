@@ -1,14 +1,13 @@
 /** Text generation: prompt to ids, native decoding in small chunks, ids to text that can no longer change, stop strings cut exactly. */
 import { z } from 'zod'
-import type { ChatMessage } from '../data/chat-template.js'
-import { FedloraError } from '../errors.js'
-import { describeValue, parseOptions } from '../options/parse.js'
+import { formatNames } from '../data/formats.js'
+import { parseOptions } from '../options/parse.js'
 import { Adapter } from './adapter.js'
-import { flattenIds } from './batch.js'
+import { finishReasons, Generation, type Progress } from './generation.js'
 import type { Model } from './model.js'
+import { type Prompt, resolvePrompt } from './prompt.js'
 
-/** A text, chat messages, or token ids. */
-export type Prompt = string | readonly ChatMessage[] | ArrayLike<number>
+export type { Prompt } from './prompt.js'
 
 export const generateOptionsSchema = z.strictObject({
   adapter: z.instanceof(Adapter).optional().describe('adapter to generate with; default: the base model alone'),
@@ -30,10 +29,15 @@ export const generateOptionsSchema = z.strictObject({
     .array(z.int().min(0))
     .optional()
     .describe("tokens that end the generation; default those of the model's generation_config.json and config.json"),
+  format: z
+    .enum(formatNames)
+    .optional()
+    .describe('the format of a prompt that is a row or a plain text; default: what the adapter was trained with'),
+  raw: z.boolean().default(false).describe('a plain text is continued as it is, whatever the adapter was trained with'),
   signal: z.instanceof(AbortSignal).optional().describe('stops the generation'),
 })
 
-/** Options of `model.generate`. Defaults: 256 tokens, greedy, seed 0, no stop strings. */
+/** Options of `model.generate`. Defaults: 256 tokens, greedy, seed 0, no stop strings, the adapter's own format of prompts. */
 export type GenerateOptions = z.input<typeof generateOptionsSchema>
 
 type Parsed = z.output<typeof generateOptionsSchema>
@@ -41,34 +45,13 @@ type Parsed = z.output<typeof generateOptionsSchema>
 /** Tokens per native call: few, so that text streams and a stop string wastes little. */
 const chunk = 4
 
-function isMessages(prompt: Prompt): prompt is readonly ChatMessage[] {
-  return Array.isArray(prompt) && typeof prompt[0] === 'object' && prompt[0] !== null
-}
-
-async function promptIds(model: Model, prompt: Prompt): Promise<Int32Array> {
-  let ids: ArrayLike<number>
-  if (typeof prompt === 'string') ids = (await model.tokenizer()).encode(prompt)
-  else if (isMessages(prompt)) {
-    const tokenizer = await model.tokenizer()
-    ids = tokenizer.encode(tokenizer.applyChatTemplate(prompt, { addGenerationPrompt: true }), {
-      addSpecialTokens: false,
-    })
-  } else ids = prompt as ArrayLike<number>
-  if (typeof ids !== 'object' || ids === null || !(ids.length > 0)) {
-    throw new FedloraError(
-      'E_ARGUMENT',
-      `generate: the prompt is ${describeValue(prompt)}, expected at least one token`,
-    )
-  }
-  return flattenIds([ids], model.config.vocabulary, 'prompt').ids
-}
-
 /** Ids in the chunks that the engine gives; the end token is the last one. */
 async function* decode(
   model: Model,
   ids: Int32Array,
   endIds: Int32Array,
   options: Parsed,
+  progress?: Progress,
 ): AsyncGenerator<Int32Array, void, undefined> {
   const { adapter, signal, maxTokens, temperature, topK, topP, seed } = options
   signal?.throwIfAborted()
@@ -83,6 +66,11 @@ async function* decode(
       const next = await model.withAdapter('generate', adapter, () => generation.next(chunk))
       signal?.throwIfAborted()
       done = next.done
+      if (progress !== undefined) {
+        progress.promptTokens = next.promptTokens
+        progress.completionTokens = next.completionTokens
+        if (next.finishReason !== undefined) progress.finishReason = finishReasons[next.finishReason]
+      }
       if (next.ids.length > 0) yield next.ids
     }
   } finally {
@@ -98,7 +86,7 @@ export async function* generateTokens(
   options: Omit<GenerateOptions, 'stop'>,
 ): AsyncGenerator<number, void, undefined> {
   const parsed = parseOptions(generateOptionsSchema.omit({ stop: true }), options, 'generate options')
-  const ids = await promptIds(model, prompt)
+  const ids = await resolvePrompt(model, prompt, parsed)
   const ends = Int32Array.from(parsed.endTokens ?? model.config.endTokenIds)
   for await (const next of decode(model, ids, ends, { ...parsed, stop: [] })) yield* next
 }
@@ -141,28 +129,37 @@ function beginningAtEnd(text: string, stop: string): number {
   return 0
 }
 
-/** Text pieces of a continuation; see `Model.generate`. */
-export async function* generateText(
+async function* textPieces(
   model: Model,
   prompt: Prompt,
   options: GenerateOptions,
+  progress: Progress,
 ): AsyncGenerator<string, void, undefined> {
   const parsed = parseOptions(generateOptionsSchema, options, 'generate options')
   const tokenizer = await model.tokenizer()
-  const ids = await promptIds(model, prompt)
+  const ids = await resolvePrompt(model, prompt, parsed)
   const known = tokenizer.endTokens.filter((id) => id < model.config.vocabulary)
   const ends = new Set(parsed.endTokens ?? [...model.config.endTokenIds, ...known])
   const stream = tokenizer.stream({ skipSpecialTokens: true })
   const filter = new StopFilter(typeof parsed.stop === 'string' ? [parsed.stop] : parsed.stop)
-  for await (const next of decode(model, ids, Int32Array.from(ends), parsed)) {
+  for await (const next of decode(model, ids, Int32Array.from(ends), parsed, progress)) {
+    let made = progress.completionTokens - next.length
     for (const id of next) {
+      made++
       if (ends.has(id)) break
       const { text, stopped } = filter.push(stream.push(id))
+      if (stopped) Object.assign(progress, { finishReason: 'stop', completionTokens: made })
       if (text !== '') yield text
       if (stopped) return
     }
   }
   const { text, stopped } = filter.push(stream.finish())
+  if (stopped) progress.finishReason = 'stop'
   const rest = stopped ? text : text + filter.finish()
   if (rest !== '') yield rest
+}
+
+/** The continuation of a prompt as text; see `Model.generate`. */
+export function generateText(model: Model, prompt: Prompt, options: GenerateOptions): Generation {
+  return new Generation((progress) => textPieces(model, prompt, options, progress))
 }

@@ -10,6 +10,7 @@ import { type AdapterOptions, matchTargets, parseAdapterOptions } from './adapte
 import { flattenIds, type TokenRows } from './batch.js'
 import type { ModelConfig } from './config.js'
 import { type GenerateOptions, generateText, generateTokens, type Prompt } from './generate.js'
+import type { Generation } from './generation.js'
 
 /** Logits of every token of every row, one row after another. */
 export interface Logits {
@@ -101,12 +102,16 @@ export class Model {
   }
 
   /**
-   * Continues a prompt, as a stream of text pieces. A text gets the special tokens that its tokenizer adds; messages go through the
-   * chat template; token ids are taken as they are. Greedy unless `temperature` is above 0. Leaving the loop stops the work.
-   * @throws FedloraError `E_TOKENIZER`, `E_ARGUMENT`, `E_CONFIG`, `E_DISPOSED`; `E_BUSY` also when the adapter's values change between two
+   * Continues a prompt, as a stream of text pieces; `result` of what is returned has the whole text, why it ended and its tokens.
+   *
+   * A text gets the special tokens that its tokenizer adds; messages go through the chat template; a row such as { instruction, input } is
+   * put into the template of its format, as in training; token ids and what `data.prompt(row)` gives are taken as they are. With an adapter
+   * that knows the format of its training (`adapter.promptFormat`), a plain text stands for the format's question, unless it is in the
+   * format's template already or `raw` is true. Greedy unless `temperature` is above 0. Leaving the loop stops the work.
+   * @throws FedloraError `E_TOKENIZER`, `E_ARGUMENT`, `E_DATA`, `E_CONFIG`, `E_DISPOSED`; `E_BUSY` also when the adapter's values change between two
    * tokens; `E_NONFINITE` when a logit is NaN or infinite; the signal's reason when aborted.
    */
-  generate(prompt: Prompt, options: GenerateOptions = {}): AsyncGenerator<string, void, undefined> {
+  generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
     return generateText(this, prompt, options)
   }
 

@@ -14,6 +14,7 @@ import {
 import { Fields, type Json } from './fields.js'
 import { float, stringifyKeepingNumbers } from './json-numbers.js'
 import type { Model } from './model.js'
+import { readPromptFormat, writePromptFormat } from './remembered.js'
 
 /** The release whose folder layout is written. */
 const peftVersion = '0.21.2'
@@ -215,6 +216,7 @@ export async function writeAdapterFolder(adapter: Adapter, values: Float32Array,
     native().writeSafetensors(temporary, tensors, { format: 'pt' }),
   )
   const { config, targets, model } = adapter
+  await writePromptFormat(folder, adapter.promptFormat)
   await writeTextFile(
     join(folder, 'adapter_config.json'),
     stringifyKeepingNumbers(peftConfig(config, targets, model.path)),
@@ -234,6 +236,7 @@ export async function loadAdapter(model: Model, folder: string): Promise<Adapter
   const where = join(folder, 'adapter_config.json')
   const raw = await readJsonObject(where, 'adapter folder')
   const { config, targets } = parsePeftConfig(raw, where, model.linears)
+  const promptFormat = await readPromptFormat(folder)
   const checkpoint = native().openCheckpoint([join(folder, 'adapter_model.safetensors')])
   const adapter = new Adapter(model, config, targets)
   try {
@@ -247,6 +250,7 @@ export async function loadAdapter(model: Model, folder: string): Promise<Adapter
       )
     }
     adapter.load(new Map(entries.map(({ name, shape }) => [name, { shape, data: checkpoint.read(name) }])))
+    adapter.promptFormat = promptFormat
     return adapter
   } catch (error) {
     adapter.dispose()

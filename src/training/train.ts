@@ -35,6 +35,7 @@ async function work(
     try {
       context.signal.throwIfAborted()
       const ready = await withTokenizer(data, model)
+      adapter.promptFormat = ready.promptFormat ?? adapter.promptFormat
       const trainer = new Trainer({
         adapter,
         model: nativeModel,

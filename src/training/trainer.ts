@@ -102,7 +102,9 @@ export class Trainer {
     const { totalSteps } = this.#state
     const description = describeRun(adapter, data, config, totalSteps)
     const found = await this.#record.find(description)
-    for (const message of found?.warnings ?? []) context.emit({ type: 'warning', step: 0, message })
+    for (const message of [...(found?.warnings ?? []), ...data.warnings]) {
+      context.emit({ type: 'warning', step: 0, message })
+    }
     if (found?.checkpoint !== undefined) {
       const { state, session, values: saved } = found.checkpoint
       checkExtension(config, state.step, found.totalSteps ?? state.totalSteps, totalSteps)

@@ -121,7 +121,11 @@ t.test('train, eval, generate, merge, quantize', async (t) => {
   const before = objects((await fedlora(['eval', ...words, '--json'])).stdout).at(-1)!
   const after = objects((await fedlora(['eval', ...words, '--adapter', adapter, '--json'])).stdout).at(-1)!
   t.ok((after.loss as number) < (before.loss as number), `${before.loss} → ${after.loss}`)
-  t.match(await fedlora(['eval', ...words, '--adapter', adapter]), { code: 0, stdout: /perplexity +\d/, stderr: '' })
+  t.match(await fedlora(['eval', ...words, '--adapter', adapter]), {
+    code: 0,
+    stdout: /perplexity +\d/,
+    stderr: /^columns that the format tokens does not read: category/,
+  })
   const merged = join(root, 'merged')
   t.match(await fedlora(['merge', '--model', model, '--adapter', adapter, '--output', merged]), { code: 0 })
   const [alone] = objects((await fedlora(['eval', '--model', merged, ...words.slice(2), '--json'])).stdout)

@@ -1,11 +1,34 @@
 /** `fedlora generate`: continues a prompt and streams the text. */
-import { generateOptionsSchema } from '../../model/generate.js'
+import type { Row } from '../../data/index.js'
+import { generateOptionsSchema, type Prompt } from '../../model/generate.js'
+import type { FlagValues } from '../arguments.js'
 import { type Command, configFlag, section, text } from '../command.js'
 import { printProfile } from '../profile.js'
 import { schemaFlags, schemaValues } from '../schema-flags.js'
 import { modelFlag, modelSections, openModel } from '../sections.js'
+import { UsageError } from '../usage.js'
 
 const samplingSchema = generateOptionsSchema.omit({ adapter: true, signal: true })
+
+function rowFlag(written: string): Row {
+  try {
+    const row = JSON.parse(written)
+    if (typeof row === 'object' && row !== null && !Array.isArray(row)) return row
+  } catch {
+    // Told below, with what else is no row.
+  }
+  throw new UsageError(`--row: got ${written}, expected a JSON object such as {"instruction":"…"}`, { flag: 'row' })
+}
+
+/** What `--prompt`, `--chat` and `--row` ask. */
+function asked(flags: FlagValues): Prompt {
+  const [prompt, row] = [text(flags, 'prompt'), text(flags, 'row')]
+  if ((prompt === undefined) === (row === undefined)) {
+    throw new UsageError('fedlora generate: give either --prompt TEXT or --row JSON', { flag: 'prompt' })
+  }
+  if (row !== undefined) return rowFlag(row)
+  return flags.chat ? [{ role: 'user', content: prompt! }] : prompt!
+}
 
 export const generate: Command = {
   name: 'generate',
@@ -13,7 +36,12 @@ export const generate: Command = {
     ...configFlag,
     model: modelFlag,
     adapter: { type: 'string', value: 'DIR', description: 'PEFT adapter folder; without it the base model alone' },
-    prompt: { type: 'string', value: 'TEXT', description: 'what to continue', required: true },
+    prompt: {
+      type: 'string',
+      value: 'TEXT',
+      description: 'what to continue; with an adapter that fedlora trained, the question in the format of its rows',
+    },
+    row: { type: 'string', value: 'JSON', description: 'a row of a format instead, such as {"instruction":"…"}' },
     chat: { type: 'boolean', description: "the prompt is a user's message for the chat template" },
     ...schemaFlags(samplingSchema),
     stop: {
@@ -27,19 +55,17 @@ export const generate: Command = {
   ignoredSections: ['split', 'federation'],
   async run({ flags, config, output, signal }) {
     const sampling = section(samplingSchema, 'generate', {}, schemaValues(samplingSchema, flags))
+    const prompt = asked(flags)
     using model = await openModel(flags, config)
     const folder = text(flags, 'adapter')
     using adapter = folder === undefined ? undefined : await model.loadAdapter(folder)
-    const prompt = text(flags, 'prompt')!
-    const asked = flags.chat ? [{ role: 'user', content: prompt }] : prompt
-    let generated = ''
-    for await (const piece of model.generate(asked, { ...sampling, adapter, signal })) {
-      generated += piece
+    const answer = model.generate(prompt, { ...sampling, adapter, signal })
+    for await (const piece of answer) {
       output.event({ type: 'piece', text: piece })
       output.piece(piece)
     }
     output.text()
     printProfile(output, model.profile())
-    return { text: generated }
+    return { ...(await answer.result) }
   },
 }
