@@ -191,6 +191,15 @@ std::optional<Format> bnb_format(const TensorSource& source, const std::string& 
 
 bool is_bnb_quantized(const TensorSource& source, const std::string& weight_name) { return bnb_format(source, weight_name).has_value(); }
 
+std::string bnb_weight_of(const std::string& part_name) {
+  for (const std::string_view ending :
+       {".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map", ".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4"})
+    if (part_name.ends_with(ending)) return part_name.substr(0, part_name.size() - ending.size());
+  for (const std::string_view ending : {".SCB", ".weight_format"})
+    if (part_name.ends_with(ending)) return part_name.substr(0, part_name.size() - ending.size()) + ".weight";
+  return "";
+}
+
 std::vector<std::string> bnb_part_names(const TensorSource& source, const std::string& weight_name) {
   std::vector<std::string> candidates, parts = {weight_name};
   for (const Format format : four_bit_formats) candidates.push_back(state_name(weight_name, format));

@@ -25,6 +25,10 @@ bool is_bnb_quantized(const TensorSource& source, const std::string& weight_name
 /// The names of all tensors that make up this weight, itself first; only itself when it is plain.
 std::vector<std::string> bnb_part_names(const TensorSource& source, const std::string& weight_name);
 
+/// The weight that a tensor of this name would be a part of ("<p>.weight" for "<p>.weight.absmax" and "<p>.SCB"); empty when its name is
+/// none of a part's.
+std::string bnb_weight_of(const std::string& part_name);
+
 /// Throws E_MISSING, E_SHAPE, E_DTYPE, E_FORMAT (quant_state, other value maps), E_NONFINITE (scales), E_UNSUPPORTED (block sizes other
 /// than 64 and 128, nested ones other than 256, column-tiled int8), each naming the tensor.
 Matrix read_bnb_matrix(const TensorSource& source, const std::string& weight_name);

@@ -180,6 +180,7 @@ Napi::Value quantize(const Napi::CallbackInfo& info) {
     request.files = f.texts("files");
     request.output = f.text("output");
     request.modules = f.texts("modules");
+    if (f.has("description")) request.description = decode_description(f.value("description"));
     request.format = values[f.choice("quantization", formats)];
     request.double_quantization = f.boolean("doubleQuantization");
     request.block = static_cast<int>(f.integer("blockSize", 64, 128));

@@ -33,12 +33,13 @@ class Model : public Napi::ObjectWrap<Model> {
   }
 
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "NativeModel",
-                       {accessor<Model, &Model::memory, model_tag>("memory"), InstanceMethod<&Model::linears>("linears"),
-                        InstanceMethod<&Model::plan>("plan"), InstanceMethod<&Model::create_adapter>("createAdapter"),
-                        InstanceMethod<&Model::logits>("logits"), InstanceMethod<&Model::evaluate>("evaluate"),
-                        InstanceMethod<&Model::generate>("generate"), InstanceMethod<&Model::profile>("profile"),
-                        InstanceMethod<&Model::step_together>("stepTogether"), InstanceMethod<&Model::dispose>("dispose")});
+    return DefineClass(
+        env, "NativeModel",
+        {accessor<Model, &Model::memory, model_tag>("memory"), InstanceMethod<&Model::linears>("linears"),
+         InstanceMethod<&Model::plan>("plan"), InstanceMethod<&Model::create_adapter>("createAdapter"),
+         InstanceMethod<&Model::logits>("logits"), InstanceMethod<&Model::evaluate>("evaluate"), InstanceMethod<&Model::unused>("unused"),
+         InstanceMethod<&Model::generate>("generate"), InstanceMethod<&Model::profile>("profile"),
+         InstanceMethod<&Model::step_together>("stepTogether"), InstanceMethod<&Model::dispose>("dispose")});
   }
 
  private:
@@ -64,6 +65,15 @@ class Model : public Napi::ObjectWrap<Model> {
           list.Set(list.Length(), entry);
         }
       }
+      return list;
+    });
+  }
+
+  Napi::Value unused(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    return guard(env, [&]() -> Napi::Value {
+      Napi::Array list = Napi::Array::New(env);
+      for (const std::string& name : host_->alive()->unused) list.Set(list.Length(), name);
       return list;
     });
   }

@@ -46,6 +46,8 @@ struct Engine {
   std::unique_ptr<Transformer> transformer;
   int threads = 1;
   ModelMemory memory;
+  /// Tensors of the checkpoint that the description has no use for.
+  std::vector<std::string> unused;
   /// Set when FEDLORA_PROFILE is not empty and not 0; owned by the transformer.
   const Profiled* profile = nullptr;
 

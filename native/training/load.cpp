@@ -6,68 +6,14 @@
 #include "base/error.h"
 #include "io/bnb_checkpoint.h"
 #include "io/matrix_reader.h"
-#include "io/safetensors.h"
 #include "training/engine.h"
+#include "training/model_tensors.h"
+#include "training/needed_tensors.h"
 #include "training/plain_tensor.h"
 
 namespace fedlora {
 
 namespace {
-
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
-  return text + "]";
-}
-
-/// Every tensor the description needs, with its shape; linear weights apart, because bitsandbytes stores them flat.
-struct Needed {
-  std::vector<std::pair<std::string, std::vector<int64_t>>> plain;
-  std::vector<std::string> linears;
-};
-
-Needed needed_tensors(const Description& d) {
-  Needed needed;
-  const auto plain = [&](const std::string& name, std::vector<int64_t> shape) { needed.plain.emplace_back(name, std::move(shape)); };
-  plain(d.embedding + ".weight", {d.vocabulary, d.hidden});
-  if (!d.tied_head) plain(d.head + ".weight", {d.vocabulary, d.hidden});
-  plain(d.final_norm + ".weight", {d.hidden});
-  for (const LayerDescription& layer : d.layers) {
-    plain(layer.input_norm + ".weight", {d.hidden});
-    plain(layer.mlp_input_norm + ".weight", {d.hidden});
-    if (d.query_key_norm == QueryKeyNorm::head) {
-      plain(layer.q_norm + ".weight", {d.head_dim});
-      plain(layer.k_norm + ".weight", {d.head_dim});
-    }
-    for (int linear = 0; linear < linears_per_layer; ++linear) {
-      needed.linears.push_back(layer.linear[linear] + ".weight");
-      if (layer.has_bias(linear)) plain(layer.linear[linear] + ".bias", {d.out_features(linear)});
-    }
-  }
-  return needed;
-}
-
-void check_tensors(const Checkpoint& checkpoint, const Description& d) {
-  const Needed needed = needed_tensors(d);
-  std::vector<std::string> missing;
-  for (const auto& [name, shape] : needed.plain)
-    if (!checkpoint.has(name)) missing.push_back(name);
-  for (const std::string& name : needed.linears)
-    if (!checkpoint.has(name)) missing.push_back(name);
-  if (!missing.empty()) {
-    std::string list;
-    for (size_t i = 0; i < missing.size() && i < 12; ++i) list += "\n  " + missing[i];
-    if (missing.size() > 12) list += format_text("\n  and %zu more", missing.size() - 12);
-    fail(Code::E_MISSING, "the checkpoint lacks %zu tensors that config.json asks for (family %s):%s", missing.size(), d.family.c_str(),
-         list.c_str());
-  }
-  for (const auto& [name, shape] : needed.plain) {
-    const TensorView view = checkpoint.get(name);
-    if (view.shape != shape)
-      fail(Code::E_SHAPE, "tensor %s is %s, expected %s by config.json", name.c_str(), shape_text(view.shape).c_str(),
-           shape_text(shape).c_str());
-  }
-}
 
 std::optional<Format> wanted_format(Quantization quantization) {
   switch (quantization) {
@@ -103,17 +49,27 @@ bool profile_wanted() {
   return value != nullptr && *value != '\0' && std::string_view(value) != "0";
 }
 
+const Description& checked(const Description& description) {
+  check_consistent(description);
+  check_supported(description);
+  return description;
+}
+
 class Loader {
  public:
   Loader(const LoadOptions& options, const std::function<void(int64_t, int64_t)>& progress)
-      : options_(options), progress_(progress), checkpoint_(options.files), pool_(options.threads) {}
+      : options_(options),
+        progress_(progress),
+        description_(checked(options.description)),
+        tensors_(options.files, description_),
+        pool_(options.threads) {
+    description_.tied_head = tensors_.tied_head();
+  }
 
   std::shared_ptr<Weights> run() {
-    const Description& d = options_.description;
-    check_consistent(d);
-    check_supported(d);
-    check_tensors(checkpoint_, d);
-    const Needed needed = needed_tensors(d);
+    const Description& d = description_;
+    tensors_.check(d);
+    const NeededTensors needed = needed_tensors(d);
     total_ = static_cast<int64_t>(needed.plain.size() + needed.linears.size());
     auto weights = std::make_shared<Weights>();
     weights->description = d;
@@ -124,9 +80,11 @@ class Loader {
     return weights;
   }
 
+  std::vector<std::string> unused() const { return tensors_.unused(); }
+
  private:
   LayerWeights block(const LayerDescription& layer) {
-    const Description& d = options_.description;
+    const Description& d = description_;
     LayerWeights weights;
     weights.input_norm = vector(layer.input_norm + ".weight", d.norm_offset);
     weights.mlp_norm = vector(layer.mlp_input_norm + ".weight", d.norm_offset);
@@ -137,7 +95,7 @@ class Loader {
     for (int linear = 0; linear < linears_per_layer; ++linear) {
       const std::string name = layer.linear[linear] + ".weight";
       Matrix matrix =
-          read_matrix(checkpoint_, name, wanted_format(options_.quantization), options_.block, options_.double_quantization, pool_);
+          read_matrix(tensors_, name, wanted_format(options_.quantization), options_.block, options_.double_quantization, pool_);
       if (matrix.N != d.out_features(linear) || matrix.K != d.in_features(linear))
         fail(Code::E_SHAPE, "tensor %s is [%lld, %lld], expected [%lld, %lld] by config.json", name.c_str(),
              static_cast<long long>(matrix.N), static_cast<long long>(matrix.K), static_cast<long long>(d.out_features(linear)),
@@ -151,13 +109,13 @@ class Loader {
 
   Matrix table(const std::string& module) {
     const std::string name = module + ".weight";
-    Matrix matrix = read_matrix(checkpoint_, name, wanted_table_format(options_.quantization), 0, false, pool_);
+    Matrix matrix = read_matrix(tensors_, name, wanted_table_format(options_.quantization), 0, false, pool_);
     advance();
     return matrix;
   }
 
   std::vector<float> vector(const std::string& name, float offset) {
-    std::vector<float> values = read_vector(checkpoint_, name);
+    std::vector<float> values = read_vector(tensors_, name);
     for (float& value : values) value += offset;
     advance();
     return values;
@@ -170,7 +128,8 @@ class Loader {
 
   const LoadOptions& options_;
   const std::function<void(int64_t, int64_t)>& progress_;
-  Checkpoint checkpoint_;
+  Description description_;
+  ModelTensors tensors_;
   ThreadPool pool_;
   int64_t done_ = 0, total_ = 0;
 };
@@ -208,15 +167,17 @@ std::shared_ptr<Engine> make_engine(const LoadOptions& options, std::shared_ptr<
 
 std::shared_ptr<Engine> load_engine(const LoadOptions& options, const std::function<void(int64_t, int64_t)>& progress) {
   if (options.threads < 1 || options.threads > 1024) fail(Code::E_ARGUMENT, "threads is %d, expected 1 to 1024", options.threads);
-  return make_engine(options, Loader(options, progress).run());
+  Loader loader(options, progress);
+  std::shared_ptr<Engine> engine = make_engine(options, loader.run());
+  engine->unused = loader.unused();
+  return engine;
 }
 
 size_t plan_weights(const LoadOptions& options) {
-  const Description& d = options.description;
-  check_consistent(d);
-  check_supported(d);
-  const Checkpoint checkpoint(options.files);
-  check_tensors(checkpoint, d);
+  Description d = checked(options.description);
+  const ModelTensors tensors(options.files, d);
+  d.tied_head = tensors.tied_head();
+  tensors.check(d);
   double bytes = 0;
   const auto add = [&](Format format, double elements, int64_t rows) {
     const double block = options.block;
@@ -240,11 +201,11 @@ size_t plan_weights(const LoadOptions& options) {
     double elements = 1;
     for (int64_t extent : shape) elements *= static_cast<double>(extent);
     const bool is_table = shape.size() == 2;
-    add(is_table ? format_of(checkpoint, name, wanted_table_format(options.quantization)) : Format::f32, elements, shape[0]);
+    add(is_table ? format_of(tensors, name, wanted_table_format(options.quantization)) : Format::f32, elements, shape[0]);
   }
   for (const LayerDescription& layer : d.layers)
     for (int linear = 0; linear < linears_per_layer; ++linear)
-      add(format_of(checkpoint, layer.linear[linear] + ".weight", wanted_format(options.quantization)),
+      add(format_of(tensors, layer.linear[linear] + ".weight", wanted_format(options.quantization)),
           static_cast<double>(d.out_features(linear)) * static_cast<double>(d.in_features(linear)), d.out_features(linear));
   return static_cast<size_t>(bytes);
 }

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <cmath>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -11,6 +12,7 @@
 #include "io/safetensors.h"
 #include "io/safetensors_writer.h"
 #include "quant/encode.h"
+#include "training/model_tensors.h"
 
 namespace fedlora {
 
@@ -23,12 +25,17 @@ int64_t file_bytes(const std::string& path) {
 
 TensorSpec spec_of(const std::string& name, const TensorView& view) { return {name, view.dtype, view.shape}; }
 
-void refuse_overwrite(const Checkpoint& checkpoint, const std::string& output) {
-  for (size_t i = 0; i < checkpoint.files(); ++i) {
+void refuse_overwrite(const std::vector<std::string>& files, const std::string& output) {
+  for (const std::string& file : files) {
     struct stat a{}, b{};
-    if (::stat(output.c_str(), &a) == 0 && ::stat(checkpoint.path(i).c_str(), &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+    if (::stat(output.c_str(), &a) == 0 && ::stat(file.c_str(), &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
       fail(Code::E_ARGUMENT, "%s is read and written at once: choose another output folder", output.c_str());
   }
+}
+
+std::unique_ptr<TensorSource> open_tensors(const std::vector<std::string>& files, const std::optional<Description>& description) {
+  if (description) return std::make_unique<ModelTensors>(files, *description);
+  return std::make_unique<Checkpoint>(files);
 }
 
 /// One row of W + s·B·A, in place: row [K].
@@ -39,18 +46,30 @@ void add_row(const float* A, const float* B_row, int rank, float scaling, int64_
   for (int64_t k = 0; k < K; ++k) row[k] += scaling * scratch[static_cast<size_t>(k)];
 }
 
-void write_row(SafetensorsWriter& writer, const std::string& name, DType dtype, const std::vector<float>& row,
+/// Rounds row n of a merged weight to `dtype` and writes it.
+void write_row(SafetensorsWriter& writer, const std::string& name, DType dtype, int64_t n, const std::vector<float>& row,
                std::vector<uint16_t>& halves) {
+  if (dtype != DType::f32)
+    for (size_t k = 0; k < row.size(); ++k) halves[k] = dtype == DType::bf16 ? to_bf16(row[k]).bits : to_f16(row[k]).bits;
+  const auto rounded = [&](size_t k) {
+    return dtype == DType::f32 ? row[k] : dtype == DType::bf16 ? to_f32(bf16{halves[k]}) : to_f32(f16{halves[k]});
+  };
+  for (size_t k = 0; k < row.size(); ++k)
+    if (!std::isfinite(rounded(k)))
+      fail(Code::E_NONFINITE,
+           "the merged weight %s is %g at [%lld, %zu], which %s does not hold. Merge into a checkpoint of a wider type (save the base as "
+           "float32 or bfloat16), or train the adapter with a smaller alpha.",
+           name.c_str(), static_cast<double>(row[k]), static_cast<long long>(n), k, dtype_name(dtype));
   if (dtype == DType::f32) return writer.write(name, row.data(), row.size() * sizeof(float));
-  for (size_t k = 0; k < row.size(); ++k) halves[k] = dtype == DType::bf16 ? to_bf16(row[k]).bits : to_f16(row[k]).bits;
   writer.write(name, halves.data(), row.size() * sizeof(uint16_t));
 }
 
 }  // namespace
 
 RewriteResult quantize_checkpoint(const QuantizeRequest& request) {
-  const Checkpoint checkpoint(request.files);
-  refuse_overwrite(checkpoint, request.output);
+  const std::unique_ptr<TensorSource> source = open_tensors(request.files, request.description);
+  const TensorSource& checkpoint = *source;
+  refuse_overwrite(request.files, request.output);
   ThreadPool pool(request.threads);
   std::unordered_set<std::string> chosen;
   for (const std::string& module : request.modules) {
@@ -83,8 +102,8 @@ RewriteResult quantize_checkpoint(const QuantizeRequest& request) {
 
 RewriteResult merge_checkpoint(const std::vector<std::string>& files, const std::string& output, const Description& description,
                                const Adapter& adapter) {
-  const Checkpoint checkpoint(files);
-  refuse_overwrite(checkpoint, output);
+  const ModelTensors checkpoint(files, description);
+  refuse_overwrite(files, output);
   std::unordered_map<std::string, AdapterSlot> slots;
   std::unordered_map<std::string, std::pair<int64_t, int64_t>> shapes;
   for (size_t l = 0; l < description.layers.size(); ++l)
@@ -142,7 +161,7 @@ RewriteResult merge_checkpoint(const std::vector<std::string>& files, const std:
         const AdapterSlot& s = slot->second;
         add_row(adapter.values.data() + s.A, adapter.values.data() + s.B + n * s.rank, s.rank, s.scaling, weight.K, scratch, row.data());
       }
-      write_row(writer, spec.name, spec.dtype, row, halves);
+      write_row(writer, spec.name, spec.dtype, n, row, halves);
     }
     if (adapted) ++result.changed;
   }

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,9 +20,10 @@ struct RewriteResult {
 
 struct QuantizeRequest {
   std::vector<std::string> files;
-  std::string output;                // the new model.safetensors
-  std::vector<std::string> modules;  // linear layers to quantise, without ".weight"
-  Format format = Format::nf4;       // nf4, fp4 or int8
+  std::string output;                      // the new model.safetensors
+  std::vector<std::string> modules;        // linear layers to quantise, without ".weight"
+  std::optional<Description> description;  // tensors are written under its names; without one, under those they are stored with
+  Format format = Format::nf4;             // nf4, fp4 or int8
   bool double_quantization = false;
   int block = 64;
   int threads = 1;
@@ -31,7 +33,8 @@ struct QuantizeRequest {
 RewriteResult quantize_checkpoint(const QuantizeRequest& request);
 
 /// W + s·B·A in float32, rounded once to the stored type; layers that bitsandbytes quantised become bf16. Other tensors are copied
-/// (from a quantised folder, its quantisation state is left out).
+/// (from a quantised folder, its quantisation state is left out), all under the description's names.
+/// E_NONFINITE, naming tensor, row, column and value, when a sum is beyond the type; nothing is left at `output` then.
 RewriteResult merge_checkpoint(const std::vector<std::string>& files, const std::string& output, const Description& description,
                                const Adapter& adapter);
 

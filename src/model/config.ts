@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { FedloraError } from '../errors.js'
 import { exists, readJsonObject } from '../files/atomic.js'
+import { findModel } from '../files/model-source.js'
 import type { ModelDescription } from '../native/binding.js'
 import { describeFamily } from './families/index.js'
 import { Fields, type Json } from './fields.js'
@@ -51,7 +52,7 @@ function readStoredType(config: Fields): StoredType {
 }
 
 function readQuantization(config: Fields): StoredQuantization | undefined {
-  const fields = config.object('quantization_config')
+  const fields = config.object('quantization_config') ?? config.object('compression_config')
   if (fields === undefined) return undefined
   const four = fields.boolean('load_in_4bit', false)
   const eight = fields.boolean('load_in_8bit', false)
@@ -59,8 +60,9 @@ function readQuantization(config: Fields): StoredQuantization | undefined {
   if (method !== 'bitsandbytes') {
     throw new FedloraError(
       'E_UNSUPPORTED',
-      `${config.where}: weights quantised by '${method}' are not supported; supported are bitsandbytes' nf4, fp4 and int8, and unquantised weights`,
-      { field: 'quantization_config.quant_method', got: method },
+      `${config.where}: weights quantised by '${method}' are not read; supported are bitsandbytes' nf4, fp4 and int8, and unquantised weights. ` +
+        'Start from the unquantised checkpoint: loadModel quantises while it loads',
+      { field: `${fields.prefix}quant_method`, got: method },
     )
   }
   if (four === eight) fields.fail('load_in_4bit', 'exactly one of load_in_4bit and load_in_8bit')
@@ -88,12 +90,19 @@ function readQuantization(config: Fields): StoredQuantization | undefined {
  */
 export function parseModelConfig(raw: Json, where = 'config.json', generation?: Json): ModelConfig {
   const config = new Fields(raw, where)
+  if (config.object('per_layer_config') !== undefined) {
+    throw new FedloraError(
+      'E_UNSUPPORTED',
+      `${where}: per_layer_config is not supported: every layer must have the same sizes`,
+      { field: 'per_layer_config' },
+    )
+  }
   const description = describeFamily(config)
   const ends = new Fields(generation ?? {}, 'generation_config.json').tokenIds('eos_token_id')
   for (const id of config.tokenIds('eos_token_id')) if (!ends.includes(id)) ends.push(id)
   const inRange = (id: number) => id < description.vocabulary
-  const [bosTokenId] = config.tokenIds('bos_token_id')
-  const [padTokenId] = config.tokenIds('pad_token_id')
+  const [bosTokenId] = config.tokenIds('bos_token_id').filter(inRange)
+  const [padTokenId] = config.tokenIds('pad_token_id').filter(inRange)
   return {
     family: description.family,
     vocabulary: description.vocabulary,
@@ -116,13 +125,21 @@ export function parseModelConfig(raw: Json, where = 'config.json', generation?: 
 }
 
 /**
- * Reads `config.json` and, when there, `generation_config.json` of a model folder.
+ * Reads `config.json` and, when there, `generation_config.json` of a model, named as `loadModel` takes it.
  * @throws FedloraError `E_MISSING`, `E_FORMAT`, `E_CONFIG`, `E_UNSUPPORTED`.
  */
 export async function readModelConfig(folder: string): Promise<ModelConfig> {
-  const path = join(folder, 'config.json')
+  const { folder: found } = await findModel(folder)
+  const path = join(found, 'config.json')
+  if (!(await exists(path)) && (await exists(join(found, 'adapter_config.json')))) {
+    throw new FedloraError(
+      'E_MISSING',
+      `'${found}' is an adapter, not a model: it has no config.json. Load its base model, then the adapter with loadAdapter (--adapter)`,
+      { path },
+    )
+  }
   const raw = await readJsonObject(path, 'model folder')
-  const generationPath = join(folder, 'generation_config.json')
+  const generationPath = join(found, 'generation_config.json')
   const generation = (await exists(generationPath)) ? await readJsonObject(generationPath, 'model folder') : undefined
   return parseModelConfig(raw, path, generation)
 }

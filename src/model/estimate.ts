@@ -1,6 +1,6 @@
 /** The memory plan of a training run, without loading anything. */
-import { resolve } from 'node:path'
 import { z } from 'zod'
+import { findModel } from '../files/model-source.js'
 import type { LoadOptions, MemoryPlan, Recompute } from '../native/binding.js'
 import { native } from '../native/load.js'
 import { parseOptions } from '../options/parse.js'
@@ -19,7 +19,7 @@ export const passTokens = 1024
 export const recomputeLevels: readonly Recompute[] = ['none', 'gate-up', 'all']
 
 export const estimateOptionsSchema = z.strictObject({
-  model: z.string().min(1).describe('model folder'),
+  model: z.string().min(1).describe('model folder, or id in the Hugging Face cache'),
   ...baseFormatShape,
   adapter: adapterOptionsSchema.prefault({}),
   batchSize: z.int().min(1).default(1).describe('rows of a micro-batch'),
@@ -52,8 +52,8 @@ export interface Estimate extends MemoryPlan {
 export async function estimate(options: EstimateOptions): Promise<Estimate> {
   const parsed = parseOptions(estimateOptionsSchema, options, 'estimate options')
   checkBaseFormat(parsed, 'estimate options')
-  const path = resolve(parsed.model)
-  const config = await readModelConfig(path)
+  const { folder, file } = await findModel(parsed.model)
+  const config = await readModelConfig(folder)
   const linears = linearModules(config.description)
   const targets = matchTargets(
     parsed.adapter.targetModules,
@@ -62,7 +62,7 @@ export async function estimate(options: EstimateOptions): Promise<Estimate> {
   )
   const layers = adapterLayers(parsed.adapter, targets)
   const load: LoadOptions = {
-    files: await weightFiles(path),
+    files: await weightFiles(folder, file),
     description: config.description,
     quantization: parsed.quantization,
     doubleQuantization: parsed.doubleQuantization,

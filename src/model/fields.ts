@@ -82,12 +82,12 @@ export class Fields {
     return value as string[]
   }
 
-  /** One token id or a list of them; absent or null: none. */
+  /** One token id or a list of them; absent or null: none. Ids below 0 are how some configs say "none" (`pad_token_id: -1`). */
   tokenIds(field: string): number[] {
     const value = this.values[field]
     if (value === undefined || value === null) return []
     const list = Array.isArray(value) ? value : [value]
-    if (list.some((id) => !Number.isSafeInteger(id) || id < 0)) this.fail(field, 'a token id or a list of token ids')
-    return list as number[]
+    if (list.some((id) => !Number.isSafeInteger(id))) this.fail(field, 'a token id or a list of token ids')
+    return (list as number[]).filter((id) => id >= 0)
   }
 }

@@ -1,5 +1,5 @@
 /** Opening a Hugging Face model folder. */
-import { resolve } from 'node:path'
+import { findModel } from '../files/model-source.js'
 import type { LoadOptions } from '../native/binding.js'
 import { native } from '../native/load.js'
 import { checkPath, parseOptions } from '../options/parse.js'
@@ -11,20 +11,21 @@ import { weightFiles } from './weight-files.js'
 /**
  * Loads a model folder: `config.json` in the spelling of transformers 4 or 5 and `model.safetensors`, whole or sharded, plain
  * (F32, F16, BF16) or quantised by bitsandbytes. Weights are converted as they are read; peak memory is the packed model and one tensor.
- * @param folder - the model folder.
+ * @param folder - the model folder, a .safetensors file in it, or the id of a model in the local Hugging Face cache (`org/name`,
+ * `org/name@revision`); nothing is downloaded.
  * @param options - defaults: `quantization: 'none'`, `doubleQuantization: false`, `blockSize: 64`, `compute: 'f32'`, `threads`: all
  * available cores.
  * @throws FedloraError `E_MISSING` (files and tensors, named), `E_UNSUPPORTED` (family, rope type, quantisation method), `E_CONFIG`,
  * `E_FORMAT`, `E_SHAPE`, `E_DTYPE`, `E_NONFINITE`, `E_IO`, `E_LOAD`; what `onProgress` throws.
  */
 export async function loadModel(folder: string, options: ModelOptions = {}): Promise<Model> {
-  const { onProgress, threads, ...format } = parseOptions(modelOptionsSchema, options, 'model options')
+  const { onProgress, threads, baseModelName, ...format } = parseOptions(modelOptionsSchema, options, 'model options')
   checkBaseFormat(format, 'model options')
   checkPath(folder, 'loadModel')
-  const path = resolve(folder)
-  const config = await readModelConfig(path)
+  const source = await findModel(folder)
+  const config = await readModelConfig(source.folder)
   const load: LoadOptions = {
-    files: await weightFiles(path),
+    files: await weightFiles(source.folder, source.file),
     description: config.description,
     ...format,
     threads: threads ?? availableCores(),
@@ -44,5 +45,5 @@ export async function loadModel(folder: string, options: ModelOptions = {}): Pro
     loaded.dispose()
     throw thrown.error
   }
-  return new Model(path, config, load, loaded)
+  return new Model(source, config, load, loaded, baseModelName)
 }

@@ -25,6 +25,13 @@ export const baseFormatShape = {
 export const modelOptionsSchema = z.strictObject({
   ...baseFormatShape,
   threads: z.int().min(1).max(1024).optional().describe('worker threads; default: the cores available to this process'),
+  baseModelName: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "name of this model in the adapters saved over it; default: its Hugging Face id, else './' and its folder's name",
+    ),
   onProgress: z
     .custom<(progress: { loaded: number; total: number }) => void>(
       (value) => typeof value === 'function',

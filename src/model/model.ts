@@ -1,7 +1,9 @@
 /** A frozen base model: shared by any number of adapters, runs and simulated clients; nothing that trains can write to it. */
+import { basename } from 'node:path'
 import { z } from 'zod'
 import { loadTokenizer, type Tokenizer } from '../data/tokenizer.js'
 import { FedloraError } from '../errors.js'
+import type { ModelSource } from '../files/model-source.js'
 import type { LoadOptions, ModelMemory, NativeAdapter, NativeModel, ProfileEntry } from '../native/binding.js'
 import { Handle } from '../native/handle.js'
 import { checkPath, describeValue, parseOptions } from '../options/parse.js'
@@ -26,6 +28,10 @@ const logitsOptionsSchema = z.strictObject({ adapter: z.instanceof(Adapter).opti
 export class Model {
   /** The folder it was loaded from. */
   readonly path: string
+  /** What adapters saved over it call their base: `baseModelName`, its Hugging Face id, or './' and its folder's name. */
+  readonly name: string
+  /** The revision it was asked for by (`org/name@revision`). */
+  readonly revision: string | null
   readonly config: ModelConfig
   /** How the weights are held. */
   readonly options: Readonly<Omit<LoadOptions, 'files' | 'description'>>
@@ -33,6 +39,8 @@ export class Model {
   readonly memory: Readonly<ModelMemory>
   /** Names of the linear layers that an adapter may sit on, in forward order. */
   readonly linears: readonly string[]
+  /** Tensors of the checkpoint that the model has no use for, such as another task's head; they change nothing. */
+  readonly unusedTensors: readonly string[]
   /** @internal The weight files, for `merge`. */
   readonly files: readonly string[]
   /** @internal */
@@ -40,14 +48,17 @@ export class Model {
   #tokenizer: Promise<Tokenizer> | undefined
 
   /** @internal Use `loadModel`. */
-  constructor(path: string, config: ModelConfig, options: LoadOptions, native: NativeModel) {
-    this.path = path
+  constructor(source: ModelSource, config: ModelConfig, options: LoadOptions, native: NativeModel, name?: string) {
+    this.path = source.folder
+    this.name = name ?? source.id ?? `./${basename(source.folder)}`
+    this.revision = name === undefined ? (source.revision ?? null) : null
     this.config = config
     const { files, description: _, ...format } = options
     this.files = files
     this.options = format
     this.memory = native.memory
     this.linears = native.linears().map(({ module }) => module)
+    this.unusedTensors = native.unused()
     this.handle = new Handle('the model', native)
   }
 

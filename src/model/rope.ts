@@ -22,14 +22,35 @@ interface RopeFields {
   fields: Fields
 }
 
-/** Both spellings: transformers 5 `rope_parameters {rope_type, rope_theta, …}`; transformers 4 `rope_theta` beside `rope_scaling {type | rope_type, …}`. */
+/** A nested object, or undefined when it is absent, null or empty. */
+function filled(config: Fields, field: string): Fields | undefined {
+  const fields = config.object(field)
+  return fields === undefined || Object.keys(fields.values).length === 0 ? undefined : fields
+}
+
+/**
+ * Both spellings: transformers 5 `rope_parameters {rope_type, rope_theta, …}`; transformers 4 `rope_theta` beside `rope_scaling
+ * {type | rope_type, …}`. Where both are given, `rope_scaling` replaces `rope_parameters` whole; a `rope_theta` inside goes before one
+ * outside, `rope_type` before `type`. Source: transformers 5.24, modeling_rope_utils.py, convert_rope_params_to_dict.
+ */
 function ropeFields(config: Fields, defaultTheta: number): RopeFields {
-  const fields = config.object('rope_parameters') ?? config.object('rope_scaling')
+  const fields = filled(config, 'rope_scaling') ?? filled(config, 'rope_parameters')
   if (fields === undefined)
     return { theta: config.positive('rope_theta', defaultTheta), type: 'default', fields: config }
-  const theta = fields.has('rope_theta') ? fields.positive('rope_theta') : config.positive('rope_theta', defaultTheta)
-  const type = fields.has('rope_type') ? fields.string('rope_type') : fields.string('type', 'default')
-  return { theta, type, fields }
+  const byLayer = Object.keys(fields.values).find((key) => key.endsWith('_attention'))
+  if (byLayer !== undefined) {
+    throw new FedloraError(
+      'E_UNSUPPORTED',
+      `${config.where}: ${fields.prefix}${byLayer}: rotary parameters by layer type are not supported, only one set for all layers`,
+      { field: `${fields.prefix}${byLayer}` },
+    )
+  }
+  const inside = (field: string) => fields.values[field] !== undefined
+  return {
+    theta: inside('rope_theta') ? fields.positive('rope_theta') : config.positive('rope_theta', defaultTheta),
+    type: inside('rope_type') ? fields.string('rope_type') : fields.string('type', 'default'),
+    fields,
+  }
 }
 
 function plain(theta: number, headDim: number): number[] {
@@ -37,11 +58,13 @@ function plain(theta: number, headDim: number): number[] {
   return Array.from({ length: headDim / 2 }, (_, i) => f32(1 / f32(base ** f32((2 * i) / headDim))))
 }
 
-function llama3(frequencies: number[], fields: Fields): number[] {
+/** `outside`: what config.json says beside the rotary parameters, which goes first; the model's positions when neither says it. */
+function llama3(frequencies: number[], fields: Fields, outside: Fields, maxPositions: number): number[] {
   const factor = fields.positive('factor')
   const low = fields.positive('low_freq_factor')
   const high = fields.positive('high_freq_factor')
-  const context = fields.positive('original_max_position_embeddings')
+  const original = 'original_max_position_embeddings'
+  const context = outside.has(original) ? outside.positive(original) : fields.positive(original, maxPositions)
   if (!(high > low)) fields.fail('high_freq_factor', `more than low_freq_factor (${low})`)
   return frequencies.map((frequency) => {
     const wavelength = f32(f32(2 * Math.PI) / frequency)
@@ -56,7 +79,7 @@ function llama3(frequencies: number[], fields: Fields): number[] {
  * Reads the rotary parameters of a config.
  * @throws FedloraError `E_UNSUPPORTED` for another rope type, by name; `E_CONFIG` for a bad field.
  */
-export function readRope(config: Fields, headDim: number, defaultTheta = 10000): Rope {
+export function readRope(config: Fields, headDim: number, maxPositions: number, defaultTheta = 10000): Rope {
   const { theta, type, fields } = ropeFields(config, defaultTheta)
   if (!(ropeTypes as readonly string[]).includes(type)) {
     throw new FedloraError(
@@ -78,7 +101,8 @@ export function readRope(config: Fields, headDim: number, defaultTheta = 10000):
     )
   }
   const frequencies = plain(theta, headDim)
-  if (type === 'llama3') return { inverseFrequencies: llama3(frequencies, fields), attentionFactor: 1 }
+  if (type === 'llama3')
+    return { inverseFrequencies: llama3(frequencies, fields, config, maxPositions), attentionFactor: 1 }
   if (type === 'linear') {
     const factor = fields.positive('factor')
     return { inverseFrequencies: frequencies.map((frequency) => f32(frequency / factor)), attentionFactor: 1 }

@@ -1,4 +1,5 @@
 /** The safetensors files of a model folder: one file, or the shards that an index lists. */
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FedloraError } from '../errors.js'
 import { exists, readJsonObject } from '../files/atomic.js'
@@ -35,22 +36,48 @@ async function shardsOf(folder: string, index: string): Promise<string[]> {
   return names.map((name) => join(folder, name as string))
 }
 
+/** Files that hold weights in ways that are not read, and the cure. */
+const otherWeights: readonly [RegExp, string][] = [
+  [/^adapter_(config\.json|model\.)/, 'this is an adapter: load its base model, then the adapter with loadAdapter'],
+  [
+    /^(pytorch_model.*|consolidated.*)\.(bin|pt|pth)(\.index\.json)?$/,
+    'a pickle, which is not read: save the model with safe_serialization=True',
+  ],
+  [
+    /^consolidated.*\.safetensors$/,
+    "in its maker's own layout: get the files that transformers reads (model*.safetensors)",
+  ],
+  [/^model\..+\.safetensors/, 'a variant: rename it to model.safetensors, or name the file itself as the model'],
+  [/\.gguf$/, 'GGUF is not read: get the original safetensors checkpoint'],
+  [/^(tf_model\.h5|flax_model\.msgpack|.*\.onnx)$/, 'another framework: get the safetensors checkpoint'],
+  [/\.safetensors$/, 'name the file itself as the model when it is the whole of it'],
+]
+
+function cureFor(names: readonly string[]): string {
+  for (const [pattern, cure] of otherWeights) {
+    const name = names.find((one) => pattern.test(one))
+    if (name !== undefined) return `; it has '${name}': ${cure}`
+  }
+  return ''
+}
+
 /**
  * The weight files of a folder, sorted by name.
+ * @param chosen - one file in the folder, to be read instead of model.safetensors; a shard stands for all shards of its index.
  * @throws FedloraError `E_MISSING` when there are none or a shard is missing (named), `E_FORMAT` for a bad index.
  */
-export async function weightFiles(folder: string): Promise<string[]> {
+export async function weightFiles(folder: string, chosen?: string): Promise<string[]> {
   const single = join(folder, 'model.safetensors')
-  if (await exists(single)) return [single]
   const index = join(folder, 'model.safetensors.index.json')
+  if (chosen !== undefined && chosen !== single) {
+    const shards = (await exists(index)) ? await shardsOf(folder, index) : []
+    return shards.includes(chosen) ? shards : [chosen]
+  }
+  if (await exists(single)) return [single]
   if (await exists(index)) return await shardsOf(folder, index)
-  const pickled = await exists(join(folder, 'pytorch_model.bin'))
-  const cure = pickled
-    ? "; 'pytorch_model.bin' is a pickle, which is not read: save the model with safe_serialization=True"
-    : ''
   throw new FedloraError(
     'E_MISSING',
-    `'${folder}' has neither model.safetensors nor model.safetensors.index.json${cure}`,
+    `'${folder}' has neither model.safetensors nor model.safetensors.index.json${cureFor(await readdir(folder).catch(() => []))}`,
     { folder },
   )
 }

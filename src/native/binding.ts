@@ -234,6 +234,8 @@ export interface NativeModel {
   readonly memory: ModelMemory
   /** Adaptable linear layers, in forward order. */
   linears(): { module: string; shape: [number, number]; format: string }[]
+  /** Tensors of the checkpoint that the description has no use for. */
+  unused(): string[]
   plan(request: PlanRequest): MemoryPlan
   createAdapter(layers: AdapterLayer[], seed: number): NativeAdapter
   /** Flat logits [Σ lengths, V]. */
@@ -345,6 +347,8 @@ export interface QuantizeRequest {
   output: string
   /** Linear modules to quantise; every other tensor is copied as stored. */
   modules: string[]
+  /** Tensors are written under its names; without one, under those they are stored with. */
+  description?: ModelDescription
   quantization: 'nf4' | 'fp4' | 'int8'
   doubleQuantization: boolean
   blockSize: 64 | 128

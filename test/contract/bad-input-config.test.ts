@@ -51,7 +51,7 @@ const cases: [object, string, RegExp][] = [
   [{ rope_parameters: { rope_type: 'default', partial_rotary_factor: 0.5 } }, 'E_UNSUPPORTED', /partial_rotary_factor/],
   [{ dtype: 'float8_e4m3fn' }, 'E_CONFIG', /dtype is "float8_e4m3fn", expected float32, float16, bfloat16/],
   [{ eos_token_id: 'x' }, 'E_CONFIG', /eos_token_id is "x"/],
-  [{ eos_token_id: [-1] }, 'E_CONFIG', /eos_token_id/],
+  [{ eos_token_id: [0.5] }, 'E_CONFIG', /eos_token_id/],
   [{ quantization_config: { quant_method: 'gptq', bits: 4 } }, 'E_UNSUPPORTED', /'gptq'.*bitsandbytes/],
   [{ quantization_config: 'nf4' }, 'E_CONFIG', /quantization_config is "nf4"/],
   [{ quantization_config: { load_in_4bit: true, load_in_8bit: true } }, 'E_CONFIG', /exactly one of/],

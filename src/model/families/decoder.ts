@@ -61,6 +61,7 @@ export function describeDecoder(config: Fields, traits: Traits): ModelDescriptio
   if (headDim % 2 !== 0 || headDim > widestHead) {
     config.fail('head_dim', `an even number up to ${widestHead} (by default hidden_size / num_attention_heads)`)
   }
+  const maxPositions = config.integer('max_position_embeddings', traits.maxPositions)
   const activation = config.string('hidden_act', 'silu')
   if (activation !== 'silu' && activation !== 'swish') config.fail('hidden_act', `'silu' for ${traits.family}`)
   return {
@@ -71,7 +72,7 @@ export function describeDecoder(config: Fields, traits: Traits): ModelDescriptio
     kvHeads,
     headDim,
     intermediate: config.integer('intermediate_size'),
-    maxPositions: config.integer('max_position_embeddings', traits.maxPositions),
+    maxPositions,
     norm: 'rms',
     normEpsilon: config.positive('rms_norm_eps', 1e-6),
     normOffset: 0,
@@ -88,7 +89,7 @@ export function describeDecoder(config: Fields, traits: Traits): ModelDescriptio
     tiedHead: config.boolean('tie_word_embeddings', false),
     transposedLinears: false,
     learnedPositions: false,
-    ropes: [readRope(config, headDim)],
+    ropes: [readRope(config, headDim, maxPositions)],
     layers: Array.from({ length: config.integer('num_hidden_layers', undefined, 1, mostLayers) }, (_, index) =>
       describeLayer(index, traits),
     ),
@@ -96,19 +97,31 @@ export function describeDecoder(config: Fields, traits: Traits): ModelDescriptio
   }
 }
 
-/** Qwen's windows: `layer_types`, or layers from `max_window_layers` on when `use_sliding_window` says so. */
-export function qwenWindow(config: Fields): (index: number) => number {
-  const window =
-    config.boolean('use_sliding_window', false) && config.values.sliding_window !== null
-      ? config.integer('sliding_window', 4096)
-      : 0
-  const from = config.integer('max_window_layers', 28, 0)
+/** Which layers have the window, by `layer_types`; undefined when the config does not list them. */
+function slidingLayers(config: Fields): boolean[] | undefined {
   const types = config.strings('layer_types')
-  if (types === undefined) return (index) => (index >= from ? window : 0)
+  if (types === undefined) return undefined
   const layers = config.integer('num_hidden_layers', undefined, 1, mostLayers)
   if (types.length !== layers) config.fail('layer_types', `one entry for each of the ${layers} layers`)
-  if (types.some((type) => type !== 'full_attention' && type !== 'sliding_attention')) {
+  const known = ['full_attention', 'attention', 'sliding_attention'] // 'attention' is an older name of full_attention
+  if (types.some((type) => !known.includes(type))) {
     config.fail('layer_types', "entries 'full_attention' or 'sliding_attention'")
   }
-  return (index) => (types[index] === 'sliding_attention' ? window : 0)
+  return types.map((type) => type === 'sliding_attention')
+}
+
+/** Mistral's windows: one for all layers (null: none), or for those that `layer_types` names. */
+export function mistralWindow(config: Fields): (index: number) => number {
+  const window = config.values.sliding_window === null ? 0 : config.integer('sliding_window', 4096)
+  const sliding = slidingLayers(config)
+  return (index) => (sliding === undefined || sliding[index] ? window : 0)
+}
+
+/** Qwen's windows: `layer_types`, or layers from `max_window_layers` on when `use_sliding_window` says so. */
+export function qwenWindow(config: Fields): (index: number) => number {
+  const used = config.boolean('use_sliding_window', false) && config.values.sliding_window !== null
+  const window = used ? config.integer('sliding_window', 4096) : 0
+  const from = config.integer('max_window_layers', 28, 0)
+  const sliding = slidingLayers(config)
+  return (index) => ((sliding === undefined ? index >= from : sliding[index]) ? window : 0)
 }

@@ -1,0 +1,123 @@
+#include "training/model_tensors.h"
+
+#include "base/error.h"
+#include "io/bnb_checkpoint.h"
+#include "training/needed_tensors.h"
+#include "training/plain_tensor.h"
+
+namespace fedlora {
+
+namespace {
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+/// Tables are looked up and multiplied as numbers; codes are not.
+void refuse_quantized_table(const TensorSource& source, const std::string& module) {
+  const std::string name = module + ".weight";
+  const std::optional<Format> format = bnb_format(source, name);
+  if (!format) return;
+  fail(Code::E_UNSUPPORTED,
+       "%s is stored as bitsandbytes codes (%s); the embedding and the head are read unquantised only. Quantise the original checkpoint "
+       "anew with llm_int8_skip_modules [\"%s\"], which is transformers' default, or with `fedlora quantize`.",
+       name.c_str(), format_name(*format), module.c_str());
+}
+
+}  // namespace
+
+ModelTensors::ModelTensors(const std::vector<std::string>& files, const Description& d)
+    : checkpoint_(files), prefix_(d.embedding.substr(0, d.embedding.find('.') + 1)) {
+  const NeededTensors needed = needed_tensors(d);
+  const std::string embedding = d.embedding + ".weight", head = d.head + ".weight";
+  for (const auto& [name, shape] : needed.plain) needed_.insert(name);
+  for (const auto& [name, shape] : needed.linears) needed_.insert(name);
+  needed_.insert(head);
+  for (const std::string& name : checkpoint_.names()) {
+    const std::string means = meaning(name);
+    const auto [place, fresh] = stored_.try_emplace(means, name);
+    if (!fresh)
+      fail(Code::E_FORMAT, "tensors \"%s\" and \"%s\" of the checkpoint both stand for %s. Remove the one that is left over.",
+           place->second.c_str(), name.c_str(), means.c_str());
+    names_.push_back(means);
+  }
+  refuse_quantized_table(*this, d.head);
+  refuse_quantized_table(*this, d.embedding);
+  if (!d.tied_head) return;
+  if (!has(embedding) && has(head)) stored_[embedding] = stored_[head];
+  tied_head_ = !has(embedding) || !has(head) || same_values(*this, embedding, head);
+}
+
+/// True for a tensor of the description and for the parts that bitsandbytes stores beside a weight.
+bool ModelTensors::known(const std::string& name) const {
+  if (needed_.count(name) != 0) return true;
+  const std::string weight = bnb_weight_of(name);
+  return !weight.empty() && needed_.count(weight) != 0;
+}
+
+std::string ModelTensors::meaning(const std::string& name) const {
+  if (name.starts_with(prefix_)) {
+    const std::string bare = name.substr(prefix_.size());
+    if (known(bare)) return bare;
+  }
+  const std::string whole = prefix_ + name;
+  return known(whole) ? whole : name;
+}
+
+const std::string& ModelTensors::stored(const std::string& name) const {
+  const auto found = stored_.find(name);
+  return found == stored_.end() ? name : found->second;
+}
+
+std::vector<std::string> ModelTensors::unused() const {
+  std::vector<std::string> unused;
+  for (const std::string& name : names_)
+    if (!known(name) && !name.ends_with("rotary_emb.inv_freq")) unused.push_back(stored(name));
+  return unused;
+}
+
+std::string ModelTensors::missing_hint(const std::vector<std::string>& missing, const Description& d) const {
+  if (missing.size() == 1 && missing[0] == d.head + ".weight" && has(d.embedding + ".weight"))
+    return "\nIf the head shares the embedding's table, say \"tie_word_embeddings\": true in config.json.";
+  for (const std::string& name : names_) {
+    if (name.ends_with(".qweight"))
+      return format_text("\nIt has \"%s\": GPTQ's and AWQ's packed weights are not read. Start from the unquantised checkpoint.",
+                         name.c_str());
+    if (name.find(".lora_A.") != std::string::npos)
+      return format_text("\nIt has \"%s\": this is an adapter. Load its base model, then the adapter over it.", name.c_str());
+    if (name.size() > missing[0].size() && name.ends_with(missing[0])) {
+      const std::string before = name.substr(0, name.size() - missing[0].size());
+      return format_text("\nIt has \"%s\": save the model anew without the prefix \"%s\".", name.c_str(), before.c_str());
+    }
+  }
+  return "";
+}
+
+void ModelTensors::check(const Description& d) const {
+  const NeededTensors needed = needed_tensors(d);
+  std::vector<std::string> missing;
+  for (const auto& [name, shape] : needed.plain)
+    if (!has(name)) missing.push_back(name);
+  for (const auto& [name, shape] : needed.linears)
+    if (!has(name)) missing.push_back(name);
+  if (!missing.empty()) {
+    std::string list;
+    for (size_t i = 0; i < missing.size() && i < 12; ++i) list += "\n  " + missing[i];
+    if (missing.size() > 12) list += format_text("\n  and %zu more", missing.size() - 12);
+    fail(Code::E_MISSING, "the checkpoint lacks %zu tensors that config.json asks for (family %s):%s%s", missing.size(), d.family.c_str(),
+         list.c_str(), missing_hint(missing, d).c_str());
+  }
+  const auto expect = [&](const std::string& name, const std::vector<int64_t>& shape) {
+    const TensorView view = get(name);
+    if (view.shape != shape)
+      fail(Code::E_SHAPE, "tensor %s is %s, expected %s by config.json", name.c_str(), shape_text(view.shape).c_str(),
+           shape_text(shape).c_str());
+  };
+  for (const auto& [name, shape] : needed.plain) expect(name, shape);
+  for (const auto& [name, shape] : needed.linears)
+    if (!is_bnb_quantized(*this, name)) expect(name, shape);
+}
+
+}  // namespace fedlora
