@@ -35,6 +35,7 @@ export { type FinishReason, Generation, type GenerationResult } from './model/ge
 export { loadModel } from './model/load.js'
 export { type Logits, Model } from './model/model.js'
 export type { ModelOptions } from './model/model-options.js'
+export type { OutputOptions } from './model/output-folder.js'
 export { type QuantizeOptions, type QuantizeResult, quantizeModel } from './model/quantize.js'
 export type {
   Compute,

@@ -1,11 +1,14 @@
 /** The sections of a config file, from the schemas of the API, and what commands open from them. */
 import { z } from 'zod'
 import { type Dataset, datasetOptionsSchema, loadDataset } from '../data/index.js'
+import { isFedloraError } from '../errors.js'
+import { findModel } from '../files/model-source.js'
 import type { Adapter } from '../model/adapter.js'
 import { adapterOptionsSchema } from '../model/adapter-options.js'
 import { loadModel } from '../model/load.js'
 import type { Model } from '../model/model.js'
 import { modelOptionsSchema } from '../model/model-options.js'
+import { checkOutputFolder } from '../model/output-folder.js'
 import { trainOptionsSchema } from '../training/options.js'
 import type { Flag, FlagValues } from './arguments.js'
 import { section, text } from './command.js'
@@ -13,7 +16,7 @@ import { UsageError } from './usage.js'
 
 export const modelSchema = modelOptionsSchema
   .omit({ onProgress: true })
-  .extend({ path: z.string().min(1).optional().describe('model folder (or --model)') })
+  .extend({ path: z.string().min(1).optional().describe('model folder, or id in the Hugging Face cache (or --model)') })
 
 export const dataSchema = datasetOptionsSchema.extend({
   format: datasetOptionsSchema.shape.format
@@ -28,7 +31,11 @@ export const evaluateSchema = dataSchema.extend({
 
 export const trainSchema = trainOptionsSchema.omit({ evaluate: true, signal: true })
 
-export const modelFlag: Flag = { type: 'string', value: 'DIR', description: 'model folder' }
+export const modelFlag: Flag = {
+  type: 'string',
+  value: 'DIR',
+  description: 'model folder, or id in the Hugging Face cache',
+}
 export const dataFlags: Record<'data' | 'format', Flag> = {
   data: { type: 'string', value: 'FILE', description: 'rows: .jsonl, .json or .csv' },
   format: { type: 'string', description: 'how a row is read', choices: datasetOptionsSchema.shape.format.options },
@@ -44,6 +51,15 @@ export const modelSections = async () => ({
 })
 
 type Config = Readonly<Record<string, unknown>>
+
+/** The folder of `--output` for a model made from that of `--model`; one that must not be written to is a usage error. */
+export async function openOutput(flags: FlagValues, doing: string, overwrite: boolean): Promise<string> {
+  const { folder } = await findModel(text(flags, 'model')!)
+  return await checkOutputFolder(text(flags, 'output')!, doing, overwrite, folder).catch((error) => {
+    if (!isFedloraError(error, 'E_ARGUMENT')) throw error
+    throw new UsageError(error.message, error.details, error.code, error)
+  })
+}
 
 /** The model of the section `model` and `--model`. */
 export async function openModel(flags: FlagValues, config: Config): Promise<Model> {

@@ -2,6 +2,7 @@
 
 import * as tokenizers from '@huggingface/tokenizers'
 import { FedloraError } from '../errors.js'
+import { findModel } from '../files/model-source.js'
 import { type ChatMessage, ChatTemplate, type ChatTemplateOptions, chatTemplateSource } from './chat-template.js'
 import { StreamDecoder } from './stream-decoder.js'
 import {
@@ -171,13 +172,16 @@ export class Tokenizer {
 }
 
 /**
- * Reads a tokenizer from a Hugging Face folder: tokenizer.json, and where present tokenizer_config.json,
+ * Reads a tokenizer from a Hugging Face folder, or by its id in the local cache: tokenizer.json, and where present tokenizer_config.json,
  * special_tokens_map.json, chat_template.jinja, config.json and generation_config.json.
  *
  * @throws E_TOKENIZER when tokenizer.json is missing or not understood; E_IO when a file cannot be read
  */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
-  return new Tokenizer(folder, await readTokenizerFiles(folder))
+  const found = await findModel(folder, 'tokenizer').catch((error) => {
+    throw new FedloraError('E_TOKENIZER', error.message, error.details, error)
+  })
+  return new Tokenizer(found.folder, await readTokenizerFiles(found.folder))
 }
 
 /** Something that has a tokenizer, at once or when asked, such as a loaded model. */

@@ -7,6 +7,7 @@ import { checkPath, describeValue } from '../options/parse.js'
 import { type AdapterConfig, adapterLayers } from './adapter-options.js'
 import { flattenBatch, type TokenRows } from './batch.js'
 import type { Model } from './model.js'
+import type { OutputOptions } from './output-folder.js'
 
 /** One factor: lora_A is [rank, in_features], lora_B [out_features, rank], row-major. */
 export interface AdapterTensor {
@@ -204,8 +205,8 @@ export class Adapter {
 
   /**
    * Writes a PEFT folder: `adapter_config.json` and `adapter_model.safetensors` (float32), and `fedlora.json` when the format of its rows is
-   * known, each atomically.
-   * @throws FedloraError `E_IO`, `E_DISPOSED`, `E_BUSY`.
+   * known, each atomically. An earlier LoRA adapter in the folder is replaced; other files stay.
+   * @throws FedloraError `E_ARGUMENT` when the folder holds an adapter of another method, `E_IO`, `E_DISPOSED`, `E_BUSY`.
    */
   async save(folder: string): Promise<void> {
     checkPath(folder, 'save')
@@ -216,12 +217,14 @@ export class Adapter {
   /**
    * Writes a model folder with the adapter merged in: the stored weights are read again, W + s·B·A is computed in float32 and rounded
    * once to the stored type (from a bitsandbytes folder: to bfloat16). Tokenizer files are copied.
-   * @throws FedloraError `E_IO`, `E_DISPOSED`, `E_BUSY`.
+   * @param folder - a new or empty folder; with `overwrite: true` also one that a model was written to before, whose files are replaced.
+   * @throws FedloraError `E_ARGUMENT` for a folder with other files in it, `E_NONFINITE` naming tensor and value when a sum is beyond
+   * the stored type (nothing is left then), `E_CONFIG`, `E_IO`, `E_DISPOSED`, `E_BUSY`.
    */
-  async merge(folder: string): Promise<void> {
+  async merge(folder: string, options: OutputOptions = {}): Promise<void> {
     checkPath(folder, 'merge')
     const { mergeAdapter } = await import('./merge.js')
-    await mergeAdapter(this, folder)
+    await mergeAdapter(this, folder, options)
   }
 
   /** Frees the native memory. Idempotent; a run on this adapter is cancelled and ends with `E_DISPOSED`. */

@@ -1,7 +1,8 @@
 /** PEFT's adapter folder, in and out. What would change the method is refused by name; nothing is ever loaded as plain LoRA that is not. */
 import { join } from 'node:path'
 import { FedloraError } from '../errors.js'
-import { readJsonObject, replaceFile, writeTextFile } from '../files/atomic.js'
+import { exists, readJsonObject, replaceFile, writeTextFile } from '../files/atomic.js'
+import { findModel } from '../files/model-source.js'
 import { native } from '../native/load.js'
 import { Adapter, listed } from './adapter.js'
 import {
@@ -164,7 +165,12 @@ function pythonExpression(expression: string): string {
 }
 
 /** The `adapter_config.json` of an adapter, with every field that PEFT writes. */
-export function peftConfig(config: AdapterConfig, targets: readonly string[], base: string): Json {
+export function peftConfig(
+  config: AdapterConfig,
+  targets: readonly string[],
+  base: string,
+  revision: string | null = null,
+): Json {
   return {
     alora_invocation_tokens: null,
     alpha_pattern: config.alphaPattern,
@@ -194,7 +200,7 @@ export function peftConfig(config: AdapterConfig, targets: readonly string[], ba
     qalora_group_size: 16,
     r: config.rank,
     rank_pattern: config.rankPattern,
-    revision: null,
+    revision,
     target_modules: [...targets],
     target_parameters: null,
     task_type: 'CAUSAL_LM',
@@ -219,25 +225,63 @@ export async function writeAdapterFolder(adapter: Adapter, values: Float32Array,
   await writePromptFormat(folder, adapter.promptFormat)
   await writeTextFile(
     join(folder, 'adapter_config.json'),
-    stringifyKeepingNumbers(peftConfig(config, targets, model.path)),
+    stringifyKeepingNumbers(peftConfig(config, targets, model.name, model.revision)),
+  )
+}
+
+/** Another method's adapter is no earlier state of this one. */
+async function refuseForeignAdapter(folder: string): Promise<void> {
+  const path = join(folder, 'adapter_config.json')
+  if (!(await exists(path))) return
+  const type = await readJsonObject(path, 'adapter folder').then(
+    ({ peft_type }) => peft_type,
+    () => 'unreadable',
+  )
+  if (type === 'LORA') return
+  throw new FedloraError(
+    'E_ARGUMENT',
+    `save: '${folder}' holds an adapter of another method (${String(type)}), which would be lost; choose another folder`,
+    { folder },
   )
 }
 
 /** Writes a PEFT folder; see `Adapter.save`. */
 export async function saveAdapter(adapter: Adapter, folder: string): Promise<void> {
+  await refuseForeignAdapter(folder)
   await writeAdapterFolder(adapter, adapter.vector(), folder)
+}
+
+/** The weights of an adapter folder. */
+async function adapterWeights(folder: string): Promise<string> {
+  const path = join(folder, 'adapter_model.safetensors')
+  if (await exists(path)) return path
+  if (await exists(join(folder, 'adapter_model.bin'))) {
+    throw new FedloraError(
+      'E_UNSUPPORTED',
+      `'${join(folder, 'adapter_model.bin')}' is a pickle, which is not read: in Python, load the adapter and save it anew with ` +
+        'save_pretrained(folder), which writes adapter_model.safetensors',
+      { folder, file: 'adapter_model.bin' },
+    )
+  }
+  throw new FedloraError('E_MISSING', `'${folder}' has no adapter_model.safetensors`, { folder })
 }
 
 /**
  * Reads a PEFT folder over a model; see `Model.loadAdapter`.
  * @throws FedloraError `E_MISSING`, `E_UNSUPPORTED`, `E_CONFIG`, `E_SHAPE`, `E_NONFINITE`, `E_FORMAT`.
  */
-export async function loadAdapter(model: Model, folder: string): Promise<Adapter> {
+export async function loadAdapter(model: Model, name: string): Promise<Adapter> {
+  const { folder } = await findModel(name, 'adapter')
   const where = join(folder, 'adapter_config.json')
+  if (!(await exists(where)) && (await exists(join(folder, 'config.json')))) {
+    throw new FedloraError('E_MISSING', `'${folder}' is a model, not an adapter: it has no adapter_config.json`, {
+      path: where,
+    })
+  }
   const raw = await readJsonObject(where, 'adapter folder')
   const { config, targets } = parsePeftConfig(raw, where, model.linears)
   const promptFormat = await readPromptFormat(folder)
-  const checkpoint = native().openCheckpoint([join(folder, 'adapter_model.safetensors')])
+  const checkpoint = native().openCheckpoint([await adapterWeights(folder)])
   const adapter = new Adapter(model, config, targets)
   try {
     const entries = checkpoint.tensors()

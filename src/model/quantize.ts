@@ -1,17 +1,16 @@
 /** Writing a checkpoint that transformers + bitsandbytes load as their own. */
 import { stat } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { z } from 'zod'
 import { FedloraError } from '../errors.js'
-import { replaceFile } from '../files/atomic.js'
+import { findModel } from '../files/model-source.js'
 import { native } from '../native/load.js'
 import { checkPath, parseOptions } from '../options/parse.js'
 import { linearModules, readModelConfig } from './config.js'
 import type { Json } from './fields.js'
-import { float, rewriteJson } from './json-numbers.js'
-import { refuseSameFolder } from './merge.js'
+import { float } from './json-numbers.js'
 import { availableCores, baseFormatShape, checkBaseFormat } from './model-options.js'
-import { copySideFiles } from './side-files.js'
+import { checkOutputFolder, overwriteShape, writeModelFolder } from './output-folder.js'
 import { weightFiles } from './weight-files.js'
 
 export const quantizeOptionsSchema = z.strictObject({
@@ -19,9 +18,10 @@ export const quantizeOptionsSchema = z.strictObject({
   doubleQuantization: baseFormatShape.doubleQuantization,
   blockSize: baseFormatShape.blockSize,
   threads: z.int().min(1).max(1024).optional().describe('worker threads; default: the cores available to this process'),
+  ...overwriteShape,
 })
 
-/** Options of `quantizeModel`. Defaults: nf4, block 64, single quantisation. */
+/** Options of `quantizeModel`. Defaults: nf4, block 64, single quantisation, a new or empty folder. */
 export type QuantizeOptions = z.input<typeof quantizeOptionsSchema>
 
 export interface QuantizeResult {
@@ -59,9 +59,10 @@ export function quantizationConfig(options: {
 /**
  * Quantises every linear layer but the head and writes a model folder that transformers + bitsandbytes (and `loadModel`) load.
  * Everything else is copied as stored.
- * @param folder - an unquantised model folder.
- * @param output - the folder to write; created when missing.
- * @throws FedloraError `E_UNSUPPORTED` when the folder is quantised already, `E_ARGUMENT` when output is the input, `E_CONFIG`, `E_MISSING`, `E_IO`.
+ * @param folder - an unquantised model: its folder, a .safetensors file in it, or its id in the Hugging Face cache.
+ * @param output - a new or empty folder; with `overwrite: true` also one that a model was written to before, whose files are replaced.
+ * @throws FedloraError `E_UNSUPPORTED` when the folder is quantised already, `E_ARGUMENT` for an output folder with other files in it,
+ * `E_CONFIG`, `E_MISSING`, `E_IO`.
  */
 export async function quantizeModel(
   folder: string,
@@ -70,9 +71,10 @@ export async function quantizeModel(
 ): Promise<QuantizeResult> {
   checkPath(folder, 'quantize')
   checkPath(output, 'quantize')
-  const { threads, ...format } = parseOptions(quantizeOptionsSchema, options, 'quantize options')
+  const { threads, overwrite, ...format } = parseOptions(quantizeOptionsSchema, options, 'quantize options')
   checkBaseFormat(format, 'quantize options')
-  const path = resolve(folder)
+  const { folder: path, file } = await findModel(folder)
+  const target = await checkOutputFolder(output, 'quantize', overwrite, path)
   const config = await readModelConfig(path)
   if (config.storedQuantization !== undefined) {
     throw new FedloraError(
@@ -80,24 +82,20 @@ export async function quantizeModel(
       `'${path}' is already quantised (${config.storedQuantization.format}); quantise the original checkpoint instead`,
     )
   }
-  const files = await weightFiles(path)
-  const target = await refuseSameFolder(path, output, 'quantize')
-  const modules = linearModules(config.description).map(({ module }) => module)
-  const weights = join(target, 'model.safetensors')
-  await replaceFile(weights, async (temporary) => {
-    const request = { files, output: temporary, modules, ...format, threads: threads ?? availableCores() }
+  const files = await weightFiles(path, file)
+  const { description } = config
+  const modules = linearModules(description).map(({ module }) => module)
+  const weights = async (temporary: string) => {
+    const request = { files, output: temporary, modules, description, ...format, threads: threads ?? availableCores() }
     await native().quantizeCheckpoint(request)
-  })
-  await copySideFiles(path, target)
-  await rewriteJson(join(path, 'config.json'), join(target, 'config.json'), (raw) => ({
-    ...raw,
-    quantization_config: quantizationConfig(format),
-  }))
+  }
+  const quantization_config = quantizationConfig(format)
+  await writeModelFolder(target, path, weights, (raw) => ({ ...raw, quantization_config }))
   const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size))
   return {
     folder: target,
     quantized: modules.length,
     bytesBefore: sizes.reduce((sum, size) => sum + size, 0),
-    bytesAfter: (await stat(weights)).size,
+    bytesAfter: (await stat(join(target, 'model.safetensors'))).size,
   }
 }

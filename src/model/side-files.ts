@@ -6,14 +6,16 @@ import { copyFileIfThere, ioError } from '../files/atomic.js'
 const sidePattern =
   /^(tokenizer.*\.(json|model)|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt|.*\.tiktoken|chat_template\.(jinja|json)|generation_config\.json|preprocessor_config\.json)$/
 
-/** Copies them; returns their names. */
-export async function copySideFiles(from: string, to: string): Promise<string[]> {
-  let names: string[]
+/** Their names, sorted. */
+export async function sideFiles(folder: string): Promise<string[]> {
   try {
-    names = (await readdir(from)).filter((name) => sidePattern.test(name)).sort()
+    return (await readdir(folder)).filter((name) => sidePattern.test(name)).sort()
   } catch (error) {
-    throw ioError(error, `cannot read '${from}'`)
+    throw ioError(error, `cannot read '${folder}'`)
   }
-  for (const name of names) await copyFileIfThere(join(from, name), join(to, name))
-  return names
+}
+
+/** Copies them. */
+export async function copySideFiles(from: string, to: string): Promise<void> {
+  for (const name of await sideFiles(from)) await copyFileIfThere(join(from, name), join(to, name))
 }

@@ -130,12 +130,18 @@ t.test('train, eval, generate, merge, quantize', async (t) => {
   t.match(await fedlora(['merge', '--model', model, '--adapter', adapter, '--output', merged]), { code: 0 })
   const [alone] = objects((await fedlora(['eval', '--model', merged, ...words.slice(2), '--json'])).stdout)
   t.ok(Math.abs((alone!.loss as number) - (after.loss as number)) < 1e-4, 'merged weights give the adapter’s loss')
+  const again = await fedlora(['merge', '--model', model, '--adapter', adapter, '--output', merged])
+  t.match(
+    again,
+    { code: 2, stderr: /^E_ARGUMENT.*--overwrite/ },
+    'an existing output is refused before anything is loaded',
+  )
   const quantized = join(root, 'quantized')
   const flags = ['--quantization', 'nf4', '--double-quantization', '--block-size', '128']
   t.match(await fedlora(['quantize', '--model', model, '--output', quantized, ...flags]), { code: 0 })
   const stored = JSON.parse(readFileSync(join(quantized, 'config.json'), 'utf8'))
   t.match(stored.quantization_config, { quant_method: 'bitsandbytes', bnb_4bit_use_double_quant: true })
-  t.match(await fedlora(['quantize', '--model', model, '--output', model]), { code: 1, stderr: /^E_ARGUMENT/ })
+  t.match(await fedlora(['quantize', '--model', model, '--output', model]), { code: 2, stderr: /^E_ARGUMENT/ })
   t.match(await fedlora(['quantize', '--model', model, '--output', quantized, '--block-size', '32']), { code: 2 })
 })
 

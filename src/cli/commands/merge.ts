@@ -1,21 +1,30 @@
 /** `fedlora merge`: a model folder with the adapter folded into its weights. */
-import { resolve } from 'node:path'
 import { loadModel } from '../../model/load.js'
-import { type Command, text } from '../command.js'
+import { outputOptionsSchema } from '../../model/output-folder.js'
+import { type Command, section, text } from '../command.js'
 import { shownPath } from '../output.js'
+import { schemaFlags, schemaValues } from '../schema-flags.js'
+import { openOutput } from '../sections.js'
 
 export const merge: Command = {
   name: 'merge',
   flags: {
-    model: { type: 'string', value: 'DIR', description: 'base model folder', required: true },
+    model: {
+      type: 'string',
+      value: 'DIR',
+      description: 'base model folder, or id in the Hugging Face cache',
+      required: true,
+    },
     adapter: { type: 'string', value: 'DIR', description: 'PEFT adapter folder', required: true },
-    output: { type: 'string', value: 'DIR', description: 'folder to write', required: true },
+    output: { type: 'string', value: 'DIR', description: 'new or empty folder to write', required: true },
+    ...schemaFlags(outputOptionsSchema),
   },
   async run({ flags, output }) {
+    const options = section(outputOptionsSchema, 'merge', {}, schemaValues(outputOptionsSchema, flags))
+    const folder = await openOutput(flags, 'merge', options.overwrite)
     using model = await loadModel(text(flags, 'model')!)
     using adapter = await model.loadAdapter(text(flags, 'adapter')!)
-    const folder = resolve(text(flags, 'output')!)
-    await adapter.merge(folder)
+    await adapter.merge(folder, options)
     output.text(`${adapter.targets.length} layers merged, written to ${shownPath(folder)}`)
     return { folder, merged: adapter.targets.length }
   },

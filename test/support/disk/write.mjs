@@ -15,8 +15,8 @@ const data = await rows(8)
 
 const writes = {
   save: () => adapter.save(folder),
-  merge: () => adapter.merge(folder),
-  quantize: () => quantizeModel(base, folder, { quantization: old ? 'int8' : 'nf4' }),
+  merge: () => adapter.merge(folder, { overwrite: !old }),
+  quantize: () => quantizeModel(base, folder, { quantization: old ? 'int8' : 'nf4', overwrite: !old }),
   // First a run that is stopped after two steps, then the rest of it.
   async checkpoint() {
     const where = old ? { outputDir: join(folder, 'run') } : { resumeFrom: join(folder, 'run') }
