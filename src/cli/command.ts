@@ -19,6 +19,8 @@ export interface Command {
   name: string
   flags: Flags
   word?: Word
+  /** SIGINT is the command's own affair: it does not end it after a checkpoint. A result of `interrupted` true exits with 130. */
+  ownsInterrupt?: true
   /** Loaded when needed, so that a command opens only the rooms that it uses. */
   sections?: () => Promise<Readonly<Record<string, z.ZodType>>>
   /** Sections that a shared config file may hold for other commands. */

@@ -13,6 +13,10 @@ const commands: CommandTable = {
     load: async () => (await import('./commands/eval.js')).evaluate,
   },
   generate: { summary: 'continue a prompt', load: async () => (await import('./commands/generate.js')).generate },
+  chat: {
+    summary: 'talk with a model, with an adapter or without',
+    load: async () => (await import('./commands/chat.js')).chat,
+  },
   simulate: {
     summary: 'run a federation in one process',
     load: async () => (await import('./commands/simulate.js')).simulate,

@@ -32,7 +32,10 @@ export function describeError(error: unknown): string {
 
 async function runCommand(command: Command, summary: string, words: readonly string[], json: boolean): Promise<number> {
   const output = new Output({ json })
-  const watch = watchSignals((name) => output.note(`${name}: stopping after a checkpoint; once more ends at once`))
+  const watch = watchSignals(
+    (name) => output.note(`${name}: stopping after a checkpoint; once more ends at once`),
+    command.ownsInterrupt ? ['SIGTERM'] : undefined,
+  )
   const flags: Flags = { ...command.flags, ...commonFlags }
   try {
     const values = readFlags(command.name, words, flags, command.word)
@@ -44,7 +47,7 @@ async function runCommand(command: Command, summary: string, words: readonly str
     const result = await command.run({ flags: values, config, output, signal: watch.signal })
     if (watch.received !== undefined) return signalExitCodes[watch.received]
     output.event({ type: 'result', ...result })
-    return exitCodes.ok
+    return result.interrupted === true ? signalExitCodes.SIGINT : exitCodes.ok
   } catch (error) {
     output.endProgress()
     if (watch.received !== undefined) {

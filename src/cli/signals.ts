@@ -14,14 +14,17 @@ export interface SignalWatch {
 }
 
 /** Starts watching; `onFirst` may tell the person at the keyboard. */
-export function watchSignals(onFirst: (name: StopSignal) => void): SignalWatch {
+export function watchSignals(
+  onFirst: (name: StopSignal) => void,
+  names: readonly StopSignal[] = ['SIGINT', 'SIGTERM'],
+): SignalWatch {
   const controller = new AbortController()
   let received: StopSignal | undefined
   const handlers = new Map<StopSignal, () => void>()
   const dispose = () => {
     for (const [name, handler] of handlers) process.off(name, handler)
   }
-  for (const name of Object.keys(signalExitCodes) as StopSignal[]) {
+  for (const name of names) {
     const handler = () => {
       if (received !== undefined) {
         dispose()
