@@ -21,8 +21,11 @@ export type { ChatMessage } from './data/chat-template.js'
 export { Dataset, loadDataset } from './data/dataset.js'
 export type { DatasetOptions, PartsOptions } from './data/dataset-options.js'
 export type { FormatName, Row, Sample } from './data/formats.js'
+export type { DataProgress } from './data/progress.js'
 export type { PromptFormat, PromptText } from './data/prompt.js'
+export type { DataSource, RowSource } from './data/reading/read-rows.js'
 export { loadTokenizer, Tokenizer } from './data/tokenizer.js'
+export type { PrepareOptions } from './data/tokens/prepare.js'
 export { type ErrorCode, errorCodes, FedloraError, isFedloraError } from './errors.js'
 export { type EvaluateOptions, type EvaluationResult, evaluate } from './evaluation/evaluate.js'
 export { Adapter, type AdapterTensor, type GradientResult } from './model/adapter.js'
@@ -51,6 +54,7 @@ export type {
   CheckpointEvent,
   DoneEvent,
   EvaluationEvent,
+  ProgressEvent,
   StepEvent,
   TrainEvent,
   TrainResult,

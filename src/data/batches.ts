@@ -119,7 +119,7 @@ export class Batches implements Iterable<Batch> {
     while (this.visited < this.#total) {
       const index = this.#peek()
       if (packing) {
-        tokens += this.#dataset.sample(index).inputIds.length
+        tokens += this.#dataset.facts(index).tokens
         if (indices.length > 0 && tokens > this.#budget) break
       } else if (indices.length === batchSize) {
         break

@@ -2,6 +2,7 @@
 
 import { z } from 'zod'
 import { formatNames } from './formats.js'
+import type { DataProgress } from './progress.js'
 import { isTokenizerLike, type TokenizerLike } from './tokenizer.js'
 
 const tokenizerLike = z
@@ -36,10 +37,25 @@ export const datasetOptionsSchema = z.strictObject({
     .default({})
     .describe('conversations: variables of the chat template for every row, such as { enable_thinking: false }'),
   category: z.string().min(1).optional().describe('the field that names a row’s category'),
+  cache: z.boolean().default(true).describe('keep the tokens of large data sets on disk for the next time'),
+  cacheDir: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('folder of the cache, then used for small sets too; default FEDLORA_CACHE, else ~/.cache/fedlora'),
+})
+
+/** What only a program can give. */
+export const loadOptionsSchema = datasetOptionsSchema.extend({
+  signal: z.instanceof(AbortSignal).optional().describe('ends the reading and the tokenising that belongs to it'),
+  onProgress: z
+    .custom<(progress: DataProgress) => void>((value) => typeof value === 'function', 'expected a function')
+    .optional()
+    .describe('told how far the reading is, about twice a second'),
 })
 
 /** Options of `loadDataset`. Defaults: 1,024 tokens a row, longer rows cut at the right, a bad row is an error, all turns of the assistant supervised. */
-export type DatasetOptions = z.input<typeof datasetOptionsSchema>
+export type DatasetOptions = z.input<typeof loadOptionsSchema>
 
 /** The same with every default filled in. */
 export type DatasetConfig = z.output<typeof datasetOptionsSchema>

@@ -2,21 +2,23 @@
 
 import { FedloraError } from '../errors.js'
 import { closest, parseOptions } from '../options/parse.js'
-import { IgnoredColumns } from './columns.js'
 import {
   type DatasetConfig,
   type DatasetOptions,
-  datasetOptionsSchema,
+  loadOptionsSchema,
   type PartsOptions,
   partsSchema,
 } from './dataset-options.js'
 import { type Format, type FormatName, formats, type Row, type Sample } from './formats.js'
 import { type PromptFormat, type PromptText, rowPrompt } from './prompt.js'
 import { Random, randomStreams } from './random.js'
-import { type RowSource, readRows } from './read-rows.js'
-import type { RawRow } from './row-error.js'
-import { checkRow, Rows, type TokenizedRow } from './rows.js'
+import { readDataset } from './reading/read-dataset.js'
+import type { DataSource } from './reading/read-rows.js'
+import { Rows } from './rows.js'
 import { resolveTokenizer, type Tokenizer } from './tokenizer.js'
+import type { PrepareOptions } from './tokens/prepare.js'
+import { defaultCacheFolder } from './tokens/token-cache.js'
+import type { RowFacts, TokenizedRow } from './tokens/token-rows.js'
 
 /** What became of the rows. */
 export interface DatasetCounts {
@@ -51,6 +53,7 @@ export class Dataset {
   readonly #indices: Int32Array
   readonly #origin: Origin
   readonly #views: WeakMap<Tokenizer, Dataset>
+  readonly #fingerprints = new Map<string, string>()
 
   /** @internal Use {@link loadDataset}. */
   constructor(rows: Rows, indices: Int32Array, origin: Origin, tokenizer?: Tokenizer) {
@@ -83,6 +86,10 @@ export class Dataset {
     return this.#rows.category(this.#at(index))
   }
 
+  #needsTokenizer(): void {
+    if (this.tokenizer === undefined && this.#rows.format.needsTokenizer) this.#noTokenizer()
+  }
+
   #noTokenizer(): never {
     throw new FedloraError(
       'E_ARGUMENT',
@@ -91,14 +98,12 @@ export class Dataset {
   }
 
   #tokenized(index: number): TokenizedRow {
-    if (this.tokenizer === undefined && this.#rows.format.needsTokenizer) {
-      this.#noTokenizer()
-    }
+    this.#needsTokenizer()
     return this.#rows.tokenized(this.#at(index), this.tokenizer ?? null)
   }
 
   /**
-   * The row as ids and labels.
+   * The row as ids and labels. A row that was not prepared is tokenised at once.
    *
    * @throws E_ARGUMENT without a tokenizer; E_DATA when the chat template refuses the row; E_TOKENIZER without an end token
    */
@@ -107,14 +112,45 @@ export class Dataset {
     return { inputIds, labels }
   }
 
+  /**
+   * @internal What is known of a row without its ids; a row that was not prepared is tokenised at once.
+   * @throws as {@link sample}
+   */
+  facts(index: number): RowFacts {
+    this.#needsTokenizer()
+    return this.#rows.facts(this.#at(index), this.tokenizer ?? null)
+  }
+
+  /**
+   * Tokenises every row that is not yet, in slices of about 20 ms between which the program goes on; `train`, `evaluate` and `simulate`
+   * do it first. Ids of large data sets lie in a file afterwards, and are kept for the next time (see `cache` and `cacheDir` of
+   * {@link loadDataset}). What was tokenised before is not done again.
+   *
+   * @param options `signal` ends it at once; `onProgress` hears `{ phase, done, total, rows, tokens, seconds, remaining }` about twice a second;
+   *   `onWarning` hears of a damaged or unusable cache (default: `process.emitWarning`)
+   * @throws as {@link sample}, for the first row that cannot be tokenised, with its file and line; the signal's reason when aborted
+   */
+  async prepare(options: PrepareOptions = {}): Promise<this> {
+    this.#needsTokenizer()
+    await this.#rows.prepare(this.#indices, this.tokenizer ?? null, options)
+    return this
+  }
+
   /** The same rows with `tokenizer` (one that the data set was loaded with is kept). The same tokenizer gives the same object. */
   tokenized(tokenizer: Tokenizer): Dataset {
     if (this.tokenizer !== undefined) return this
     const known = this.#views.get(tokenizer)
     if (known !== undefined) return known
-    const view = withoutOverlong(new Dataset(this.#rows, this.#indices, this.#origin, tokenizer))
+    const view = new Dataset(this.#rows, this.#indices, this.#origin, tokenizer).withoutOverlong()
     this.#views.set(tokenizer, view)
     return view
+  }
+
+  /** @internal {@link tokenized} and {@link prepare} in one, which never tokenises all rows at once. */
+  async ready(tokenizer: Tokenizer | undefined, options: PrepareOptions = {}): Promise<Dataset> {
+    if (this.tokenizer !== undefined || tokenizer === undefined) return await this.prepare(options)
+    await this.#rows.prepare(this.#indices, tokenizer, options)
+    return this.tokenized(tokenizer)
   }
 
   /** The rows at `indices`, in that order. */
@@ -123,9 +159,10 @@ export class Dataset {
     return new Dataset(this.#rows, inner, { ...this.#origin, skipped: 0, empty: 0, dropped: 0 }, this.tokenizer)
   }
 
-  /** @internal Leaves out the rows for which `keep` is false and counts them as dropped. */
-  dropped(keep: (row: TokenizedRow) => boolean): Dataset {
-    const inner = this.#indices.filter((_, index) => keep(this.#tokenized(index)))
+  /** @internal With `overlong: 'drop'`: without the rows over `maxLength`, which are counted as dropped. */
+  withoutOverlong(): Dataset {
+    if (this.#rows.config.overlong !== 'drop') return this
+    const inner = this.#indices.filter((_, index) => !this.facts(index).truncated)
     const dropped = this.#origin.dropped + this.length - inner.length
     return new Dataset(this.#rows, inner, { ...this.#origin, dropped }, this.tokenizer)
   }
@@ -165,13 +202,20 @@ export class Dataset {
     let unsupervised = 0
     if (this.tokenizer !== undefined || !this.#rows.format.needsTokenizer) {
       for (let i = 0; i < this.length; ++i) {
-        const row = this.#tokenized(i)
+        const row = this.facts(i)
         if (row.truncated) ++truncated
-        if (row.unsupervised) ++unsupervised
+        if (row.supervised === 0) ++unsupervised
       }
     }
     const { skipped, empty, ignoredColumns } = this.#origin
     return { rows: this.length, truncated, skipped, unsupervised, empty, ignoredColumns }
+  }
+
+  #fingerprint(more: unknown): string {
+    const name = JSON.stringify(more)
+    const known = this.#fingerprints.get(name) ?? this.#rows.fingerprint(this.#indices, more)
+    this.#fingerprints.set(name, known)
+    return known
   }
 
   /** SHA-256 over contents and order of the rows, and the options that shape their tokens: equal data train equally. */
@@ -181,12 +225,12 @@ export class Dataset {
       ...(trainOn !== 'assistant' && { trainOn }),
       ...(Object.keys(chatTemplateKwargs).length > 0 && { chatTemplateKwargs }),
     }
-    return this.#rows.fingerprint(this.#indices, { format, maxLength, overlong, fields, ...chat })
+    return this.#fingerprint({ format, maxLength, overlong, fields, ...chat })
   }
 
   /** SHA-256 over contents and order of the rows alone. */
   get rowsFingerprint(): string {
-    return this.#rows.fingerprint(this.#indices, 'rows')
+    return this.#fingerprint('rows')
   }
 
   /**
@@ -204,12 +248,12 @@ export class Dataset {
         `split options: shares sum to ${train + validation + test}, expected at most 1`,
       )
     }
-    const order = new Random(seed, randomStreams.split).shuffle(Array.from({ length: this.length }, (_, i) => i))
+    const order = new Random(seed, randomStreams.split).shuffle(Int32Array.from({ length: this.length }, (_, i) => i))
     // Cutting at rounded cumulative shares leaves no row between two parts.
     const cuts = [0, train, train + validation, train + validation + test].map((sum) =>
       Math.round(Math.min(sum, 1) * this.length),
     )
-    const part = (k: number) => this.subset(order.slice(cuts[k], cuts[k + 1]).sort((a, b) => a - b))
+    const part = (k: number) => this.subset(order.slice(cuts[k], cuts[k + 1]).sort())
     return { train: part(0), validation: part(1), test: part(2) }
   }
 
@@ -217,15 +261,6 @@ export class Dataset {
   async *[Symbol.asyncIterator](): AsyncGenerator<Sample> {
     for (let i = 0; i < this.length; ++i) yield this.sample(i)
   }
-
-  /** @internal */
-  get dropsOverlong(): boolean {
-    return this.#rows.config.overlong === 'drop'
-  }
-}
-
-function withoutOverlong(dataset: Dataset): Dataset {
-  return dataset.dropsOverlong ? dataset.dropped((row) => !row.truncated) : dataset
 }
 
 function checkFields(format: FormatName, fields: Readonly<Record<string, string>>): void {
@@ -250,49 +285,28 @@ function checkChatOptions({ format, trainOn, chatTemplateKwargs }: Omit<DatasetC
 }
 
 /**
- * Reads rows of a known format.
+ * Reads rows of a known format. Large sets cost little memory: rows and ids lie in files, and are read when they are used.
  *
- * @param source a path (.jsonl, .ndjson, .json with an array, .csv with a header) or an iterable of row objects, async or not
- * @throws E_CONFIG for wrong options; E_MISSING, E_IO when the file cannot be read; E_DATA for a bad row (file, line or row, field,
- *   expected, found) or when no row is left; E_TOKENIZER when the tokenizer cannot be loaded
+ * @param source a file (.jsonl, .ndjson, .json, .csv, .tsv, .txt, also with .gz or .zst behind), a folder of such, a pattern such as
+ *   `data/*.jsonl`, a list of these, or an iterable of row objects, async or not
+ * @param options see `DatasetOptions`; `signal` ends the reading, `onProgress` hears how far it is
+ * @throws E_CONFIG for wrong options; E_ARGUMENT for a kind of file that is not read; E_MISSING, E_IO when a file cannot be read; E_DATA for
+ *   a bad row (file, line or row, field, expected, found) or when no row is left; E_TOKENIZER when the tokenizer cannot be loaded; the
+ *   signal's reason when aborted
  */
-export async function loadDataset(source: string | RowSource, options: DatasetOptions): Promise<Dataset> {
-  const { tokenizer: tokenizerLike, ...config } = parseOptions(datasetOptionsSchema, options, 'data options')
+export async function loadDataset(source: DataSource, options: DatasetOptions): Promise<Dataset> {
+  const parsed = parseOptions(loadOptionsSchema, options, 'data options')
+  const { tokenizer: tokenizerLike, signal, onProgress, ...config } = parsed
   checkFields(config.format, config.fields)
   checkChatOptions(config)
   const tokenizer = tokenizerLike === undefined ? undefined : await resolveTokenizer(tokenizerLike)
-  const kept: RawRow[] = []
-  const ignored = new IgnoredColumns(config)
-  let skipped = 0
-  let empty = 0
-  let first: FedloraError | undefined
-  for await (const raw of readRows(source)) {
-    const error = checkRow(raw, config)
-    if (error === null) {
-      ignored.add(raw.row!)
-      kept.push(typeof source === 'string' ? raw : { ...raw, row: { ...raw.row } })
-      if (kept.length === config.limit) break
-    } else if (error.details.empty === true) {
-      first ??= error
-      ++empty
-    } else if (config.onBadRow === 'error') {
-      throw error
-    } else {
-      first ??= error
-      ++skipped
-    }
-  }
-  if (kept.length === 0) {
-    const where = typeof source === 'string' ? source : '(in memory)'
-    const why =
-      first === undefined
-        ? 'holds no row'
-        : `holds no good row (${skipped} are bad, ${empty} blank, the first: ${first.message})`
-    throw new FedloraError('E_DATA', `${where}: ${why}`, { file: where, skipped, empty })
-  }
-  const indices = Int32Array.from({ length: kept.length }, (_, i) => i)
-  const origin = { skipped, empty, dropped: 0, ignoredColumns: ignored.counts }
-  const dataset = new Dataset(new Rows(kept, config), indices, origin, tokenizer)
+  const cacheFolder = config.cache ? (config.cacheDir ?? defaultCacheFolder()) : undefined
+  const folders = cacheFolder === undefined ? [] : [cacheFolder]
+  const { read, skipped, empty, ignoredColumns } = await readDataset(source, config, { signal, onProgress, folders })
+  const rows = new Rows(read, config, cacheFolder)
+  const indices = Int32Array.from({ length: rows.length }, (_, i) => i)
+  const dataset = new Dataset(rows, indices, { skipped, empty, dropped: 0, ignoredColumns }, tokenizer)
   const usable = tokenizer !== undefined || !formats[config.format].needsTokenizer
-  return usable ? withoutOverlong(dataset) : dataset
+  if (config.overlong !== 'drop' || !usable) return dataset
+  return (await dataset.prepare({ signal, onProgress })).withoutOverlong()
 }

@@ -19,8 +19,9 @@ export {
   partsSchema,
 } from './dataset-options.js'
 export { type FormatName, formatNames, notSupervised, type Row, type Sample } from './formats.js'
+export type { DataProgress } from './progress.js'
 export { permutation, philox, Random, randomStreams } from './random.js'
-export type { RowSource } from './read-rows.js'
+export type { DataSource, RowSource } from './reading/read-rows.js'
 export { type ClientRows, Split, type SplitOptions, split, splitOptionsSchema } from './splitters.js'
 export type { StreamDecoder } from './stream-decoder.js'
 export {
@@ -32,3 +33,4 @@ export {
   type TokenizerLike,
   type TokenizerOwner,
 } from './tokenizer.js'
+export type { PrepareOptions } from './tokens/prepare.js'

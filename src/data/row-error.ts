@@ -12,6 +12,10 @@ export interface RawRow {
   number: number
   row: Row | null
   problem: RowProblem | null
+  /** The row's bytes, where they were read from a file; they are good until the next rows are asked for. */
+  text?: Uint8Array
+  /** Where `text` begins in the file, when it can be read again there. */
+  at?: number
 }
 
 /** The E_DATA error for `raw`. */

@@ -1,97 +1,173 @@
 /** The rows of a data set, shared by every subset of it, and their tokenised form by tokenizer. */
 
-import { createHash } from 'node:crypto'
 import { FedloraError } from '../errors.js'
 import { cureForMissing } from './columns.js'
 import type { DatasetConfig } from './dataset-options.js'
-import { encodeSegments, type Format, formats, notSupervised, type Row, type Sample } from './formats.js'
+import { encodeSegments, type Format, formats, type Row, type Sample } from './formats.js'
+import { Slices } from './progress.js'
 import { type RawRow, rowError } from './row-error.js'
+import type { Digests } from './rows/digests.js'
+import type { Labels } from './rows/labels.js'
+import type { Places } from './rows/places.js'
+import type { RowStore } from './rows/row-store.js'
 import type { Tokenizer } from './tokenizer.js'
+import { cachedFrom, type PrepareOptions, prepareTable, tokenizerFingerprint, tokensVersion } from './tokens/prepare.js'
+import { type RowFacts, type TokenizedRow, TokenRows } from './tokens/token-rows.js'
 
-/** A tokenised row, and what happened to it. */
-export interface TokenizedRow extends Sample {
-  readonly truncated: boolean
-  readonly unsupervised: boolean
-}
+export type RowsConfig = Omit<DatasetConfig, 'tokenizer'>
 
-/** Typed arrays as lists, big integers as text: one spelling for one content. */
-function canonical(_key: string, value: unknown): unknown {
-  if (typeof value === 'bigint') return String(value)
-  return ArrayBuffer.isView(value) && !(value instanceof DataView)
-    ? Array.from(value as unknown as ArrayLike<unknown>)
-    : value
+/** What the reading of a source leaves. */
+export interface ReadRows {
+  readonly store: RowStore
+  readonly places: Places
+  /** Of the rows read from files; those in memory get theirs when they are needed. */
+  readonly digests: Digests
+  readonly categories: Labels
 }
 
 export class Rows {
-  readonly config: Omit<DatasetConfig, 'tokenizer'>
+  readonly config: RowsConfig
   readonly format: Format
-  readonly #raw: RawRow[]
-  readonly #tokenized = new Map<Tokenizer | null, (TokenizedRow | undefined)[]>()
-  #digests: Buffer[] | undefined
+  readonly #read: ReadRows
+  readonly #cacheFolder: string | undefined
+  readonly #tokenized = new Map<Tokenizer | null, TokenRows>()
+  #turn: Promise<unknown> = Promise.resolve()
 
-  /** @param raw rows that the format has checked */
-  constructor(raw: RawRow[], config: Omit<DatasetConfig, 'tokenizer'>) {
-    this.#raw = raw
+  /**
+   * @param read - rows that the format has checked
+   * @param cacheFolder - where tokens of large sets are kept; undefined: nowhere
+   */
+  constructor(read: ReadRows, config: RowsConfig, cacheFolder: string | undefined) {
+    this.#read = read
+    this.#cacheFolder = cacheFolder
     this.config = config
     this.format = formats[config.format]
   }
 
   get length(): number {
-    return this.#raw.length
+    return this.#read.store.length
   }
 
   row(index: number): Row {
-    return this.#raw[index]!.row!
+    return this.#read.store.row(index)
   }
 
   category(index: number): string | undefined {
-    const { category } = this.config
-    const row = category === undefined ? renamed(this.row(index), this.config.fields) : this.row(index)
-    const field = category ?? this.format.category
-    const value = field === undefined ? undefined : row[field]
-    return value === undefined || value === null ? undefined : String(value)
+    const { categories } = this.#read
+    return categories.length > index ? categories.at(index) : categoryOf(this.row(index), this.config)
   }
 
-  /** The row as ids, cut to `maxLength`; kept for the next time. `tokenizer` may be null for a format that needs none. */
-  tokenized(index: number, tokenizer: Tokenizer | null): TokenizedRow {
-    let kept = this.#tokenized.get(tokenizer)
-    if (kept === undefined) {
-      kept = new Array(this.#raw.length)
-      this.#tokenized.set(tokenizer, kept)
+  #rowsOf(tokenizer: Tokenizer | null): TokenRows {
+    let rows = this.#tokenized.get(tokenizer)
+    if (rows === undefined) {
+      rows = new TokenRows(this.length)
+      this.#tokenized.set(tokenizer, rows)
     }
-    const known = kept[index]
-    if (known !== undefined) return known
-    const made = this.#tokenize(index, tokenizer)
-    kept[index] = made
-    return made
+    return rows
+  }
+
+  /** The row as ids, cut to `maxLength`. `tokenizer` may be null for a format that needs none. */
+  tokenized(index: number, tokenizer: Tokenizer | null): TokenizedRow {
+    return this.#rowsOf(tokenizer).sample(index, () => this.#tokenize(index, tokenizer))
+  }
+
+  /** What is known of the row's ids; cheap once the row is prepared. */
+  facts(index: number, tokenizer: Tokenizer | null): RowFacts {
+    return this.#rowsOf(tokenizer).facts(index, () => this.#tokenize(index, tokenizer))
   }
 
   #tokenize(index: number, tokenizer: Tokenizer | null): TokenizedRow {
-    const raw = this.#raw[index]!
+    const row = renamed(this.row(index), this.config.fields)
     let sample: Sample
     try {
       // A format that needs no tokenizer gives ids only, so that the null is never looked at.
-      const segments = this.format.segments(renamed(raw.row!, this.config.fields), tokenizer as Tokenizer, this.config)
+      const segments = this.format.segments(row, tokenizer as Tokenizer, this.config)
       sample = encodeSegments(segments, tokenizer as Tokenizer)
     } catch (error) {
       if (!(error instanceof FedloraError) || error.code !== 'E_DATA') throw error
-      const message = `${raw.file}, ${raw.unit} ${raw.number}: ${error.message}`
-      throw new FedloraError('E_DATA', message, { file: raw.file, [raw.unit]: raw.number, ...error.details }, error)
+      const { file, unit, number } = this.#read.places.at(index)
+      const message = `${file}, ${unit} ${number}: ${error.message}`
+      throw new FedloraError('E_DATA', message, { file, [unit]: number, ...error.details }, error)
     }
-    const truncated = sample.inputIds.length > this.config.maxLength
-    const inputIds = truncated ? sample.inputIds.slice(0, this.config.maxLength) : sample.inputIds
-    const labels = truncated ? sample.labels.slice(0, this.config.maxLength) : sample.labels
-    // The first token is predicted by nothing, so that its label trains nothing.
-    const unsupervised = labels.subarray(1).every((label) => label === notSupervised)
-    return { inputIds, labels, truncated, unsupervised }
+    const { maxLength } = this.config
+    const truncated = sample.inputIds.length > maxLength
+    const inputIds = truncated ? sample.inputIds.slice(0, maxLength) : sample.inputIds
+    const labels = truncated ? sample.labels.slice(0, maxLength) : sample.labels
+    return { inputIds, labels, truncated }
+  }
+
+  /**
+   * Tokenises those of the rows at `indices` that are not yet, in slices; from the cache where it has them.
+   * One call at a time works; others wait for it.
+   */
+  async prepare(indices: Int32Array, tokenizer: Tokenizer | null, options: PrepareOptions): Promise<void> {
+    const rows = this.#rowsOf(tokenizer)
+    if (indices.every((index) => rows.has(index))) return
+    const work = this.#turn.catch(() => {}).then(() => this.#prepare(indices, tokenizer, options))
+    this.#turn = work
+    await orAborted(work, options.signal)
+  }
+
+  async #prepare(indices: Int32Array, tokenizer: Tokenizer | null, options: PrepareOptions): Promise<void> {
+    options.signal?.throwIfAborted()
+    const rows = this.#rowsOf(tokenizer)
+    const missing = Int32Array.from(new Set(indices.filter((index) => !rows.has(index)))).sort()
+    if (missing.length === 0) return
+    await this.#digestAll(options.signal)
+    const table = await prepareTable(
+      {
+        count: missing.length,
+        tokenize: (k) => this.#tokenize(missing[k]!, tokenizer),
+        cacheFolder: tokenizer === null ? undefined : this.#cacheFolder,
+        key: async () => {
+          const { format, maxLength, fields, trainOn, chatTemplateKwargs, cacheDir } = this.config
+          const fingerprint = await tokenizerFingerprint(tokenizer!)
+          const made = { tokensVersion, format, maxLength, fields, trainOn, chatTemplateKwargs, fingerprint }
+          const key = this.#read.digests.hash(missing, made)
+          const share = missing.length / this.length
+          return { key, keep: cacheDir !== undefined || this.#read.store.bytes * share >= cachedFrom }
+        },
+      },
+      options,
+    )
+    rows.add(table, missing)
+  }
+
+  /** Digests of rows in memory, in slices. */
+  async #digestAll(signal: AbortSignal | undefined): Promise<void> {
+    const { digests } = this.#read
+    const slices = new Slices('reading', signal, undefined)
+    while (digests.length < this.length) {
+      this.#digestNext()
+      if (slices.due) await slices.breathe()
+    }
+  }
+
+  #digestNext(): void {
+    const { digests, store } = this.#read
+    const bytes = digests.add(store.row(digests.length))
+    store.count(bytes)
   }
 
   /** SHA-256 over the contents of the rows at `indices`, in that order, and `more`. */
   fingerprint(indices: ArrayLike<number>, more: unknown): string {
-    this.#digests ??= this.#raw.map(({ row }) => createHash('sha256').update(JSON.stringify(row, canonical)).digest())
-    const hash = createHash('sha256').update(JSON.stringify(more))
-    for (let i = 0; i < indices.length; ++i) hash.update(this.#digests[indices[i]!]!)
-    return hash.digest('hex')
+    while (this.#read.digests.length < this.length) this.#digestNext()
+    return this.#read.digests.hash(indices, more)
+  }
+}
+
+/** `work`, or the signal's reason as soon as it fires. */
+async function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return await work
+  let stop!: () => void
+  const stopped = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason)
+  })
+  signal.addEventListener('abort', stop, { once: true })
+  try {
+    return await Promise.race([work, stopped])
+  } finally {
+    signal.removeEventListener('abort', stop)
   }
 }
 
@@ -104,8 +180,15 @@ export function renamed(row: Row, fields: Readonly<Record<string, string>>): Row
   return result
 }
 
+/** The row's category: the field that `category` names, else the one the format knows. */
+export function categoryOf(row: Row, { category, format, fields }: RowsConfig): string | undefined {
+  const field = category ?? (formats[format] as Format).category
+  const value = field === undefined ? undefined : (category === undefined ? renamed(row, fields) : row)[field]
+  return value === undefined || value === null ? undefined : String(value)
+}
+
 /** What is wrong with `raw` under `config`, or null; `details.empty` is true where the row is well-formed but holds nothing to learn. */
-export function checkRow(raw: RawRow, config: Omit<DatasetConfig, 'tokenizer'>): FedloraError | null {
+export function checkRow(raw: RawRow, config: RowsConfig): FedloraError | null {
   if (raw.problem !== null) return rowError(raw, raw.problem)
   const row = raw.row!
   const problem = formats[config.format].check(renamed(row, config.fields))

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { flatten } from '../data/batches.js'
 import { Dataset } from '../data/dataset.js'
+import type { PrepareOptions } from '../data/tokens/prepare.js'
 import { FedloraError } from '../errors.js'
 import { Adapter } from '../model/adapter.js'
 import { Model } from '../model/model.js'
@@ -32,7 +33,7 @@ function* groups(data: Dataset, batchTokens: number): Generator<number[], void, 
   let group: number[] = []
   let tokens = 0
   for (let index = 0; index < data.length; index++) {
-    const { length } = data.sample(index).inputIds
+    const length = data.facts(index).tokens
     if (group.length > 0 && tokens + length > batchTokens) {
       yield group
       group = []
@@ -74,15 +75,16 @@ export async function evaluateNative(
   return { loss, perplexity: Math.exp(loss), tokenAccuracy: correct / tokens, tokens }
 }
 
-/** @internal The data set with a tokenizer: its own, or the model's. */
-export async function withTokenizer(data: Dataset, model: Model): Promise<Dataset> {
+/** @internal The data set with a tokenizer, its own or the model's, and all its rows tokenised. */
+export async function withTokenizer(data: Dataset, model: Model, options: PrepareOptions = {}): Promise<Dataset> {
   if (!(data instanceof Dataset)) {
     throw new FedloraError(
       'E_ARGUMENT',
       `data: got ${describeValue(data)}, expected a data set; loadDataset makes one from rows`,
     )
   }
-  return data.tokenizer !== undefined || data.format === 'tokens' ? data : data.tokenized(await model.tokenizer())
+  const needed = data.tokenizer === undefined && data.format !== 'tokens'
+  return await data.ready(needed ? await model.tokenizer() : undefined, options)
 }
 
 /**
@@ -102,7 +104,7 @@ export async function evaluate(
   }
   model.handle.use('evaluate')
   adapter?.handle.use('evaluate')
-  const ready = await withTokenizer(data, model)
+  const ready = await withTokenizer(data, model, { signal })
   return await model.withAdapter('evaluate', adapter, (native, values) =>
     evaluateNative(native, values, ready, batchTokens, signal),
   )

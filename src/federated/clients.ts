@@ -1,6 +1,6 @@
 /** The clients of a federation, whatever form they were given in: name, rows, and data that are opened when the client works. */
 import { createHash } from 'node:crypto'
-import { Dataset, loadDataset, Split } from '../data/index.js'
+import { Dataset, loadDataset, type PrepareOptions, Split } from '../data/index.js'
 import { FedloraError } from '../errors.js'
 import { withTokenizer } from '../evaluation/evaluate.js'
 import type { Model } from '../model/model.js'
@@ -24,11 +24,12 @@ export interface Clients {
 
 /**
  * @param model - gives the tokenizer to data sets without one.
+ * @param prepare - who hears of the tokenising, and what ends it.
  * @throws FedloraError `E_ARGUMENT` when there is no client or one is no data set, `E_DATA` for a client without rows.
  */
-export async function openClients(input: ClientsInput, model: Model): Promise<Clients> {
+export async function openClients(input: ClientsInput, model: Model, prepare: PrepareOptions = {}): Promise<Clients> {
   if (input instanceof Split) {
-    const { tokenizer } = await withTokenizer(input.dataset, model)
+    const { tokenizer } = await withTokenizer(input.dataset, model, prepare)
     const ready = (data: Dataset) => (tokenizer === undefined ? data : data.tokenized(tokenizer))
     return {
       length: input.length,
@@ -51,7 +52,7 @@ export async function openClients(input: ClientsInput, model: Model): Promise<Cl
         `clients[${index}]: got ${describeValue(given)}, expected a data set or { name, train }`,
       )
     }
-    list.push({ name, train: usable(await withTokenizer(train, model), index, name) })
+    list.push({ name, train: usable(await withTokenizer(train, model, prepare), index, name) })
   }
   return { length: list.length, name: (index) => list[index]!.name, data: (index) => list[index]!.train }
 }

@@ -1,7 +1,7 @@
 /** What a federation tells while it runs, and what it gives in the end. */
 import type { EvaluationResult } from '../evaluation/evaluate.js'
 import type { Adapter } from '../model/adapter.js'
-import type { ErrorEvent } from '../training/events.js'
+import type { ErrorEvent, ProgressEvent } from '../training/events.js'
 import type { GapEvent } from '../training/run-events.js'
 
 /** One participant's part of a round. */
@@ -114,6 +114,7 @@ export interface FederationErrorEvent extends Omit<ErrorEvent, 'step'> {
 }
 
 export type FederationEvent =
+  | ProgressEvent
   | RoundEvent
   | ClientEvent
   | FederationEvaluationEvent

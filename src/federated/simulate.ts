@@ -18,6 +18,7 @@ import { Model } from '../model/model.js'
 import { writeAdapterFolder } from '../model/peft.js'
 import { native } from '../native/load.js'
 import { describeValue, parseOptions } from '../options/parse.js'
+import { preparing } from '../training/progress.js'
 import { errorEvent, isAbortOf } from '../training/record.js'
 import { Run, type RunContext } from '../training/run.js'
 import { type Schedule, scheduleFactor } from '../training/schedule.js'
@@ -124,7 +125,7 @@ async function federate(session: Session): Promise<FederationResult> {
   const { config, model, adapter, evaluation } = request
   const held = adapter.handle.acquire('simulate')
   session.onClose(held.release)
-  const clients = await openClients(request.clients, model)
+  const clients = await openClients(request.clients, model, preparing(context.signal, context.emit))
   adapter.promptFormat = clients.data(0).promptFormat ?? adapter.promptFormat
   const cohort = cohortSize(config.cohort, clients.length)
   const { concurrency, mostTokens } = planConcurrency(adapter, clients, cohort, config)

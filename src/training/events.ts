@@ -46,13 +46,19 @@ export interface WarningEvent {
   message: string
 }
 
-/** How far a phase that takes longer than a second is. Not part of the event log. */
+/** How far a phase that takes longer than half a second is. Not part of the event log. */
 export interface ProgressEvent {
   type: 'progress'
-  phase: 'tokenizing' | 'evaluating'
-  /** Rows. */
+  /** checking: ids of an earlier run are read from the cache. */
+  phase: 'checking' | 'tokenizing' | 'evaluating'
+  /** Rows; bytes for `checking`. */
   done: number
   total: number
+  /** Ids made so far (`tokenizing`). */
+  tokens?: number
+  /** Seconds since the phase began, and what the rest will take at the pace so far. */
+  seconds?: number
+  remaining?: number | null
 }
 
 /** The run failed: the last line of its log, and what onlookers see of the failure. */

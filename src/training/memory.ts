@@ -15,27 +15,57 @@ export function formatBytes(bytes: number): string {
 
 export type Extent = Pick<PlanRequest, 'tokens' | 'rows' | 'longestRow' | 'supervised'>
 
-/** The largest micro-batch that a run over these rows can meet. */
-export function largestMicroBatch(data: Dataset, config: Pick<TrainConfig, 'batchSize' | 'packing'>): Extent {
-  const rows = Array.from({ length: data.length }, (_, index) => {
-    const { inputIds, labels } = data.sample(index)
-    let supervised = 0
-    for (let i = 1; i < labels.length; i++) if (labels[i]! >= 0) supervised++
-    return { tokens: inputIds.length, supervised }
-  })
-  const sum = (values: number[]) => values.reduce((total, value) => total + value, 0)
-  const largest = (values: number[]) => values.sort((a, b) => b - a).slice(0, config.batchSize)
-  const longestRow = rows.reduce((most, row) => Math.max(most, row.tokens), 0)
+type Visits = Pick<TrainConfig, 'batchSize' | 'packing'> &
+  Partial<Pick<TrainConfig, 'epochs' | 'maxSteps' | 'gradientAccumulation'>>
+
+/** Rows that a run draws in all, of a data set of `rows`. */
+function rowsDrawn(rows: number, { batchSize, epochs, maxSteps, gradientAccumulation = 1 }: Visits): number {
+  return maxSteps === undefined
+    ? Math.max(1, Math.round((epochs ?? 1) * rows))
+    : maxSteps * gradientAccumulation * batchSize
+}
+
+/**
+ * The most that `size` rows drawn one after the other can sum to. Within an epoch each row is drawn once. Where the draw crosses ends of
+ * epochs it holds `q` whole epochs and between them the tail of one order and the head of another, which may be the same rows.
+ */
+function largestDraw(values: Int32Array, size: number, crossing: boolean): number {
+  const descending = values.slice().sort().reverse()
+  const sums = new Float64Array(descending.length + 1)
+  for (let i = 0; i < descending.length; i++) sums[i + 1] = sums[i]! + descending[i]!
+  const rows = descending.length
+  if (!crossing) return sums[Math.min(size, rows)]!
+  let most = 0
+  for (let epochs = Math.max(0, Math.floor(size / rows) - 1); epochs * rows <= size; epochs++) {
+    const rest = size - epochs * rows
+    if (rest > 2 * rows) continue
+    most = Math.max(most, epochs * sums[rows]! + sums[Math.ceil(rest / 2)]! + sums[Math.floor(rest / 2)]!)
+  }
+  return most
+}
+
+/** The largest micro-batch that a run over these rows can meet: no order of the rows gives a larger one. */
+export function largestMicroBatch(data: Dataset, config: Visits): Extent {
+  const tokensOf = new Int32Array(data.length)
+  const supervisedOf = new Int32Array(data.length)
+  let longestRow = 0
+  let shortest = Number.POSITIVE_INFINITY
+  for (let row = 0; row < data.length; row++) {
+    const { tokens, supervised } = data.facts(row)
+    tokensOf[row] = tokens
+    supervisedOf[row] = supervised
+    longestRow = Math.max(longestRow, tokens)
+    shortest = Math.min(shortest, tokens)
+  }
   if (!config.packing) {
-    // A batch that crosses the end of an epoch may hold a row twice, so the longest rows bound it only together with repetition.
-    const repeated = data.length < config.batchSize ? config.batchSize : undefined
-    const tokens = repeated ? longestRow * repeated : sum(largest(rows.map((row) => row.tokens)))
-    const supervised = repeated ? tokens : Math.min(tokens, sum(largest(rows.map((row) => row.supervised))))
-    return { tokens, rows: config.batchSize, longestRow, supervised }
+    const drawn = rowsDrawn(data.length, config)
+    const rows = Math.min(config.batchSize, drawn)
+    const crossing = drawn > data.length
+    const tokens = largestDraw(tokensOf, rows, crossing)
+    return { tokens, rows, longestRow, supervised: largestDraw(supervisedOf, rows, crossing) }
   }
   const tokens = Math.max(longestRow, config.batchSize * data.maxLength)
-  const shortest = rows.reduce((least, row) => Math.min(least, row.tokens), longestRow)
-  return { tokens, rows: Math.max(1, Math.floor(tokens / shortest)), longestRow, supervised: tokens }
+  return { tokens, rows: Math.max(1, Math.floor(tokens / Math.max(1, shortest))), longestRow, supervised: tokens }
 }
 
 /**

@@ -7,6 +7,7 @@ import { describeValue } from '../options/parse.js'
 import type { TrainEvent, TrainResult } from './events.js'
 import { chooseRecompute } from './memory.js'
 import { parseTrainOptions, type TrainConfig, type TrainOptions } from './options.js'
+import { preparing } from './progress.js'
 import { errorEvent, isAbortOf } from './record.js'
 import { Run, type RunContext } from './run.js'
 import { alone, type Stepper } from './stepper.js'
@@ -34,14 +35,18 @@ async function work(
     const signal = AbortSignal.any([context.signal, stop.signal])
     try {
       context.signal.throwIfAborted()
-      const ready = await withTokenizer(data, model)
+      const prepare = {
+        ...preparing(signal, context.emit),
+        onWarning: (message: string) => context.emit({ type: 'warning', step: 0, message }),
+      }
+      const ready = await withTokenizer(data, model, prepare)
       adapter.promptFormat = ready.promptFormat ?? adapter.promptFormat
       const trainer = new Trainer({
         adapter,
         model: nativeModel,
         values: held.native,
         data: ready,
-        evaluationData: config.evaluate && (await withTokenizer(config.evaluate.data, model)),
+        evaluationData: config.evaluate && (await withTokenizer(config.evaluate.data, model, prepare)),
         config,
         context: {
           emit: context.emit,

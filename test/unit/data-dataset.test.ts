@@ -3,8 +3,8 @@ import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { parseCsv } from '../../src/data/csv.js'
 import { type Dataset, loadDataset } from '../../src/data/dataset.js'
+import { CsvParser } from '../../src/data/reading/csv.js'
 import { loadTokenizer } from '../../src/data/tokenizer.js'
 
 const asset = (name: string) => new URL(`../../assets/${name}`, import.meta.url).pathname
@@ -86,8 +86,14 @@ t.test('a JSONL file longer than one read, with lines across the reads', async (
 })
 
 t.test('CSV after RFC 4180', async (t) => {
-  const parse = (text: string) =>
-    [...parseCsv(text)].map(({ line, fields, problem }) => [line, fields, problem !== null])
+  const parse = (text: string) => {
+    const parser = new CsvParser(',')
+    return [...parser.push(text), ...parser.finish()].map(({ line, fields, problem }) => [
+      line,
+      fields,
+      problem !== null,
+    ])
+  }
   t.same(parse('a,b\n1,2\n'), [
     [1, ['a', 'b'], false],
     [2, ['1', '2'], false],
@@ -153,7 +159,6 @@ t.test('sources and options that make no sense', async (t) => {
   const data = [{ text: 'a' }]
   await t.rejects(loadDataset(join(folder, 'absent.jsonl'), { format: 'text' }), { code: 'E_MISSING' })
   await t.rejects(loadDataset(join(folder, 'x.parquet'), { format: 'text' }), { code: 'E_ARGUMENT' })
-  await t.rejects(loadDataset(folder.concat('/'), { format: 'text' }), { code: 'E_ARGUMENT' })
   await t.rejects(loadDataset(7 as never, { format: 'text' }), { code: 'E_ARGUMENT' })
   await t.rejects(loadDataset(data, { format: 'alpacca' as never }), { code: 'E_CONFIG' })
   await t.rejects(loadDataset(data, { format: 'text', maxlength: 4 } as never), {
