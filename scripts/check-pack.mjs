@@ -1,6 +1,8 @@
 #!/usr/bin/env node
+import { spawnSync } from 'node:child_process'
 // Packs the package with the prebuilt binary, looks at what is inside, installs it as a stranger would (an empty folder,
-// install scripts disabled) and uses it there: import, require, types, command line, two steps of training.
+// install scripts disabled) and uses it there: import, require, types, command line, two steps of training. Then without the
+// prebuilt binary, as on a platform that has none: what is said, and `fedlora build` from the sources in the package.
 //
 // Usage: node scripts/check-pack.mjs [--keep]    (after `npm run prebuild`; --keep leaves the folder and names it)
 import {
@@ -27,6 +29,8 @@ const needed = [
   'dist/index.d.ts',
   'dist/federated/index.js',
   'dist/cli/main.js',
+  'CMakeLists.txt',
+  'scripts/build-native.mjs',
   'README.md',
   'CHANGELOG.md',
   'LICENSE',
@@ -153,6 +157,22 @@ async function check(folder) {
   ]
   run(node, [tsc, ...options, '--lib', 'es2023,esnext.disposable', 'use.ts'], { cwd: consumer, env: cleanEnv })
   console.log('pack: the types compile in a consumer')
+  buildInPlace(consumer)
+}
+
+/** Takes the prebuilt binaries away and lets the package build its own. */
+function buildInPlace(consumer) {
+  rmSync(join(consumer, 'node_modules', 'fedlora', 'prebuilds'), { recursive: true })
+  const fedlora = (command) =>
+    spawnSync('npx', ['--no-install', 'fedlora', command], { cwd: consumer, env: cleanEnv, encoding: 'utf8' })
+  const lost = fedlora('doctor')
+  if (lost.status !== 1 || !/E_LOAD[^]*npx fedlora build/.test(lost.stderr)) {
+    throw new ScriptError('E_PACK', `without a binary, doctor ended with ${lost.status}: ${lost.stderr}`)
+  }
+  const built = fedlora('build')
+  if (built.status !== 0) throw new ScriptError('E_PACK', `fedlora build ended with ${built.status}: ${built.stderr}`)
+  run(process.execPath, ['use.mjs'], { cwd: consumer, env: cleanEnv })
+  console.log(`pack: without a prebuilt binary: ${built.stdout.trim()}`)
 }
 
 await runMain(import.meta, 'check-pack', async () => {

@@ -69,13 +69,16 @@ async function buildEngine(tests) {
 }
 
 async function buildTypeScript() {
-  const hash = hashFiles(['tsconfig.json', 'package-lock.json', ...listFiles('src', /\.ts$/)])
+  const inputs = ['tsconfig.json', 'package-lock.json', 'scripts/document-types.mjs', ...listFiles('src', /\.ts$/)]
+  const hash = hashFiles(inputs)
   const output = join(root, 'dist')
   if (existsSync(output) && isFresh('typescript', hash)) return
-  await step(`TypeScript ${existsSync(output) ? 'changed' : 'not built'}: tsc`, () => {
+  await step(`TypeScript ${existsSync(output) ? 'changed' : 'not built'}: tsc`, async () => {
     rmSync(output, { recursive: true, force: true }) // a file that is gone from src must not stay in the package
     const [node, tsc] = packageProgram('typescript', 'tsc')
     run(node, [tsc, '-p', '.'])
+    const { documentDist } = await import('./document-types.mjs')
+    await documentDist()
     writeStamp('typescript', hash)
   })
 }

@@ -18,6 +18,7 @@ export const errorCodes = [
   'E_DISPOSED',
   'E_ISA',
   'E_LOAD',
+  'E_BUILD',
   'E_CHECKPOINT',
   'E_INTERNAL',
 ] as const

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * fedlora: LoRA fine-tuning of quantised language models from Node.js. Federation lives in `fedlora/federated`.
  * Importing does nothing; the native addon opens on first use.

@@ -33,6 +33,10 @@ const commands: CommandTable = {
     summary: 'what this machine offers and what is in use',
     load: async () => (await import('./commands/doctor.js')).doctor,
   },
+  build: {
+    summary: 'compile the native addon for this machine from the sources in the package',
+    load: async () => (await import('./commands/build.js')).build,
+  },
   bench: { summary: 'measure speed on this machine', load: async () => (await import('./commands/bench.js')).bench },
 }
 

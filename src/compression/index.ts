@@ -67,11 +67,11 @@ function checkBytes(value: unknown, doing: string): asserts value is Uint8Array 
   }
 }
 
-const threadsSchema = z.strictObject({ threads })
+export const threadsSchema = z.strictObject({ threads })
 
 const into = vector.optional().describe('array that takes the values, as long as the update (default: a new one)')
-const decodeSchema = z.strictObject({ threads, into })
-const meanSchema = z.strictObject({ into })
+export const decodeSchema = z.strictObject({ threads, into })
+export const meanSchema = z.strictObject({ into })
 
 /** Options of `decodeUpdate`: threads at work, and an array to reuse, since fresh memory costs as much as the values. */
 export type DecodeUpdateOptions = z.input<typeof decodeSchema>

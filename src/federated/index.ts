@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** `fedlora/federated`: federations of clients that improve one adapter together. */
 export {
   type Aggregator,

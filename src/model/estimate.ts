@@ -24,7 +24,7 @@ export const estimateOptionsSchema = z.strictObject({
   adapter: adapterOptionsSchema.prefault({}),
   batchSize: z.int().min(1).default(1).describe('rows of a micro-batch'),
   maxLength: z.int().min(1).default(512).describe('tokens of its longest row'),
-  optimizer: z.enum(['adamw', 'sgd']).default('adamw'),
+  optimizer: z.enum(['adamw', 'sgd']).default('adamw').describe('decides how many moments are kept'),
   recompute: z.enum(['none', 'gate-up', 'all']).default('none').describe('what is computed again in the backward pass'),
   concurrency: z.int().min(1).default(1).describe('adapters in training at the same time, as in simulate'),
   threads: z.int().min(1).max(1024).optional().describe('worker threads; default: the cores available to this process'),

@@ -7,7 +7,8 @@ import { FedloraError } from '../errors.js'
 import type { Native } from './binding.js'
 import { guard } from './guard.js'
 
-const packageRoot = fileURLToPath(new URL('../../', import.meta.url))
+/** The folder of this package. */
+export const packageRoot = fileURLToPath(new URL('../../', import.meta.url))
 
 let loaded: Native | undefined
 
@@ -18,6 +19,18 @@ function tried(root: string): string[] {
     const found = readdirSync(place).filter((name) => name.endsWith('.node'))
     return `${place} (${found.length === 0 ? 'holds no .node file' : found.join(', ')})`
   })
+}
+
+/** What to do where no addon fits: a checkout and an installed package are built by different commands. */
+function cure(root: string): string {
+  const prebuilds = join(root, 'prebuilds')
+  const platforms = existsSync(prebuilds) ? readdirSync(prebuilds).sort() : []
+  const there =
+    platforms.length === 0
+      ? 'This package brings no binary'
+      : `This package brings binaries for ${platforms.join(', ')}`
+  const command = existsSync(join(root, 'src')) ? 'npm run build' : 'npx fedlora build'
+  return `${there}. Build one for this machine (CMake and a C++20 compiler are all it needs) with: ${command}`
 }
 
 /**
@@ -35,7 +48,7 @@ export function openNative(root: string): Native {
     throw new FedloraError(
       'E_LOAD',
       `the native addon could not be loaded on ${process.platform}-${process.arch} with Node ${process.version}: ${(error as Error).message}\n` +
-        `Looked in:\n${places.map((place) => `  ${place}`).join('\n')}\nBuild it with: npm run build`,
+        `Looked in:\n${places.map((place) => `  ${place}`).join('\n')}\n${cure(root)}`,
       { root, places },
       error,
     )

@@ -87,7 +87,7 @@ export const trainOptionsSchema = z.strictObject({
   outputDir: z.string().min(1).optional().describe('run folder: config.json, events.ndjson, adapter/, checkpoints/'),
   resumeFrom: z.string().min(1).optional().describe('run folder, or one checkpoint of it, to continue bit by bit'),
   evaluate: z
-    .strictObject({ data: datasetSchema, ...evaluationShape })
+    .strictObject({ data: datasetSchema.describe('the rows to evaluate on'), ...evaluationShape })
     .optional()
     .describe('evaluate on other data during the run'),
   tensorboard: z

@@ -127,7 +127,10 @@ t.test('native failures keep their code and get the stack of the caller', async 
     t.match(error, { name: 'FedloraError', code: /E_FORMAT|E_CHECKSUM/ })
     t.match((error as Error).stack, /whoCalled/)
   }
-  t.throws(() => openNative('/nowhere'), { code: 'E_LOAD', message: /Looked in:[\s\S]*npm run build/ })
+  t.throws(() => openNative('/nowhere'), {
+    code: 'E_LOAD',
+    message: /Looked in:[\s\S]*brings no binary[\s\S]*npx fedlora build/,
+  })
 })
 
 t.test('a quantised folder loads again with the logits of quantising while loading', async (t) => {
