@@ -166,7 +166,7 @@ function buildInPlace(consumer) {
   const fedlora = (command) =>
     spawnSync('npx', ['--no-install', 'fedlora', command], { cwd: consumer, env: cleanEnv, encoding: 'utf8' })
   const lost = fedlora('doctor')
-  if (lost.status !== 1 || !/E_LOAD[^]*npx fedlora build/.test(lost.stderr)) {
+  if (lost.status !== 1 || !/E_LOAD[\s\S]*npx fedlora build/.test(lost.stderr)) {
     throw new ScriptError('E_PACK', `without a binary, doctor ended with ${lost.status}: ${lost.stderr}`)
   }
   const built = fedlora('build')

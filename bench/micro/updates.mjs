@@ -24,7 +24,9 @@ for (const options of codecs) {
   summary(() => {
     bench(`${options.codec} encode`, () => do_not_optimize(encodeUpdate(update, options)))
     if (options.codec !== 'f32') {
-      bench(`${options.codec} encode, error feedback`, () => do_not_optimize(encodeUpdate(update, { ...options, residual })))
+      bench(`${options.codec} encode, error feedback`, () =>
+        do_not_optimize(encodeUpdate(update, { ...options, residual })),
+      )
     }
     bench(`${options.codec} decode`, () => do_not_optimize(decodeUpdate(bytes)))
     const sum = createAggregator(length)

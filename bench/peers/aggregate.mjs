@@ -68,7 +68,10 @@ async function ours() {
 
 const lastLine = (program, words) =>
   JSON.parse(
-    execFileSync(program, words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim().split('\n').at(-1),
+    execFileSync(program, words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+      .trim()
+      .split('\n')
+      .at(-1),
   )
 const median = (numbers) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1]
 
@@ -86,20 +89,44 @@ function compare() {
   const updatesMiB = (clients * parameters * 4) / 2 ** 20
   const of = (pick) => median(runs.map(pick))
   const row = (name, rate, extra) =>
-    console.log(`  ${name.padEnd(22)} ${rate.toFixed(2).padStart(6)} GB/s  ${extra.toFixed(0).padStart(5)} MiB beside the updates`)
+    console.log(
+      `  ${name.padEnd(22)} ${rate.toFixed(2).padStart(6)} GB/s  ${extra.toFixed(0).padStart(5)} MiB beside the updates`,
+    )
   console.log(`${clients} float32 updates of ${parameters}, ${values.pairs} interleaved pairs`)
-  row('fedlora, 8 at a time', of((run) => run.ours.streamedGBs), of((run) => run.ours.extraMiB))
-  row('fedlora, all at once', of((run) => run.ours.togetherGBs), of((run) => run.ours.extraMiB))
+  row(
+    'fedlora, 8 at a time',
+    of((run) => run.ours.streamedGBs),
+    of((run) => run.ours.extraMiB),
+  )
+  row(
+    'fedlora, all at once',
+    of((run) => run.ours.togetherGBs),
+    of((run) => run.ours.extraMiB),
+  )
   for (const way of ['running', 'legacy', 'legacy64']) {
-    row(`numpy ${way}`, of((run) => run.theirs[`${way}GBs`]), of((run) => run.theirs[`${way}PeakMiB`]) - updatesMiB)
+    row(
+      `numpy ${way}`,
+      of((run) => run.theirs[`${way}GBs`]),
+      of((run) => run.theirs[`${way}PeakMiB`]) - updatesMiB,
+    )
   }
-  const ratios = Object.fromEntries(['overRunning', 'overLegacy', 'overLegacy64'].map((name) => [name, of((run) => run[name])]))
+  const ratios = Object.fromEntries(
+    ['overRunning', 'overLegacy', 'overLegacy64'].map((name) => [name, of((run) => run[name])]),
+  )
   console.log(
     `  ${ratios.overRunning.toFixed(2)} × running, ${ratios.overLegacy.toFixed(2)} × legacy, ${ratios.overLegacy64.toFixed(2)} × legacy64`,
   )
   if (values.json !== undefined) {
     const { model } = cpus()[0]
-    const record = { date: new Date().toISOString(), cpu: model.trim(), what: 'aggregate', clients, parameters, ...ratios, runs }
+    const record = {
+      date: new Date().toISOString(),
+      cpu: model.trim(),
+      what: 'aggregate',
+      clients,
+      parameters,
+      ...ratios,
+      runs,
+    }
     appendFileSync(values.json, `${JSON.stringify(record)}\n`)
   }
 }

@@ -27,7 +27,9 @@ const { values } = parseArgs({
   },
 })
 if (values.python === undefined) {
-  console.error('compare: --python is missing: the Python of an environment with torch, transformers, peft and bitsandbytes')
+  console.error(
+    'compare: --python is missing: the Python of an environment with torch, transformers, peft and bitsandbytes',
+  )
   process.exit(2)
 }
 
@@ -59,16 +61,33 @@ for (let pair = 0; pair < Number(values.pairs); pair++) {
   runs['torch+peft bf16'].push(peer('bf16'))
   runs['torch+peft nf4'].push(peer('nf4'))
 }
-const rates = Object.fromEntries(Object.entries(runs).map(([name, list]) => [name, median(list.map(({ rate }) => rate))]))
+const rates = Object.fromEntries(
+  Object.entries(runs).map(([name, list]) => [name, median(list.map(({ rate }) => rate))]),
+)
 const best = Math.max(rates['torch+peft bf16'], rates['torch+peft nf4'])
-console.log(`${values.shape}, ${values.batch} × ${values.tokens} tokens, ${values.threads} threads, ${values.pairs} interleaved pairs`)
+console.log(
+  `${values.shape}, ${values.batch} × ${values.tokens} tokens, ${values.threads} threads, ${values.pairs} interleaved pairs`,
+)
 for (const [name, list] of Object.entries(runs)) {
   const peak = median(list.map(({ peakMiB }) => peakMiB))
-  console.log(`  ${name.padEnd(16)} ${rates[name].toFixed(0).padStart(6)} tokens/s  peak ${peak.toFixed(0).padStart(5)} MiB`)
+  console.log(
+    `  ${name.padEnd(16)} ${rates[name].toFixed(0).padStart(6)} tokens/s  peak ${peak.toFixed(0).padStart(5)} MiB`,
+  )
 }
 const share = median(runs.fedlora.map(({ share }) => share))
-console.log(`  ${(rates.fedlora / best).toFixed(2)} × the better of the two; ${(100 * share).toFixed(1)} % of this machine's bf16 peak`)
+console.log(
+  `  ${(rates.fedlora / best).toFixed(2)} × the better of the two; ${(100 * share).toFixed(1)} % of this machine's bf16 peak`,
+)
 if (values.json !== undefined) {
-  const line = { date: new Date().toISOString(), cpu: cpus()[0]?.model, ...values, python: undefined, json: undefined, rates, ratio: rates.fedlora / best, runs }
+  const line = {
+    date: new Date().toISOString(),
+    cpu: cpus()[0]?.model,
+    ...values,
+    python: undefined,
+    json: undefined,
+    rates,
+    ratio: rates.fedlora / best,
+    runs,
+  }
   appendFileSync(values.json, `${JSON.stringify(line)}\n`)
 }

@@ -90,6 +90,8 @@ t.test('inspectPackage: what must and must not be inside', async (t) => {
     'README.md': '',
     'CHANGELOG.md': '',
     LICENSE: '',
+    'CMakeLists.txt': '',
+    scripts: { 'build-native.mjs': '' },
     dist: { 'index.js': '', 'index.d.ts': '', federated: { 'index.js': '' }, cli: { 'main.js': '' } },
     assets: { 'gsm-3m': { 'model.safetensors': '' } },
     prebuilds: { [`${process.platform}-${process.arch}`]: { [binary]: '' } },
