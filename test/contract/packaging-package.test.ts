@@ -40,6 +40,8 @@ t.test('package-lock.json', async (t) => {
   for (const [path, entry] of Object.entries<Record<string, unknown>>(lock.packages)) {
     if (path === '') continue
     if (typeof entry.version !== 'string') problems.push(`${path} has no version`)
+    // Optional packages for other platforms may come from a registry that does not serve them here.
+    if (entry.integrity === undefined && !entry.optional) problems.push(`${path} has no integrity`)
     if (entry.hasInstallScript) problems.push(`${path} runs a script when it is installed`)
     const host = typeof entry.resolved === 'string' ? new URL(entry.resolved).host : undefined
     if (host !== undefined && host !== 'registry.npmjs.org') problems.push(`${path} comes from ${host}`)
