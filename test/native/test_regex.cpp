@@ -167,7 +167,7 @@ CASE("truncated and flipped patterns never crash") {
       CHECK(error.code() == Code::E_TOKENIZER);
     }
   }
-  CHECK(compiled > 100);
+  CHECK(compiled > 50);
 }
 
 TEST_MAIN()
