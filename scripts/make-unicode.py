@@ -118,7 +118,8 @@ def write_scripts():
 
 def write_properties():
     blocks = [code_set(name.lower(), matched(rf"\P{{{name}}}")) for name in PROPERTIES]
-    blocks.append("#define UNICODE_PROPERTIES(X) " + " ".join(f"X({name.lower()})" for name in PROPERTIES))
+    entries = ", ".join(f'{{"{name.lower()}", {name.lower()}, std::size({name.lower()})}}' for name in PROPERTIES)
+    blocks.append("constexpr struct { const char* name; const uint32_t* pairs; size_t count; } property_sets[] = {" + entries + "};")
     write("properties", "Binary properties of regular expressions: first and last code point of each range.", blocks)
 
 

@@ -155,10 +155,9 @@ std::optional<CodeSet> named_set(std::string_view name) {
       if (wanted == folded(script_name)) return set_of_runs(script_runs, 8, [&](uint32_t value) { return value == script; });
     }
   }
-#define PROPERTY(name) \
-  if (wanted == folded(#name)) return set_of(name);
-  UNICODE_PROPERTIES(PROPERTY)
-#undef PROPERTY
+  for (const auto& property : property_sets) {
+    if (wanted == folded(property.name)) return CodeSet::from_pairs(property.pairs, property.count);
+  }
   return posix_set(wanted);
 }
 
