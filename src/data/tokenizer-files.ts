@@ -1,6 +1,6 @@
 /** Reads the files that describe a tokenizer in a Hugging Face folder, and settles which special tokens it has. */
 
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FedloraError } from '../errors.js'
 
@@ -20,6 +20,8 @@ export interface TokenizerFiles {
   readonly generation: Json
   /** chat_template.jinja, or null */
   readonly chatTemplate: string | null
+  /** additional_chat_templates/<name>.jinja by name */
+  readonly namedChatTemplates: ReadonlyMap<string, string>
 }
 
 function isMissing(error: unknown): boolean {
@@ -51,6 +53,18 @@ async function readJson(path: string): Promise<Json | null> {
   return value as Json
 }
 
+async function readNamedTemplates(folder: string): Promise<Map<string, string>> {
+  let files: string[]
+  try {
+    files = (await readdir(folder)).filter((file) => file.endsWith('.jinja')).sort()
+  } catch (error) {
+    if (isMissing(error)) return new Map()
+    throw new FedloraError('E_IO', `${folder}: could not be read: ${(error as Error).message}`, { file: folder }, error)
+  }
+  const texts = await Promise.all(files.map((file) => readText(join(folder, file))))
+  return new Map(files.map((file, i) => [file.slice(0, -'.jinja'.length), texts[i] ?? '']))
+}
+
 /** All files of `folder`. Only tokenizer.json must be there. */
 export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles> {
   const tokenizer = await readJson(join(folder, 'tokenizer.json'))
@@ -70,6 +84,7 @@ export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles
     model: await optional('config.json'),
     generation: await optional('generation_config.json'),
     chatTemplate: await readText(join(folder, 'chat_template.jinja')),
+    namedChatTemplates: await readNamedTemplates(join(folder, 'additional_chat_templates')),
   }
 }
 

@@ -3,6 +3,7 @@
 import * as tokenizers from '@huggingface/tokenizers'
 import { FedloraError } from '../errors.js'
 import { findModel } from '../files/model-source.js'
+import type { Rendered } from '../template/template.js'
 import { type ChatMessage, ChatTemplate, type ChatTemplateOptions, chatTemplateSource } from './chat-template.js'
 import { StreamDecoder } from './stream-decoder.js'
 import {
@@ -65,7 +66,8 @@ export class Tokenizer {
   readonly vocabularySize: number
   readonly #library: Library
   readonly #cleanUp: boolean
-  readonly #chat: ChatTemplate | undefined
+  /** The folder's chat template, if it has one. */
+  readonly chatTemplate: ChatTemplate | undefined
 
   /** @internal Use {@link loadTokenizer}. */
   constructor(folder: string, files: TokenizerFiles) {
@@ -116,8 +118,8 @@ export class Tokenizer {
     this.specialPrefix = around.slice(0, Math.max(start, 0))
     this.specialSuffix = start < 0 ? [] : around.slice(start + plain.length)
 
-    const source = chatTemplateSource(files.chatTemplate, files.config.chat_template)
-    this.#chat = source === null ? undefined : new ChatTemplate(source, Object.fromEntries(named))
+    const source = chatTemplateSource(files.chatTemplate, files.config.chat_template, files.namedChatTemplates)
+    this.chatTemplate = source === null ? undefined : new ChatTemplate(source, Object.fromEntries(named))
   }
 
   /** Ids of `text`. */
@@ -150,16 +152,24 @@ export class Tokenizer {
 
   /** Whether the folder has a chat template. */
   get hasChatTemplate(): boolean {
-    return this.#chat !== undefined
+    return this.chatTemplate !== undefined
   }
 
   /**
    * The conversation as the text that the model was made for; encode it without special tokens, it holds its own.
    *
-   * @throws E_TOKENIZER without a template; E_DATA when the template refuses the conversation
+   * @throws E_TOKENIZER without a template, or with one that cannot be used; E_DATA when the template refuses the conversation
    */
   applyChatTemplate(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): string {
-    if (this.#chat === undefined) {
+    return this.renderChat(messages, options).text
+  }
+
+  /**
+   * {@link applyChatTemplate}, and where the template marks what the assistant says (`{% generation %}`): positions in the text, in
+   * UTF-16 units, the end exclusive; none when it marks nothing.
+   */
+  renderChat(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): Rendered {
+    if (this.chatTemplate === undefined) {
       throw new FedloraError(
         'E_TOKENIZER',
         `${this.folder}: has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json); ` +
@@ -167,7 +177,7 @@ export class Tokenizer {
         { folder: this.folder },
       )
     }
-    return this.#chat.render(messages, options)
+    return this.chatTemplate.renderWithSpans(messages, options)
   }
 }
 

@@ -1,11 +1,12 @@
 /** A row's JSON as a value: the one place where text of a row becomes a row. */
 import { describe } from '../formats/format.js'
 import type { Row } from '../formats.js'
+import { parseJsonRow } from '../json-rows.js'
 import type { RawRow } from '../row-error.js'
 
 /** @throws SyntaxError when it is not JSON. */
 export function parseRowText(text: string): unknown {
-  return JSON.parse(text)
+  return parseJsonRow(text)
 }
 
 export function isRow(value: unknown): value is Row {
