@@ -5,10 +5,11 @@ import { parseExactly } from '../files/exact-json.js'
 export { Float } from '../files/exact-json.js'
 
 /**
- * Parses a row. Integers beyond 2^53 are bigints, whole floats such as 1.0 are {@link Float}s (a number by valueOf and toJSON).
+ * Parses a row, or a list of rows. Within the objects of a row (turns, tools, documents, …), which a template may print, integers beyond
+ * 2^53 are bigints and whole floats such as 1.0 are {@link Float}s; the row's own numbers, and lists of them, are numbers.
  *
  * @throws SyntaxError when it is not JSON
  */
 export function parseJsonRow(text: string): unknown {
-  return parseExactly(text)
+  return parseExactly(text, 2)
 }

@@ -56,11 +56,41 @@ const mayChange = /[[:,]\s*-?\d+(?:\d{15}|\.\d{15}|\.0+(?!\d)|(?:\.\d+)?[eE])|^\
 /**
  * Parses JSON. Integers beyond 2^53 become bigints and whole floats {@link Float}s; everything else is what JSON.parse gives.
  *
+ * @param depth numbers that lie in fewer objects than this are what JSON.parse gives
  * @throws SyntaxError as JSON.parse does
  */
-export function parseExactly(text: string): unknown {
+export function parseExactly(text: string, depth = 0): unknown {
   const plain = JSON.parse(text) as unknown
-  return mayChange.test(text) ? new Reader(text).value() : plain
+  if (!mayChange.test(text)) return plain
+  const value = new Reader(text, depth).value()
+  if (typeof value === 'object' && value !== null) spelled.add(value)
+  return value
+}
+
+const spelled = new WeakSet<object>()
+
+/** Whether {@link parseExactly} gave `value` and it may differ from what JSON.parse gives, so that {@link stringifyExactly} must write it. */
+export function keepsSpelling(value: object): boolean {
+  return spelled.has(value)
+}
+
+/**
+ * JSON that tells apart what Python tells apart: bigints and {@link Float}s as they were written, keys in the order of their source;
+ * typed arrays as lists. For all other values it is what JSON.stringify gives.
+ */
+export function stringifyExactly(value: unknown): string {
+  if (typeof value === 'bigint' || value instanceof Float) return String(value)
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null'
+  if (Array.isArray(value)) return `[${value.map(stringifyExactly).join(',')}]`
+  if (ArrayBuffer.isView(value) && !(value instanceof DataView)) {
+    return `[${Array.from(value as unknown as Iterable<unknown>, stringifyExactly).join(',')}]`
+  }
+  const { toJSON } = value as { toJSON?: unknown }
+  if (typeof toJSON === 'function') return stringifyExactly(toJSON.call(value))
+  const fields = keysInOrder(value)
+    .map((key) => [key, (value as Record<string, unknown>)[key]] as const)
+    .filter(([, field]) => field !== undefined && typeof field !== 'function' && typeof field !== 'symbol')
+  return `{${fields.map(([key, field]) => `${JSON.stringify(key)}:${stringifyExactly(field)}`).join(',')}}`
 }
 
 function toNumber(text: string): unknown {
@@ -73,7 +103,13 @@ function toNumber(text: string): unknown {
 class Reader {
   readonly #tokens = /[{}[\],:]|"(?:[^"\\]|\\.)*"|[^\s{}[\],:"]+/g
 
-  constructor(readonly text: string) {}
+  /** Objects around the current token. */
+  #within = 0
+
+  constructor(
+    readonly text: string,
+    readonly depth: number,
+  ) {}
 
   #next(): string {
     return this.#tokens.exec(this.text)![0]
@@ -91,7 +127,7 @@ class Reader {
       case 'n':
         return JSON.parse(token)
       default:
-        return toNumber(token)
+        return this.#within < this.depth ? Number(token) : toNumber(token)
     }
   }
 
@@ -109,6 +145,7 @@ class Reader {
   #object(): object {
     const object: Record<string, unknown> = {}
     const order: string[] = []
+    ++this.#within
     let token = this.#next()
     while (token !== '}') {
       const key = JSON.parse(token) as string
@@ -121,6 +158,7 @@ class Reader {
       token = this.#next()
       if (token === ',') token = this.#next()
     }
+    --this.#within
     // Enumerable, so that `{ ...object }` keeps it.
     if (Object.keys(object).some((key, i) => key !== order[i])) {
       Object.defineProperty(object, sourceOrder, { value: order, enumerable: true, writable: true, configurable: true })

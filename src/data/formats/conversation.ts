@@ -3,6 +3,7 @@
  * beside the turns that the chat template reads. What a turn holds beside role and content goes to the template as it is.
  */
 
+import { Float, parseExactly } from '../../files/exact-json.js'
 import type { ChatMessage } from '../chat-template.js'
 import { describe, type Row, type RowProblem } from './format.js'
 
@@ -57,7 +58,7 @@ function parsedList(value: unknown, field: string, expected: string): readonly u
   let list = value
   if (typeof value === 'string') {
     try {
-      list = JSON.parse(value)
+      list = parseExactly(value)
     } catch {
       throw new Refusal(field, expected, value)
     }
@@ -99,7 +100,8 @@ function checkContent(turn: Fields, role: string, name: string, field: string): 
 
 /** Whether the turn may be trained on: `weight` as OpenAI's files have it, `train` as ShareGPT's. */
 function isTrained(turn: Fields, role: string, field: string): boolean {
-  const { weight, train } = turn
+  const { train } = turn
+  const weight = turn.weight instanceof Float ? turn.weight.value : turn.weight
   if (!isMissing(weight) && weight !== 0 && weight !== 1) throw new Refusal(`${field}.weight`, '0 or 1', weight)
   if (!isMissing(train) && typeof train !== 'boolean') throw new Refusal(`${field}.train`, 'true or false', train)
   if (role !== 'assistant' && train === true) {
@@ -117,7 +119,7 @@ function functionCalls(value: unknown, field: string): unknown[] {
   const expected = 'JSON: { name, arguments }, or a list of such'
   let calls: unknown
   try {
-    calls = JSON.parse(String(value))
+    calls = parseExactly(String(value))
   } catch {
     throw new Refusal(field, expected, value)
   }

@@ -10,6 +10,7 @@
  */
 
 import { FedloraError } from '../../errors.js'
+import { stringifyExactly } from '../../files/exact-json.js'
 import type { ChatMessage } from '../chat-template.js'
 import type { Tokenizer } from '../tokenizer.js'
 import type { Span } from './format.js'
@@ -193,7 +194,7 @@ function frameOf(
   const frames = framesOf.get(tokenizer) ?? new Map<string, Frame | null>()
   framesOf.set(tokenizer, frames)
   const bare = turns.map((turn) => (typeof turn.content === 'string' ? { ...turn, content: '' } : turn))
-  const key = JSON.stringify([bare, variables, asked])
+  const key = stringifyExactly([bare, variables, asked])
   let frame = frames.get(key)
   if (frame === undefined) {
     try {

@@ -1,6 +1,7 @@
 /** Reads a whole source: checks every row, and keeps the good ones where there is room for them. */
 import { deserialize, serialize } from 'node:v8'
 import { FedloraError } from '../../errors.js'
+import { stringifyExactly } from '../../files/exact-json.js'
 import type { OpenFile } from '../../files/open-file.js'
 import { IgnoredColumns } from '../columns.js'
 import { formats, type Row } from '../formats.js'
@@ -16,7 +17,7 @@ import { parseRowText } from './row-text.js'
 
 /** Rows of files: their JSON. */
 const jsonCodec: RowCodec = {
-  encode: (row) => Buffer.from(JSON.stringify(row)),
+  encode: (row) => Buffer.from(stringifyExactly(row)),
   decode: (bytes) => parseRowText(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8')) as Row,
 }
 

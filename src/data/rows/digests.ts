@@ -1,17 +1,10 @@
 /** SHA-256 of every row's contents: equal rows have equal digests, whatever file or array they came from. */
 import { createHash } from 'node:crypto'
+import { keepsSpelling, stringifyExactly } from '../../files/exact-json.js'
 import type { Row } from '../formats.js'
 import { growingUint8 } from '../growing.js'
 
 const size = 32
-
-/** Typed arrays as lists, big integers as text: one spelling for one content. */
-function canonical(_key: string, value: unknown): unknown {
-  if (typeof value === 'bigint') return String(value)
-  return ArrayBuffer.isView(value) && !(value instanceof DataView)
-    ? Array.from(value as unknown as ArrayLike<unknown>)
-    : value
-}
 
 export class Digests {
   readonly #digests = growingUint8()
@@ -27,7 +20,7 @@ export class Digests {
    * @returns bytes of its JSON.
    */
   add(row: Row, plain = false): number {
-    const text = plain ? JSON.stringify(row) : JSON.stringify(row, canonical)
+    const text = plain && !keepsSpelling(row) ? JSON.stringify(row) : stringifyExactly(row)
     this.#digests.append(createHash('sha256').update(text).digest())
     return text.length
   }
