@@ -10,6 +10,8 @@ export interface Flag {
   description: string
   required?: boolean
   multiple?: boolean
+  /** The value may be left out: it is then the empty text. */
+  optional?: boolean
   /** Allowed words. */
   choices?: readonly string[]
   default?: string | number | boolean
@@ -22,6 +24,7 @@ export interface Word {
   name: string
   description: string
   choices: readonly string[]
+  required?: boolean
 }
 
 export type FlagValue = string | number | boolean | string[] | undefined
@@ -46,15 +49,38 @@ function convert(name: string, flag: Flag, text: string): string | number {
   return number
 }
 
-/** The values of `flags` in `words`; `command` is for the messages. Required flags are checked unless help is asked for. */
-export function readFlags(command: string, words: readonly string[], flags: Flags, word?: Word): FlagValues {
+const dotted = /^--([\w$-]+\.[\w.$-]+)(=.*)?$/s
+
+/** Flags whose value is left out get one: the empty text, or `true` for a field of the config. */
+function completed(words: readonly string[], flags: Flags): string[] {
+  return words.map((word, i) => {
+    const alone = words[i + 1] === undefined || words[i + 1]!.startsWith('--')
+    if (!alone || word.includes('=')) return word
+    if (flags.set && dotted.test(word)) return `${word}=true`
+    return flags[word.replace(/^--/, '')]?.optional && word.startsWith('--') ? `${word}=` : word
+  })
+}
+
+/**
+ * The values of `flags` in `words`; `command` is for the messages. Required flags are checked unless help is asked for. Where there is a
+ * flag --set, fields of the config file are flags too (`--train.epochs 2`), and become values of it.
+ */
+export function readFlags(
+  command: string,
+  words: readonly string[],
+  flags: Flags,
+  ...expected: readonly Word[]
+): FlagValues {
   const names = Object.keys(flags)
+  const args = completed(words, flags)
+  const fields = flags.set ? args.flatMap((word) => dotted.exec(word)?.[1] ?? []) : []
+  const waiting = [...expected]
   const { tokens } = parseArgs({
-    args: [...words],
+    args,
     options: Object.fromEntries(
-      names.map((name) => [
+      [...names, ...fields].map((name) => [
         name,
-        { type: flags[name]!.type === 'boolean' ? ('boolean' as const) : ('string' as const), multiple: true },
+        { type: flags[name]?.type === 'boolean' ? ('boolean' as const) : ('string' as const), multiple: true },
       ]),
     ),
     strict: false,
@@ -64,7 +90,8 @@ export function readFlags(command: string, words: readonly string[], flags: Flag
   const values: FlagValues = {}
   for (const token of tokens) {
     if (token.kind === 'option-terminator') continue
-    if (token.kind === 'positional' && word !== undefined && values[word.name] === undefined) {
+    const word = token.kind === 'positional' ? waiting.shift() : undefined
+    if (token.kind === 'positional' && word !== undefined) {
       if (!word.choices.includes(token.value)) {
         throw new UsageError(
           `fedlora ${command}: unknown ${word.name} "${token.value}"${suggestion(token.value, word.choices)}; known: ${word.choices.join(', ')}`,
@@ -76,7 +103,11 @@ export function readFlags(command: string, words: readonly string[], flags: Flag
     if (token.kind === 'positional') {
       throw new UsageError(`fedlora ${command}: "${token.value}" is not a flag; every value follows its --flag`)
     }
-    const flag = flags[token.name]
+    const flag = Object.hasOwn(flags, token.name) ? flags[token.name] : undefined
+    if (flag === undefined && fields.includes(token.name) && token.value !== undefined) {
+      values.set = [...((values.set as string[] | undefined) ?? []), `${token.name}=${token.value}`]
+      continue
+    }
     if (!flag) {
       throw new UsageError(
         `fedlora ${command}: unknown flag ${token.rawName}${suggestion(token.name, names, '--')}; see fedlora ${command} --help`,
@@ -98,6 +129,10 @@ export function readFlags(command: string, words: readonly string[], flags: Flag
   }
   for (const name of names) values[name] ??= flags[name]!.default
   if (values.help) return values
+  for (const { name, choices, required } of waiting) {
+    if (!required) continue
+    throw new UsageError(`fedlora ${command}: ${name} is missing, one of ${choices.join(', ')}`)
+  }
   for (const name of names) {
     if (flags[name]!.required && values[name] === undefined) {
       throw new UsageError(`fedlora ${command}: --${name} ${flags[name]!.value ?? ''} is required`, { flag: name })

@@ -106,14 +106,17 @@ function flagRow(name: string, flag: Flag): [string, string] {
 
 /** Help of one command: usage, flags, and the options of every section of its config file. */
 export function commandHelp(
-  command: { name: string; word?: Word },
+  command: { name: string; words?: readonly Word[] },
   summary: string,
   flags: Flags,
   sections: Readonly<Record<string, z.ZodType>>,
 ): string {
-  const { name, word } = command
+  const { name, words = [] } = command
   const lines = [`fedlora ${name}: ${summary}`, '']
-  if (word) lines.push(`Usage: fedlora ${name} [${word.choices.join('|')}]`, `  ${word.description}`, '')
+  if (words.length > 0) {
+    const shape = words.map(({ choices, required }) => (required ? choices.join('|') : `[${choices.join('|')}]`))
+    lines.push(`Usage: fedlora ${name} ${shape.join(' ')}`, ...words.map(({ description }) => `  ${description}`), '')
+  }
   lines.push('Flags:')
   lines.push(
     ...columns(
@@ -123,7 +126,11 @@ export function commandHelp(
   )
   const names = Object.keys(sections)
   if (names.length > 0) {
-    lines.push('', `Config file: a JSON object { ${names.join(', ')} }; flags win over it.`)
+    lines.push(
+      '',
+      `Config file, YAML or JSON, with the sections ${names.join(', ')}. Flags win over it, and each of its fields`,
+      `is a flag too: --${names[0]}.FIELD VALUE, or --set ${names[0]}.FIELD=VALUE.`,
+    )
     for (const section of names) {
       lines.push('', `  ${section}:`)
       const rows = describeOptions(sections[section]!).map((option): [string, string] => [

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The `fedlora` command. */
 import { type CommandTable, runCli } from './run.js'
+import { guardStreams } from './streams.js'
 
 const commands: CommandTable = {
   demo: {
@@ -29,6 +30,10 @@ const commands: CommandTable = {
     summary: 'fold an adapter into its base model',
     load: async () => (await import('./commands/merge.js')).merge,
   },
+  config: {
+    summary: 'the JSON Schema of a config file, for editors',
+    load: async () => (await import('./commands/config.js')).config,
+  },
   doctor: {
     summary: 'what this machine offers and what is in use',
     load: async () => (await import('./commands/doctor.js')).doctor,
@@ -40,10 +45,5 @@ const commands: CommandTable = {
   bench: { summary: 'measure speed on this machine', load: async () => (await import('./commands/bench.js')).bench },
 }
 
-// A reader that went away (`fedlora … | head`) ends the command quietly.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0)
-  throw error
-})
-
+guardStreams()
 process.exitCode = await runCli(process.argv.slice(2), commands)

@@ -1,6 +1,7 @@
 /**
  * Where a command's words go. With `--json`, stdout carries NDJSON only, one object a line, and people's text goes to stderr;
- * without it, people's text goes to stdout. The progress line lives on stderr and only on a terminal.
+ * without it, people's text goes to stdout. Progress is on stderr: a line that is redrawn on a terminal, elsewhere a line every ten
+ * seconds (FEDLORA_PROGRESS_SECONDS).
  */
 import { isAbsolute, relative } from 'node:path'
 
@@ -15,6 +16,49 @@ export interface OutputOptions {
   stdout?: OutputStream
   stderr?: OutputStream
   environment?: NodeJS.ProcessEnv
+}
+
+/** How far a command is, for the progress line. */
+export interface Status {
+  /** What is being done: `step 5/10`, `loading model`. */
+  label: string
+  /** Seconds left. */
+  left?: number
+  /** More, the most important first. */
+  details?: readonly string[]
+  /** The same for machines. */
+  event?: Readonly<Record<string, unknown>>
+}
+
+/** A status in `columns` characters: what does not fit is left out from the end, the time left last. */
+export function fitStatus({ label, left, details = [] }: Status, columns = Number.POSITIVE_INFINITY): string {
+  const time = left === undefined || !Number.isFinite(left) ? [] : [`${formatSeconds(left)} left`]
+  for (let kept = details.length; kept >= 0; kept--) {
+    const line = [label, ...details.slice(0, kept), ...time].join(' · ')
+    if (line.length <= columns) return line
+  }
+  return [...time, label].join(' · ').slice(0, Math.max(0, columns))
+}
+
+/** A phase of a run or of reading, as the API tells it. */
+export interface Measured {
+  phase: 'reading' | 'checking' | 'tokenizing' | 'evaluating'
+  done: number
+  total: number | null
+  remaining?: number | null
+}
+
+const phases: Readonly<Record<Measured['phase'], string>> = {
+  reading: 'reading data',
+  checking: 'checking the cache of tokens',
+  tokenizing: 'tokenising',
+  evaluating: 'evaluating',
+}
+
+function measuredStatus({ phase, done, total, remaining }: Measured): Status {
+  const share = total === null ? `${formatCount(done)}` : `${Math.floor((100 * done) / Math.max(1, total))} %`
+  const left = remaining === null || remaining === undefined ? {} : { left: remaining }
+  return { label: `${phases[phase]} ${share}`, ...left, event: { phase, done, total, ...left } }
 }
 
 const clearLine = '\r\u001b[K'
@@ -49,9 +93,10 @@ export function formatBytes(bytes: number): string {
   return `${bytes} B`
 }
 
-/** Seconds as `45s` or `3m05s`. */
+/** Seconds as `45s`, `3m05s` or `2h15m`. */
 export function formatSeconds(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds))
+  if (whole >= 3600) return `${Math.floor(whole / 3600)}h${String(Math.floor((whole % 3600) / 60)).padStart(2, '0')}m`
   return whole < 60 ? `${whole}s` : `${Math.floor(whole / 60)}m${String(whole % 60).padStart(2, '0')}s`
 }
 
@@ -72,8 +117,12 @@ export class Output {
   readonly #stdout: OutputStream
   readonly #stderr: OutputStream
   readonly #color: boolean
+  readonly #every: number
   #lineShown = false
-  #lastDrawn = 0
+  #lastDrawn = Number.NEGATIVE_INFINITY
+  #status: Status | undefined
+  #since = 0
+  #timer: NodeJS.Timeout | undefined
 
   constructor(options: OutputOptions) {
     const environment = options.environment ?? process.env
@@ -83,6 +132,8 @@ export class Output {
     const continuousIntegration = environment.CI !== undefined && environment.CI !== '' && environment.CI !== 'false'
     this.progressShown = this.#stderr.isTTY === true && !continuousIntegration && environment.TERM !== 'dumb'
     this.#color = this.progressShown && !environment.NO_COLOR
+    const seconds = Number(environment.FEDLORA_PROGRESS_SECONDS || 10)
+    this.#every = 1000 * (this.progressShown ? 1 : seconds)
   }
 
   #erase(): void {
@@ -115,24 +166,65 @@ export class Output {
     this.#stdout.write(`${JSON.stringify(value)}\n`)
   }
 
-  /** Redraws the progress line, at most ten times a second. */
-  progress(line: string): void {
-    if (!this.progressShown) return
-    const now = performance.now()
-    if (this.#lineShown && now - this.#lastDrawn < 100) return
-    this.#lastDrawn = now
-    const fitting = line.slice(0, (this.#stderr.columns ?? 80) - 1)
-    this.#stderr.write(clearLine + (this.#color ? `\u001b[36m${fitting}\u001b[0m` : fitting))
+  #draw(): void {
+    const { columns } = this.#stderr
+    const label = this.#status!.left === undefined ? [formatSeconds((performance.now() - this.#since) / 1000)] : []
+    const { details = [], ...status } = this.#status!
+    const line = fitStatus({ ...status, details: [...details, ...label] }, (columns || 80) - 1)
+    this.#stderr.write(clearLine + (this.#color ? `\u001b[36m${line}\u001b[0m` : line))
     this.#lineShown = true
+    this.#lastDrawn = performance.now()
+  }
+
+  /** A line where there is no terminal to redraw one. */
+  #tell(): void {
+    const seconds = (performance.now() - this.#since) / 1000
+    const { label, event } = this.#status!
+    this.event({ type: 'progress', phase: label, ...event, seconds })
+    const { details = [], ...status } = this.#status!
+    this.note(fitStatus({ ...status, details: [...details, `${formatSeconds(seconds)} so far`] }))
+  }
+
+  /**
+   * Says what is going on. On a terminal the line is redrawn at most ten times a second, and every second while nothing new comes;
+   * elsewhere it is written every ten seconds, and on stdout as an event `progress` with `--json`.
+   */
+  status(status: Status): void {
+    if (this.#status === undefined) this.#since = performance.now()
+    const first = this.#status === undefined || !this.#lineShown
+    this.#status = status
+    if (this.progressShown && (first || performance.now() - this.#lastDrawn >= 100)) this.#draw()
+    if (this.#timer !== undefined || !(this.#every > 0)) return
+    this.#timer = setInterval(() => (this.progressShown ? this.#draw() : this.#tell()), this.#every)
+    this.#timer.unref()
+  }
+
+  /** A phase that has no measure, or one of its own: the clock begins anew. */
+  phase(label: string): void {
+    this.#since = performance.now()
+    this.status({ label })
+  }
+
+  /** How far a phase is. */
+  measure(measured: Measured): void {
+    this.status(measuredStatus(measured))
+  }
+
+  /** A status without a measure. */
+  progress(label: string): void {
+    this.status({ label })
   }
 
   /** Takes the progress line away. */
   endProgress(): void {
     this.#erase()
+    clearInterval(this.#timer)
+    this.#timer = undefined
+    this.#status = undefined
   }
 }
 
-/** Progress of a run with a known number of steps: loss, tokens/s and time left. */
+/** Progress of something with a known number of parts: how many are done, and the time left by the pace so far. */
 export class ProgressLine {
   readonly #output: Output
   readonly #label: string
@@ -146,16 +238,22 @@ export class ProgressLine {
     this.#total = total
   }
 
-  update(step: number, loss?: number, tokensPerSecond?: number): void {
-    this.#first ??= step - 1
+  /** `done` of the total; those before the first call are not part of the pace. */
+  update(done: number, loss?: number | null, tokensPerSecond?: number): void {
+    this.#first ??= done - 1
     const elapsed = (performance.now() - this.#started) / 1000
-    const done = step - this.#first
-    const left = done > 0 ? (elapsed / done) * (this.#total - step) : Number.NaN
-    const parts = [`${this.#label} ${step}/${this.#total}`]
-    if (loss !== undefined) parts.push(`loss ${loss.toFixed(4)}`)
-    if (tokensPerSecond !== undefined) parts.push(`${formatCount(tokensPerSecond)} tokens/s`)
-    if (Number.isFinite(left)) parts.push(`${formatSeconds(left)} left`)
-    this.#output.progress(parts.join(' · '))
+    const here = done - this.#first
+    const left = here > 0 ? (elapsed / here) * (this.#total - done) : undefined
+    const details: string[] = []
+    if (loss !== undefined && loss !== null) details.push(`loss ${loss.toFixed(4)}`)
+    if (tokensPerSecond !== undefined) details.push(`${formatCount(tokensPerSecond)} tokens/s`)
+    const event = { phase: this.#label, done, total: this.#total, ...(left !== undefined && { left }) }
+    this.#output.status({
+      label: `${this.#label} ${done}/${this.#total}`,
+      ...(left !== undefined && { left }),
+      details,
+      event,
+    })
   }
 
   end(): void {

@@ -1,11 +1,13 @@
 /** Finds the command, reads its flags and config, runs it, and turns what happens into an exit code. */
 import { readFile } from 'node:fs/promises'
 import { isFedloraError } from '../errors.js'
+import { removeTemporaries } from '../files/atomic.js'
 import { type Flags, readFlags, suggestion } from './arguments.js'
-import { type Command, commonFlags, readConfig } from './command.js'
+import { type Command, checkConfig, commonFlags, readConfig } from './command.js'
 import { commandHelp } from './help.js'
 import { Output } from './output.js'
-import { signalExitCodes, watchSignals } from './signals.js'
+import { type StopSignal, signalExitCodes, watchSignals } from './signals.js'
+import { lostOutput, onLostOutput } from './streams.js'
 import { UsageError } from './usage.js'
 
 export const exitCodes = { ok: 0, failure: 1, usage: 2 } as const
@@ -30,35 +32,59 @@ export function describeError(error: unknown): string {
   return process.env.FEDLORA_DEBUG && error instanceof Error ? `${shown}\n${error.stack}` : shown
 }
 
+function errorLine(error: unknown): Record<string, unknown> {
+  if (!isFedloraError(error))
+    return { type: 'error', code: 'E_INTERNAL', message: (error as Error)?.message ?? String(error) }
+  const { code, message, details } = error.toJSON()
+  return { type: 'error', code, message, details }
+}
+
 async function runCommand(command: Command, summary: string, words: readonly string[], json: boolean): Promise<number> {
   const output = new Output({ json })
-  const watch = watchSignals(
-    (name) => output.note(`${name}: stopping after a checkpoint; once more ends at once`),
-    command.ownsInterrupt ? ['SIGTERM'] : undefined,
-  )
+  const handlers = {
+    onStop: (name: StopSignal) => output.note(`${name}: stopping after a checkpoint; once more ends at once`),
+    onEnd(name: StopSignal) {
+      output.endProgress()
+      output.note(`stopped by ${name}`)
+      removeTemporaries()
+      process.exit(signalExitCodes[name])
+    },
+  }
+  const watch = watchSignals(handlers, command.ownsInterrupt ? ['SIGTERM'] : undefined)
+  const holding = async <R>(work: () => Promise<R>): Promise<R> => {
+    watch.holding = true
+    onLostOutput(() => watch.stop())
+    try {
+      return await work()
+    } finally {
+      watch.holding = false
+      onLostOutput(undefined)
+    }
+  }
   const flags: Flags = { ...command.flags, ...commonFlags }
   try {
-    const values = readFlags(command.name, words, flags, command.word)
+    const values = readFlags(command.name, words, flags, ...(command.words ?? []))
     if (values.help) {
       process.stdout.write(commandHelp(command, summary, flags, (await command.sections?.()) ?? {}))
       return exitCodes.ok
     }
     const config = await readConfig(command, values)
-    const result = await command.run({ flags: values, config, output, signal: watch.signal })
+    await checkConfig(command, config)
+    const result = await command.run({ flags: values, config, output, signal: watch.signal, holding })
+    output.endProgress()
     if (watch.received !== undefined) return signalExitCodes[watch.received]
     output.event({ type: 'result', ...result })
-    return result.interrupted === true ? signalExitCodes.SIGINT : exitCodes.ok
+    if (result.interrupted === true) return signalExitCodes.SIGINT
+    return lostOutput() ?? exitCodes.ok
   } catch (error) {
     output.endProgress()
-    if (watch.received !== undefined) {
+    if (watch.received !== undefined && !isFedloraError(error)) {
       output.note(`stopped by ${watch.received}`)
       return signalExitCodes[watch.received]
     }
-    output.event({
-      type: 'error',
-      code: isFedloraError(error) ? error.code : 'E_INTERNAL',
-      message: error instanceof Error ? error.message : String(error),
-    })
+    const lost = lostOutput()
+    if (lost !== undefined && !isFedloraError(error)) return lost
+    output.event(errorLine(error))
     output.note(describeError(error))
     return error instanceof UsageError ? exitCodes.usage : exitCodes.failure
   } finally {

@@ -12,6 +12,10 @@ import { describeValue, parseOptions } from '../options/parse.js'
 export const evaluateOptionsSchema = z.strictObject({
   batchTokens: z.int().min(1).default(2048).describe('tokens evaluated at once, at most (a longer row goes alone)'),
   signal: z.instanceof(AbortSignal).optional().describe('stops the evaluation'),
+  onProgress: z
+    .custom<(done: number, total: number) => void>((value) => typeof value === 'function', 'expected a function')
+    .optional()
+    .describe('told after each batch how many rows are done, and of how many'),
 })
 
 /** Options of `evaluate`. Default: 2048 tokens at once. */
@@ -96,7 +100,7 @@ export async function evaluate(
   data: Dataset,
   options: EvaluateOptions = {},
 ): Promise<EvaluationResult> {
-  const { batchTokens, signal } = parseOptions(evaluateOptionsSchema, options, 'evaluate options')
+  const { batchTokens, signal, onProgress } = parseOptions(evaluateOptionsSchema, options, 'evaluate options')
   const adapter = target instanceof Adapter ? target : undefined
   const model = target instanceof Adapter ? target.model : target
   if (!(model instanceof Model)) {
@@ -106,6 +110,6 @@ export async function evaluate(
   adapter?.handle.use('evaluate')
   const ready = await withTokenizer(data, model, { signal })
   return await model.withAdapter('evaluate', adapter, (native, values) =>
-    evaluateNative(native, values, ready, batchTokens, signal),
+    evaluateNative(native, values, ready, batchTokens, signal, onProgress),
   )
 }

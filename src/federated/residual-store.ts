@@ -3,10 +3,10 @@
  * grow with the number of clients. A file is never changed: a checkpoint names the round whose file is valid for each
  * client, and files that no checkpoint can name any more are removed.
  */
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FedloraError } from '../errors.js'
-import { ioError, syncPath, temporaryName } from '../files/atomic.js'
+import { ioError, makeFolder, syncPath, temporaryName } from '../files/atomic.js'
 import { native } from '../native/load.js'
 
 const plain = { codec: 'f32', density: 1, bits: 8, seed: 0 } as const
@@ -61,7 +61,7 @@ export class ResidualStore {
   ): Promise<ResidualStore> {
     const store = new ResidualStore(folder, length, new Map(index))
     try {
-      await mkdir(folder, { recursive: true })
+      await makeFolder(folder)
       const names = await readdir(folder)
       const there = new Set(names)
       const valid = new Set<string>()

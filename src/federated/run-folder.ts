@@ -6,11 +6,11 @@
  * of the event log and the round of every client's residual. A resumed run cuts the log to that length, so that rounds that are run
  * again are not told twice and a torn last line disappears.
  */
-import { type FileHandle, mkdir, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { type FileHandle, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { FedloraError } from '../errors.js'
-import { exists, ioError, readJsonObject, replaceFile, writeJsonFile } from '../files/atomic.js'
+import { exists, ioError, makeFolder, readJsonObject, replaceFile, writeJsonFile } from '../files/atomic.js'
 import { readSealed, writeSealed } from '../files/sealed.js'
 import { native } from '../native/load.js'
 import { firstDifference } from '../training/run-folder.js'
@@ -79,7 +79,7 @@ export class RunFolder {
       )
     }
     try {
-      await mkdir(path, { recursive: true })
+      await makeFolder(path)
     } catch (error) {
       throw ioError(error, `cannot make '${path}'`)
     }

@@ -1,8 +1,8 @@
 /** Files that are either wholly there or not at all: written under a temporary name, flushed to the device, then renamed. */
 import { createHash, randomBytes } from 'node:crypto'
-import { constants, createReadStream } from 'node:fs'
+import { constants, createReadStream, rmSync } from 'node:fs'
 import { copyFile, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { FedloraError } from '../errors.js'
 
 /** An operating-system failure as a coded error; anything else passes through. */
@@ -13,9 +13,21 @@ export function ioError(error: unknown, doing: string): unknown {
   return new FedloraError('E_IO', `${doing}: ${(error as Error).message}${hint}`, { errno: code }, error)
 }
 
+/** Files and folders that are being written. */
+const unfinished = new Set<string>()
+
 /** A name beside `path` that no other writer uses. */
 export function temporaryName(path: string): string {
   return join(dirname(path), `.${basename(path)}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`)
+}
+
+/** Removes what is half-written, because the process ends now. */
+export function removeTemporaries(): void {
+  for (const path of unfinished) {
+    try {
+      rmSync(path, { recursive: true, force: true })
+    } catch {} // the process ends; there is nobody to tell
+  }
 }
 
 /** Flushes a file's data, or a folder's entries, to the device. */
@@ -28,11 +40,34 @@ export async function syncPath(path: string): Promise<void> {
   }
 }
 
+/**
+ * Makes a folder and those above it that are missing, one by one: Node's recursive mkdir never returns below places such as /proc.
+ * @throws FedloraError `E_IO`.
+ */
+export async function makeFolder(path: string): Promise<void> {
+  const missing: string[] = []
+  let above = resolve(path)
+  for (; !(await exists(above)) && dirname(above) !== above; above = dirname(above)) missing.unshift(above)
+  try {
+    for (const folder of missing) {
+      await mkdir(folder).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EEXIST') throw error // another process was faster
+      })
+    }
+  } catch (error) {
+    throw ioError(error, `cannot make '${path}'`)
+  }
+  if (!(await stat(path)).isDirectory()) {
+    throw new FedloraError('E_IO', `cannot make '${path}': it is a file; choose another name`, { path })
+  }
+}
+
 /** Runs `write` on a temporary name beside `path` and renames the result to `path`; on failure nothing is left behind. */
 export async function replaceFile(path: string, write: (temporary: string) => Promise<void> | void): Promise<void> {
   const temporary = temporaryName(path)
+  unfinished.add(temporary)
   try {
-    await mkdir(dirname(path), { recursive: true })
+    await makeFolder(dirname(path))
     await write(temporary)
     await syncPath(temporary)
     await rename(temporary, path)
@@ -40,6 +75,8 @@ export async function replaceFile(path: string, write: (temporary: string) => Pr
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {}) // the failure that matters is the first one
     throw ioError(error, `cannot write '${path}'`)
+  } finally {
+    unfinished.delete(temporary)
   }
 }
 
@@ -70,8 +107,9 @@ export async function copyFileIfThere(from: string, to: string): Promise<boolean
 /** Fills a temporary folder by `fill` and renames it to `path`; an older folder of that name is replaced. */
 export async function replaceFolder(path: string, fill: (temporary: string) => Promise<void>): Promise<void> {
   const temporary = temporaryName(path)
+  unfinished.add(temporary)
   try {
-    await mkdir(temporary, { recursive: true })
+    await makeFolder(temporary)
     await fill(temporary)
     await syncPath(temporary)
     await rm(path, { recursive: true, force: true })
@@ -80,6 +118,8 @@ export async function replaceFolder(path: string, fill: (temporary: string) => P
   } catch (error) {
     await rm(temporary, { recursive: true, force: true }).catch(() => {})
     throw ioError(error, `cannot write '${path}'`)
+  } finally {
+    unfinished.delete(temporary)
   }
 }
 

@@ -1,6 +1,7 @@
 /** Option objects: one zod schema gives type, defaults and help; this file turns its complaints into one readable error. */
 import type { z } from 'zod'
 import { FedloraError } from '../errors.js'
+import { keysAt } from './schema-paths.js'
 
 type Issue = z.core.$ZodIssue
 
@@ -35,7 +36,6 @@ export function closest(word: string, known: readonly string[]): string | undefi
   return best
 }
 
-/** What a value is, shortly, for a message. */
 /**
  * Refuses what is no path.
  * @throws FedloraError `E_ARGUMENT`.
@@ -45,6 +45,7 @@ export function checkPath(value: unknown, doing: string): asserts value is strin
   throw new FedloraError('E_ARGUMENT', `${doing}: got ${describeValue(value)}, expected the path of a folder`)
 }
 
+/** What a value is, shortly, for a message. */
 export function describeValue(value: unknown): string {
   if (value === undefined) return 'nothing'
   if (typeof value === 'function') return 'a function'
@@ -80,28 +81,11 @@ function pathText(path: readonly PropertyKey[]): string {
   return path.map((key, i) => (typeof key === 'number' ? `[${key}]` : `${i === 0 ? '' : '.'}${String(key)}`)).join('')
 }
 
-/** The keys an object schema knows at a path, through defaults, options and unions. */
-function knownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
-  const definition = (schema as unknown as { def?: Record<string, unknown> }).def ?? {}
-  const inner = (definition.innerType ?? definition.in) as z.ZodType | undefined
-  if (inner !== undefined) return knownKeys(inner, path)
-  if (Array.isArray(definition.options))
-    return (definition.options as z.ZodType[]).flatMap((option) => knownKeys(option, path))
-  const shape = definition.shape as Record<string, z.ZodType> | undefined
-  if (path.length === 0) return shape === undefined ? [] : Object.keys(shape)
-  const [head, ...rest] = path
-  const next =
-    shape?.[String(head)] ??
-    (definition.element as z.ZodType | undefined) ??
-    (definition.valueType as z.ZodType | undefined)
-  return next === undefined ? [] : knownKeys(next, rest)
-}
-
 function explain(issue: Issue, schema: z.ZodType, value: unknown, prefix: readonly PropertyKey[] = []): string {
   const path = [...prefix, ...issue.path]
   const where = pathText(path)
   if (issue.code === 'unrecognized_keys') {
-    const known = knownKeys(schema, path)
+    const known = keysAt(schema, path)
     return issue.keys
       .map((key) => {
         const meant = closest(key, known)
@@ -129,13 +113,19 @@ function explain(issue: Issue, schema: z.ZodType, value: unknown, prefix: readon
   return `${where || 'the value'}: got ${describeValue(at(value, path))}, ${expected}`
 }
 
+/** The key that an issue is about: of unknown keys the first one. */
+function faultyKey(issue: Issue): PropertyKey[] {
+  return issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0]!] : [...issue.path]
+}
+
 /**
  * Checks an option object and fills in its defaults.
- * @throws FedloraError `E_CONFIG` naming every wrong path, what stood there, what was expected, and for an unknown key the closest known one.
+ * @throws FedloraError `E_CONFIG` (`details.problems`: one text for each, `details.paths`: their keys) naming every wrong path, what stood there, what was expected, and for an unknown key the closest known one.
  */
 export function parseOptions<S extends z.ZodType>(schema: S, value: unknown, what: string): z.output<S> {
   const result = schema.safeParse(value)
   if (result.success) return result.data
   const problems = result.error.issues.map((issue) => explain(issue, schema, value))
-  throw new FedloraError('E_CONFIG', `${what}: ${problems.join('; ')}`, { problems })
+  const paths = result.error.issues.map(faultyKey)
+  throw new FedloraError('E_CONFIG', `${what}: ${problems.join('; ')}`, { problems, paths })
 }

@@ -8,12 +8,13 @@ export function progressOf(
   phase: ProgressEvent['phase'],
   emit: (event: ProgressEvent) => void,
 ): (done: number, total: number) => void {
-  let last = performance.now()
+  const started = performance.now()
+  let last = started
   return (done, total) => {
     const now = performance.now()
     if (now - last < interval) return
     last = now
-    emit({ type: 'progress', phase, done, total })
+    emit({ type: 'progress', phase, done, total, remaining: ((now - started) / 1000 / done) * (total - done) })
   }
 }
 

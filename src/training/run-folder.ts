@@ -182,15 +182,36 @@ export async function findResumption(path: string, adapter: Adapter, description
   return { checkpoint: undefined, lines: [], warnings, totalSteps }
 }
 
+/** What a run writes, in the order in which it is looked for. */
+const written = ['config.json', 'adapter', 'best', 'checkpoints']
+
 /**
- * Refuses to start a new run in a folder that holds one.
- * @throws FedloraError `E_ARGUMENT`.
+ * Refuses to start a new run in a folder that holds one, or something that the run would overwrite.
+ * @throws FedloraError `E_ARGUMENT` (`details.holds`: 'run', or the name of what is in the way).
  */
 export async function refuseUsedFolder(folder: string): Promise<void> {
-  if (!(await exists(join(folder, 'events.ndjson')))) return
-  throw new FedloraError(
-    'E_ARGUMENT',
-    `outputDir: '${folder}' already holds a run; continue it with resumeFrom, or choose another folder`,
-    { folder },
+  if (await exists(join(folder, 'events.ndjson'))) {
+    throw new FedloraError(
+      'E_ARGUMENT',
+      `outputDir: '${folder}' already holds a run; continue it with resumeFrom, or choose another folder`,
+      { folder, holds: 'run' },
+    )
+  }
+  for (const name of written) {
+    const path = join(folder, name)
+    if (!(await exists(path)) || (name === 'config.json' && (await isRunConfig(path)))) continue
+    throw new FedloraError(
+      'E_ARGUMENT',
+      `outputDir: '${folder}' holds '${name}', which a run would overwrite; choose a new or an empty folder`,
+      { folder, holds: name },
+    )
+  }
+}
+
+/** True for the config.json of a run that ended before its first event. */
+async function isRunConfig(path: string): Promise<boolean> {
+  return await readJsonObject(path, 'run folder').then(
+    ({ kind }) => kind === 'train',
+    () => false,
   )
 }

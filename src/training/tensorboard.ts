@@ -9,9 +9,9 @@
  * Source: tensorflow/core/util/event.proto, framework/summary.proto, lib/io/record_writer. A resumed run begins a file whose
  * SessionLog START at a step makes readers forget what older files say of that step and later ones.
  */
-import { type FileHandle, mkdir, open } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ioError } from '../files/atomic.js'
+import { ioError, makeFolder } from '../files/atomic.js'
 import type { TrainEvent } from './events.js'
 
 const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {
@@ -121,7 +121,7 @@ export class TensorBoard {
     const now = Date.now() / 1000
     const path = join(folder, `events.out.tfevents.${now.toFixed(3).replace('.', '')}.fedlora`)
     try {
-      await mkdir(folder, { recursive: true })
+      await makeFolder(folder)
       const board = new TensorBoard(await open(path, 'a'), path)
       await board.#write(versionRecord(now))
       if (step > 0) await board.#write(restartRecord(now, step + 1))

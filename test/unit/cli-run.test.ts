@@ -22,7 +22,7 @@ async function fedlora(
 ): Promise<Ended> {
   const child = spawn(process.execPath, [program, ...words], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, NODE_OPTIONS: '', ...options.environment },
+    env: { ...process.env, NODE_OPTIONS: '', npm_command: '', ...options.environment },
   })
   let stdout = ''
   let stderr = ''
@@ -99,7 +99,8 @@ t.test('doctor', async (t) => {
   t.match(result, { type: 'result', isa: 'scalar', isaCap: 'scalar', addon: /\.node$/ })
   t.ok((result.kernels as { isa: string }[]).every(({ isa }) => isa === 'scalar'))
   if (result.detectedIsa !== 'scalar') t.match(result.faster, [{ why: /FEDLORA_ISA caps/ }])
-  t.match(ended.stderr, /Kernels in use:/)
+  t.notMatch(ended.stderr, /Kernels in use:/)
+  t.match(await fedlora(['doctor', '--kernels']), { code: 0, stdout: /Kernels in use:\n( {2}\w+ .*\n){20}/ })
 })
 
 t.test('train, eval, generate, merge, quantize', async (t) => {
@@ -179,8 +180,8 @@ t.test('simulate', async (t) => {
   t.match(events.at(-1), { type: 'result', rounds: 3, folder: run, evaluation: { loss: Number } })
   t.ok(existsSync(join(run, 'adapter', 'adapter_config.json')))
   t.match(await fedlora(['simulate', '--config', file, '--output', run]), {
-    code: 1,
-    stderr: /E_ARGUMENT.*already holds a run/,
+    code: 2,
+    stderr: /E_ARGUMENT.*already holds a run; go on with it by fedlora simulate --resume/,
   })
   t.match(await fedlora(['simulate', '--model', model]), { code: 2, stderr: /needs the sections split and federation/ })
 })

@@ -185,11 +185,13 @@ async function runTable(name: TableName, context: Context): Promise<Measurement[
 
 export const bench: Command = {
   name: 'bench',
-  word: {
-    name: 'bench',
-    description: 'what to measure; all of them when none is named',
-    choices: ['step', ...Object.keys(tables)],
-  },
+  words: [
+    {
+      name: 'bench',
+      description: 'what to measure; all of them when none is named',
+      choices: ['step', ...Object.keys(tables)],
+    },
+  ],
   flags,
   async run(context) {
     const { output } = context

@@ -4,9 +4,10 @@ import { generateOptionsSchema } from '../../model/generate.js'
 import { History } from '../chat/history.js'
 import { Lines } from '../chat/lines.js'
 import { type Command, configFlag, section, text } from '../command.js'
+import { loadPlanned, planModel } from '../open.js'
 import { describeError } from '../run.js'
 import { schemaFlags, schemaValues } from '../schema-flags.js'
-import { modelFlag, modelSections, openModel } from '../sections.js'
+import { modelFlag, modelSections } from '../sections.js'
 
 const samplingSchema = generateOptionsSchema.omit({ adapter: true, signal: true, raw: true })
 
@@ -35,9 +36,9 @@ export const chat: Command = {
   ignoredSections: ['split', 'federation'],
   async run({ flags, config, output, signal }) {
     const sampling = section(samplingSchema, 'generate', {}, schemaValues(samplingSchema, flags))
-    using model = await openModel(flags, config)
-    const folder = text(flags, 'adapter')
-    using adapter = folder === undefined ? undefined : await model.loadAdapter(folder)
+    const plan = await planModel(flags, config)
+    using model = await loadPlanned(plan, output)
+    using adapter = plan.adapter === undefined ? undefined : await model.loadAdapter(plan.adapter)
     const { format } = sampling
     const asked = format === undefined ? undefined : { format, fields: {}, chatTemplateKwargs: {} }
     const history = new History(await model.tokenizer(), asked ?? adapter?.promptFormat, text(flags, 'system'))

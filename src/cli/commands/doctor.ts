@@ -43,8 +43,8 @@ export function advise(info: Pick<NativeInfo, 'isa' | 'detectedIsa' | 'kernels'>
 
 export const doctor: Command = {
   name: 'doctor',
-  flags: {},
-  async run({ output }) {
+  flags: { kernels: { type: 'boolean', description: 'list every kernel and the instruction set it comes from' } },
+  async run({ flags, output }) {
     const info = native().info()
     const memory = native().processMemory()
     const path = addonPath()
@@ -76,9 +76,11 @@ export const doctor: Command = {
       ),
     )
     output.text()
-    output.text('Kernels in use:')
-    output.text(formatTable(info.kernels.map(({ kernel, isa }) => [`  ${kernel}`, isa])))
-    output.text()
+    if (flags.kernels) {
+      output.text('Kernels in use:')
+      output.text(formatTable(info.kernels.map(({ kernel, isa }) => [`  ${kernel}`, isa])))
+      output.text()
+    }
     output.text(
       advice.length === 0
         ? 'Nothing faster is known for this machine.'

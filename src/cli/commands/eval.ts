@@ -1,9 +1,31 @@
 /** `fedlora eval`: loss, perplexity and next-token accuracy of a model, with an adapter or without. */
 import { evaluate as evaluateTarget } from '../../evaluation/evaluate.js'
-import { type Command, configFlag, text } from '../command.js'
+import { progressOf } from '../../training/progress.js'
+import type { FlagValues } from '../arguments.js'
+import { type Command, type Config, configFlag, section } from '../command.js'
+import {
+  type DataPlan,
+  keepBack,
+  loadPlanned,
+  planData,
+  planEvaluation,
+  planModel,
+  readData,
+  reportCounts,
+  withModel,
+} from '../open.js'
 import { formatTable } from '../output.js'
 import { printProfile } from '../profile.js'
-import { dataFlags, modelFlag, modelSections, openData, openEvaluation, openModel, reportCounts } from '../sections.js'
+import { dataFlags, evaluateSchema, modelFlag, modelSections, trainSchema } from '../sections.js'
+
+/** `--data`; else the rows of `evaluate`, or those that `data.validation` keeps back; else `data`. */
+function planRows(flags: FlagValues, config: Config): { data: DataPlan; share?: number } {
+  if (flags.data !== undefined) return { data: { ...planData(flags, config), validation: undefined } }
+  const data = config.evaluate === undefined || config.data !== undefined ? planData(flags, config) : undefined
+  const evaluation = planEvaluation(evaluateSchema, flags, config, data)
+  if (evaluation?.data !== undefined) return { data: evaluation.data }
+  return { data: data!, ...(evaluation && data?.validation !== undefined && { share: data.validation }) }
+}
 
 export const evaluate: Command = {
   name: 'eval',
@@ -16,14 +38,18 @@ export const evaluate: Command = {
   sections: modelSections,
   ignoredSections: ['split', 'federation'],
   async run({ flags, config, output, signal }) {
-    using model = await openModel(flags, config)
-    const folder = text(flags, 'adapter')
-    using adapter = folder === undefined ? undefined : await model.loadAdapter(folder)
-    const held = flags.data === undefined ? await openEvaluation(model, flags, config) : undefined
-    const data = held?.data ?? (await openData(model, flags, config))
+    const modelPlan = await planModel(flags, config)
+    const { data: dataPlan, share } = planRows(flags, config)
+    const rows = await readData(dataPlan, output)
+    const kept = keepBack(rows, share, section(trainSchema, 'train', config).seed)
+    using model = await loadPlanned(modelPlan, output)
+    using adapter = modelPlan.adapter === undefined ? undefined : await model.loadAdapter(modelPlan.adapter)
+    const data = await withModel(kept.held ?? kept.train, model, output)
     reportCounts(data, (line) => output.note(line))
-    for (const line of data.warnings) output.note(line)
-    const result = await evaluateTarget(adapter ?? model, data, { signal })
+    const onProgress = progressOf('evaluating', (event) => output.measure(event))
+    output.phase('evaluating')
+    const result = await evaluateTarget(adapter ?? model, data, { signal, onProgress })
+    output.endProgress()
     output.text(
       formatTable([
         ['rows', String(data.length)],

@@ -3,9 +3,10 @@ import type { Row } from '../../data/index.js'
 import { generateOptionsSchema, type Prompt } from '../../model/generate.js'
 import type { FlagValues } from '../arguments.js'
 import { type Command, configFlag, section, text } from '../command.js'
+import { loadPlanned, planModel } from '../open.js'
 import { printProfile } from '../profile.js'
 import { schemaFlags, schemaValues } from '../schema-flags.js'
-import { modelFlag, modelSections, openModel } from '../sections.js'
+import { modelFlag, modelSections } from '../sections.js'
 import { UsageError } from '../usage.js'
 
 const samplingSchema = generateOptionsSchema.omit({ adapter: true, signal: true })
@@ -56,9 +57,9 @@ export const generate: Command = {
   async run({ flags, config, output, signal }) {
     const sampling = section(samplingSchema, 'generate', {}, schemaValues(samplingSchema, flags))
     const prompt = asked(flags)
-    using model = await openModel(flags, config)
-    const folder = text(flags, 'adapter')
-    using adapter = folder === undefined ? undefined : await model.loadAdapter(folder)
+    const plan = await planModel(flags, config)
+    using model = await loadPlanned(plan, output)
+    using adapter = plan.adapter === undefined ? undefined : await model.loadAdapter(plan.adapter)
     const answer = model.generate(prompt, { ...sampling, adapter, signal })
     for await (const piece of answer) {
       output.event({ type: 'piece', text: piece })

@@ -1,9 +1,9 @@
 /** `fedlora quantize`: writes a checkpoint that transformers and bitsandbytes load. */
 import { quantizeModel, quantizeOptionsSchema } from '../../model/quantize.js'
 import { type Command, section, text } from '../command.js'
+import { openOutput } from '../open.js'
 import { formatBytes, shownPath } from '../output.js'
 import { schemaFlags, schemaValues } from '../schema-flags.js'
-import { openOutput } from '../sections.js'
 
 const optionFlags = schemaFlags(quantizeOptionsSchema)
 

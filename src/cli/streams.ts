@@ -1,0 +1,34 @@
+/**
+ * What happens when nobody takes the output any more. A reader that went away (`fedlora … | head`) ends the command quietly; a run stops
+ * after a checkpoint, as on Ctrl-C, with the exit code of a broken pipe. A stream that cannot be written (a full disk) is a failure.
+ */
+
+/** 128 + SIGPIPE: what a shell reports for a command whose reader went away. */
+export const brokenPipe = 141
+
+let stopRun: ((code: number) => void) | undefined
+let lost: { code: number; message: string } | undefined
+
+/** Sets what a lost output does instead of ending the process; undefined: it ends the process. */
+export function onLostOutput(stop: ((code: number) => void) | undefined): void {
+  stopRun = stop
+}
+
+/** The exit code of an output that was lost during a run, if any. */
+export function lostOutput(): number | undefined {
+  return lost?.code
+}
+
+function lose(error: NodeJS.ErrnoException): void {
+  if (lost !== undefined) return
+  const closed = error.code === 'EPIPE' || error.code === 'ERR_STREAM_DESTROYED'
+  lost = { code: closed ? brokenPipe : 1, message: error.message }
+  if (!closed) process.stderr.write(`E_IO: stdout: ${error.message}\n`)
+  if (stopRun === undefined) process.exit(closed ? 0 : 1)
+  stopRun(lost.code)
+}
+
+export function guardStreams(): void {
+  process.stdout.on('error', lose)
+  process.stderr.on('error', () => {}) // there is nowhere left to say so
+}

@@ -1,0 +1,40 @@
+/** Walking an option schema by the path of a key, through defaults, optionals, pipes and unions. */
+import type { z } from 'zod'
+
+interface Definition {
+  innerType?: z.ZodType
+  in?: z.ZodType
+  options?: z.ZodType[]
+  shape?: Record<string, z.ZodType>
+  element?: z.ZodType
+  valueType?: z.ZodType
+}
+
+function definitionOf(schema: z.ZodType): Definition {
+  return (schema as unknown as { def?: Definition }).def ?? {}
+}
+
+/** The schema behind defaults, optionals and pipes; every branch of a union. */
+function branches(schema: z.ZodType): z.ZodType[] {
+  const { innerType, in: input, options } = definitionOf(schema)
+  const inner = innerType ?? input
+  if (inner !== undefined) return branches(inner)
+  return Array.isArray(options) ? options.flatMap(branches) : [schema]
+}
+
+/** What may stand at `path`; empty for a path that the schema does not know. */
+export function schemasAt(schema: z.ZodType, path: readonly PropertyKey[]): z.ZodType[] {
+  const here = branches(schema)
+  if (path.length === 0) return here
+  const [head, ...rest] = path
+  return here.flatMap((one) => {
+    const { shape, element, valueType } = definitionOf(one)
+    const next = (shape && Object.hasOwn(shape, head!) ? shape[String(head)] : undefined) ?? element ?? valueType
+    return next === undefined ? [] : schemasAt(next, rest)
+  })
+}
+
+/** The keys that objects at `path` know. */
+export function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  return schemasAt(schema, path).flatMap((one) => Object.keys(definitionOf(one).shape ?? {}))
+}
