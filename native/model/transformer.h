@@ -9,6 +9,7 @@
 #include <atomic>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/aligned.h"
@@ -70,8 +71,8 @@ class Transformer {
   StepBuffers plan(const StepShape& shape) const { return StepBuffers::place(description(), shape, nullptr); }
   size_t rope_bytes() const;
   size_t arena_bytes() const { return arena_.bytes(); }
-  /// Raised from another thread: the pass in flight throws Cancelled before its next block.
-  void set_cancel_flag(const std::atomic<bool>* flag) { cancel_ = flag; }
+  /// Raised from another thread: the pass in flight throws Cancelled before its next block. Gives the flag that was set before.
+  const std::atomic<bool>* set_cancel_flag(const std::atomic<bool>* flag) { return std::exchange(cancel_, flag); }
 
  private:
   void check_cancelled() const;

@@ -38,6 +38,7 @@ Tokens continue_generation(Engine& engine, const Adapter* adapter, GenerationSta
     if (!state.aborted) throw;  // the model goes away
   }
   if (state.aborted) generation.abort();
+  state.host->queue.expect_more(generation.finish() == Finish::none);
   return {std::move(ids), generation.finish(), generation.prompt_tokens(), generation.completion_tokens()};
 }
 
@@ -92,7 +93,8 @@ class GenerationObject : public Napi::ObjectWrap<GenerationObject> {
             state->busy = false;
             if (state->adapter) --state->adapter->jobs;
             if (state->disposed) state->generation.release();
-          });
+          },
+          {}, Lane::urgent);
     });
   }
 

@@ -19,15 +19,16 @@ struct Host {
   }
 };
 
-/// The transformer's cancel flag, for the time of one job.
+/// The transformer's cancel flag, for the time of one job; a job that runs within another gives the other's back.
 class CancelScope {
  public:
-  CancelScope(Engine& engine, const std::atomic<bool>& flag) : engine_(engine) { engine_.transformer->set_cancel_flag(&flag); }
-  ~CancelScope() { engine_.transformer->set_cancel_flag(nullptr); }
+  CancelScope(Engine& engine, const std::atomic<bool>& flag) : engine_(engine), outer_(engine.transformer->set_cancel_flag(&flag)) {}
+  ~CancelScope() { engine_.transformer->set_cancel_flag(outer_); }
   CancelScope(const CancelScope&) = delete;
 
  private:
   Engine& engine_;
+  const std::atomic<bool>* outer_;
 };
 
 /// An adapter as JavaScript holds it. `jobs` counts the jobs in flight that touch its values: while there is one, JavaScript may

@@ -2,10 +2,7 @@
 
 namespace fedlora::seam {
 
-JobQueue::JobQueue(Napi::Env env) : environment_(&Environment::of(env)) {
-  environment_->queues.insert(this);
-  thread_ = std::thread([this] { run(); });
-}
+JobQueue::JobQueue(Napi::Env env) : environment_(&Environment::of(env)) { environment_->queues.insert(this); }
 
 JobQueue::~JobQueue() {
   stop();
@@ -16,46 +13,6 @@ void JobQueue::leave(Environment& environment) {
   stop();
   environment.queues.erase(this);
   environment_ = nullptr;
-}
-
-void JobQueue::stop() {
-  std::deque<Job> waiting;
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    stopping_ = true;
-    if (current_) current_->store(true);
-    waiting.swap(jobs_);
-  }
-  wake_.notify_all();
-  if (thread_.joinable()) thread_.join();
-  for (const Job& job : waiting) job.refuse();
-}
-
-void JobQueue::push(std::function<void()> job, std::function<void()> refuse, CancelFlag cancel) {
-  bool stopped;
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    stopped = stopping_;
-    if (!stopped) jobs_.push_back({std::move(job), std::move(refuse), std::move(cancel)});
-  }
-  if (stopped) return refuse();
-  wake_.notify_one();
-}
-
-void JobQueue::run() {
-  for (;;) {
-    std::function<void()> job;
-    {
-      std::unique_lock<std::mutex> lock(mutex_);
-      current_.reset();
-      wake_.wait(lock, [&] { return stopping_ || !jobs_.empty(); });
-      if (stopping_) return;
-      job = std::move(jobs_.front().run);
-      current_ = std::move(jobs_.front().cancel);
-      jobs_.pop_front();
-    }
-    job();
-  }
 }
 
 /// What travels to the JavaScript thread; owned by the queue of the thread-safe function until it arrives.

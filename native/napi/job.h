@@ -1,46 +1,26 @@
-/// Long work off the JavaScript thread: each engine has one thread of its own that runs its jobs in order (never libuv's pool).
-/// A job is a C++ closure over copies and shared pointers; its result is turned into a JavaScript value back on the JavaScript thread.
+/// Long work off the JavaScript thread: each engine has one thread of its own that runs its jobs (never libuv's pool), those of one lane in
+/// order. Generations are the urgent lane (base/work_queue.h): they take turns with the micro-batches of a step. A job is a C++ closure over copies and shared pointers; its result is turned into a JavaScript value back on the JavaScript thread.
 #pragma once
 #include <atomic>
-#include <condition_variable>
-#include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <thread>
 
+#include "base/work_queue.h"
 #include "napi/seam.h"
 
 namespace fedlora::seam {
 
-using CancelFlag = std::shared_ptr<std::atomic<bool>>;
-
-class JobQueue {
+/// A work queue that ends with its environment.
+class JobQueue : public WorkQueue {
  public:
   explicit JobQueue(Napi::Env env);
-  /// Cancels the job in flight, refuses those that wait, joins.
   ~JobQueue();
-  /// `refuse` is called instead of `job` when the queue stops before its turn.
-  void push(std::function<void()> job, std::function<void()> refuse, CancelFlag cancel);
-  /// What the destructor does; further jobs are E_DISPOSED.
-  void stop();
   /// The environment goes away: stop and forget it.
   void leave(Environment& environment);
 
  private:
-  struct Job {
-    std::function<void()> run, refuse;
-    CancelFlag cancel;
-  };
-  void run();
   Environment* environment_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::deque<Job> jobs_;
-  CancelFlag current_;
-  bool stopping_ = false;
-  std::thread thread_;
 };
 
 /// One job's way back: a thread-safe function whose messages hold the pending promise. The environment holds it too, until it is
@@ -70,11 +50,12 @@ class PendingPromise : public std::enable_shared_from_this<PendingPromise> {
 /// Runs `work(cancel, pending)` on the job's thread, then `convert(env, result)` on the JavaScript thread. Neither may own the queue.
 template <class Work, class Convert>
 Napi::Value run_job(Napi::Env env, JobQueue& queue, Work work, Convert convert, CancelFlag cancel = nullptr,
-                    std::function<void()> settled = {}, Napi::Value progress = {}) {
+                    std::function<void()> settled = {}, Napi::Value progress = {}, Lane lane = Lane::steady) {
   auto pending = PendingPromise::make(env, progress, std::move(settled));
   const Napi::Promise promise = pending->promise();
   if (!cancel) cancel = std::make_shared<std::atomic<bool>>(false);
   queue.push(
+      lane,
       [pending, work = std::move(work), convert = std::move(convert), cancel]() mutable {
         try {
           auto result = std::make_shared<decltype(work(*cancel, *pending))>(work(*cancel, *pending));

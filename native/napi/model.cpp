@@ -204,6 +204,7 @@ Napi::Value make_model(Napi::Env env, Make make, Napi::Value progress) {
       [environment, key](Napi::Env env, std::shared_ptr<Engine>& engine) -> Napi::Value {
         const std::shared_ptr<Host> host = environment->loading.at(key);
         host->engine = engine;
+        engine->between_passes = [queue = &host->queue] { queue->yield(); };
         return construct(env, environment->model, host);
       },
       nullptr, [environment, key] { environment->loading.erase(key); }, progress);

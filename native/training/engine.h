@@ -50,6 +50,8 @@ struct Engine {
   std::vector<std::string> unused;
   /// Set when FEDLORA_PROFILE is not empty and not 0; owned by the transformer.
   const Profiled* profile = nullptr;
+  /// Called by a step between its passes; may run other passes of this engine meanwhile, which change nothing about the step's. Or empty.
+  std::function<void()> between_passes;
 
   const Description& description() const { return transformer->description(); }
 };

@@ -112,6 +112,7 @@ class CommonStep {
       member.loss += sums[i].loss;
       ++member.next;
     }
+    if (const auto& between_passes = present.front()->session.engine_->between_passes) between_passes();
     return true;
   }
 

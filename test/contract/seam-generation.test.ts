@@ -2,9 +2,9 @@
 import t from 'tap'
 import { loadModel } from '../../src/model/load.js'
 import type { Model } from '../../src/model/model.js'
-import type { GenerationOptions, NativeModel } from '../../src/native/binding.js'
+import type { GenerationOptions, NativeAdapter, NativeModel } from '../../src/native/binding.js'
 import { train } from '../../src/training/train.js'
-import { tokenRows } from '../support/train.js'
+import { bytesOf, tokenRows } from '../support/train.js'
 
 const demoModel = 'assets/gsm-3m'
 
@@ -125,4 +125,95 @@ t.test('an adapter that changes between two tokens ends the generation: E_BUSY',
   await adapter.gradients({ inputIds: [[1, 2, 3]], labels: [[1, 2, 3]] })
   t.equal((await tokensOf(undisturbed)).length, 11, 'canary: reading it disturbs nothing')
   model.dispose()
+})
+
+/** One session and the 60 micro-batches of a step. */
+function training(native: NativeModel) {
+  const layers = native.linears().map(({ module }) => ({ module, rank: 4, scaling: 2, dropout: 0.1 }))
+  const adapter = native.createAdapter(layers, 1)
+  const session = adapter.createSession({
+    optimizer: { kind: 'adamw', beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, momentum: 0 },
+    maxGradNorm: 1,
+    dropoutSeed: 1,
+    recompute: 'none',
+  })
+  const batches = Array.from({ length: 60 }, (_, k) => {
+    const ids = Int32Array.from({ length: 120 }, (_, i) => 5 + ((i * 7 + k * 31) % 500))
+    return { ids, labels: ids, lengths: Int32Array.of(70, 50) }
+  })
+  return { adapter, session, batches }
+}
+
+async function generateAll(native: NativeModel, adapter: NativeAdapter | null = null): Promise<number[]> {
+  const generation = native.generate(adapter, request({ maxTokens: 24 }))
+  const ids: number[] = []
+  for (let done = false; !done; ) {
+    const next = await generation.next(4)
+    ids.push(...next.ids)
+    done = next.done
+  }
+  return ids
+}
+
+t.test('a generation goes between the micro-batches of a step, and changes no bit of it', async (t) => {
+  const { model, native } = await open()
+  const expected = await generateAll(native)
+  const quiet = training(native)
+  const result = await quiet.session.step(quiet.batches, 1e-2)
+
+  const { adapter, session, batches } = training(native)
+  const events: string[] = []
+  const step = session.step(batches, 1e-2).finally(() => events.push('step'))
+  const generations = [native.createAdapter([], 1), null, adapter].map((voice) =>
+    generateAll(native, voice).finally(() => events.push('generation')),
+  )
+  const texts = await Promise.all(generations)
+  t.same(await step, result, 'loss and norm of the step')
+  t.same(events, ['generation', 'generation', 'generation', 'step'])
+  for (const text of texts) t.same(text, expected, 'the tokens of an idle engine: B is still zero')
+  t.ok(bytesOf(adapter.read()).equals(bytesOf(quiet.adapter.read())), 'the adapter, bit for bit')
+  const [state, quietState] = [session.state(), quiet.session.state()]
+  t.ok(bytesOf(state.moment1).equals(bytesOf(quietState.moment1)))
+  t.ok(bytesOf(state.moment2).equals(bytesOf(quietState.moment2)))
+  await session.step(batches.slice(1), 1e-2)
+  t.notOk(bytesOf(adapter.read()).equals(bytesOf(quiet.adapter.read())), 'canary: another step, other bits')
+  model.dispose()
+})
+
+t.test('endless generations hold up no training run, no evaluation', async (t) => {
+  const { model, native } = await open()
+  const { session, batches } = training(native)
+  let over = false
+  let generations = 0
+  const endless = [0, 1, 2].map(async () => {
+    for (; !over; generations++) await generateAll(native)
+  })
+  for (let step = 0; step < 5; step++) {
+    await session.step(batches.slice(0, 8), 1e-3)
+    await native.evaluate(null, batches[0]!)
+  }
+  over = true
+  await Promise.all(endless)
+  t.ok(generations > 0, 'they did generate meanwhile')
+  model.dispose()
+})
+
+t.test('a step is cancelled, and its model disposed, while generations go between its micro-batches', async (t) => {
+  const { model, native } = await open()
+  const { adapter, session, batches } = training(native)
+  const before = bytesOf(adapter.read())
+  const step = session.step(batches, 1e-2)
+  await native.generate(null, request()).next(2)
+  session.cancel()
+  t.match(await step, { cancelled: true })
+  t.ok(bytesOf(adapter.read()).equals(before), 'nothing was updated')
+
+  const again = session.step(batches, 1e-2)
+  const started = native.generate(null, request({ maxTokens: 500 }))
+  await started.next(1)
+  const calls = [started.next(400), native.generate(null, request()).next(8), again]
+  model.dispose()
+  const settled = await Promise.allSettled(calls)
+  t.equal(settled.length, 3, 'every promise is settled')
+  t.throws(() => started.next(1), { code: 'E_DISPOSED' })
 })
