@@ -5,6 +5,7 @@ import { benchAdapters } from '../bench/adapters.js'
 import { benchAggregate } from '../bench/aggregate.js'
 import { benchCodecs, type VectorBench } from '../bench/codecs.js'
 import { benchGenerate } from '../bench/generate.js'
+import { benchWhileTraining } from '../bench/generate-while-training.js'
 import { benchAttention, benchLinears, type KernelBench } from '../bench/kernels.js'
 import { benchLoad } from '../bench/load.js'
 import type { Measurement } from '../bench/measure.js'
@@ -60,6 +61,10 @@ const flags: Flags = {
     description: 'step: what backward computes again',
     choices: ['none', 'gate-up', 'all'],
     default: 'none',
+  },
+  'while-training': {
+    type: 'boolean',
+    description: 'generate: 64 tokens on the idle model, and while a step trains micro-batches of --tokens',
   },
   parameters: { type: 'number', value: 'N', description: 'codecs, aggregate: length of an update', default: 4884480 },
   model: { type: 'string', value: 'DIR', description: 'load: model folder (default: one is made)' },
@@ -148,6 +153,10 @@ async function runGenerate({ flags: values }: Context): Promise<Measurement[]> {
   const { shape, quantization, compute, threads, tokens, steps } = stepOptions(values)
   if (quantization === 'bf16' || quantization === 'fp4') {
     throw new UsageError('--quantization: generate knows none, int8 and nf4', { flag: 'quantization' })
+  }
+  if (values['while-training'] === true) {
+    const rank = whole(values, 'rank', 1)
+    return [await benchWhileTraining({ shape, quantization, compute, threads, tokens, rank, rounds: steps })]
   }
   return await benchGenerate({ shape, quantization, compute, threads, tokens: Math.min(tokens, 128), rounds: steps })
 }
