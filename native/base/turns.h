@@ -1,9 +1,9 @@
 /// Who goes next where urgent and steady work share a thread.
 ///
-/// Urgent work (a token that somebody waits for) goes before steady work (the next micro-batch), and both get about half of the time: urgent
-/// work may hold steady work up for as long as the last piece of steady work took, which is called its allowance. Then a piece of steady work
-/// goes, and renews it. So urgent work of length t ends within 2t and one piece of steady work, and steady work goes on after any piece of
-/// length m within m and one urgent job.
+/// Urgent work (a token that somebody waits for) goes before steady work (the next micro-batch), and both get about half of the time:
+/// urgent work may hold steady work up for as long as the last piece of steady work took, which is called its allowance. Then a piece of
+/// steady work goes, and renews it. So urgent work of length t ends within 2t and one piece of steady work, and steady work goes on after
+/// any piece of length m within m and one urgent job.
 #pragma once
 #include <algorithm>
 #include <chrono>

@@ -1,5 +1,6 @@
 /// Long work off the JavaScript thread: each engine has one thread of its own that runs its jobs (never libuv's pool), those of one lane in
-/// order. Generations are the urgent lane (base/work_queue.h): they take turns with the micro-batches of a step. A job is a C++ closure over copies and shared pointers; its result is turned into a JavaScript value back on the JavaScript thread.
+/// order. Generations are the urgent lane (base/work_queue.h): they take turns with the micro-batches of a step. A job is a C++ closure
+/// over copies and shared pointers; its result is turned into a JavaScript value back on the JavaScript thread.
 #pragma once
 #include <atomic>
 #include <functional>

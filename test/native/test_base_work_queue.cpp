@@ -180,8 +180,7 @@ CASE("the end: jobs in flight in both lanes are cancelled, those that wait and t
       Lane::steady,
       [&] {
         bench.milliseconds += 10;
-        bench.queue.push(
-            Lane::urgent, [&] { bench.log.add("inner-begun"), until(inner), bench.log.add("inner"); }, [] {}, inner);
+        bench.queue.push(Lane::urgent, [&] { bench.log.add("inner-begun"), until(inner), bench.log.add("inner"); }, [] {}, inner);
         bench.queue.yield();
         until(outer);
         bench.log.add("outer");
