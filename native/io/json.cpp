@@ -1,11 +1,11 @@
 #include "io/json.h"
 
-#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <unordered_set>
 
 #include "base/error.h"
 
@@ -62,14 +62,12 @@ class JsonParser {
         parse_array(value, depth);
         break;
       case '"':
-        value.kind_ = Json::Kind::string;
-        value.string_ = parse_string();
+        value.value_ = parse_string();
         break;
       case 't':
       case 'f':
-        value.kind_ = Json::Kind::boolean;
-        value.boolean_ = peek() == 't';
-        expect_word(value.boolean_ ? "true" : "false");
+        value.value_ = peek() == 't';
+        expect_word(peek() == 't' ? "true" : "false");
         break;
       case 'n':
         expect_word("null");
@@ -81,7 +79,7 @@ class JsonParser {
   }
 
   void parse_object(Json& value, int depth) {
-    value.kind_ = Json::Kind::object;
+    std::vector<Json::Member>& members = value.value_.emplace<std::vector<Json::Member>>();
     ++at_;
     skip_space();
     if (take('}')) return;
@@ -91,26 +89,27 @@ class JsonParser {
       std::string key = parse_string();
       skip_space();
       if (!take(':')) wrong("expected a colon after the key");
-      value.object_.emplace_back(std::move(key), parse_value(depth + 1));
+      members.emplace_back(std::move(key), parse_value(depth + 1));
       skip_space();
     } while (take(','));
     if (!take('}')) wrong("expected a comma or a closing brace");
+    refuse_twins(members);
+  }
 
-    std::vector<const std::string*> keys;
-    keys.reserve(value.object_.size());
-    for (const Json::Member& member : value.object_) keys.push_back(&member.first);
-    std::sort(keys.begin(), keys.end(), [](const std::string* a, const std::string* b) { return *a < *b; });
-    const auto twin = std::adjacent_find(keys.begin(), keys.end(), [](const std::string* a, const std::string* b) { return *a == *b; });
-    if (twin != keys.end()) wrong(format_text("the key \"%s\" occurs twice in an object", (*twin)->c_str()).c_str());
+  void refuse_twins(const std::vector<Json::Member>& members) const {
+    std::unordered_set<std::string_view> keys;
+    keys.reserve(members.size());
+    for (const auto& [key, value] : members)
+      if (!keys.insert(key).second) wrong(format_text("the key \"%s\" occurs twice in an object", key.c_str()).c_str());
   }
 
   void parse_array(Json& value, int depth) {
-    value.kind_ = Json::Kind::array;
+    std::vector<Json>& elements = value.value_.emplace<std::vector<Json>>();
     ++at_;
     skip_space();
     if (take(']')) return;
     do {
-      value.array_.push_back(parse_value(depth + 1));
+      elements.push_back(parse_value(depth + 1));
       skip_space();
     } while (take(','));
     if (!take(']')) wrong("expected a comma or a closing bracket");
@@ -135,12 +134,16 @@ class JsonParser {
       skip_digits();
     }
     const char *first = text_.data() + begin, *last = text_.data() + at_;
-    value.kind_ = Json::Kind::number;
-    value.integer_ = whole && std::from_chars(first, last, value.int64_).ec == std::errc();
-    const auto result = std::from_chars(first, last, value.number_);
-    if (result.ec == std::errc::result_out_of_range)  // tiny becomes 0 or a subnormal, huge is refused
-      value.number_ = std::strtod(std::string(first, last).c_str(), nullptr);
-    if (!std::isfinite(value.number_)) wrong("a number beyond the range of double");
+    int64_t integer;
+    if (whole && std::from_chars(first, last, integer).ec == std::errc()) {
+      value.value_ = integer;
+      return;
+    }
+    double number;
+    if (std::from_chars(first, last, number).ec == std::errc::result_out_of_range)  // tiny becomes 0 or a subnormal, huge is refused
+      number = std::strtod(std::string(first, last).c_str(), nullptr);
+    if (!std::isfinite(number)) wrong("a number beyond the range of double");
+    value.value_ = number;
   }
 
   std::string parse_string() {
@@ -227,34 +230,35 @@ class JsonParser {
 Json parse_json(std::string_view text, const std::string& name) { return JsonParser(text, name).document(); }
 
 void Json::fail_kind(const char* what, const char* expected) const {
-  fail(Code::E_FORMAT, "%s is %s, expected %s.", what, kind_name(kind_), expected);
+  fail(Code::E_FORMAT, "%s is %s, expected %s.", what, kind_name(kind()), expected);
 }
 bool Json::as_boolean(const char* what) const {
-  if (kind_ != Kind::boolean) fail_kind(what, "a boolean");
-  return boolean_;
+  if (!is(Kind::boolean)) fail_kind(what, "a boolean");
+  return std::get<bool>(value_);
 }
 double Json::as_double(const char* what) const {
-  if (kind_ != Kind::number) fail_kind(what, "a number");
-  return number_;
+  if (!is(Kind::number)) fail_kind(what, "a number");
+  return is_integer() ? static_cast<double>(std::get<int64_t>(value_)) : std::get<double>(value_);
 }
 int64_t Json::as_int64(const char* what) const {
   if (!is_integer()) fail_kind(what, "an integer of at most 64 bits");
-  return int64_;
+  return std::get<int64_t>(value_);
 }
 const std::string& Json::as_string(const char* what) const {
-  if (kind_ != Kind::string) fail_kind(what, "a string");
-  return string_;
+  if (!is(Kind::string)) fail_kind(what, "a string");
+  return std::get<std::string>(value_);
 }
 const std::vector<Json>& Json::as_array(const char* what) const {
-  if (kind_ != Kind::array) fail_kind(what, "an array");
-  return array_;
+  if (!is(Kind::array)) fail_kind(what, "an array");
+  return std::get<std::vector<Json>>(value_);
 }
 const std::vector<Json::Member>& Json::as_object(const char* what) const {
-  if (kind_ != Kind::object) fail_kind(what, "an object");
-  return object_;
+  if (!is(Kind::object)) fail_kind(what, "an object");
+  return std::get<std::vector<Member>>(value_);
 }
 const Json* Json::find(std::string_view key) const {
-  for (const Member& member : object_)
+  if (!is(Kind::object)) return nullptr;
+  for (const Member& member : std::get<std::vector<Member>>(value_))
     if (member.first == key) return &member.second;
   return nullptr;
 }

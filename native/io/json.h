@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace fedlora {
@@ -15,10 +16,10 @@ class Json {
   enum class Kind { null, boolean, number, string, array, object };
   using Member = std::pair<std::string, Json>;
 
-  Kind kind() const { return kind_; }
-  bool is(Kind kind) const { return kind_ == kind; }
+  Kind kind() const { return kinds[value_.index()]; }
+  bool is(Kind kind) const { return this->kind() == kind; }
   /// A number written without fraction or exponent that fits int64.
-  bool is_integer() const { return kind_ == Kind::number && integer_; }
+  bool is_integer() const { return std::holds_alternative<int64_t>(value_); }
 
   // Each throws E_FORMAT, naming `what`, when the value is of another kind.
   bool as_boolean(const char* what) const;
@@ -32,18 +33,16 @@ class Json {
   /// The member of an object, or null when it is absent or this is not an object.
   const Json* find(std::string_view key) const;
 
+  /// The elements, or the members, to be changed; null when this is not an array, or no object.
+  std::vector<Json>* elements() { return std::get_if<std::vector<Json>>(&value_); }
+  std::vector<Member>* members() { return std::get_if<std::vector<Member>>(&value_); }
+
  private:
   friend class JsonParser;
   [[noreturn]] void fail_kind(const char* what, const char* expected) const;
 
-  Kind kind_ = Kind::null;
-  bool boolean_ = false;
-  bool integer_ = false;
-  double number_ = 0;
-  int64_t int64_ = 0;
-  std::string string_;
-  std::vector<Json> array_;
-  std::vector<Member> object_;
+  static constexpr Kind kinds[] = {Kind::null, Kind::boolean, Kind::number, Kind::number, Kind::string, Kind::array, Kind::object};
+  std::variant<std::monostate, bool, int64_t, double, std::string, std::vector<Json>, std::vector<Member>> value_;
 };
 
 /// `name` says what the text is, for messages.

@@ -24,9 +24,11 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   environment->session = Napi::Persistent(define_session(env));
   environment->generation = Napi::Persistent(define_generation(env));
   environment->aggregator = Napi::Persistent(define_aggregator(env));
+  environment->tokenizer = Napi::Persistent(define_tokenizer(env));
   define_model_functions(env, exports);
   define_checkpoint_functions(env, exports);
   define_codec_functions(env, exports);
+  define_tokenizer_functions(env, exports);
   define_info_functions(env, exports);
   define_bench_functions(env, exports);
   return exports;

@@ -60,10 +60,12 @@ Napi::Function define_session(Napi::Env env);
 Napi::Function define_generation(Napi::Env env);
 Napi::Function define_checkpoint(Napi::Env env);
 Napi::Function define_aggregator(Napi::Env env);
+Napi::Function define_tokenizer(Napi::Env env);
 void define_model_functions(Napi::Env env, Napi::Object exports);
 void define_checkpoint_functions(Napi::Env env, Napi::Object exports);
 void define_codec_functions(Napi::Env env, Napi::Object exports);
 void define_bench_functions(Napi::Env env, Napi::Object exports);
+void define_tokenizer_functions(Napi::Env env, Napi::Object exports);
 void define_info_functions(Napi::Env env, Napi::Object exports);
 
 /// Wraps a C++ value in its JavaScript class: the constructor takes one External that points to it.

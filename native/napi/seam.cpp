@@ -13,6 +13,7 @@ const napi_type_tag model_tag = {0x6665646c6f726101ULL, reinterpret_cast<uintptr
 const napi_type_tag adapter_tag = {0x6665646c6f726102ULL, reinterpret_cast<uintptr_t>(&adapter_tag)};
 const napi_type_tag aggregator_tag = {0x6665646c6f726103ULL, reinterpret_cast<uintptr_t>(&aggregator_tag)};
 const napi_type_tag session_tag = {0x6665646c6f726104ULL, reinterpret_cast<uintptr_t>(&session_tag)};
+const napi_type_tag tokenizer_tag = {0x6665646c6f726105ULL, reinterpret_cast<uintptr_t>(&tokenizer_tag)};
 
 Napi::Error to_js(Napi::Env env, const Error& error) {
   Napi::Error result = Napi::Error::New(env, error.what());

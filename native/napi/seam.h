@@ -22,7 +22,7 @@ struct Host;
 
 /// State of one JavaScript environment (main thread or worker).
 struct Environment {
-  Napi::FunctionReference checkpoint, model, adapter, session, generation, aggregator;  // constructors
+  Napi::FunctionReference checkpoint, model, adapter, session, generation, aggregator, tokenizer;  // constructors
   std::set<JobQueue*> queues;
   std::map<Host*, std::shared_ptr<Host>> loading;     // engines whose load is in flight
   std::set<std::shared_ptr<PendingPromise>> pending;  // so that what a promise holds goes on the JavaScript thread, never on a job's
@@ -110,7 +110,7 @@ Napi::Object encode_plan(Napi::Env env, const MemoryPlan& plan);
 
 /// Tags that tell our wrapped objects apart from any other.
 /// Half of a tag is an address in this very library: objects of another copy or version that is loaded beside it are foreign.
-extern const napi_type_tag model_tag, adapter_tag, aggregator_tag, session_tag;
+extern const napi_type_tag model_tag, adapter_tag, aggregator_tag, session_tag, tokenizer_tag;
 
 /// A read-only property. V8 ties methods to their class, but lets an accessor be called with any wrapped object as `this`: TypeError
 /// when it is not of the tagged class.

@@ -26,6 +26,9 @@ export { type ClientRows, Split, type SplitOptions, split, splitOptionsSchema } 
 export type { StreamDecoder } from './stream-decoder.js'
 export {
   type DecodeOptions,
+  type EncodedText,
+  type EncodedTexts,
+  type EncodeManyOptions,
   type EncodeOptions,
   loadTokenizer,
   resolveTokenizer,

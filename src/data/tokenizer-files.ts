@@ -6,14 +6,16 @@ import { FedloraError } from '../errors.js'
 
 type Json = Record<string, unknown>
 
-/** What a folder says about its tokenizer, before the library sees it. */
+/** What a folder says about its tokenizer. */
 export interface TokenizerFiles {
-  /** tokenizer.json */
-  readonly tokenizer: Json
+  /** The bytes of tokenizer.json: the addon reads them. */
+  readonly tokenizer: Uint8Array
   /** tokenizer_config.json, or {} */
   readonly config: Json
   /** special_tokens_map.json, or {} */
   readonly specialTokensMap: Json
+  /** added_tokens.json, or {} */
+  readonly addedTokens: Json
   /** config.json, or {} */
   readonly model: Json
   /** generation_config.json, or {} */
@@ -29,13 +31,17 @@ function isMissing(error: unknown): boolean {
   return code === 'ENOENT' || code === 'ENOTDIR'
 }
 
-async function readText(path: string): Promise<string | null> {
+async function readBytes(path: string): Promise<Buffer | null> {
   try {
-    return await readFile(path, 'utf8')
+    return await readFile(path)
   } catch (error) {
     if (isMissing(error)) return null
     throw new FedloraError('E_IO', `${path}: could not be read: ${(error as Error).message}`, { file: path }, error)
   }
+}
+
+async function readText(path: string): Promise<string | null> {
+  return (await readBytes(path))?.toString('utf8') ?? null
 }
 
 async function readJson(path: string): Promise<Json | null> {
@@ -67,7 +73,7 @@ async function readNamedTemplates(folder: string): Promise<Map<string, string>> 
 
 /** All files of `folder`. Only tokenizer.json must be there. */
 export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles> {
-  const tokenizer = await readJson(join(folder, 'tokenizer.json'))
+  const tokenizer = await readBytes(join(folder, 'tokenizer.json'))
   if (tokenizer === null) {
     throw new FedloraError(
       'E_TOKENIZER',
@@ -81,6 +87,7 @@ export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles
     tokenizer,
     config: await optional('tokenizer_config.json'),
     specialTokensMap: await optional('special_tokens_map.json'),
+    addedTokens: await optional('added_tokens.json'),
     model: await optional('config.json'),
     generation: await optional('generation_config.json'),
     chatTemplate: await readText(join(folder, 'chat_template.jinja')),
@@ -97,12 +104,17 @@ export function tokenText(value: unknown): string | undefined {
   return undefined
 }
 
-/** Texts of the named special tokens (`bos_token`, `eos_token`, …): tokenizer_config.json first, then special_tokens_map.json. */
+/**
+ * The files' special tokens by name (`bos_token`, `eos_token`, …, and a model's own, such as `image_token`): those of
+ * tokenizer_config.json; those of special_tokens_map.json come before them in folders of older versions, which have no
+ * `added_tokens_decoder`, as in transformers.
+ */
 export function namedSpecialTokens(files: TokenizerFiles): Map<string, string> {
   const named = new Map<string, string>()
-  for (const source of [files.specialTokensMap, files.config]) {
-    for (const name of ['bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token']) {
-      const text = tokenText(source[name])
+  const older = files.config.added_tokens_decoder === undefined
+  for (const source of older ? [files.config, files.specialTokensMap] : [files.config]) {
+    for (const [name, value] of Object.entries(source)) {
+      const text = name.endsWith('_token') ? tokenText(value) : undefined
       if (text !== undefined) named.set(name, text)
     }
   }
@@ -114,39 +126,63 @@ export function idList(value: unknown): number[] {
   return (Array.isArray(value) ? value : [value]).filter((id): id is number => Number.isInteger(id))
 }
 
+/** A token as `added_tokens` of tokenizer.json writes it. */
 interface AddedToken {
-  id: number
   content: string
-  special?: boolean
-  [key: string]: unknown
+  /** Left alone when the tokenizer has a token of this text added already. */
+  unless_added?: boolean
+  [property: string]: unknown
 }
 
 /**
- * tokenizer.json with every token that must never be split among its `added_tokens`: as transformers does, the ones that
- * tokenizer_config.json declares (`added_tokens_decoder`, `bos_token`, …) join those of tokenizer.json if the vocabulary has them.
+ * The tokens that the folder's other files declare, in the order in which transformers adds them to those of tokenizer.json: by id those
+ * of `added_tokens_decoder` (or added_tokens.json), then the named ones and the extra ones that are no added tokens yet. What the
+ * vocabulary lacks gets the next free id.
  */
-export function withDeclaredTokens(files: TokenizerFiles): Json {
-  const added = [...((files.tokenizer.added_tokens as AddedToken[] | undefined) ?? [])]
-  const known = new Set(added.map((token) => token.content))
-  const add = (token: AddedToken) => {
-    if (known.has(token.content)) return
-    known.add(token.content)
-    added.push(token)
-  }
-  const declared = (files.config.added_tokens_decoder ?? {}) as Record<string, Json>
-  for (const [id, token] of Object.entries(declared)) {
+export function declaredTokens(files: TokenizerFiles): AddedToken[] {
+  const named = namedSpecialTokens(files)
+  const older = files.config.added_tokens_decoder === undefined
+  const lists = [
+    files.config.extra_special_tokens ?? files.config.additional_special_tokens,
+    older ? files.specialTokensMap.extra_special_tokens : undefined,
+  ]
+  const extra = lists.flatMap((list) =>
+    typeof list === 'object' && list !== null
+      ? Object.values(list).map((value) => [tokenText(value), value] as const)
+      : [],
+  )
+  const special = new Set([...named.values(), ...extra.map(([text]) => text)])
+
+  const tokens = new Map<string, AddedToken>()
+  const declared = (files.config.added_tokens_decoder ?? {}) as Record<string, unknown>
+  for (const [, token] of Object.entries(declared).sort(([a], [b]) => Number(a) - Number(b))) {
     const content = tokenText(token)
-    if (content !== undefined && /^\d+$/.test(id)) add({ ...token, content, id: Number(id) })
+    if (content === undefined) continue
+    const properties = typeof token === 'object' ? (token as Json) : {}
+    tokens.set(content, {
+      ...properties,
+      content,
+      special: properties.special === true || [...named.values()].includes(content),
+    })
   }
-  const vocabulary = (files.tokenizer.model as Json | undefined)?.vocab
-  if (typeof vocabulary === 'object' && vocabulary !== null && !Array.isArray(vocabulary)) {
-    const extra = [files.config.extra_special_tokens, files.config.additional_special_tokens].flatMap((list) =>
-      Array.isArray(list) ? list.map(tokenText) : [],
-    )
-    for (const content of [...namedSpecialTokens(files).values(), ...extra]) {
-      const id = content === undefined ? undefined : (vocabulary as Json)[content]
-      if (typeof id === 'number') add({ id, content: content as string, special: true, normalized: false })
-    }
+  if (older) {
+    const legacy = Object.entries(files.addedTokens).sort(([, a], [, b]) => Number(a) - Number(b))
+    for (const [content] of legacy)
+      tokens.set(content, {
+        content,
+        special: special.has(content),
+        normalized: !special.has(content),
+        unless_added: true,
+      })
   }
-  return { ...files.tokenizer, added_tokens: added }
+  const sources = [
+    ...[...named].map(([name, text]) => [text, files.config[name] ?? files.specialTokensMap[name]] as const),
+    ...extra,
+  ]
+  for (const [content, value] of sources) {
+    if (content === undefined || tokens.has(content)) continue
+    const properties = typeof value === 'object' ? (value as Json) : {}
+    tokens.set(content, { normalized: false, ...properties, content, special: true, unless_added: true })
+  }
+  return [...tokens.values()]
 }

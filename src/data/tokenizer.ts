@@ -1,20 +1,20 @@
 /** Text to ids and back, special tokens and the chat template of a Hugging Face folder. */
 
-import * as tokenizers from '@huggingface/tokenizers'
 import { FedloraError } from '../errors.js'
 import { findModel } from '../files/model-source.js'
+import type { NativeTokenizer, TextEncodings } from '../native/binding.js'
+import { native } from '../native/load.js'
 import type { Rendered } from '../template/template.js'
 import { type ChatMessage, ChatTemplate, type ChatTemplateOptions, chatTemplateSource } from './chat-template.js'
 import { StreamDecoder } from './stream-decoder.js'
+import { cleanedUp, cleanUpSpaces, sectionsOfClass } from './tokenizer-class.js'
 import {
+  declaredTokens,
   idList,
   namedSpecialTokens,
   readTokenizerFiles,
   type TokenizerFiles,
-  tokenText,
-  withDeclaredTokens,
 } from './tokenizer-files.js'
-import { type LibraryPart, mendDecoder, mendPreTokenizer } from './unicode-parts.js'
 
 export interface EncodeOptions {
   /** Adds the special tokens that the tokenizer puts around a text (BOS for Llama). Default true. */
@@ -26,25 +26,72 @@ export interface DecodeOptions {
   skipSpecialTokens?: boolean
 }
 
-/** The part of the library's tokenizer that is used; the types it ships do not resolve under Node's module rules. */
-interface Library {
-  readonly pre_tokenizer: LibraryPart | null
-  readonly decoder: LibraryPart | null
-  readonly model: { vocab: unknown[] }
-  encode(text: string, options: { add_special_tokens: boolean }): { ids: (number | undefined)[] }
-  decode(ids: number[], options: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean }): string
-  token_to_id(token: string): number | undefined
-  id_to_token(id: number): string | undefined
-  get_added_tokens_decoder(): Map<number, { special: boolean }>
+export interface EncodeManyOptions extends EncodeOptions {
+  /** Gives offsets, too. Default false. */
+  offsets?: boolean
+  /** Encodes every text as the continuation of another, as {@link Tokenizer.encodeContinuation} does. Default false. */
+  continuation?: boolean
+  /** The most threads that work. Default: all cores. */
+  threads?: number
+  /** Stops the work; the promise rejects with the signal's reason. */
+  signal?: AbortSignal
 }
-const Library = tokenizers.Tokenizer as new (description: object, config: object) => Library
 
-/** Where `special` holds `plain` as a contiguous part. */
-function indexOfPart(special: readonly number[], plain: readonly number[]): number {
-  for (let start = 0; start + plain.length <= special.length; ++start) {
-    if (plain.every((id, i) => special[start + i] === id)) return start
+/** Ids of one text, and where in the text each comes from. */
+export interface EncodedText {
+  readonly ids: Int32Array
+  /** By id, the first UTF-16 code unit of the text that it stands for; 0 for special tokens around the text. */
+  readonly begins: Int32Array
+  /** By id, the unit behind the last one; 0 for special tokens around the text. */
+  readonly ends: Int32Array
+}
+
+/** Ids of several texts, one text after the other. */
+export interface EncodedTexts {
+  readonly ids: Int32Array
+  /** By text, where its ids begin; one more at the end: text i has `ids.subarray(starts[i], starts[i + 1])`. */
+  readonly starts: Int32Array
+  /** As in {@link EncodedText}, in units of each text; there when `offsets` is set. */
+  readonly begins?: Int32Array
+  readonly ends?: Int32Array
+}
+
+/** Units and texts of one call of the addon: a signal is looked at between two, and memory is bounded. */
+const sliceUnits = 1 << 20
+const sliceTexts = 1 << 14
+
+/** Rounds that {@link Tokenizer.encodeMany} takes. */
+function* slicesOf(texts: readonly string[]): Generator<string[]> {
+  for (let begin = 0, end = 0; begin < texts.length; begin = end) {
+    for (let units = 0; end < texts.length && end - begin < sliceTexts && units < sliceUnits; ++end) {
+      units += (texts[end] as string).length
+    }
+    yield texts.slice(begin, end)
   }
-  return -1
+}
+
+function concatenated(parts: readonly Int32Array[]): Int32Array {
+  if (parts.length === 1) return parts[0] as Int32Array
+  const whole = new Int32Array(parts.reduce((sum, part) => sum + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  return whole
+}
+
+/** A failure of the addon with the file that it is about; `text` is the index of the first text of the call that failed. */
+function located(folder: string, error: unknown, text = 0, doing = ''): unknown {
+  if (!(error instanceof FedloraError) || error.code !== 'E_TOKENIZER' || error.details.folder !== undefined)
+    return error
+  const message = error.message.replace(/^text (\d+)/, (_, index) => `text ${text + Number(index)}`)
+  return new FedloraError(
+    'E_TOKENIZER',
+    `${folder}/tokenizer.json: ${doing}${message}`,
+    { folder, file: 'tokenizer.json' },
+    error,
+  )
 }
 
 export class Tokenizer {
@@ -64,31 +111,26 @@ export class Tokenizer {
   readonly specialTokens: ReadonlySet<number>
   /** One more than the largest id. */
   readonly vocabularySize: number
-  readonly #library: Library
+  readonly #native: NativeTokenizer
   readonly #cleanUp: boolean
   /** The folder's chat template, if it has one. */
   readonly chatTemplate: ChatTemplate | undefined
 
   /** @internal Use {@link loadTokenizer}. */
-  constructor(folder: string, files: TokenizerFiles) {
+  constructor(folder: string, files: TokenizerFiles, handle: NativeTokenizer) {
     this.folder = folder
-    const description = withDeclaredTokens(files)
-    try {
-      this.#library = new Library(description, files.config)
-      mendPreTokenizer(this.#library.pre_tokenizer)
-      mendDecoder(this.#library.decoder)
-    } catch (error) {
-      const message = `${folder}/tokenizer.json: not understood: ${(error as Error).message}`
-      throw new FedloraError('E_TOKENIZER', message, { folder, file: 'tokenizer.json' }, error)
-    }
-    // Cleaning up spaces is made for WordPiece; transformers ignores the setting for BPE.
-    const isBpe = (files.tokenizer.model as { type?: unknown } | undefined)?.type === 'BPE'
-    this.#cleanUp = files.config.clean_up_tokenization_spaces === true && !isBpe
+    this.#native = handle
+    const { model, vocabularySize, specialTokens, prefix, suffix } = handle.description
+    this.#cleanUp = cleanUpSpaces(files.config, model)
+    this.vocabularySize = vocabularySize
+    this.specialTokens = new Set(specialTokens)
+    this.specialPrefix = prefix
+    this.specialSuffix = suffix
 
     const named = namedSpecialTokens(files)
     const idOf = (name: string) => {
       const text = named.get(`${name}_token`)
-      const id = text === undefined ? undefined : this.#library.token_to_id(text)
+      const id = text === undefined ? undefined : this.tokenId(text)
       const field = `${name}_token_id`
       return id ?? idList(files.generation[field])[0] ?? idList(files.model[field])[0]
     }
@@ -99,45 +141,86 @@ export class Tokenizer {
     const ends = [...idList(this.eosToken), ...(generation.length > 0 ? generation : idList(files.model.eos_token_id))]
     this.endTokens = [...new Set(ends)]
 
-    const special = new Set<number>()
-    for (const [id, token] of this.#library.get_added_tokens_decoder()) if (token.special) special.add(id)
-    const extra = [files.config.extra_special_tokens, files.config.additional_special_tokens]
-    for (const text of [
-      ...named.values(),
-      ...extra.flatMap((list) => (Array.isArray(list) ? list : [])).map(tokenText),
-    ]) {
-      const id = text === undefined ? undefined : this.#library.token_to_id(text)
-      if (id !== undefined) special.add(id)
-    }
-    this.specialTokens = special
-    this.vocabularySize = this.#library.model.vocab.length
-
-    const plain = this.encode('a', { addSpecialTokens: false })
-    const around = this.encode('a')
-    const start = indexOfPart(around, plain)
-    this.specialPrefix = around.slice(0, Math.max(start, 0))
-    this.specialSuffix = start < 0 ? [] : around.slice(start + plain.length)
-
     const source = chatTemplateSource(files.chatTemplate, files.config.chat_template, files.namedChatTemplates)
     this.chatTemplate = source === null ? undefined : new ChatTemplate(source, Object.fromEntries(named))
   }
 
-  /** Ids of `text`. */
+  #encode(text: string, specialTokens: boolean, offsets: boolean, continues: boolean): TextEncodings {
+    try {
+      return this.#native.encode(text, { specialTokens, offsets, continues })
+    } catch (error) {
+      throw located(this.folder, error)
+    }
+  }
+
+  /**
+   * Ids of `text`. A lone surrogate counts as U+FFFD.
+   *
+   * @throws E_TOKENIZER when the text holds what the vocabulary cannot spell, and it has no token for the unknown
+   */
   encode(text: string, options: EncodeOptions = {}): number[] {
-    if (text === '' && options.addSpecialTokens === false) return []
-    const { ids } = this.#library.encode(text, { add_special_tokens: options.addSpecialTokens ?? true })
-    // A vocabulary without an unknown token has no id for what it cannot spell; the Rust library drops it, too.
-    return ids.filter((id): id is number => id !== undefined)
+    return Array.from(this.#encode(text, options.addSpecialTokens ?? true, false, false).ids)
+  }
+
+  /**
+   * Ids of `text`, and the part of it that each stands for. A token that is a part of a character has the whole character; one that
+   * stands for no text of its own (a dummy prefix) has that of its neighbour.
+   *
+   * @throws E_TOKENIZER as {@link encode}
+   */
+  encodeWithOffsets(text: string, options: EncodeOptions = {}): EncodedText {
+    const { ids, begins, ends } = this.#encode(text, options.addSpecialTokens ?? true, true, false)
+    return { ids, begins: begins as Int32Array, ends: ends as Int32Array }
+  }
+
+  /**
+   * Ids of `text` where it goes on from other text: without special tokens around it, and without the dummy prefix (`▁`, a space) that
+   * many tokenizers put before a text, so that decoding the ids of a prompt and then these gives prompt and `text` exactly. A tokenizer
+   * that knows no dummy prefix gives the ids of `encode(text, { addSpecialTokens: false })`.
+   *
+   * @throws E_TOKENIZER as {@link encode}
+   */
+  encodeContinuation(text: string): number[] {
+    return Array.from(this.#encode(text, false, false, true).ids)
+  }
+
+  /**
+   * Ids of many texts, worked out on threads of the addon: the event loop stays free.
+   *
+   * @throws E_TOKENIZER as {@link encode}, naming the first text that fails; the signal's reason when it fires
+   */
+  async encodeMany(texts: readonly string[], options: EncodeManyOptions = {}): Promise<EncodedTexts> {
+    const { offsets = false, continuation = false, threads = 0, signal } = options
+    const specialTokens = (options.addSpecialTokens ?? true) && !continuation
+    const parts: TextEncodings[] = []
+    const starts = new Int32Array(texts.length + 1)
+    let text = 0
+    for (const slice of slicesOf(texts)) {
+      signal?.throwIfAborted()
+      let part: TextEncodings
+      try {
+        part = await this.#native.encodeMany(slice, { specialTokens, offsets, continues: continuation, threads })
+      } catch (error) {
+        throw located(this.folder, error, text)
+      }
+      const before = starts[text] as number
+      for (let i = 1; i <= slice.length; ++i) starts[text + i] = before + (part.starts[i] as number)
+      text += slice.length
+      parts.push(part)
+    }
+    signal?.throwIfAborted()
+    const ids = concatenated(parts.map((part) => part.ids))
+    if (!offsets) return { ids, starts }
+    const column = (of: 'begins' | 'ends') => concatenated(parts.map((part) => part[of] as Int32Array))
+    return { ids, starts, begins: column('begins'), ends: column('ends') }
   }
 
   /** Text of `ids`. Ids outside the vocabulary (a model's head may be padded) have no text. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
-    const skip = options.skipSpecialTokens === true
-    const known = Array.from(ids).filter(
-      (id) => this.#library.id_to_token(id) !== undefined && !(skip && this.specialTokens.has(id)),
-    )
-    if (known.length === 0) return ''
-    return this.#library.decode(known, { skip_special_tokens: false, clean_up_tokenization_spaces: this.#cleanUp })
+    const whole =
+      ids instanceof Int32Array ? ids : Int32Array.from(ids, (id) => (Number.isInteger(id) && id < 2 ** 31 ? id : -1))
+    const text = this.#native.decode(whole, options.skipSpecialTokens === true)
+    return this.#cleanUp ? cleanedUp(text) : text
   }
 
   /** A decoder for ids that arrive one by one. */
@@ -147,7 +230,8 @@ export class Tokenizer {
 
   /** The id of a token given by its exact text, such as '<|im_end|>'. */
   tokenId(token: string): number | undefined {
-    return this.#library.token_to_id(token)
+    const id = this.#native.tokenId(token)
+    return id < 0 ? undefined : id
   }
 
   /** Whether the folder has a chat template. */
@@ -191,7 +275,14 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   const found = await findModel(folder, 'tokenizer').catch((error) => {
     throw new FedloraError('E_TOKENIZER', error.message, error.details, error)
   })
-  return new Tokenizer(found.folder, await readTokenizerFiles(found.folder))
+  const files = await readTokenizerFiles(found.folder)
+  const changes = { ...sectionsOfClass(files), added_tokens: [declaredTokens(files)] }
+  try {
+    const handle = await native().openTokenizer(files.tokenizer, JSON.stringify(changes))
+    return new Tokenizer(found.folder, files, handle)
+  } catch (error) {
+    throw located(found.folder, error, 0, 'not understood: ')
+  }
 }
 
 /** Something that has a tokenizer, at once or when asked, such as a loaded model. */

@@ -316,6 +316,44 @@ export interface NativeAggregator {
   dispose(): void
 }
 
+/** How {@link NativeTokenizer} encodes. */
+export interface TextOptions {
+  /** Puts the special tokens around the text that its post-processor names. */
+  specialTokens: boolean
+  offsets: boolean
+  /** The text goes on from another one: what begins it takes no dummy prefix. */
+  continues: boolean
+}
+
+/** Ids of texts, one text after the other. */
+export interface TextEncodings {
+  ids: Int32Array
+  /** By text, where its ids begin; one more at the end. */
+  starts: Int32Array
+  /** By id, UTF-16 code units of its text; 0, 0 for special tokens around it. Only when asked for. */
+  begins?: Int32Array
+  ends?: Int32Array
+}
+
+export interface NativeTokenizer {
+  readonly description: {
+    /** BPE, Unigram, WordPiece or WordLevel. */
+    model: string
+    /** One more than the largest id. */
+    vocabularySize: number
+    specialTokens: number[]
+    prefix: number[]
+    suffix: number[]
+  }
+  encode(text: string, options: TextOptions): TextEncodings
+  /** On threads of the addon, `threads` at most; 0: all cores. */
+  encodeMany(texts: string[], options: TextOptions & { threads: number }): Promise<TextEncodings>
+  decode(ids: Int32Array, skipSpecialTokens: boolean): string
+  /** −1 when there is no such token. */
+  tokenId(token: string): number
+  dispose(): void
+}
+
 export interface EncodeOptions {
   codec: 'f32' | 'bf16' | 'int8' | 'int4' | 'topk'
   density: number
@@ -427,6 +465,8 @@ export interface Native {
   /** Written into `into` when it is given, which saves a new array. */
   decodeUpdate(bytes: Uint8Array, threads?: number, into?: Float32Array): Float32Array
   createAggregator(length: number, threads?: number): NativeAggregator
+  /** Reads the bytes of a tokenizer.json; `changes` is JSON, see native/tokenizer/read.cpp. */
+  openTokenizer(file: Uint8Array, changes: string): Promise<NativeTokenizer>
   /** Cosine of the angle between two vectors, in double over fixed blocks. */
   cosine(a: Float32Array, b: Float32Array): number
 }
