@@ -22,7 +22,7 @@ import type {
 } from './nodes.js'
 import { str } from './print.js'
 import { breakLoop, type Evaluate, type Execute, Frame, goOn, nextRound, type Signal } from './runtime.js'
-import { analyse, FunctionScope, Symbols, undeclared, walkStatements, walkTarget } from './scope.js'
+import { analyse, analyseExpression, FunctionScope, Symbols, undeclared, walkStatements, walkTarget } from './scope.js'
 import { Lazy, Loop, Namespace, truth, type Value } from './values.js'
 
 /** Where a statement stands. */
@@ -167,10 +167,18 @@ function continuing(run: (frame: Frame) => void): Execute {
 }
 
 function compileOutput(node: Output, place: Body): Execute {
-  const items = node.items.map((item) => (typeof item === 'string' ? item : compilePrint(item, place)))
+  const items = node.items.map((item) =>
+    typeof item === 'string' ? item : { print: compilePrint(item.expression, place), line: item.line },
+  )
   return (frame) => {
     const { context } = frame
-    for (const item of items) context.write(typeof item === 'string' ? item : item(frame))
+    for (const item of items) {
+      if (typeof item === 'string') context.write(item)
+      else {
+        context.line = item.line
+        context.write(item.print(frame))
+      }
+    }
     return goOn
   }
 }
@@ -194,7 +202,7 @@ function compileLoopTest(node: For, place: Body): (frame: Frame, items: Value) =
   const scope = new FunctionScope(place.symbols.scope.depth + 1)
   const symbols = place.symbols.inner(scope)
   walkTarget(node.target, (name) => symbols.parameter(name))
-  analyse([{ kind: 'output', items: [node.test], line: 0 }], symbols)
+  analyseExpression(node.test, symbols)
   const enter = compileEnter(symbols)
   const assign = compileTarget(node.target, symbols)
   const test = compileExpression(node.test, within(place, symbols))

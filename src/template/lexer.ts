@@ -157,6 +157,8 @@ class Lexer {
   #raw(begin: number): void {
     this.#moveTo(begin)
     rawEnd.lastIndex = begin
+    // A tag that the template ends with is closed by that.
+    if (begin === this.#source.length) return
     const end = rawEnd.exec(this.#source)
     if (end === null) syntax('raw without endraw', this.#line)
     this.#data(this.#source.slice(begin, end.index), end[1]!, true)
@@ -164,7 +166,8 @@ class Lexer {
   }
 
   #comment(): void {
-    if (this.#match(commentEnd) === null) syntax('a comment without its end', this.#line)
+    if (this.#at < this.#source.length && this.#match(commentEnd) === null)
+      syntax('a comment without its end', this.#line)
   }
 
   #tag(kind: 'variable' | 'block'): void {

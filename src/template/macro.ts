@@ -7,7 +7,7 @@ import { compileExpression } from './compile-expression.js'
 import { fail, TemplateError } from './errors.js'
 import type { Expression, Statement } from './nodes.js'
 import { type Execute, Frame } from './runtime.js'
-import { analyse, FunctionScope, undeclared } from './scope.js'
+import { analyse, analyseExpression, FunctionScope, undeclared } from './scope.js'
 import { Dict, Macro, Tuple, Undefined, type Value } from './values.js'
 
 interface Definition {
@@ -37,7 +37,7 @@ export function compileMacro(
   }
   const extra = (word: string) => (special.has(word) && !parameters.includes(word) ? symbols.parameter(word).slot : -1)
   const [callerSlot, namedSlot, restSlot] = [extra('caller'), extra('kwargs'), extra('varargs')]
-  analyse([{ kind: 'output', items: defaults, line: 0 }], symbols)
+  for (const value of defaults) analyseExpression(value, symbols)
   analyse(node.body, symbols)
   const inner: Body = { symbols, soft: false, top: false, inLoop: false }
   const enter = compileEnter(symbols)

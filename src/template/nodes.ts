@@ -88,10 +88,14 @@ export type Expression =
 
 export type Target = Name | NamespaceTarget | TupleNode
 
+export interface Printed {
+  readonly expression: Expression
+  readonly line: number
+}
 export interface Output {
   readonly kind: 'output'
   /** Texts, and expressions to be printed. */
-  readonly items: readonly (string | Expression)[]
+  readonly items: readonly (string | Printed)[]
 }
 export interface If {
   readonly kind: 'if'
@@ -154,8 +158,6 @@ export interface Generation {
 export interface Block {
   readonly kind: 'block'
   readonly name: string
-  /** Whether it sees the variables of the loops around it. */
-  readonly scoped: boolean
   readonly body: readonly Statement[]
 }
 /** extends, include, import, from: there is nothing to load from. */

@@ -21,26 +21,27 @@ export class ExpressionParser {
 
   constructor(readonly stream: TokenStream) {}
 
-  expression(): Expression {
+  /** Runs `parse` one level deeper. */
+  #nested(parse: () => Expression): Expression {
     if (++this.#nesting > maxNesting) {
-      throw new TemplateError(
-        'limit',
-        `expressions within each other: more than ${maxNesting}`,
-        this.stream.current.line,
-      )
+      const message = `expressions within each other: more than ${maxNesting}`
+      throw new TemplateError('limit', message, this.stream.current.line)
     }
-    let left = this.or()
-    while (this.stream.skipName('if')) {
-      const test = this.or()
-      left = {
-        kind: 'conditional',
-        test,
-        value: left,
-        otherwise: this.stream.skipName('else') ? this.expression() : null,
-      }
-    }
+    const node = parse()
     --this.#nesting
-    return left
+    return node
+  }
+
+  expression(): Expression {
+    return this.#nested(() => {
+      let left = this.or()
+      while (this.stream.skipName('if')) {
+        const test = this.or()
+        const otherwise = this.stream.skipName('else') ? this.expression() : null
+        left = { kind: 'conditional', test, value: left, otherwise }
+      }
+      return left
+    })
   }
 
   or(): Expression {
@@ -107,9 +108,7 @@ export class ExpressionParser {
     let node: Expression
     if (this.stream.current.type === '-' || this.stream.current.type === '+') {
       const kind = this.stream.next().type === '-' ? 'negative' : 'positive'
-      if (++this.#nesting > maxNesting) this.stream.fail('too many signs')
-      node = { kind, operand: this.#signed(false) }
-      --this.#nesting
+      node = this.#nested(() => ({ kind, operand: this.#signed(false) }))
     } else node = this.#primary()
     node = this.#postfix(node)
     return withFilter ? this.#filtersAndTests(node) : node

@@ -14,6 +14,7 @@ class Parser {
   readonly #stream: TokenStream
   readonly #expressions: ExpressionParser
   #nesting = 0
+  readonly #blocks = new Set<string>()
 
   constructor(source: string) {
     this.#stream = new TokenStream(tokenize(source))
@@ -35,7 +36,7 @@ class Parser {
       if (items.length === 0) line = token.line
       if (token.type === 'data') items.push(token.value as string)
       else if (token.type === 'variable_begin') {
-        items.push(this.#expressions.tuple())
+        items.push({ expression: this.#expressions.tuple(), line: token.line })
         stream.expect('variable_end')
       } else if (token.type === 'block_begin') {
         flush()
@@ -89,7 +90,11 @@ class Parser {
       case 'with':
         return this.#with(line)
       case 'print':
-        return { kind: 'output', line, items: this.#list('block_end', () => this.#expressions.expression()) }
+        return {
+          kind: 'output',
+          line,
+          items: this.#list('block_end', () => ({ expression: this.#expressions.expression(), line })),
+        }
       case 'generation':
         return { kind: 'generation', line, body: this.#blockTo('endgeneration') }
       case 'break':
@@ -197,12 +202,14 @@ class Parser {
 
   #namedBlock(line: number): Statement {
     const name = this.#stream.expectName()
-    const scoped = this.#stream.skipName('scoped')
-    if (this.#stream.isName('required'))
-      throw new TemplateError('unsupported', 'a required block is not supported', line)
+    for (const kind of ['scoped', 'required']) {
+      if (this.#stream.isName(kind)) throw new TemplateError('unsupported', `a ${kind} block is not supported`, line)
+    }
+    if (this.#blocks.has(name)) this.#stream.fail(`block '${name}' is defined twice`, line)
+    this.#blocks.add(name)
     const body = this.#blockTo('endblock')
     this.#stream.skipName(name)
-    return { kind: 'block', line, name, scoped, body }
+    return { kind: 'block', line, name, body }
   }
 
   /** Reads over a tag that loads another template; the names that it would store come after `import` or `as`. */

@@ -126,7 +126,7 @@ function jsonText(text: string, ascii: boolean): string {
   const plain = loneSurrogate.test(text)
     ? `"${text.replace(jsonEscapes, (c) => controls[c] ?? hex(c))}"`
     : JSON.stringify(text)
-  return ascii ? plain.replace(nonAscii, (c) => (c === '\x7f' ? c : hex(c))) : plain
+  return ascii ? plain.replace(nonAscii, hex) : plain
 }
 
 function jsonNumber(value: number): string {

@@ -1,6 +1,7 @@
 /** What a render works on: variables in slots, and the text so far. */
 
 import { checkText } from './budget.js'
+import { unsupported } from './errors.js'
 import type { Callable, Value } from './values.js'
 
 /** One render of a template. */
@@ -26,7 +27,8 @@ export class Context {
       const value = names.get(name)
       if (value !== undefined) return value
     }
-    return undefined
+    // In Jinja the template itself, for its blocks.
+    return name === 'self' ? unsupported('self') : undefined
   }
 
   write(text: string): void {

@@ -95,12 +95,6 @@ export class Symbols {
   inner(scope = this.scope): Symbols {
     return new Symbols(scope, this)
   }
-
-  /** Every variable that can be seen, by name, the innermost first. */
-  *visible(): Generator<[string, Variable]> {
-    for (const name of this.#stores) yield [name, this.find(name)!]
-    if (this.parent !== null) yield* this.parent.visible()
-  }
 }
 
 export type Access = 'load' | 'store'
@@ -185,7 +179,7 @@ export function walkStatements(body: readonly Statement[], visit: (name: string,
   for (const node of body) {
     switch (node.kind) {
       case 'output':
-        for (const item of node.items) if (typeof item !== 'string') expressions(item)
+        for (const item of node.items) if (typeof item !== 'string') expressions(item.expression)
         break
       case 'if':
         for (const branch of [node, ...node.elifs]) {
@@ -246,7 +240,7 @@ export function analyse(body: readonly Statement[], symbols: Symbols): void {
   for (const node of body) {
     switch (node.kind) {
       case 'output':
-        for (const item of node.items) if (typeof item !== 'string') expressions(item)
+        for (const item of node.items) if (typeof item !== 'string') expressions(item.expression)
         break
       case 'if': {
         expressions(node.test)
@@ -287,4 +281,9 @@ export function analyse(body: readonly Statement[], symbols: Symbols): void {
         break
     }
   }
+}
+
+/** Enters the names of an expression. */
+export function analyseExpression(node: Expression, symbols: Symbols): void {
+  walkExpression(node, (name) => symbols.load(name))
 }

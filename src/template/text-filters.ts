@@ -66,9 +66,19 @@ function truncate(value: Value, size: number, killWords: boolean, end: string, l
   return (killWords || space < 0 ? kept : kept.slice(0, space)) + end
 }
 
+/** Decimal digits of every script as those of ASCII: they come in runs of ten. */
+function asciiDigits(text: string): string {
+  return text.replace(/(?![0-9])\p{Nd}/gu, (c) => {
+    const code = c.codePointAt(0)!
+    let first = code
+    while (/\p{Nd}/u.test(String.fromCodePoint(first - 1))) --first
+    return String((code - first) % 10)
+  })
+}
+
 /** int(text, base): white space around, a sign, underscores between digits. */
 function readInteger(text: string, base: number): bigint | undefined {
-  const plain = strip(text, undefined, 'both')
+  const plain = asciiDigits(strip(text, undefined, 'both'))
   const [, sign, prefix, digits] = /^([-+]?)(0[xob]_?)?([\da-z]+(?:_[\da-z]+)*)$/i.exec(plain) ?? []
   if (digits === undefined) return undefined
   const prefixed = { x: 16, o: 8, b: 2 }[prefix?.[1]?.toLowerCase() ?? ''] ?? 0
@@ -89,7 +99,7 @@ function readInteger(text: string, base: number): bigint | undefined {
 
 /** float(text) */
 function readFloat(text: string): number | undefined {
-  const plain = strip(text, undefined, 'both').toLowerCase()
+  const plain = asciiDigits(strip(text, undefined, 'both')).toLowerCase()
   if (/^[-+]?(inf|infinity)$/.test(plain)) return plain.startsWith('-') ? -Infinity : Infinity
   if (/^[-+]?nan$/.test(plain)) return NaN
   const shape = /^[-+]?(?:\d+(?:_\d+)*\.?(?:\d+(?:_\d+)*)?|\.\d+(?:_\d+)*)(?:e[-+]?\d+(?:_\d+)*)?$/
