@@ -42,9 +42,10 @@ export async function syncPath(path: string): Promise<void> {
 
 /**
  * Makes a folder and those above it that are missing, one by one: Node's recursive mkdir never returns below places such as /proc.
+ * @returns the highest of them, undefined when none was missing.
  * @throws FedloraError `E_IO`.
  */
-export async function makeFolder(path: string): Promise<void> {
+export async function makeFolder(path: string): Promise<string | undefined> {
   const missing: string[] = []
   let above = resolve(path)
   for (; !(await exists(above)) && dirname(above) !== above; above = dirname(above)) missing.unshift(above)
@@ -60,6 +61,7 @@ export async function makeFolder(path: string): Promise<void> {
   if (!(await stat(path)).isDirectory()) {
     throw new FedloraError('E_IO', `cannot make '${path}': it is a file; choose another name`, { path })
   }
+  return missing[0]
 }
 
 /** Runs `write` on a temporary name beside `path` and renames the result to `path`; on failure nothing is left behind. */

@@ -1,10 +1,9 @@
 /** Files that are read by position, synchronously, and closed when nobody holds them any more. */
 import { closeSync, fstatSync, openSync, readSync, unlinkSync, write } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { promisify } from 'node:util'
 import { FedloraError } from '../errors.js'
-import { ioError, temporaryName } from './atomic.js'
+import { ioError, makeFolder, temporaryName } from './atomic.js'
 
 const writeAsync = promisify(write)
 
@@ -78,7 +77,7 @@ export class OpenFile {
 /** A new file in `folder`, which is made when it is missing. */
 export async function createFile(folder: string, name: string): Promise<OpenFile> {
   try {
-    await mkdir(folder, { recursive: true })
+    await makeFolder(folder)
   } catch (error) {
     throw ioError(error, `cannot make '${folder}'`)
   }

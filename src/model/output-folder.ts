@@ -2,11 +2,11 @@
  * The folder that a model is written to. It must be new or empty; `overwrite` replaces a model that was written here before and is as it
  * was left, and nothing else: `fedlora-files.json` lists what was written.
  */
-import { mkdir, readdir, realpath, rm, rmdir, stat } from 'node:fs/promises'
+import { readdir, realpath, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { z } from 'zod'
 import { FedloraError } from '../errors.js'
-import { hashFile, ioError, readJsonObject, replaceFile, writeJsonFile } from '../files/atomic.js'
+import { hashFile, ioError, makeFolder, readJsonObject, replaceFile, writeJsonFile } from '../files/atomic.js'
 import { parseOptions } from '../options/parse.js'
 import type { Json } from './fields.js'
 import { rewriteJson } from './json-numbers.js'
@@ -113,7 +113,7 @@ export async function writeModelFolder(
   const before = await list(folder)
   let made: string | undefined
   try {
-    made = await mkdir(folder, { recursive: true })
+    made = await makeFolder(folder)
     if (before.length === 0) await writeManifest(folder, Object.fromEntries(files.map((name) => [name, null])))
     await replaceFile(join(folder, weightsFile), async (temporary) => {
       await weights(temporary)

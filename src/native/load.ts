@@ -1,5 +1,5 @@
 /** Opens the addon on first use; nothing happens on import. node-gyp-build looks in `build/Release`, then in `prebuilds/`. */
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -7,8 +7,35 @@ import { FedloraError } from '../errors.js'
 import type { Native } from './binding.js'
 import { guard } from './guard.js'
 
-/** The folder of this package. */
-export const packageRoot = fileURLToPath(new URL('../../', import.meta.url))
+/**
+ * The folder of the package to which the module at `url` belongs.
+ * @param url - `import.meta.url`; bundlers that write CommonJS leave it undefined.
+ * @throws FedloraError `E_LOAD` when a bundler has taken the module out of its package, which holds the addon and the assets.
+ */
+export function packageRootOf(url: string | undefined): string {
+  const root = url === undefined ? undefined : fileURLToPath(new URL('../../', url))
+  if (root !== undefined) {
+    try {
+      if ((JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { name?: unknown }).name === 'fedlora')
+        return root
+    } catch {}
+  }
+  throw new FedloraError(
+    'E_LOAD',
+    `fedlora was moved out of its own package by a bundler${root === undefined ? '' : ` (there is none in '${root}')`}; its native addon cannot be ` +
+      'bundled. Keep it a dependency that is loaded at run time: esbuild --external:fedlora, `externals` in webpack, `external` in Rollup, ' +
+      '`ssr.external` in Vite, `serverExternalPackages` in Next.js',
+    { url: url ?? null },
+  )
+}
+
+/**
+ * The folder of this package.
+ * @throws FedloraError `E_LOAD` as `packageRootOf`.
+ */
+export function packageRoot(): string {
+  return packageRootOf(import.meta.url)
+}
 
 let loaded: Native | undefined
 
@@ -62,7 +89,7 @@ export function openNative(root: string): Native {
 export function addonPath(): string {
   native()
   const build = createRequire(import.meta.url)('node-gyp-build') as { resolve(folder: string): string }
-  return build.resolve(packageRoot)
+  return build.resolve(packageRoot())
 }
 
 /**
@@ -70,6 +97,6 @@ export function addonPath(): string {
  * @throws FedloraError `E_LOAD` when it is not built or does not fit this machine.
  */
 export function native(): Native {
-  loaded ??= openNative(packageRoot)
+  loaded ??= openNative(packageRoot())
   return loaded
 }

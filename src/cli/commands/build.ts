@@ -47,10 +47,10 @@ export const build: Command = {
   name: 'build',
   flags: {},
   async run({ output, signal }) {
-    checkPackage(packageRoot)
+    checkPackage(packageRoot())
     output.note('compiling the native addon: a minute or two')
     const started = performance.now()
-    await compile(packageRoot, signal)
+    await compile(packageRoot(), signal)
     const seconds = (performance.now() - started) / 1000
     const { isa } = native().info()
     const path = addonPath()
