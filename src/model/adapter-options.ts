@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { FedloraError } from '../errors.js'
 import type { AdapterLayer } from '../native/binding.js'
 import { closest, parseOptions } from '../options/parse.js'
+import { PythonPattern } from './python-regex/match.js'
 
 /** The engine's limit. */
 const rankSchema = z.int().min(1).max(4096)
@@ -16,7 +17,7 @@ export const adapterOptionsSchema = z
       .union([z.string().min(1), z.array(z.string().min(1)).min(1), z.instanceof(RegExp)])
       .default('all-linear')
       .describe(
-        "'all-linear' (all but the head), names or name endings, or a regular expression that matches whole names",
+        "'all-linear' (all but the head), names or name endings, or a regular expression that matches whole names (a text: Python's)",
       ),
     dropout: z
       .number()
@@ -28,7 +29,7 @@ export const adapterOptionsSchema = z
     rankPattern: z
       .record(z.string(), rankSchema)
       .default({})
-      .describe('other ranks, by name ending or regular expression'),
+      .describe('other ranks, by name ending or regular expression of Python, as PEFT reads it'),
     alphaPattern: z.record(z.string(), z.number().positive()).default({}).describe('other alphas, likewise'),
     seed: z.int().min(0).default(0).describe('seed of the initial A'),
   })
@@ -45,25 +46,20 @@ export function parseAdapterOptions(options: AdapterOptions = {}): AdapterConfig
   return parseOptions(adapterOptionsSchema, options, 'adapter options')
 }
 
-function compile(source: string, flags: string, what: string): RegExp {
-  try {
-    return new RegExp(source, flags)
-  } catch (error) {
-    throw new FedloraError(
-      'E_CONFIG',
-      `${what}: '${source}' is not a regular expression: ${(error as Error).message}`,
-      {},
-      error,
-    )
-  }
-}
-
-/** PEFT's pattern rule: the first key that equals the module's name or its ending after a dot, read as a regular expression. */
-export function patternValue<T>(pattern: Readonly<Record<string, T>>, module: string, fallback: T, what: string): T {
-  for (const [key, value] of Object.entries(pattern)) {
-    if (compile(`^(?:.*\\.)?(?:${key})$`, '', what).test(module)) return value
-  }
-  return fallback
+/**
+ * PEFT's rule for `rank_pattern` and `alpha_pattern`: the value of the first key, read as a regular expression of Python, that matches a
+ * module's name or its ending after a dot. Source: peft 0.21, utils/other.py, get_pattern_key.
+ * @throws FedloraError `E_CONFIG` for a key that Python cannot read.
+ */
+export function patternValues<T>(
+  pattern: Readonly<Record<string, T>>,
+  what: string,
+): (module: string) => T | undefined {
+  const keys = Object.entries(pattern).map(([key, value]) => {
+    new PythonPattern(key, what) // alone, so that a mistake is told as it was written
+    return { expression: new PythonPattern(`(.*\\.)?(${key})$`, what), value }
+  })
+  return (module) => keys.find(({ expression }) => expression.match(module))?.value
 }
 
 /** True when PEFT's list rule matches: the whole name, or its ending after a dot. */
@@ -85,8 +81,8 @@ export function refuseOutsideBlocks(names: readonly string[], head = 'lm_head'):
 }
 
 /**
- * The modules that `targetModules` means, in forward order. A string that names no module is read, as PEFT does, as a regular
- * expression over whole names.
+ * The modules that `targetModules` means, in forward order. A text is read, as PEFT does, as a regular expression of Python over whole
+ * names; when it matches none, as the ending of names.
  * @throws FedloraError `E_MISSING` naming the entries that match nothing, `E_UNSUPPORTED` for the head or the embedding.
  */
 export function matchTargets(
@@ -100,15 +96,21 @@ export function matchTargets(
     if (unmatched.length > 0) refuseUnmatched(unmatched, modules, head)
     return modules.filter((module) => endsWithName(module, target))
   }
-  const expression = typeof target === 'string' ? target : target.source
-  const flags = typeof target === 'string' ? '' : target.flags.replace(/[gy]/g, '')
-  const whole = compile(`^(?:${expression})$`, flags, 'targetModules')
-  const matched = modules.filter((module) => whole.test(module))
+  const matched = modules.filter(wholeName(target))
   if (matched.length > 0) return matched
-  if (typeof target === 'string' && modules.some((module) => endsWithName(module, [target]))) {
-    return modules.filter((module) => endsWithName(module, [target]))
+  const name = typeof target === 'string' ? target : target.source
+  const ending = typeof target === 'string' ? modules.filter((module) => endsWithName(module, [target])) : []
+  return ending.length > 0 ? ending : refuseUnmatched([name], modules, head)
+}
+
+/** Tells names that an expression matches whole: Python's when it is a text, JavaScript's when it is a RegExp. */
+export function wholeName(expression: string | RegExp, what = 'targetModules'): (name: string) => boolean {
+  if (typeof expression === 'string') {
+    const python = new PythonPattern(expression, what)
+    return (name) => python.fullmatch(name) !== undefined
   }
-  return refuseUnmatched([expression], modules, head)
+  const whole = new RegExp(`^(?:${expression.source})$`, expression.flags.replace(/[gy]/g, ''))
+  return (name) => whole.test(name)
 }
 
 function refuseUnmatched(unmatched: readonly string[], modules: readonly string[], head: string): never {
@@ -123,11 +125,16 @@ function refuseUnmatched(unmatched: readonly string[], modules: readonly string[
   )
 }
 
-/** Rank and scaling of every adapted module. */
+/**
+ * Rank and scaling of every adapted module.
+ * @throws FedloraError `E_CONFIG` for a key of rankPattern or alphaPattern that Python, and so PEFT, cannot read.
+ */
 export function adapterLayers(config: AdapterConfig, targets: readonly string[]): AdapterLayer[] {
+  const ranks = patternValues(config.rankPattern, 'rankPattern')
+  const alphas = patternValues(config.alphaPattern, 'alphaPattern')
   return targets.map((module) => {
-    const rank = patternValue(config.rankPattern, module, config.rank, 'rankPattern')
-    const alpha = patternValue(config.alphaPattern, module, config.alpha, 'alphaPattern')
+    const rank = ranks(module) ?? config.rank
+    const alpha = alphas(module) ?? config.alpha
     return { module, rank, scaling: config.rsLora ? alpha / Math.sqrt(rank) : alpha / rank, dropout: config.dropout }
   })
 }

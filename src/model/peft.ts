@@ -10,11 +10,14 @@ import {
   endsWithName,
   matchTargets,
   parseAdapterOptions,
+  patternValues,
   refuseOutsideBlocks,
+  wholeName,
 } from './adapter-options.js'
 import { Fields, type Json } from './fields.js'
 import { float, stringifyKeepingNumbers } from './json-numbers.js'
 import type { Model } from './model.js'
+import { PythonPattern } from './python-regex/match.js'
 import { readPromptFormat, writePromptFormat } from './remembered.js'
 
 /** The release whose folder layout is written. */
@@ -88,29 +91,48 @@ function refuseForeign(raw: Json, where: string): void {
 }
 
 function excludes(value: unknown, where: string): (module: string) => boolean {
-  if (isNeutral(value)) return () => false
-  if (typeof value === 'string') {
-    const whole = new RegExp(`^(?:${value})$`)
-    return (module) => whole.test(module)
-  }
+  if (isNeutral(value) || value === '') return () => false
+  if (typeof value === 'string') return wholeName(value, `${where}: exclude_modules`)
   if (!Array.isArray(value)) unsupported(where, 'exclude_modules', value, 'expected a list or a regular expression')
   return (module) => endsWithName(module, value as string[])
 }
 
-/** PEFT's layers_to_transform: the first number between dots in a module's name must be one of them. */
-function onlyLayers(raw: Json, where: string): (module: string) => boolean {
-  const value = raw.layers_to_transform
-  if (isNeutral(value)) return () => true
-  const layers = Array.isArray(value) ? value : [value]
-  if (layers.some((layer) => !Number.isInteger(layer)))
-    unsupported(where, 'layers_to_transform', value, 'expected layer numbers')
-  if (!isNeutral(raw.layers_pattern)) {
-    const patterns = Array.isArray(raw.layers_pattern) ? raw.layers_pattern : [raw.layers_pattern]
-    if (patterns.some((pattern) => pattern !== 'layers')) {
-      unsupported(where, 'layers_pattern', raw.layers_pattern, "the blocks of this model lie in 'layers'")
-    }
+/**
+ * PEFT's layers_to_transform: the layer's number is the first behind a name of layers_pattern (each a piece of a regular expression), or
+ * behind any name but the first. Source: peft 0.21, tuners/tuners_utils.py, check_target_module_exists.
+ */
+function onlyLayers(fields: Fields, where: string): (module: string) => boolean {
+  const value = fields.values.layers_to_transform
+  const patterns = fields.values.layers_pattern ?? []
+  const given = (typeof patterns === 'string' ? [patterns] : (patterns as unknown[])).filter((one) => one !== '')
+  if (value === undefined || value === null) {
+    if (given.length > 0) fields.fail('layers_to_transform', 'layer numbers beside layers_pattern')
+    return () => true
   }
-  return (module) => layers.includes(Number(/^.*?\.[^.]*\.(\d+)\./.exec(module)?.[1] ?? -1))
+  const layers = Array.isArray(value) ? value : [value]
+  if (layers.length === 0) return () => true
+  if (layers.some((layer) => !Number.isInteger(layer))) fields.fail('layers_to_transform', 'layer numbers')
+  if (given.some((one) => typeof one !== 'string')) fields.fail('layers_pattern', 'a name or a list of names')
+  const sources = given.length === 0 ? ['.*?\\.[^.]*'] : given.map((one) => `(?:^|.*?\\.)${one}`)
+  const expressions = sources.map((one) => new PythonPattern(`${one}\\.(?P<idx>\\d+)\\.`, `${where}: layers_pattern`))
+  return (module) => {
+    const match = expressions.map((one) => one.match(module)).find((one) => one !== undefined)
+    const index = match?.group('idx')
+    return index !== undefined && layers.includes(Number(index))
+  }
+}
+
+/** Whether target_modules, layers_to_transform and layers_pattern mean a module of this name. */
+function targeting(target: string | string[], fields: Fields, where: string): (module: string) => boolean {
+  if (typeof target === 'string') {
+    for (const field of ['layers_to_transform', 'layers_pattern']) {
+      if (fields.has(field)) fields.fail(field, 'null where target_modules is one text, as PEFT has it')
+    }
+    return wholeName(target, `${where}: target_modules`)
+  }
+  const inLayers = onlyLayers(fields, where)
+  // A module that is listed by its whole name is meant in whatever layer it is.
+  return (module) => target.includes(module) || (endsWithName(module, target) && inLayers(module))
 }
 
 function numbers(fields: Fields, field: string): Record<string, number> {
@@ -128,40 +150,36 @@ export function parsePeftConfig(
   raw: Json,
   where: string,
   modules: readonly string[],
+  { head, embedding } = { head: 'lm_head', embedding: 'model.embed_tokens' },
 ): { config: AdapterConfig; targets: string[] } {
   refuseForeign(raw, where)
   const fields = new Fields(raw, where)
   const target = raw.target_modules ?? ['q_proj', 'v_proj'] // PEFT's own default for these families
   if (typeof target !== 'string' && !Array.isArray(target)) fields.fail('target_modules', 'a string or a list of names')
+  const everything = typeof target === 'string' && target.toLowerCase() === 'all-linear'
   const isExcluded = excludes(raw.exclude_modules, where)
-  // PEFT ignores layers_to_transform when target_modules is an expression, and a list may name modules that this model lacks.
-  const inLayers = typeof target === 'string' ? () => true : onlyLayers(raw, where)
-  const wanted = typeof target === 'string' ? pythonExpression(target) : presentNames(target as string[], modules)
-  const matched = matchTargets(wanted, modules)
-  const targets = matched.filter((module) => !isExcluded(module) && inLayers(module))
-  if (targets.length === 0) fields.fail('target_modules', 'at least one module that is not excluded')
+  const isTarget = everything ? () => true : targeting(target as string | string[], fields, where)
+  const means = (module: string) => isTarget(module) && !isExcluded(module)
+  if (!everything) refuseOutsideBlocks([head, embedding].filter(means), head)
+  const targets = modules.filter(means)
+  if (targets.length === 0) {
+    if (!everything && !modules.some(isTarget)) matchTargets(Array.isArray(target) ? target : [target], modules, head)
+    fields.fail('target_modules', 'at least one module that is not excluded')
+  }
+  const rankPattern = numbers(fields, 'rank_pattern')
+  const alphaPattern = numbers(fields, 'alpha_pattern')
+  patternValues(rankPattern, `${where}: rank_pattern`)
+  patternValues(alphaPattern, `${where}: alpha_pattern`)
   const config = parseAdapterOptions({
     rank: fields.integer('r', 8),
     alpha: fields.positive('lora_alpha', 8),
     dropout: fields.has('lora_dropout') && fields.values.lora_dropout !== 0 ? fields.positive('lora_dropout') : 0,
     rsLora: fields.boolean('use_rslora', false),
-    rankPattern: numbers(fields, 'rank_pattern'),
-    alphaPattern: numbers(fields, 'alpha_pattern'),
+    rankPattern,
+    alphaPattern,
     targetModules: targets,
   })
   return { config, targets }
-}
-
-/** The entries that match something; all of them when none does, so that the refusal can name them. */
-function presentNames(names: string[], modules: readonly string[]): string[] {
-  refuseOutsideBlocks(names)
-  const present = names.filter((name) => modules.some((module) => endsWithName(module, [name])))
-  return present.length === 0 ? names : present
-}
-
-/** Named groups are spelled differently in Python. */
-function pythonExpression(expression: string): string {
-  return expression.replace(/\(\?P</g, '(?<')
 }
 
 /** The `adapter_config.json` of an adapter, with every field that PEFT writes. */
@@ -279,7 +297,7 @@ export async function loadAdapter(model: Model, name: string): Promise<Adapter> 
     })
   }
   const raw = await readJsonObject(where, 'adapter folder')
-  const { config, targets } = parsePeftConfig(raw, where, model.linears)
+  const { config, targets } = parsePeftConfig(raw, where, model.linears, model.config.description.names)
   const promptFormat = await readPromptFormat(folder)
   const checkpoint = native().openCheckpoint([await adapterWeights(folder)])
   const adapter = new Adapter(model, config, targets)

@@ -76,9 +76,50 @@ t.test('targets: expressions, exclusions, layers', (t) => {
   t.equal(parse({ target_modules: null }).targets.length, 4, "PEFT's default: q_proj and v_proj")
   t.equal(parse({ exclude_modules: ['q_proj', 'layers.1.mlp.up_proj'] }).targets.length, 11)
   t.equal(parse({ exclude_modules: '.*mlp.*' }).targets.length, 8)
-  t.equal(parse({ layers_to_transform: [1] }).targets.length, 7)
-  t.equal(parse({ layers_to_transform: 0, layers_pattern: 'layers' }).targets.length, 7)
-  t.throws(() => parse({ layers_to_transform: 0, layers_pattern: 'h' }), { code: 'E_UNSUPPORTED' })
+  const endings = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']
+  const layers = (changes: Json) => parse({ target_modules: endings, ...changes }).targets.length
+  t.equal(layers({ layers_to_transform: [1] }), 7)
+  t.equal(layers({ layers_to_transform: 0, layers_pattern: 'layers' }), 7)
+  t.equal(layers({ layers_to_transform: [1], layers_pattern: ['h', 'lay.rs'] }), 7, 'each a piece of an expression')
+  t.equal(layers({ layers_to_transform: [], layers_pattern: 'h' }), 14, 'no layers: all')
+  t.throws(() => layers({ layers_to_transform: 0, layers_pattern: 'h' }), { code: 'E_CONFIG' })
+  t.equal(parse({ layers_to_transform: [1] }).targets.length, 14, 'whole names are meant in whatever layer they are')
+  const whole = ['model.layers.0.mlp.up_proj', 'q_proj']
+  t.same(parse({ target_modules: whole, layers_to_transform: [1] }).targets, [
+    'model.layers.0.mlp.up_proj',
+    'model.layers.1.self_attn.q_proj',
+  ])
+  t.throws(() => parse({ layers_pattern: 'layers' }), { code: 'E_CONFIG', message: /layers_to_transform/ })
+  t.throws(() => parse({ target_modules: '.*q_proj', layers_to_transform: [0] }), {
+    code: 'E_CONFIG',
+    message: /one text/,
+  })
+  t.end()
+})
+
+t.test('expressions are those of Python', (t) => {
+  const count = (changes: Json) => parse(changes).targets.length
+  t.equal(count({ target_modules: '.*q_proj\\Z' }), 2)
+  t.equal(count({ target_modules: 'model\\.layers\\.\\d{,2}\\..*[]q]_proj' }), 2)
+  t.equal(count({ target_modules: '(?i)MODEL.*Q_PROJ' }), 2)
+  t.equal(count({ target_modules: '.*\\.(?P<a>q|v)_(?#which)proj' }), 4)
+  t.equal(count({ exclude_modules: '.*(?P<block>layers\\.0)\\..*' }), 7)
+  t.equal(count({ target_modules: '.*', exclude_modules: 'lm_head|.*embed_tokens' }), 14)
+  t.equal(parse({ rank_pattern: { 'q_proj\\Z': 3 } }).config.rank, 8)
+  const refused = (changes: Json, code: string, message: RegExp) => t.throws(() => parse(changes), { code, message })
+  refused({ target_modules: '.*(?<a>q)_proj' }, 'E_CONFIG', /adapter_config\.json: target_modules.*\(\?P<name>/)
+  refused({ exclude_modules: '\\p{L}' }, 'E_CONFIG', /adapter_config\.json: exclude_modules.*bad escape/)
+  refused({ rank_pattern: { 'q_proj[': 3 } }, 'E_CONFIG', /adapter_config\.json: rank_pattern/)
+  refused({ alpha_pattern: { 'a**': 3 } }, 'E_CONFIG', /adapter_config\.json: alpha_pattern/)
+  refused({ target_modules: 'q_proj' }, 'E_CONFIG', /target_modules/)
+  refused({ target_modules: '.*' }, 'E_UNSUPPORTED', /lm_head/)
+  refused({ target_modules: '.*(q_proj|embed_tokens)' }, 'E_UNSUPPORTED', /embed_tokens/)
+  refused(
+    { target_modules: ['q_proj', 'head'], exclude_modules: ['lm_head', 'q_proj', 'v_proj'] },
+    'E_CONFIG',
+    /not excluded/,
+  )
+  t.equal(count({ target_modules: ['q_proj', 'lm_head'], exclude_modules: ['lm_head'] }), 2)
   t.end()
 })
 

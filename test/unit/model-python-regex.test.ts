@@ -1,0 +1,50 @@
+/** Python's regular expressions: what `re` of CPython 3.11 matches, captures and refuses, pattern by pattern. */
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { PythonPattern } from '../../src/model/python-regex/match.js'
+import { differences, type PatternGolden } from '../support/python-regex.js'
+
+const golden = JSON.parse(readFileSync('test/golden/regex/patterns.json', 'utf8')) as PatternGolden
+
+t.test('every golden pattern, on every name, and as a key of rank_pattern', (t) => {
+  t.ok(golden.patterns.length >= 2600)
+  t.same(differences(golden), [])
+  const [, second] = golden.patterns.filter(([, mask]) => mask !== 'error' && mask !== '0')
+  const wrong = { ...golden, patterns: [[second![0], '0', second![2]] as [string, string, string]] }
+  t.equal(differences(wrong).length, 1, 'canary')
+  t.end()
+})
+
+t.test('a refusal says what and where', (t) => {
+  const refused = (source: string, message: RegExp) =>
+    t.throws(() => new PythonPattern(source, 'target_modules'), { code: 'E_CONFIG', message }, source)
+  refused('(?<n>a)', /target_modules: '\(\?<n>a\)' is not a regular expression of Python.*\(\?P<name>…\).*position 0/)
+  refused('a(?i)', /do not stand at its beginning; for a part write \(\?i:…\).*position 1/)
+  refused('\\p{L}', /a bad escape \\p/)
+  refused('[a', /closing bracket/)
+  refused('(a', /closing parenthesis/)
+  refused('a**', /a repetition of a repetition/)
+  refused('(?<=a*)b', /width is not fixed/)
+  refused('a\\', /backslash at the end/)
+  t.throws(() => new PythonPattern('\\N{DIGIT ONE}'), {
+    code: 'E_UNSUPPORTED',
+    message: /\\N\{…\}.*write the character itself/,
+  })
+  t.end()
+})
+
+t.test('groups by number and name', (t) => {
+  const found = new PythonPattern('.*\\.(?P<layer>\\d+)\\.(x)?.*').fullmatch('model.layers.12.mlp')
+  t.equal(found?.group('layer'), '12')
+  t.equal(found?.group(2), undefined)
+  t.equal(found?.group(0), 'model.layers.12.mlp')
+  t.equal(found?.group('none'), undefined)
+  t.end()
+})
+
+t.test('an expression that does not come to an end is refused', (t) => {
+  const endless = new PythonPattern('((?:a+)+)+b')
+  t.throws(() => endless.fullmatch('a'.repeat(40)), { code: 'E_CONFIG', message: /does not come to an end/ })
+  t.ok(endless.match('aab'), 'canary')
+  t.end()
+})
