@@ -8,9 +8,11 @@ import type { z } from 'zod'
 import { type Dataset, loadDataset } from '../data/index.js'
 import type { DataProgress } from '../data/progress.js'
 import { FedloraError } from '../errors.js'
+import { withTokenizer } from '../evaluation/evaluate.js'
 import { findModel } from '../files/model-source.js'
 import type { Adapter } from '../model/adapter.js'
 import { adapterOptionsSchema } from '../model/adapter-options.js'
+import { readModelConfig } from '../model/config.js'
 import { loadModel } from '../model/load.js'
 import type { Model } from '../model/model.js'
 import { checkBaseFormat } from '../model/model-options.js'
@@ -46,8 +48,18 @@ export async function openOutput(flags: FlagValues, doing: string, overwrite: bo
   return await usage(() => checkOutputFolder(text(flags, 'output')!, doing, overwrite, folder))
 }
 
-/** Loads the model, telling how far that is. */
-export async function loadPlanned({ path, options }: ModelPlan, output?: Output): Promise<Model> {
+/** Loads the model, telling how far that is; first, data sets that cannot fit it are refused. */
+export async function loadPlanned(
+  { path, options }: ModelPlan,
+  output?: Output,
+  ...data: readonly (Dataset | undefined)[]
+): Promise<Model> {
+  if (data.length > 0) {
+    const { maxPositions } = await readModelConfig((await findModel(path)).folder)
+    await usage(() => {
+      for (const rows of data) rows?.checkLength(maxPositions)
+    })
+  }
   output?.phase('loading model')
   const onProgress = ({ loaded, total }: { loaded: number; total: number }) => {
     const percent = `${Math.floor((100 * loaded) / total)} %`
@@ -175,11 +187,10 @@ export function keepBack(data: Dataset, share: number | undefined, seed: number)
   throw new UsageError(`data.validation: ${share} of ${data.length} rows leaves none to ${empty}`, {}, 'E_CONFIG')
 }
 
-/** The data set with the model's tokenizer, where it has none of its own, and its rows tokenised. */
+/** The data set as the model takes it: tokenised, and fitted to its positions. */
 export async function withModel(data: Dataset, model: Model, output: Output): Promise<Dataset> {
-  const own = data.tokenizer !== undefined || data.format === 'tokens'
   try {
-    return await data.ready(own ? undefined : await model.tokenizer(), {
+    return await withTokenizer(data, model, {
       onProgress: (progress) => output.measure(progress),
       onWarning: (message) => output.note(message),
     })

@@ -11,7 +11,11 @@ const tokenizerLike = z
 
 export const datasetOptionsSchema = z.strictObject({
   format: z.enum(formatNames).describe('how a row becomes prompt and completion'),
-  maxLength: z.int().min(2).default(1024).describe('tokens of a row at most'),
+  maxLength: z
+    .int()
+    .min(2)
+    .optional()
+    .describe("tokens of a row at most; default 1024, or the model's positions where they are fewer"),
   overlong: z
     .enum(['truncate', 'drop'])
     .default('truncate')
@@ -54,11 +58,14 @@ export const loadOptionsSchema = datasetOptionsSchema.extend({
     .describe('told how far the reading is, about twice a second'),
 })
 
-/** Options of `loadDataset`. Defaults: 1,024 tokens a row, longer rows cut at the right, a bad row is an error, all turns of the assistant supervised. */
+/** Tokens of a row at most where nothing is said and the model has room for them. */
+export const defaultMaxLength = 1024
+
+/** Options of `loadDataset`. Defaults: 1,024 tokens a row (fewer for a model of fewer positions), longer rows cut at the right, a bad row is an error, all turns of the assistant supervised. */
 export type DatasetOptions = z.input<typeof loadOptionsSchema>
 
 /** The same with every default filled in. */
-export type DatasetConfig = z.output<typeof datasetOptionsSchema>
+export type DatasetConfig = z.output<typeof datasetOptionsSchema> & { maxLength: number }
 
 const fraction = z.number().min(0).max(1)
 

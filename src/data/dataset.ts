@@ -5,15 +5,17 @@ import { closest, parseOptions } from '../options/parse.js'
 import {
   type DatasetConfig,
   type DatasetOptions,
+  defaultMaxLength,
   loadOptionsSchema,
   type PartsOptions,
   partsSchema,
 } from './dataset-options.js'
-import { type Format, type FormatName, formats, type Row, type Sample } from './formats.js'
+import { type Format, type FormatName, formats, notSupervised, type Row, type Sample } from './formats.js'
 import { type PromptFormat, type PromptText, rowPrompt } from './prompt.js'
 import { Random, randomStreams } from './random.js'
 import { readDataset } from './reading/read-dataset.js'
 import type { DataSource } from './reading/read-rows.js'
+import type { Place } from './rows/places.js'
 import { Rows } from './rows.js'
 import { resolveTokenizer, type Tokenizer } from './tokenizer.js'
 import type { PrepareOptions } from './tokens/prepare.js'
@@ -41,11 +43,13 @@ interface Origin {
   readonly empty: number
   readonly dropped: number
   readonly ignoredColumns: Readonly<Record<string, number>>
+  /** Whether `maxLength` was asked for. */
+  readonly ownLength: boolean
 }
 
 export class Dataset {
   readonly format: FormatName
-  /** Tokens of a row at most. */
+  /** Tokens of a row at most: as asked for, else 1,024, or the positions of the model that a run fitted it to. */
   readonly maxLength: number
   /** The tokenizer that {@link sample} uses, if one was given. */
   readonly tokenizer: Tokenizer | undefined
@@ -53,16 +57,17 @@ export class Dataset {
   readonly #indices: Int32Array
   readonly #origin: Origin
   readonly #views: WeakMap<Tokenizer, Dataset>
+  readonly #fitted = new Map<number, Dataset>()
   readonly #fingerprints = new Map<string, string>()
 
   /** @internal Use {@link loadDataset}. */
-  constructor(rows: Rows, indices: Int32Array, origin: Origin, tokenizer?: Tokenizer) {
+  constructor(rows: Rows, indices: Int32Array, origin: Origin, tokenizer?: Tokenizer, maxLength?: number) {
     this.#rows = rows
     this.#indices = indices
     this.#origin = origin
     this.#views = new WeakMap()
     this.format = rows.config.format
-    this.maxLength = rows.config.maxLength
+    this.maxLength = maxLength ?? rows.config.maxLength
     this.tokenizer = tokenizer
   }
 
@@ -99,7 +104,10 @@ export class Dataset {
 
   #tokenized(index: number): TokenizedRow {
     this.#needsTokenizer()
-    return this.#rows.tokenized(this.#at(index), this.tokenizer ?? null)
+    const row = this.#rows.tokenized(this.#at(index), this.tokenizer ?? null)
+    if (row.inputIds.length <= this.maxLength) return row
+    const { inputIds, labels } = row
+    return { inputIds: inputIds.slice(0, this.maxLength), labels: labels.slice(0, this.maxLength), truncated: true }
   }
 
   /**
@@ -118,7 +126,41 @@ export class Dataset {
    */
   facts(index: number): RowFacts {
     this.#needsTokenizer()
-    return this.#rows.facts(this.#at(index), this.tokenizer ?? null)
+    const facts = this.#rows.facts(this.#at(index), this.tokenizer ?? null)
+    if (facts.tokens <= this.maxLength) return facts
+    const { labels } = this.#tokenized(index)
+    let supervised = 0
+    for (let i = 1; i < labels.length; ++i) if (labels[i] !== notSupervised) ++supervised
+    return { tokens: labels.length, supervised, truncated: true }
+  }
+
+  /** @internal Where a row was read: its file, and its line or number. */
+  place(index: number): Place {
+    return this.#rows.place(this.#at(index))
+  }
+
+  /**
+   * @internal Refuses a `maxLength` that was asked for and is more than a model has positions.
+   * @throws E_CONFIG
+   */
+  checkLength(positions: number): void {
+    if (!this.#origin.ownLength || this.maxLength <= positions) return
+    throw new FedloraError(
+      'E_CONFIG',
+      `data options: maxLength: got ${this.maxLength}, but the model has ${positions} positions; give at most ${positions}, or leave it out`,
+      { maxLength: this.maxLength, positions },
+    )
+  }
+
+  /** @internal The same rows for a model of so many positions: longer rows are cut or, with `overlong: 'drop'`, left out. */
+  fitted(positions: number): Dataset {
+    this.checkLength(positions)
+    if (this.maxLength <= positions) return this
+    const known = this.#fitted.get(positions)
+    if (known !== undefined) return known
+    const view = new Dataset(this.#rows, this.#indices, this.#origin, this.tokenizer, positions).withoutOverlong()
+    this.#fitted.set(positions, view)
+    return view
   }
 
   /**
@@ -141,7 +183,7 @@ export class Dataset {
     if (this.tokenizer !== undefined) return this
     const known = this.#views.get(tokenizer)
     if (known !== undefined) return known
-    const view = new Dataset(this.#rows, this.#indices, this.#origin, tokenizer).withoutOverlong()
+    const view = new Dataset(this.#rows, this.#indices, this.#origin, tokenizer, this.maxLength).withoutOverlong()
     this.#views.set(tokenizer, view)
     return view
   }
@@ -156,7 +198,8 @@ export class Dataset {
   /** The rows at `indices`, in that order. */
   subset(indices: Iterable<number>): Dataset {
     const inner = Int32Array.from(indices, (index) => this.#at(index))
-    return new Dataset(this.#rows, inner, { ...this.#origin, skipped: 0, empty: 0, dropped: 0 }, this.tokenizer)
+    const origin = { ...this.#origin, skipped: 0, empty: 0, dropped: 0 }
+    return new Dataset(this.#rows, inner, origin, this.tokenizer, this.maxLength)
   }
 
   /** @internal With `overlong: 'drop'`: without the rows over `maxLength`, which are counted as dropped. */
@@ -164,7 +207,7 @@ export class Dataset {
     if (this.#rows.config.overlong !== 'drop') return this
     const inner = this.#indices.filter((_, index) => !this.facts(index).truncated)
     const dropped = this.#origin.dropped + this.length - inner.length
-    return new Dataset(this.#rows, inner, { ...this.#origin, dropped }, this.tokenizer)
+    return new Dataset(this.#rows, inner, { ...this.#origin, dropped }, this.tokenizer, this.maxLength)
   }
 
   /** How prompts are made of rows of this kind; undefined for the format `tokens`, which has none. */
@@ -220,7 +263,8 @@ export class Dataset {
 
   /** SHA-256 over contents and order of the rows, and the options that shape their tokens: equal data train equally. */
   get fingerprint(): string {
-    const { format, maxLength, overlong, fields, trainOn, chatTemplateKwargs } = this.#rows.config
+    const { format, overlong, fields, trainOn, chatTemplateKwargs } = this.#rows.config
+    const { maxLength } = this
     const chat = {
       ...(trainOn !== 'assistant' && { trainOn }),
       ...(Object.keys(chatTemplateKwargs).length > 0 && { chatTemplateKwargs }),
@@ -296,16 +340,17 @@ function checkChatOptions({ format, trainOn, chatTemplateKwargs }: Omit<DatasetC
  */
 export async function loadDataset(source: DataSource, options: DatasetOptions): Promise<Dataset> {
   const parsed = parseOptions(loadOptionsSchema, options, 'data options')
-  const { tokenizer: tokenizerLike, signal, onProgress, ...config } = parsed
+  const { tokenizer: tokenizerLike, signal, onProgress, maxLength, ...rest } = parsed
+  const config = { ...rest, maxLength: maxLength ?? defaultMaxLength }
   checkFields(config.format, config.fields)
   checkChatOptions(config)
   const tokenizer = tokenizerLike === undefined ? undefined : await resolveTokenizer(tokenizerLike)
   const cacheFolder = config.cache ? (config.cacheDir ?? defaultCacheFolder()) : undefined
   const folders = cacheFolder === undefined ? [] : [cacheFolder]
-  const { read, skipped, empty, ignoredColumns } = await readDataset(source, config, { signal, onProgress, folders })
+  const { read, ...origin } = await readDataset(source, config, { signal, onProgress, folders })
   const rows = new Rows(read, config, cacheFolder)
   const indices = Int32Array.from({ length: rows.length }, (_, i) => i)
-  const dataset = new Dataset(rows, indices, { skipped, empty, dropped: 0, ignoredColumns }, tokenizer)
+  const dataset = new Dataset(rows, indices, { ...origin, dropped: 0, ownLength: maxLength !== undefined }, tokenizer)
   const usable = tokenizer !== undefined || !formats[config.format].needsTokenizer
   if (config.overlong !== 'drop' || !usable) return dataset
   return (await dataset.prepare({ signal, onProgress })).withoutOverlong()

@@ -8,7 +8,7 @@ import { Slices } from './progress.js'
 import { type RawRow, rowError } from './row-error.js'
 import type { Digests } from './rows/digests.js'
 import type { Labels } from './rows/labels.js'
-import type { Places } from './rows/places.js'
+import type { Place, Places } from './rows/places.js'
 import type { RowStore } from './rows/row-store.js'
 import type { Tokenizer } from './tokenizer.js'
 import { cachedFrom, type PrepareOptions, prepareTable, tokenizerFingerprint, tokensVersion } from './tokens/prepare.js'
@@ -55,6 +55,11 @@ export class Rows {
   category(index: number): string | undefined {
     const { categories } = this.#read
     return categories.length > index ? categories.at(index) : categoryOf(this.row(index), this.config)
+  }
+
+  /** Where the row was read. */
+  place(index: number): Place {
+    return this.#read.places.at(index)
   }
 
   #rowsOf(tokenizer: Tokenizer | null): TokenRows {

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { flatten } from '../data/batches.js'
 import { Dataset } from '../data/dataset.js'
+import { Slices } from '../data/progress.js'
 import type { PrepareOptions } from '../data/tokens/prepare.js'
 import { FedloraError } from '../errors.js'
 import { Adapter } from '../model/adapter.js'
@@ -79,7 +80,36 @@ export async function evaluateNative(
   return { loss, perplexity: Math.exp(loss), tokenAccuracy: correct / tokens, tokens }
 }
 
-/** @internal The data set with a tokenizer, its own or the model's, and all its rows tokenised. */
+/** Data sets of ids that were found to be a model's, by its vocabulary. */
+const checked = new WeakMap<Dataset, number>()
+
+/**
+ * Refuses ids that the model does not have, in slices; only rows of ids can hold such.
+ * @throws FedloraError `E_ARGUMENT` with file and line.
+ */
+async function checkIds(data: Dataset, vocabulary: number, { signal }: PrepareOptions): Promise<void> {
+  if (data.format !== 'tokens' || checked.get(data) === vocabulary) return
+  const slices = new Slices('checking', signal, undefined)
+  for (let index = 0; index < data.length; index++) {
+    const wrong = data.sample(index).inputIds.find((id) => id < 0 || id >= vocabulary)
+    if (wrong !== undefined) {
+      const { file, unit, number } = data.place(index)
+      throw new FedloraError(
+        'E_ARGUMENT',
+        `${file}, ${unit} ${number}: token id ${wrong}, but the model's vocabulary has ${vocabulary} (0 to ${vocabulary - 1}); were the rows made by another tokenizer?`,
+        { file, [unit]: number, id: wrong, vocabulary },
+      )
+    }
+    if (slices.due) await slices.breathe()
+  }
+  checked.set(data, vocabulary)
+}
+
+/**
+ * @internal The data set as a model takes it: with a tokenizer, its own or the model's, all its rows tokenised, none longer than the model's
+ * positions.
+ * @throws FedloraError `E_CONFIG` for a `maxLength` beyond the positions, before anything is tokenised.
+ */
 export async function withTokenizer(data: Dataset, model: Model, options: PrepareOptions = {}): Promise<Dataset> {
   if (!(data instanceof Dataset)) {
     throw new FedloraError(
@@ -88,7 +118,12 @@ export async function withTokenizer(data: Dataset, model: Model, options: Prepar
     )
   }
   const needed = data.tokenizer === undefined && data.format !== 'tokens'
-  return await data.ready(needed ? await model.tokenizer() : undefined, options)
+  const { maxPositions, vocabulary } = model.config
+  data.checkLength(maxPositions)
+  const ready = await data.ready(needed ? await model.tokenizer() : undefined, options)
+  const fitted = ready.fitted(maxPositions)
+  await checkIds(fitted, vocabulary, options)
+  return fitted
 }
 
 /**

@@ -30,7 +30,8 @@ export interface Clients {
 export async function openClients(input: ClientsInput, model: Model, prepare: PrepareOptions = {}): Promise<Clients> {
   if (input instanceof Split) {
     const { tokenizer } = await withTokenizer(input.dataset, model, prepare)
-    const ready = (data: Dataset) => (tokenizer === undefined ? data : data.tokenized(tokenizer))
+    const positions = model.config.maxPositions
+    const ready = (data: Dataset) => (tokenizer === undefined ? data : data.tokenized(tokenizer)).fitted(positions)
     return {
       length: input.length,
       name: (index) => input.clients[index]!.name,

@@ -190,7 +190,8 @@ export class Trainer {
     const first = state.unsupervisedRows === 0
     state.unsupervisedRows += bare.length
     if (!first) return
-    const message = `row ${bare[0]} has no supervised token (cut off by maxLength?) and teaches nothing; such rows are counted`
+    const { file, unit, number } = this.#job.data.place(bare[0]!)
+    const message = `${file}, ${unit} ${number} has no supervised token (cut off by maxLength?) and teaches nothing; such rows are counted`
     await this.#record.tell({ type: 'warning', step: state.step, message })
   }
 

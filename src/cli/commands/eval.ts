@@ -42,7 +42,7 @@ export const evaluate: Command = {
     const { data: dataPlan, share } = planRows(flags, config)
     const rows = await readData(dataPlan, output)
     const kept = keepBack(rows, share, section(trainSchema, 'train', config).seed)
-    using model = await loadPlanned(modelPlan, output)
+    using model = await loadPlanned(modelPlan, output, kept.held ?? kept.train)
     using adapter = modelPlan.adapter === undefined ? undefined : await model.loadAdapter(modelPlan.adapter)
     const data = await withModel(kept.held ?? kept.train, model, output)
     reportCounts(data, (line) => output.note(line))

@@ -144,7 +144,7 @@ export const simulate: Command = {
 
     const rows = keepBack(await readData(dataPlan, output), dataPlan.validation, federation.seed)
     const heldRows = evaluation?.data ? await readData(evaluation.data, output) : rows.held
-    using model = await loadPlanned(modelPlan, output)
+    using model = await loadPlanned(modelPlan, output, rows.train, heldRows)
     const data = await withModel(rows.train, model, output)
     const held = heldRows && (await withModel(heldRows, model, output))
     reportCounts(data, (line) => output.note(line))

@@ -129,7 +129,7 @@ export const train: Command = {
 
     const rows = keepBack(await readData(dataPlan, output), dataPlan.validation, options.seed)
     const heldRows = evaluation?.data ? await readData(evaluation.data, output) : rows.held
-    using model = await loadPlanned(modelPlan, output)
+    using model = await loadPlanned(modelPlan, output, rows.train, heldRows)
     using adapter = await openAdapter(model, modelPlan, config, output)
     const data = await withModel(rows.train, model, output)
     const held = heldRows && (await withModel(heldRows, model, output))
