@@ -1,0 +1,77 @@
+/** docs/configuration.md: its tables are those of the schemas, its examples run, its exit codes and places are true. */
+import { cpSync, readFileSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import t from 'tap'
+import { documentConfig } from '../../scripts/document-config.mjs'
+import { program, shell } from '../support/command.js'
+
+const page = readFileSync(resolve('docs/configuration.md'), 'utf8')
+
+t.test('the tables are current: node scripts/document-config.mjs', async (t) => {
+  t.ok((await documentConfig(page)) === page, 'docs/configuration.md is as the script writes it')
+  const stale = page.replace('| `rank` |', '| `rang` |')
+  t.not(stale, page)
+  t.notOk((await documentConfig(stale)) === stale, 'canary: a stale table is seen')
+  t.ok((page.match(/^\| `/gm) ?? []).length > 100, 'every field has a row')
+})
+
+t.test('the examples run as printed', async (t) => {
+  const root = t.testdir()
+  cpSync(resolve('assets/gsm-3m'), join(root, 'model'), { recursive: true })
+  const rows = (from: number) =>
+    Array.from({ length: 12 }, (_, i) => ({ instruction: `Add ${from + i} and ${i}.`, output: String(from + 2 * i) }))
+  for (const [name, from] of [
+    ['monday', 0],
+    ['tuesday', 50],
+  ] as const) {
+    writeFileSync(
+      join(root, `${name}.jsonl`),
+      rows(from)
+        .map((row) => `${JSON.stringify(row)}\n`)
+        .join(''),
+    )
+  }
+  const files = [...page.matchAll(/```yaml file=(\S+)\n([\s\S]*?)```/g)]
+  t.same(
+    files.map(([, name]) => name),
+    ['train.yaml', 'federation.yaml'],
+  )
+  for (const [, name, text] of files) writeFileSync(join(root, name!), text!)
+  const run = async (line: string) => {
+    const { code, stderr } = await shell(line.replace(/^fedlora /, `${process.execPath} ${program} `), root)
+    return { code, stderr }
+  }
+  const consoles = [...page.matchAll(/```console\n([\s\S]*?)```/g)].map(([, text]) => text!)
+  const commands = consoles.flatMap((text) => text.match(/^\$ (.*?)(?:\s{2,}#.*)?$/gm)!.map((line) => line.slice(2)))
+  t.equal(commands.length, 9)
+  // The last of them resumes a checkpoint by its number; the schedule of the page is one that cannot grow.
+  const [schema, train, evaluate, typed, set, simulate, resume, longer, step] = commands
+  for (const line of [
+    schema!,
+    `${train} --train.checkpointEvery 4 --train.keepCheckpoints 9`,
+    evaluate!,
+    simulate!,
+    resume!,
+  ]) {
+    t.match(await run(line), { code: 0 }, line)
+  }
+  t.match(await run(longer!), { code: 1, stderr: /schedule "cosine" depends on their number/ }, longer)
+  t.match(await run(step!), { code: 0 }, step)
+  for (const line of [typed!, set!])
+    t.match(
+      await run(`${line} --train.maxSteps 1 --train.tensorboard false --set evaluate='{}'`),
+      { code: 2 },
+      'one of two alternatives in one place',
+    )
+  for (const line of [typed!, set!]) {
+    const ended = await run(`${line} --output ${line === typed ? 'typed' : 'set'}`)
+    t.match(ended, { code: 0 }, line)
+  }
+  const [a, b] = ['typed', 'set'].map((name) => readFileSync(join(root, name, 'recipe.json'), 'utf8'))
+  t.equal(a, b, 'the same recipe')
+  t.match(JSON.parse(a!), { train: { epochs: 3 }, adapter: { targetModules: ['q_proj', 'v_proj'] } })
+  const wrong = readFileSync(join(root, 'train.yaml'), 'utf8').replace('batchSize: 4', 'batchSize: four')
+  writeFileSync(join(root, 'train.yaml'), wrong)
+  const [, message] = /```text\n(E_CONFIG: .*)\n```/.exec(page)!
+  t.match(await run(train!), { code: 2, stderr: message! }, 'the mistake on the page')
+})
