@@ -91,6 +91,11 @@ export class Dataset {
     return this.#rows.category(this.#at(index))
   }
 
+  /** @internal The field that the option `category` names. */
+  get categoryField(): string | undefined {
+    return this.#rows.config.category
+  }
+
   #needsTokenizer(): void {
     if (this.tokenizer === undefined && this.#rows.format.needsTokenizer) this.#noTokenizer()
   }

@@ -38,7 +38,8 @@ export function apportion(shares: ArrayLike<number>, total: number): number[] {
 function deal(rows: readonly number[], counts: readonly number[], clients: number[][]): void {
   let from = 0
   counts.forEach((count, client) => {
-    clients[client]!.push(...rows.slice(from, from + count))
+    const held = clients[client]!
+    for (const row of rows.slice(from, from + count)) held.push(row)
     from += count
   })
 }
@@ -88,10 +89,18 @@ export function byCategory(groups: RowsByLabel, clients: number): { rows: number
   const labels: string[][] = Array.from({ length: clients }, () => [])
   for (const [label, rows] of [...groups].sort((a, b) => b[1].length - a[1].length)) {
     const smallest = result.reduce((best, held, i) => (held.length < result[best]!.length ? i : best), 0)
-    result[smallest]!.push(...rows)
+    const held = result[smallest]!
+    for (const row of rows) held.push(row)
     labels[smallest]!.push(label)
   }
   return { rows: result, names: labels.map((held) => held.join('+')) }
+}
+
+/** How many of `rows` have each label, labels in order of first appearance. */
+function countLabels(rows: readonly number[], labelOf: (row: number) => string): Map<string, number> {
+  const counts = new Map<string, number>()
+  for (const row of rows) counts.set(labelOf(row), (counts.get(labelOf(row)) ?? 0) + 1)
+  return counts
 }
 
 /**
@@ -99,14 +108,17 @@ export function byCategory(groups: RowsByLabel, clients: number): { rows: number
  * of, so that its mixture changes least.
  */
 export function ensureMinimum(clients: number[][], minimum: number, labelOf: (row: number) => string): void {
+  const counted = new Map<number[], Map<string, number>>()
   for (const poor of clients) {
     while (poor.length < minimum) {
       const rich = clients.reduce((best, held) => (held.length > best.length ? held : best))
-      const counts = new Map<string, number>()
-      for (const row of rich) counts.set(labelOf(row), (counts.get(labelOf(row)) ?? 0) + 1)
-      const [commonest] = [...counts].reduce((best, entry) => (entry[1] > best[1] ? entry : best))
+      const counts = counted.get(rich) ?? countLabels(rich, labelOf)
+      counted.set(rich, counts)
+      const [commonest, count] = [...counts].reduce((best, entry) => (entry[1] > best[1] ? entry : best))
+      counts.set(commonest, count - 1)
       const at = rich.findLastIndex((row) => labelOf(row) === commonest)
       poor.push(...rich.splice(at, 1))
+      counted.delete(poor)
     }
   }
 }
@@ -130,8 +142,9 @@ export function trainAndTest(
   const test: number[] = []
   ;[...groups.values()].forEach((group, k) => {
     const order = random.shuffle([...group])
-    test.push(...order.slice(0, counts[k]))
-    train.push(...order.slice(counts[k]))
+    order.forEach((row, i) => {
+      ;(i < counts[k]! ? test : train).push(row)
+    })
   })
   const ascending = (a: number, b: number) => a - b
   return { train: train.sort(ascending), test: test.sort(ascending) }

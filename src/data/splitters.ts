@@ -65,13 +65,15 @@ export class Split {
    * @throws E_DATA for an index outside the data set or a row in two places
    */
   constructor(dataset: Dataset, clients: readonly ClientRows[], options: Split['options'] = null) {
-    const owner = new Map<number, string>()
-    for (const { name, train, test } of clients) {
+    /** Index of the client that holds each row, plus 1. */
+    const owner = new Uint32Array(dataset.length)
+    for (const [client, { name, train, test }] of clients.entries()) {
       for (const row of [...train, ...test]) {
-        const other = owner.get(row)
         const inside = Number.isInteger(row) && row >= 0 && row < dataset.length
-        if (!inside || other !== undefined) {
-          const found = inside ? `row ${row} also with client ${other}` : `row ${row} of ${dataset.length}`
+        if (!inside || owner[row] !== 0) {
+          const found = inside
+            ? `row ${row} also with client ${clients[owner[row]! - 1]!.name}`
+            : `row ${row} of ${dataset.length}`
           throw new FedloraError(
             'E_DATA',
             `split, client ${name}: expected rows of the data set, each in one place, found ${found}`,
@@ -81,7 +83,7 @@ export class Split {
             },
           )
         }
-        owner.set(row, name)
+        owner[row] = client + 1
       }
     }
     this.dataset = dataset
@@ -150,9 +152,11 @@ export class Split {
 
 function labels(dataset: Dataset, field: string | undefined, needed: boolean): (row: number) => string {
   const all: string[] = []
+  const byCategory = field === undefined || field === dataset.categoryField
   for (let i = 0; i < dataset.length; ++i) {
-    const value = field === undefined ? undefined : dataset.row(i)[field]
-    const label = value ?? (field === undefined || field === 'category' ? dataset.category(i) : undefined)
+    // Categories are at hand; rows of large data sets lie in files.
+    const value = byCategory ? undefined : dataset.row(i)[field]
+    const label = value ?? (byCategory || field === 'category' ? dataset.category(i) : undefined)
     if (label === undefined && needed) {
       const what = field === undefined ? 'a category' : `a field "${field}"`
       const message = `split: row ${i} has no label: expected ${what}; name the field that holds it with label: '…'`

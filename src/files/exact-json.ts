@@ -83,6 +83,7 @@ export function stringifyExactly(value: unknown): string {
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null'
   if (Array.isArray(value)) return `[${value.map(stringifyExactly).join(',')}]`
   if (ArrayBuffer.isView(value) && !(value instanceof DataView)) {
+    if (value instanceof Int32Array || value instanceof Uint32Array) return `[${value.join(',')}]`
     return `[${Array.from(value as unknown as Iterable<unknown>, stringifyExactly).join(',')}]`
   }
   const { toJSON } = value as { toJSON?: unknown }

@@ -97,7 +97,7 @@ class Collector {
     this.store.add({ ...raw, row })
     this.places.add(raw)
     this.categories.add(categoryOf(row, config))
-    if (this.#fromFiles) this.digests.add(row, true)
+    if (this.#fromFiles) this.digests.add(row)
     return this.store.length !== config.limit
   }
 }
