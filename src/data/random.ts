@@ -151,7 +151,8 @@ export class Random {
     const finite = largest > Number.NEGATIVE_INFINITY
     // Where every logarithm is −∞, the largest is that of the largest power: differences of powers are exact enough to compare.
     const top = parts.reduce((best, part) => (part.power > best.power ? part : best))
-    const distance = (i: number) => (finite ? logs[i]! - largest : parts[i]!.sum - top.sum + (parts[i]!.power - top.power) / alpha)
+    const distance = (i: number) =>
+      finite ? logs[i]! - largest : parts[i]!.sum - top.sum + (parts[i]!.power - top.power) / alpha
     const shares = Float64Array.from(logs, (_, i) => Math.exp(distance(i)))
     const total = shares.reduce((sum, value) => sum + value, 0)
     return shares.map((value) => value / total)

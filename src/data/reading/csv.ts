@@ -29,6 +29,8 @@ export class CsvParser {
   #line: number
   /** The last character was a carriage return that ended a line. */
   #afterReturn = false
+  /** The last character within quotes was a carriage return: a line feed behind it begins no further line. */
+  #quotedReturn = false
 
   /** @param line - number of the first line that comes. */
   constructor(delimiter: string, line = 1) {
@@ -87,10 +89,11 @@ export class CsvParser {
     this.#add(part)
     for (let i = 0; i < part.length; ++i) {
       const code = part.charCodeAt(i)
-      if (code === 10) ++this.#line
-      else if (code === 13 && (part[i + 1] ?? text[from + i + 1]) !== '\n') ++this.#line
+      if (code === 13 || (code === 10 && !this.#quotedReturn)) ++this.#line
+      this.#quotedReturn = code === 13
     }
     if (end < 0) return text.length
+    this.#quotedReturn = false
     this.#in = In.Quote
     return end + 1
   }

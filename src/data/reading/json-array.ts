@@ -46,15 +46,16 @@ function parse(file: string, number: number, bytes: Buffer): unknown {
 
 /** Refuses one object where an array was expected, and says where its rows seem to be. */
 function refuseObject(file: string, bytes: Buffer): never {
-  let lists: string[]
+  let value: unknown
   try {
-    const value = parseRowText(decoder.decode(bytes))
-    if (!isRow(value)) return refuse(file, describe(value), hint)
-    lists = Object.entries(value).flatMap(([name, list]) => (Array.isArray(list) && list.some(isRow) ? [name] : []))
+    value = parseRowText(decoder.decode(bytes))
   } catch {
+    // Too large to be held, or no JSON: its beginning says what it is.
     const name = /^\s*\{\s*"((?:[^"\\]|\\.)*)"\s*:\s*\[/.exec(bytes.subarray(0, 4096).toString('latin1'))?.[1]
-    lists = name === undefined ? [] : [name]
+    value = name === undefined ? {} : { [name]: [{}] }
   }
+  if (!isRow(value)) return refuse(file, describe(value), hint)
+  const lists = Object.entries(value).flatMap(([name, list]) => (Array.isArray(list) && list.some(isRow) ? [name] : []))
   if (lists.length === 0)
     return refuse(file, 'an object', `put it into an array, or name the file .jsonl, one object a line`)
   const names = lists.map((name) => JSON.stringify(name)).join(', ')
