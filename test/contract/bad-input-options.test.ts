@@ -247,8 +247,15 @@ t.test('bad rows', async (t) => {
     await t.rejects(loadDataset(path, { format: 'tokens' }), { code: 'E_DATA', message, details: { file: path } }, name)
   }
   await t.rejects(loadDataset(join(folder, 'absent.jsonl'), { format: 'tokens' }), { code: 'E_MISSING' })
-  await t.rejects(loadDataset(folder, { format: 'tokens' }), { code: 'E_ARGUMENT', message: /unknown kind of file/ })
-  await t.rejects(loadDataset(7 as Wrong, { format: 'tokens' }), { code: 'E_ARGUMENT', message: /path or an iterable/ })
+  const unknown = file('rows.bin', 'PK')
+  await t.rejects(loadDataset(unknown, { format: 'tokens' }), {
+    code: 'E_ARGUMENT',
+    message: /rows\.bin: unknown kind of file/,
+  })
+  await t.rejects(loadDataset(7 as Wrong, { format: 'tokens' }), {
+    code: 'E_ARGUMENT',
+    message: /a path, a list of paths or an iterable/,
+  })
   const mixed = file('mixed.jsonl', `${good}\n{"input_ids": 3}\n${good}\nnonsense\n`)
   const data = await loadDataset(mixed, { format: 'tokens', onBadRow: 'skip' })
   t.equal(data.length, 2, 'canary: skipped and counted')
