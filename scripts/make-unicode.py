@@ -7,6 +7,7 @@ makes our tables equal to it by construction. Run once, with tokenizers 0.23.3, 
     python scripts/make-unicode.py
 """
 import pathlib
+import struct
 import unicodedata
 
 import tokenizers
@@ -192,8 +193,7 @@ def write_sets():
     left = "".join(t for t, _ in pre_tokenizers.Punctuation("removed").pre_tokenize_str(ALL))
     punctuation = set(CODES) - set(map(ord, left))
     clean = normalizers.BertNormalizer(clean_text=True, handle_chinese_chars=False, strip_accents=False, lowercase=False)
-    control = set(CODES) - set(map(ord, clean.normalize_str(ALL))) - white
-    control -= {c for c in control if clean.normalize_str(chr(c)) != ""}
+    control = {c for c in CODES if clean.normalize_str(chr(c)) == ""}
     strip = normalizers.BertNormalizer(clean_text=False, handle_chinese_chars=False, strip_accents=True, lowercase=False)
     nonspacing = {c for c in CODES if strip.normalize_str(chr(c)) == ""}
     combining = set(CODES) - set(map(ord, normalizers.StripAccents().normalize_str(ALL)))
@@ -288,7 +288,57 @@ def write_script_groups():
     )
 
 
+def charsmap(rules):
+    """A Precompiled normalizer that replaces each key of `rules`: a double array over the bytes of the keys, then the texts."""
+    units, texts, free_from = {0: 0}, b"", 1
+    places = {}
+    for text in rules.values():
+        if text not in places:
+            places[text] = len(texts)
+            texts += text.encode() + b"\0"
+
+    def place(at, entries, depth):
+        nonlocal free_from
+        labels = sorted({key[depth] if depth < len(key) else 0 for key, _ in entries})
+        base = free_from
+        while any((base ^ label) in units or (base ^ label) == 0 for label in labels):
+            base += 1
+        free_from = base if len(labels) > 1 else free_from
+        units[at] |= (at ^ base) << 10 | (0x100 if labels[0] == 0 else 0)
+        for label in labels:
+            units[base ^ label] = label
+        for label in labels:
+            inner = [entry for entry in entries if (entry[0][depth] if depth < len(entry[0]) else 0) == label]
+            if label == 0:
+                units[base] = 1 << 31 | inner[0][1]
+            else:
+                place(base ^ label, inner, depth + 1)
+
+    place(0, [(key.encode(), places[text]) for key, text in rules.items()], 0)
+    array = b"".join(struct.pack("<I", units.get(i, 0)) for i in range(max(units) + 256))
+    return normalizers.Precompiled(struct.pack("<I", len(array)) + array + texts)
+
+
+def write_graphemes():
+    """What matters of grapheme clusters to Precompiled, which replaces whole clusters of less than six bytes: their borders."""
+    joined = charsmap({"a": "Z"})
+    extend = {c for c in CODES if joined.normalize_str("a" + chr(c)) == "Z"}
+    # The candidates for what begins a cluster with anything but controls, and for what breaks on both sides.
+    special = [c for c in CODES if c not in extend and (unicodedata.category(chr(c)) in ("Cc", "Cf", "Zl", "Zp", "Lo", "Mc") or 0xE0000 <= c < 0xE1000
+               or 0xFFF0 <= c < 0xFFF9 or c == 0x2065) and not 0x3400 <= c < 0xD7A4 and not 0x17000 <= c < 0x19000 and not 0x20000 <= c < 0x40000]  # fmt: skip
+    mapped = charsmap({chr(c): "Z" for c in special if c > 0})
+    prepend = {c for c in special if c > 0 and mapped.normalize_str(chr(c) + "b") == "Z"}
+    control = {c for c in special if c > 0 and mapped.normalize_str(chr(c) + "\u0301") == "Z\u0301" and len(chr(c).encode()) < 4}
+    # A cluster with a character of four bytes and a mark is never less than six bytes: those are taken by their category.
+    control |= {0} | {c for c in special if c > 0xFFFF and (unicodedata.category(chr(c)) == "Cf" or 0xE0000 <= c < 0xE1000)} - prepend
+    write(
+        "graphemes",
+        "Grapheme clusters: what joins the character before it, what the one behind it, what joins neither.",
+        [code_set("extending_codes", extend), code_set("prepended_codes", prepend), code_set("breaking_codes", control)],
+    )
+
+
 if __name__ == "__main__":
     OUT.mkdir(parents=True, exist_ok=True)
-    for part in (write_categories, write_scripts, write_properties, write_case, write_sets, write_normal_forms, write_script_groups):
+    for part in (write_categories, write_scripts, write_properties, write_case, write_sets, write_normal_forms, write_script_groups, write_graphemes):
         part()

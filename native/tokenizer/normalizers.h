@@ -1,4 +1,5 @@
-/// Normalizers: write a text in another form before it is cut, each byte with its place in the source.
+/// Normalizers of tokenizer.json: NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Nmt, Prepend, Replace, BertNormalizer, ByteLevel,
+/// Precompiled and sequences of them.
 #pragma once
 #include <memory>
 
@@ -7,13 +8,14 @@
 
 namespace fedlora::tokenizer {
 
+/// Constant after construction: threads may share one.
 class Normalizer {
  public:
   virtual ~Normalizer() = default;
   virtual void apply(AlignedText& text) const = 0;
 };
 
-/// null → nullptr. E_TOKENIZER names what is wrong or not supported.
+/// The normalizer that `json` describes, nothing for null. E_TOKENIZER, naming it, when it is of an unknown type or lacks what it needs.
 std::unique_ptr<Normalizer> make_normalizer(const Json& json);
 
 }  // namespace fedlora::tokenizer

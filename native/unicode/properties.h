@@ -58,7 +58,7 @@ bool is_numeric(char32_t code);
 bool is_word(char32_t code);
 /// ASCII punctuation and P*: the Punctuation and BertPreTokenizer pre-tokenizers.
 bool is_punctuation(char32_t code);
-/// What BertNormalizer's clean_text removes, white space aside.
+/// What BertNormalizer's clean_text removes: U+0000, U+FFFD and what is neither assigned nor to be seen, but \t, \n and \r.
 bool is_bert_control(char32_t code);
 /// What BertNormalizer's strip_accents removes.
 bool is_nonspacing_mark(char32_t code);
