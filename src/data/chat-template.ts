@@ -98,6 +98,11 @@ export class ChatTemplate {
     return this.#texts().some((text) => /\{%[-+]?\s*generation\s*[-+]?%\}/.test(text))
   }
 
+  /** Whether a name occurs in the template; a variable that does not is of no use to it. */
+  mentions(name: string): boolean {
+    return this.#texts().some((text) => new RegExp(`\\b${name}\\b`).test(text))
+  }
+
   #texts(): string[] {
     return typeof this.#source === 'string' ? [this.#source] : [...this.#source.values()]
   }

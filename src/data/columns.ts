@@ -1,29 +1,50 @@
-/** The columns of rows: those that no format reads are counted, and a row without those that are needed is told what would read it. */
+/** The columns of rows: those that nothing reads are counted, and a row without those that are needed is told what would read it. */
 
 import type { DatasetConfig } from './dataset-options.js'
 import { type FormatName, formats, type Row } from './formats.js'
 
 type Config = Pick<DatasetConfig, 'format' | 'fields' | 'category'>
 
-/** Counts, by column, the rows that hold something in a column which the format does not read. */
-export class IgnoredColumns {
+/** Columns that the format hands to the chat template, which may not know them. */
+const templateColumns = ['tools', 'documents']
+
+const isBlank = (value: unknown) =>
+  value === undefined || value === null || value === '' || (Array.isArray(value) && value.length === 0)
+
+/** Counts, by column, the rows that hold something in a column which the format, or the chat template, may not read. */
+export class UnreadColumns {
   readonly #read: ReadonlySet<string>
-  readonly #counts = new Map<string, number>()
+  readonly #given: ReadonlyMap<string, string>
+  readonly #ignored = new Map<string, number>()
+  readonly #template = new Map<string, number>()
 
   constructor({ format, fields, category }: Config) {
-    const names = formats[format].fields.map((name) => fields[name] ?? name)
+    const known: readonly string[] = formats[format].fields
+    const names = known.map((name) => fields[name] ?? name)
     this.#read = new Set(category === undefined ? names : [...names, category])
+    this.#given = new Map(
+      templateColumns.filter((name) => known.includes(name)).map((name) => [fields[name] ?? name, name]),
+    )
   }
 
   add(row: Row): void {
     for (const column in row) {
-      if (this.#read.has(column) || row[column] === null || row[column] === undefined) continue
-      this.#counts.set(column, (this.#counts.get(column) ?? 0) + 1)
+      const given = this.#given.get(column)
+      if (given === undefined && this.#read.has(column)) continue
+      if (isBlank(row[column])) continue
+      const counts = given === undefined ? this.#ignored : this.#template
+      counts.set(given ?? column, (counts.get(given ?? column) ?? 0) + 1)
     }
   }
 
-  get counts(): Readonly<Record<string, number>> {
-    return Object.fromEntries(this.#counts)
+  /** Columns that the format does not read. */
+  get ignored(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#ignored)
+  }
+
+  /** Columns that the chat template gets, by the names under which it gets them. */
+  get template(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#template)
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { FedloraError } from '../errors.js'
 import { closest, parseOptions } from '../options/parse.js'
+import type { UnreadColumns } from './columns.js'
 import {
   type DatasetConfig,
   type DatasetOptions,
@@ -34,7 +35,10 @@ export interface DatasetCounts {
   readonly unsupervised: number
   /** Rows left out while reading because they hold nothing to learn: a blank record, a blank completion. */
   readonly empty: number
-  /** Columns that the format does not read, each with the number of rows, of all that were read, in which it holds something. */
+  /**
+   * Columns that the format does not read, and `tools` and `documents` where the chat template makes no use of them; each with the number
+   * of rows, of all that were read, in which it holds something.
+   */
   readonly ignoredColumns: Readonly<Record<string, number>>
 }
 
@@ -42,7 +46,7 @@ interface Origin {
   readonly skipped: number
   readonly empty: number
   readonly dropped: number
-  readonly ignoredColumns: Readonly<Record<string, number>>
+  readonly unread: UnreadColumns
   /** Whether `maxLength` was asked for. */
   readonly ownLength: boolean
 }
@@ -236,12 +240,21 @@ export class Dataset {
     return rowPrompt(typeof row === 'number' ? this.row(row) : row, { format, fields, chatTemplateKwargs }, tokenizer)
   }
 
+  /** Columns that are handed to a chat template which makes no use of them. */
+  get #unusedByTemplate(): [string, number][] {
+    const template = this.tokenizer?.chatTemplate
+    return Object.entries(this.#origin.unread.template).filter(([name]) => template?.mentions(name) === false)
+  }
+
   /** What a run says once about columns that are not read. */
   get warnings(): string[] {
-    const columns = Object.entries(this.#origin.ignoredColumns)
-    if (columns.length === 0) return []
-    const list = columns.map(([name, rows]) => `${name} (${rows} rows)`).join(', ')
-    return [`columns that the format ${this.format} does not read: ${list}`]
+    const list = (columns: [string, number][]) => columns.map(([name, rows]) => `${name} (${rows} rows)`).join(', ')
+    const ignored = Object.entries(this.#origin.unread.ignored)
+    const unused = this.#unusedByTemplate
+    return [
+      ...(ignored.length > 0 ? [`columns that the format ${this.format} does not read: ${list(ignored)}`] : []),
+      ...(unused.length > 0 ? [`columns that the chat template makes no use of: ${list(unused)}`] : []),
+    ]
   }
 
   /** What became of the rows. Tokenises those that are not yet; without a tokenizer, only `rows` and `skipped` are known. */
@@ -255,7 +268,8 @@ export class Dataset {
         if (row.supervised === 0) ++unsupervised
       }
     }
-    const { skipped, empty, ignoredColumns } = this.#origin
+    const { skipped, empty, unread } = this.#origin
+    const ignoredColumns = { ...unread.ignored, ...Object.fromEntries(this.#unusedByTemplate) }
     return { rows: this.length, truncated, skipped, unsupervised, empty, ignoredColumns }
   }
 

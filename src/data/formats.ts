@@ -4,7 +4,7 @@ import { FedloraError } from '../errors.js'
 import { alpaca } from './formats/alpaca.js'
 import { codeAlpaca } from './formats/code-alpaca.js'
 import { dolly } from './formats/dolly.js'
-import type { Format, Segment } from './formats/format.js'
+import type { Format, Segment, TextSegment } from './formats/format.js'
 import { gsm8k } from './formats/gsm8k.js'
 import { messages } from './formats/messages.js'
 import { promptCompletion } from './formats/prompt-completion.js'
@@ -47,37 +47,78 @@ export function promptIds(tokenizer: Tokenizer, text: string, specialTokens: boo
   return specialTokens ? ids.slice(0, ids.length - tokenizer.specialSuffix.length) : ids
 }
 
+/** The ids of one text; a token is supervised when any of the characters that it stands for lies in a supervised stretch. */
+function encodeText({ text, specialTokens, supervised }: TextSegment, tokenizer: Tokenizer): Sample {
+  if (supervised.length === 0) {
+    const ids = Int32Array.from(promptIds(tokenizer, text, specialTokens))
+    return { inputIds: ids, labels: new Int32Array(ids.length).fill(notSupervised) }
+  }
+  const [first] = supervised
+  if (first![0] === 0 && first![1] === text.length) {
+    const ids = Int32Array.from(promptIds(tokenizer, text, specialTokens))
+    return {
+      inputIds: ids,
+      labels: ids.slice().fill(notSupervised, 0, specialTokens ? tokenizer.specialPrefix.length : 0),
+    }
+  }
+  const { ids, begins, ends } = tokenizer.encodeWithOffsets(text, { addSpecialTokens: specialTokens })
+  const count = ids.length - (specialTokens ? tokenizer.specialSuffix.length : 0)
+  const labels = new Int32Array(count).fill(notSupervised)
+  // Stretches and tokens are both in order: one pass. Special tokens around the text stand for no part of it.
+  let at = 0
+  for (let i = 0; i < count && at < supervised.length; ++i) {
+    while (at < supervised.length && begins[i]! >= supervised[at]![1]) ++at
+    if (at < supervised.length && ends[i]! > supervised[at]![0]) labels[i] = ids[i]!
+  }
+  return { inputIds: ids.subarray(0, count), labels }
+}
+
+/**
+ * The ids of `text` behind `before`, whose last id is `last`: those of its continuation. Behind nothing it is the beginning of a text, and
+ * behind a special token it is what the tokenizer makes of a text that goes on there (some begin anew, with their dummy prefix).
+ */
+function continuationIds(tokenizer: Tokenizer, before: string, last: number | undefined, text: string): number[] {
+  if (before === '') return tokenizer.encode(text, { addSpecialTokens: false })
+  if (last !== undefined && tokenizer.specialTokens.has(last)) {
+    const mark = tokenizer.decode([last])
+    const [first, ...rest] = tokenizer.encode(mark + text, { addSpecialTokens: false })
+    if (before.endsWith(mark) && first === last) return rest
+  }
+  return tokenizer.encodeContinuation(text)
+}
+
 /** @throws E_TOKENIZER when an end token is wanted and the tokenizer has none */
 export function encodeSegments(segments: readonly Segment[], tokenizer: Tokenizer): Sample {
-  const ids: number[] = []
-  const labels: number[] = []
-  const add = (some: ArrayLike<number>, supervised: boolean) => {
-    for (let i = 0; i < some.length; ++i) {
-      ids.push(some[i]!)
-      labels.push(supervised ? some[i]! : notSupervised)
-    }
+  const parts: Sample[] = []
+  let before = ''
+  const supervised = (ids: number[]) => {
+    const inputIds = Int32Array.from(ids)
+    parts.push({ inputIds, labels: inputIds })
   }
   for (const segment of segments) {
     if ('text' in segment) {
-      let done = 0
-      if (segment.specialTokens) add(tokenizer.specialPrefix, false)
-      for (const [begin, end] of [...segment.supervised, [segment.text.length, segment.text.length] as const]) {
-        add(tokenizer.encode(segment.text.slice(done, begin), { addSpecialTokens: false }), false)
-        add(tokenizer.encode(segment.text.slice(begin, end), { addSpecialTokens: false }), true)
-        done = end
-      }
+      parts.push(encodeText(segment, tokenizer))
+      before = segment.text
     } else if ('continuation' in segment) {
-      add(tokenizer.encode(segment.continuation, { addSpecialTokens: false }), true)
-    } else if ('ids' in segment) {
-      for (let i = 0; i < segment.ids.length; ++i) {
-        ids.push(segment.ids[i]!)
-        labels.push(segment.labels[i]!)
-      }
-    } else if (!tokenizer.endTokens.includes(ids.at(-1)!)) {
-      add([endToken(tokenizer)], true)
+      supervised(continuationIds(tokenizer, before, parts.at(-1)?.inputIds.at(-1), segment.continuation))
+    } else if ('ids' in segment)
+      parts.push({ inputIds: Int32Array.from(segment.ids), labels: Int32Array.from(segment.labels) })
+    else {
+      const last = parts.findLast(({ inputIds }) => inputIds.length > 0)?.inputIds.at(-1)
+      if (last === undefined || !tokenizer.endTokens.includes(last)) supervised([endToken(tokenizer)])
     }
   }
-  return { inputIds: Int32Array.from(ids), labels: Int32Array.from(labels) }
+  return { inputIds: joined(parts, 'inputIds'), labels: joined(parts, 'labels') }
+}
+
+function joined(parts: readonly Sample[], field: keyof Sample): Int32Array {
+  const whole = new Int32Array(parts.reduce((sum, part) => sum + part[field].length, 0))
+  let at = 0
+  for (const part of parts) {
+    whole.set(part[field], at)
+    at += part[field].length
+  }
+  return whole
 }
 
 function endToken(tokenizer: Tokenizer): number {

@@ -147,6 +147,17 @@ t.test('tools, documents and chat_template_kwargs reach the template', async (t)
   )
 })
 
+t.test('tools that the template makes no use of are counted and said', async (t) => {
+  const rows = [1, 2, 3].map((i) => ({ messages: [user('Hi'), assistant('Yo')], tools: i < 3 ? [{ name: 'w' }] : [] }))
+  const load = (by: Tokenizer) => loadDataset(rows, { format: 'messages', tokenizer: by })
+  const deaf = await load(plain)
+  t.same(deaf.counts.ignoredColumns, { tools: 2 })
+  t.match(deaf.warnings, [/the chat template makes no use of: tools \(2 rows\)/])
+  const heard = await load(rich)
+  t.same(heard.counts.ignoredColumns, {})
+  t.same(heard.warnings, [], 'canary')
+})
+
 t.test('weight 0 and train: false are not trained on; trainOn last', async (t) => {
   const turns = (more: object) => [user('a'), assistant('b', more), user('c'), assistant('d')]
   const expected = said('a', 'b').replace(/[⟪⟫]/g, '') + said('c', 'd')
@@ -195,10 +206,10 @@ t.test('a conversation of n turns is rendered O(n) times once for its shape, the
   }))
   const counted = await loadTokenizer(folder)
   let renders = 0
-  const apply = counted.applyChatTemplate.bind(counted)
-  counted.applyChatTemplate = (...given) => {
+  const render = counted.renderChat.bind(counted)
+  counted.renderChat = (...given) => {
     ++renders
-    return apply(...given)
+    return render(...given)
   }
   const data = await loadDataset(rows, { format: 'messages', tokenizer: counted })
   for (let i = 0; i < data.length; ++i) data.sample(i)

@@ -149,12 +149,12 @@ t.test('messages: templates without the prefix property', async (t) => {
       '{% if add_generation_prompt %}<|im_start|>assistant\n<think>{% endif %}',
   })
   t.equal(marked('messages', { messages: turns }, opening), marked('messages', { messages: turns }))
-  // Nothing marks the end of a turn: the last one gets the end token.
+  // Nothing marks the end of a turn: the last one gets the end token. The token ' Bye' begins in the prompt and is supervised whole.
   const open = await variant({
     'chat_template.jinja':
       '{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}',
   })
-  t.match(marked('messages', { messages: turns }, open), /assistant: ⟪Bye!\n<\|im_end\|>⟫$/)
+  t.match(marked('messages', { messages: turns }, open), /assistant:⟪ Bye!\n<\|im_end\|>⟫$/)
 })
 
 t.test('messages: a template that hides the turn, or refuses it, is an error', async (t) => {

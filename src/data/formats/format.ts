@@ -9,10 +9,16 @@ export type Row = Readonly<Record<string, unknown>>
 /** A stretch of a text, in UTF-16 code units. */
 export type Span = readonly [begin: number, end: number]
 
+/** A text that is encoded once, as a whole; what lies in `supervised`, in order, is what the model learns to write. */
+export interface TextSegment {
+  text: string
+  specialTokens: boolean
+  supervised: readonly Span[]
+}
+
 /** A part of a row; their ids are joined. */
 export type Segment =
-  /** A text that is encoded once, as a whole; what lies in `supervised` is what the model learns to write. */
-  | { text: string; specialTokens: boolean; supervised: readonly Span[] }
+  | TextSegment
   /** Supervised text that goes on where the segment before it ends, as the model writes it after the prompt. */
   | { continuation: string }
   /** Ids as they are, each with its label (-100: not supervised). */

@@ -222,10 +222,19 @@ export function renderTurns(
   asked: readonly number[],
 ): Rendering {
   const render: Render = (some, addGenerationPrompt = false) =>
-    tokenizer.applyChatTemplate(some, { addGenerationPrompt, variables })
-  const text = render(turns)
-  if (asked.length === 0) return { text, spans: [], marked: false }
+    tokenizer.renderChat(some, { addGenerationPrompt, variables }).text
+  const { text, spans: said } = tokenizer.renderChat(turns, { variables })
+  const marked = tokenizer.chatTemplate?.marksGeneration === true
+  if (asked.length === 0) return { text, spans: [], marked }
+  const speakers = turns.flatMap(({ role }, index) => (role === 'assistant' ? [index] : []))
+  if (marked && asked.length === speakers.length) return { text, spans: said, marked }
+  if (marked && said.length === speakers.length) {
+    return { text, spans: said.filter((_, i) => asked.includes(speakers[i]!)), marked }
+  }
   const frame = frameOf(tokenizer, render, turns, variables, asked)
-  const spans = (frame && spansInFrame(frame, turns, text)) ?? spansOfTurns(tokenizer, render, turns, asked, text)
-  return { text, spans, marked: false }
+  const found = (frame && spansInFrame(frame, turns, text)) ?? spansOfTurns(tokenizer, render, turns, asked, text)
+  if (!marked) return { text, spans: found, marked }
+  // Some turns only, of a template that marks them in several pieces: those that begin in one of the turns.
+  const within = ([at]: Span) => found.some(([begin, end]) => at >= begin && at < end)
+  return { text, spans: said.filter(within), marked }
 }

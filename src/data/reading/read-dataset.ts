@@ -3,7 +3,7 @@ import { deserialize, serialize } from 'node:v8'
 import { FedloraError } from '../../errors.js'
 import { stringifyExactly } from '../../files/exact-json.js'
 import type { OpenFile } from '../../files/open-file.js'
-import { IgnoredColumns } from '../columns.js'
+import { UnreadColumns } from '../columns.js'
 import { formats, type Row } from '../formats.js'
 import { type DataProgress, Slices } from '../progress.js'
 import type { RawRow } from '../row-error.js'
@@ -48,8 +48,7 @@ export interface ReadResult {
   readonly skipped: number
   /** Rows left out because they hold nothing to learn. */
   readonly empty: number
-  /** Columns that the format does not read, and the rows in which they hold something. */
-  readonly ignoredColumns: Readonly<Record<string, number>>
+  readonly unread: UnreadColumns
 }
 
 export interface ReadDatasetOptions {
@@ -66,14 +65,14 @@ class Collector {
   readonly categories = new Labels()
   readonly #config: RowsConfig
   readonly #fromFiles: boolean
-  readonly ignored: IgnoredColumns
+  readonly unread: UnreadColumns
   skipped = 0
   empty = 0
   first: FedloraError | undefined
 
   constructor(source: DataSource, config: RowsConfig, folders: readonly string[]) {
     this.#config = config
-    this.ignored = new IgnoredColumns(config)
+    this.unread = new UnreadColumns(config)
     this.#fromFiles = pathsOf(source) !== null
     // An array is held by its owner anyway.
     const limit = Array.isArray(source) && !this.#fromFiles ? Number.POSITIVE_INFINITY : undefined
@@ -93,7 +92,7 @@ class Collector {
       return true
     }
     const row = this.#fromFiles ? raw.row! : { ...raw.row! }
-    this.ignored.add(row)
+    this.unread.add(row)
     this.store.add({ ...raw, row })
     this.places.add(raw)
     this.categories.add(categoryOf(row, config))
@@ -144,6 +143,6 @@ export async function readDataset(
   if (store.length === 0) refuseEmpty(source, collector)
   await store.finish()
   slices.report(1, 1, store.length, 0, true)
-  const { places, digests, categories, skipped, empty, ignored } = collector
-  return { read: { store, places, digests, categories }, skipped, empty, ignoredColumns: ignored.counts }
+  const { places, digests, categories, skipped, empty, unread } = collector
+  return { read: { store, places, digests, categories }, skipped, empty, unread }
 }

@@ -20,7 +20,7 @@ export interface PrepareOptions {
 }
 
 /** Raised whenever the same row, options and tokenizer give other tokens than before: tables of another version are not looked at. */
-export const tokensVersion = 1
+export const tokensVersion = 2
 
 /** Text of a data set from which on its tokens are kept on disk: 4 MiB. */
 export const cachedFrom = 4 * 2 ** 20
