@@ -11,7 +11,7 @@
 
 namespace fedlora {
 
-/// The float32 nearest to the exact mean of the flat scales.
+/// The mean of the flat scales as torch has it on one thread. From 32,768 scales on, torch's own last bits depend on its number of threads.
 float mean_absmax(const Matrix& matrix);
 
 /// Replaces the flat scales of a 4-bit matrix by nested ones. The second form takes the offset as given.

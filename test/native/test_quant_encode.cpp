@@ -216,6 +216,37 @@ CASE("int8 rounds its input to f16 first, subnormals included") {
   }
 }
 
+/// Numbers in [0, 1) with 24 bits: the high bits of i × 2654435761.
+float scattered(size_t i) { return static_cast<float>(static_cast<uint32_t>(i * 2654435761u) >> 8) * 0x1p-24f; }
+
+CASE("the mean of scales has torch's bits, on one thread") {
+  // torch 2.13: (((i * 2654435761) % 2**32) >> 8).to(float32) * 2**-24, mean()
+  const std::pair<size_t, float> means[] = {{1, 0x0.0p+0f},
+                                            {5, 0x1.be889a0000000p-2f},
+                                            {8, 0x1.a708a60000000p-2f},
+                                            {17, 0x1.e50d520000000p-2f},
+                                            {100, 0x1.f881b80000000p-2f},
+                                            {255, 0x1.fe1d820000000p-2f},
+                                            {257, 0x1.fd64f00000000p-2f},
+                                            {1000, 0x1.fff9cc0000000p-2f},
+                                            {4096, 0x1.0003960000000p-1f},
+                                            {9217, 0x1.ffefd60000000p-2f},
+                                            {20003, 0x1.fff8380000000p-2f},
+                                            {32767, 0x1.fffd180000000p-2f},
+                                            {50000, 0x1.fffdf80000000p-2f},
+                                            {150001, 0x1.fffea20000000p-2f}};
+  bool plain_sums_differ = false;
+  for (const auto& [count, expected] : means) {
+    Matrix matrix;
+    matrix.absmax = AlignedBuffer<float>(count);
+    float plain = 0;
+    for (size_t i = 0; i < count; ++i) plain += matrix.absmax[i] = scattered(i);
+    CHECK(std::bit_cast<uint32_t>(mean_absmax(matrix)) == std::bit_cast<uint32_t>(expected));
+    plain_sums_differ |= plain / static_cast<float>(count) != expected;
+  }
+  CHECK(plain_sums_differ);  // canary: the order of the sum is seen
+}
+
 CASE("canary: the comparison of matrices sees one changed bit") {
   ThreadPool pool(1);
   const std::vector<float> numbers = random_numbers(256, 1.0f);

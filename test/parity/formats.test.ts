@@ -1,4 +1,4 @@
-/** Encoded bytes of random weights beside those of bitsandbytes: codes and scales equal, nested offsets within 4 ulp. */
+/** Encoded bytes of random weights beside those of bitsandbytes: equal, nested offsets too. */
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -22,21 +22,10 @@ async function encode(modules: string[], options: object, name: string): Promise
   return new Tensors(output)
 }
 
-/** Places between two floats on the number line of floats. */
-function ulps(a: number, b: number): number {
-  const bits = new Int32Array(Float32Array.of(a, b).buffer)
-  const [x, y] = [...bits].map((value) => (value < 0 ? -(value & 0x7fffffff) : value))
-  return Math.abs(x! - y!)
-}
-
 parity('bytes of nf4, fp4 and int8 on random shapes', async (t) => {
   await runPython('make_formats.py', scratch, seed)
   const want = new Tensors(join(scratch, 'encoded.safetensors'))
   const modules = new Tensors(join(scratch, 'weights.safetensors')).names().map((name) => name.replace('.weight', ''))
-  let offsets = 0
-  let worstOffset = 0
-  let moved = 0
-  let nestedCodes = 0
   for (const quantization of quantizations) {
     for (const blockSize of [64, 128]) {
       const flat = await encode(modules, { quantization, blockSize }, 'flat')
@@ -50,19 +39,10 @@ parity('bytes of nf4, fp4 and int8 on random shapes', async (t) => {
         same('codes, nested', nested.raw(weight).bytes, `${key}.packed`)
         same('scales', flat.raw(`${weight}.absmax`).bytes, `${key}.absmax`)
         const state = JSON.parse(nested.raw(`${weight}.quant_state.bitsandbytes__${quantization}`).bytes.toString())
-        const distance = ulps(Math.fround(state.nested_offset), want.f32(`${key}.nested.offset`)[0]!)
-        offsets++
-        worstOffset = Math.max(worstOffset, distance)
-        if (distance === 0) {
-          same('nested scales', nested.raw(`${weight}.nested_absmax`).bytes, `${key}.nested.scale`)
-          same('nested codes', nested.raw(`${weight}.absmax`).bytes, `${key}.nested.absmax`)
-        } else {
-          // Another last bit of the offset may move a code that lies on the border to its neighbour.
-          const [a, b] = [nested.raw(`${weight}.absmax`).bytes, want.raw(`${key}.nested.absmax`).bytes]
-          nestedCodes += a.length
-          for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) moved++
-          if (a.some((code, i) => Math.abs(code - b[i]!) > 1)) t.fail(`${key}: nested codes differ by more than one`)
-        }
+        const offset = want.f32(`${key}.nested.offset`)[0]!
+        t.equal(Math.fround(state.nested_offset), offset, `${key}: the nested offset`)
+        same('nested scales', nested.raw(`${weight}.nested_absmax`).bytes, `${key}.nested.scale`)
+        same('nested codes', nested.raw(`${weight}.absmax`).bytes, `${key}.nested.absmax`)
       }
     }
   }
@@ -77,8 +57,6 @@ parity('bytes of nf4, fp4 and int8 on random shapes', async (t) => {
     modules.length > 30,
     `${modules.length} weights in 2 formats × 2 blocks × flat and nested, and int8: equal bytes`,
   )
-  t.ok(worstOffset <= 4, `${offsets} nested offsets, at most ${worstOffset} ulp apart`)
-  t.ok(moved <= nestedCodes / 1000, `${moved} of ${nestedCodes} nested codes moved by an offset's last bit`)
   const wrong = await encode(modules, { quantization: 'nf4', blockSize: 128 }, 'wrong')
   t.notOk(
     modules.every((module) => wrong.raw(`${module}.weight`).bytes.equals(want.raw(`${module}.nf4.64.packed`).bytes)),
