@@ -4,6 +4,7 @@
  */
 
 import { FedloraError } from '../errors.js'
+import { strftime } from '../template/clock.js'
 import { TemplateError } from '../template/errors.js'
 import { toValue } from '../template/input.js'
 import { type Rendered, Template } from '../template/template.js'
@@ -101,6 +102,12 @@ export class ChatTemplate {
   /** Whether a name occurs in the template; a variable that does not is of no use to it. */
   mentions(name: string): boolean {
     return this.#texts().some((text) => new RegExp(`\\b${name}\\b`).test(text))
+  }
+
+  /** What decides its texts beside the conversation: its sources, and the day where they ask the clock. */
+  fingerprint(now = new Date()): string {
+    const sources = typeof this.#source === 'string' ? this.#source : [...this.#source]
+    return JSON.stringify([sources, this.usesClock ? strftime(now, '%F') : null])
   }
 
   #texts(): string[] {

@@ -57,8 +57,26 @@ const digraphs = new Map([...'ǄǅǆǇǈǉǊǋǌǱǲǳ'].map((c, i) => [c, 'ǅǈ
 export function titleCase(character: string): string {
   const digraph = digraphs.get(character)
   if (digraph !== undefined) return digraph
-  const [first = '', ...rest] = Array.from(character.toUpperCase())
-  return first + rest.join('').toLowerCase()
+  const upper = Array.from(character.toUpperCase())
+  const first = upper.findIndex((c) => c !== c.toLowerCase())
+  return first < 0
+    ? upper.join('')
+    : upper.slice(0, first + 1).join('') +
+        upper
+          .slice(first + 1)
+          .join('')
+          .toLowerCase()
+}
+
+/** Each character of `text` in lower case as it is in the whole: a sigma that ends a word has a form of its own. */
+export function lowerEach(text: string): string[] {
+  const whole = text.toLowerCase()
+  let at = 0
+  return Array.from(text, (c) => {
+    const from = at
+    at += c.toLowerCase().length
+    return whole.slice(from, at)
+  })
 }
 
 /** Lines as str.splitlines() sees them, with their ends when `keep`. */

@@ -22,9 +22,13 @@ export interface Digits {
   digits: string
 }
 
-function group(digits: string, separator: string, size: number): string {
+/** The digits before a point or an exponent in groups: of 3 in base 10, of 4 in others. The whole part has `width` characters or more. */
+export function group(digits: string, separator: string, size: number, width = 0): string {
   if (separator === '') return digits
-  const [whole, rest] = [/^[\da-fA-F]*/.exec(digits)![0], digits.replace(/^[\da-fA-F]*/, '')]
+  const ofBase = size === 3 ? /^\d*/ : /^[\da-fA-F]*/
+  let whole = ofBase.exec(digits)![0]
+  const rest = digits.slice(whole.length)
+  while (whole.length + Math.floor((whole.length - 1) / size) < width) whole = `0${whole}`
   const parts: string[] = []
   for (let end = whole.length; end > 0; end -= size) parts.unshift(whole.slice(Math.max(0, end - size), end))
   return parts.join(separator) + rest
@@ -117,9 +121,10 @@ export function formatFloat(value: number, format: NumberFormat): Digits {
   else if (format.precision === undefined) digits = floatText(magnitude)
   else {
     // No type: as 'g', with at least one digit behind the point.
-    digits = general(magnitude, precision, alternate, precision === 0 ? 1 : precision - 1 || 1)
+    digits = general(magnitude, precision, alternate, Math.max(precision, 1) - 1)
     if (/^\d+$/.test(digits)) digits += '.0'
   }
+  if (alternate && !digits.includes('.')) digits = digits.replace(/^\d+/, '$&.')
   if (upper) digits = digits.toUpperCase()
   return { sign, prefix: '', digits: group(digits, format.grouping ?? '', 3) }
 }

@@ -6,7 +6,7 @@ import { fail, unsupported } from './errors.js'
 import { formatFloat, formatInteger } from './format-number.js'
 import { isInt, isNumber, toNumber } from './operators.js'
 import { repr, str } from './print.js'
-import { Dict, Markup, Tuple, textOf, typeName, Undefined, type Value } from './values.js'
+import { Dict, Markup, Range, Tuple, textOf, typeName, Undefined, type Value } from './values.js'
 
 const directive = /%(?:\(([^)]*)\))?([-+ #0]*)(\*|\d+)?(?:\.(\*|\d+)?)?([hlL]?)(.?)/gs
 
@@ -38,9 +38,9 @@ export function formatPercent(format: Value, values: Value): string {
     } else value = next()
     return field(value, flags, fieldWidth, digits, type)
   })
-  // A mapping may have more than the text names.
-  if (!byName && used < args.length && !(values instanceof Dict) && !Array.isArray(values)) {
-    if (values instanceof Undefined && used === 0) return fail('not all arguments converted during string formatting')
+  // Whatever can be subscribed may hold more than the text names.
+  const isMapping = [Dict, Array, Undefined, Range].some((kind) => values instanceof kind)
+  if (!byName && used < args.length && !isMapping) {
     return fail('not all arguments converted during string formatting')
   }
   makeText(result.length)

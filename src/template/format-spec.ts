@@ -3,7 +3,7 @@
 import { checkText, makeText } from './budget.js'
 import { length, slice } from './characters.js'
 import { fail, unsupported } from './errors.js'
-import { formatFloat, formatInteger } from './format-number.js'
+import { formatFloat, formatInteger, group } from './format-number.js'
 import { isFloat, isInt, isNumber, toNumber } from './operators.js'
 import { repr, str } from './print.js'
 import { isText, type Named, typeName, Undefined, type Value } from './values.js'
@@ -23,6 +23,9 @@ export function formatValue(value: Value, spec: string): string {
   const [, fillGiven, alignGiven, signGiven, z, alternate, zero, width, grouping, precisionGiven, type] =
     parts as string[]
   if (z !== '') unsupported("the option 'z' of a format")
+  if (grouping !== '' && (type === 'n' || type === 'c' || (grouping === ',' && /^[xXob]$/.test(type!)))) {
+    return fail(`cannot specify '${grouping}' with '${type}'`)
+  }
   const precision = precisionGiven === undefined ? undefined : Number(precisionGiven)
   const numeric = !isText(value)
   const fill = fillGiven ?? (zero === '0' ? '0' : ' ')
@@ -45,7 +48,7 @@ export function formatValue(value: Value, spec: string): string {
       prefix,
       digits,
     } = formatInteger(BigInt(value), { type: type === '' || type === 'n' ? 'd' : type!, ...common })
-    return pad(s + prefix, digits, fill, align, Number(width), grouping)
+    return pad(s + prefix, digits, fill, align, Number(width), grouping, /^[xXob]$/.test(type!) ? 4 : 3)
   }
   if (!'eEfFgGn%'.includes(type!) && !(type === '' && isFloat(value))) {
     return fail(`unknown format code '${type}' for object of type '${typeName(value)}'`)
@@ -54,11 +57,15 @@ export function formatValue(value: Value, spec: string): string {
   return pad(s, digits, fill, align, Number(width), grouping)
 }
 
-function pad(sign: string, body: string, fill: string, align: string, width: number, grouping = ''): string {
+/** @param grouping between groups of `group` digits, the zeros of a fill among them */
+function pad(sign: string, body: string, fill: string, align: string, width: number, grouping = '', size = 3): string {
   const missing = Math.max(0, width - length(sign) - length(body))
   makeText(missing)
-  if (missing > 0 && align === '=' && fill === '0' && grouping !== '')
-    unsupported('zeros with grouped digits in a format')
+  if (align === '=' && fill === '0' && grouping !== '' && missing > 0) {
+    const digits = body.replaceAll(grouping, '')
+    const tail = digits.replace(size === 3 ? /^\d*/ : /^[\da-fA-F]*/, '')
+    return sign + group(digits, grouping, size, width - sign.length - tail.length)
+  }
   const left = align === '>' ? missing : align === '^' ? missing >> 1 : 0
   if (align === '=') return sign + fill.repeat(missing) + body
   return fill.repeat(left) + sign + body + fill.repeat(missing - left)

@@ -46,6 +46,18 @@ function unsupportedOperands(operator: string, left: Value, right: Value): never
   return fail(`unsupported operands for ${operator}: '${typeName(left)}' and '${typeName(right)}'`)
 }
 
+/** The double next to a / b. */
+function trueDivide(a: bigint, b: bigint): number {
+  const plainEnough = makeInt(a) === Number(a) && makeInt(b) === Number(b)
+  if (plainEnough) return Number(a) / Number(b)
+  // 70 bits of the quotient and whether anything follows: what Number() rounds correctly.
+  const shift = Math.max(0, 70 + bits(b) - bits(a))
+  const numerator = a << BigInt(shift)
+  const quotient = numerator / b
+  const sticky = numerator % b === 0n ? 0n : numerator < 0n === b < 0n ? 1n : -1n
+  return Number(quotient * 2n + sticky) / 2 ** (shift + 1)
+}
+
 function floorDivide(a: bigint, b: bigint): bigint {
   const quotient = a / b
   return a % b !== 0n && a < 0n !== b < 0n ? quotient - 1n : quotient
@@ -79,7 +91,7 @@ function integerArithmetic(operator: BinaryOperator, left: Int, right: Int): Val
       makeInteger(bits(a) + bits(b))
       return makeInt(a * b)
     case '/':
-      return makeFloat(Number(a) / Number(b))
+      return makeFloat(trueDivide(a, b))
     case '//':
       return makeInt(floorDivide(a, b))
     case '%':

@@ -189,7 +189,10 @@ function sortedEntries(entries: [Value, Value][]): [Value, Value][] {
   if (entries.every(([key]) => typeof key === 'string')) {
     return entries.sort(([a], [b]) => compareText(a as string, b as string))
   }
-  if (entries.every(([key]) => typeof key === 'number')) return entries.sort(([a], [b]) => Number(a) - Number(b))
+  const isNumber = (key: Value) => ['number', 'bigint', 'boolean'].includes(typeof key) || key instanceof Float
+  if (entries.length < 2 || entries.every(([key]) => isNumber(key))) {
+    return entries.sort(([a], [b]) => Number(a) - Number(b))
+  }
   return fail('keys of different types cannot be sorted')
 }
 

@@ -6,7 +6,7 @@ import { length, slice, spaceClass, splitLines } from './characters.js'
 import { fail, unsupported } from './errors.js'
 import { scaled } from './format-number.js'
 import { formatPercent, truncated } from './format-percent.js'
-import { list } from './iterate.js'
+import { list, size } from './iterate.js'
 import { type Native, native, table } from './native.js'
 import { isFloat, isInt, isNumber, makeFloat, makeInt, toNumber } from './operators.js'
 import { escapeMarkup, str, toJson } from './print.js'
@@ -56,12 +56,12 @@ function indent(value: Value, width: Value, first: boolean, blank: boolean): Val
   return value instanceof Markup ? new Markup(result) : result
 }
 
-function truncate(value: Value, size: number, killWords: boolean, end: string, leeway: number): Value {
-  const text = textOf(value, 'truncate')
-  if (size < length(end)) return fail(`expected length >= ${length(end)}, got ${size}`)
+function truncate(value: Value, most: number, killWords: boolean, end: string, leeway: number): Value {
+  if (most < length(end)) return fail(`expected length >= ${length(end)}, got ${most}`)
   if (leeway < 0) return fail(`expected leeway >= 0, got ${leeway}`)
-  if (length(text) <= size + leeway) return value
-  const kept = slice(text, 0, size - length(end))
+  const has = size(value) ?? fail(`object of type '${typeName(value)}' has no len()`)
+  if (has <= most + leeway) return value
+  const kept = slice(textOf(value, 'truncate'), 0, most - length(end))
   const space = kept.lastIndexOf(' ')
   return (killWords || space < 0 ? kept : kept.slice(0, space)) + end
 }
@@ -156,6 +156,7 @@ function round(value: Value, precision: number, method: Value): Value {
     const rounded = roundTo(toNumber(value), precision)
     return makeFloat(rounded)
   }
+  if (isInt(value) && precision >= 0) return makeFloat(Number(value))
   const unit = 10 ** precision
   const scaled = toNumber(value) * unit
   const whole = method === 'ceil' ? Math.ceil(scaled) : Math.floor(scaled)
@@ -202,7 +203,12 @@ function urlEncode(value: Value): string {
   if (isText(value) || !(value instanceof Dict || Array.isArray(value) || value instanceof Tuple))
     return quote(str(value), false)
   const pairs = value instanceof Dict ? [...value.entries()] : list(value).map((pair) => list(pair))
-  return pairs.map(([key, item]) => `${quote(str(key!), true)}=${quote(str(item!), true)}`).join('&')
+  return pairs
+    .map(([key, item, ...more]) => {
+      if (key === undefined || item === undefined || more.length > 0) return fail('urlencode: expected pairs')
+      return `${quote(str(key), true)}=${quote(str(item), true)}`
+    })
+    .join('&')
 }
 
 const refused = ['forceescape', 'pprint', 'random', 'striptags', 'urlize', 'wordwrap', 'xmlattr']

@@ -5,6 +5,7 @@ import { makeItems, makeText } from './budget.js'
 import {
   isSpace,
   length,
+  lowerEach,
   pointIndex,
   points,
   slice,
@@ -21,21 +22,35 @@ import { isText, Tuple, textOf, typeName, type Value } from './values.js'
 
 const cased = /[\p{Lowercase}\p{Uppercase}\p{Lt}]/u
 const upperOrTitle = /[\p{Uppercase}\p{Lt}]/u
+const uppercase = /\p{Uppercase}/u
 const lowercase = /\p{Lowercase}/u
 
 export function capitalize(text: string): string {
-  const [first = '', ...rest] = Array.from(text)
-  return titleCase(first) + rest.join('').toLowerCase()
+  const [first = ''] = Array.from(text)
+  return titleCase(first) + lowerEach(text).slice(1).join('')
 }
 
 function title(text: string): string {
-  let result = ''
+  const lower = lowerEach(text)
   let within = false
-  for (const c of text) {
-    result += within ? c.toLowerCase() : titleCase(c)
+  return Array.from(text, (c, i) => {
+    const shown = within ? lower[i]! : titleCase(c)
     within = cased.test(c)
-  }
-  return result
+    return shown
+  }).join('')
+}
+
+function caseFold(text: string): string {
+  return Array.from(text, (c) => {
+    const lower = c.toLowerCase()
+    const upper = lower.toUpperCase()
+    return lower === 'ς' ? 'σ' : Array.from(upper).length > 1 ? upper.toLowerCase() : lower
+  }).join('')
+}
+
+function swapCase(text: string): string {
+  const lower = lowerEach(text)
+  return Array.from(text, (c, i) => (uppercase.test(c) ? lower[i]! : lowercase.test(c) ? c.toUpperCase() : c)).join('')
 }
 
 /** `text` without characters of `chars` (white space without it) at its start, its end or both. */
@@ -240,7 +255,7 @@ const unknown = (name: string): Native => native(name, '*', () => unsupported(`s
 /** What format() and format_map() do lies with the attributes that they look up. */
 export const textMethods = table(
   native('capitalize', '/', (s: string) => capitalize(s)),
-  native('casefold', '/', (s: string) => s.replaceAll('ß', 'ss').toLowerCase().replaceAll('ς', 'σ')),
+  native('casefold', '/', caseFold),
   native('center', '/width fill?', (s: string, width: Value, fill?: Value) =>
     center(s, integer(width, 0), fillCharacter(fill)),
   ),
@@ -264,7 +279,7 @@ export const textMethods = table(
   native('isprintable', '/', (s: string) => !/[\p{C}\p{Z}]/u.test(s.replaceAll(' ', ''))),
   native('isspace', '/', (s: string) => isSpace(s)),
   native('istitle', '/', (s: string) => isTitle(s)),
-  native('isupper', '/', (s: string) => upperOrTitle.test(s) && !lowercase.test(s)),
+  native('isupper', '/', (s: string) => uppercase.test(s) && !/[\p{Lowercase}\p{Lt}]/u.test(s)),
   native('join', '/iterable', join),
   native('ljust', '/width fill?', (s: string, width: Value, fill?: Value) => {
     const missing = Math.max(0, integer(width, 0) - length(s))
@@ -303,9 +318,7 @@ export const textMethods = table(
   native('splitlines', 'keepends?', (s: string, keep?: Value) => splitLines(s, flag(keep, false))),
   native('startswith', '/prefix start? end?', (s: string, a: Value, b?: Value, c?: Value) => affix(s, a, b, c, false)),
   native('strip', '/chars?', (s: string, chars?: Value) => strip(s, chars, 'both')),
-  native('swapcase', '/', (s: string) =>
-    Array.from(s, (c) => (upperOrTitle.test(c) ? c.toLowerCase() : c.toUpperCase())).join(''),
-  ),
+  native('swapcase', '/', swapCase),
   native('title', '/', (s: string) => title(s)),
   unknown('translate'),
   native('upper', '/', (s: string) => s.toUpperCase()),

@@ -118,6 +118,12 @@ t.test('the clock: told, and as Python writes it', async (t) => {
     ).usesClock,
     true,
   )
+  const dated = new ChatTemplate("{{ strftime_now('%d') }}", {})
+  const [morning, evening, next] = [new Date(2024, 1, 9, 1), new Date(2024, 1, 9, 23), new Date(2024, 1, 10)]
+  t.equal(dated.fingerprint(morning), dated.fingerprint(evening))
+  t.not(dated.fingerprint(evening), dated.fingerprint(next))
+  t.equal(new ChatTemplate('a', {}).fingerprint(morning), new ChatTemplate('a', {}).fingerprint(next))
+  t.not(new ChatTemplate('a', {}).fingerprint(), new ChatTemplate('b', {}).fingerprint())
   // datetime(2024, 2, 9, 15, 4, 5, 678000).strftime(…) and datetime(2021, 1, 3, 0, 0)
   const one = new Date(2024, 1, 9, 15, 4, 5, 678)
   t.equal(

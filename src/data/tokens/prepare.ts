@@ -45,7 +45,10 @@ function warnOnce(what: string, warn: (message: string) => void): void {
   warn(what)
 }
 
-/** SHA-256 over what decides the ids of a text: the tokenizer's files, and as a proof that they are what is in memory, a few ids. */
+/**
+ * SHA-256 over what decides the ids of a text: the tokenizer's files, the day where its chat template asks the clock, and as a proof that
+ * they are what is in memory, a few ids.
+ */
 export async function tokenizerFingerprint(tokenizer: Tokenizer): Promise<string> {
   const hash = createHash('sha256')
   const names = ['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'chat_template.jinja']
@@ -54,6 +57,7 @@ export async function tokenizerFingerprint(tokenizer: Tokenizer): Promise<string
     hash.update(JSON.stringify([name, bytes?.length ?? null]))
     if (bytes !== null) hash.update(bytes)
   }
+  hash.update(tokenizer.chatTemplate?.fingerprint() ?? '')
   const probe = tokenizer.encode(' Ein Maß, 12.5 %\n\tif (x) { y }\u3000中文 🙂e\u0301')
   return hash.update(JSON.stringify([probe, tokenizer.eosToken ?? null, tokenizer.specialPrefix])).digest('hex')
 }
