@@ -27,7 +27,7 @@ export type { PromptFormat, PromptText } from './data/prompt.js'
 export type { DataSource, RowSource } from './data/reading/read-rows.js'
 export { loadTokenizer, Tokenizer } from './data/tokenizer.js'
 export type { PrepareOptions } from './data/tokens/prepare.js'
-export { type ErrorCode, errorCodes, FedloraError, isFedloraError } from './errors.js'
+export { type ErrorCode, type ErrorJson, errorCodes, FedloraError, isFedloraError } from './errors.js'
 export { type EvaluateOptions, type EvaluationResult, evaluate } from './evaluation/evaluate.js'
 export { Adapter, type AdapterTensor, type GradientResult } from './model/adapter.js'
 export type { AdapterConfig, AdapterOptions } from './model/adapter-options.js'
@@ -52,8 +52,10 @@ export type {
   Recompute,
 } from './native/binding.js'
 export type {
+  BestEvaluation,
   CheckpointEvent,
   DoneEvent,
+  ErrorEvent,
   EvaluationEvent,
   ProgressEvent,
   StepEvent,
@@ -62,7 +64,8 @@ export type {
   WarningEvent,
 } from './training/events.js'
 export type { TrainOptions } from './training/options.js'
-export { Run } from './training/run.js'
+export { type EventsOptions, Run } from './training/run.js'
+export type { GapEvent } from './training/run-events.js'
 export { type ScheduleName, type ScheduleOptions, scheduleNames } from './training/schedule.js'
 export { type TrainRun, train } from './training/train.js'
 

@@ -64,9 +64,10 @@ export async function writeRecipe(folder: string, recipe: Record<string, unknown
 export async function rememberedRecipe(command: string, flags: FlagValues): Promise<ConfigFile | undefined> {
   const path = text(flags, 'resume')
   if (path === undefined) return undefined
-  const { folder } = resumeTarget(path)
-  if (!(await exists(folder))) {
-    throw new UsageError(`--resume: '${folder}' does not exist`, { folder }, 'E_CHECKPOINT')
+  const { folder, step } = resumeTarget(path)
+  for (const place of step === undefined ? [folder] : [folder, path]) {
+    if (await exists(place)) continue
+    throw new UsageError(`--resume: '${place}' does not exist`, { folder }, 'E_CHECKPOINT')
   }
   const config = join(folder, 'config.json')
   const kind = (await exists(config)) ? String((await readJsonObject(config, '--resume')).kind) : undefined

@@ -17,6 +17,7 @@ export type { ClientData, ClientsInput } from './clients.js'
 export type {
   BaselineReport,
   ClientReport,
+  FederationErrorEvent,
   FederationEvent,
   FederationResult,
   RoundEvent,

@@ -92,31 +92,39 @@ export class RunFolder {
 
   /**
    * Continues the run in `path` from its last checkpoint; no state when it stopped before the first, nothing at all when it
-   * stopped before its beginning was written down. What is below `origin` in the config may differ.
+   * stopped before its beginning was written down. What is below `origin` in the config may differ, and the number of rounds, which
+   * `checkRounds` gets to judge: rounds done, rounds that were to be done.
    * @throws FedloraError `E_CHECKPOINT` when there is no such folder, or the run was begun with another configuration.
    */
   static async resume(
     path: string,
     config: unknown,
+    checkRounds: (done: number, before: number) => void,
   ): Promise<{ folder: RunFolder; initial: Float32Array; state: FederationState | undefined } | undefined> {
     if (!(await exists(path))) {
       throw new FedloraError('E_CHECKPOINT', `resumeFrom: '${path}' does not exist`, { path })
     }
-    if (!(await exists(join(path, 'config.json')))) return undefined
-    const { origin: _, ...stored } = await readJsonObject(join(path, 'config.json'), 'resumeFrom')
-    const { origin: __, ...given } = JSON.parse(JSON.stringify(config)) as Record<string, unknown>
-    const difference = firstDifference(stored, given)
+    const file = join(path, 'config.json')
+    if (!(await exists(file))) return undefined
+    const stored = await readJsonObject(file, 'resumeFrom')
+    const given = JSON.parse(JSON.stringify(config)) as Record<string, unknown>
+    const difference = firstDifference(withoutLength(stored), withoutLength(given))
     if (difference !== undefined) {
       const { path: field, a, b } = difference
       throw new FedloraError(
         'E_CHECKPOINT',
-        `resumeFrom: '${path}' was begun with ${field} = ${JSON.stringify(a)}, now it is ${JSON.stringify(b)}; give the same, or start a new run`,
+        `resumeFrom: '${path}' was begun with ${field} = ${JSON.stringify(a)}, now it is ${JSON.stringify(b)}; ` +
+          'give the same, or start a new run from its adapter',
         { path, field, saved: a, now: b },
       )
     }
     const state = await readNewest(join(path, 'checkpoints'))
+    const [before, now] = [stored, given].map(({ federation }) => (federation as { rounds: number }).rounds)
+    checkRounds(state?.round ?? 0, before!)
     const initial = await readVector(path, 'initial')
-    return { folder: await RunFolder.#open(path, state?.eventBytes ?? 0), initial, state }
+    const folder = await RunFolder.#open(path, state?.eventBytes ?? 0)
+    if (before !== now) await writeJsonFile(file, config)
+    return { folder, initial, state }
   }
 
   static async #open(path: string, bytes: number): Promise<RunFolder> {
@@ -177,6 +185,13 @@ export class RunFolder {
   async close(): Promise<void> {
     await this.#log.close()
   }
+}
+
+/** A config without where the run came from and how long it is. */
+function withoutLength({ origin: _, federation, ...rest }: Record<string, unknown>): Record<string, unknown> {
+  if (typeof federation !== 'object' || federation === null) return { ...rest, federation }
+  const { rounds: __, ...recipe } = federation as Record<string, unknown>
+  return { ...rest, federation: recipe }
 }
 
 async function readVector(folder: string, name: string): Promise<Float32Array> {

@@ -18,6 +18,7 @@ import { Model } from '../model/model.js'
 import { writeAdapterFolder } from '../model/peft.js'
 import { native } from '../native/load.js'
 import { describeValue, parseOptions } from '../options/parse.js'
+import { checkExtension } from '../training/extension.js'
 import { preparing } from '../training/progress.js'
 import { errorEvent, isAbortOf } from '../training/record.js'
 import { Run, type RunContext } from '../training/run.js'
@@ -100,6 +101,20 @@ function storedConfig(request: Request, clients: Clients): Record<string, unknow
   }
 }
 
+/** A federation may grow as a training run may; baselines have the budget of all its rounds, so that with them it may not. */
+function checkRounds(config: FederationConfig, done: number, before: number): void {
+  const { rounds, local, baselines } = config
+  if (before !== rounds && baselines.length > 0) {
+    throw new FedloraError(
+      'E_CHECKPOINT',
+      `the run was begun with ${before} rounds and its baselines have their budget; resume with ${before} rounds, or start a new run`,
+      { field: 'federation.rounds', saved: before, now: rounds },
+    )
+  }
+  const horizon = (steps: number) => ({ steps, warmup: 0, peak: local.learningRate })
+  checkExtension({ unit: 'round', done, before, now: rounds, schedule: local.schedule, horizon })
+}
+
 /** Everything a run opens, so that it is closed in one place whatever happens. */
 class Session {
   readonly request: Request
@@ -141,7 +156,10 @@ async function federate(session: Session): Promise<FederationResult> {
   const place = config.resumeFrom ?? config.outputDir
   if (place !== undefined) {
     const stored = storedConfig(request, clients)
-    const resumed = config.resumeFrom === undefined ? undefined : await RunFolder.resume(resolve(place), stored)
+    const resumed =
+      config.resumeFrom === undefined
+        ? undefined
+        : await RunFolder.resume(resolve(place), stored, (done, before) => checkRounds(config, done, before))
     if (resumed) ({ folder, state, initial } = resumed)
     else folder = await RunFolder.create(resolve(place), stored, initial)
   }

@@ -107,7 +107,14 @@ export class Trainer {
     }
     if (found?.checkpoint !== undefined) {
       const { state, session, values: saved } = found.checkpoint
-      checkExtension(config, state.step, found.totalSteps ?? state.totalSteps, totalSteps)
+      checkExtension({
+        unit: 'step',
+        done: state.step,
+        before: found.totalSteps ?? state.totalSteps,
+        now: totalSteps,
+        schedule: config.schedule,
+        horizon: (steps) => scheduleContext(config, steps),
+      })
       values.write(saved)
       this.#session.restore(session)
       const { warmup } = this.#schedule

@@ -215,6 +215,35 @@ t.test(
   },
 )
 
+t.test('a federation grows by rounds under the same rule', async (t) => {
+  const options = (schedule: 'constant' | 'cosine', rounds: number) => ({
+    model,
+    adapter: lora,
+    clients: [data, held],
+    rounds,
+    local: { steps: 1, batchSize: 4, learningRate: 1e-2, schedule },
+    upload: { codec: 'int8' as const },
+    serverOptimizer: 'momentum' as const,
+  })
+  const folder = join(root, 'grown-federation')
+  const short = await simulate({ ...options('constant', 2), outputDir: folder })
+  const grown = await simulate({ ...options('constant', 4), resumeFrom: folder })
+  const whole = await simulate(options('constant', 4))
+  t.equal(grown.rounds, 4)
+  t.ok(sameBits(grown.adapter, whole.adapter))
+  t.notOk(sameBits(grown.adapter, short.adapter), 'canary')
+  const again = { ...options('constant', 3), resumeFrom: folder }
+  await t.rejects(async () => await simulate(again), { code: 'E_CHECKPOINT', message: /has done 4 rounds/ })
+  const fixed = join(root, 'fixed-federation')
+  await simulate({ ...options('cosine', 2), outputDir: fixed })
+  const longer = { ...options('cosine', 4), resumeFrom: fixed }
+  await t.rejects(async () => await simulate(longer), { code: 'E_CHECKPOINT', message: /schedule "cosine" depends/ })
+  const judged = join(root, 'judged-federation')
+  await simulate({ ...options('constant', 1), baselines: ['global'], outputDir: judged })
+  const more = { ...options('constant', 2), baselines: ['global' as const], resumeFrom: judged }
+  await t.rejects(async () => await simulate(more), { code: 'E_CHECKPOINT', message: /baselines have their budget/ })
+})
+
 /** A learning rate so large that the held-out loss soon rises. */
 const rising: TrainOptions = {
   batchSize: 4,

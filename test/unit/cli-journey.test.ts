@@ -41,6 +41,7 @@ t.test('what is wrong is refused before the model is touched, with exit code 2',
     [['--tensorboard'], /tensorboard: true needs outputDir/],
     [['--train.schedule', '{"name":"polynomial","endLearningRate":1}'], /endLearningRate: got 1, expected less/],
     [['--resume', join(root, 'nowhere')], /nowhere' does not exist/],
+    [['--resume', join(used, 'checkpoints', 'step-7')], /step-7' does not exist/],
     [['--data.fields', '{"wrong":"x"}'], /wrong/],
   ]
   for (const [words, message] of cases) {

@@ -22,9 +22,12 @@ export const merge: Command = {
   async run({ flags, output }) {
     const options = section(outputOptionsSchema, 'merge', {}, schemaValues(outputOptionsSchema, flags))
     const folder = await openOutput(flags, 'merge', options.overwrite)
+    output.phase('loading model')
     using model = await loadModel(text(flags, 'model')!)
     using adapter = await model.loadAdapter(text(flags, 'adapter')!)
+    output.phase('merging')
     await adapter.merge(folder, options)
+    output.endProgress()
     output.text(`${adapter.targets.length} layers merged, written to ${shownPath(folder)}`)
     return { folder, merged: adapter.targets.length }
   },

@@ -23,7 +23,9 @@ export const quantize: Command = {
     const options = section(quantizeOptionsSchema, 'quantize', {}, schemaValues(quantizeOptionsSchema, flags))
     const folder = await openOutput(flags, 'quantize', options.overwrite)
     const started = performance.now()
+    output.phase('quantising')
     const result = await quantizeModel(text(flags, 'model')!, folder, options)
+    output.endProgress()
     const seconds = (performance.now() - started) / 1000
     output.text(
       `${result.quantized} linear layers as ${options.quantization}: ${formatBytes(result.bytesBefore)} → ${formatBytes(result.bytesAfter)} in ${seconds.toFixed(1)} s`,

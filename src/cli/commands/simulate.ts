@@ -70,6 +70,7 @@ async function follow(
 ): Promise<FederationResult> {
   let progress: ProgressLine | undefined
   let begun = false
+  output.phase('training')
   for await (const event of run) {
     output.event({ ...event })
     if (!begun && event.type === 'round') {
@@ -173,16 +174,17 @@ export const simulate: Command = {
   },
 }
 
-/** Where a run that did not end stands, and how to go on. */
+/** Where a run that did not end stands, and how to go on. A failure before any round leaves nothing worth going on with. */
 function stopped(folder: string | undefined, round: number, failed: boolean, output: Output): void {
   output.endProgress()
+  if (failed && round === 0) return
+  const where = round === 0 ? 'stopped before a round was done' : `stopped after round ${round}`
   if (folder === undefined || !existsSync(join(folder, 'config.json'))) {
-    if (!failed)
-      output.note(`stopped after round ${round}; ${folder === undefined ? 'no --output: nothing' : 'nothing'} is kept`)
+    output.note(`${where}; ${folder === undefined ? 'no --output: nothing' : 'nothing'} is kept`)
     return
   }
   const resume = resumeCommand('simulate', folder)
-  output.event({ type: 'stopped', round, folder, adapter: `${folder}/adapter`, resume })
-  output.note(`stopped after round ${round} · run folder: ${shownPath(folder)}`)
+  if (!failed) output.event({ type: 'stopped', round, folder, adapter: `${folder}/adapter`, resume })
+  output.note(`${where} · run folder: ${shownPath(folder)}`)
   output.note(`go on ${failed ? 'when the cause is mended ' : ''}with: ${resume}`)
 }

@@ -66,6 +66,7 @@ async function checkOptions(options: Options, evaluation: EvaluationPlan | undef
 async function follow(run: TrainRun, output: Output, onBegun: () => Promise<void>): Promise<TrainResult> {
   let steps: ProgressLine | undefined
   let begun = false
+  output.phase('training')
   for await (const event of run) {
     output.event({ ...event })
     if (!begun && (event.type === 'step' || event.type === 'evaluation' || event.type === 'done')) {
@@ -165,16 +166,17 @@ export const train: Command = {
   },
 }
 
-/** Where a run that did not end stands, and how to go on. */
+/** Where a run that did not end stands, and how to go on. A failure before any step leaves nothing worth going on with. */
 function stopped(folder: string | undefined, step: number, failed: boolean, output: Output): void {
   output.endProgress()
+  if (failed && step === 0) return
+  const where = step === 0 ? 'stopped before a step was done' : `stopped after step ${step}`
   if (folder === undefined || !existsSync(`${folder}/checkpoints`)) {
-    if (!failed)
-      output.note(`stopped after step ${step}; ${folder === undefined ? 'no --output: nothing' : 'nothing'} is kept`)
+    output.note(`${where}; ${folder === undefined ? 'no --output: nothing' : 'nothing'} is kept`)
     return
   }
   const resume = resumeCommand('train', folder)
-  output.event({ type: 'stopped', step, outputDir: folder, adapter: `${folder}/adapter`, resume })
-  output.note(`stopped after step ${step} · adapter: ${shownPath(folder)}/adapter`)
+  if (!failed) output.event({ type: 'stopped', step, outputDir: folder, adapter: `${folder}/adapter`, resume })
+  output.note(`${where} · adapter: ${shownPath(folder)}/adapter`)
   output.note(`go on ${failed ? 'when the cause is mended ' : ''}with: ${resume}`)
 }
