@@ -11,6 +11,7 @@ import { benchLoad } from '../bench/load.js'
 import type { Measurement } from '../bench/measure.js'
 import { type ShapeName, shapeNames } from '../bench/shapes.js'
 import { benchStep, type StepBench, type StepReport } from '../bench/step.js'
+import { benchTokenizer } from '../bench/tokenizer.js'
 import type { Command, Context } from '../command.js'
 import { formatTable, type Output } from '../output.js'
 import { printProfile } from '../profile.js'
@@ -67,7 +68,12 @@ const flags: Flags = {
     description: 'generate: 64 tokens on the idle model, and while a step trains micro-batches of --tokens',
   },
   parameters: { type: 'number', value: 'N', description: 'codecs, aggregate: length of an update', default: 4884480 },
-  model: { type: 'string', value: 'DIR', description: 'load: model folder (default: one is made)' },
+  model: {
+    type: 'string',
+    value: 'DIR',
+    description: 'load, tokenizer: model folder (default: one is made; the demo’s)',
+  },
+  text: { type: 'string', value: 'FILE', description: 'tokenizer: text to encode, line by line (default: GSM8K)' },
 }
 
 /** Rows of the products that `kernels` times. */
@@ -177,6 +183,11 @@ const tables = {
   load: ({ flags: values }: Context) =>
     benchLoad(values.model as string | undefined, values.shape as ShapeName, stepOptions(values).threads),
   generate: runGenerate,
+  tokenizer: ({ flags: values }: Context) => {
+    const { threads, steps } = stepOptions(values)
+    const [folder, text] = [values.model as string | undefined, values.text as string | undefined]
+    return benchTokenizer({ folder, text, threads, rounds: steps })
+  },
 } satisfies Record<string, (context: Context) => Promise<Measurement[]>>
 
 type TableName = keyof typeof tables

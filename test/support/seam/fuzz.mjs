@@ -59,6 +59,11 @@ const speaker = model.generate(adapter, generation)
 const checkpoint = addon.openCheckpoint(files)
 const sums = addon.createAggregator(4)
 sums.add(message(), 1)
+const vocab = { '?': 0, a: 1, b: 2, ab: 3 }
+const spelling = Buffer.from(
+  JSON.stringify({ added_tokens: [{ content: '<s>', special: true }], model: { type: 'BPE', unk_token: '?', vocab, merges: ['a b'] } }),
+)
+const speller = await addon.openTokenizer(new Uint8Array(spelling), '{}')
 
 /** Gone, and still called. */
 const graves = [model, adapter, trainer, speaker, checkpoint, sums].map((alive) => {
@@ -80,7 +85,9 @@ const graves = [model, adapter, trainer, speaker, checkpoint, sums].map((alive) 
 const dead = await addon.loadModel(load)
 const orphan = dead.createAdapter(layers, 1)
 dead.dispose()
-const objects = [model, other, adapter, foreign, trainer, companion, speaker, checkpoint, sums, dead, orphan, ...graves.filter(Boolean)]
+const mute = await addon.openTokenizer(new Uint8Array(spelling), '{}')
+mute.dispose()
+const objects = [model, other, adapter, foreign, trainer, companion, speaker, checkpoint, sums, speller, mute, dead, orphan, ...graves.filter(Boolean)]
 
 function detached() {
   const array = new Float32Array(4)
@@ -166,6 +173,15 @@ function damaged() {
   return draw < 0.2 ? bytes.slice(0, below(bytes.length)) : draw < 0.3 ? new Uint8Array([...bytes, 0]) : bytes
 }
 
+/** A good tokenizer.json with some of its bytes changed, or cut off. */
+function misspelt() {
+  const bytes = Uint8Array.from(spelling)
+  for (let i = below(3); i >= 0; i--) bytes[below(bytes.length)] = below(256)
+  return random() < 0.2 ? bytes.slice(0, below(bytes.length)) : bytes
+}
+const text = () => pick(['', 'ab', 'a<s>b ', '\ud800é😀', 'ab'.repeat(900)])
+const texting = () => ({ specialTokens: pick([true, false]), offsets: pick([true, false]), continues: pick([true, false]) })
+
 /** What a good call looks like; each argument may be replaced or spoiled. */
 const good = {
   info: () => [],
@@ -215,12 +231,18 @@ const good = {
   addAll: () => [[message(), pick([message(), damaged()])], [2, 1]],
   mean: () => [pick([undefined, new Float32Array(4)])],
   reset: () => [],
+  openTokenizer: () => [pick([new Uint8Array(spelling), misspelt()]), pick(['{}', '{"added_tokens":[[{"content":"x"}]]}', '{"around":7}', ''])],
+  description: () => [],
+  encode: () => [text(), texting()],
+  encodeMany: () => [[text(), text(), text()], { ...texting(), threads: pick([0, 1, 2]) }],
+  decode: () => [Int32Array.of(0, 3, 4, -1, 99), pick([true, false])],
+  tokenId: () => [pick(['ab', '<s>', 'none'])],
 }
 
 const targets = Object.keys(addon)
   .filter((name) => typeof addon[name] === 'function')
   .map((name) => ({ name, owner: undefined, call: (_, given) => addon[name](...given) }))
-const kinds = [model, adapter, trainer, speaker, checkpoint, sums]
+const kinds = [model, adapter, trainer, speaker, checkpoint, sums, speller]
 for (const owner of kinds) {
   for (const name of Object.getOwnPropertyNames(Object.getPrototypeOf(owner))) {
     if (name === 'dispose') continue
@@ -290,6 +312,9 @@ await Promise.all(waiting)
 // After all that, the objects still work.
 adapter.write(new Float32Array(adapter.length))
 const { loss } = await adapter.gradients(batch())
-counts.alive = Number.isFinite(loss) && (await model.logits(null, Int32Array.of(1), Int32Array.of(1))).length === description.vocabulary
+counts.alive =
+  Number.isFinite(loss) &&
+  speller.encode('ab<s>', { specialTokens: true, offsets: false, continues: false }).ids.join() === '3,4' &&
+  (await model.logits(null, Int32Array.of(1), Int32Array.of(1))).length === description.vocabulary
 counts.left = readFileSync('model.safetensors').equals(readFileSync(join(golden, 'model.safetensors')))
 console.log(JSON.stringify(counts))
