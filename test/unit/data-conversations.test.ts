@@ -1,4 +1,5 @@
 /** Conversations: the variants in which files hold them, what is supervised, what reaches the template, and how often it is rendered. */
+import { readFileSync } from 'node:fs'
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -227,4 +228,47 @@ t.test('turns that a template treats by what they say are found one by one', asy
   )
   const messages = [user('a'), assistant('<think>x</think>b'), user('c'), assistant('<think>y</think>d')]
   t.equal(await marked({ messages }, thinking), said('a', 'b') + said('c', '<think>y</think>d'))
+})
+
+t.test('turns of a template that marks nothing are those that its marked twin marks', async (t) => {
+  const source = readFileSync(new URL('../golden/templates/reasoning-tools.jinja', import.meta.url), 'utf8')
+  const begins = "{{- '<|im_start|>' + message.role + '\\n' }}\n        {%- if loop.index0 > last.question"
+  const ends = "{{- '<|im_end|>\\n' }}\n    {%- elif message.role == 'tool' %}"
+  t.ok(source.includes(begins) && source.includes(ends), 'the template is the one that the marks are made for')
+  const twin = await withTemplate(
+    source
+      .replace(begins, begins.replace("'\\n' }}", "'\\n' }}{% generation %}"))
+      .replace(ends, ends.replace("{{- '<|im_end|>\\n' }}", "{{- '<|im_end|>' }}{% endgeneration %}{{- '\\n' }}")),
+  )
+  const bare = await withTemplate(source)
+  const call = (name: string, given: object) => ({ type: 'function', function: { name, arguments: given } })
+  const tool = (content: string) => ({ role: 'tool', content })
+  const tools = [{ type: 'function', function: { name: 'add', parameters: {} } }]
+  const conversations = [
+    [user('a'), assistant('b'), user('c'), assistant('d')],
+    [user('a'), assistant('<think>\nx\n</think>\n\nb'), user('c'), assistant('<think>\ny\n</think>\n\nd')],
+    [user('a'), assistant('b', { reasoning_content: 'x' }), user('c'), assistant('d', { reasoning_content: 'y' })],
+    [user('a'), assistant('', { tool_calls: [call('add', { a: 1 })] }), tool('1'), tool('2'), assistant('d')],
+    [user('a'), assistant(null, { tool_calls: [call('add', { a: 1 }), call('add', {})] }), tool('1'), assistant('d')],
+    [
+      user('a'),
+      assistant('well', { tool_calls: [call('add', { a: 1 })], reasoning_content: 'x' }),
+      tool('1'),
+      assistant('\n  d', { reasoning_content: 'y' }),
+      user('<result>'),
+      assistant('e'),
+    ],
+    [assistant('first'), user('a'), assistant('b'), assistant('c'), user('d')],
+  ]
+  const seen = new Set<string>()
+  for (const messages of conversations) {
+    for (const row of [{ messages }, { messages, tools }]) {
+      for (const trainOn of ['assistant', 'last'] as const) {
+        const expected = await marked(row, twin, { trainOn })
+        t.equal(await marked(row, bare, { trainOn }), expected, JSON.stringify(messages))
+        seen.add(expected)
+      }
+    }
+  }
+  t.ok(seen.size > conversations.length, 'canary: the conversations differ')
 })
