@@ -37,22 +37,30 @@ function textOrNull(render: Render, turns: readonly ChatMessage[], addGeneration
   }
 }
 
-/** Whether `text` ends in a special token. Its last characters are enough to tell: no special token is longer. */
+const markTexts = new WeakMap<Tokenizer, readonly string[]>()
+
+/** The special tokens as they stand in a text, the longest first. */
+function specialTexts(tokenizer: Tokenizer): readonly string[] {
+  let texts = markTexts.get(tokenizer)
+  if (texts === undefined) {
+    texts = [...tokenizer.specialTokens].map((id) => tokenizer.decode([id])).filter((text) => text !== '')
+    texts = [...texts].sort((a, b) => b.length - a.length)
+    markTexts.set(tokenizer, texts)
+  }
+  return texts
+}
+
+/** Whether `text` ends in a special token. */
 export function endsInSpecialToken(tokenizer: Tokenizer, text: string): boolean {
-  const last = tokenizer.encode(text.slice(-128), { addSpecialTokens: false }).at(-1)
-  return last !== undefined && tokenizer.specialTokens.has(last)
+  return specialTexts(tokenizer).some((token) => text.endsWith(token))
 }
 
 /** Past the special token at `from`, white space before it allowed; `from` itself when there is none. */
 function pastEndToken(tokenizer: Tokenizer, text: string, from: number): number {
   const rest = text.slice(from)
   const next = rest.trimStart()
-  let length = 0
-  for (const id of tokenizer.specialTokens) {
-    const token = tokenizer.decode([id])
-    if (token.length > length && next.startsWith(token)) length = token.length
-  }
-  return length === 0 ? from : from + rest.length - next.length + length
+  const token = specialTexts(tokenizer).find((token) => next.startsWith(token))
+  return token === undefined ? from : from + rest.length - next.length + token.length
 }
 
 /** `span` without the white space after its last special token: the model stops at that token and never writes what follows. */
