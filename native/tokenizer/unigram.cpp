@@ -1,6 +1,8 @@
 #include "tokenizer/unigram.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <limits>
 
@@ -12,6 +14,28 @@ namespace fedlora::tokenizer {
 namespace {
 /// What an unknown character costs beside the worst piece.
 constexpr double unknown_penalty = 10.0;
+
+/// The score as the reference reads it: the digits as a whole number, then divided by a power of ten, which rounds twice and may differ
+/// from the nearest double in its last bit. Where ways through a word cost the same but for rounding, that bit decides.
+double score_of(double nearest) {
+  char text[40];
+  const auto [end, error] = std::to_chars(text, text + sizeof text, std::fabs(nearest), std::chars_format::scientific);
+  if (error != std::errc()) return nearest;
+  uint64_t digits = 0;
+  int exponent = 0;
+  const char* at = text;
+  for (; at != end && *at != 'e'; ++at) {
+    if (*at != '.') digits = digits * 10 + static_cast<uint64_t>(*at - '0');
+  }
+  const auto fraction = std::max<std::ptrdiff_t>(at - text - 2, 0);  // behind the first digit and the point
+  std::from_chars(at + 1 + (at[1] == '+'), end, exponent);
+  exponent -= static_cast<int>(fraction);
+  // Powers of ten up to 10^22 are exact; scores never need greater ones.
+  if (exponent < -22 || exponent > 0) return nearest;
+  double power = 1;
+  for (int i = 0; i > exponent; --i) power *= 10;
+  return std::copysign(static_cast<double>(digits) / power, nearest);
+}
 }  // namespace
 
 Unigram::Unigram(const Place& model) {
@@ -35,7 +59,7 @@ Unigram::Unigram(const Place& model) {
     if (!score.is(Json::Kind::number)) refuse("expected a number as the score");
     if (text.as_string("").size() > longest_token) refuse("the token is longer than 65536 bytes");
     vocabulary_.add(text.as_string(""), static_cast<uint32_t>(scores_.size()));
-    scores_.push_back(score.as_double(""));
+    scores_.push_back(score_of(score.as_double("")));
     least = std::min(least, scores_.back());
   }
   unknown_score_ = least - unknown_penalty;
