@@ -29,7 +29,7 @@ def trained(kind, split, vocab, **options):
     if kind == "bpe":
         tokenizer = Tokenizer(models.BPE(**options))
         alphabet = pre.ByteLevel.alphabet() if "ByteLevel" in str(split) else []
-        trainer = trainers.BpeTrainer(vocab_size=vocab, special_tokens=special, show_progress=False, limit_alphabet=70, initial_alphabet=alphabet, **prefixes)
+        trainer = trainers.BpeTrainer(vocab_size=vocab, special_tokens=special, show_progress=False, limit_alphabet=512 if alphabet else 110, initial_alphabet=alphabet, **prefixes)
     elif kind == "unigram":
         tokenizer = Tokenizer(models.Unigram())
         trainer = trainers.UnigramTrainer(vocab_size=vocab, special_tokens=special, unk_token="<unk>", show_progress=False)
@@ -46,7 +46,7 @@ def trained(kind, split, vocab, **options):
 
 bases = {
     "byte": trained("bpe", pre.ByteLevel(add_prefix_space=False), 420),
-    "bpe": trained("bpe", pre.Metaspace(split=False, prepend_scheme="always"), 240, unk_token="<unk>", fuse_unk=True),
+    "bpe": trained("bpe", pre.Metaspace(split=False, prepend_scheme="always"), 300, unk_token="<unk>", fuse_unk=True),
     "suffix": trained("bpe", pre.BertPreTokenizer(), 200, unk_token="<unk>", end_of_word_suffix="</w>"),
     "prefix": trained("bpe", pre.Whitespace(), 220, unk_token="<unk>", continuing_subword_prefix="##"),
     "unigram": trained("unigram", pre.Metaspace(), 180),
