@@ -69,11 +69,12 @@ export function textPrompt(text: string, format: PromptFormat, tokenizer: Tokeni
 }
 
 /**
- * The format whose prompt has these columns, where only one is meant: formats with the same prompt (alpaca, code-alpaca, dolly without a
+ * The format whose prompt has these columns (those that no format knows do not count), where only one is meant: formats with the same prompt (alpaca, code-alpaca, dolly without a
  * context) are one.
  */
 export function formatOfPrompt(row: Row): FormatName | null {
-  const columns = Object.keys(row)
+  const known = new Set(formatNames.flatMap((name): readonly string[] => formats[name].fields))
+  const columns = Object.keys(row).filter((column) => known.has(column))
   const fitting = formatNames.filter((name) => {
     const { fields, prompt } = formats[name] as { fields: readonly string[]; prompt?: PromptOf }
     return prompt !== undefined && columns.every((column) => fields.includes(column)) && prompt.check(row) === null

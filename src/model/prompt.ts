@@ -31,6 +31,12 @@ function isObject(prompt: Prompt): prompt is PromptText | Row {
   return typeof prompt === 'object' && prompt !== null && !Array.isArray(prompt) && !ArrayBuffer.isView(prompt)
 }
 
+/** An object with elements by index; a row may have a column of the name length. */
+function isListOfIds(prompt: object): boolean {
+  const { length } = prompt as { length?: unknown }
+  return typeof length === 'number' && (length === 0 || 0 in prompt)
+}
+
 /** The format that was asked for, or the one that the adapter remembers. */
 function knownFormat({ adapter, format, raw }: PromptReading): PromptFormat | undefined {
   const remembered = adapter?.promptFormat
@@ -66,7 +72,7 @@ async function idsOf(model: Model, prompt: Prompt, reading: PromptReading): Prom
     const variables = knownFormat(reading)?.chatTemplateKwargs ?? {}
     return promptIds(tokenizer, tokenizer.applyChatTemplate(prompt, { addGenerationPrompt: true, variables }), false)
   }
-  if (!isObject(prompt) || 'length' in prompt) return prompt as ArrayLike<number>
+  if (!isObject(prompt) || isListOfIds(prompt)) return prompt as ArrayLike<number>
   if ('inputIds' in prompt) return prompt.inputIds as ArrayLike<number>
   const format = formatOfRow(prompt as Row, reading)
   return rowPrompt(prompt as Row, format, await model.tokenizer()).inputIds

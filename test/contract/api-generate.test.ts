@@ -5,6 +5,7 @@ import t from 'tap'
 import { loadDataset } from '../../src/data/dataset.js'
 import type { DatasetOptions } from '../../src/data/dataset-options.js'
 import type { Row } from '../../src/data/formats.js'
+import { simulate } from '../../src/federated/simulate.js'
 import { loadModel } from '../../src/model/load.js'
 import type { Prompt } from '../../src/model/prompt.js'
 import { train } from '../../src/training/train.js'
@@ -100,6 +101,8 @@ t.test('alpaca: the question alone, a row, the template by hand and data.prompt 
   )
   t.not((await says({ instruction: question, input: 'x' }, { adapter })).promptTokens, expected.promptTokens)
   t.equal((await says({ instruction: question })).promptTokens, expected.promptTokens, 'a row without an adapter')
+  const more = { instruction: question, id: 7, length: 12 }
+  t.equal((await says(more)).promptTokens, expected.promptTokens, 'columns that no format knows')
   t.equal((await says(question, { format: 'alpaca' })).promptTokens, expected.promptTokens)
   t.equal((await says(question)).promptTokens, tokenizer.encode(question).length, 'the base model continues a text')
   const tokens: number[] = []
@@ -161,6 +164,16 @@ t.test('the format lies beside the adapter and comes back', async (t) => {
   t.match(JSON.parse(readFileSync(join(run, 'run', 'adapter', 'fedlora.json'), 'utf8')), {
     prompt: { format: 'alpaca' },
   })
+})
+
+t.test('a federation remembers the format of its clients', async (t) => {
+  const rows = [1, 2, 3, 4].map((i) => ({ instruction: `Say ${i}.`, output: String(i) }))
+  const data = await loadDataset(rows, { format: 'alpaca', tokenizer: model })
+  const clients = [data.subset([0, 1]), data.subset([2, 3])]
+  const local = { steps: 1, batchSize: 1, learningRate: 1e-3 }
+  const { adapter } = await simulate({ model, adapter: { rank: 2 }, clients, rounds: 1, local })
+  t.match(adapter.promptFormat, { format: 'alpaca' })
+  adapter.dispose()
 })
 
 t.test('a run says once which columns it does not read', async (t) => {

@@ -85,6 +85,7 @@ t.test('ShareGPT and its relatives are conversations', async (t) => {
       { role: 'gpt', content: 'Yo' },
     ],
   })
+  variants.push({ messages: JSON.stringify([user('Hi'), assistant('Yo')]) })
   for (const row of variants) t.equal(await marked(row), expected, JSON.stringify(row))
   t.equal(
     await marked({
@@ -165,6 +166,8 @@ t.test('weight 0 and train: false are not trained on; trainOn last', async (t) =
   t.equal(await marked({ messages: turns({ weight: 0 }) }), expected)
   t.equal(await marked({ messages: turns({ train: false }) }), expected)
   t.equal(await marked({ messages: turns({}) }, plain, { trainOn: 'last' }), expected)
+  const ended = { messages: [...turns({}).slice(0, 3), assistant('d', { weight: 0 })] }
+  t.notMatch(await marked(ended, plain, { trainOn: 'last' }), '⟪', 'the last turn is not trained on: nothing is')
   t.equal(await marked({ messages: turns({ weight: 1, train: true }) }), said('a', 'b') + said('c', 'd'), 'canary')
 })
 

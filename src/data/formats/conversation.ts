@@ -148,9 +148,10 @@ function writtenTurn(turn: Fields, field: string): ChatMessage {
 }
 
 /** The turns of a list, and which of them may be supervised. */
-function readTurns(list: unknown, field: string): Pick<Conversation, 'turns' | 'trained'> {
+function readTurns(value: unknown, field: string): Pick<Conversation, 'turns' | 'trained'> {
   const expected = field === 'conversations' ? 'a list of { from, value }' : 'a list of { role, content }'
-  if (!Array.isArray(list) || list.length === 0) throw new Refusal(field, expected, list)
+  const list = parsedList(value, field, expected)
+  if (list.length === 0) throw new Refusal(field, expected, value)
   const trained: boolean[] = []
   const turns = list.map((turn, i) => {
     const where = `${field}[${i}]`

@@ -30,19 +30,19 @@ export function conversationSegments(
   { trainOn, chatTemplateKwargs }: FormatOptions,
 ): Segment[] {
   const { turns, trained, variables } = read as Conversation
-  const all = trained.flatMap((is, index) => (is ? [index] : []))
-  const asked = trainOn === 'last' ? all.slice(-1) : all
+  const last = turns.findLastIndex(({ role }) => role === 'assistant')
+  const asked = trained.flatMap((is, index) => (is && (trainOn === 'assistant' || index === last) ? [index] : []))
   const contents = templateContents(tokenizer, turns)
   const { text, spans, marked } = renderTurns(tokenizer, contents, { ...chatTemplateKwargs, ...variables }, asked)
   const segment: Segment = { text, specialTokens: false, supervised: spans }
-  const last = spans.at(-1)
+  const end = spans.at(-1)
   // A template that leaves the last turn open would never teach the model to stop.
   const open =
-    last !== undefined &&
+    end !== undefined &&
     !marked &&
-    text.slice(last[1]).trim() === '' &&
-    !endsInSpecialToken(tokenizer, text.slice(...last))
-  return open ? [{ ...segment, text: text.slice(0, last[1]) }, { end: true }] : [segment]
+    text.slice(end[1]).trim() === '' &&
+    !endsInSpecialToken(tokenizer, text.slice(...end))
+  return open ? [{ ...segment, text: text.slice(0, end[1]) }, { end: true }] : [segment]
 }
 
 /** The text after which the assistant answers: the conversation without its last word, and the opening of that. */
