@@ -10,7 +10,7 @@ import type { DataProgress } from '../data/progress.js'
 import { FedloraError } from '../errors.js'
 import { withTokenizer } from '../evaluation/evaluate.js'
 import { findModel } from '../files/model-source.js'
-import type { Adapter } from '../model/adapter.js'
+import { type Adapter, listed } from '../model/adapter.js'
 import { adapterOptionsSchema } from '../model/adapter-options.js'
 import { readModelConfig } from '../model/config.js'
 import { loadModel } from '../model/load.js'
@@ -36,9 +36,7 @@ export async function planModel(flags: FlagValues, config: Config): Promise<Mode
   const { path, adapter, ...options } = section(modelSchema, 'model', config, given)
   if (path === undefined) throw new UsageError('no model: give --model DIR, or model.path in the config file')
   await usage(() => checkBaseFormat(options, 'model'))
-  if (adapter !== undefined && !existsSync(adapter)) {
-    throw new FedloraError('E_MISSING', `adapter: '${adapter}' does not exist`, { path: adapter })
-  }
+  if (adapter !== undefined) await findModel(adapter, 'adapter')
   return { path, adapter, options }
 }
 
@@ -67,7 +65,11 @@ export async function loadPlanned(
     output?.status({ label: `loading model ${percent}`, event })
   }
   try {
-    return await loadModel(path, { ...options, onProgress })
+    const model = await loadModel(path, { ...options, onProgress })
+    const unused = model.unusedTensors
+    if (unused.length > 0)
+      output?.note(`the model has no use for ${unused.length} of the stored tensors: ${listed(unused)}`)
+    return model
   } finally {
     output?.endProgress()
   }

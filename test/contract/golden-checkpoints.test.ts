@@ -1,6 +1,8 @@
 /** Every spelling of a checkpoint that a stranger may bring: the logits that transformers gives, or a refusal by name. */
 import { readFileSync } from 'node:fs'
 import t from 'tap'
+import { loadPlanned, planModel } from '../../src/cli/open.js'
+import type { Output } from '../../src/cli/output.js'
 import { estimate } from '../../src/model/estimate.js'
 import { loadModel } from '../../src/model/load.js'
 import { maxError } from '../support/golden-model.js'
@@ -150,4 +152,20 @@ t.test('tensors that the model has no use for are told by name', async (t) => {
   t.same(await unused("another head beside the model's"), ['score.weight', 'value_head.weight'])
   t.same(await unused('biases that the config does not know'), ['lm_head.bias', 'model.layers.0.self_attn.q_proj.bias'])
   t.equal((await unused('layers beyond those of the config')).length, 9)
+})
+
+t.test('the command line tells of them', async (t) => {
+  const notes = async (name: string) => {
+    const folder = variantFolder(golden.variants.find((variant) => variant.name === name)!)
+    t.teardown(() => removeFolder(folder))
+    const lines: string[] = []
+    const output = { phase() {}, status() {}, endProgress() {}, note: (line: string) => lines.push(line) }
+    const model = await loadPlanned(await planModel({ model: folder }, {}), output as unknown as Output)
+    model.dispose()
+    return lines
+  }
+  t.same(await notes("another head beside the model's"), [
+    'the model has no use for 2 of the stored tensors: score.weight, value_head.weight',
+  ])
+  t.same(await notes('untouched'), [])
 })
