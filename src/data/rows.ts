@@ -116,7 +116,9 @@ export class Rows {
   async #prepare(indices: Int32Array, tokenizer: Tokenizer | null, options: PrepareOptions): Promise<void> {
     options.signal?.throwIfAborted()
     const rows = this.#rowsOf(tokenizer)
-    const missing = Int32Array.from(new Set(indices.filter((index) => !rows.has(index)))).sort()
+    const wanted = new Uint8Array(this.length)
+    for (const index of indices) if (!rows.has(index)) wanted[index] = 1
+    const missing = Int32Array.from({ length: this.length }, (_, index) => index).filter((index) => wanted[index] === 1)
     if (missing.length === 0) return
     await this.#digestAll(options.signal)
     const table = await prepareTable(

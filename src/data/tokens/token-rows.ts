@@ -41,7 +41,7 @@ export class TokenRows {
     this.#tables.push({ from: this.#placed, table })
     for (let k = 0; k < rows.length; ++k) this.#where[rows[k]!] = this.#placed + k + 1
     this.#placed += rows.length
-    for (const row of rows) this.#kept.delete(row)
+    if (this.#kept.size > 0) for (const row of rows) this.#kept.delete(row)
   }
 
   #find(row: number): { table: TokenTable; at: number } | undefined {
