@@ -130,6 +130,9 @@ t.test('work without end is stopped', async (t) => {
   for (const [name, source] of Object.entries(hostile)) {
     t.throws(() => render(source), { code: 'E_TOKENIZER', message: /stopped: / }, name)
   }
+  for (const name of ['a macro without end', 'a loop within itself']) {
+    t.throws(() => render(hostile[name]!), { message: /more than 180 calls within each other/ }, `${name}, by count`)
+  }
   t.throws(() => render('{{ range(999999) }}'), { code: 'E_DATA', message: /range of more than 100000/ })
   t.equal(render('{% for i in range(50000) %}x{% endfor %}').length, 50_000, 'a long conversation is not stopped')
 })
