@@ -109,9 +109,9 @@ void AddedTokens::split(const Trie& trie, std::string_view text, std::vector<Sec
     }
     if (token.rstrip)
       for (size_t next = end; end < text.size() && unicode::is_white_space(unicode::decode(text, next));) end = next;
-    // A token may begin within the white space that the one before it took: both are given.
+    // A token may begin within the white space that the one before it took: both are given, unless nothing is left of it.
     if (done < begin) out.push_back({static_cast<uint32_t>(done), static_cast<uint32_t>(begin), no_token});
-    out.push_back({static_cast<uint32_t>(begin), static_cast<uint32_t>(end), id});
+    if (begin < end) out.push_back({static_cast<uint32_t>(begin), static_cast<uint32_t>(end), id});
     done = end;
   }
   if (done < text.size()) out.push_back({static_cast<uint32_t>(done), static_cast<uint32_t>(text.size()), no_token});

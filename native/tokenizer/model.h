@@ -39,8 +39,8 @@ class Model {
   const Vocabulary& vocabulary() const { return vocabulary_; }
   /// How many entries the file's vocabulary has: where the ids of further tokens begin.
   virtual uint32_t size() const { return vocabulary_.size(); }
-  /// Whether a token's text is the text of the word there, also where the token stands for what is unknown.
-  virtual bool spells_unknown() const { return false; }
+  /// Whether the text of tokens of this id is that of the word there instead of the vocabulary's: what Unigram does not know.
+  virtual bool spells(uint32_t) const { return false; }
 
   /// Appends the tokens of a word that is not empty. E_TOKENIZER when it cannot be spelt and no unknown token is there to stand for it.
   virtual void cut(std::string_view word, Work& work, std::vector<Token>& out) const = 0;

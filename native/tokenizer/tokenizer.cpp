@@ -119,7 +119,7 @@ class Tokenizer::Run {
         continue;
       }
       for (const Token& token : work_.tokens) {
-        const bool spelt = it_.model_->spells_unknown() && token.begin < token.end && token.end <= word.size();
+        const bool spelt = it_.model_->spells(token.id) && token.begin < token.end && token.end <= word.size();
         push(token.id, span_of(pieces, range, token),
              spelt ? word.substr(token.begin, token.end - token.begin) : it_.model_->vocabulary().text(token.id));
       }

@@ -13,7 +13,7 @@ class Unigram final : public Model {
   explicit Unigram(const Place& model);
   void cut(std::string_view word, Work& work, std::vector<Token>& out) const override;
   uint32_t size() const override { return vocabulary_.end(); }
-  bool spells_unknown() const override { return true; }
+  bool spells(uint32_t id) const override { return id == unknown_; }
 
  private:
   void push(std::string_view word, uint32_t begin, uint32_t end, uint32_t id, std::vector<Token>& out) const;
