@@ -54,6 +54,8 @@ const otherWeights: readonly [RegExp, string][] = [
 ]
 
 function cureFor(names: readonly string[]): string {
+  const broken = names.find((name) => /^model\.safetensors(\.index\.json)?$/.test(name))
+  if (broken !== undefined) return `; its '${broken}' is a link to a file that is not there: get the model again`
   for (const [pattern, cure] of otherWeights) {
     const name = names.find((one) => pattern.test(one))
     if (name !== undefined) return `; it has '${name}': ${cure}`

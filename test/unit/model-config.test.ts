@@ -1,5 +1,5 @@
 /** config.json in both spellings to one description; what does not work is refused by name. */
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -135,12 +135,29 @@ t.test('weight files: whole, sharded, missing', async (t) => {
   await t.rejects(weightFiles(folder), { code: 'E_MISSING' })
   writeFileSync(join(folder, 'pytorch_model.bin'), '')
   await t.rejects(weightFiles(folder), { code: 'E_MISSING', message: /safe_serialization/ })
+  for (const [name, cure] of [
+    ['model.fp16.safetensors', /a variant/],
+    ['consolidated.safetensors', /its maker's own layout/],
+    ['tiny.Q4_K_M.gguf', /GGUF is not read/],
+    ['adapter_model.safetensors', /this is an adapter/],
+    ['weights.safetensors', /name the file itself/],
+  ] as const) {
+    const other = mkdtempSync(join(tmpdir(), 'fedlora-files-'))
+    writeFileSync(join(other, name), '')
+    await t.rejects(weightFiles(other), { code: 'E_MISSING', message: cure }, name)
+    t.same(await weightFiles(other, join(other, name)), [join(other, name)], 'unless it is named itself')
+  }
+  const linked = mkdtempSync(join(tmpdir(), 'fedlora-files-'))
+  symlinkSync('/nowhere', join(linked, 'model.safetensors'))
+  await t.rejects(weightFiles(linked), { code: 'E_MISSING', message: /a link to a file that is not there/ })
   const index = join(folder, 'model.safetensors.index.json')
   writeFileSync(index, JSON.stringify({ weight_map: { a: 'one.safetensors', b: 'two.safetensors' } }))
   writeFileSync(join(folder, 'one.safetensors'), '')
   await t.rejects(weightFiles(folder), { code: 'E_MISSING', message: /two\.safetensors/ })
   writeFileSync(join(folder, 'two.safetensors'), '')
-  t.same(await weightFiles(folder), [join(folder, 'one.safetensors'), join(folder, 'two.safetensors')])
+  const both = [join(folder, 'one.safetensors'), join(folder, 'two.safetensors')]
+  t.same(await weightFiles(folder), both)
+  t.same(await weightFiles(folder, both[1]), both, 'a shard stands for all')
   writeFileSync(index, JSON.stringify({ weight_map: { a: '../../etc/passwd' } }))
   await t.rejects(weightFiles(folder), { code: 'E_FORMAT' })
   writeFileSync(index, '{')
