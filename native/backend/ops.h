@@ -110,7 +110,7 @@ class Backend {
                     bool inverse, Activation x) = 0;
 
   /// Causal attention over packed sequences: rows offsets[i] … offsets[i+1] attend among themselves. No T×T buffer.
-  /// q, o Activation [M,H·D], k, v Activation [M,G·D], lse f32 [M,H]: log-sum-exp of the scaled scores, saved for backward.
+  /// q, o Activation [M,H·D], k, v [M,G·D], lse f32 [M,H,2] for backward: log-sum-exp of the scaled scores, largest + log of the rest.
   virtual void attention_forward(const AttentionShape& shape, std::span<const int64_t> offsets, ConstActivation q, ConstActivation k,
                                  ConstActivation v, Activation o, float* lse) = 0;
   virtual void attention_backward(const AttentionShape& shape, std::span<const int64_t> offsets, ConstActivation q, ConstActivation k,

@@ -42,7 +42,7 @@ KernelReport bench_attention(const AttentionBench& bench) {
   BenchActivations d_o(bench.compute, M * wide), d_q(bench.compute, M * wide), d_k(bench.compute, M * narrow),
       d_v(bench.compute, M * narrow);
   for (BenchActivations* operand : {&q, &k, &v, &d_o}) operand->fill(words, 1.7f);
-  AlignedBuffer<float> lse(static_cast<size_t>(M * shape.heads));
+  AlignedBuffer<float> lse(static_cast<size_t>(2 * M * shape.heads));
   std::vector<int64_t> offsets;
   for (int64_t i = 0; i <= bench.sequences; ++i) offsets.push_back(i * bench.length);
   const auto forward = [&] { backend->attention_forward(shape, offsets, q.data(), k.data(), v.data(), o.data(), lse.data()); };

@@ -47,7 +47,7 @@ StepBuffers StepBuffers::place(const Description& d, const StepShape& shape, uin
     block.k = activation(d.kv_width());
     block.v = activation(d.kv_width());
     block.o = activation(d.query_width());
-    block.lse = f32(M * d.heads);
+    block.lse = f32(M * d.heads * 2);
     block.x2 = activation(d.hidden);
     block.rstd2 = f32(M);
   };

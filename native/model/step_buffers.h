@@ -31,7 +31,7 @@ struct SavedBlock {
   float *q_rstd = nullptr, *k_rstd = nullptr;        // f32 [M·H], [M·G]
   Activation q = nullptr, k = nullptr, v = nullptr;  // after rotation
   Activation o = nullptr;                            // [M, H·D] attention output
-  float* lse = nullptr;                              // f32 [M, H]
+  float* lse = nullptr;                              // f32 [M, H, 2]
   Activation x2 = nullptr;                           // [M, hidden] input of the second norm
   float* rstd2 = nullptr;                            // f32 [M]
   Activation gate = nullptr, up = nullptr;           // [M, intermediate]

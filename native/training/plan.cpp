@@ -33,7 +33,7 @@ MemoryPlan plan_step(const Description& description, size_t weight_bytes, Comput
   plan.adapter = static_cast<size_t>(adapter.size() * request.adapters) * sizeof(float) * vectors;
   plan.saved = buffers.saved_bytes;
   // Backward of attention sums the gradients of q, k and v in f32 before it rounds them.
-  const size_t attention = 2 * static_cast<size_t>(request.tokens * description.query_width()) * sizeof(float);
+  const size_t attention = 2 * static_cast<size_t>(request.tokens * (description.query_width() + 2 * description.heads)) * sizeof(float);
   plan.workspace = buffers.workspace_bytes + attention + static_cast<size_t>(threads) * scratch_per_thread;
   plan.loss = linear_cross_entropy_bytes(compute, request.supervised, description.vocabulary);
   return plan;

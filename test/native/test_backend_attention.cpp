@@ -35,11 +35,13 @@ struct Inputs {
 std::vector<Numbers> attend(CpuBackend& backend, bool f32, const Inputs& in) {
   Numbers q(f32, in.q), k(f32, in.k), v(f32, in.v), d_o(f32, in.d_o);
   const int64_t q_count = static_cast<int64_t>(in.q.size()), kv_count = static_cast<int64_t>(in.k.size());
-  Numbers o(f32, q_count), lse(true, in.rows() * in.shape.heads), d_q(f32, q_count), d_k(f32, kv_count), d_v(f32, kv_count);
+  Numbers o(f32, q_count), lse(true, 2 * in.rows() * in.shape.heads), d_q(f32, q_count), d_k(f32, kv_count), d_v(f32, kv_count);
   backend.attention_forward(in.shape, in.offsets, q.data(), k.data(), v.data(), o.data(), lse.floats());
   backend.attention_backward(in.shape, in.offsets, q.data(), k.data(), v.data(), o.data(), lse.floats(), d_o.data(), d_q.data(), d_k.data(),
                              d_v.data());
-  return {o, lse, d_q, d_k, d_v};
+  Numbers sum(true, in.rows() * in.shape.heads);
+  for (int64_t i = 0; i < in.rows() * in.shape.heads; ++i) sum.floats()[i] = lse.floats()[2 * i] + lse.floats()[2 * i + 1];
+  return {o, sum, d_q, d_k, d_v};
 }
 
 /// The same from the book, from the same rounded inputs.
@@ -99,6 +101,123 @@ CASE("attention: heads that are divided among threads: the last one of 3, of 5, 
   check_shape(Inputs(1, 1, 64, 0, {257}));
 }
 CASE("attention: scores far from zero") { check_shape(Inputs(2, 1, 64, 0, {130}, 12)); }
+
+namespace {
+/// Scores around `sharpness`, where a query's softmax has one key: the query is that key, with noise that leaves it a rival or none; or
+/// where all keys have a large part in common, which a row of d_s, as it sums to zero, must not see.
+enum class Kind { normal, one_key, near_one_key, common_part };
+
+Inputs saturated(Kind kind, double sharpness, int heads, int kv_heads, int D, int window, int64_t length) {
+  Inputs in(heads, kv_heads, D, window, {length});
+  book::Random random(41);
+  const Tensor noise = random.normals(in.rows() * heads * D), common = random.normals(kv_heads * D);
+  if (kind == Kind::common_part)
+    for (size_t i = 0; i < in.k.size(); ++i) in.k[i] += 10 * common[i % common.size()];
+  for (int64_t i = 0; i < in.rows(); ++i)
+    for (int h = 0; h < heads; ++h) {
+      const int64_t seen = window > 0 ? std::min<int64_t>(window, i + 1) : i + 1, chosen = i - (i * 7 + h * 13) % seen;
+      double norm = 0;
+      for (int d = 0; d < D; ++d) norm += std::pow(in.k[(chosen * kv_heads + h / (heads / kv_heads)) * D + d], 2);
+      for (int d = 0; d < D; ++d) {
+        double& q = in.q[(i * heads + h) * D + d];
+        if (kind == Kind::one_key || kind == Kind::near_one_key)
+          q = in.k[(chosen * kv_heads + h / (heads / kv_heads)) * D + d] / norm * std::sqrt(D);
+        if (kind == Kind::near_one_key) q += 0.3 / std::sqrt(D) * noise[(i * heads + h) * D + d];
+        q *= sharpness;
+      }
+    }
+  return in;
+}
+
+/// Attention in float32 by the textbook, as PyTorch's eager mode has it: p = e^(s−m) / l, δ = Σ_j p_j·d_p_j; its dots run up or down.
+/// `fused`: the shortcuts of fused kernels instead, p = e^(s − lse) with one float for lse, δ = d_o·o, summed in an order of its own.
+enum class Textbook { up, down, fused };
+std::vector<Tensor> float_attend(const Inputs& in, Textbook textbook) {
+  const bool fused = textbook == Textbook::fused;
+  const auto [H, G, D, scale, window] = in.shape;
+  const auto narrow = [](const Tensor& x) { return std::vector<float>(x.begin(), x.end()); };
+  const std::vector<float> q = narrow(in.q), k = narrow(in.k), v = narrow(in.v), d_o = narrow(in.d_o);
+  std::vector<float> o(q.size()), d_q(q.size()), d_k(k.size()), d_v(v.size());
+  const auto dot = [&](const float* a, const float* b) {
+    float sum = 0;
+    for (int d = 0; d < D; ++d) sum += textbook == Textbook::down ? a[D - 1 - d] * b[D - 1 - d] : a[d] * b[d];
+    return sum;
+  };
+  for (int64_t i = 0; i < in.rows(); ++i)
+    for (int h = 0; h < H; ++h) {
+      const int64_t first = window > 0 ? std::max<int64_t>(0, i - window + 1) : 0, at = (i * H + h) * D;
+      const auto key = [&](int64_t j) { return (j * G + h / (H / G)) * D; };
+      std::vector<float> p, d_p;
+      float m = -INFINITY, l = 0, delta = 0;
+      for (int64_t j = first; j <= i; ++j) p.push_back(dot(&q[at], &k[key(j)]) * scale), m = std::max(m, p.back());
+      for (float s : p) l += std::exp(s - m);
+      const float lse = m + std::log(l);
+      for (float& s : p) s = fused ? std::exp(s - lse) : std::exp(s - m) / l;
+      for (int64_t j = first; j <= i; ++j)
+        for (int d = 0; d < D; ++d) o[at + d] += p[j - first] * v[key(j) + d];
+      for (int64_t j = first; j <= i; ++j) d_p.push_back(dot(&d_o[at], &v[key(j)])), delta += p[j - first] * d_p.back();
+      if (fused) delta = 0;
+      for (int d = fused ? D : 0; d-- > 0;) delta += d_o[at + d] * o[at + d];
+      for (int64_t j = first; j <= i; ++j)
+        for (int d = 0; d < D; ++d) {
+          const float d_s = p[j - first] * (d_p[j - first] - delta) * scale;
+          d_q[at + d] += d_s * k[key(j) + d];
+          d_k[key(j) + d] += d_s * q[at + d];
+          d_v[key(j) + d] += p[j - first] * d_o[at + d];
+        }
+    }
+  const auto widen = [](const std::vector<float>& x) { return Tensor(x.begin(), x.end()); };
+  return {widen(o), {}, widen(d_q), widen(d_k), widen(d_v)};
+}
+
+double distance(const Tensor& got, const Tensor& want) {
+  double sum = 0;
+  for (size_t i = 0; i < got.size(); ++i) sum += (got[i] - want[i]) * (got[i] - want[i]);
+  return std::sqrt(sum);
+}
+
+double norm(const Tensor& x) { return distance(x, Tensor(x.size())); }
+
+/// Of a head's gradients, the largest error in units of what is allowed: twice the textbook's (the worse of its two orders), the rounding
+/// of the result, and what float64 itself leaves of a sum of `terms` that cancel.
+double beyond_textbook(const Inputs& in, const std::vector<Tensor>& got, const std::vector<Tensor>& want, double terms) {
+  const std::vector<Tensor> up = float_attend(in, Textbook::up), down = float_attend(in, Textbook::down);
+  double worst = 0;
+  for (size_t i = 2; i < 5; ++i) {
+    const double textbook = std::max(distance(up[i], want[i]), distance(down[i], want[i])),
+                 allowed = 2 * textbook + 1e-7 * norm(want[i]) + 1e-16 * terms * std::sqrt(static_cast<double>(want[i].size()));
+    worst = book::worse(worst, distance(got[i], want[i]) / allowed);
+  }
+  return worst;
+}
+}  // namespace
+
+CASE("attention f32: from flat to saturated, gradients within twice the error of the textbook in float32") {
+  double worst = 0;
+  for (Kind kind : {Kind::normal, Kind::one_key, Kind::near_one_key, Kind::common_part})
+    for (double sharpness : {1, 10, 30, 100, 300, 1000})
+      for (auto [heads, kv_heads, D, window, length] : {std::tuple<int, int, int, int, int64_t>{2, 1, 64, 0, 130}, {2, 2, 128, 40, 70}}) {
+        const Inputs in = saturated(kind, sharpness, heads, kv_heads, D, window, length);
+        const std::vector<Tensor> want = book_attend(in, true);
+        for (Isa isa : check::levels())
+          for (int threads : {1, 2}) {
+            CpuBackend backend(Compute::f32, threads, isa);
+            std::vector<Tensor> got;
+            for (Numbers& numbers : attend(backend, true, in)) got.push_back(numbers.values());
+            const double error = beyond_textbook(in, got, want, sharpness * D);
+            CHECK_LE(error, 1);
+            worst = book::worse(worst, error);
+          }
+      }
+  std::printf("# worst error %.2f of what is allowed\n", worst);
+}
+
+CASE("canary: the shortcuts of fused kernels are called wrong where the softmax saturates") {
+  for (Kind kind : {Kind::one_key, Kind::near_one_key}) {
+    const Inputs in = saturated(kind, 300, 2, 1, 64, 0, 130);
+    CHECK(!(beyond_textbook(in, float_attend(in, Textbook::fused), book_attend(in, true), 300 * 64) <= 1));
+  }
+}
 
 CASE("attention: packed sequences give the bits they give alone") {
   const Inputs in(4, 2, 48, 40, {17, 1, 130, 64, 65});

@@ -5,6 +5,7 @@
 ///   decode    one task a head
 /// Long tasks go first, so that the team finishes together. Blocks count from a sequence's first row: packing never changes a bit.
 #include <algorithm>
+#include <array>
 #include <numeric>
 #include <tuple>
 #include <vector>
@@ -38,6 +39,24 @@ int64_t middle_of_keys(int64_t length, int64_t window) {
   for (int64_t block = 0; block < blocks; ++block) all += std::min(blocks - block, reach);
   while (2 * done < all) done += std::min(blocks - middle++, reach);
   return std::min(middle * attention_block, length);
+}
+
+/// One head of one sequence: takes what is left of Σ_j d_s_ij from the d_s of the key that has more than half of row i:
+///   r = Σ_j d_s_ij    d_q_i −= scale·r·k_j    d_k_j −= scale·r·q_i
+/// q, d_q and d_k have the same row stride. Rows from `middle` on have keys in both halves.
+void balance(std::array<const float*, 2> residual, std::array<const float*, 2> majority, int64_t length, int64_t middle, int64_t D,
+             float scale, const float* q, float* d_q, int64_t stride, const float* k, int64_t kv_stride, float* d_k) {
+  for (int64_t i = 0; i < length; ++i) {
+    const bool both = i >= middle;
+    const float key = both ? std::max(majority[0][i], majority[1][i]) : majority[0][i];
+    if (key < 0) continue;
+    const float rest = both ? residual[0][i] + residual[1][i] : residual[0][i];
+    const int64_t j = static_cast<int64_t>(key);
+    for (int64_t d = 0; d < D; ++d) {
+      d_q[i * stride + d] -= rest * k[j * kv_stride + d] * scale;
+      d_k[j * stride + d] -= rest * q[i * stride + d] * scale;
+    }
+  }
 }
 
 /// A block of one head (or kv head) of one sequence.
@@ -102,8 +121,8 @@ void CpuBackend::attention_forward(const AttentionShape& shape, std::span<const 
     task.head_dim = D;
     task.window = shape.window;
     task.scale = shape.scale;
-    task.lse = lse + row * H + h;
-    task.lse_stride = H;
+    task.lse = lse + 2 * (row * H + h);
+    task.lse_stride = 2 * H;
     task.scratch = own.get<char>(member);
     f32 ? kernels_.attention_forward_f32(&task) : kernels_.attention_forward_bf16(&task);
   });
@@ -118,11 +137,13 @@ void CpuBackend::attention_backward(const AttentionShape& shape, std::span<const
   const int64_t heads = static_cast<int64_t>(sequences.by_length.size()) * H;  // of all sequences
   const int64_t divided = heads < 8 * threads() ? heads % threads() : 0;       // the last ones, two tasks each
   const int64_t share_floats = sequences.longest() * D;
-  Scratch& shares = slot(Slot::attention_packed);  // d_k and d_v of every query head, [M,H,D] each; halves of d_q of the divided ones
-  shares.reserve(1, static_cast<size_t>(2 * M * H * D + 2 * divided * share_floats) * sizeof(float));
+  // d_k and d_v of every query head, [M,H,D] each; halves of d_q of the divided ones; what balance needs, [M,H] by halves
+  Scratch& shares = slot(Slot::attention_packed);
+  shares.reserve(1, static_cast<size_t>(2 * M * H * D + 2 * divided * share_floats + (f32 ? 4 * M * H : 0)) * sizeof(float));
   float* shares_k = shares.get<float>();
   float* shares_v = shares_k + M * H * D;
   float* shares_q = shares_v + M * H * D;
+  float* rests = shares_q + 2 * divided * share_floats;
   Scratch& own = slot(Slot::attention);
   const auto scratch_bytes = f32 ? kernels_.attention_backward_scratch_f32 : kernels_.attention_backward_scratch_bf16;
   own.reserve(threads(), static_cast<size_t>(scratch_bytes(sequences.longest(), D)));
@@ -156,8 +177,12 @@ void CpuBackend::attention_backward(const AttentionShape& shape, std::span<const
     task.d_k = shares_k + at;
     task.d_v = shares_v + at;
     task.d_kv_stride = H * D;
-    task.lse = lse + row * H + h;
-    task.lse_stride = H;
+    task.lse = lse + 2 * (row * H + h);
+    task.lse_stride = 2 * H;
+    for (int half = 0; half < 2; ++half) {
+      task.residual[half] = rests + half * M * H + row * H + h * length;
+      task.majority[half] = rests + (2 + half) * M * H + row * H + h * length;
+    }
     task.length = length;
     task.head_dim = D;
     task.window = shape.window;
@@ -178,6 +203,14 @@ void CpuBackend::attention_backward(const AttentionShape& shape, std::span<const
         kernels_.sum_rows_bf16(count, D, halves + row * D, share_floats, static_cast<bf16*>(out));
     }
   });
+  if (f32)
+    pool_.run(heads, [&](int64_t head, int) {
+      const auto [sequence, h, at] = place(head);
+      const int64_t row = sequences.begin(sequence), length = sequences.length(sequence), at_kv = (row * G + h / group) * D;
+      const float* rest = rests + row * H + h * length;
+      balance({rest, rest + M * H}, {rest + 2 * M * H, rest + 3 * M * H}, length, middle_of_keys(length, shape.window), D, shape.scale,
+              as<float>(q, at), as<float>(d_q, at), H * D, as<float>(k, at_kv), G * D, shares_k + at);
+    });
   each_rows(pool_, M, 2 * H * D, [&](int64_t first, int64_t count) {
     for (int64_t i = first * G; i < (first + count) * G; ++i) {  // one row of one kv head: its query heads are neighbours
       if (f32) {

@@ -27,7 +27,7 @@ struct AttentionForwardTask {
   float scale;
   void* o;  // as q
   int64_t o_stride;
-  float* lse;  // the block's first row of the head
+  float* lse;  // the block's first row of the head: two floats a row, m and log l
   int64_t lse_stride;
   void* scratch;  // attention_forward_scratch(head_dim) bytes, aligned to 64
 };
@@ -44,8 +44,10 @@ struct AttentionBackwardTask {
   int64_t kv_stride;
   float *d_k, *d_v;  // this query head's share, f32, rows d_kv_stride apart
   int64_t d_kv_stride;
-  const float* lse;
+  const float* lse;  // as AttentionForwardTask
   int64_t lse_stride;
+  // f32: for each half of the keys, [length] of the queries that reach it: Σ_j d_s, and the key whose p is above one half, or −1
+  float *residual[2], *majority[2];
   int64_t length, head_dim, window;
   float scale;
   void* scratch;  // attention_backward_scratch(length, head_dim) bytes, aligned to 64

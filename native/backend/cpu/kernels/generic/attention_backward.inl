@@ -2,11 +2,18 @@
 /// as rows and queries as lanes, so that lse and δ are vectors:
 ///   sᵀ = k·qᵀ    pᵀ = e^(scale·sᵀ − lse)    d_pᵀ = v·d_oᵀ    d_sᵀ = pᵀ ∘ (d_pᵀ − δ)    δ_i = d_o_i·o_i
 ///   d_v += pᵀ·d_o    d_k += scale·d_sᵀ·q    d_q += scale·d_s·k
+///
+/// Where the softmax saturates, d_p − δ is the small difference of two large sums, and d_s is their rounding. f32 does more there:
+///   * lse stays in its two parts, m and log l, so that p is as exact as e^(s−m) / l; their sum alone costs |m|·2⁻²⁴ of p.
+///   * δ is summed in d_p's order: where o_i is v_j to the bit, the difference is 0.
+///   * A row of d_s sums to zero. What the rounding leaves, Σ_j d_s_ij, is handed out with the key that has more than half of the row,
+///     whose d_s carries it: attention.cpp takes it back (balance), and that d_s is then as exact as the row's others together.
 /// d_k, d_v of a block add up over blocks of queries, d_q over blocks of keys, in f32 and in ascending order. d_q is always the sum of two
 /// halves of the keys, whether one task makes both or two tasks one each: so a head can be divided among threads and keeps its bits.
 
 struct BackwardScratch {
   int64_t q_columns, d_o_columns, q_pairs, d_o_pairs, lse, delta, d_q, d_q_rest;     // whole sequence
+  int64_t log_sum, residual, majority;                                               // whole sequence, f32 only; the last two by halves
   int64_t k_rows, v_rows, k_pairs, s, d_p, p, d_s, d_s_along_keys, d_k, d_v, bytes;  // one block
 };
 template <class T>
@@ -33,7 +40,10 @@ inline BackwardScratch backward_scratch(int64_t length, int64_t D) {
   at.d_s_along_keys = at.d_s + square;
   at.d_k = at.d_s_along_keys + square;
   at.d_v = at.d_k + sums;
-  at.bytes = at.d_v + sums;
+  at.log_sum = at.d_v + sums;
+  at.residual = at.log_sum + (exact<T> ? blocks * attention_block * 4 : 0);
+  at.majority = at.residual + (exact<T> ? 2 * blocks * attention_block * 4 : 0);
+  at.bytes = at.majority + (exact<T> ? 2 * blocks * attention_block * 4 : 0);
   return at;
 }
 template <class T>
@@ -85,6 +95,40 @@ inline void score_gradient_rows(const float* s, const float* d_p, const float* l
   }
 }
 
+/// f32: a tile of sᵀ and d_pᵀ, [keys, block]: p and d_s as above, each query's sum of d_s, and its key of more than half.
+inline void score_gradients(const float* s, const float* d_p, const float* largest, const float* log_sum, const float* delta, int64_t keys,
+                            bool diagonal, int64_t columns, float scale, int64_t first_key, float* p, float* d_s, float* residual,
+                            float* majority) {
+  const Vec multiplier = broadcast(scale), zero = broadcast(0), half = broadcast(0.5f);
+  for (int64_t c = 0; c < columns; c += W) {
+    const Vec shift = negate(load(largest + c)), logs = load(log_sum + c), minus = load(delta + c);
+    const int64_t seen = diagonal && c + W < keys ? c + W : keys;  // later keys are masked for all W queries
+    Vec sum = load(residual + c), top = load(majority + c);
+    for (int64_t key = 0; key < seen; ++key) {
+      const int64_t at = key * attention_block + c;
+      const Vec probability = exp(below_largest<true>(load(s + at), multiplier, shift) - logs),
+                gradient = probability * (load(d_p + at) - minus);
+      store(p + at, probability);
+      store(d_s + at, gradient);
+      sum = sum + gradient;
+      top = select(less(half, probability), broadcast(static_cast<float>(first_key + key)), top);
+    }
+    for (int64_t key = seen; key < keys; ++key) store(p + key * attention_block + c, zero), store(d_s + key * attention_block + c, zero);
+    store(residual + c, sum);
+    store(majority + c, top);
+  }
+}
+
+/// f32: δ of a block's queries in the order of d_p's sums. `o`: room for the block transposed.
+inline void delta_columns(const float* o_rows, int64_t stride, int64_t count, int64_t D, const float* d_o, float* o, float* delta) {
+  pack_columns<float>(o_rows, stride, count, D, o);
+  for (int64_t c = 0; c < attention_block; c += W) {
+    Vec sum = broadcast(0);
+    for (int64_t d = 0; d < D; ++d) sum = fma(load(o + d * attention_block + c), load(d_o + d * attention_block + c), sum);
+    store(delta + c, sum);
+  }
+}
+
 template <class T>
 static void attention_backward(const AttentionBackwardTask* task) {
   using Sizes = AttentionSizes<T>;
@@ -112,6 +156,10 @@ static void attention_backward(const AttentionBackwardTask* task) {
   uint32_t* d_s_along_keys = reinterpret_cast<uint32_t*>(scratch + at.d_s_along_keys);
   float* d_k = reinterpret_cast<float*>(scratch + at.d_k);
   float* d_v = reinterpret_cast<float*>(scratch + at.d_v);
+  [[maybe_unused]] float* log_sum = reinterpret_cast<float*>(scratch + at.log_sum);
+  [[maybe_unused]] const int64_t padded = blocks * block;
+  [[maybe_unused]] float* residuals = reinterpret_cast<float*>(scratch + at.residual);
+  [[maybe_unused]] float* majorities = reinterpret_cast<float*>(scratch + at.majority);
 
   const T* q = static_cast<const T*>(task->q);
   const T* o = static_cast<const T*>(task->o);
@@ -125,16 +173,26 @@ static void attention_backward(const AttentionBackwardTask* task) {
     pack_pairs<Element>(q + begin * task->q_stride, task->q_stride, count, D, q_pairs + b * Sizes::pairs_block(D));
     pack_pairs<Element>(d_o + begin * task->q_stride, task->q_stride, count, D, d_o_pairs + b * Sizes::pairs_block(D));
     for (int64_t i = begin; i < begin + block; ++i) {
-      const bool real = i < length;
-      lse[i] = real ? task->lse[i * task->lse_stride] : 0;
-      delta[i] = real ? dot_row(d_o + i * task->q_stride, o + i * task->q_stride, D) : 0;
+      const float* parts = task->lse + i * task->lse_stride;
+      lse[i] = i >= length ? 0 : exact<T> ? parts[0] : parts[0] + parts[1];
+      if constexpr (exact<T>)
+        log_sum[i] = i >= length ? 0 : parts[1];
+      else
+        delta[i] = i >= length ? 0 : dot_row(d_o + i * task->q_stride, o + i * task->q_stride, D);
     }
+    if constexpr (exact<T>)
+      delta_columns(o + begin * task->q_stride, task->q_stride, count, D, d_o_columns + b * Sizes::columns_block(D), d_v, delta + begin);
   }
 
   for (int64_t kb = first_block; kb < end_block; ++kb) {
     float* d_q = halves_of_d_q[kb >= middle_block];
     if (kb == first_block || kb == middle_block)
       for (int64_t i = kb * block * Dp; i < blocks * block * Dp; ++i) d_q[i] = 0;
+    [[maybe_unused]] float* residual = residuals + (kb >= middle_block) * padded;
+    [[maybe_unused]] float* majority = majorities + (kb >= middle_block) * padded;
+    if constexpr (exact<T>)
+      if (kb == first_block || kb == middle_block)
+        for (int64_t i = kb * block; i < padded; ++i) residual[i] = 0, majority[i] = -1;
     const int64_t from = kb * block, keys = length - from < block ? length - from : block;
     pack_rows<Element>(static_cast<const T*>(task->k) + from * task->kv_stride, task->kv_stride, keys, D, k_rows);
     pack_rows<Element>(static_cast<const T*>(task->v) + from * task->kv_stride, task->kv_stride, keys, D, v_rows);
@@ -152,10 +210,14 @@ static void attention_backward(const AttentionBackwardTask* task) {
           Ku, reinterpret_cast<const Unit*>(v_rows), Ku, 1, d_o_columns + qb * Sizes::columns_block(D), block, d_p, block, false, upper};
       multiply(to_p, keys, vectors);
       mask_columns(s, keys, columns, diagonal, task->window > 0 ? from - begin + task->window : columns);
-      for (int64_t row = 0; row < keys; row += per)
-        score_gradient_rows(s + row * block, d_p + row * block, lse + begin, delta + begin, keys - row < per ? 1 : per,
-                            diagonal ? row / W * W : 0, columns, task->scale, p + row * block, d_s + row * block,
-                            d_s_along_keys + row / per * block);
+      if constexpr (exact<T>)
+        score_gradients(s, d_p, lse + begin, log_sum + begin, delta + begin, keys, diagonal, columns, task->scale, from, p, d_s,
+                        residual + begin, majority + begin);
+      else
+        for (int64_t row = 0; row < keys; row += per)
+          score_gradient_rows(s + row * block, d_p + row * block, lse + begin, delta + begin, keys - row < per ? 1 : per,
+                              diagonal ? row / W * W : 0, columns, task->scale, p + row * block, d_s + row * block,
+                              d_s_along_keys + row / per * block);
       const int64_t steps = units_of<Element>(queries);
       const Triangle from_row = diagonal ? Triangle::steps_from_row : Triangle::none,
                      to_row = diagonal ? Triangle::steps_to_row : Triangle::none;
@@ -179,6 +241,12 @@ static void attention_backward(const AttentionBackwardTask* task) {
         n == W ? store(to_v, load(d_v + row * Dp + d)) : store_tail(to_v, load(d_v + row * Dp + d), n);
       }
   }
+  if constexpr (exact<T>)
+    for (int64_t half = first_block >= middle_block; half <= (end_block > middle_block); ++half)
+      for (int64_t i = half == 0 ? 0 : task->key_middle; i < length; ++i) {
+        task->residual[half][i] = residuals[half * padded + i];
+        task->majority[half][i] = majorities[half * padded + i];
+      }
   const Vec scale = broadcast(task->scale);
   if (task->d_q == nullptr) {
     const float* d_q = halves_of_d_q[first_block >= middle_block];

@@ -3,6 +3,15 @@
 ///   s = scale·q·k    m' = max(m, max s)    l' = l·e^(m−m') + Σ e^(s−m')    o' = o·e^(m−m') + Σ e^(s−m')·v    lse = m + log l
 
 template <class T>
+constexpr bool exact = sizeof(T) == 4;
+
+/// scale·s − m. f32 rounds the product first, as m was: the largest score gives 0, and its probability is 1 where it is the only one.
+template <bool exact>
+inline Vec below_largest(Vec s, Vec scale, Vec minus_m) {
+  return exact ? s * scale + minus_m : fma(s, scale, minus_m);
+}
+
+template <class T>
 struct AttentionSizes {
   using Element = typename MultiplyAs<T>::type;
   using Unit = typename UnitOf<Element>::type;
@@ -42,7 +51,7 @@ inline void store_along_keys(Unit* p, Vec first, Vec second) {
 
 /// sᵀ [keys, block] of `columns` queries becomes probabilities in units along keys; m, l follow; shrink = e^(m − m').
 /// A masked score is −∞. While a query has seen no key its maximum is −∞ and 0 is subtracted instead, so that no NaN arises.
-template <class Unit>
+template <bool exact, class Unit>
 inline void softmax_columns(const float* s, int64_t keys, int64_t columns, bool diagonal, float scale, Unit* p, float* m, float* l,
                             float* shrink) {
   constexpr int64_t per = UnitSize<Unit>::elements;
@@ -56,17 +65,17 @@ inline void softmax_columns(const float* s, int64_t keys, int64_t columns, bool 
     Vec sum = broadcast(0);
     int64_t key = 0;
     for (; key + per <= seen; key += per) {
-      const Vec first = exp(fma(load(s + key * attention_block + c), multiplier, shift));
+      const Vec first = exp(below_largest<exact>(load(s + key * attention_block + c), multiplier, shift));
       sum = sum + first;
       Vec second = broadcast(0);
       if (per == 2) {
-        second = exp(fma(load(s + (key + 1) * attention_block + c), multiplier, shift));
+        second = exp(below_largest<exact>(load(s + (key + 1) * attention_block + c), multiplier, shift));
         sum = sum + second;
       }
       store_along_keys(p + key / per * attention_block + c, first, second);
     }
     if (key < seen) {
-      const Vec last = exp(fma(load(s + key * attention_block + c), multiplier, shift));
+      const Vec last = exp(below_largest<exact>(load(s + key * attention_block + c), multiplier, shift));
       sum = sum + last;
       store_along_keys(p + key / per * attention_block + c, last, broadcast(0));
       key += per;
@@ -138,7 +147,7 @@ static void attention_forward(const AttentionForwardTask* task) {
         Ku, k, Ku, 1, q, attention_block, s, attention_block, false, diagonal ? Triangle::columns_from_row : Triangle::none};
     multiply(scores, keys, columns / W);
     mask_columns(s, keys, columns, diagonal, task->window > 0 ? from - task->begin + task->window : columns);
-    softmax_columns(s, keys, columns, diagonal, task->scale, p, m, l, shrink);
+    softmax_columns<exact<T>>(s, keys, columns, diagonal, task->scale, p, m, l, shrink);
     const Product<Unit> outputs{
         units_of<Element>(keys), p, 1, attention_block, v, Dp, o, Dp, !first, diagonal ? Triangle::steps_to_row : Triangle::none,
         first ? nullptr : shrink};
@@ -150,7 +159,8 @@ static void attention_forward(const AttentionForwardTask* task) {
     int64_t d = 0;
     for (; d + W <= D; d += W) store(out + d, load(o + d) * inverse);
     if (d < D) store_tail(out + d, load(o + d) * inverse, D - d);
-    task->lse[row * task->lse_stride] = m[row] + __builtin_logf(l[row]);
+    task->lse[row * task->lse_stride] = m[row];
+    task->lse[row * task->lse_stride + 1] = __builtin_logf(l[row]);
   }
 }
 
