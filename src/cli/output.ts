@@ -132,8 +132,9 @@ export class Output {
     const continuousIntegration = environment.CI !== undefined && environment.CI !== '' && environment.CI !== 'false'
     this.progressShown = this.#stderr.isTTY === true && !continuousIntegration && environment.TERM !== 'dumb'
     this.#color = this.progressShown && !environment.NO_COLOR
-    const seconds = Number(environment.FEDLORA_PROGRESS_SECONDS || 10)
-    this.#every = 1000 * (this.progressShown ? 1 : seconds)
+    const wanted = Number(environment.FEDLORA_PROGRESS_SECONDS || 10)
+    const seconds = wanted >= 0 ? wanted : 10
+    this.#every = 1000 * (this.progressShown ? 1 : Math.min(seconds, 1e6))
   }
 
   #erase(): void {

@@ -3,6 +3,8 @@
  * after a checkpoint, as on Ctrl-C, with the exit code of a broken pipe. A stream that cannot be written (a full disk) is a failure.
  */
 
+import { fstatSync } from 'node:fs'
+
 /** 128 + SIGPIPE: what a shell reports for a command whose reader went away. */
 export const brokenPipe = 141
 
@@ -28,7 +30,20 @@ function lose(error: NodeJS.ErrnoException): void {
   stopRun(lost.code)
 }
 
+/** Whether both streams go to the same place, as after `2>&1`. */
+function isOnePlace(): boolean {
+  try {
+    const [out, err] = [fstatSync(1), fstatSync(2)]
+    return out.dev === err.dev && out.ino === err.ino
+  } catch {
+    return false
+  }
+}
+
 export function guardStreams(): void {
   process.stdout.on('error', lose)
-  process.stderr.on('error', () => {}) // there is nowhere left to say so
+  process.stderr.on('error', (error) => {
+    // By itself a lost stderr stops nothing: there is only nowhere left to say so.
+    if (isOnePlace()) lose(error)
+  })
 }

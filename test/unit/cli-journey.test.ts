@@ -147,6 +147,13 @@ t.test('a reader that goes away ends a run after a checkpoint, and a short comma
   t.notMatch(ended.stderr, /EPIPE|\n {4}at /)
   t.match(ended.stderr, /go on with: fedlora train --resume piped\n/)
   t.ok(existsSync(join(run, 'adapter', 'adapter_model.safetensors')))
+  const both = words.replace('--json', '').replace(run, join(root, 'both'))
+  t.match(
+    await shell(`FEDLORA_PROGRESS_SECONDS=0.2 $F train ${both} 2>&1 | head -1`, root),
+    { code: 141 },
+    'stderr too',
+  )
+  t.ok(existsSync(join(root, 'both', 'adapter', 'adapter_model.safetensors')))
   t.match(await shell('$F train --help | head -1', root), { code: 0, stderr: '' })
   t.match(await shell('$F doctor 2>&1 | true', root), { code: 0, stderr: '' })
   const full = await shell('$F train --help > /dev/full', root)

@@ -1,5 +1,6 @@
 import t from 'tap'
 import {
+  fitStatus,
   formatBytes,
   formatCount,
   formatSeconds,
@@ -67,6 +68,56 @@ t.test('progress tells loss, speed and time left', async (t) => {
   const progress = new ProgressLine(output, 'step', 10)
   progress.update(5, 1.25, 12345)
   t.match(stderr.text, /step 5\/10 · loss 1\.2500 · 12\.3 k tokens\/s · \d+s left/)
+})
+
+t.test('a narrow terminal loses details first, and the time left last', async (t) => {
+  const status = { label: 'step 12000/40000', left: 4530, details: ['loss 1.2500', '1.2 k tokens/s'] }
+  t.equal(fitStatus(status), 'step 12000/40000 · loss 1.2500 · 1.2 k tokens/s · 1h15m left')
+  t.equal(fitStatus(status, 50), 'step 12000/40000 · loss 1.2500 · 1h15m left')
+  t.equal(fitStatus(status, 36), 'step 12000/40000 · 1h15m left')
+  t.equal(fitStatus(status, 20), '1h15m left · step 12')
+  for (let columns = 0; columns < 80; columns++) t.ok(fitStatus(status, columns).length <= columns)
+  const { output, stderr } = make({ terminal: true, environment: { NO_COLOR: '1' } })
+  stderr.columns = 0
+  output.status(status)
+  t.match(stderr.text, 'tokens/s', 'a terminal that does not know its width')
+  output.endProgress()
+})
+
+/** Waits until the stream holds what is looked for. */
+async function until(stream: { text: string }, wanted: RegExp): Promise<void> {
+  while (!wanted.test(stream.text)) await new Promise((resolve) => setTimeout(resolve, 5))
+}
+
+t.test('where no terminal is, a line now and then, also while nothing new comes', async (t) => {
+  const environment = { FEDLORA_PROGRESS_SECONDS: '0.01' }
+  const { output, stdout, stderr } = make({ json: true, environment })
+  output.phase('loading model')
+  t.equal(stderr.text, '', 'not at once')
+  await until(stderr, /(loading model · \d+s so far\n){2}/)
+  output.measure({ phase: 'tokenizing', done: 1, total: 4, remaining: 90 })
+  await until(stderr, /tokenising 25 % · \d+s so far · 1m30s left\n/)
+  t.notMatch(stderr.text, '\r')
+  output.endProgress()
+  const told = stdout.text
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line))
+  t.match(told[0], { type: 'progress', phase: 'loading model', seconds: Number })
+  t.match(told.at(-1), { type: 'progress', phase: 'tokenizing', done: 1, total: 4, left: 90 })
+  const before = stderr.text
+  await new Promise((resolve) => setTimeout(resolve, 30))
+  t.equal(stderr.text, before, 'canary: nothing more after the end')
+})
+
+t.test('FEDLORA_PROGRESS_SECONDS=0 says nothing; nonsense is ten seconds', async (t) => {
+  for (const seconds of ['0', 'soon', '-1']) {
+    const { output, stderr } = make({ environment: { FEDLORA_PROGRESS_SECONDS: seconds } })
+    output.phase('loading model')
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    t.equal(stderr.text, '', seconds)
+    output.endProgress()
+  }
 })
 
 t.test('numbers for people', async (t) => {
