@@ -120,8 +120,13 @@ class Tokenizer::Run {
       }
       for (const Token& token : work_.tokens) {
         const bool spelt = it_.model_->spells(token.id) && token.begin < token.end && token.end <= word.size();
-        push(token.id, span_of(pieces, range, token),
-             spelt ? word.substr(token.begin, token.end - token.begin) : it_.model_->vocabulary().text(token.id));
+        std::string_view spelling = spelt ? word.substr(token.begin, token.end - token.begin) : it_.model_->vocabulary().text(token.id);
+        if (spelt && pieces.as_bytes) {
+          work_.alphabet.clear();
+          append_byte_level(work_.alphabet, spelling);
+          spelling = work_.alphabet;
+        }
+        push(token.id, span_of(pieces, range, token), spelling);
       }
     }
   }

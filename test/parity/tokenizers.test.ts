@@ -27,3 +27,24 @@ parity('ids, offsets and decoded text of every kind', async (t) => {
   t.ok(canary > 3000, 'canary: an offset that is one unit later')
   rmSync(folder, { recursive: true })
 })
+
+parity('tokenizers mixed at random from all parts', async (t) => {
+  const folder = join(scratch, 'mixtures')
+  const count = 300
+  await runPython('make_tokenizer_mixtures.py', folder, seed, String(count))
+  const texts = JSON.parse(readFileSync(join(folder, 'strings.json'), 'utf8')) as string[]
+  const refused: string[] = []
+  for (let index = 1; index <= count; index++) {
+    const file = (name: string) => readFileSync(join(folder, `mixture${index}`, name))
+    const expected = JSON.parse(file('expected.json').toString()) as (Expected | null)[]
+    try {
+      t.same(await differences(file('tokenizer.json'), texts, (place) => expected[place]!), [], `mixture${index}`)
+    } catch (error) {
+      // Added tokens that are the same, or nothing, when they are normalised: which of them is meant, the library leaves to chance.
+      t.match(error, { code: 'E_TOKENIZER', message: /normalised/ })
+      refused.push(`mixture${index}`)
+    }
+  }
+  t.ok(refused.length <= 6, `refused: ${refused.join(', ')}`)
+  rmSync(folder, { recursive: true })
+})
