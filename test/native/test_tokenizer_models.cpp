@@ -129,6 +129,16 @@ int wrong_words(bool long_words, bool last) {
 
 CASE("BPE: every word, short and long, is merged as the definition says") { CHECK(wrong_words(false, false) == 0); }
 CASE("BPE: cutting long words where nothing merges changes nothing") { CHECK(wrong_words(true, false) == 0); }
+CASE("BPE: pairs that wait longer than they last") {
+  int wrong = 0;
+  for (uint64_t seed = 1; seed <= 150; ++seed) {
+    const Drawn drawn(seed + 1000, 30);
+    Draw draw(seed);
+    const std::string word = drawn_word(draw, 90);
+    wrong += cut(*model_of(drawn.json()), word) != drawn.slow(word);
+  }
+  CHECK(wrong == 0);
+}
 CASE("canary: merging the rightmost of equals first is wrong") { CHECK(wrong_words(false, true) > 20); }
 
 CASE("BPE: the memory of words gives what it was given") {
@@ -182,6 +192,10 @@ CASE("BPE: unknown characters") {
   const auto before = cut(*fused, word);
   fused->expect_long_words();
   CHECK(cut(*fused, word) == before && before.size() == 40);
+  const auto dropping = with("");
+  const auto dropped = cut(*dropping, word);
+  dropping->expect_long_words();
+  CHECK(cut(*dropping, word) == dropped && dropped.back().end < word.size());
 }
 
 CASE("BPE: bytes, prefixes, suffixes, words before merges") {
@@ -207,6 +221,11 @@ CASE("Unigram: the best sum of scores, the first of equals, unknown characters t
   // Of equals, the way that was found first: from the left, shorter pieces first.
   const auto equal = model_of(R"({"type":"Unigram","unk_id":0,"vocab":[["<u>",0],["a",-1],["aa",-2],["aaa",-3]]})");
   CHECK(cut(*equal, "aaa") == (std::vector<Token>{{3, 0, 3}}));
+  // An unknown character costs 10 more than the worst piece: a way over it is taken where the others are worse still.
+  const auto costly = model_of(R"({"type":"Unigram","unk_id":0,"vocab":[["<u>",0],["ab",-15],["c",-8],["bc",-1]]})");
+  CHECK(cut(*costly, "abc") == (std::vector<Token>{{1, 0, 2}, {2, 2, 3}}));
+  const auto worth = model_of(R"({"type":"Unigram","unk_id":0,"vocab":[["<u>",0],["ab",-30],["c",-30],["bc",-1]]})");
+  CHECK(cut(*worth, "abc") == (std::vector<Token>{{0, 0, 1}, {3, 1, 3}}));
   const auto none = model_of(R"({"type":"Unigram","unk_id":null,"vocab":[["a",-1]]})");
   CHECK(cut(*none, "aa").size() == 2);
   CHECK_THROWS(cut(*none, "ab"), E_TOKENIZER);

@@ -125,6 +125,8 @@ CASE("added tokens: the leftmost, then the longest; words; white space; normalis
                      R"({"added_tokens":[[{"content":"<s>","special":false,"unless_added":true},{"content":"new","special":true}]]})");
   CHECK(again.special_tokens() == (std::vector<uint32_t>{5, 6}) && again.find("new") == 6 && again.end() == 7);
   CHECK(again.decode(std::vector<uint32_t>{1, 5, 6}, true) == "a");
+  const Tokens twice(file(), R"({"added_tokens":[[{"content":"x"}],[{"content":"y"},{"content":"z"}]]})");
+  CHECK(twice.find("x") == 6 && twice.find("y") == 7 && twice.find("z") == 8);
 }
 
 CASE("special tokens around a text, and changes") {
@@ -144,6 +146,10 @@ CASE("continuations take no dummy prefix where they begin, and only there") {
   const Tokens made(file(R"("normalizer":{"type":"Prepend","prepend":" "},"added_tokens":[{"content":"<s>","special":true}])"), "{}");
   CHECK(ids(made, "a<s>b") == "3[0,1) 1[0,1) 5[1,4) 3[4,5) 2[4,5) ");
   CHECK(ids(made, "a<s>b", {false, true, true}) == "1[0,1) 5[1,4) 3[4,5) 2[4,5) ");
+  const Tokens spaced(file(R"("pre_tokenizer":{"type":"Metaspace","replacement":" "},"added_tokens":[{"content":"<s>","special":true}])"),
+                      "{}");
+  CHECK(ids(spaced, "a<s>b") == "3[0,1) 1[0,1) 5[1,4) 3[4,5) 2[4,5) ");
+  CHECK(ids(spaced, "a<s>b", {false, true, true}) == "1[0,1) 5[1,4) 3[4,5) 2[4,5) ");
 }
 
 CASE("offsets in UTF-16 units") {
