@@ -4,8 +4,9 @@
  * A yaml block with `file=NAME` behind its language is that file of the project. A block that cannot run here says why there:
  * ```console not run: takes a minute.
  */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { parse } from 'yaml'
 import { type Block, fencedBlocks } from '../support/fenced-blocks.js'
@@ -29,6 +30,12 @@ function project(folder: string): void {
   copyModel(join(folder, 'SmolLM2-135M-Instruct'))
   writeFileSync(join(folder, 'notes.jsonl'), lines(alpaca))
   writeFileSync(join(folder, 'questions.txt'), 'Add one to 3.\n')
+  const questions = [{ question: 'What is 1 + 1?', answer: '2' }]
+  mkdirSync(join(folder, 'data'))
+  for (const name of ['rows.jsonl', 'a.jsonl', 'data/c.jsonl']) writeFileSync(join(folder, name), lines(questions))
+  writeFileSync(join(folder, 'b.csv.gz'), gzipSync('question,answer\nWhat is 2 + 2?,4\n'))
+  mkdirSync(join(folder, 'books'))
+  writeFileSync(join(folder, 'books', 'one.txt'), 'Once upon a time.\n')
 }
 
 async function runBlock(
