@@ -5,8 +5,12 @@
 #include "backend/cpu/kernels/kernel_table.h"
 #include "quant/matrix.h"
 
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#else
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,f16c")
+#endif
 
 namespace fedlora::avx2 {
 namespace {
@@ -22,7 +26,11 @@ namespace {
 }  // namespace
 }  // namespace fedlora::avx2
 
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
 #pragma GCC pop_options
+#endif
 
 namespace fedlora::avx2 {
 
