@@ -92,7 +92,7 @@ export class Rows {
       if (!(error instanceof FedloraError) || error.code !== 'E_DATA') throw error
       const { file, unit, number } = this.#read.places.at(index)
       const message = `${file}, ${unit} ${number}: ${error.message}`
-      throw new FedloraError('E_DATA', message, { file, [unit]: number, ...error.details }, error)
+      throw new FedloraError('E_DATA', message, { ...error.details, file, [unit]: number }, error)
     }
     const { maxLength } = this.config
     const truncated = sample.inputIds.length > maxLength

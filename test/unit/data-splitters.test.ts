@@ -211,3 +211,33 @@ t.test('apportion: whole numbers near the shares', async (t) => {
   t.same(apportion([1 / 3, 1 / 3, 1 / 3], 1), [1, 0, 0])
   t.same(apportion([0, 1], 7), [0, 7])
 })
+
+t.test('three hundred thousand rows over two clients, by every splitter', async (t) => {
+  const rows = Array.from({ length: 300_000 }, (_, i) => ({ input_ids: [1, i], topic: `t${i % 2}` }))
+  const many = await loadDataset(rows, { format: 'tokens', category: 'topic' })
+  for (const by of ['iid', 'category', 'dirichlet', 'quantity'] as const) {
+    const { clients } = split(many, { by, clients: 2, testFraction: by === 'iid' ? 0.5 : 0.1 })
+    const held = clients.map(({ train, test }) => train.length + test.length)
+    t.equal(held[0]! + held[1]!, 300_000, `${by}: ${held}`)
+  }
+})
+
+t.test('a concentration so small that no logarithm holds: each label to one client', async (t) => {
+  for (const alpha of [1e-5, 1e-300, 1e-310, 5e-324]) {
+    for (let seed = 0; seed < 5; ++seed) {
+      const options: SplitOptions = { by: 'dirichlet', clients: 3, alpha, seed, testFraction: 0 }
+      const { clients } = split(data, options)
+      const problem = broken(data, { clients }, options)
+      t.equal(problem, null, JSON.stringify(options))
+      const holders = [0, 1, 2, 3].map(
+        (label) => clients.filter(({ train }) => mixture(data, train)[label]! > 0.01).length,
+      )
+      t.ok(
+        holders.every((count) => count <= 2),
+        `alpha ${alpha}: ${holders}`,
+      )
+    }
+  }
+  const shares = new Random(1, 99).dirichlet(1e-310, 4)
+  t.same([...shares].sort(), [0, 0, 0, 1])
+})
