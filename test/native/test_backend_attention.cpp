@@ -212,6 +212,19 @@ CASE("attention f32: from flat to saturated, gradients within twice the error of
   std::printf("# worst error %.2f of what is allowed\n", worst);
 }
 
+CASE("attention f32: where one key has everything, the gradients of q and k are zero to the bit") {
+  for (int D : {48, 64, 128}) {
+    const Inputs in = saturated(Kind::one_key, 1000, 2, 1, D, 0, 130);
+    for (Isa isa : check::levels()) {
+      CpuBackend backend(Compute::f32, 2, isa);
+      std::vector<Numbers> got = attend(backend, true, in);
+      CHECK(norm(got[2].values()) == 0);
+      CHECK(norm(got[3].values()) == 0);
+      CHECK(norm(got[4].values()) > 1);
+    }
+  }
+}
+
 CASE("canary: the shortcuts of fused kernels are called wrong where the softmax saturates") {
   for (Kind kind : {Kind::one_key, Kind::near_one_key}) {
     const Inputs in = saturated(kind, 300, 2, 1, 64, 0, 130);
