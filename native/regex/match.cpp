@@ -16,8 +16,8 @@ namespace {
 constexpr size_t no_match = ~size_t{0};
 /// Steps that one search may take, beside some for each byte of the text: a fraction of a second.
 constexpr size_t base_steps = 20'000'000, steps_a_byte = 64;
-/// Ways back at a time: 64 MB of them.
-constexpr size_t most_ways = 2'000'000;
+/// Ways back at a time, 64 MB of them, and how many a thread keeps room for.
+constexpr size_t most_ways = 2'000'000, kept_ways = 65'536;
 
 using Kind = Instruction::Kind;
 
@@ -300,6 +300,7 @@ Regex::~Regex() = default;
 bool Regex::find(std::string_view text, size_t from, size_t& begin, size_t& end) const {
   thread_local std::vector<WayBack> stack;
   stack.clear();
+  if (stack.capacity() > kept_ways) stack.shrink_to_fit();
   Machine machine(*program_, text, from, stack);
   for (size_t at = from; at <= text.size(); ++at) {
     if (!program_->starts[at < text.size() ? static_cast<uint8_t>(text[at]) : 256]) continue;
