@@ -138,6 +138,12 @@ CASE("BPE: pairs that wait longer than they last") {
     wrong += cut(*model_of(drawn.json()), word) != drawn.slow(word);
   }
   CHECK(wrong == 0);
+  // b c comes first; a b, which waited, is gone then, and must not let a bc go before bc d.
+  const auto model =
+      model_of(R"({"type":"BPE","vocab":{"a":0,"b":1,"c":2,"d":3,"bc":4,"ab":5,"bcd":6,"abc":7},"merges":["b c","a b","bc d","a bc"]})");
+  std::string word;
+  for (int i = 0; i < 30; ++i) word += "abcd";
+  CHECK(cut(*model, word).size() == 60 && cut(*model, word)[1] == Token{6, 1, 4});
 }
 CASE("canary: merging the rightmost of equals first is wrong") { CHECK(wrong_words(false, true) > 20); }
 
