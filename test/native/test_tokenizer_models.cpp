@@ -143,7 +143,7 @@ CASE("BPE: pairs that wait longer than they last") {
       model_of(R"({"type":"BPE","vocab":{"a":0,"b":1,"c":2,"d":3,"bc":4,"ab":5,"bcd":6,"abc":7},"merges":["b c","a b","bc d","a bc"]})");
   std::string word;
   for (int i = 0; i < 30; ++i) word += "abcd";
-  CHECK(cut(*model, word).size() == 60 && cut(*model, word)[1] == Token{6, 1, 4});
+  CHECK(cut(*model, word).size() == 60 && (cut(*model, word)[1] == Token{6, 1, 4}));
 }
 CASE("canary: merging the rightmost of equals first is wrong") { CHECK(wrong_words(false, true) > 20); }
 
