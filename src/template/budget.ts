@@ -43,6 +43,12 @@ export function makeText(length: number): void {
   steps += length >> 11
 }
 
+/** For `length` characters or items that are looked at one by one. */
+export function look(length: number): void {
+  steps += length >> 2
+  step()
+}
+
 /** Before a list of `length` is made. */
 export function makeItems(length: number): void {
   if (!(length <= maxItems)) limit(`a list of more than ${maxItems} items`)

@@ -1,11 +1,19 @@
 /** Characters as Python counts and classifies them: strings are sequences of code points, and white space has its own list. */
 
+import { look } from './budget.js'
+
 /** str.isspace() and \s, as the inside of a character class. */
 export const spaceClass = '\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000'
 const leadingSpace = new RegExp(`^[${spaceClass}]+`)
 const onlySpace = new RegExp(`^[${spaceClass}]+$`)
 const isSpaceUnit = new RegExp(`[${spaceClass}]`)
 const surrogate = /[\ud800-\udfff]/
+
+/** The code points of a text that has surrogates. */
+function split(text: string): string[] {
+  look(text.length)
+  return Array.from(text)
+}
 
 export function isSpace(text: string): boolean {
   return onlySpace.test(text)
@@ -23,16 +31,16 @@ export function trimEnd(text: string): string {
 
 /** The code points of `text`; a string can be indexed alike when it has no surrogates. */
 export function points(text: string): ArrayLike<string> & Iterable<string> {
-  return surrogate.test(text) ? Array.from(text) : text
+  return surrogate.test(text) ? split(text) : text
 }
 
 export function length(text: string): number {
-  return surrogate.test(text) ? Array.from(text).length : text.length
+  return surrogate.test(text) ? split(text).length : text.length
 }
 
 /** Code points `begin` to `end`, both already within the text. */
 export function slice(text: string, begin: number, end: number): string {
-  return surrogate.test(text) ? Array.from(text).slice(begin, end).join('') : text.slice(begin, end)
+  return surrogate.test(text) ? split(text).slice(begin, end).join('') : text.slice(begin, end)
 }
 
 /** Number of code points before UTF-16 unit `index`. */
@@ -43,7 +51,7 @@ export function pointIndex(text: string, index: number): number {
 /** Order of code points: negative, zero or positive. */
 export function compareText(a: string, b: string): number {
   if (!surrogate.test(a) && !surrogate.test(b)) return a < b ? -1 : a > b ? 1 : 0
-  const [x, y] = [Array.from(a), Array.from(b)]
+  const [x, y] = [split(a), split(b)]
   for (let i = 0; i < x.length && i < y.length; ++i) {
     const difference = x[i]!.codePointAt(0)! - y[i]!.codePointAt(0)!
     if (difference !== 0) return difference

@@ -8,7 +8,7 @@ import { isInt, isNumber, toNumber } from './operators.js'
 import { repr, str } from './print.js'
 import { Dict, Markup, Range, Tuple, textOf, typeName, Undefined, type Value } from './values.js'
 
-const directive = /%(?:\(([^)]*)\))?([-+ #0]*)(\*|\d+)?(?:\.(\*|\d+)?)?([hlL]?)(.?)/gs
+const directive = /%(?:\(([^)]{0,1000})\))?([-+ #0]*)(\*|\d+)?(?:\.(\*|\d+)?)?([hlL]?)(.?)/gs
 
 export function formatPercent(format: Value, values: Value): string {
   if (format instanceof Markup) unsupported('% on text that is marked as safe')

@@ -1,6 +1,6 @@
 /** Functions, methods, filters and tests that are written here, called with Python's rules for arguments. */
 
-import { step } from './budget.js'
+import { makeText, step } from './budget.js'
 import { fail } from './errors.js'
 import type { Named, Value } from './values.js'
 
@@ -29,6 +29,7 @@ export function native(name: string, signature: string, body: Body): Native {
     name,
     invoke(subject, args, named) {
       step()
+      if (typeof subject === 'string') makeText(subject.length)
       const bound: (Value | undefined)[] = subject === undefined ? [] : [subject]
       const offset = bound.length
       bound.push(...args)

@@ -1,6 +1,6 @@
 /** Python's operators: arithmetic on ints of any size and floats, comparison, membership. */
 
-import { makeInteger, makeItems, makeText } from './budget.js'
+import { look, makeInteger, makeItems, makeText } from './budget.js'
 import { compareText } from './characters.js'
 import { fail } from './errors.js'
 import { formatPercent } from './format-percent.js'
@@ -225,6 +225,7 @@ export function equals(left: Value, right: Value): boolean {
 }
 
 function sameItems(a: readonly Value[], b: readonly Value[]): boolean {
+  look(a.length)
   return a.length === b.length && a.every((item, i) => equals(item, b[i]!))
 }
 
@@ -239,6 +240,7 @@ export function order(left: Value, right: Value, operator: string): number {
   const items = (value: Value) => (Array.isArray(value) ? value : value instanceof Tuple ? value.items : undefined)
   const [a, b] = [items(left), items(right)]
   if (a !== undefined && b !== undefined && Array.isArray(left) === Array.isArray(right)) {
+    look(Math.min(a.length, b.length))
     for (let i = 0; i < a.length && i < b.length; ++i) {
       if (!equals(a[i]!, b[i]!)) return order(a[i]!, b[i]!, operator)
     }
@@ -253,11 +255,15 @@ export function contains(container: Value, item: Value): boolean {
       if (item instanceof Undefined) return fail("'in <string>' requires a string as left operand, not Undefined")
       return fail(`'in <string>' requires a string as left operand, not ${typeName(item)}`)
     }
+    makeText(textOf(container, 'in').length)
     return textOf(container, 'in').includes(textOf(item, 'in'))
   }
   if (container instanceof Dict) return container.has(item)
   if (container instanceof View && container.kind === 'keys') return container.dict.has(item)
-  for (const one of iterate(container)) if (equals(one, item)) return true
+  for (const one of iterate(container)) {
+    look(1)
+    if (equals(one, item)) return true
+  }
   return false
 }
 

@@ -1,7 +1,7 @@
 /** Values as text: str(), repr() and json.dumps(). */
 
 import { floatText } from '../files/exact-json.js'
-import { checkText } from './budget.js'
+import { checkText, step } from './budget.js'
 import { compareText } from './characters.js'
 import { fail, unsupported } from './errors.js'
 import {
@@ -64,6 +64,7 @@ export function repr(value: Value, nesting = 0): string {
   if (typeof value === 'bigint') return integerText(value)
   if (typeof value === 'string') return quoted(value)
   if (value instanceof Float) return floatText(value.value)
+  step()
   if (nesting > maxNesting) return fail('values within each other too deep to print')
   const items = (list: Iterable<Value>) => {
     let text = ''
@@ -156,6 +157,7 @@ export function toJson(value: Value, options: JsonOptions, nesting = 0): string 
   if (typeof value === 'number') return Number.isInteger(value) ? integerText(value) : jsonNumber(value)
   if (value instanceof Float) return jsonNumber(value.value)
   if (value instanceof Markup) return jsonText(value.text, ascii)
+  step()
   if (nesting > maxNesting) return fail('values within each other too deep for JSON')
   const indent = options.indent ?? null
   const wrap = (open: string, parts: string[], close: string) => {

@@ -1,7 +1,7 @@
 /** Filters over text and numbers, and tojson. */
 
 import { flag, float, integer } from './arguments.js'
-import { makeText } from './budget.js'
+import { makeInteger, makeText } from './budget.js'
 import { length, slice, spaceClass, splitLines } from './characters.js'
 import { fail, unsupported } from './errors.js'
 import { scaled } from './format-number.js'
@@ -78,6 +78,7 @@ function asciiDigits(text: string): string {
 
 /** int(text, base): white space around, a sign, underscores between digits. */
 function readInteger(text: string, base: number): bigint | undefined {
+  makeInteger(text.length * 4)
   const plain = asciiDigits(strip(text, undefined, 'both'))
   const [, sign, prefix, digits] = /^([-+]?)(0[xob]_?)?([\da-z]+(?:_[\da-z]+)*)$/i.exec(plain) ?? []
   if (digits === undefined) return undefined
@@ -99,6 +100,7 @@ function readInteger(text: string, base: number): bigint | undefined {
 
 /** float(text) */
 function readFloat(text: string): number | undefined {
+  makeInteger(text.length * 4)
   const plain = asciiDigits(strip(text, undefined, 'both')).toLowerCase()
   if (/^[-+]?(inf|infinity)$/.test(plain)) return plain.startsWith('-') ? -Infinity : Infinity
   if (/^[-+]?nan$/.test(plain)) return NaN

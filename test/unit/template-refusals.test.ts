@@ -124,6 +124,14 @@ t.test('work without end is stopped', async (t) => {
     lists: `{{ ${'['.repeat(5000)}${']'.repeat(5000)} }}`,
     signs: `{{ ${'-'.repeat(50000)}1 }}`,
     blocks: '{% if 1 %}'.repeat(5000) + '{% endif %}'.repeat(5000),
+    'characters of a long text':
+      "{% set t = '🦊' * 50000 %}{% for i in range(99999) %}{% set x = t | length %}{% endfor %}",
+    'lists compared': '{% set l = range(99999) | list %}{% for i in range(99999) %}{% set x = l == l[:] %}{% endfor %}',
+    'lists of lists compared':
+      '{% set ns = namespace(l=[1], m=[1]) %}{% for i in range(40) %}{% set ns.l = [ns.l, ns.l] %}{% set ns.m = [ns.m, ns.m] %}{% endfor %}{{ ns.l == ns.m }}',
+    'lists of lists printed':
+      '{% set ns = namespace(l=[1]) %}{% for i in range(40) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l | tojson }}',
+    'a number of many digits': "{{ ('1' * 100000 ~ 'x') | float }}",
     'a wide batch': '{{ [1] | batch(999999999, 0) | list }}',
     'joined text': "{{ (['a'] * 100000) | join('b' * 10000) }}",
   }

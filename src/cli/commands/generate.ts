@@ -1,5 +1,6 @@
 /** `fedlora generate`: continues a prompt and streams the text. */
 import type { Row } from '../../data/index.js'
+import { parseJsonRow } from '../../data/json-rows.js'
 import { generateOptionsSchema, type Prompt } from '../../model/generate.js'
 import type { FlagValues } from '../arguments.js'
 import { type Command, configFlag, section, text } from '../command.js'
@@ -13,7 +14,7 @@ const samplingSchema = generateOptionsSchema.omit({ adapter: true, signal: true 
 
 function rowFlag(written: string): Row {
   try {
-    const row = JSON.parse(written)
+    const row = parseJsonRow(written) as Row | null
     if (typeof row === 'object' && row !== null && !Array.isArray(row)) return row
   } catch {
     // Told below, with what else is no row.
