@@ -265,7 +265,7 @@ t.test('bad rows', async (t) => {
   const foreign = await loadDataset([{ input_ids: [1, 100_000], labels: [1, 2] }], { format: 'tokens' })
   await t.rejects(train(adapter, foreign, { maxSteps: 1 }), {
     code: 'E_ARGUMENT',
-    message: /100000.*vocabulary of 263/,
+    message: /row 1: token id 100000.*vocabulary has 263/,
   })
   await t.rejects(evaluate(model, foreign), { code: 'E_ARGUMENT', message: /100000/ })
   rmSync(folder, { recursive: true })

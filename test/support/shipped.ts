@@ -10,6 +10,7 @@ export const smallModel = join(root, 'assets', 'gsm-3m')
 /** Makes `folder` look like a user's project in which fedlora is installed. */
 export function makeProject(folder: string): void {
   mkdirSync(join(folder, 'node_modules', '.bin'), { recursive: true })
+  mkdirSync(join(folder, '.cache', 'fedlora'), { recursive: true })
   symlinkSync(root, join(folder, 'node_modules', 'fedlora'))
   const command = join(folder, 'node_modules', '.bin', 'fedlora')
   writeFileSync(command, `#!/bin/sh\nexec "${process.execPath}" "${join(root, 'dist', 'cli', 'main.js')}" "$@"\n`)
@@ -27,10 +28,15 @@ export interface Ended {
   stderr: string
 }
 
-/** The environment of a program in `project`: its commands on PATH, no coverage or loader of the test's own. */
+/** The environment of a program in `project`: its commands on PATH, a home of its own, no coverage or loader of the test's. */
 export function projectEnvironment(project: string, more: Record<string, string> = {}): NodeJS.ProcessEnv {
-  const { NODE_OPTIONS: _options, ...rest } = process.env
-  return { ...rest, PATH: `${join(project, 'node_modules', '.bin')}${delimiter}${process.env.PATH}`, ...more }
+  const { NODE_OPTIONS: _options, FEDLORA_CACHE: _cache, XDG_CACHE_HOME: _xdg, ...rest } = process.env
+  return {
+    ...rest,
+    HOME: project,
+    PATH: `${join(project, 'node_modules', '.bin')}${delimiter}${process.env.PATH}`,
+    ...more,
+  }
 }
 
 /** Starts a program; `ended` resolves when it is gone. */

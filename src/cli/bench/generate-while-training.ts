@@ -37,7 +37,7 @@ async function generate(model: NativeModel): Promise<number> {
 /** Medians over `rounds`; the bound is three times the idle generation and one micro-batch. */
 export async function benchWhileTraining(options: WhileTrainingBench): Promise<Measurement> {
   const { description } = shapeConfig(options.shape)
-  const { quantization, compute, threads, tokens, rank, rounds } = options
+  const { quantization, compute, threads, rank, rounds } = options
   const load = { files: [], description, quantization, doubleQuantization: false, blockSize: 64 as const }
   const model = await native().randomModel({ ...load, compute, threads }, 1)
   try {
