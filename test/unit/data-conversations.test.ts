@@ -8,6 +8,7 @@ import { loadDataset } from '../../src/data/dataset.js'
 import type { DatasetOptions } from '../../src/data/dataset-options.js'
 import type { Row } from '../../src/data/formats.js'
 import { loadTokenizer, type Tokenizer } from '../../src/data/tokenizer.js'
+import { supervisedText } from '../support/supervised-text.js'
 
 const folder = new URL('../../assets/gsm-3m', import.meta.url).pathname
 
@@ -36,17 +37,7 @@ const rich = await withTemplate(
 /** The rows' text with what is supervised in double angle brackets. */
 async function marked(row: Row, by: Tokenizer = plain, options: Partial<DatasetOptions> = {}): Promise<string> {
   const data = await loadDataset([row], { format: 'messages', tokenizer: by, ...options })
-  const { inputIds, labels } = data.sample(0)
-  let text = ''
-  for (let from = 0; from < inputIds.length; ) {
-    const supervised = labels[from] !== -100
-    let to = from
-    while (to < inputIds.length && (labels[to] !== -100) === supervised) ++to
-    const piece = by.decode(inputIds.subarray(from, to))
-    text += supervised ? `⟪${piece}⟫` : piece
-    from = to
-  }
-  return text
+  return supervisedText(data.sample(0), by)
 }
 
 const user = (content: unknown) => ({ role: 'user', content })

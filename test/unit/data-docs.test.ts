@@ -6,6 +6,7 @@ import { loadDataset } from '../../src/data/dataset.js'
 import { datasetOptionsSchema } from '../../src/data/dataset-options.js'
 import { type FormatName, formatNames, formats } from '../../src/data/formats.js'
 import { loadTokenizer } from '../../src/data/tokenizer.js'
+import { supervisedText } from '../support/supervised-text.js'
 
 const page = readFileSync(new URL('../../docs/data.md', import.meta.url), 'utf8')
 const tokenizer = await loadTokenizer(new URL('../../assets/gsm-3m', import.meta.url).pathname)
@@ -30,17 +31,7 @@ function examples(): Example[] {
 async function marked(format: FormatName, json: string): Promise<string> {
   const data = await loadDataset([JSON.parse(json)], { format, tokenizer })
   t.same(data.counts.ignoredColumns, {})
-  const { inputIds, labels } = data.sample(0)
-  let text = ''
-  for (let from = 0; from < inputIds.length; ) {
-    const supervised = labels[from] !== -100
-    let to = from
-    while (to < inputIds.length && (labels[to] !== -100) === supervised) ++to
-    const piece = tokenizer.decode(inputIds.subarray(from, to))
-    text += supervised ? `⟪${piece}⟫` : piece
-    from = to
-  }
-  return text
+  return supervisedText(data.sample(0), tokenizer)
 }
 
 t.test('every example is what the page says', async (t) => {

@@ -1,0 +1,16 @@
+/** A row as text, what is supervised in double angle brackets: the form in which documents and tests show labels. */
+import type { Sample } from '../../src/data/formats.js'
+import type { Tokenizer } from '../../src/data/tokenizer.js'
+
+export function supervisedText({ inputIds, labels }: Sample, tokenizer: Tokenizer): string {
+  let text = ''
+  for (let from = 0; from < inputIds.length; ) {
+    const supervised = labels[from] !== -100
+    let to = from
+    while (to < inputIds.length && (labels[to] !== -100) === supervised) ++to
+    const piece = tokenizer.decode(inputIds.subarray(from, to))
+    text += supervised ? `⟪${piece}⟫` : piece
+    from = to
+  }
+  return text
+}
