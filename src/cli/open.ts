@@ -5,10 +5,10 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { z } from 'zod'
+import { fitToModel } from '../data/fit.js'
 import { type Dataset, loadDataset } from '../data/index.js'
 import type { DataProgress } from '../data/progress.js'
 import { FedloraError } from '../errors.js'
-import { withTokenizer } from '../evaluation/evaluate.js'
 import { findModel } from '../files/model-source.js'
 import { type Adapter, listed } from '../model/adapter.js'
 import { adapterOptionsSchema } from '../model/adapter-options.js'
@@ -192,7 +192,7 @@ export function keepBack(data: Dataset, share: number | undefined, seed: number)
 /** The data set as the model takes it: tokenised, and fitted to its positions. */
 export async function withModel(data: Dataset, model: Model, output: Output): Promise<Dataset> {
   try {
-    return await withTokenizer(data, model, {
+    return await fitToModel(data, model, {
       onProgress: (progress) => output.measure(progress),
       onWarning: (message) => output.note(message),
     })

@@ -1,9 +1,8 @@
 /** Loss, perplexity and next-token accuracy over the supervised tokens of a data set. */
 import { z } from 'zod'
 import { flatten } from '../data/batches.js'
-import { Dataset } from '../data/dataset.js'
-import { Slices } from '../data/progress.js'
-import type { PrepareOptions } from '../data/tokens/prepare.js'
+import type { Dataset } from '../data/dataset.js'
+import { fitToModel } from '../data/fit.js'
 import { FedloraError } from '../errors.js'
 import { Adapter } from '../model/adapter.js'
 import { Model } from '../model/model.js'
@@ -80,52 +79,6 @@ export async function evaluateNative(
   return { loss, perplexity: Math.exp(loss), tokenAccuracy: correct / tokens, tokens }
 }
 
-/** Data sets of ids that were found to be a model's, by its vocabulary. */
-const checked = new WeakMap<Dataset, number>()
-
-/**
- * Refuses ids that the model does not have, in slices; only rows of ids can hold such.
- * @throws FedloraError `E_ARGUMENT` with file and line.
- */
-async function checkIds(data: Dataset, vocabulary: number, { signal }: PrepareOptions): Promise<void> {
-  if (data.format !== 'tokens' || checked.get(data) === vocabulary) return
-  const slices = new Slices('checking', signal, undefined)
-  for (let index = 0; index < data.length; index++) {
-    const wrong = data.sample(index).inputIds.find((id) => id < 0 || id >= vocabulary)
-    if (wrong !== undefined) {
-      const { file, unit, number } = data.place(index)
-      throw new FedloraError(
-        'E_ARGUMENT',
-        `${file}, ${unit} ${number}: token id ${wrong}, but the model's vocabulary has ${vocabulary} (0 to ${vocabulary - 1}); were the rows made by another tokenizer?`,
-        { file, [unit]: number, id: wrong, vocabulary },
-      )
-    }
-    if (slices.due) await slices.breathe()
-  }
-  checked.set(data, vocabulary)
-}
-
-/**
- * @internal The data set as a model takes it: with a tokenizer, its own or the model's, all its rows tokenised, none longer than the model's
- * positions.
- * @throws FedloraError `E_CONFIG` for a `maxLength` beyond the positions, before anything is tokenised.
- */
-export async function withTokenizer(data: Dataset, model: Model, options: PrepareOptions = {}): Promise<Dataset> {
-  if (!(data instanceof Dataset)) {
-    throw new FedloraError(
-      'E_ARGUMENT',
-      `data: got ${describeValue(data)}, expected a data set; loadDataset makes one from rows`,
-    )
-  }
-  const needed = data.tokenizer === undefined && data.format !== 'tokens'
-  const { maxPositions, vocabulary } = model.config
-  data.checkLength(maxPositions)
-  const ready = await data.ready(needed ? await model.tokenizer() : undefined, options)
-  const fitted = ready.fitted(maxPositions)
-  await checkIds(fitted, vocabulary, options)
-  return fitted
-}
-
 /**
  * Evaluates an adapter, or a model without one.
  * @throws FedloraError `E_DATA` when no token is supervised, `E_ARGUMENT`, `E_TOKENIZER`, `E_DISPOSED`, `E_BUSY`; the signal's reason when aborted.
@@ -143,7 +96,7 @@ export async function evaluate(
   }
   model.handle.use('evaluate')
   adapter?.handle.use('evaluate')
-  const ready = await withTokenizer(data, model, { signal })
+  const ready = await fitToModel(data, model, { signal })
   return await model.withAdapter('evaluate', adapter, (native, values) =>
     evaluateNative(native, values, ready, batchTokens, signal, onProgress),
   )

@@ -1,8 +1,8 @@
 /** The clients of a federation, whatever form they were given in: name, rows, and data that are opened when the client works. */
 import { createHash } from 'node:crypto'
+import { fitToModel } from '../data/fit.js'
 import { Dataset, loadDataset, type PrepareOptions, Split } from '../data/index.js'
 import { FedloraError } from '../errors.js'
-import { withTokenizer } from '../evaluation/evaluate.js'
 import type { Model } from '../model/model.js'
 import { describeValue } from '../options/parse.js'
 
@@ -29,7 +29,7 @@ export interface Clients {
  */
 export async function openClients(input: ClientsInput, model: Model, prepare: PrepareOptions = {}): Promise<Clients> {
   if (input instanceof Split) {
-    const { tokenizer } = await withTokenizer(input.dataset, model, prepare)
+    const { tokenizer } = await fitToModel(input.dataset, model, prepare)
     const positions = model.config.maxPositions
     const ready = (data: Dataset) => (tokenizer === undefined ? data : data.tokenized(tokenizer)).fitted(positions)
     return {
@@ -53,7 +53,7 @@ export async function openClients(input: ClientsInput, model: Model, prepare: Pr
         `clients[${index}]: got ${describeValue(given)}, expected a data set or { name, train }`,
       )
     }
-    list.push({ name, train: usable(await withTokenizer(train, model, prepare), index, name) })
+    list.push({ name, train: usable(await fitToModel(train, model, prepare), index, name) })
   }
   return { length: list.length, name: (index) => list[index]!.name, data: (index) => list[index]!.train }
 }

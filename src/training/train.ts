@@ -1,7 +1,7 @@
 /** Training an adapter in place: the API. `trainer.ts` takes the steps, `record.ts` writes down what becomes of them. */
 import type { Dataset } from '../data/dataset.js'
+import { fitToModel } from '../data/fit.js'
 import { FedloraError } from '../errors.js'
-import { withTokenizer } from '../evaluation/evaluate.js'
 import { Adapter } from '../model/adapter.js'
 import { describeValue } from '../options/parse.js'
 import type { TrainEvent, TrainResult } from './events.js'
@@ -39,14 +39,14 @@ async function work(
         ...preparing(signal, context.emit),
         onWarning: (message: string) => context.emit({ type: 'warning', step: 0, message }),
       }
-      const ready = await withTokenizer(data, model, prepare)
+      const ready = await fitToModel(data, model, prepare)
       adapter.promptFormat = ready.promptFormat ?? adapter.promptFormat
       const trainer = new Trainer({
         adapter,
         model: nativeModel,
         values: held.native,
         data: ready,
-        evaluationData: config.evaluate && (await withTokenizer(config.evaluate.data, model, prepare)),
+        evaluationData: config.evaluate && (await fitToModel(config.evaluate.data, model, prepare)),
         config,
         context: {
           emit: context.emit,
