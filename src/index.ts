@@ -4,20 +4,17 @@
  * Importing does nothing; the native addon opens on first use.
  */
 
+export { Aggregator, createAggregator, type MeanOptions, type WeightedMessage } from './aggregation/aggregator.js'
 export {
-  Aggregator,
   type Codec,
   codecs,
-  createAggregator,
   type DecodeUpdateOptions,
   decodeUpdate,
   type EncodedUpdate,
   type EncodeUpdateOptions,
   encodeUpdate,
-  type MeanOptions,
   type ThreadOptions,
-  type WeightedMessage,
-} from './compression/index.js'
+} from './compression/codec.js'
 export type { ChatMessage } from './data/chat-template.js'
 export { Dataset, loadDataset } from './data/dataset.js'
 export type { DatasetOptions, PartsOptions } from './data/dataset-options.js'

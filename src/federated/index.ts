@@ -3,15 +3,17 @@
 export {
   type Aggregator,
   createAggregator,
+  type MeanOptions,
+  type WeightedMessage,
+} from '../aggregation/aggregator.js'
+export {
   type DecodeUpdateOptions,
   decodeUpdate,
   type EncodedUpdate,
   type EncodeUpdateOptions,
   encodeUpdate,
-  type MeanOptions,
   type ThreadOptions,
-  type WeightedMessage,
-} from '../compression/index.js'
+} from '../compression/codec.js'
 export { type ClientRows, Split, type SplitOptions, split } from '../data/index.js'
 export type { ClientData, ClientsInput } from './clients.js'
 export type {

@@ -1,9 +1,9 @@
 /** Options of `simulate`: everything that JSON can hold, in one schema; objects (model, clients, signal) are checked beside it. */
 import { z } from 'zod'
-import { codecShape } from '../compression/index.js'
+import { codecShape } from '../compression/codec.js'
 import { trainOptionsSchema } from '../training/options.js'
 import { scheduleSchema } from '../training/schedule.js'
-import { serverOptimizerSchema } from './aggregation/server-optimizer.js'
+import { serverOptimizerSchema, serverRules } from './server-step/step.js'
 
 const recipe = trainOptionsSchema.pick({
   batchSize: true,
@@ -48,7 +48,7 @@ export const downloadSchema = z.strictObject({
 })
 
 const serverOptimizer = z.union([
-  z.enum(['none', 'momentum', 'adam']).transform((name) => serverOptimizerSchema.parse({ name })),
+  z.enum(serverRules).transform((name) => serverOptimizerSchema.parse({ name })),
   serverOptimizerSchema,
 ])
 

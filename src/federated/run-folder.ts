@@ -14,8 +14,8 @@ import { exists, ioError, makeFolder, readJsonObject, replaceFile, writeJsonFile
 import { readSealed, writeSealed } from '../files/sealed.js'
 import { native } from '../native/load.js'
 import { firstDifference } from '../training/run-folder.js'
-import type { ServerOptimizerState } from './aggregation/server-optimizer.js'
 import { encodeVector, type ResidualIndex } from './residual-store.js'
+import type { ServerOptimizerState } from './server-step/step.js'
 
 const stateVersion = 2
 const count = z.int().min(0)

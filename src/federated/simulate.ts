@@ -23,7 +23,6 @@ import { preparing } from '../training/progress.js'
 import { errorEvent, isAbortOf } from '../training/record.js'
 import { Run, type RunContext } from '../training/run.js'
 import { type Schedule, scheduleFactor } from '../training/schedule.js'
-import { createServerOptimizer } from './aggregation/server-optimizer.js'
 import { runBaselines } from './baselines.js'
 import { type Clients, type ClientsInput, fingerprint, openClients } from './clients.js'
 import { planConcurrency } from './concurrency.js'
@@ -33,6 +32,7 @@ import { cohortSize } from './protocol/plan.js'
 import { ResidualStore } from './residual-store.js'
 import { runRound } from './round.js'
 import { type FederationState, RunFolder, type Totals } from './run-folder.js'
+import { createServerOptimizer } from './server-step/step.js'
 
 export interface SimulateOptions extends FederationOptions {
   model: Model

@@ -1,6 +1,7 @@
 /** Encoded updates through the public API: the law of error feedback, exact sums in any order, refusals. */
 import t from 'tap'
-import { type Codec, codecs, createAggregator, decodeUpdate, encodeUpdate } from '../../src/compression/index.js'
+import { createAggregator } from '../../src/aggregation/aggregator.js'
+import { type Codec, codecs, decodeUpdate, encodeUpdate } from '../../src/compression/codec.js'
 import { Random } from '../../src/data/random.js'
 import { bytesOf } from '../support/train.js'
 

@@ -1,6 +1,7 @@
 /** Updates that were damaged on the way, cut off, forged, or never were updates: a coded error, and the sum stays as it was. */
 import t from 'tap'
-import { codecs, createAggregator, decodeUpdate, encodeUpdate } from '../../src/compression/index.js'
+import { createAggregator } from '../../src/aggregation/aggregator.js'
+import { codecs, decodeUpdate, encodeUpdate } from '../../src/compression/codec.js'
 import { isFedloraError } from '../../src/errors.js'
 import { bytesOf } from '../support/train.js'
 

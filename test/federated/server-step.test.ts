@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createServerOptimizer, serverOptimizerSchema } from '../../src/federated/aggregation/server-optimizer.js'
+import { createServerOptimizer, serverOptimizerSchema } from '../../src/federated/server-step/step.js'
 
 const f = Math.fround
 

@@ -1,8 +1,6 @@
-/** Encoded updates: a vector to a self-describing, checksummed message and back, and exact sums of such messages. */
+/** Encoded updates: a vector to a self-describing, checksummed message and back. */
 import { z } from 'zod'
 import { FedloraError } from '../errors.js'
-import type { NativeAggregator } from '../native/binding.js'
-import { Handle } from '../native/handle.js'
 import { native } from '../native/load.js'
 import { describeValue, parseOptions } from '../options/parse.js'
 
@@ -61,7 +59,7 @@ function checkVector(value: unknown, doing: string): asserts value is Float32Arr
   }
 }
 
-function checkBytes(value: unknown, doing: string): asserts value is Uint8Array {
+export function checkBytes(value: unknown, doing: string): asserts value is Uint8Array {
   if (!(value instanceof Uint8Array)) {
     throw new FedloraError('E_ARGUMENT', `${doing}: got ${describeValue(value)}, expected a Uint8Array`)
   }
@@ -69,30 +67,16 @@ function checkBytes(value: unknown, doing: string): asserts value is Uint8Array 
 
 export const threadsSchema = z.strictObject({ threads })
 
-const into = vector.optional().describe('array that takes the values, as long as the update (default: a new one)')
+export const into = vector
+  .optional()
+  .describe('array that takes the values, as long as the update (default: a new one)')
 export const decodeSchema = z.strictObject({ threads, into })
-export const meanSchema = z.strictObject({ into })
 
 /** Options of `decodeUpdate`: threads at work, and an array to reuse, since fresh memory costs as much as the values. */
 export type DecodeUpdateOptions = z.input<typeof decodeSchema>
 
-/** Options of `Aggregator.mean`. */
-export type MeanOptions = z.input<typeof meanSchema>
-
 /** Threads at work; no result depends on it. Default: all cores; short vectors use one. */
 export type ThreadOptions = z.input<typeof threadsSchema>
-
-/** A message and its weight: the rows it was trained on, or any other number above 0; default 1. */
-export interface WeightedMessage {
-  bytes: Uint8Array
-  weight?: number
-}
-
-function checkWeight(weight: unknown, doing: string): asserts weight is number {
-  if (!(typeof weight === 'number' && Number.isFinite(weight) && weight > 0)) {
-    throw new FedloraError('E_ARGUMENT', `${doing}: the weight is ${describeValue(weight)}, expected a number above 0`)
-  }
-}
 
 function overlap(a: Float32Array, b: Float32Array): boolean {
   const ends = (view: Float32Array) => view.byteOffset + view.byteLength
@@ -131,94 +115,4 @@ export function decodeUpdate(bytes: Uint8Array, options: DecodeUpdateOptions = {
   checkBytes(bytes, 'decodeUpdate')
   const { threads, into } = parseOptions(decodeSchema, options, 'decode options')
   return native().decodeUpdate(bytes, threads, into)
-}
-
-/** A weighted mean of encoded updates in one pass: no dense copy per message, and the order of messages changes no bit. */
-export class Aggregator {
-  readonly #handle: Handle<NativeAggregator>
-
-  /** @internal Use `createAggregator`. */
-  constructor(length: number, threads?: number) {
-    this.#handle = new Handle('the aggregator', native().createAggregator(length, threads))
-  }
-
-  /** Values in a vector. */
-  get length(): number {
-    return this.#handle.use('length').length
-  }
-
-  /** Messages added. */
-  get count(): number {
-    return this.#handle.use('count').count
-  }
-
-  /** Sum of their weights. */
-  get totalWeight(): number {
-    return this.#handle.use('totalWeight').totalWeight
-  }
-
-  /**
-   * Adds a message with a weight above 0; a refused one leaves the sum as it was.
-   * @throws FedloraError `E_FORMAT`, `E_CHECKSUM`, `E_VERSION`, `E_SHAPE`, `E_ARGUMENT`, `E_DISPOSED`.
-   */
-  add(bytes: Uint8Array, weight = 1): void {
-    checkBytes(bytes, 'add')
-    checkWeight(weight, 'add')
-    this.#handle.use('add').add(bytes, weight)
-  }
-
-  /**
-   * Adds messages that are at hand together: the same sum, all of them or, after a refusal, none. Each stretch of the sum takes all
-   * of them while it is in the cache, so that eight at once cost about half of eight calls of `add`.
-   * @throws FedloraError as `add` does.
-   */
-  addAll(messages: Iterable<WeightedMessage>): void {
-    const bytes: Uint8Array[] = []
-    const weights: number[] = []
-    for (const message of messages) {
-      const weight = message?.weight ?? 1
-      checkBytes(message?.bytes, 'addAll')
-      checkWeight(weight, 'addAll')
-      bytes.push(message.bytes)
-      weights.push(weight)
-    }
-    this.#handle.use('addAll').addAll(bytes, weights)
-  }
-
-  /**
-   * The weighted mean of what was added: `into`, or a new array.
-   * @throws FedloraError `E_ARGUMENT` when nothing was, `E_SHAPE` when `into` has another length, `E_DISPOSED`.
-   */
-  mean(options: MeanOptions = {}): Float32Array {
-    const { into } = parseOptions(meanSchema, options, 'mean options')
-    return this.#handle.use('mean').mean(into)
-  }
-
-  /** Empties the sum. */
-  reset(): void {
-    this.#handle.use('reset').reset()
-  }
-
-  /** Idempotent. */
-  dispose(): void {
-    this.#handle.dispose()
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose()
-  }
-}
-
-/**
- * An empty aggregator of vectors of `length` values.
- * @throws FedloraError `E_ARGUMENT`, `E_CONFIG`.
- */
-export function createAggregator(length: number, options: ThreadOptions = {}): Aggregator {
-  if (!Number.isSafeInteger(length) || length < 1) {
-    throw new FedloraError(
-      'E_ARGUMENT',
-      `createAggregator: got ${describeValue(length)}, expected a whole number of at least 1`,
-    )
-  }
-  return new Aggregator(length, parseOptions(threadsSchema, options, 'aggregator options').threads)
 }
