@@ -48,6 +48,8 @@ export type {
   Quantization,
   Recompute,
 } from './native/binding.js'
+export { type EventsOptions, Run } from './run/run.js'
+export type { GapEvent } from './run/run-events.js'
 export type {
   BestEvaluation,
   CheckpointEvent,
@@ -61,8 +63,6 @@ export type {
   WarningEvent,
 } from './training/events.js'
 export type { TrainOptions } from './training/options.js'
-export { type EventsOptions, Run } from './training/run.js'
-export type { GapEvent } from './training/run-events.js'
 export { type ScheduleName, type ScheduleOptions, scheduleNames } from './training/schedule.js'
 export { type TrainRun, train } from './training/train.js'
 

@@ -1,8 +1,8 @@
 /** What a federation tells while it runs, and what it gives in the end. */
 import type { EvaluationResult } from '../evaluation/evaluate.js'
 import type { Adapter } from '../model/adapter.js'
+import type { GapEvent } from '../run/run-events.js'
 import type { ErrorEvent, ProgressEvent } from '../training/events.js'
-import type { GapEvent } from '../training/run-events.js'
 
 /** One participant's part of a round. */
 export interface ClientReport {

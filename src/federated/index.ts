@@ -15,7 +15,6 @@ export {
   type ThreadOptions,
 } from '../compression/codec.js'
 export { type ClientRows, Split, type SplitOptions, split } from '../data/index.js'
-export type { ClientData, ClientsInput } from './clients.js'
 export type {
   BaselineReport,
   ClientReport,
@@ -26,4 +25,5 @@ export type {
   RoundSeconds,
 } from './events.js'
 export type { FederationOptions } from './options.js'
-export { type SimulateOptions, simulate } from './simulate.js'
+export type { ClientData, ClientsInput } from './simulate/clients.js'
+export { type SimulateOptions, simulate } from './simulate/simulate.js'

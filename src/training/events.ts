@@ -1,6 +1,6 @@
 /** What a training run tells while it goes and when it ends. */
 import type { ErrorCode } from '../errors.js'
-import type { GapEvent } from './run-events.js'
+import type { GapEvent } from '../run/run-events.js'
 
 export interface StepEvent {
   type: 'step'

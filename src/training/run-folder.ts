@@ -6,8 +6,8 @@ import { FedloraError, isFedloraError } from '../errors.js'
 import { exists, readJsonObject, writeJsonFile } from '../files/atomic.js'
 import type { Adapter } from '../model/adapter.js'
 import { native } from '../native/load.js'
+import { readLines } from '../run/event-log.js'
 import { type Checkpoint, checkpointName, listCheckpoints, readCheckpoint } from './checkpoint.js'
-import { readLines } from './event-log.js'
 import type { TrainConfig } from './options.js'
 
 type Json = Record<string, unknown>

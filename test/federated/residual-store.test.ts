@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { encodeVector, ResidualStore } from '../../src/federated/residual-store.js'
+import { encodeVector, ResidualStore } from '../../src/federated/client/residual-store.js'
 import { temporaryFolder } from '../support/train.js'
 
 const root = temporaryFolder('residuals')

@@ -2,7 +2,7 @@
 import { join, resolve } from 'node:path'
 import { type Dataset, loadDataset } from '../../data/index.js'
 import { evaluate } from '../../evaluation/evaluate.js'
-import { simulate } from '../../federated/simulate.js'
+import { simulate } from '../../federated/simulate/simulate.js'
 import { exists } from '../../files/atomic.js'
 import type { Adapter } from '../../model/adapter.js'
 import { loadModel } from '../../model/load.js'

@@ -6,9 +6,9 @@ import { isFedloraError } from '../../errors.js'
 import type { FederationEvent, FederationResult } from '../../federated/events.js'
 import { split } from '../../federated/index.js'
 import { type FederationConfig, federationSchema } from '../../federated/options.js'
-import { simulate as startSimulation } from '../../federated/simulate.js'
+import { simulate as startSimulation } from '../../federated/simulate/simulate.js'
 import { makeFolder } from '../../files/atomic.js'
-import type { Run } from '../../training/run.js'
+import type { Run } from '../../run/run.js'
 import { type Command, type Config, configFlag, section, text } from '../command.js'
 import {
   keepBack,

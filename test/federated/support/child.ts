@@ -1,6 +1,6 @@
 /** A federation in a process of its own, to be killed: prints a line for each client and round, resumes when there is a run. */
 import { existsSync } from 'node:fs'
-import { simulate } from '../../../src/federated/simulate.js'
+import { simulate } from '../../../src/federated/simulate/simulate.js'
 import { loadModel } from '../../../src/model/load.js'
 import { goldenFolder } from '../../support/golden-model.js'
 import { federation } from './federation.js'

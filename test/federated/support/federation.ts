@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Dataset } from '../../../src/data/index.js'
-import type { SimulateOptions } from '../../../src/federated/simulate.js'
+import type { SimulateOptions } from '../../../src/federated/simulate/simulate.js'
 import type { Model } from '../../../src/model/model.js'
 import { tokenRows } from '../../support/train.js'
 

@@ -4,18 +4,18 @@
  * Determinism: the cohort, every seed and every residual are functions of (seed, round, client), and the aggregator adds
  * exactly, so neither the order in which clients end nor how many work at a time changes a bit of the mean.
  */
-import type { Adapter } from '../model/adapter.js'
-import type { NativeAggregator } from '../native/binding.js'
-import { native } from '../native/load.js'
-import { alone, Lockstep } from '../training/stepper.js'
+import type { Adapter } from '../../model/adapter.js'
+import type { NativeAggregator } from '../../native/binding.js'
+import { native } from '../../native/load.js'
+import { alone, Lockstep } from '../../training/stepper.js'
+import { encodeVector, type ResidualStore } from '../client/residual-store.js'
+import { trainLocally } from '../client/work.js'
+import type { ClientReport, RoundEvent } from '../events.js'
+import type { FederationConfig } from '../options.js'
+import { planRound } from '../protocol/plan.js'
+import { deriveSeed } from '../protocol/random.js'
 import type { Clients } from './clients.js'
-import type { ClientReport, RoundEvent } from './events.js'
-import { trainLocally } from './local-work.js'
-import type { FederationConfig } from './options.js'
 import { runPool, takeTurns } from './pool.js'
-import { planRound } from './protocol/plan.js'
-import { deriveSeed } from './protocol/random.js'
-import { encodeVector, type ResidualStore } from './residual-store.js'
 
 /** What a federation holds on to between rounds; none of it grows with clients or rounds. */
 export interface RoundTools {

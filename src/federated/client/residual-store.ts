@@ -5,9 +5,9 @@
  */
 import { open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { FedloraError } from '../errors.js'
-import { ioError, makeFolder, syncPath, temporaryName } from '../files/atomic.js'
-import { native } from '../native/load.js'
+import { FedloraError } from '../../errors.js'
+import { ioError, makeFolder, syncPath, temporaryName } from '../../files/atomic.js'
+import { native } from '../../native/load.js'
 
 const plain = { codec: 'f32', density: 1, bits: 8, seed: 0 } as const
 

@@ -1,11 +1,11 @@
 /** The work of one client in one round: start from the broadcast adapter, train on its own rows, hand back the difference. */
-import type { Dataset } from '../data/dataset.js'
-import { FedloraError, isFedloraError } from '../errors.js'
-import type { Adapter } from '../model/adapter.js'
-import type { TrainResult } from '../training/events.js'
-import type { Stepper } from '../training/stepper.js'
-import { trainBy } from '../training/train.js'
-import type { FederationConfig } from './options.js'
+import type { Dataset } from '../../data/dataset.js'
+import { FedloraError, isFedloraError } from '../../errors.js'
+import type { Adapter } from '../../model/adapter.js'
+import type { TrainResult } from '../../training/events.js'
+import type { Stepper } from '../../training/stepper.js'
+import { trainBy } from '../../training/train.js'
+import type { FederationConfig } from '../options.js'
 
 export interface LocalWork {
   /** Adapter after minus adapter before. */

@@ -9,13 +9,13 @@
 import { type FileHandle, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { FedloraError } from '../errors.js'
-import { exists, ioError, makeFolder, readJsonObject, replaceFile, writeJsonFile } from '../files/atomic.js'
-import { readSealed, writeSealed } from '../files/sealed.js'
-import { native } from '../native/load.js'
-import { firstDifference } from '../training/run-folder.js'
-import { encodeVector, type ResidualIndex } from './residual-store.js'
-import type { ServerOptimizerState } from './server-step/step.js'
+import { FedloraError } from '../../errors.js'
+import { exists, ioError, makeFolder, readJsonObject, replaceFile, writeJsonFile } from '../../files/atomic.js'
+import { native } from '../../native/load.js'
+import { readSealed, writeSealed } from '../../run/sealed.js'
+import { firstDifference } from '../../training/run-folder.js'
+import { encodeVector, type ResidualIndex } from '../client/residual-store.js'
+import type { ServerOptimizerState } from '../server-step/step.js'
 
 const stateVersion = 2
 const count = z.int().min(0)

@@ -1,6 +1,6 @@
 /** A run as its user sees it: iterated, awaited, stopped, aborted. */
 import t from 'tap'
-import { Run, type RunContext } from '../../src/training/run.js'
+import { Run, type RunContext } from '../../src/run/run.js'
 
 async function count(context: RunContext<number>, to: number): Promise<number> {
   for (let i = 1; i <= to; i++) {

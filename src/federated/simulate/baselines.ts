@@ -4,16 +4,16 @@
  */
 import { join } from 'node:path'
 import { z } from 'zod'
-import type { Dataset } from '../data/index.js'
-import { FedloraError } from '../errors.js'
-import { type EvaluationResult, evaluate } from '../evaluation/evaluate.js'
-import { exists, readJsonObject, writeJsonFile } from '../files/atomic.js'
-import type { Adapter } from '../model/adapter.js'
-import { train } from '../training/train.js'
+import type { Dataset } from '../../data/index.js'
+import { FedloraError } from '../../errors.js'
+import { type EvaluationResult, evaluate } from '../../evaluation/evaluate.js'
+import { exists, readJsonObject, writeJsonFile } from '../../files/atomic.js'
+import type { Adapter } from '../../model/adapter.js'
+import { train } from '../../training/train.js'
+import type { BaselineReport } from '../events.js'
+import type { FederationConfig } from '../options.js'
+import { deriveSeed } from '../protocol/random.js'
 import { type Clients, pooledRows } from './clients.js'
-import type { BaselineReport } from './events.js'
-import type { FederationConfig } from './options.js'
-import { deriveSeed } from './protocol/random.js'
 
 export interface BaselineTools {
   config: FederationConfig

@@ -1,10 +1,10 @@
 /** The clients of a federation, whatever form they were given in: name, rows, and data that are opened when the client works. */
 import { createHash } from 'node:crypto'
-import { fitToModel } from '../data/fit.js'
-import { Dataset, loadDataset, type PrepareOptions, Split } from '../data/index.js'
-import { FedloraError } from '../errors.js'
-import type { Model } from '../model/model.js'
-import { describeValue } from '../options/parse.js'
+import { fitToModel } from '../../data/fit.js'
+import { Dataset, loadDataset, type PrepareOptions, Split } from '../../data/index.js'
+import { FedloraError } from '../../errors.js'
+import type { Model } from '../../model/model.js'
+import { describeValue } from '../../options/parse.js'
 
 /** A client by hand. */
 export interface ClientData {

@@ -2,13 +2,13 @@
  * How many clients work at the same time, and how many tokens of several clients share a pass. Without a memory budget as many as asked
  * for; with one, as many as its plan has room for. What a client recomputes is what it would recompute alone: no bit depends on this.
  */
-import type { Adapter } from '../model/adapter.js'
-import { adapterLayers } from '../model/adapter-options.js'
-import { passTokens, recomputeLevels } from '../model/estimate.js'
-import type { NativeModel } from '../native/binding.js'
-import { type Extent, largestMicroBatch } from '../training/memory.js'
+import type { Adapter } from '../../model/adapter.js'
+import { adapterLayers } from '../../model/adapter-options.js'
+import { passTokens, recomputeLevels } from '../../model/estimate.js'
+import type { NativeModel } from '../../native/binding.js'
+import { type Extent, largestMicroBatch } from '../../training/memory.js'
+import type { FederationConfig } from '../options.js'
 import type { Clients } from './clients.js'
-import type { FederationConfig } from './options.js'
 
 export interface Concurrency {
   concurrency: number

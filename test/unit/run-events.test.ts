@@ -2,7 +2,7 @@
 import { appendFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { type Cursor, RunEvents } from '../../src/training/run-events.js'
+import { type Cursor, RunEvents } from '../../src/run/run-events.js'
 
 interface Numbered {
   type: string
