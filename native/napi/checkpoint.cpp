@@ -7,8 +7,8 @@
 #include "io/safetensors_writer.h"
 #include "napi/host.h"
 #include "quant/encode.h"
-#include "training/plain_tensor.h"
-#include "training/rewrite.h"
+#include "io/plain_tensor.h"
+#include "convert/rewrite.h"
 
 namespace fedlora::seam {
 

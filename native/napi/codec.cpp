@@ -3,7 +3,7 @@
 
 #include "aggregation/aggregator.h"
 #include "compression/codec.h"
-#include "compression/vector_math.h"
+#include "base/vector_math.h"
 #include "napi/host.h"
 
 namespace fedlora::seam {

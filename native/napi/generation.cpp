@@ -1,6 +1,6 @@
 #include "napi/generation.h"
 
-#include "model/generation.h"
+#include "engine/generation.h"
 
 namespace fedlora::seam {
 

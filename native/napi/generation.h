@@ -1,4 +1,4 @@
-/// NativeGeneration: a Generation (model/generation.h) as JavaScript holds it; one call at a time.
+/// NativeGeneration: a Generation (engine/generation.h) as JavaScript holds it; one call at a time.
 #pragma once
 #include "napi/host.h"
 

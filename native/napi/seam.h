@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 #include "base/thread_pool.h"
-#include "training/engine.h"
+#include "engine/engine.h"
 
 namespace fedlora::seam {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "training/engine.h"
+#include "engine/engine.h"
 
 namespace fedlora {
 

@@ -8,7 +8,7 @@
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "model/transformer.h"
-#include "training/plain_tensor.h"
+#include "io/plain_tensor.h"
 
 namespace fedlora {
 

@@ -6,7 +6,7 @@
 #include "compression/checksum.h"
 #include "compression/codec.h"
 #include "compression/update_reader.h"
-#include "compression/vector_math.h"
+#include "base/vector_math.h"
 #include "harness.h"
 
 using namespace fedlora;

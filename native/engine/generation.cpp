@@ -1,4 +1,4 @@
-#include "model/generation.h"
+#include "engine/generation.h"
 
 #include <algorithm>
 

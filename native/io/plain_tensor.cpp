@@ -1,4 +1,4 @@
-#include "training/plain_tensor.h"
+#include "io/plain_tensor.h"
 
 #include <cmath>
 #include <cstring>

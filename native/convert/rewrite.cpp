@@ -1,4 +1,4 @@
-#include "training/rewrite.h"
+#include "convert/rewrite.h"
 
 #include <sys/stat.h>
 
@@ -12,7 +12,7 @@
 #include "io/safetensors.h"
 #include "io/safetensors_writer.h"
 #include "quant/encode.h"
-#include "training/model_tensors.h"
+#include "engine/model_tensors.h"
 
 namespace fedlora {
 

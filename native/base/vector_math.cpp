@@ -1,5 +1,5 @@
 // Blocks of 4096 elements; inside a block 8 running sums, which the compiler may keep in vector registers without reordering anything.
-#include "compression/vector_math.h"
+#include "base/vector_math.h"
 
 #include <algorithm>
 #include <cmath>

@@ -2,7 +2,7 @@
 #include <limits>
 
 #include "harness.h"
-#include "model/sampler.h"
+#include "engine/sampler.h"
 
 using namespace fedlora;
 

@@ -6,10 +6,10 @@
 #include "base/error.h"
 #include "io/bnb_checkpoint.h"
 #include "io/matrix_reader.h"
-#include "training/engine.h"
-#include "training/model_tensors.h"
-#include "training/needed_tensors.h"
-#include "training/plain_tensor.h"
+#include "engine/engine.h"
+#include "engine/model_tensors.h"
+#include "engine/needed_tensors.h"
+#include "io/plain_tensor.h"
 
 namespace fedlora {
 

@@ -1,9 +1,9 @@
-#include "training/model_tensors.h"
+#include "engine/model_tensors.h"
 
 #include "base/error.h"
 #include "io/bnb_checkpoint.h"
-#include "training/needed_tensors.h"
-#include "training/plain_tensor.h"
+#include "engine/needed_tensors.h"
+#include "io/plain_tensor.h"
 
 namespace fedlora {
 

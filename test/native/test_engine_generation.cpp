@@ -3,7 +3,7 @@
 #include "book_backend.h"
 #include "golden_model.h"
 #include "harness.h"
-#include "model/generation.h"
+#include "engine/generation.h"
 #include "training/session.h"
 
 using namespace fedlora;

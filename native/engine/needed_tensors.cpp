@@ -1,4 +1,4 @@
-#include "training/needed_tensors.h"
+#include "engine/needed_tensors.h"
 
 namespace fedlora {
 

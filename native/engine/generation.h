@@ -1,6 +1,6 @@
 /// One prompt being continued: the prompt in one pass, then a token at a time against cached keys and values.
 #pragma once
-#include "model/sampler.h"
+#include "engine/sampler.h"
 #include "model/transformer.h"
 
 namespace fedlora {

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "training/engine.h"
+#include "engine/engine.h"
 
 namespace fedlora {
 

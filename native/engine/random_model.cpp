@@ -2,7 +2,7 @@
 // For benchmarks: see quant/random_matrix.h.
 #include "base/error.h"
 #include "quant/random_matrix.h"
-#include "training/engine.h"
+#include "engine/engine.h"
 
 namespace fedlora {
 
