@@ -48,6 +48,7 @@ export type {
   Quantization,
   Recompute,
 } from './native/binding.js'
+export { deviceInfo } from './native/device.js'
 export { type EventsOptions, Run } from './run/run.js'
 export type { GapEvent } from './run/run-events.js'
 export type {
@@ -65,14 +66,3 @@ export type {
 export type { TrainOptions } from './training/options.js'
 export { type ScheduleName, type ScheduleOptions, scheduleNames } from './training/schedule.js'
 export { type TrainRun, train } from './training/train.js'
-
-import type { NativeInfo } from './native/binding.js'
-import { native } from './native/load.js'
-
-/**
- * Version, processor, instruction set in use and which kernel comes from which set.
- * @throws FedloraError `E_LOAD`, `E_ISA`.
- */
-export function deviceInfo(): NativeInfo {
-  return native().info()
-}

@@ -1,4 +1,4 @@
-/// How a model family's layers are built: the native mirror of `ModelDescription` in src/native/binding.ts.
+/// How a model family's layers are built: the native mirror of `ModelDescription` in src/native/binding/description.ts.
 /// It can say more than the engine runs today; `check_supported` refuses the rest by name.
 #pragma once
 #include <cstdint>

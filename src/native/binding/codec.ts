@@ -1,0 +1,26 @@
+/** Updates as messages, and their exact sum: mirror of `native/napi/codec.cpp`. */
+
+export interface EncodeOptions {
+  codec: 'f32' | 'bf16' | 'int8' | 'int4' | 'topk'
+  density: number
+  bits: 2 | 4 | 8
+  seed: number
+  /** The residual array takes the new residual; after an error it is as it was. Default: a new array. */
+  inPlace?: boolean | undefined
+  /** Default: all cores. */
+  threads?: number | undefined
+}
+
+export interface NativeAggregator {
+  readonly length: number
+  readonly count: number
+  readonly totalWeight: number
+  /** Decodes the message tile by tile and adds it; refused messages leave the sum unchanged. */
+  add(message: Uint8Array, weight: number): void
+  /** Several at once, all or none, which is faster than one after the other: each stretch of the sum takes all of them. */
+  addAll(messages: Uint8Array[], weights: number[]): void
+  /** Written into `into` when it is given, which saves a new array. */
+  mean(into?: Float32Array): Float32Array
+  reset(): void
+  dispose(): void
+}

@@ -1,0 +1,25 @@
+/** How a model's weights are held. */
+import type { ModelDescription } from './description.js'
+
+export type Quantization = 'none' | 'bf16' | 'int8' | 'nf4' | 'fp4'
+export type Compute = 'f32' | 'bf16'
+
+export interface LoadOptions {
+  files: string[]
+  description: ModelDescription
+  quantization: Quantization
+  doubleQuantization: boolean
+  blockSize: 64 | 128
+  compute: Compute
+  threads: number
+}
+
+/** Bytes by kind. */
+export interface ModelMemory {
+  linears: number
+  embedding: number
+  head: number
+  norms: number
+  ropes: number
+  total: number
+}

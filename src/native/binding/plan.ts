@@ -1,0 +1,25 @@
+/** The memory of a training step. */
+import type { AdapterLayer } from './adapter.js'
+import type { Recompute } from './session.js'
+
+export interface PlanRequest {
+  tokens: number
+  rows: number
+  longestRow: number
+  supervised: number
+  recompute: Recompute
+  optimizer: 'adamw' | 'sgd'
+  /** In training at the same time; default 1. */
+  adapters?: number
+  layers: AdapterLayer[]
+}
+
+/** Bytes by part of a training step. */
+export interface MemoryPlan {
+  weights: number
+  adapter: number
+  saved: number
+  workspace: number
+  loss: number
+  total: number
+}
