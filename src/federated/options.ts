@@ -1,6 +1,7 @@
 /** Options of `simulate`: everything that JSON can hold, in one schema; objects (model, clients, signal) are checked beside it. */
 import { z } from 'zod'
 import { codecShape } from '../compression/codec.js'
+import { formerNames } from '../options/schema-paths.js'
 import { trainOptionsSchema } from '../training/options.js'
 import { scheduleSchema } from '../training/schedule.js'
 import { serverOptimizerSchema, serverRules } from './server-step/step.js'
@@ -63,13 +64,19 @@ export const federationSchema = z.strictObject({
   download: downloadSchema.prefault({}).describe('how the adapter travels to the clients'),
   aggregation: z.enum(['fedavg']).default('fedavg').describe('mean of the updates, weighted by rows'),
   serverOptimizer: serverOptimizer.prefault('none').describe("the server's step: a name, or its options"),
-  dropout: z.number().min(0).lt(1).default(0).describe('probability that a client does not answer in a round'),
+  absence: z
+    .number()
+    .min(0)
+    .lt(1)
+    .default(0)
+    .describe('probability that a client does not answer in a round')
+    .register(formerNames, { name: 'dropout' }),
   concurrency: z
     .int()
     .min(1)
     .default(1)
     .describe('clients whose steps share passes over the base: faster where rows are short, same bits, more memory'),
-  seed: z.int().min(0).default(0).describe('seed of cohorts, drop-outs, row orders and rounding'),
+  seed: z.int().min(0).default(0).describe('seed of cohorts, absences, row orders and rounding'),
   checkpointEvery: z.int().min(1).default(1).describe('rounds between checkpoints'),
   baselines: z
     .array(z.enum(['global', 'local']))

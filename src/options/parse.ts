@@ -1,7 +1,7 @@
 /** Option objects: one zod schema gives type, defaults and help; this file turns its complaints into one readable error. */
 import type { z } from 'zod'
 import { FedloraError } from '../errors.js'
-import { keysAt } from './schema-paths.js'
+import { keysAt, renamedKey } from './schema-paths.js'
 
 type Issue = z.core.$ZodIssue
 
@@ -88,8 +88,10 @@ function explain(issue: Issue, schema: z.ZodType, value: unknown, prefix: readon
     const known = keysAt(schema, path)
     return issue.keys
       .map((key) => {
+        const renamed = renamedKey(schema, path, key)
         const meant = closest(key, known)
-        const cure = meant !== undefined ? `did you mean "${meant}"?` : `known: ${known.join(', ')}`
+        const guess = meant === undefined ? `known: ${known.join(', ')}` : `did you mean "${meant}"?`
+        const cure = renamed === undefined ? guess : `its name is "${renamed}"`
         return `unknown key "${pathText([...path, key])}" (${cure})`
       })
       .join('; ')

@@ -1,5 +1,8 @@
 /** Walking an option schema by the path of a key, through defaults, optionals, pipes and unions. */
-import type { z } from 'zod'
+import { z } from 'zod'
+
+/** Names that keys had before: whoever writes one is told the key's name. */
+export const formerNames = z.registry<{ name: string }>()
 
 interface Definition {
   innerType?: z.ZodType
@@ -37,4 +40,10 @@ export function schemasAt(schema: z.ZodType, path: readonly PropertyKey[]): z.Zo
 /** The keys that objects at `path` know. */
 export function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
   return schemasAt(schema, path).flatMap((one) => Object.keys(definitionOf(one).shape ?? {}))
+}
+
+/** The key at `path` that had the name `former` before. */
+export function renamedKey(schema: z.ZodType, path: readonly PropertyKey[], former: string): string | undefined {
+  const keys = schemasAt(schema, path).flatMap((one) => Object.entries(definitionOf(one).shape ?? {}))
+  return keys.find(([, value]) => formerNames.get(value)?.name === former)?.[0]
 }

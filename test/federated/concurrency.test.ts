@@ -23,7 +23,7 @@ const varied = {
   adapter: { rank: 4, alpha: 8, dropout: 0.2, seed: 2 },
   rounds: 2,
   cohort: 1,
-  dropout: 0.1,
+  absence: 0.1,
   local: { epochs: 1, batchSize: 2, gradientAccumulation: 2, learningRate: 1e-2 },
   upload: { codec: 'int8' },
 } satisfies Variation
@@ -84,7 +84,7 @@ t.test('clients that end earlier are told of first, and their slot goes to the n
   const clients = (await makeClients(4)).map((data, i) =>
     data.subset(Array.from({ length: sizes[i]! }, (_, row) => row % 5)),
   )
-  const { events } = await run(model, { clients, concurrency: 2, rounds: 1, dropout: 0 })
+  const { events } = await run(model, { clients, concurrency: 2, rounds: 1, absence: 0 })
   t.same(
     clientsOf(events).map(({ client }) => client),
     [0, 2, 3, 1],

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { cohortSize, planRound, sampleCohort, weights } from '../../src/federated/protocol/plan.js'
+import { cohortSize, planRound, sampleCohort } from '../../src/federated/protocol/plan.js'
 import { deriveSeed, uniform } from '../../src/federated/protocol/random.js'
 
 t.test('uniform draws are uniform, addressed and independent of order', async (t) => {
@@ -16,7 +16,7 @@ t.test('uniform draws are uniform, addressed and independent of order', async (t
   t.ok(Math.abs(mean - 0.5) < 4 * Math.sqrt(1 / 12 / n), `mean ${mean}`)
   t.ok(Math.abs(square / n - mean * mean - 1 / 12) < 0.004, 'variance')
   t.equal(uniform(7, 'cohort', 11, 3), uniform(7, 'cohort', 11, 3))
-  t.not(uniform(7, 'cohort', 11, 3), uniform(7, 'dropout', 11, 3))
+  t.not(uniform(7, 'cohort', 11, 3), uniform(7, 'absence', 11, 3))
   t.not(uniform(7, 'cohort', 11, 3), uniform(8, 'cohort', 11, 3))
   t.not(uniform(7, 'cohort', 11, 3), uniform(7 + 2 ** 32, 'cohort', 11, 3), 'the upper half of the seed counts')
   const seeds = new Set(Array.from({ length: 500 }, (_, i) => deriveSeed(1, 'training', i >> 4, i & 15)))
@@ -55,7 +55,7 @@ t.test('cohorts are ascending, without repeats, fair, and differ between rounds'
 })
 
 t.test('plans: reproducible, drop-outs by probability', async (t) => {
-  const shape = { clients: 50, cohort: 0.4, dropout: 0.25, seed: 5 }
+  const shape = { clients: 50, cohort: 0.4, absence: 0.25, seed: 5 }
   t.same(planRound(shape, 3), planRound(shape, 3))
   t.notSame(planRound(shape, 3).cohort, planRound(shape, 4).cohort)
   let dropped = 0
@@ -69,13 +69,6 @@ t.test('plans: reproducible, drop-outs by probability', async (t) => {
     dropped += plan.dropped.length
   }
   t.ok(Math.abs(dropped / 4000 - 0.25) < 0.03, `${dropped} of 4000 dropped`)
-  t.same(planRound({ ...shape, dropout: 0 }, 1).dropped, [])
+  t.same(planRound({ ...shape, absence: 0 }, 1).dropped, [])
   t.throws(() => planRound(shape, 0), { code: 'E_ARGUMENT' })
-})
-
-t.test('weights', async (t) => {
-  t.same(weights([1, 3]), [0.25, 0.75])
-  t.same(weights([]), [])
-  t.throws(() => weights([3, 0]), { code: 'E_DATA' })
-  t.throws(() => weights([Number.NaN]), { code: 'E_DATA' })
 })

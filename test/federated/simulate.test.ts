@@ -89,7 +89,7 @@ t.test('bytes are those of the messages; the mean of what was sent stays near th
     { codec: 'int4' },
     { codec: 'topk', density: 1 / 8, bits: 8 },
   ] as const) {
-    const { events } = await vectorOf(await federation(model, { upload, rounds: 3, dropout: 0 }))
+    const { events } = await vectorOf(await federation(model, { upload, rounds: 3, absence: 0 }))
     const message = encodeUpdate(adapter.vector(), upload).bytes.length
     for (const round of rounds(events)) {
       t.equal(round.clients.length, 4)
@@ -114,7 +114,7 @@ t.test('bytes are those of the messages; the mean of what was sent stays near th
 
 t.test('error feedback: what is left out of one round is sent later', async (t) => {
   const upload = { codec: 'topk', density: 1 / 32, bits: 8 } as const
-  const base = { rounds: 8, cohort: 1, dropout: 0, serverOptimizer: 'none' } as const
+  const base = { rounds: 8, cohort: 1, absence: 0, serverOptimizer: 'none' } as const
   const exact = await vectorOf(await federation(model, { ...base, upload: { codec: 'f32' } }))
   const kept = await vectorOf(await federation(model, { ...base, upload }))
   const lost = await vectorOf(await federation(model, { ...base, upload: { ...upload, errorFeedback: false } }))
@@ -128,7 +128,7 @@ t.test('error feedback: what is left out of one round is sent later', async (t) 
 
 t.test('rounds that nobody answers change nothing', async (t) => {
   const { vector, events } = await vectorOf(
-    await federation(model, { dropout: 0.999999, rounds: 2, serverOptimizer: 'adam', evaluate: undefined }),
+    await federation(model, { absence: 0.999999, rounds: 2, serverOptimizer: 'adam', evaluate: undefined }),
   )
   using initial = model.createAdapter(lora)
   t.ok(bytesOf(vector).equals(bytesOf(initial.vector())))
@@ -142,7 +142,7 @@ t.test('rounds that nobody answers change nothing', async (t) => {
 t.test('baselines side by side, with the same budget of steps', async (t) => {
   const folder = join(root, 'baselines')
   const run = simulate(
-    await federation(model, { baselines: ['global', 'local'], outputDir: folder, rounds: 3, dropout: 0 }),
+    await federation(model, { baselines: ['global', 'local'], outputDir: folder, rounds: 3, absence: 0 }),
   )
   const result = await run
   using _ = result.adapter
@@ -210,7 +210,8 @@ t.test('wrong options and misuse', async (t) => {
   refused({ upload: { codec: 'int5' } }, /upload\.codec/)
   refused({ aggregation: 'median' }, /aggregation/)
   refused({ serverOptimizer: 'adma' }, /serverOptimizer/)
-  refused({ dropout: 1 }, /dropout/)
+  refused({ absence: 1 }, /absence/)
+  refused({ dropout: 0.2 }, /unknown key "dropout" \(its name is "absence"\)/)
   refused({ model: {} }, /expected a loaded model/, 'E_ARGUMENT')
   await t.rejects(simulate({ ...options, clients: [] }), { code: 'E_ARGUMENT', message: /clients/ })
   await t.rejects(simulate({ ...options, cohort: 7 }), { code: 'E_ARGUMENT', message: /at most 6/ })

@@ -1,5 +1,6 @@
 /** Messages of refused option objects: path, what stood there, what was expected, the closest known key. */
 import t from 'tap'
+import { federationSchema } from '../../src/federated/options.js'
 import { parseAdapterOptions } from '../../src/model/adapter-options.js'
 import { modelOptionsSchema } from '../../src/model/model-options.js'
 import { closest, parseOptions } from '../../src/options/parse.js'
@@ -15,6 +16,9 @@ t.test('unknown keys name the closest known one', (t) => {
   })
   t.throws(() => parseTrainOptions({ schedule: { name: 'cosine', cycels: 2 } } as unknown as TrainOptions), {
     message: /schedule\.cycels.*did you mean "cycles"/,
+  })
+  t.throws(() => parseOptions(federationSchema, { dropout: 0.1 }, 'federation'), {
+    message: /unknown key "dropout" \(its name is "absence"\)/,
   })
   t.throws(() => parseTrainOptions({ completelyElse: 1 } as TrainOptions), { message: /known: epochs, maxSteps/ })
   t.end()

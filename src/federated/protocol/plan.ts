@@ -14,7 +14,7 @@ export interface FederationShape {
   clients: number
   cohort: Cohort
   /** Probability that a member of the cohort does not answer, in [0, 1). */
-  dropout: number
+  absence: number
   seed: number
 }
 
@@ -72,21 +72,8 @@ export function planRound(shape: FederationShape, round: number): RoundPlan {
   const dropped: number[] = []
   const participants: number[] = []
   for (const client of cohort) {
-    const drops = uniform(shape.seed, 'dropout', round, client) < shape.dropout
+    const drops = uniform(shape.seed, 'absence', round, client) < shape.absence
     ;(drops ? dropped : participants).push(client)
   }
   return { round, cohort, dropped, participants }
-}
-
-/** Share of each participant in the mean: its rows over all participants' rows. Empty when nobody answered. */
-export function weights(rows: readonly number[]): number[] {
-  const total = rows.reduce((sum, count) => sum + count, 0)
-  for (const [index, count] of rows.entries()) {
-    if (!(count > 0) || !Number.isFinite(count)) {
-      throw new FedloraError('E_DATA', `weight of participant ${index}: got ${count} rows, expected more than none`, {
-        index,
-      })
-    }
-  }
-  return rows.map((count) => count / total)
 }

@@ -1,11 +1,11 @@
 /**
  * Draws of a federation, addressed by (seed, purpose, round, client). No state: a round that is run again after a crash
- * draws the same cohort, the same drop-outs and the same seeds, whatever ran before it.
+ * draws the same cohort, the same absences and the same seeds, whatever ran before it.
  */
 import { philox } from '../../data/random.js'
 
 /** Two purposes never share a draw; the numbers lie above those of the data room, which uses the same seeds. */
-const purposes = { cohort: 16, dropout: 17, training: 18, encoding: 19, adapter: 20, baseline: 21 } as const
+const purposes = { cohort: 16, absence: 17, training: 18, encoding: 19, baseline: 21 } as const
 
 export type Purpose = keyof typeof purposes
 

@@ -64,7 +64,7 @@ export async function runRound(
   const { config, clients, slots, sent, exact, residuals } = tools
   const { seed, upload } = config
   const roundStarted = performance.now()
-  const plan = planRound({ clients: clients.length, cohort: config.cohort, dropout: config.dropout, seed }, round)
+  const plan = planRound({ clients: clients.length, cohort: config.cohort, absence: config.absence, seed }, round)
   const download = broadcast(adapter, config.download.codec)
   const reports = new Map<number, ClientReport>()
   const seconds = { train: 0, encode: 0, aggregate: 0, total: 0 }

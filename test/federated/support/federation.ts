@@ -26,7 +26,7 @@ export async function federation(model: Model, variation: Variation = {}): Promi
     local: { steps: 2, batchSize: 2, learningRate: 1e-2, schedule: 'cosine' },
     upload: { codec: 'topk', density: 1 / 8, bits: 4 },
     serverOptimizer: 'momentum',
-    dropout: 0.2,
+    absence: 0.2,
     seed: 11,
     evaluate: { data: await tokenRows(4, 263, 9), every: 2 },
     ...variation,
