@@ -85,11 +85,12 @@ class Backend {
   /// d_x_copy Activation [M,K] or null: receives d_x after the update, rounded (what the projection before this norm backpropagates).
   virtual void rms_norm_backward(int64_t M, int64_t K, ConstActivation d_y, ConstActivation x_saved, const float* rstd, const float* weight,
                                  float* d_x, Activation d_x_copy) = 0;
-  /// Norm of each head of q or k, no residual: x, y Activation [rows,D] (may alias), rstd f32 [rows].
-  virtual void head_norm_forward(int64_t rows, int64_t D, ConstActivation x, const float* weight, float eps, Activation y, float* rstd) = 0;
+  /// The same norm of rows without a residual (of each head of q or k): x, y Activation [rows,width] (may alias), rstd f32 [rows].
+  virtual void row_norm_forward(int64_t rows, int64_t width, ConstActivation x, const float* weight, float eps, Activation y,
+                                float* rstd) = 0;
   /// d_x = rstd·(w∘d_y − x̂·mean(w∘d_y∘x̂)); d_x may alias d_y.
-  virtual void head_norm_backward(int64_t rows, int64_t D, ConstActivation d_y, ConstActivation x, const float* rstd, const float* weight,
-                                  Activation d_x) = 0;
+  virtual void row_norm_backward(int64_t rows, int64_t width, ConstActivation d_y, ConstActivation x, const float* rstd,
+                                 const float* weight, Activation d_x) = 0;
 
   /// For each target:  h = drop(x)·Aᵀ (per segment)   y = x·Wᵀ + bias + s·h·Bᵀ.   x Activation [M,K]; every W has the same K.
   /// Rows outside all segments get the base alone.

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "model/profiled.h"
+#include "backend/profiled.h"
 #include "model/transformer.h"
 
 namespace fedlora {

@@ -49,8 +49,8 @@ void Transformer::block_backward(int64_t layer, const Batch& batch) {
   rotate(layer, d.heads, M, batch.positions, true, buffers_.d_q);
   rotate(layer, d.kv_heads, M, batch.positions, true, buffers_.d_k);
   if (head_norm) {
-    backend_->head_norm_backward(M * d.heads, d.head_dim, buffers_.d_q, block.q_raw, block.q_rstd, weights.q_norm.data(), buffers_.d_q);
-    backend_->head_norm_backward(M * d.kv_heads, d.head_dim, buffers_.d_k, block.k_raw, block.k_rstd, weights.k_norm.data(), buffers_.d_k);
+    backend_->row_norm_backward(M * d.heads, d.head_dim, buffers_.d_q, block.q_raw, block.q_rstd, weights.q_norm.data(), buffers_.d_q);
+    backend_->row_norm_backward(M * d.kv_heads, d.head_dim, buffers_.d_k, block.k_raw, block.k_rstd, weights.k_norm.data(), buffers_.d_k);
   }
   backend_->rms_norm_rebuild(M, d.hidden, block.x1, block.rstd1, weights.input_norm.data(), buffers_.normed);
   const Activation d_qkv[3] = {buffers_.d_q, buffers_.d_k, buffers_.d_v};

@@ -18,8 +18,8 @@ void Transformer::project_qkv(int64_t layer, const Batch& batch, ConstActivation
   const Activation qkv[3] = {head_norm ? block.q_raw : block.q, head_norm ? block.k_raw : block.k, block.v};
   linear_forward(layer, linear_q, 3, M, buffers_.normed, qkv, block);
   if (head_norm) {
-    backend_->head_norm_forward(M * d.heads, d.head_dim, block.q_raw, weights.q_norm.data(), d.norm_epsilon, block.q, block.q_rstd);
-    backend_->head_norm_forward(M * d.kv_heads, d.head_dim, block.k_raw, weights.k_norm.data(), d.norm_epsilon, block.k, block.k_rstd);
+    backend_->row_norm_forward(M * d.heads, d.head_dim, block.q_raw, weights.q_norm.data(), d.norm_epsilon, block.q, block.q_rstd);
+    backend_->row_norm_forward(M * d.kv_heads, d.head_dim, block.k_raw, weights.k_norm.data(), d.norm_epsilon, block.k, block.k_rstd);
   }
   rotate(layer, d.heads, M, batch.positions, false, block.q);
   rotate(layer, d.kv_heads, M, batch.positions, false, block.k);

@@ -38,14 +38,15 @@ class BookBackend : public Backend {
     ref::rms_norm_backward<float>(M, K, in(d_y), in(x_saved), rstd, weight, d_x);
     if (d_x_copy != nullptr) std::memcpy(d_x_copy, d_x, static_cast<size_t>(M * K) * sizeof(float));
   }
-  void head_norm_forward(int64_t rows, int64_t D, ConstActivation x, const float* weight, float eps, Activation y, float* rstd) override {
-    std::vector<float> copy(in(x), in(x) + rows * D);
-    ref::rms_norm_forward<float>(rows, D, copy.data(), nullptr, weight, eps, out(y), rstd);
+  void row_norm_forward(int64_t rows, int64_t width, ConstActivation x, const float* weight, float eps, Activation y,
+                        float* rstd) override {
+    std::vector<float> copy(in(x), in(x) + rows * width);
+    ref::rms_norm_forward<float>(rows, width, copy.data(), nullptr, weight, eps, out(y), rstd);
   }
-  void head_norm_backward(int64_t rows, int64_t D, ConstActivation d_y, ConstActivation x, const float* rstd, const float* weight,
-                          Activation d_x) override {
-    std::vector<float> gradient(static_cast<size_t>(rows * D));
-    ref::rms_norm_backward<float>(rows, D, in(d_y), in(x), rstd, weight, gradient.data());
+  void row_norm_backward(int64_t rows, int64_t width, ConstActivation d_y, ConstActivation x, const float* rstd, const float* weight,
+                         Activation d_x) override {
+    std::vector<float> gradient(static_cast<size_t>(rows * width));
+    ref::rms_norm_backward<float>(rows, width, in(d_y), in(x), rstd, weight, gradient.data());
     std::memcpy(d_x, gradient.data(), gradient.size() * sizeof(float));
   }
   void lora_linear_forward(int64_t M, ConstActivation x, std::span<LinearTarget> targets, std::span<const Segment> segments) override {

@@ -1,4 +1,4 @@
-/// rms_norm and head_norm of the CPU backend against the book.
+/// rms_norm and row_norm of the CPU backend against the book.
 #include "backend_check.h"
 #include "ref/rms_norm_ref.h"
 
@@ -74,14 +74,14 @@ CASE("rms_norm: a row alone gives the bits it gives among others") {
     }
 }
 
-CASE("head_norm: forward and backward, in place") {
+CASE("row_norm: forward and backward, in place") {
   for (auto [rows, D] : {std::pair<int64_t, int64_t>{1, 32}, {7, 48}, {33, 64}, {400, 80}, {9, 128}, {3, 5}}) {
     const Inputs in(rows, D, 2);
     check::each_backend(
         [&](CpuBackend& backend, bool f32) {
           Numbers x(f32, in.x), y(f32, in.x), rstd(true, rows), d_x(f32, in.d_y);
-          backend.head_norm_forward(rows, D, y.data(), in.weight.data(), 1e-6f, y.data(), rstd.floats());
-          backend.head_norm_backward(rows, D, d_x.data(), x.data(), rstd.floats(), in.weight.data(), d_x.data());
+          backend.row_norm_forward(rows, D, y.data(), in.weight.data(), 1e-6f, y.data(), rstd.floats());
+          backend.row_norm_backward(rows, D, d_x.data(), x.data(), rstd.floats(), in.weight.data(), d_x.data());
           return std::vector<Numbers>{y, rstd, d_x};
         },
         [&](std::vector<Numbers>& got, bool f32) {
@@ -100,7 +100,7 @@ CASE("head_norm: forward and backward, in place") {
 CASE("norms run the kernels of the level that was asked for") {
   CHECK_OWN_KERNEL(rms_norm_forward_f32);
   CHECK_OWN_KERNEL(rms_norm_backward_bf16);
-  CHECK_OWN_KERNEL(head_norm_forward_bf16);
+  CHECK_OWN_KERNEL(row_norm_forward_bf16);
 }
 
 CASE("canary: one wrong element and one overrun are found") {

@@ -27,9 +27,9 @@ class CpuBackend final : public Backend {
   void rms_norm_rebuild(int64_t M, int64_t K, ConstActivation x_saved, const float* rstd, const float* weight, Activation y) override;
   void rms_norm_backward(int64_t M, int64_t K, ConstActivation d_y, ConstActivation x_saved, const float* rstd, const float* weight,
                          float* d_x, Activation d_x_copy) override;
-  void head_norm_forward(int64_t rows, int64_t D, ConstActivation x, const float* weight, float eps, Activation y, float* rstd) override;
-  void head_norm_backward(int64_t rows, int64_t D, ConstActivation d_y, ConstActivation x, const float* rstd, const float* weight,
-                          Activation d_x) override;
+  void row_norm_forward(int64_t rows, int64_t width, ConstActivation x, const float* weight, float eps, Activation y, float* rstd) override;
+  void row_norm_backward(int64_t rows, int64_t width, ConstActivation d_y, ConstActivation x, const float* rstd, const float* weight,
+                         Activation d_x) override;
   void lora_linear_forward(int64_t M, ConstActivation x, std::span<LinearTarget> targets, std::span<const Segment> segments) override;
   void lora_linear_backward(int64_t M, ConstActivation x, std::span<const LinearTarget> targets, std::span<const Segment> segments,
                             Activation d_x) override;

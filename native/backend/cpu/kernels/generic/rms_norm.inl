@@ -1,4 +1,4 @@
-/// Root-mean-square norm of rows of K (ops.h: rms_norm, head_norm). Sums run in W lanes × 2, the same order for every row.
+/// Root-mean-square norm of rows of K (ops.h: rms_norm, row_norm). Sums run in W lanes × 2, the same order for every row.
 
 /// x += delta (unless null), x_saved = x (unless null), for W elements; returns x.
 template <class T>
@@ -103,28 +103,29 @@ static void rms_norm_backward(int64_t rows, int64_t K, const T* d_y, const T* x,
 }
 
 template <class T>
-static void head_norm_forward(int64_t rows, int64_t D, const T* x, const float* weight, float eps, T* y, float* rstd) {
-  for (int64_t row = 0; row < rows; ++row, x += D, y += D) {
+static void row_norm_forward(int64_t rows, int64_t width, const T* x, const float* weight, float eps, T* y, float* rstd) {
+  for (int64_t row = 0; row < rows; ++row, x += width, y += width) {
     Vec sum = broadcast(0);
     int64_t k = 0;
-    for (; k + W <= D; k += W) sum = fma(load(x + k), load(x + k), sum);
-    if (k < D) sum = fma(load_tail(x + k, D - k), load_tail(x + k, D - k), sum);
-    const float r = 1.0f / __builtin_sqrtf(reduce_add(sum) / static_cast<float>(D) + eps);
+    for (; k + W <= width; k += W) sum = fma(load(x + k), load(x + k), sum);
+    if (k < width) sum = fma(load_tail(x + k, width - k), load_tail(x + k, width - k), sum);
+    const float r = 1.0f / __builtin_sqrtf(reduce_add(sum) / static_cast<float>(width) + eps);
     rstd[row] = r;
-    rms_norm_rebuild<T>(1, D, x, rstd + row, weight, y);
+    rms_norm_rebuild<T>(1, width, x, rstd + row, weight, y);
   }
 }
 
 /// As rms_norm_backward, but d_x = …; d_x may be d_y.
 template <class T>
-static void head_norm_backward(int64_t rows, int64_t D, const T* d_y, const T* x, const float* rstd, const float* weight, T* d_x) {
-  for (int64_t row = 0; row < rows; ++row, x += D, d_y += D, d_x += D) {
+static void row_norm_backward(int64_t rows, int64_t width, const T* d_y, const T* x, const float* rstd, const float* weight, T* d_x) {
+  for (int64_t row = 0; row < rows; ++row, x += width, d_y += width, d_x += width) {
     const float r = rstd[row];
-    const Vec scale = broadcast(r), pull = broadcast(-r * r * r * (weighted_dot_row(d_y, x, weight, D) / static_cast<float>(D)));
+    const Vec scale = broadcast(r), pull = broadcast(-r * r * r * (weighted_dot_row(d_y, x, weight, width) / static_cast<float>(width)));
     int64_t k = 0;
-    for (; k + W <= D; k += W) store(d_x + k, fma(load(x + k), pull, load(d_y + k) * load(weight + k) * scale));
-    if (k < D)
-      store_tail(d_x + k, fma(load_tail(x + k, D - k), pull, load_tail(d_y + k, D - k) * load_tail(weight + k, D - k) * scale), D - k);
+    for (; k + W <= width; k += W) store(d_x + k, fma(load(x + k), pull, load(d_y + k) * load(weight + k) * scale));
+    if (k < width)
+      store_tail(d_x + k, fma(load_tail(x + k, width - k), pull, load_tail(d_y + k, width - k) * load_tail(weight + k, width - k) * scale),
+                 width - k);
   }
 }
 
@@ -134,7 +135,7 @@ constexpr auto rms_norm_rebuild_f32 = &rms_norm_rebuild<float>;
 constexpr auto rms_norm_rebuild_bf16 = &rms_norm_rebuild<bf16>;
 constexpr auto rms_norm_backward_f32 = &rms_norm_backward<float>;
 constexpr auto rms_norm_backward_bf16 = &rms_norm_backward<bf16>;
-constexpr auto head_norm_forward_f32 = &head_norm_forward<float>;
-constexpr auto head_norm_forward_bf16 = &head_norm_forward<bf16>;
-constexpr auto head_norm_backward_f32 = &head_norm_backward<float>;
-constexpr auto head_norm_backward_bf16 = &head_norm_backward<bf16>;
+constexpr auto row_norm_forward_f32 = &row_norm_forward<float>;
+constexpr auto row_norm_forward_bf16 = &row_norm_forward<bf16>;
+constexpr auto row_norm_backward_f32 = &row_norm_backward<float>;
+constexpr auto row_norm_backward_bf16 = &row_norm_backward<bf16>;

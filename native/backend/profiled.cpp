@@ -1,5 +1,5 @@
 // The profiling decorator: one line an operator.
-#include "model/profiled.h"
+#include "backend/profiled.h"
 
 #include <chrono>
 #include <mutex>
@@ -38,14 +38,15 @@ class ProfiledBackend final : public Profiled {
     const Timer timer(*this, "rms_norm_backward");
     backend_->rms_norm_backward(M, K, d_y, x_saved, rstd, weight, d_x, d_x_copy);
   }
-  void head_norm_forward(int64_t rows, int64_t D, ConstActivation x, const float* weight, float eps, Activation y, float* rstd) override {
-    const Timer timer(*this, "head_norm_forward");
-    backend_->head_norm_forward(rows, D, x, weight, eps, y, rstd);
+  void row_norm_forward(int64_t rows, int64_t width, ConstActivation x, const float* weight, float eps, Activation y,
+                        float* rstd) override {
+    const Timer timer(*this, "row_norm_forward");
+    backend_->row_norm_forward(rows, width, x, weight, eps, y, rstd);
   }
-  void head_norm_backward(int64_t rows, int64_t D, ConstActivation d_y, ConstActivation x, const float* rstd, const float* weight,
-                          Activation d_x) override {
-    const Timer timer(*this, "head_norm_backward");
-    backend_->head_norm_backward(rows, D, d_y, x, rstd, weight, d_x);
+  void row_norm_backward(int64_t rows, int64_t width, ConstActivation d_y, ConstActivation x, const float* rstd, const float* weight,
+                         Activation d_x) override {
+    const Timer timer(*this, "row_norm_backward");
+    backend_->row_norm_backward(rows, width, d_y, x, rstd, weight, d_x);
   }
   void lora_linear_forward(int64_t M, ConstActivation x, std::span<LinearTarget> targets, std::span<const Segment> segments) override {
     const Timer timer(*this, "lora_linear_forward");
