@@ -1,11 +1,12 @@
 /** Exact weighted means of encoded updates. */
 import { z } from 'zod'
 import { checkBytes, into, type ThreadOptions, threadsSchema } from '../compression/codec.js'
+import { describeValue } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
 import type { NativeAggregator } from '../native/binding.js'
 import { Handle } from '../native/handle.js'
 import { native } from '../native/load.js'
-import { describeValue, parseOptions } from '../options/parse.js'
+import { parseOptions } from '../options/parse.js'
 
 export const meanSchema = z.strictObject({ into })
 

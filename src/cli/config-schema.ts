@@ -1,8 +1,7 @@
 /** JSON Schemas of config files, from the zod schemas that check them: what an editor completes is what the command takes. */
 import { z } from 'zod'
+import type { Json } from '../files/json.js'
 import type { Command } from './command.js'
-
-type Json = Record<string, unknown>
 
 /** Takes out what JSON cannot hold (functions, regular expressions): it would allow anything. */
 function tidy(node: unknown): unknown {

@@ -1,5 +1,6 @@
 /** Fields of the config file set on the command line: `--train.epochs 2`, `--set train.epochs=2`. */
 import type { z } from 'zod'
+import type { Json } from '../files/json.js'
 import { schemasAt } from '../options/schema-paths.js'
 import { suggestion } from './arguments.js'
 import { UsageError } from './usage.js'
@@ -56,8 +57,6 @@ export function readOverrides(
     return { path, value: typed(text, schemasAt(schema, field)) }
   })
 }
-
-type Json = Record<string, unknown>
 
 function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -3,7 +3,8 @@
  * enough to go on, and `--config FOLDER/recipe.json` begins the same anew.
  */
 import { join } from 'node:path'
-import { exists, readJsonObject, writeJsonFile } from '../files/atomic.js'
+import { exists } from '../files/atomic.js'
+import { readJsonObject, writeJsonFile } from '../files/json.js'
 import { resumeTarget } from '../training/run-folder.js'
 import type { FlagValues } from './arguments.js'
 import { type Config, text } from './command.js'

@@ -1,8 +1,9 @@
 /** Encoded updates: a vector to a self-describing, checksummed message and back. */
 import { z } from 'zod'
+import { describeValue } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
 import { native } from '../native/load.js'
-import { describeValue, parseOptions } from '../options/parse.js'
+import { parseOptions } from '../options/parse.js'
 
 const vector = z.custom<Float32Array>((value) => value instanceof Float32Array, 'expected a Float32Array')
 

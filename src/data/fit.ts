@@ -1,6 +1,6 @@
 /** A data set made ready for a model: with a tokenizer, tokenised, no row longer than the model's positions, no id that it does not have. */
+import { describeValue } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
-import { describeValue } from '../options/parse.js'
 import { Dataset } from './dataset.js'
 import { Slices } from './progress.js'
 import type { Tokenizer } from './tokenizer.js'

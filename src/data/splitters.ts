@@ -2,7 +2,7 @@
 
 import { z } from 'zod'
 import { FedloraError } from '../errors.js'
-import { readJsonObject, writeJsonFile } from '../files/atomic.js'
+import { readJsonObject, writeJsonFile } from '../files/json.js'
 import { parseOptions } from '../options/parse.js'
 import type { Dataset } from './dataset.js'
 import { byCategory, dirichlet, ensureMinimum, groupByLabel, iid, quantity, trainAndTest } from './partition.js'

@@ -1,8 +1,7 @@
 /** What transformers does with a tokenizer beside its tokenizer.json: by the class that a folder names, and after decoding. */
 
+import type { Json } from '../files/json.js'
 import type { TokenizerFiles } from './tokenizer-files.js'
-
-type Json = Record<string, unknown>
 
 /** Whether decoded text is cleaned up. Made for WordPiece; transformers ignores the setting for BPE, which it would damage. */
 export function cleanUpSpaces(config: Json, model: string): boolean {

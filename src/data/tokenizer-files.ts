@@ -3,8 +3,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FedloraError } from '../errors.js'
-
-type Json = Record<string, unknown>
+import type { Json } from '../files/json.js'
 
 /** What a folder says about its tokenizer. */
 export interface TokenizerFiles {

@@ -3,11 +3,12 @@ import { z } from 'zod'
 import { flatten } from '../data/batches.js'
 import type { Dataset } from '../data/dataset.js'
 import { fitToModel } from '../data/fit.js'
+import { describeValue } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
 import { Adapter } from '../model/adapter.js'
 import { Model } from '../model/model.js'
 import type { NativeAdapter, NativeModel } from '../native/binding.js'
-import { describeValue, parseOptions } from '../options/parse.js'
+import { parseOptions } from '../options/parse.js'
 
 export const evaluateOptionsSchema = z.strictObject({
   batchTokens: z.int().min(1).default(2048).describe('tokens evaluated at once, at most (a longer row goes alone)'),

@@ -1,7 +1,7 @@
 /** Files that are either wholly there or not at all: written under a temporary name, flushed to the device, then renamed. */
 import { createHash, randomBytes } from 'node:crypto'
 import { constants, createReadStream, rmSync } from 'node:fs'
-import { copyFile, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { copyFile, mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { FedloraError } from '../errors.js'
 
@@ -94,11 +94,6 @@ export async function writeTextFile(path: string, text: string): Promise<void> {
   })
 }
 
-/** Writes a value as indented JSON, atomically. */
-export async function writeJsonFile(path: string, value: unknown): Promise<void> {
-  await writeTextFile(path, `${JSON.stringify(value, null, 2)}\n`)
-}
-
 /** Copies a file atomically; false when the source does not exist. */
 export async function copyFileIfThere(from: string, to: string): Promise<boolean> {
   if (!(await exists(from))) return false
@@ -135,36 +130,6 @@ export async function exists(path: string): Promise<boolean> {
       return false
     throw ioError(error, `cannot look at '${path}'`)
   }
-}
-
-/**
- * Reads a JSON file that holds an object.
- * @throws FedloraError `E_MISSING` when it is not there, `E_FORMAT` when it is not a JSON object.
- */
-export async function readJsonObject(path: string, what: string): Promise<Record<string, unknown>> {
-  let text: string
-  try {
-    text = await readFile(path, 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
-      throw new FedloraError('E_MISSING', `${what}: '${path}' does not exist`, { path }, error)
-    }
-    throw ioError(error, `cannot read '${path}'`)
-  }
-  let value: unknown
-  try {
-    value = JSON.parse(text.replace(/^\uFEFF/, ''))
-  } catch (error) {
-    throw new FedloraError('E_FORMAT', `${what}: '${path}' is not JSON: ${(error as Error).message}`, { path }, error)
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new FedloraError(
-      'E_FORMAT',
-      `${what}: '${path}' holds ${Array.isArray(value) ? 'an array' : String(value)}, expected an object`,
-      { path },
-    )
-  }
-  return value as Record<string, unknown>
 }
 
 /** SHA-256 of a file, in hexadecimal. */

@@ -1,9 +1,10 @@
 /** The trainable part: LoRA factors over a shared, frozen model; one flat float32 vector with PEFT's names as its layout. */
 import type { PromptFormat } from '../data/prompt.js'
+import { describeValue, listed } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
+import { checkPath } from '../files/path.js'
 import type { NativeAdapter, TensorLayout } from '../native/binding.js'
 import { Handle } from '../native/handle.js'
-import { checkPath, describeValue } from '../options/parse.js'
 import { type AdapterConfig, adapterLayers } from './adapter-options.js'
 import { flattenBatch, type TokenRows } from './batch.js'
 import type { Model } from './model.js'
@@ -235,9 +236,4 @@ export class Adapter {
   [Symbol.dispose](): void {
     this.dispose()
   }
-}
-
-/** Up to eight names, and how many more. */
-export function listed(names: readonly string[]): string {
-  return names.length <= 8 ? names.join(', ') : `${names.slice(0, 8).join(', ')} and ${names.length - 8} more`
 }

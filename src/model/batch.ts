@@ -1,7 +1,7 @@
 /** Rows of token ids as the engine takes them: concatenated without padding. */
+import { describeValue } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
 import type { TokenBatch } from '../native/binding.js'
-import { describeValue } from '../options/parse.js'
 
 /** Rows of any lengths. */
 export type TokenRows = ArrayLike<ArrayLike<number>>

@@ -1,11 +1,12 @@
 /** `config.json` of a Hugging Face folder, in the spelling of transformers 4 or 5, as a `ModelConfig`. */
 import { join } from 'node:path'
 import { FedloraError } from '../errors.js'
-import { exists, readJsonObject } from '../files/atomic.js'
+import { exists } from '../files/atomic.js'
+import { type Json, readJsonObject } from '../files/json.js'
 import { findModel } from '../files/model-source.js'
 import type { ModelDescription } from '../native/binding.js'
 import { describeFamily } from './families/index.js'
-import { Fields, type Json } from './fields.js'
+import { Fields } from './fields.js'
 
 export type StoredType = 'float32' | 'float16' | 'bfloat16'
 

@@ -1,8 +1,7 @@
 /** Typed access to a foreign JSON object (`config.json`, `adapter_config.json`): what is wrong is named by file, field, got and expected. */
+import { describeValue } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
-import { describeValue } from '../options/parse.js'
-
-export type Json = Record<string, unknown>
+import type { Json } from '../files/json.js'
 
 export class Fields {
   /** `where` is the file, for messages; `prefix` the path of this object inside it. */

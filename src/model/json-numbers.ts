@@ -2,10 +2,8 @@
  * JSON whose numbers keep their spelling. Python readers tell 6.0 from 6 and refuse an int where a float belongs, so a config that is
  * rewritten here must not lose its decimal points.
  */
-import { readFile } from 'node:fs/promises'
-import { FedloraError } from '../errors.js'
-import { ioError, writeTextFile } from '../files/atomic.js'
-import type { Json } from './fields.js'
+import { writeTextFile } from '../files/atomic.js'
+import { type Json, readJsonObject } from '../files/json.js'
 
 /** Stands before a number that travels as a string; cannot occur in a JSON text unescaped. */
 const mark = '\u0001'
@@ -31,12 +29,6 @@ export function stringifyKeepingNumbers(value: Json): string {
 
 /** Rewrites a JSON file of an object under another name, atomically. */
 export async function rewriteJson(from: string, to: string, change: (value: Json) => Json): Promise<void> {
-  let value: Json
-  try {
-    value = parseKeepingNumbers((await readFile(from, 'utf8')).replace(/^\uFEFF/, ''))
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw ioError(error, `cannot read '${from}'`)
-    throw new FedloraError('E_FORMAT', `'${from}' is not JSON: ${error.message}`, { path: from }, error)
-  }
+  const value = await readJsonObject(from, 'model folder', parseKeepingNumbers)
   await writeTextFile(to, stringifyKeepingNumbers(change(value)))
 }

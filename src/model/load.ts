@@ -1,8 +1,9 @@
 /** Opening a Hugging Face model folder. */
 import { findModel } from '../files/model-source.js'
+import { checkPath } from '../files/path.js'
 import type { LoadOptions } from '../native/binding.js'
 import { native } from '../native/load.js'
-import { checkPath, parseOptions } from '../options/parse.js'
+import { parseOptions } from '../options/parse.js'
 import { readModelConfig } from './config.js'
 import { Model } from './model.js'
 import { availableCores, checkBaseFormat, type ModelOptions, modelOptionsSchema } from './model-options.js'

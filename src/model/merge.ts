@@ -1,7 +1,7 @@
 /** A model folder with an adapter merged in: W + s·B·A in float32 over the weights as stored, rounded once. */
+import type { Json } from '../files/json.js'
 import { native } from '../native/load.js'
 import type { Adapter } from './adapter.js'
-import type { Json } from './fields.js'
 import { checkOutputFolder, type OutputOptions, parseOutputOptions, writeModelFolder } from './output-folder.js'
 
 /** The config of the merged folder: no quantization_config; the type is what the weights are written in, in the spelling that was there. */

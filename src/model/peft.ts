@@ -1,10 +1,12 @@
 /** PEFT's adapter folder, in and out. What would change the method is refused by name; nothing is ever loaded as plain LoRA that is not. */
 import { join } from 'node:path'
+import { listed } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
-import { exists, readJsonObject, replaceFile, writeTextFile } from '../files/atomic.js'
+import { exists, replaceFile, writeTextFile } from '../files/atomic.js'
+import { type Json, readJsonObject } from '../files/json.js'
 import { findModel } from '../files/model-source.js'
 import { native } from '../native/load.js'
-import { Adapter, listed } from './adapter.js'
+import { Adapter } from './adapter.js'
 import {
   type AdapterConfig,
   endsWithName,
@@ -14,7 +16,7 @@ import {
   refuseOutsideBlocks,
   wholeName,
 } from './adapter-options.js'
-import { Fields, type Json } from './fields.js'
+import { Fields } from './fields.js'
 import { float, stringifyKeepingNumbers } from './json-numbers.js'
 import type { Model } from './model.js'
 import { PythonPattern } from './python-regex/match.js'

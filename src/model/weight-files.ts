@@ -2,7 +2,8 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FedloraError } from '../errors.js'
-import { exists, readJsonObject } from '../files/atomic.js'
+import { exists } from '../files/atomic.js'
+import { readJsonObject } from '../files/json.js'
 
 async function shardsOf(folder: string, index: string): Promise<string[]> {
   const contents = await readJsonObject(index, 'shard index')

@@ -1,5 +1,6 @@
 /** Option objects: one zod schema gives type, defaults and help; this file turns its complaints into one readable error. */
 import type { z } from 'zod'
+import { describeValue } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
 import { keysAt, renamedKey } from './schema-paths.js'
 
@@ -34,38 +35,6 @@ export function closest(word: string, known: readonly string[]): string | undefi
     }
   }
   return best
-}
-
-/**
- * Refuses what is no path.
- * @throws FedloraError `E_ARGUMENT`.
- */
-export function checkPath(value: unknown, doing: string): asserts value is string {
-  if (typeof value === 'string' && value !== '' && !value.includes('\0')) return
-  throw new FedloraError('E_ARGUMENT', `${doing}: got ${describeValue(value)}, expected the path of a folder`)
-}
-
-/** What a value is, shortly, for a message. */
-export function describeValue(value: unknown): string {
-  if (value === undefined) return 'nothing'
-  if (typeof value === 'function') return 'a function'
-  if (typeof value === 'bigint') return `${value}n`
-  if (ArrayBuffer.isView(value)) return `a ${value.constructor.name}`
-  if (
-    typeof value === 'object' &&
-    value !== null &&
-    Object.getPrototypeOf(value) !== Object.prototype &&
-    !Array.isArray(value)
-  ) {
-    return `a ${value.constructor?.name ?? 'object'}`
-  }
-  let text: string
-  try {
-    text = JSON.stringify(value) ?? String(value)
-  } catch {
-    text = String(value)
-  }
-  return text.length > 80 ? `${text.slice(0, 77)}…` : text
 }
 
 function at(value: unknown, path: readonly PropertyKey[]): unknown {

@@ -7,7 +7,8 @@ import { readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { z } from 'zod'
 import { FedloraError } from '../errors.js'
-import { hashFile, readJsonObject, replaceFolder, syncPath, writeJsonFile } from '../files/atomic.js'
+import { hashFile, replaceFolder, syncPath } from '../files/atomic.js'
+import { readJsonObject, writeJsonFile } from '../files/json.js'
 
 const stateFile = 'state.json'
 const sealSchema = z.object({ version: z.int(), files: z.record(z.string(), z.string()), seal: z.string() })

@@ -3,14 +3,13 @@ import { readFileSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import type { Dataset } from '../data/dataset.js'
 import { FedloraError, isFedloraError } from '../errors.js'
-import { exists, readJsonObject, writeJsonFile } from '../files/atomic.js'
+import { exists } from '../files/atomic.js'
+import { type Json, readJsonObject, writeJsonFile } from '../files/json.js'
 import type { Adapter } from '../model/adapter.js'
 import { native } from '../native/load.js'
 import { readLines } from '../run/event-log.js'
 import { type Checkpoint, checkpointName, listCheckpoints, readCheckpoint } from './checkpoint.js'
 import type { TrainConfig } from './options.js'
-
-type Json = Record<string, unknown>
 
 /** Everything that decides the bits of a run. Two runs of equal description, from equal adapters, end in equal adapters. */
 export function describeRun(adapter: Adapter, data: Dataset, config: TrainConfig, totalSteps: number): Json {

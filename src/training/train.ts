@@ -1,9 +1,9 @@
 /** Training an adapter in place: the API. `trainer.ts` takes the steps, `record.ts` writes down what becomes of them. */
 import type { Dataset } from '../data/dataset.js'
 import { fitToModel } from '../data/fit.js'
+import { describeValue } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
 import { Adapter } from '../model/adapter.js'
-import { describeValue } from '../options/parse.js'
 import { Run, type RunContext } from '../run/run.js'
 import type { TrainEvent, TrainResult } from './events.js'
 import { chooseRecompute } from './memory.js'

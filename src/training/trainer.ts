@@ -1,11 +1,11 @@
 /** The steps of a run: micro-batches in an order fixed by the seed → optimiser steps, and what is due after each of them. */
 import { type Batch, Batches, flatten } from '../data/batches.js'
 import type { Dataset } from '../data/dataset.js'
+import { describeValue } from '../errors/describe.js'
 import { FedloraError, isFedloraError } from '../errors.js'
 import { evaluateNative } from '../evaluation/evaluate.js'
 import type { Adapter } from '../model/adapter.js'
 import type { NativeAdapter, NativeModel, NativeSession, Recompute } from '../native/binding.js'
-import { describeValue } from '../options/parse.js'
 import type { RunContext } from '../run/run.js'
 import type { RunState } from './checkpoint.js'
 import { afterEvaluation, outOfPatience } from './early-stopping.js'

@@ -2,9 +2,9 @@
 import { createHash } from 'node:crypto'
 import { fitToModel } from '../../data/fit.js'
 import { Dataset, loadDataset, type PrepareOptions, Split } from '../../data/index.js'
+import { describeValue } from '../../errors/describe.js'
 import { FedloraError } from '../../errors.js'
 import type { Model } from '../../model/model.js'
-import { describeValue } from '../../options/parse.js'
 
 /** A client by hand. */
 export interface ClientData {

@@ -1,0 +1,29 @@
+/** Values and lists in the words of a message. */
+
+/** What a value is, shortly, for a message. */
+export function describeValue(value: unknown): string {
+  if (value === undefined) return 'nothing'
+  if (typeof value === 'function') return 'a function'
+  if (typeof value === 'bigint') return `${value}n`
+  if (ArrayBuffer.isView(value)) return `a ${value.constructor.name}`
+  if (
+    typeof value === 'object' &&
+    value !== null &&
+    Object.getPrototypeOf(value) !== Object.prototype &&
+    !Array.isArray(value)
+  ) {
+    return `a ${value.constructor?.name ?? 'object'}`
+  }
+  let text: string
+  try {
+    text = JSON.stringify(value) ?? String(value)
+  } catch {
+    text = String(value)
+  }
+  return text.length > 80 ? `${text.slice(0, 77)}…` : text
+}
+
+/** Up to eight names, and how many more. */
+export function listed(names: readonly string[]): string {
+  return names.length <= 8 ? names.join(', ') : `${names.slice(0, 8).join(', ')} and ${names.length - 8} more`
+}
