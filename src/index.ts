@@ -15,14 +15,14 @@ export {
   encodeUpdate,
   type ThreadOptions,
 } from './compression/codec.js'
-export type { ChatMessage } from './data/chat-template.js'
 export { Dataset, loadDataset } from './data/dataset.js'
 export type { DatasetOptions, PartsOptions } from './data/dataset-options.js'
-export type { FormatName, Row, Sample } from './data/formats.js'
+export type { FormatName, Row, Sample } from './data/formats/formats.js'
 export type { DataProgress } from './data/progress.js'
 export type { PromptFormat, PromptText } from './data/prompt.js'
 export type { DataSource, RowSource } from './data/reading/read-rows.js'
-export { loadTokenizer, Tokenizer } from './data/tokenizer.js'
+export type { ChatMessage } from './data/tokenizer/chat-template.js'
+export { loadTokenizer, Tokenizer } from './data/tokenizer/tokenizer.js'
 export type { PrepareOptions } from './data/tokens/prepare.js'
 export { type ErrorCode, type ErrorJson, errorCodes, FedloraError, isFedloraError } from './errors.js'
 export { type EvaluateOptions, type EvaluationResult, evaluate } from './evaluation/evaluate.js'

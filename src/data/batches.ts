@@ -3,9 +3,9 @@
 import { z } from 'zod'
 import { FedloraError } from '../errors.js'
 import { parseOptions } from '../options/parse.js'
+import { permutation } from '../random/random.js'
 import type { Dataset } from './dataset.js'
-import type { Sample } from './formats.js'
-import { permutation } from './random.js'
+import type { Sample } from './formats/formats.js'
 
 export const batchOptionsSchema = z.strictObject({
   batchSize: z.int().min(1).describe('rows of a micro-batch'),

@@ -1,9 +1,9 @@
 /** Options of `loadDataset` and `Dataset.split`. */
 
 import { z } from 'zod'
-import { formatNames } from './formats.js'
+import { formatNames } from './formats/formats.js'
 import type { DataProgress } from './progress.js'
-import { isTokenizerLike, type TokenizerLike } from './tokenizer.js'
+import { isTokenizerLike, type TokenizerLike } from './tokenizer/tokenizer.js'
 
 const tokenizerLike = z
   .custom<TokenizerLike>(isTokenizerLike, 'expected a Tokenizer, the folder of one, or a loaded model')

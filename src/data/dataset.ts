@@ -2,7 +2,7 @@
 
 import { FedloraError } from '../errors.js'
 import { closest, parseOptions } from '../options/parse.js'
-import type { UnreadColumns } from './columns.js'
+import { Random, randomStreams } from '../random/random.js'
 import {
   type DatasetConfig,
   type DatasetOptions,
@@ -11,14 +11,14 @@ import {
   type PartsOptions,
   partsSchema,
 } from './dataset-options.js'
-import { type Format, type FormatName, formats, notSupervised, type Row, type Sample } from './formats.js'
+import { type Format, type FormatName, formats, notSupervised, type Row, type Sample } from './formats/formats.js'
 import { type PromptFormat, type PromptText, rowPrompt } from './prompt.js'
-import { Random, randomStreams } from './random.js'
 import { readDataset } from './reading/read-dataset.js'
 import type { DataSource } from './reading/read-rows.js'
+import type { UnreadColumns } from './rows/columns.js'
 import type { Place } from './rows/places.js'
-import { Rows } from './rows.js'
-import { resolveTokenizer, type Tokenizer } from './tokenizer.js'
+import { Rows } from './rows/rows.js'
+import { resolveTokenizer, type Tokenizer } from './tokenizer/tokenizer.js'
 import type { PrepareOptions } from './tokens/prepare.js'
 import { defaultCacheFolder } from './tokens/token-cache.js'
 import type { RowFacts, TokenizedRow } from './tokens/token-rows.js'

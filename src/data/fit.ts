@@ -3,7 +3,7 @@ import { describeValue } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
 import { Dataset } from './dataset.js'
 import { Slices } from './progress.js'
-import type { Tokenizer } from './tokenizer.js'
+import type { Tokenizer } from './tokenizer/tokenizer.js'
 import type { PrepareOptions } from './tokens/prepare.js'
 
 /** What rows need to know of the model that takes them. */

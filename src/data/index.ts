@@ -1,5 +1,6 @@
 /** The data room: what other rooms and the package's entry points use of it. */
 
+export { permutation, philox, Random, randomStreams } from '../random/random.js'
 export {
   type Batch,
   Batches,
@@ -9,7 +10,6 @@ export {
   type FlatBatch,
   flatten,
 } from './batches.js'
-export type { ChatMessage, ChatTemplateOptions } from './chat-template.js'
 export { Dataset, type DatasetCounts, loadDataset } from './dataset.js'
 export {
   type DatasetConfig,
@@ -18,12 +18,12 @@ export {
   type PartsOptions,
   partsSchema,
 } from './dataset-options.js'
-export { type FormatName, formatNames, notSupervised, type Row, type Sample } from './formats.js'
+export { type FormatName, formatNames, notSupervised, type Row, type Sample } from './formats/formats.js'
 export type { DataProgress } from './progress.js'
-export { permutation, philox, Random, randomStreams } from './random.js'
 export type { DataSource, RowSource } from './reading/read-rows.js'
-export { type ClientRows, Split, type SplitOptions, split, splitOptionsSchema } from './splitters.js'
-export type { StreamDecoder } from './stream-decoder.js'
+export { type ClientRows, Split, type SplitOptions, split, splitOptionsSchema } from './split/splitters.js'
+export type { ChatMessage, ChatTemplateOptions } from './tokenizer/chat-template.js'
+export type { StreamDecoder } from './tokenizer/stream-decoder.js'
 export {
   type DecodeOptions,
   type EncodedText,
@@ -35,5 +35,5 @@ export {
   Tokenizer,
   type TokenizerLike,
   type TokenizerOwner,
-} from './tokenizer.js'
+} from './tokenizer/tokenizer.js'
 export type { PrepareOptions } from './tokens/prepare.js'

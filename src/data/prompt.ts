@@ -3,8 +3,8 @@
 import { z } from 'zod'
 import { FedloraError } from '../errors.js'
 import { defaultFormatOptions, type PromptOf } from './formats/format.js'
-import { type FormatName, formatNames, formats, promptIds, type Row } from './formats.js'
-import type { Tokenizer } from './tokenizer.js'
+import { type FormatName, formatNames, formats, promptIds, type Row } from './formats/formats.js'
+import type { Tokenizer } from './tokenizer/tokenizer.js'
 
 export const promptFormatSchema = z.strictObject({
   format: z.enum(formatNames).describe('how a row becomes prompt and completion'),

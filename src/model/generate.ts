@@ -1,6 +1,6 @@
 /** Text generation: prompt to ids, native decoding in small chunks, ids to text that can no longer change, stop strings cut exactly. */
 import { z } from 'zod'
-import { formatNames } from '../data/formats.js'
+import { formatNames } from '../data/formats/formats.js'
 import { parseOptions } from '../options/parse.js'
 import { Adapter } from './adapter.js'
 import { finishReasons, Generation, type Progress } from './generation.js'

@@ -1,7 +1,8 @@
 /** What `generate` is asked, as ids: texts, conversations, rows of a format, ids. */
-import type { ChatMessage } from '../data/chat-template.js'
-import { type FormatName, formatNames, promptIds, type Row } from '../data/formats.js'
+
+import { type FormatName, formatNames, promptIds, type Row } from '../data/formats/formats.js'
 import { formatOfPrompt, type PromptFormat, type PromptText, rowPrompt, textPrompt } from '../data/prompt.js'
+import type { ChatMessage } from '../data/tokenizer/chat-template.js'
 import { describeValue } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
 import type { Adapter } from './adapter.js'

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { createAggregator } from '../../src/aggregation/aggregator.js'
 import { type Codec, codecs, decodeUpdate, encodeUpdate } from '../../src/compression/codec.js'
-import { Random } from '../../src/data/random.js'
+import { Random } from '../../src/random/random.js'
 import { bytesOf } from '../support/train.js'
 
 function vector(length: number, seed: number): Float32Array {

@@ -4,7 +4,7 @@ import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { loadDataset } from '../../src/data/dataset.js'
-import { loadTokenizer } from '../../src/data/tokenizer.js'
+import { loadTokenizer } from '../../src/data/tokenizer/tokenizer.js'
 import { runProgram } from '../support/programs.js'
 
 interface Result {

@@ -1,6 +1,6 @@
 /** A row as text, what is supervised in double angle brackets: the form in which documents and tests show labels. */
-import type { Sample } from '../../src/data/formats.js'
-import type { Tokenizer } from '../../src/data/tokenizer.js'
+import type { Sample } from '../../src/data/formats/formats.js'
+import type { Tokenizer } from '../../src/data/tokenizer/tokenizer.js'
 
 export function supervisedText({ inputIds, labels }: Sample, tokenizer: Tokenizer): string {
   let text = ''

@@ -1,5 +1,5 @@
 /** Renders of chat templates beside those of transformers. */
-import { ChatTemplate } from '../../src/data/chat-template.js'
+import { ChatTemplate } from '../../src/data/tokenizer/chat-template.js'
 import { FedloraError } from '../../src/errors.js'
 import { parseExactly } from '../../src/files/exact-json.js'
 

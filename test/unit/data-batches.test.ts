@@ -2,7 +2,7 @@
 import t from 'tap'
 import { type Batch, Batches, type BatchOptions, type BatchState, flatten } from '../../src/data/batches.js'
 import { loadDataset } from '../../src/data/dataset.js'
-import { permutation } from '../../src/data/random.js'
+import { permutation } from '../../src/random/random.js'
 
 const rows = Array.from({ length: 10 }, (_, i) => ({ input_ids: new Array(1 + (i % 4)).fill(i) }))
 const data = await loadDataset(rows, { format: 'tokens', maxLength: 8 })

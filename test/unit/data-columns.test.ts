@@ -2,8 +2,8 @@
 import t from 'tap'
 import { type Dataset, loadDataset } from '../../src/data/dataset.js'
 import type { DatasetOptions } from '../../src/data/dataset-options.js'
-import type { Row } from '../../src/data/formats.js'
-import { loadTokenizer } from '../../src/data/tokenizer.js'
+import type { Row } from '../../src/data/formats/formats.js'
+import { loadTokenizer } from '../../src/data/tokenizer/tokenizer.js'
 
 const tokenizer = await loadTokenizer(new URL('../../assets/gsm-3m', import.meta.url).pathname)
 

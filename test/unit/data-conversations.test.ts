@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { loadDataset } from '../../src/data/dataset.js'
 import type { DatasetOptions } from '../../src/data/dataset-options.js'
-import type { Row } from '../../src/data/formats.js'
-import { loadTokenizer, type Tokenizer } from '../../src/data/tokenizer.js'
+import type { Row } from '../../src/data/formats/formats.js'
+import { loadTokenizer, type Tokenizer } from '../../src/data/tokenizer/tokenizer.js'
 import { supervisedText } from '../support/supervised-text.js'
 
 const folder = new URL('../../assets/gsm-3m', import.meta.url).pathname

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { type Dataset, loadDataset } from '../../src/data/dataset.js'
 import { CsvParser } from '../../src/data/reading/csv.js'
-import { loadTokenizer } from '../../src/data/tokenizer.js'
+import { loadTokenizer } from '../../src/data/tokenizer/tokenizer.js'
 
 const asset = (name: string) => new URL(`../../assets/${name}`, import.meta.url).pathname
 const tokenizer = await loadTokenizer(asset('gsm-3m'))

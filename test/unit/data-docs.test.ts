@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { loadDataset } from '../../src/data/dataset.js'
 import { datasetOptionsSchema } from '../../src/data/dataset-options.js'
-import { type FormatName, formatNames, formats } from '../../src/data/formats.js'
-import { loadTokenizer } from '../../src/data/tokenizer.js'
+import { type FormatName, formatNames, formats } from '../../src/data/formats/formats.js'
+import { loadTokenizer } from '../../src/data/tokenizer/tokenizer.js'
 import { supervisedText } from '../support/supervised-text.js'
 
 const page = readFileSync(new URL('../../docs/data.md', import.meta.url), 'utf8')

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { type Dataset, loadDataset } from '../../src/data/dataset.js'
-import { loadTokenizer } from '../../src/data/tokenizer.js'
+import { loadTokenizer } from '../../src/data/tokenizer/tokenizer.js'
 
 interface Golden {
   templates: Record<string, string>

@@ -1,8 +1,8 @@
 /** Rows as Python reads them: numbers and the order of keys as they were written. */
 import t from 'tap'
-import { ChatTemplate } from '../../src/data/chat-template.js'
-import { Float, parseJsonRow } from '../../src/data/json-rows.js'
+import { Float, parseJsonRow } from '../../src/data/reading/json-rows.js'
 import { Digests } from '../../src/data/rows/digests.js'
+import { ChatTemplate } from '../../src/data/tokenizer/chat-template.js'
 import { floatText, keepsSpelling, parseExactly, stringifyExactly } from '../../src/files/exact-json.js'
 
 const printed = (json: string) => {

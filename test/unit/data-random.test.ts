@@ -1,6 +1,6 @@
 /** Philox against its published vectors, the distributions against their moments, permutations as permutations. */
 import t from 'tap'
-import { permutation, philox, Random } from '../../src/data/random.js'
+import { permutation, philox, Random } from '../../src/random/random.js'
 
 const hex = (words: Uint32Array) => [...words].map((word) => word.toString(16).padStart(8, '0'))
 

@@ -6,11 +6,11 @@ import { pathToFileURL } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { type Dataset, loadDataset } from '../../src/data/dataset.js'
-import { Random } from '../../src/data/random.js'
 import { CsvParser, findDelimiter } from '../../src/data/reading/csv.js'
 import { columnNames } from '../../src/data/reading/csv-rows.js'
 import { JsonValues } from '../../src/data/reading/json-values.js'
 import { patternExpression } from '../../src/data/reading/source-files.js'
+import { Random } from '../../src/random/random.js'
 
 /** What zstd 1.5 -19 makes of two lines, {"text":"a"} and {"text":"b"}. */
 const zstdFrame = 'KLUv/QRovQAAiHsidGV4dCI6ImEifQpiIn0KAQBQzC+CdVUP'

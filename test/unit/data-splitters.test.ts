@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { type Dataset, loadDataset } from '../../src/data/dataset.js'
-import { apportion } from '../../src/data/partition.js'
-import { Random } from '../../src/data/random.js'
-import { Split, type SplitOptions, split } from '../../src/data/splitters.js'
+import { apportion } from '../../src/data/split/partition.js'
+import { Split, type SplitOptions, split } from '../../src/data/split/splitters.js'
+import { Random } from '../../src/random/random.js'
 
 const folder = await mkdtemp(join(tmpdir(), 'fedlora-split-'))
 t.teardown(() => rm(folder, { recursive: true, force: true }))

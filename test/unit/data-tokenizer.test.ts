@@ -3,7 +3,7 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { loadTokenizer, resolveTokenizer, type Tokenizer } from '../../src/data/tokenizer.js'
+import { loadTokenizer, resolveTokenizer, type Tokenizer } from '../../src/data/tokenizer/tokenizer.js'
 import { FedloraError } from '../../src/errors.js'
 
 const folder = new URL('../../assets/gsm-3m', import.meta.url).pathname

@@ -20,13 +20,13 @@ import t from 'tap'
 import { type Dataset, loadDataset } from '../../src/data/dataset.js'
 import type { DatasetOptions } from '../../src/data/dataset-options.js'
 import type { DataProgress } from '../../src/data/progress.js'
-import { Random } from '../../src/data/random.js'
 import { type RowCodec, RowStore } from '../../src/data/rows/row-store.js'
-import { loadTokenizer } from '../../src/data/tokenizer.js'
+import { loadTokenizer } from '../../src/data/tokenizer/tokenizer.js'
 import { defaultCacheFolder, TokenCache } from '../../src/data/tokens/token-cache.js'
 import { readTable, TableWriter } from '../../src/data/tokens/token-file.js'
 import { decodeRecord, encodeRecord } from '../../src/data/tokens/token-table.js'
 import { OpenFile, scratchFile } from '../../src/files/open-file.js'
+import { Random } from '../../src/random/random.js'
 
 const tokenizer = await loadTokenizer(new URL('../../assets/gsm-3m', import.meta.url).pathname)
 const folder = await mkdtemp(join(tmpdir(), 'fedlora-tokens-'))

@@ -1,6 +1,6 @@
 /** Templates that are broken, use what is not there, or mean harm. */
 import t from 'tap'
-import { ChatTemplate } from '../../src/data/chat-template.js'
+import { ChatTemplate } from '../../src/data/tokenizer/chat-template.js'
 
 const hi = [{ role: 'user', content: 'hi' }]
 const render = (source: string, variables: Record<string, unknown> = {}) =>

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { Batches } from '../../src/data/batches.js'
 import { loadDataset } from '../../src/data/dataset.js'
-import { Random } from '../../src/data/random.js'
+import { Random } from '../../src/random/random.js'
 import { largestMicroBatch } from '../../src/training/memory.js'
 
 const random = new Random(11, 99)

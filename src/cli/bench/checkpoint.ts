@@ -1,8 +1,8 @@
 /** A checkpoint of a published shape with random weights, so that loading can be timed without a download. */
 import { open, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Random } from '../../data/random.js'
 import type { ModelDescription } from '../../native/binding.js'
+import { Random } from '../../random/random.js'
 import { type ShapeName, shapeConfig } from './shapes.js'
 
 interface Tensor {

@@ -1,7 +1,8 @@
 /** What the benches share: medians, rates, the roof of reading beside the work, sample data. */
-import { Random } from '../../data/random.js'
+
 import type { Compute } from '../../native/binding.js'
 import { native } from '../../native/load.js'
+import { Random } from '../../random/random.js'
 
 /** One line of a bench's table; the same keys in every line. */
 export type Measurement = Record<string, string | number>

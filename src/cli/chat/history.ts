@@ -1,5 +1,5 @@
 /** What has been said in a chat, and the prompt that the next message makes of it. */
-import { formats } from '../../data/formats.js'
+import { formats } from '../../data/formats/formats.js'
 import type { ChatMessage, Tokenizer } from '../../data/index.js'
 import type { PromptFormat } from '../../data/prompt.js'
 import { FedloraError } from '../../errors.js'

@@ -1,6 +1,6 @@
 /** `fedlora generate`: continues a prompt and streams the text. */
 import type { Row } from '../../data/index.js'
-import { parseJsonRow } from '../../data/json-rows.js'
+import { parseJsonRow } from '../../data/reading/json-rows.js'
 import { generateOptionsSchema, type Prompt } from '../../model/generate.js'
 import type { FlagValues } from '../arguments.js'
 import { type Command, configFlag, section, text } from '../command.js'

@@ -4,7 +4,7 @@
  */
 
 import { Float, parseExactly } from '../../files/exact-json.js'
-import type { ChatMessage } from '../chat-template.js'
+import type { ChatMessage } from '../tokenizer/chat-template.js'
 import { describe, type Row, type RowProblem } from './format.js'
 
 export interface Conversation {

@@ -1,7 +1,7 @@
 /** What a format is: the columns it reads of a row, what of the row is the prompt, and the row as segments of text. */
 
 import { z } from 'zod'
-import type { Tokenizer } from '../tokenizer.js'
+import type { Tokenizer } from '../tokenizer/tokenizer.js'
 
 /** One row of a data set as it was read: field names to values. */
 export type Row = Readonly<Record<string, unknown>>

@@ -3,7 +3,7 @@
  * template. Only what the assistant says is supervised, up to and with the token that ends its turn.
  */
 
-import type { Tokenizer } from '../tokenizer.js'
+import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import {
   beforeAnswer,
   besideTurns,

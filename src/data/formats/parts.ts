@@ -1,7 +1,7 @@
 /** Content in parts, for templates that take parts and for those that take texts only. */
 
-import type { ChatMessage } from '../chat-template.js'
-import type { Tokenizer } from '../tokenizer.js'
+import type { ChatMessage } from '../tokenizer/chat-template.js'
+import type { Tokenizer } from '../tokenizer/tokenizer.js'
 
 const takers = new WeakMap<Tokenizer, boolean>()
 

@@ -11,8 +11,8 @@
 
 import { FedloraError } from '../../errors.js'
 import { stringifyExactly } from '../../files/exact-json.js'
-import type { ChatMessage } from '../chat-template.js'
-import type { Tokenizer } from '../tokenizer.js'
+import type { ChatMessage } from '../tokenizer/chat-template.js'
+import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import type { Span } from './format.js'
 
 /** A conversation in its template. */

@@ -1,7 +1,7 @@
 /** CSV and TSV files with a header: rows of texts under the names of the columns. */
 import { FedloraError } from '../../errors.js'
-import type { Row } from '../formats.js'
-import type { RawRow } from '../row-error.js'
+import type { Row } from '../formats/formats.js'
+import type { RawRow } from '../rows/row-error.js'
 import type { ByteSource } from './bytes.js'
 import { CsvParser, type CsvRecord, findDelimiter } from './csv.js'
 import { badRow } from './row-text.js'

@@ -1,7 +1,7 @@
 /** A JSON array of objects, read value by value: the file may be larger than a JavaScript text. JSON Lines under the name .json are read, too. */
 import { FedloraError } from '../../errors.js'
 import { describe } from '../formats/format.js'
-import type { RawRow } from '../row-error.js'
+import type { RawRow } from '../rows/row-error.js'
 import type { ByteSource } from './bytes.js'
 import { notText } from './json-lines.js'
 import { JsonStructureError, JsonValues } from './json-values.js'

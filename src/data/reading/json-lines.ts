@@ -1,6 +1,6 @@
 /** JSON Lines: one object a line. */
 import { constants } from 'node:buffer'
-import type { RawRow } from '../row-error.js'
+import type { RawRow } from '../rows/row-error.js'
 import type { ByteSource } from './bytes.js'
 import { badRow, parseRowText, toRaw } from './row-text.js'
 

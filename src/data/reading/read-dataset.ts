@@ -3,15 +3,15 @@ import { deserialize, serialize } from 'node:v8'
 import { FedloraError } from '../../errors.js'
 import { stringifyExactly } from '../../files/exact-json.js'
 import type { OpenFile } from '../../files/open-file.js'
-import { UnreadColumns } from '../columns.js'
-import { formats, type Row } from '../formats.js'
+import { formats, type Row } from '../formats/formats.js'
 import { type DataProgress, Slices } from '../progress.js'
-import type { RawRow } from '../row-error.js'
+import { Categories } from '../rows/categories.js'
+import { UnreadColumns } from '../rows/columns.js'
 import { Digests } from '../rows/digests.js'
-import { Labels } from '../rows/labels.js'
 import { Places } from '../rows/places.js'
+import type { RawRow } from '../rows/row-error.js'
 import { type RowCodec, RowStore } from '../rows/row-store.js'
-import { categoryOf, checkRow, type ReadRows, type RowsConfig } from '../rows.js'
+import { categoryOf, checkRow, type ReadRows, type RowsConfig } from '../rows/rows.js'
 import { type DataSource, pathsOf, readRows } from './read-rows.js'
 import { parseRowText } from './row-text.js'
 
@@ -62,7 +62,7 @@ class Collector {
   readonly store: RowStore
   readonly places = new Places()
   readonly digests = new Digests()
-  readonly categories = new Labels()
+  readonly categories = new Categories()
   readonly #config: RowsConfig
   readonly #fromFiles: boolean
   readonly unread: UnreadColumns

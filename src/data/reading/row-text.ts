@@ -1,8 +1,8 @@
 /** A row's JSON as a value: the one place where text of a row becomes a row. */
 import { describe } from '../formats/format.js'
-import type { Row } from '../formats.js'
-import { parseJsonRow } from '../json-rows.js'
-import type { RawRow } from '../row-error.js'
+import type { Row } from '../formats/formats.js'
+import type { RawRow } from '../rows/row-error.js'
+import { parseJsonRow } from './json-rows.js'
 
 /** @throws SyntaxError when it is not JSON. */
 export function parseRowText(text: string): unknown {

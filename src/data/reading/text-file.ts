@@ -1,6 +1,6 @@
 /** A .txt file: one text, one row. */
 import { FedloraError } from '../../errors.js'
-import type { RawRow } from '../row-error.js'
+import type { RawRow } from '../rows/row-error.js'
 import type { ByteSource } from './bytes.js'
 import { notText } from './json-lines.js'
 

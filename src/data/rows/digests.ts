@@ -1,7 +1,7 @@
 /** SHA-256 of every row's contents: equal rows have equal digests, whatever file or array they came from. */
 import { createHash, hash } from 'node:crypto'
 import { keepsSpelling, stringifyExactly } from '../../files/exact-json.js'
-import type { Row } from '../formats.js'
+import type { Row } from '../formats/formats.js'
 import { growingUint8 } from '../growing.js'
 
 const size = 32

@@ -1,6 +1,6 @@
 /** Where each row of a data set stands: its file and the line or row there, four bytes a row while there is one file. */
 import { type Growing, growingUint32 } from '../growing.js'
-import type { RawRow } from '../row-error.js'
+import type { RawRow } from './row-error.js'
 
 export type Place = Pick<RawRow, 'file' | 'unit' | 'number'>
 

@@ -6,9 +6,9 @@ import { dirname } from 'node:path'
 import { FedloraError } from '../../errors.js'
 import { ioError } from '../../files/atomic.js'
 import { type OpenFile, scratchFile } from '../../files/open-file.js'
-import type { Row } from '../formats.js'
+import type { Row } from '../formats/formats.js'
 import { growingFloat64, growingUint32 } from '../growing.js'
-import type { RawRow } from '../row-error.js'
+import type { RawRow } from './row-error.js'
 
 /** Text of rows that are kept as objects: 8 MiB, which take about five times as much. */
 export const heldBytes = 8 * 2 ** 20

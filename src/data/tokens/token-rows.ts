@@ -1,5 +1,5 @@
 /** The rows of a data set under one tokenizer: the tables that were prepared, and a few rows that were asked for before. */
-import type { Sample } from '../formats.js'
+import type { Sample } from '../formats/formats.js'
 import type { TokenTable } from './token-table.js'
 
 /** A tokenised row, and what happened to it. */

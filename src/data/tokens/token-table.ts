@@ -4,7 +4,7 @@
  * A row's record, in 32-bit words: the number of runs r, r run lengths (not supervised first, then supervised, in turn; they sum to the
  * row's tokens n), n ids. Labels that are not their ids have no runs: −1, n labels, n ids.
  */
-import { notSupervised, type Sample } from '../formats.js'
+import { notSupervised, type Sample } from '../formats/formats.js'
 import { growingInt32, growingUint8 } from '../growing.js'
 import type { Words } from './words.js'
 

@@ -2,7 +2,7 @@
  * Draws of a federation, addressed by (seed, purpose, round, client). No state: a round that is run again after a crash
  * draws the same cohort, the same absences and the same seeds, whatever ran before it.
  */
-import { philox } from '../../data/random.js'
+import { philox } from '../../random/random.js'
 
 /** Two purposes never share a draw; the numbers lie above those of the data room, which uses the same seeds. */
 const purposes = { cohort: 16, absence: 17, training: 18, encoding: 19, baseline: 21 } as const

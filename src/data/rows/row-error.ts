@@ -1,7 +1,7 @@
 /** What went wrong with one row, and where it stands. */
 
-import { FedloraError } from '../errors.js'
-import type { Row, RowProblem } from './formats.js'
+import { FedloraError } from '../../errors.js'
+import type { Row, RowProblem } from '../formats/formats.js'
 
 /** A row, or the reason why there is none, with its place in the source. */
 export interface RawRow {

@@ -1,8 +1,8 @@
 /** A row as Python's json.loads would read it, so that a chat template prints its numbers as they were written. */
 
-import { parseExactly } from '../files/exact-json.js'
+import { parseExactly } from '../../files/exact-json.js'
 
-export { Float } from '../files/exact-json.js'
+export { Float } from '../../files/exact-json.js'
 
 /**
  * Parses a row, or a list of rows. Within the objects of a row (turns, tools, documents, …), which a template may print, integers beyond

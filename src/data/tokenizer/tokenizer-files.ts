@@ -2,8 +2,8 @@
 
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { FedloraError } from '../errors.js'
-import type { Json } from '../files/json.js'
+import { FedloraError } from '../../errors.js'
+import type { Json } from '../../files/json.js'
 
 /** What a folder says about its tokenizer. */
 export interface TokenizerFiles {

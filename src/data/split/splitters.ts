@@ -1,12 +1,12 @@
 /** Splits a data set over the clients of a federation, and keeps the split in a file. */
 
 import { z } from 'zod'
-import { FedloraError } from '../errors.js'
-import { readJsonObject, writeJsonFile } from '../files/json.js'
-import { parseOptions } from '../options/parse.js'
-import type { Dataset } from './dataset.js'
+import { FedloraError } from '../../errors.js'
+import { readJsonObject, writeJsonFile } from '../../files/json.js'
+import { parseOptions } from '../../options/parse.js'
+import { Random, randomStreams } from '../../random/random.js'
+import type { Dataset } from '../dataset.js'
 import { byCategory, dirichlet, ensureMinimum, groupByLabel, iid, quantity, trainAndTest } from './partition.js'
-import { Random, randomStreams } from './random.js'
 
 export const splitOptionsSchema = z.strictObject({
   by: z

@@ -1,18 +1,24 @@
 /** The rows of a data set, shared by every subset of it, and their tokenised form by tokenizer. */
 
-import { FedloraError } from '../errors.js'
+import { FedloraError } from '../../errors.js'
+import type { DatasetConfig } from '../dataset-options.js'
+import { encodeSegments, type Format, formats, type Row, type Sample } from '../formats/formats.js'
+import { Slices } from '../progress.js'
+import type { Tokenizer } from '../tokenizer/tokenizer.js'
+import {
+  cachedFrom,
+  type PrepareOptions,
+  prepareTable,
+  tokenizerFingerprint,
+  tokensVersion,
+} from '../tokens/prepare.js'
+import { type RowFacts, type TokenizedRow, TokenRows } from '../tokens/token-rows.js'
+import type { Categories } from './categories.js'
 import { cureForMissing } from './columns.js'
-import type { DatasetConfig } from './dataset-options.js'
-import { encodeSegments, type Format, formats, type Row, type Sample } from './formats.js'
-import { Slices } from './progress.js'
+import type { Digests } from './digests.js'
+import type { Place, Places } from './places.js'
 import { type RawRow, rowError } from './row-error.js'
-import type { Digests } from './rows/digests.js'
-import type { Labels } from './rows/labels.js'
-import type { Place, Places } from './rows/places.js'
-import type { RowStore } from './rows/row-store.js'
-import type { Tokenizer } from './tokenizer.js'
-import { cachedFrom, type PrepareOptions, prepareTable, tokenizerFingerprint, tokensVersion } from './tokens/prepare.js'
-import { type RowFacts, type TokenizedRow, TokenRows } from './tokens/token-rows.js'
+import type { RowStore } from './row-store.js'
 
 export type RowsConfig = Omit<DatasetConfig, 'tokenizer'>
 
@@ -22,7 +28,7 @@ export interface ReadRows {
   readonly places: Places
   /** Of the rows read from files; those in memory get theirs when they are needed. */
   readonly digests: Digests
-  readonly categories: Labels
+  readonly categories: Categories
 }
 
 export class Rows {

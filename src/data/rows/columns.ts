@@ -1,7 +1,7 @@
 /** The columns of rows: those that nothing reads are counted, and a row without those that are needed is told what would read it. */
 
-import type { DatasetConfig } from './dataset-options.js'
-import { type FormatName, formats, type Row } from './formats.js'
+import type { DatasetConfig } from '../dataset-options.js'
+import { type FormatName, formats, type Row } from '../formats/formats.js'
 
 type Config = Pick<DatasetConfig, 'format' | 'fields' | 'category'>
 

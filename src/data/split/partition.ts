@@ -3,8 +3,8 @@
  * to exactly one client, and the same seed deals the same way.
  */
 
-import { FedloraError } from '../errors.js'
-import type { Random } from './random.js'
+import { FedloraError } from '../../errors.js'
+import type { Random } from '../../random/random.js'
 
 /** Row indices by label, labels in order of first appearance. */
 export type RowsByLabel = ReadonlyMap<string, readonly number[]>

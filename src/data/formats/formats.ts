@@ -1,18 +1,18 @@
 /** The formats of rows, by name, and a row's segments as ids and labels. */
 
-import { FedloraError } from '../errors.js'
-import { alpaca } from './formats/alpaca.js'
-import { codeAlpaca } from './formats/code-alpaca.js'
-import { dolly } from './formats/dolly.js'
-import type { Format, Segment, TextSegment } from './formats/format.js'
-import { gsm8k } from './formats/gsm8k.js'
-import { messages } from './formats/messages.js'
-import { promptCompletion } from './formats/prompt-completion.js'
-import { plainText } from './formats/text.js'
-import { tokens } from './formats/tokens.js'
-import type { Tokenizer } from './tokenizer.js'
+import { FedloraError } from '../../errors.js'
+import type { Tokenizer } from '../tokenizer/tokenizer.js'
+import { alpaca } from './alpaca.js'
+import { codeAlpaca } from './code-alpaca.js'
+import { dolly } from './dolly.js'
+import type { Format, Segment, TextSegment } from './format.js'
+import { gsm8k } from './gsm8k.js'
+import { messages } from './messages.js'
+import { promptCompletion } from './prompt-completion.js'
+import { plainText } from './text.js'
+import { tokens } from './tokens.js'
 
-export type { Format, FormatOptions, Row, RowProblem, Segment, Span } from './formats/format.js'
+export type { Format, FormatOptions, Row, RowProblem, Segment, Span } from './format.js'
 
 export const formats = {
   alpaca,

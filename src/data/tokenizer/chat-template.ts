@@ -3,12 +3,12 @@
  * renders it: the same preparation of the messages, the same variables, the same engine.
  */
 
-import { FedloraError } from '../errors.js'
-import { strftime } from '../template/clock.js'
-import { TemplateError } from '../template/errors.js'
-import { toValue } from '../template/input.js'
-import { type Rendered, Template } from '../template/template.js'
-import type { Value } from '../template/values.js'
+import { FedloraError } from '../../errors.js'
+import { strftime } from '../../template/clock.js'
+import { TemplateError } from '../../template/errors.js'
+import { toValue } from '../../template/input.js'
+import { type Rendered, Template } from '../../template/template.js'
+import type { Value } from '../../template/values.js'
 
 /** One turn of a conversation. Fields whose value is null count as missing. */
 export interface ChatMessage {

@@ -1,6 +1,6 @@
 /** What transformers does with a tokenizer beside its tokenizer.json: by the class that a folder names, and after decoding. */
 
-import type { Json } from '../files/json.js'
+import type { Json } from '../../files/json.js'
 import type { TokenizerFiles } from './tokenizer-files.js'
 
 /** Whether decoded text is cleaned up. Made for WordPiece; transformers ignores the setting for BPE, which it would damage. */

@@ -3,7 +3,7 @@ import { growingInt32 } from '../growing.js'
 
 const mostTexts = 2 ** 16
 
-export class Labels {
+export class Categories {
   readonly #codes = growingInt32()
   readonly #texts: (string | undefined)[] = []
   readonly #codeOf = new Map<string | undefined, number>()

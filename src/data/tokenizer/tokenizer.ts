@@ -1,10 +1,10 @@
 /** Text to ids and back, special tokens and the chat template of a Hugging Face folder. */
 
-import { FedloraError } from '../errors.js'
-import { findModel } from '../files/model-source.js'
-import type { NativeTokenizer, TextEncodings } from '../native/binding.js'
-import { native } from '../native/load.js'
-import type { Rendered } from '../template/template.js'
+import { FedloraError } from '../../errors.js'
+import { findModel } from '../../files/model-source.js'
+import type { NativeTokenizer, TextEncodings } from '../../native/binding.js'
+import { native } from '../../native/load.js'
+import type { Rendered } from '../../template/template.js'
 import { type ChatMessage, ChatTemplate, type ChatTemplateOptions, chatTemplateSource } from './chat-template.js'
 import { StreamDecoder } from './stream-decoder.js'
 import { cleanedUp, cleanUpSpaces, sectionsOfClass } from './tokenizer-class.js'
