@@ -29,7 +29,6 @@ export { type EvaluateOptions, type EvaluationResult, evaluate } from './evaluat
 export { Adapter, type AdapterTensor, type GradientResult } from './model/adapter.js'
 export type { AdapterConfig, AdapterOptions } from './model/adapter-options.js'
 export { type ModelConfig, parseModelConfig, readModelConfig, type StoredQuantization } from './model/config.js'
-export { type Estimate, type EstimateOptions, estimate } from './model/estimate.js'
 export { supportedFamilies } from './model/families/index.js'
 export type { GenerateOptions, Prompt } from './model/generate.js'
 export { type FinishReason, Generation, type GenerationResult } from './model/generation.js'
@@ -51,6 +50,7 @@ export type {
 export { deviceInfo } from './native/device.js'
 export { type EventsOptions, Run } from './run/run.js'
 export type { GapEvent } from './run/run-events.js'
+export { type Estimate, type EstimateOptions, estimate } from './training/estimate.js'
 export type {
   BestEvaluation,
   CheckpointEvent,

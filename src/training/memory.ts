@@ -3,9 +3,17 @@ import type { Dataset } from '../data/dataset.js'
 import { FedloraError } from '../errors.js'
 import type { Adapter } from '../model/adapter.js'
 import { adapterLayers } from '../model/adapter-options.js'
-import { recomputeLevels } from '../model/estimate.js'
 import type { NativeModel, PlanRequest, Recompute } from '../native/binding.js'
 import type { TrainConfig } from './options.js'
+
+/**
+ * Tokens up to which micro-batches of several adapters share a pass: more tokens run hardly faster and take memory. A larger
+ * micro-batch goes alone.
+ */
+export const passTokens = 1024
+
+/** From the fastest to the leanest way of keeping activations. */
+export const recomputeLevels: readonly Recompute[] = ['none', 'gate-up', 'all']
 
 /** Bytes as people read them. */
 export function formatBytes(bytes: number): string {

@@ -1,9 +1,9 @@
 /** config.json with absurd values: refused by field, before a single weight is touched, and never by running out of memory. */
 import { writeFileSync } from 'node:fs'
 import t from 'tap'
-import { estimate } from '../../src/model/estimate.js'
 import { loadModel } from '../../src/model/load.js'
 import { quantizeModel } from '../../src/model/quantize.js'
+import { estimate } from '../../src/training/estimate.js'
 import { BrokenFolder } from '../support/broken-folder.js'
 import { temporaryFolder } from '../support/train.js'
 

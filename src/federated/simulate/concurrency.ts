@@ -4,9 +4,8 @@
  */
 import type { Adapter } from '../../model/adapter.js'
 import { adapterLayers } from '../../model/adapter-options.js'
-import { passTokens, recomputeLevels } from '../../model/estimate.js'
 import type { NativeModel } from '../../native/binding.js'
-import { type Extent, largestMicroBatch } from '../../training/memory.js'
+import { type Extent, largestMicroBatch, passTokens, recomputeLevels } from '../../training/memory.js'
 import type { FederationConfig } from '../options.js'
 import type { Clients } from './clients.js'
 

@@ -1,22 +1,14 @@
 /** The memory plan of a training run, without loading anything. */
 import { z } from 'zod'
 import { findModel } from '../files/model-source.js'
+import { adapterLayers, adapterOptionsSchema, matchTargets } from '../model/adapter-options.js'
+import { linearModules, readModelConfig } from '../model/config.js'
+import { availableCores, baseFormatShape, checkBaseFormat } from '../model/model-options.js'
+import { weightFiles } from '../model/weight-files.js'
 import type { LoadOptions, MemoryPlan, Recompute } from '../native/binding.js'
 import { native } from '../native/load.js'
 import { parseOptions } from '../options/parse.js'
-import { adapterLayers, adapterOptionsSchema, matchTargets } from './adapter-options.js'
-import { linearModules, readModelConfig } from './config.js'
-import { availableCores, baseFormatShape, checkBaseFormat } from './model-options.js'
-import { weightFiles } from './weight-files.js'
-
-/**
- * Tokens up to which micro-batches of several adapters share a pass: more tokens run hardly faster and take memory. A larger
- * micro-batch goes alone.
- */
-export const passTokens = 1024
-
-/** From the fastest to the leanest way of keeping activations. */
-export const recomputeLevels: readonly Recompute[] = ['none', 'gate-up', 'all']
+import { passTokens, recomputeLevels } from './memory.js'
 
 export const estimateOptionsSchema = z.strictObject({
   model: z.string().min(1).describe('model folder, or id in the Hugging Face cache'),
