@@ -1,0 +1,247 @@
+// Every one-place change of a C++ source that a test should notice. Works on tokens, not on a syntax tree; the code is formatted by
+// clang-format, which tells apart what the grammar leaves open: a binary operator has blanks on both sides, a pointer, a
+// reference and the bracket of a template have none before. What slips through does not compile and is not counted.
+
+/**
+ * @typedef {{ kind: 'word' | 'number' | 'punctuation' | 'text', text: string, start: number, end: number }} Token
+ * @typedef {import('./mutants.mjs').Change} Change
+ */
+
+const patterns = [
+  /(?<skip>\s+|\/\/.*|\/\*[\s\S]*?\*\/)/,
+  /(?<directive>^[ \t]*#(?:.*\\\r?\n)*.*)/,
+  /(?<text>(?:u8|[uUL])?R"([^(]*)\([\s\S]*?\)\2"|(?:u8|[uUL])?"(?:\\.|[^"\\])*"|[uUL]?'(?:\\.|[^'\\])+')/,
+  /(?<number>\.?\d(?:[eEpP][+-]|['\w.])*)/,
+  /(?<word>[A-Za-z_]\w*)/,
+  /(?<punctuation><<=|>>=|<=>|->\*|\.\.\.|::|->|\+\+|--|<<|>>|<=|>=|==|!=|&&|\|\||[-+*/%&|^]=|[^\s\w])/,
+]
+const lexeme = new RegExp(patterns.map(({ source }) => source).join('|'), 'gmy')
+
+/** @returns {Token[]} without blanks, comments and directives */
+export function tokenize(/** @type {string} */ source) {
+  const tokens = []
+  lexeme.lastIndex = 0
+  while (lexeme.lastIndex < source.length) {
+    const start = lexeme.lastIndex
+    const groups = lexeme.exec(source)?.groups
+    if (groups === undefined) throw new Error(`no C++ at offset ${start}: ${source.slice(start, start + 20)}`)
+    for (const kind of /** @type {const} */ (['word', 'number', 'punctuation', 'text'])) {
+      if (groups[kind] !== undefined) tokens.push({ kind, text: groups[kind], start, end: lexeme.lastIndex })
+    }
+  }
+  return tokens
+}
+
+/** @type {Record<string, [kind: string, ...after: string[]]>} binary operators, blanks on both sides */
+const operators = {
+  '+': ['arithmetic', '-'],
+  '-': ['arithmetic', '+'],
+  '*': ['arithmetic', '/'],
+  '/': ['arithmetic', '*'],
+  '%': ['arithmetic', '*'],
+  '+=': ['arithmetic', '-='],
+  '-=': ['arithmetic', '+='],
+  '*=': ['arithmetic', '/='],
+  '/=': ['arithmetic', '*='],
+  '<<': ['bits', '>>'],
+  '>>': ['bits', '<<'],
+  '&': ['bits', '|'],
+  '|': ['bits', '&'],
+  '^': ['bits', '|'],
+  '&=': ['bits', '|='],
+  '|=': ['bits', '&='],
+  '^=': ['bits', '|='],
+  '<': ['relation', '<=', '>='],
+  '<=': ['relation', '<', '>'],
+  '>': ['relation', '>=', '<='],
+  '>=': ['relation', '>', '<'],
+  '==': ['relation', '!='],
+  '!=': ['relation', '=='],
+  '&&': ['logic', '||'],
+  '||': ['logic', '&&'],
+}
+
+const notCallees = new Set([
+  'if',
+  'for',
+  'while',
+  'switch',
+  'return',
+  'sizeof',
+  'alignof',
+  'decltype',
+  'catch',
+  'noexcept',
+])
+const notStatements = new Set(
+  'return if else for while do switch case default throw try catch using namespace struct class enum union template public private protected friend typedef static constexpr const auto extern inline goto delete'.split(
+    ' ',
+  ),
+)
+/** Calls that tell the machine or the allocator what will come: their absence costs time and changes no result. */
+const hints = /^(reserve|shrink_to_fit|prefetch\w*|_mm_prefetch|madvise)$/
+/** f(a, b) == f(b, a) */
+const symmetric = /^(min|max|swap|equal)$/
+
+/** Index of the bracket that closes the one at `open`. */
+function closing(/** @type {Token[]} */ tokens, /** @type {number} */ open) {
+  let depth = 0
+  for (let i = open; i < tokens.length; i++) {
+    if (tokens[i].kind !== 'punctuation') continue
+    if ('([{'.includes(tokens[i].text)) depth++
+    else if (')]}'.includes(tokens[i].text) && --depth === 0) return i
+  }
+  return tokens.length - 1
+}
+
+/** Tokens of declarations, in which a change either does not compile or is no change of the program. */
+function declared(/** @type {Token[]} */ tokens) {
+  const skipped = new Set()
+  const skip = (/** @type {number} */ from, /** @type {number} */ to) => {
+    for (let i = from; i <= to; i++) skipped.add(i)
+  }
+  for (let i = 0; i < tokens.length; i++) {
+    const { text } = tokens[i]
+    if (['static_assert', 'alignas', 'asm', '__attribute__'].includes(text)) skip(i, closing(tokens, i + 1))
+    else if (text === '[' && tokens[i + 1]?.text === '[') skip(i, closing(tokens, i))
+    else if (text === 'operator') skip(i, i + 1)
+    else if (text === 'using') {
+      while (tokens[i] && tokens[i].text !== ';') skipped.add(i++)
+    } else if (text === 'template' && tokens[i + 1]?.text === '<') {
+      let depth = 0
+      do {
+        skipped.add(++i)
+        depth += tokens[i].text === '<' ? 1 : tokens[i].text === '>' ? -1 : tokens[i].text === '>>' ? -2 : 0
+      } while (depth > 0 && i < tokens.length - 1)
+    }
+  }
+  return skipped
+}
+
+/** An integer literal one larger and one smaller, a real one twice as large; the suffix stays. */
+function otherConstants(/** @type {string} */ text) {
+  const integer = /^(0[xX][\da-fA-F']+|0[bB][01']+|[\d']+)([uUlLzZ]*)$/.exec(text)
+  if (!integer) return [/^[\d.]*0\.?0*[fF]?$/.test(text) && Number.parseFloat(text) === 0 ? '1.0f' : `(2 * ${text})`]
+  const value = BigInt(integer[1].replaceAll("'", ''))
+  const print = (/** @type {bigint} */ n) => (/^0[xX]/.test(text) ? `0x${n.toString(16)}` : String(n)) + integer[2]
+  return value > 0n ? [print(value + 1n), print(value - 1n)] : [print(1n)]
+}
+
+/** Last token of the statement that begins at `from` when it is a call or an assignment and not a declaration; else undefined. */
+function effect(/** @type {Token[]} */ tokens, /** @type {number} */ from) {
+  if (tokens[from].kind !== 'word' && !['*', '++', '--', '('].includes(tokens[from].text)) return undefined
+  if (notStatements.has(tokens[from].text)) return undefined
+  for (let i = from, assigned = false; i < tokens.length; i++) {
+    const { text, kind } = tokens[i]
+    if (text === ';')
+      return assigned || tokens[i - 1].text === ')' || /^(\+\+|--)$/.test(tokens[i - 1].text) ? i : undefined
+    if (kind === 'punctuation' && /^([-+*/%&|^]|<<|>>)?=$/.test(text)) assigned = true
+    // Two names in a row, or a name behind a template's bracket: a declaration.
+    const previous = tokens[i - 1]
+    if (!assigned && i > from && kind === 'word' && (previous.kind === 'word' || /^(>|&|\*|&&)$/.test(previous.text))) {
+      if (!(previous.text === '*' && i - 1 === from)) return undefined
+    }
+    if ('([{'.includes(text) && kind === 'punctuation') {
+      if (text === '{' && !assigned) return undefined
+      i = closing(tokens, i)
+    } else if (text === '}' || text === ':') return undefined
+  }
+  return undefined
+}
+
+/** The name that ends at token `i`, with what qualifies it: a.b->c, N::x, x. Index of its first token, or undefined. */
+function nameBack(/** @type {Token[]} */ tokens, /** @type {number} */ i) {
+  if (tokens[i].kind !== 'word') return undefined
+  while (['.', '->', '::'].includes(tokens[i - 1]?.text) && tokens[i - 2]?.kind === 'word') i -= 2
+  return i
+}
+
+/**
+ * All changes of a source, in the order of their places.
+ * @param {string} file
+ * @param {string} source
+ * @returns {Change[]}
+ */
+export function findMutations(file, source) {
+  const tokens = tokenize(source)
+  const skipped = declared(tokens)
+  /** @type {Change[]} */
+  const changes = []
+  const blank = (/** @type {number} */ offset) => /\s/.test(source[offset] ?? ' ')
+  const replace = (
+    /** @type {string} */ kind,
+    /** @type {number} */ from,
+    /** @type {number} */ to,
+    /** @type {string} */ after,
+  ) => {
+    changes.push({ file, kind, start: tokens[from].start, end: tokens[to].end, after })
+  }
+  /** Tokens of the head of a `for`, whose parts are no statements. */
+  let head = -1
+  const textOf = (/** @type {number} */ from, /** @type {number} */ to) =>
+    source.slice(tokens[from].start, tokens[to].end)
+
+  for (const [i, { kind, text, start, end }] of tokens.entries()) {
+    if (skipped.has(i)) continue
+    if (text === 'for' && tokens[i + 1]?.text === '(') head = closing(tokens, i + 1)
+    const previous = tokens[i - 1]?.text ?? ';'
+    const next = tokens[i + 1]?.text ?? ''
+    if (kind === 'number') {
+      for (const after of otherConstants(text)) replace('constant', i, i, after)
+    } else if (text === 'true' || text === 'false') {
+      replace('constant', i, i, text === 'true' ? 'false' : 'true')
+    } else if (
+      kind === 'word' &&
+      (text === 'min' || text === 'max') &&
+      previous === '::' &&
+      tokens[i - 2]?.text === 'std'
+    ) {
+      replace('bound', i, i, text === 'min' ? 'max' : 'min')
+    } else if (kind === 'punctuation' && operators[text] && blank(start - 1) && blank(end)) {
+      const [name, ...afters] = operators[text]
+      for (const after of afters) replace(name, i, i, after)
+    } else if (text === '!' && kind === 'punctuation') {
+      replace('logic', i, i, '')
+    } else if (text === '-' && kind === 'punctuation' && !blank(end)) {
+      replace('arithmetic', i, i, '')
+    } else if ((text === 'if' || text === 'while') && next === '(') {
+      const close = closing(tokens, i + 1)
+      const condition = textOf(i + 1, close)
+      if (!/;|^\(const\b/.test(condition))
+        replace('condition', i + 1, close, text === 'if' ? `(!${condition})` : `(false && ${condition})`)
+    } else if (text === ',' && kind === 'punctuation') {
+      const left = nameBack(tokens, i - 1)
+      let right = i + 1
+      while (['.', '->', '::'].includes(tokens[right + 1]?.text) && tokens[right + 2]?.kind === 'word') right += 2
+      const opens = left !== undefined && tokens[left - 1]?.text === '(' ? tokens[left - 2] : undefined
+      const ends =
+        [',', ')'].includes(tokens[right + 1]?.text) && tokens[right]?.kind === 'word' && tokens[i + 1].kind === 'word'
+      if (
+        left !== undefined &&
+        opens?.kind === 'word' &&
+        ends &&
+        !notCallees.has(opens.text) &&
+        !symmetric.test(opens.text)
+      ) {
+        replace('arguments', left, right, `${textOf(i + 1, right)}, ${textOf(left, i - 1)}`)
+      }
+    }
+    // A statement begins behind ; { } and behind the bracket of a condition.
+    const begins =
+      i > head && ([';', '{', '}', 'else'].includes(previous) || (previous === ')' && headed(tokens, i - 1)))
+    const last = begins ? effect(tokens, i) : undefined
+    if (last !== undefined && !tokens.slice(i, last).some(({ text }) => hints.test(text)))
+      replace('statement', i, last, ';')
+  }
+  return changes
+}
+
+/** Whether the bracket that closes at `close` is that of if, for or while. */
+function headed(/** @type {Token[]} */ tokens, /** @type {number} */ close) {
+  let depth = 0
+  for (let i = close; i > 0; i--) {
+    if (tokens[i].text === ')') depth++
+    else if (tokens[i].text === '(' && --depth === 0) return ['if', 'for', 'while'].includes(tokens[i - 1].text)
+  }
+  return false
+}

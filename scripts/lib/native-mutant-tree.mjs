@@ -1,0 +1,172 @@
+// A copy of the native sources in a folder of its own, built for trying mutants: -O1, one object library a room, so that one changed
+// file is compiled and only the programs that run are linked again. Which programs hold a file is read from Ninja's log of
+// dependencies and from the linker's maps. Linux only, like the map's option.
+import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { basename, dirname, join } from 'node:path'
+import { findPrograms } from './native-programs.mjs'
+import { listFiles, run } from './project.mjs'
+
+const sources = /\.(h|cpp|def|inc|inl)$/
+const linkRule =
+  '<CMAKE_CXX_COMPILER> <FLAGS> <CMAKE_CXX_LINK_FLAGS> <LINK_FLAGS> <OBJECTS> -o <TARGET> -Wl,-Map=<TARGET>.map <LINK_LIBRARIES>'
+
+/** What a mutant may use at most beside its time: bytes of memory and blocks of 512 bytes in one file. */
+const memoryKiB = 6 << 20
+const fileBlocks = 1 << 19
+
+export class NativeMutantTree {
+  /**
+   * @param {string} base the checkout
+   * @param {string} folder where the copy (`tree`) and its build lie
+   */
+  constructor(base, folder) {
+    this.base = base
+    this.tree = join(folder, 'tree')
+    this.build = join(folder, 'cmake')
+    this.scratch = join(folder, 'tmp')
+  }
+
+  /** Makes the copy equal to the checkout and builds all test programs; a second time only what has changed. */
+  prepare() {
+    const wanted = [
+      'CMakeLists.txt',
+      'package.json',
+      ...listFiles('native', sources, this.base),
+      ...listFiles('test/native', sources, this.base),
+    ]
+    for (const file of wanted) {
+      const source = readFileSync(join(this.base, file))
+      const copy = join(this.tree, file)
+      if (existsSync(copy) && readFileSync(copy).equals(source)) continue
+      mkdirSync(dirname(copy), { recursive: true })
+      writeFileSync(copy, source)
+    }
+    const known = new Set(wanted)
+    for (const file of ['native', 'test/native'].flatMap((folder) => listFiles(folder, sources, this.tree))) {
+      if (!known.has(file)) rmSync(join(this.tree, file))
+    }
+    const golden = join(this.tree, 'test', 'golden')
+    if (!existsSync(golden) && existsSync(join(this.base, 'test', 'golden')))
+      symlinkSync(join(this.base, 'test', 'golden'), golden)
+    const options = [
+      '-DFEDLORA_TESTS=ON',
+      '-DFEDLORA_ADDON=OFF',
+      '-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG',
+      `-DCMAKE_CXX_LINK_EXECUTABLE=${linkRule}`,
+    ]
+    run('cmake', ['-G', 'Ninja', '-S', this.tree, '-B', this.build, ...options], { quiet: true })
+    const programs = join(this.build, 'tests')
+    for (const { name, path } of findPrograms(programs)) {
+      if (!known.has(`test/native/${name}.cpp`)) rmSync(path)
+    }
+    run('cmake', ['--build', this.build, '--parallel', String(availableParallelism())])
+    this.programs = findPrograms(programs)
+    this.baseline = new Map(this.programs.map(({ name }) => [name, this.hash(name)]))
+    this.readUsers()
+  }
+
+  /** Which objects stand on a file, and which programs hold an object. */
+  readUsers() {
+    /** @type {Map<string, Set<string>>} */
+    this.objects = new Map()
+    let object = ''
+    for (const line of run('ninja', ['-C', this.build, '-t', 'deps'], { capture: true }).split('\n')) {
+      const head = /^(\S.*): #deps/.exec(line)
+      if (head) object = basename(head[1])
+      const file = line.trim()
+      if (!file.startsWith(`${this.tree}/`)) continue
+      const name = file.slice(this.tree.length + 1)
+      if (!this.objects.has(name)) this.objects.set(name, new Set())
+      this.objects.get(name)?.add(object)
+    }
+    this.maps = new Map(
+      this.programs.map(({ name, path }) => {
+        const held = readFileSync(`${path}.map`, 'utf8').matchAll(/([\w.]+\.o)\b/g)
+        return [name, new Set([...held].map((match) => match[1]))]
+      }),
+    )
+  }
+
+  /**
+   * The programs that hold a file, nearest first: those whose own source includes the file's header, then those that include
+   * something of its room, then the others.
+   * @param {string} file
+   */
+  users(file) {
+    const objects = [...(this.objects.get(file) ?? [])]
+    const path = file.replace(/^native\//, '')
+    const header = path.replace(/\.cpp$/, '.h')
+    const distance = (/** @type {string} */ name) => {
+      const source = readFileSync(join(this.tree, 'test', 'native', `${name}.cpp`), 'utf8')
+      return source.includes(`"${header}"`) ? 0 : source.includes(`"${dirname(path)}/`) ? 1 : 2
+    }
+    return this.programs
+      .filter(({ name }) => objects.some((object) => this.maps.get(name)?.has(object)))
+      .map((program) => ({ ...program, distance: distance(program.name) }))
+      .sort((a, b) => a.distance - b.distance)
+  }
+
+  /** SHA-256 of a program: a mutant that compiles to the same bytes is none. */
+  hash(/** @type {string} */ name) {
+    return createHash('sha256')
+      .update(readFileSync(join(this.build, 'tests', name)))
+      .digest('hex')
+  }
+
+  write(/** @type {string} */ file, /** @type {string} */ text) {
+    writeFileSync(join(this.tree, file), text)
+  }
+
+  restore(/** @type {string} */ file) {
+    writeFileSync(join(this.tree, file), readFileSync(join(this.base, file)))
+  }
+
+  /** Builds one program; false when it does not compile. */
+  async link(/** @type {string} */ name) {
+    const child = spawn('ninja', ['-C', this.build, `tests/${name}`], { stdio: 'ignore' })
+    return new Promise((resolve) => child.on('close', (status) => resolve(status === 0)))
+  }
+
+  /**
+   * Runs a program until its end or its first failed case. Returns why it failed, or undefined when it passed.
+   * @param {string} path
+   * @param {{ env?: Record<string, string>, limit: number }} options limit: seconds of processor time, and ten times that on the clock
+   * @returns {Promise<string | undefined>}
+   */
+  execute(path, { env = {}, limit }) {
+    rmSync(this.scratch, { recursive: true, force: true })
+    mkdirSync(this.scratch, { recursive: true })
+    const limits = `ulimit -t ${Math.ceil(limit)}; ulimit -v ${memoryKiB}; ulimit -f ${fileBlocks}; ulimit -c 0; exec "$0"`
+    const child = spawn('sh', ['-c', limits, path], {
+      cwd: this.scratch,
+      env: { ...process.env, TMPDIR: this.scratch, ...env },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    return new Promise((resolve) => {
+      let output = ''
+      const timer = setTimeout(() => child.kill('SIGKILL'), limit * 10_000)
+      const failure = () => /^not ok \d+ - (.*)$/m.exec(output)?.[1]
+      child.stdout.setEncoding('utf8').on('data', (text) => {
+        output += text
+        if (failure() !== undefined) child.kill('SIGKILL')
+      })
+      child.on('close', (status, signal) => {
+        clearTimeout(timer)
+        if (failure() !== undefined) resolve(failure())
+        else if (signal) resolve(signal === 'SIGXCPU' || signal === 'SIGKILL' ? 'no end' : signal)
+        else resolve(status === 0 && /^1\.\.[1-9]\d*$/m.test(output) ? undefined : `status ${status}`)
+      })
+    })
+  }
+
+  clean() {
+    rmSync(this.scratch, { recursive: true, force: true })
+  }
+}
+
+/** Whether a room has files of single instruction sets: its programs must be run at the weaker ones too. */
+export const isDispatched = (/** @type {string} */ folder) =>
+  existsSync(folder) && readdirSync(folder).some((name) => /_avx(2|512)/.test(name))

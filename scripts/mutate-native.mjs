@@ -1,0 +1,136 @@
+#!/usr/bin/env node
+// Changes the C++ engine in one place at a time and asks the native tests whether they notice. What they do not notice is alive: a
+// test is missing, or the change makes no difference and stands in test/mutants-equivalent.json with the reason.
+//
+// Usage: node scripts/mutate-native.mjs [--rooms native/model,native/io] [--file native/io/json.cpp]… [--count 200] [--seed 1]
+//          [--only ID]…   these mutants alone          [--list]       names them and tries none
+//          [--report FILE]  a line of JSON a mutant    [--max-alive 8]  fails above so many percent alive
+//
+// The sources are copied to build/mutants and changed there: the checkout is never written to. A mutant is killed by a failed
+// case, a crash, or no end within ten times the usual processor time; one that does not compile, or compiles to the same
+// program, does not count.
+import { readFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { findMutations } from './lib/cpp-mutations.mjs'
+import {
+  chooseMutants,
+  describeMutant,
+  mutantOptions,
+  nameMutants,
+  readEquivalents,
+  shareAlive,
+  startReport,
+  table,
+} from './lib/mutants.mjs'
+import { isDispatched, NativeMutantTree } from './lib/native-mutant-tree.mjs'
+import { lowerIsaLevels } from './lib/native-programs.mjs'
+import { listFiles, root, runMain, ScriptError } from './lib/project.mjs'
+
+const allRooms = ['training', 'engine', 'model', 'aggregation', 'compression', 'io'].map((room) => `native/${room}`)
+
+/** A program at an instruction set, the seconds it takes when nothing is wrong, and how far it is from a file. */
+class Runs {
+  constructor(/** @type {NativeMutantTree} */ tree) {
+    this.tree = tree
+    /** @type {Map<string, number>} */
+    this.seconds = new Map()
+  }
+
+  /** Runs the sound program once. */
+  async sound(/** @type {string} */ name, /** @type {string} */ path, /** @type {string} */ level) {
+    const key = `${name} ${level}`
+    if (!this.seconds.has(key)) {
+      const start = performance.now()
+      const failure = await this.tree.execute(path, { env: level === '' ? {} : { FEDLORA_ISA: level }, limit: 600 })
+      if (failure !== undefined) throw new ScriptError('E_MUTANTS', `${name} fails without a mutant: ${failure}`)
+      this.seconds.set(key, (performance.now() - start) / 1000)
+    }
+    return this.seconds.get(key) ?? 0
+  }
+
+  /** What may notice a change of `file`: nearest and fastest first. */
+  async of(/** @type {string} */ file) {
+    const levels = ['', ...(isDispatched(join(this.tree.base, dirname(file))) ? lowerIsaLevels() : [])]
+    const runs = []
+    for (const level of levels) {
+      for (const { name, path, distance } of this.tree.users(file)) {
+        runs.push({ name, path, level, distance, seconds: await this.sound(name, path, level) })
+      }
+    }
+    return runs.sort((a, b) => a.distance - b.distance || a.seconds - b.seconds)
+  }
+}
+
+/** Builds and runs one mutant. */
+async function tryMutant(
+  /** @type {NativeMutantTree} */ tree,
+  /** @type {Runs} */ runs,
+  /** @type {import('./lib/mutants.mjs').Mutant} */ mutant,
+) {
+  const { file, start, end, after } = mutant
+  const source = readFileSync(join(tree.base, file), 'utf8')
+  const order = await runs.of(file) // before the change: it runs the sound programs
+  const same = new Set()
+  const built = new Set()
+  tree.write(file, source.slice(0, start) + after + source.slice(end))
+  try {
+    for (const { name, path, level, seconds } of order) {
+      if (!built.has(name)) {
+        if (!(await tree.link(name))) return { outcome: 'invalid', by: 'does not compile' }
+        built.add(name)
+        if (tree.hash(name) === tree.baseline.get(name)) same.add(name)
+      }
+      if (same.has(name)) continue
+      const env = level === '' ? {} : { FEDLORA_ISA: level }
+      const failure = await tree.execute(path, { env, limit: 5 + 10 * seconds })
+      if (failure !== undefined) return { outcome: 'killed', by: `${name}${level && ` at ${level}`}: ${failure}` }
+    }
+    if (order.length > 0 && same.size === built.size) return { outcome: 'invalid', by: 'the same program' }
+    return { outcome: 'alive', by: order.length === 0 ? 'no program holds it' : '' }
+  } finally {
+    tree.restore(file)
+  }
+}
+
+await runMain(import.meta, 'mutate-native', async () => {
+  const { values } = parseArgs({ options: mutantOptions })
+  const base = resolve(values.root ?? root)
+  const folders = values.rooms?.split(',') ?? allRooms
+  const files = values.file ?? folders.flatMap((folder) => listFiles(folder, /\.(cpp|h)$/, base))
+  const all = files.flatMap((file) => {
+    const source = readFileSync(join(base, file), 'utf8')
+    return nameMutants(source, findMutations(file, source))
+  })
+  const chosen = chooseMutants(all, { seed: values.seed, count: values.count, only: values.only })
+  if (chosen.length === 0) throw new ScriptError('E_MUTANTS', `no mutant in ${files.length} files`)
+  if (values.list) {
+    for (const mutant of chosen) console.log(describeMutant(mutant))
+    return
+  }
+
+  const equivalents = readEquivalents(join(base, 'test', 'mutants-equivalent.json'))
+  const folder = join(base, 'build', 'mutants')
+  const report = startReport(values.report ?? join(folder, 'native.jsonl'), chosen.length)
+  const tree = new NativeMutantTree(base, join(folder, 'native'))
+  tree.prepare()
+  const runs = new Runs(tree)
+  // File by file, so that putting one mutant back and making the next compiles once.
+  for (const mutant of chosen.sort((a, b) => (a.file < b.file ? -1 : a.file > b.file ? 1 : a.start - b.start))) {
+    const start = performance.now()
+    const reason = equivalents.reasonFor(mutant)
+    const { outcome, by } =
+      reason === undefined ? await tryMutant(tree, runs, mutant) : { outcome: 'equivalent', by: reason }
+    report.add({ mutant, outcome: /** @type {any} */ (outcome), by, seconds: (performance.now() - start) / 1000 })
+  }
+  tree.clean()
+  console.log(`\n${table(report.results, dirname)}`)
+  for (const entry of equivalents.stale(all)) {
+    console.log(
+      `test/mutants-equivalent.json: no such mutant any more: ${entry.file}  ${entry.before} → ${entry.after}`,
+    )
+  }
+  const share = shareAlive(report.results)
+  if (share > Number(values['max-alive']))
+    throw new ScriptError('E_MUTANTS', `${share.toFixed(1)} % alive, at most ${values['max-alive']} %`)
+})
