@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { findPrograms } from './native-programs.mjs'
 import { listFiles, run } from './project.mjs'
 
@@ -76,7 +76,7 @@ export class NativeMutantTree {
     for (const line of run('ninja', ['-C', this.build, '-t', 'deps'], { capture: true }).split('\n')) {
       const head = /^(\S.*): #deps/.exec(line)
       if (head) object = basename(head[1])
-      const file = line.trim()
+      const file = resolve(this.build, line.trim())
       if (!file.startsWith(`${this.tree}/`)) continue
       const name = file.slice(this.tree.length + 1)
       if (!this.objects.has(name)) this.objects.set(name, new Set())
@@ -127,7 +127,7 @@ export class NativeMutantTree {
   /** Builds one program; false when it does not compile. */
   async link(/** @type {string} */ name) {
     const child = spawn('ninja', ['-C', this.build, `tests/${name}`], { stdio: 'ignore' })
-    return new Promise((resolve) => child.on('close', (status) => resolve(status === 0)))
+    return new Promise((done) => child.on('close', (status) => done(status === 0)))
   }
 
   /**
@@ -145,7 +145,7 @@ export class NativeMutantTree {
       env: { ...process.env, TMPDIR: this.scratch, ...env },
       stdio: ['ignore', 'pipe', 'ignore'],
     })
-    return new Promise((resolve) => {
+    return new Promise((done) => {
       let output = ''
       const timer = setTimeout(() => child.kill('SIGKILL'), limit * 10_000)
       const failure = () => /^not ok \d+ - (.*)$/m.exec(output)?.[1]
@@ -155,9 +155,9 @@ export class NativeMutantTree {
       })
       child.on('close', (status, signal) => {
         clearTimeout(timer)
-        if (failure() !== undefined) resolve(failure())
-        else if (signal) resolve(signal === 'SIGXCPU' || signal === 'SIGKILL' ? 'no end' : signal)
-        else resolve(status === 0 && /^1\.\.[1-9]\d*$/m.test(output) ? undefined : `status ${status}`)
+        if (failure() !== undefined) done(failure())
+        else if (signal) done(signal === 'SIGXCPU' || signal === 'SIGKILL' ? 'no end' : signal)
+        else done(status === 0 && /^1\.\.[1-9]\d*$/m.test(output) ? undefined : `status ${status}`)
       })
     })
   }

@@ -1,7 +1,7 @@
 /** Checks of the arguments of natives. */
 
 import { fail } from './errors.js'
-import { isInt, isNumber, toNumber } from './operators.js'
+import { isInt, isNumber, toNumber } from './numbers.js'
 import { truth, typeName, Undefined, type Value } from './values.js'
 
 /** An int argument; `fallback` where it is left out. */

@@ -2,11 +2,12 @@
 
 import { clamp, position } from './arguments.js'
 import { points } from './characters.js'
+import { contains, equals } from './comparison.js'
 import { fail, unsupported } from './errors.js'
 import { format } from './format-spec.js'
 import { list } from './iterate.js'
 import { type Native, native, table } from './native.js'
-import { contains, equals, isFloat, isInt, toNumber } from './operators.js'
+import { isFloat, isInt, toNumber } from './numbers.js'
 import { repr, str } from './print.js'
 import { textMethods } from './text-methods.js'
 import {

@@ -1,12 +1,13 @@
 /** Expressions to functions of a frame. */
 
+import { binary, negate, positive } from './arithmetic.js'
 import { call, callMethod, getAttribute, getItem, getSlice } from './attributes.js'
+import { compare } from './comparison.js'
 import { fail, TemplateError } from './errors.js'
 import { filters, tests } from './filters.js'
 import { iterate } from './iterate.js'
 import type { Arguments, Expression, Filter, Slice, Test } from './nodes.js'
-import { binary, compare, concat, negate, positive } from './operators.js'
-import { str } from './print.js'
+import { concat, str } from './print.js'
 import type { Evaluate, Frame } from './runtime.js'
 import type { Symbols, Variable } from './scope.js'
 import { Dict, isText, type Named, Tuple, textOf, truth, typeName, Undefined, type Value } from './values.js'

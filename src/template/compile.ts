@@ -1,104 +1,18 @@
 /** Statements to functions of a frame. */
 
+import { type Body, compileEnter, within } from './body.js'
 import { deeper, step } from './budget.js'
-import { access, compileCall, compileExpression, compilePrint, holder, type Place } from './compile-expression.js'
-import { fail, TemplateError } from './errors.js'
-import { checkAttribute } from './globals.js'
-import { iterate, list } from './iterate.js'
+import { compileCall, compileExpression, compilePrint } from './compile-expression.js'
+import { compileAssignment, compileTarget } from './compile-target.js'
+import { TemplateError } from './errors.js'
+import { iterate } from './iterate.js'
 import { LoopRound } from './loop.js'
 import { compileMacro } from './macro.js'
-import type {
-  Block,
-  CallBlock,
-  FilterBlock,
-  For,
-  Generation,
-  If,
-  Output,
-  SetBlock,
-  Statement,
-  Target,
-  With,
-} from './nodes.js'
+import type { Block, CallBlock, FilterBlock, For, Generation, If, Output, SetBlock, Statement, With } from './nodes.js'
 import { str } from './print.js'
 import { breakLoop, type Evaluate, type Execute, Frame, goOn, nextRound, type Signal } from './runtime.js'
 import { analyse, analyseExpression, FunctionScope, Symbols, undeclared, walkStatements, walkTarget } from './scope.js'
-import { Lazy, Loop, Namespace, truth, type Value } from './values.js'
-
-/** Where a statement stands. */
-export interface Body extends Place {
-  /** At the top of the template, where what is assigned can be seen by blocks. */
-  readonly top: boolean
-  /** Whether a break has a loop to leave. */
-  readonly inLoop: boolean
-}
-
-/** `place` for a body of its own. */
-function within(place: Body, symbols: Symbols): Body {
-  return { ...place, symbols, top: false, soft: false, block: undefined }
-}
-
-/** Sets the variables of a body to what they begin with. */
-export function compileEnter(symbols: Symbols): (frame: Frame) => void {
-  const loads: ((frame: Frame) => void)[] = []
-  for (const [{ slot }, load] of symbols.loads) {
-    if (load.from === 'context') {
-      const { name } = load
-      loads.push((frame) => {
-        frame.slots[slot] = frame.context.resolve(name)
-      })
-    } else if (load.from === 'outer') {
-      const outer = access(load.variable, symbols)
-      loads.push((frame) => {
-        frame.slots[slot] = holder(frame, outer.hops).slots[outer.slot]
-      })
-    } else if (load.from === 'nothing') {
-      loads.push((frame) => {
-        frame.slots[slot] = undefined
-      })
-    }
-  }
-  return (frame) => {
-    for (const load of loads) load(frame)
-  }
-}
-
-export function compileTarget(target: Target, symbols: Symbols): (frame: Frame, value: Value) => void {
-  if (target.kind === 'tuple') {
-    const parts = target.items.map((item) => compileTarget(item as Target, symbols))
-    return (frame, value) => {
-      const values = list(value)
-      if (values.length !== parts.length) fail(`${values.length} values for ${parts.length} names`)
-      for (const [i, part] of parts.entries()) part(frame, values[i]!)
-    }
-  }
-  const { hops, slot } = access(symbols.find(target.name)!, symbols)
-  if (target.kind === 'name') {
-    return (frame, value) => {
-      holder(frame, hops).slots[slot] = value
-    }
-  }
-  const { attribute } = target
-  return (frame, value) => {
-    const namespace = holder(frame, hops).slots[slot]
-    if (!(namespace instanceof Namespace)) return fail('cannot assign attribute on non-namespace object')
-    checkAttribute(attribute)
-    namespace.attributes.set(attribute, value)
-  }
-}
-
-function compileAssignment(target: Target, value: (frame: Frame) => Value, place: Body): (frame: Frame) => void {
-  const assign = compileTarget(target, place.symbols)
-  if (!place.top) return (frame) => assign(frame, value(frame))
-  const names: (readonly [string, number])[] = []
-  walkTarget(target, (name, kind) => {
-    if (kind === 'store') names.push([name, place.symbols.find(name)!.slot])
-  })
-  return (frame) => {
-    assign(frame, value(frame))
-    for (const [name, slot] of names) frame.context.assigned.set(name, frame.slots[slot]!)
-  }
-}
+import { Lazy, Loop, truth, type Value } from './values.js'
 
 export function compileBody(body: readonly Statement[], place: Body): Execute {
   const statements = body.map((node) => compileStatement(node, place))

@@ -4,7 +4,7 @@ import { makeText } from './budget.js'
 import { length, slice } from './characters.js'
 import { fail, unsupported } from './errors.js'
 import { formatFloat, formatInteger } from './format-number.js'
-import { isInt, isNumber, toNumber } from './operators.js'
+import { isInt, isNumber, toNumber } from './numbers.js'
 import { repr, str } from './print.js'
 import { Dict, Markup, Range, Tuple, textOf, typeName, Undefined, type Value } from './values.js'
 

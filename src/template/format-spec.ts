@@ -4,7 +4,7 @@ import { checkText, makeText } from './budget.js'
 import { length, slice } from './characters.js'
 import { fail, unsupported } from './errors.js'
 import { formatFloat, formatInteger, group } from './format-number.js'
-import { isFloat, isInt, isNumber, toNumber } from './operators.js'
+import { isFloat, isInt, isNumber, toNumber } from './numbers.js'
 import { repr, str } from './print.js'
 import { isText, type Named, typeName, Undefined, type Value } from './values.js'
 

@@ -6,7 +6,7 @@ import { strftime } from './clock.js'
 import { fail, TemplateError, unsupported } from './errors.js'
 import { iterate, list } from './iterate.js'
 import { type Native, native } from './native.js'
-import { isInt } from './operators.js'
+import { isInt } from './numbers.js'
 import { str } from './print.js'
 import {
   Callable,

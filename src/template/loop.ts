@@ -1,9 +1,9 @@
 /** The variable `loop`: where a pass over items stands. It looks one item ahead only when asked. */
 
+import { equals } from './comparison.js'
 import { fail } from './errors.js'
 import { iterate, size } from './iterate.js'
 import { native } from './native.js'
-import { equals } from './operators.js'
 import { Callable, type LoopState, Tuple, Undefined, type Value } from './values.js'
 
 export class LoopRound implements LoopState, Iterable<Value> {

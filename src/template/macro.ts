@@ -1,8 +1,7 @@
 /** Macros, and the bodies of call blocks, which are macros without a name. */
 
+import { type Body, compileEnter } from './body.js'
 import { deeper } from './budget.js'
-import type { Body } from './compile.js'
-import { compileEnter } from './compile.js'
 import { compileExpression } from './compile-expression.js'
 import { fail, TemplateError } from './errors.js'
 import type { Expression, Statement } from './nodes.js'

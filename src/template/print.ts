@@ -1,7 +1,7 @@
 /** Values as text: str(), repr() and json.dumps(). */
 
 import { floatText } from '../files/exact-json.js'
-import { checkText, step } from './budget.js'
+import { checkText, makeText, step } from './budget.js'
 import { compareText } from './characters.js'
 import { fail, unsupported } from './errors.js'
 import {
@@ -203,4 +203,12 @@ export function escapeMarkup(value: Value): string {
   if (value instanceof Markup) return value.text
   const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&#34;', "'": '&#39;' }
   return str(value).replace(/[&<>"']/g, (c) => entities[c]!)
+}
+
+/** `a ~ b`: what both print. */
+export function concat(values: readonly Value[]): string {
+  let text = ''
+  for (const value of values) text += str(value)
+  makeText(text.length)
+  return text
 }

@@ -1,13 +1,14 @@
 /** Filters over sequences and mappings. Those that Python writes as generators give their values once. */
 
 import { flag, integer } from './arguments.js'
+import { binary } from './arithmetic.js'
 import { attributeGetter, attributesGetter, ignoreCase, sorted } from './attribute-path.js'
 import { getAttribute } from './attributes.js'
 import { checkText, makeItems } from './budget.js'
+import { order } from './comparison.js'
 import { fail } from './errors.js'
 import { iterate, lazy, list, reversed, size } from './iterate.js'
 import { native, table } from './native.js'
-import { binary, order } from './operators.js'
 import { str } from './print.js'
 import { Dict, Group, isText, Lazy, Markup, Tuple, textOf, typeName, Undefined, type Value, View } from './values.js'
 

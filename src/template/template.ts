@@ -3,8 +3,9 @@
  * `tojson`, `raise_exception`, `strftime_now` and `{% generation %}` blocks. Values keep Python's types, see values.ts.
  */
 
+import { compileEnter } from './body.js'
 import { beginRender } from './budget.js'
-import { compileBody, compileEnter } from './compile.js'
+import { compileBody } from './compile.js'
 import { TemplateError } from './errors.js'
 import { makeGlobals } from './globals.js'
 import { parse } from './parser.js'

@@ -1,8 +1,10 @@
 /** Tests, the words after `is`. Those that look at other tables get them from the engine. */
 
+import { binary } from './arithmetic.js'
+import { compare, contains, equals } from './comparison.js'
 import { isIterable, size } from './iterate.js'
 import { type Native, native, table } from './native.js'
-import { binary, compare, contains, equals, isFloat, isInt, isNumber } from './operators.js'
+import { isFloat, isInt, isNumber } from './numbers.js'
 import { str } from './print.js'
 import { textMethods } from './text-methods.js'
 import { Callable, Dict, isText, Loop, Markup, Range, Tuple, Undefined, type Value } from './values.js'

@@ -8,7 +8,7 @@ import { scaled } from './format-number.js'
 import { formatPercent, truncated } from './format-percent.js'
 import { list, size } from './iterate.js'
 import { type Native, native, table } from './native.js'
-import { isFloat, isInt, isNumber, makeFloat, makeInt, toNumber } from './operators.js'
+import { isFloat, isInt, isNumber, makeFloat, makeInt, toNumber } from './numbers.js'
 import { escapeMarkup, str, toJson } from './print.js'
 import { capitalize, center, replace, strip } from './text-methods.js'
 import {
