@@ -20,8 +20,11 @@ const trees = {
     references: (/** @type {string} */ text) =>
       [...text.matchAll(/^\s*#\s*include\s+["<]([^">]+)[">]/gm)].map((match) => ({ target: match[1], type: false })),
     // "room/file.h" is relative to native/; a bare "file.h" lies beside the including file or is a system header.
-    resolve: (/** @type {string} */ from, /** @type {string} */ target, /** @type {(path: string) => boolean} */ exists) =>
-      [posix.join(posix.dirname(from), target), target].find(exists),
+    resolve: (
+      /** @type {string} */ from,
+      /** @type {string} */ target,
+      /** @type {(path: string) => boolean} */ exists,
+    ) => [posix.join(posix.dirname(from), target), target].find(exists),
   },
   src: {
     files: /\.ts$/,
@@ -32,7 +35,11 @@ const trees = {
           /(?:\b(?:(import|export)\s+(type\s)?[^'"`;=]*?)?\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*|\bresolve\s*\(\s*)(['"`])([^'"`\n]+)\3/g,
         ),
       ].map((match) => ({ target: match[4], type: match[2] !== undefined })),
-    resolve: (/** @type {string} */ from, /** @type {string} */ target, /** @type {(path: string) => boolean} */ exists) => {
+    resolve: (
+      /** @type {string} */ from,
+      /** @type {string} */ target,
+      /** @type {(path: string) => boolean} */ exists,
+    ) => {
       if (!target.startsWith('.')) return undefined
       const path = posix.join(posix.dirname(from), target)
       const source = path.replace(/\.js$/, '.ts')

@@ -23,15 +23,28 @@ const layers = {
     never: [{ includes: '^thread$', in: ['native/backend/cpu/kernels/*'], why: 'kept' }],
   },
   src: {
-    rooms: { errors: [], native: ['errors'], model: ['errors', 'native'], index: ['errors', 'model'] },
+    rooms: {
+      errors: [],
+      native: ['errors'],
+      model: ['errors', 'native'],
+      'federated/protocol': ['errors'],
+      'federated/server': ['errors', 'federated'],
+      federated: ['errors', 'model', 'federated/*'],
+      index: ['errors', 'model'],
+    },
     only: [{ includes: '^node-gyp-build$', in: ['src/native/*'], why: 'kept' }],
     never: [],
+    apart: [{ from: ['src/federated/server/*'], never: ['src/model/*'], why: 'kept apart' }],
   },
 }
 const sound = {
   'layers.json': JSON.stringify(layers),
   native: {
-    base: { 'error.h': '#pragma once\n#include <string>\n', 'error.cpp': '#include "error.h"\n' },
+    base: {
+      'error.h': '#pragma once\n#include <string>\n',
+      'error.cpp': '#include "error.h"\n',
+      'text.h': '#include "error.h"\n',
+    },
     backend: {
       'ops.h': '#include "base/error.h"\n',
       cpu: { kernels: { 'dot.cpp': '#include <immintrin.h>\n#include "backend/ops.h"\n' } },
@@ -41,8 +54,17 @@ const sound = {
   },
   src: {
     'errors.ts': 'export const x = 1\n',
-    native: { 'load.ts': "import load from 'node-gyp-build'\nimport { x } from '../errors.js'\n" },
+    native: {
+      'load.ts': "import load from 'node-gyp-build'\nimport { x } from '../errors.js'\n",
+      'turn.ts': "import { y } from './load.js'\n",
+    },
     model: { 'model.ts': "import { y } from '../native/load.js'\n" },
+    federated: {
+      'work.ts': "import { y } from '../model/model.js'\nimport { p } from './protocol/plan.js'\n",
+      'types.ts': "import type { Y } from '../model/model.js'\n",
+      protocol: { 'plan.ts': "import { x } from '../../errors.js'\n" },
+      server: { 'server.ts': "import { t } from '../types.js'\n" },
+    },
     'index.ts': "export * from './model/model.js'\n",
   },
 }
@@ -121,6 +143,49 @@ const broken: [what: string, path: string, content: string, message: RegExp][] =
     "import load from 'node-gyp-build'\n",
     /may not include node-gyp-build/,
   ],
+  [
+    'an inner room into what only the outer one may',
+    'src/federated/protocol/up.ts',
+    "import { y } from '../../model/model.js'\n",
+    /federated\/protocol may not reach into model/,
+  ],
+  [
+    'an inner room into the outer one',
+    'src/federated/protocol/out.ts',
+    "import { w } from '../work.js'\n",
+    /federated\/protocol may not reach into federated/,
+  ],
+  [
+    'two rooms apart, by way of a third',
+    'src/federated/server/far.ts',
+    "import { w } from '../work.js'\n",
+    /far\.ts: may not come to model\/model\.ts: kept apart \(federated\/server\/far\.ts → federated\/work\.ts → model\/model\.ts\)/,
+  ],
+  [
+    'a circle of two files',
+    'src/native/load.ts',
+    "import { t } from './turn.js'\nexport const y = 1\n",
+    /a circle of files: native\/load\.ts, native\/turn\.ts/,
+  ],
+  [
+    'a circle of types',
+    'src/native/load.ts',
+    "import type { T } from './turn.js'\n",
+    /a circle of files: native\/load\.ts, native\/turn\.ts/,
+  ],
+  [
+    'a circle closed by a dynamic import',
+    'src/native/load.ts',
+    "export const t = () => import('./turn.js')\n",
+    /a circle of files: native\/load\.ts, native\/turn\.ts/,
+  ],
+  [
+    'a circle of headers',
+    'native/base/error.h',
+    '#include "base/text.h"\n',
+    /a circle of files: base\/error\.h, base\/text\.h/,
+  ],
+  ['a file that imports itself', 'src/errors.ts', "import './errors.js'\n", /a circle of files: errors\.ts$/m],
   ['out of the tree', 'src/model/out.ts', "import x from '../../test/x.js'\n", /reaches out of src/],
 ]
 for (const [what, path, content, message] of broken) {
