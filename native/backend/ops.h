@@ -22,6 +22,8 @@ enum class Activate { silu, gelu_tanh, relu };
 /// An activation: float* or bf16*, by the backend's compute mode. Rows are contiguous and dense.
 using Activation = void*;
 using ConstActivation = const void*;
+/// Bytes of one of its elements.
+constexpr int64_t activation_width(Compute compute) { return compute == Compute::bf16 ? 2 : 4; }
 
 /// One adapter's pair for one linear layer. rank 0: this layer has no adapter and every pointer is null.
 struct LoraPair {

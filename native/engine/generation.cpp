@@ -21,7 +21,7 @@ Generation::Generation(const Description& description, GenerationOptions options
 
 /// Leaves the logits after the last token in `logits_`.
 void Generation::advance(Transformer& transformer, const Adapter* adapter) {
-  if (cache_.capacity == 0) {
+  if (cache_.capacity() == 0) {
     KvCache cache = transformer.make_cache(prompt_tokens() + options_.max_tokens);
     logits_.resize(static_cast<size_t>(transformer.description().vocabulary));
     transformer.prefill(options_.prompt, adapter, cache, logits_.data());

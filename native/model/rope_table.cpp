@@ -1,6 +1,7 @@
 #include "model/rope_table.h"
 
 #include <cmath>
+#include <utility>
 
 namespace fedlora {
 
@@ -8,15 +9,16 @@ void RopeTable::reserve(int64_t positions) {
   if (positions <= positions_) return;
   positions = (positions + 255) / 256 * 256;
   const size_t half = rope_.inverse_frequencies.size();
-  cosine_ = AlignedBuffer<float>(static_cast<size_t>(positions) * half);
-  sine_ = AlignedBuffer<float>(static_cast<size_t>(positions) * half);
+  AlignedBuffer<float> cosine(static_cast<size_t>(positions) * half), sine(static_cast<size_t>(positions) * half);
   for (int64_t position = 0; position < positions; ++position) {
     for (size_t i = 0; i < half; ++i) {
       const float angle = static_cast<float>(position) * rope_.inverse_frequencies[i];
-      cosine_[static_cast<size_t>(position) * half + i] = static_cast<float>(std::cos(static_cast<double>(angle))) * rope_.attention_factor;
-      sine_[static_cast<size_t>(position) * half + i] = static_cast<float>(std::sin(static_cast<double>(angle))) * rope_.attention_factor;
+      cosine[static_cast<size_t>(position) * half + i] = static_cast<float>(std::cos(static_cast<double>(angle))) * rope_.attention_factor;
+      sine[static_cast<size_t>(position) * half + i] = static_cast<float>(std::sin(static_cast<double>(angle))) * rope_.attention_factor;
     }
   }
+  cosine_ = std::move(cosine);
+  sine_ = std::move(sine);
   positions_ = positions;
 }
 

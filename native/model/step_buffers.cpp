@@ -25,7 +25,7 @@ class Placer {
 StepBuffers StepBuffers::place(const Description& d, const StepShape& shape, uint8_t* base) {
   Placer placer(base);
   StepBuffers b;
-  const int64_t M = shape.tokens, width = shape.compute == Compute::bf16 ? 2 : 4;
+  const int64_t M = shape.tokens, width = activation_width(shape.compute);
   const int64_t layers = static_cast<int64_t>(d.layers.size());
   const auto activation = [&](int64_t columns) { return placer.take(M * columns * width); };
   const auto f32 = [&](int64_t count) { return placer.take<float>(count * 4); };
@@ -81,7 +81,9 @@ StepBuffers StepBuffers::place(const Description& d, const StepShape& shape, uin
   b.delta = activation(d.hidden);
   b.hidden = activation(d.intermediate);
   if (shape.training) {
-    b.d_wide = activation(std::max({d.intermediate, d.query_width(), d.hidden}));
+    b.d_x = b.x;
+    b.d_delta = b.delta;
+    b.d_input = activation(std::max({d.intermediate, d.query_width(), d.hidden}));
     b.d_q = activation(d.query_width());
     b.d_k = activation(d.kv_width());
     b.d_v = activation(d.kv_width());

@@ -16,7 +16,6 @@ struct StepShape {
   int64_t tokens = 0;      // M
   int64_t supervised = 0;  // rows that reach the head at once
   bool training = false;   // backward follows
-  bool decoding = false;   // one row of a generation: linear layers take the path for one row
   Recompute recompute = Recompute::none;
   Compute compute = Compute::f32;
   std::vector<int> ranks;  // [layers × linears_per_layer] largest rank among the segments, 0: not adapted
@@ -40,11 +39,13 @@ struct SavedBlock {
 
 struct StepBuffers {
   std::vector<SavedBlock> blocks;  // [layers]
-  float* x = nullptr;              // f32 [M, hidden] residual stream; backward reuses it for its gradient
-  Activation normed = nullptr;     // [M, hidden] norm output and its gradient
-  Activation delta = nullptr;      // [M, hidden] sublayer output and its gradient
+  float* x = nullptr;              // f32 [M, hidden] residual stream
+  Activation normed = nullptr;     // [M, hidden] norm output
+  Activation delta = nullptr;      // [M, hidden] sublayer output, not yet added to x
   Activation hidden = nullptr;     // [M, intermediate] activate(gate)∘up
-  Activation d_wide = nullptr;     // [M, max(intermediate, H·D, hidden)] gradient of `hidden` or of the attention output
+  float* d_x = nullptr;            // gradient of the residual stream; lies over x, which forward leaves behind
+  Activation d_delta = nullptr;    // d_x rounded: what a sublayer's output projection backpropagates; lies over delta
+  Activation d_input = nullptr;    // [M, max(intermediate, H·D, hidden)] gradient of what a projection read
   Activation d_q = nullptr, d_k = nullptr, d_v = nullptr;
   Activation x_final = nullptr;    // [M, hidden] input of the final norm
   float* rstd_final = nullptr;     // f32 [M]

@@ -55,7 +55,7 @@ class Gemm {
  public:
   Gemm(const KernelTable& kernels, Compute compute) : kernels_(kernels), compute_(compute) {}
 
-  int64_t element_bytes() const { return compute_ == Compute::bf16 ? 2 : 4; }
+  int64_t element_bytes() const { return activation_width(compute_); }
   /// Elements of k in a panel's step: 2 where bf16 is multiplied in pairs.
   int64_t per_step() const { return compute_ == Compute::bf16 && kernels_.pairs ? 2 : 1; }
   int64_t steps(int64_t k) const { return (k + per_step() - 1) / per_step(); }

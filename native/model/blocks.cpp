@@ -1,0 +1,48 @@
+// The stack of blocks: attention, then MLP; backward the other way round, after what was not kept is computed again.
+#include "model/sublayers.h"
+
+namespace fedlora {
+
+void blocks_forward(const Pass& pass) {
+  const Description& d = pass.description();
+  const StepBuffers& b = pass.buffers;
+  pass.backend.embedding_forward(pass.batch.ids, pass.weights.embedding, d.embedding_multiplier, b.x);
+  for (int64_t l = 0; l < pass.layers(); ++l) {
+    pass.check_cancelled();
+    attention_forward(pass, l, b.x, l == 0 ? nullptr : b.delta, b.delta);
+    // x is still the stream at the block's entry: the MLP's norm adds what attention gave.
+    if (pass.shape.training && pass.shape.recompute == Recompute::all) pass.copy(pass.block(l).x_entry, b.x);
+    mlp_forward(pass, l, b.x, b.delta, b.delta);
+  }
+}
+
+namespace {
+/// x and delta hold gradients by now: the stream goes on in x_entry itself, this being its last use, and attention's output in d_input.
+void recompute(const Pass& pass, int64_t layer) {
+  switch (pass.shape.recompute) {
+    case Recompute::none:
+      break;
+    case Recompute::gate_up:
+      mlp_gate_up_again(pass, layer);
+      break;
+    case Recompute::all: {
+      float* x = pass.block(layer).x_entry;
+      const Activation delta = pass.buffers.d_input;
+      attention_forward(pass, layer, x, nullptr, delta);
+      mlp_gate_up(pass, layer, x, delta);
+      break;
+    }
+  }
+}
+}  // namespace
+
+void blocks_backward(const Pass& pass) {
+  for (int64_t l = pass.layers() - 1; l >= 0; --l) {
+    pass.check_cancelled();
+    recompute(pass, l);
+    mlp_backward(pass, l);
+    attention_backward(pass, l);
+  }
+}
+
+}  // namespace fedlora

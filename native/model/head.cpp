@@ -1,0 +1,69 @@
+// From the last block to logits or losses:   normed = norm(x + delta)   logits = normed·Headᵀ / divider
+#include "model/sublayers.h"
+
+namespace fedlora {
+
+namespace {
+/// grad_scale of the segment that each supervised row belongs to; 0 outside all.
+std::vector<float> row_scales(const Pass& pass) {
+  const std::vector<int32_t>& rows = pass.batch.supervised;
+  std::vector<float> scales(rows.size(), 0.0f);
+  for (const AdapterSegment& segment : pass.segments)
+    for (size_t i = 0; i < rows.size(); ++i)
+      if (rows[i] >= segment.row_begin && rows[i] < segment.row_end) scales[i] = segment.grad_scale;
+  return scales;
+}
+}  // namespace
+
+void final_norm_forward(const Pass& pass) {
+  const Description& d = pass.description();
+  const StepBuffers& b = pass.buffers;
+  pass.backend.rms_norm_forward(pass.M(), d.hidden, b.x, b.delta, pass.weights.final_norm.data(), d.norm_epsilon, b.normed, b.rstd_final,
+                                b.x_final);
+}
+
+void head_loss(const Pass& pass) {
+  const Description& d = pass.description();
+  const StepBuffers& b = pass.buffers;
+  const std::vector<int32_t>& rows = pass.batch.supervised;
+  if (rows.empty()) return;
+  const bool training = pass.shape.training;
+  const Activation d_rows = training ? b.head_rows : nullptr;  // over the rows themselves
+  pass.backend.gather_rows(d.hidden, rows, b.normed, b.head_rows);
+  pass.backend.linear_cross_entropy(static_cast<int64_t>(rows.size()), b.head_rows, pass.weights.output_head(), d.logits_divider,
+                                    pass.batch.targets, training ? row_scales(pass) : std::vector<float>(), b.losses, b.correct, d_rows);
+  if (!training) return;
+  const Activation d_normed = b.d_input;
+  pass.backend.scatter_rows(pass.M(), d.hidden, rows, d_rows, d_normed);
+  pass.zero(b.d_x);
+  pass.backend.rms_norm_backward(pass.M(), d.hidden, d_normed, b.x_final, b.rstd_final, pass.weights.final_norm.data(), b.d_x, b.d_delta);
+}
+
+LossSums sum_losses(const Pass& pass, int64_t row_begin, int64_t row_end) {
+  LossSums sums{0, 0, 0, row_end - row_begin};
+  for (size_t i = 0; i < pass.batch.supervised.size(); ++i) {
+    const int32_t row = pass.batch.supervised[i];
+    if (row < row_begin || row >= row_end) continue;
+    sums.loss += pass.buffers.losses[i];
+    sums.correct += pass.buffers.correct[i];
+    ++sums.supervised;
+  }
+  return sums;
+}
+
+void all_logits(const Pass& pass, float* logits) {
+  pass.backend.head_logits(pass.M(), pass.buffers.normed, pass.weights.output_head(), pass.description().logits_divider, logits);
+}
+
+void last_logits(const Pass& pass, float* logits) {
+  const Description& d = pass.description();
+  const StepBuffers& b = pass.buffers;
+  const auto last = static_cast<int32_t>(pass.M() - 1);
+  pass.backend.gather_rows(d.hidden, {&last, 1}, b.normed, b.head_rows);
+  if (pass.rows == Rows::one)
+    pass.backend.head_logits_decode(b.head_rows, pass.weights.output_head(), d.logits_divider, logits);
+  else
+    pass.backend.head_logits(1, b.head_rows, pass.weights.output_head(), d.logits_divider, logits);
+}
+
+}  // namespace fedlora

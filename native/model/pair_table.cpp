@@ -1,0 +1,55 @@
+#include "model/pair_table.h"
+
+#include <algorithm>
+
+namespace fedlora {
+
+namespace {
+LoraPair pair_of(const AdapterSegment& segment, int64_t layer, int linear, bool training) {
+  const AdapterSlot& slot = segment.adapter->slot(layer, linear);
+  LoraPair pair;
+  if (slot.rank == 0) return pair;
+  const float* values = segment.adapter->values.data();
+  pair.rank = slot.rank;
+  pair.scaling = slot.scaling;
+  pair.A = values + slot.A;
+  pair.B = values + slot.B;
+  if (training && segment.gradient != nullptr) {
+    pair.d_A = segment.gradient + slot.A;
+    pair.d_B = segment.gradient + slot.B;
+  }
+  if (segment.dropout) {
+    pair.dropout = slot.dropout;
+    pair.dropout_seed = segment.dropout_seed;
+    pair.dropout_stream = segment.micro_batch << 20 | static_cast<uint64_t>(layer * linears_per_layer + linear);
+  }
+  return pair;
+}
+}  // namespace
+
+PairTable::PairTable(std::span<const AdapterSegment> segments, int64_t layers, bool training) : segments_(segments.size()) {
+  pairs_.reserve(segments.size() * static_cast<size_t>(layers * linears_per_layer));
+  for (const AdapterSegment& segment : segments)
+    for (int64_t l = 0; l < layers; ++l)
+      for (int linear = 0; linear < linears_per_layer; ++linear) pairs_.push_back(pair_of(segment, l, linear, training));
+  const std::span<const LoraPair> pairs = pairs_;
+  for (int64_t l = 0; l < layers; ++l)
+    for (const LinearGroup& group : linear_groups)
+      for (size_t s = 0; s < segments.size(); ++s) {
+        const size_t first = (s * static_cast<size_t>(layers) + static_cast<size_t>(l)) * linears_per_layer;
+        calls_.push_back({segments[s].row_begin, segments[s].row_end,
+                          pairs.subspan(first + static_cast<size_t>(group.first), static_cast<size_t>(group.count))});
+      }
+}
+
+std::vector<int> largest_ranks(std::span<const AdapterSegment> segments, int64_t layers) {
+  std::vector<int> ranks(static_cast<size_t>(layers * linears_per_layer), 0);
+  for (const AdapterSegment& segment : segments)
+    for (size_t i = 0; i < ranks.size(); ++i) {
+      const int64_t place = static_cast<int64_t>(i);
+      ranks[i] = std::max(ranks[i], segment.adapter->slot(place / linears_per_layer, static_cast<int>(place % linears_per_layer)).rank);
+    }
+  return ranks;
+}
+
+}  // namespace fedlora
