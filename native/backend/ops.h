@@ -1,4 +1,5 @@
-/// The contract of every fused operator: shapes, aliasing, what is saved. One class, `Backend`; `backend/cpu` implements it.
+/// What operators are told, and the class `Backend` that has them all. Their contracts are in ops.def: shapes, aliasing, what is saved.
+/// `backend/cpu` implements it.
 ///
 /// Letters: M rows (tokens) · K in_features · N out_features · R rank · T sequence · H heads · G kv heads · D head_dim · V vocabulary.
 /// All row-major. `Activation` is f32 (compute f32) or bf16 (compute bf16); "f32" means float whatever the compute mode.
@@ -73,108 +74,13 @@ class Backend {
   virtual Compute compute() const = 0;
   virtual int threads() const = 0;
 
-  /// x[m,:] = multiplier × table[ids[m],:].   ids [M] in [0,V), table [V,K] f32|f16|bf16, x f32 [M,K].
-  virtual void embedding_forward(std::span<const int32_t> ids, const Matrix& table, float multiplier, float* x) = 0;
-
-  /// Residual add and norm in one pass:  x += delta;  rstd = 1/√(mean(x²) + eps);  y = x·rstd·weight.
-  /// x f32 [M,K] (in place), delta Activation [M,K] or null, y Activation [M,K], rstd f32 [M],
-  /// x_saved Activation [M,K] or null: x after the add, for backward.
-  virtual void rms_norm_forward(int64_t M, int64_t K, float* x, ConstActivation delta, const float* weight, float eps, Activation y,
-                                float* rstd, Activation x_saved) = 0;
-  /// y = x_saved·rstd·weight: what forward gave, rebuilt from the saved input.
-  virtual void rms_norm_rebuild(int64_t M, int64_t K, ConstActivation x_saved, const float* rstd, const float* weight, Activation y) = 0;
-  /// d_x += rstd·(w∘d_y − x̂·mean(w∘d_y∘x̂)), x̂ = x_saved·rstd.   d_y Activation, d_x f32 [M,K] (the residual stream's gradient).
-  /// d_x_copy Activation [M,K] or null: receives d_x after the update, rounded (what the projection before this norm backpropagates).
-  virtual void rms_norm_backward(int64_t M, int64_t K, ConstActivation d_y, ConstActivation x_saved, const float* rstd, const float* weight,
-                                 float* d_x, Activation d_x_copy) = 0;
-  /// The same norm of rows without a residual (of each head of q or k): x, y Activation [rows,width] (may alias), rstd f32 [rows].
-  virtual void row_norm_forward(int64_t rows, int64_t width, ConstActivation x, const float* weight, float eps, Activation y,
-                                float* rstd) = 0;
-  /// d_x = rstd·(w∘d_y − x̂·mean(w∘d_y∘x̂)); d_x may alias d_y.
-  virtual void row_norm_backward(int64_t rows, int64_t width, ConstActivation d_y, ConstActivation x, const float* rstd,
-                                 const float* weight, Activation d_x) = 0;
-
-  /// For each target:  h = drop(x)·Aᵀ (per segment)   y = x·Wᵀ + bias + s·h·Bᵀ.   x Activation [M,K]; every W has the same K.
-  /// Rows outside all segments get the base alone.
-  virtual void lora_linear_forward(int64_t M, ConstActivation x, std::span<LinearTarget> targets, std::span<const Segment> segments) = 0;
-  /// For each target and segment:  d_B += s·d_yᵀ·h   d_h = s·d_y·B   d_A += d_hᵀ·drop(x);
-  /// d_x = Σ_targets (d_y·W + drop'(d_h·A)).   d_x Activation [M,K], or null: not wanted (first layer).
-  /// x is needed only where a segment has an adapter.
-  virtual void lora_linear_backward(int64_t M, ConstActivation x, std::span<const LinearTarget> targets, std::span<const Segment> segments,
-                                    Activation d_x) = 0;
-
-  /// One row, for generation: y = x·Wᵀ + bias + s·(x·Aᵀ)·Bᵀ, h is not written. `pairs` is empty or has one a target. Sums run along K in an
-  /// order of their own: the result is that of lora_linear_forward within rounding, not bit for bit.
-  virtual void lora_linear_decode(ConstActivation x, std::span<const LinearTarget> targets, std::span<const LoraPair> pairs) = 0;
-
-  /// Rotates pairs (i, i + D/2) of every head in place by position·frequency; `inverse` rotates back (the backward).
-  /// x Activation [M,heads·D]; positions [M]; cosine, sine f32 [positions,D/2].
-  virtual void rope(int64_t M, int heads, int head_dim, std::span<const int32_t> positions, const float* cosine, const float* sine,
-                    bool inverse, Activation x) = 0;
-
-  /// Causal attention over packed sequences: rows offsets[i] … offsets[i+1] attend among themselves. No T×T buffer.
-  /// q, o Activation [M,H·D], k, v [M,G·D], lse f32 [M,H,2] for backward: log-sum-exp of the scaled scores, largest + log of the rest.
-  virtual void attention_forward(const AttentionShape& shape, std::span<const int64_t> offsets, ConstActivation q, ConstActivation k,
-                                 ConstActivation v, Activation o, float* lse) = 0;
-  virtual void attention_backward(const AttentionShape& shape, std::span<const int64_t> offsets, ConstActivation q, ConstActivation k,
-                                  ConstActivation v, ConstActivation o, const float* lse, ConstActivation d_o, Activation d_q,
-                                  Activation d_k, Activation d_v) = 0;
-  /// One new row against a cache: q, o Activation [H·D]; keys, values Activation [T,G·D], the newest row last.
-  virtual void attention_decode(const AttentionShape& shape, int64_t T, ConstActivation q, ConstActivation keys, ConstActivation values,
-                                Activation o) = 0;
-
-  /// h = activate(gate)∘up, all Activation [count].
-  virtual void glu_forward(Activate kind, int64_t count, ConstActivation gate, ConstActivation up, Activation h) = 0;
-  /// d_gate, d_up from d_h; d_gate may alias gate, d_up may alias up. h, if not null, receives the rebuilt forward value.
-  virtual void glu_backward(Activate kind, int64_t count, ConstActivation gate, ConstActivation up, ConstActivation d_h, Activation d_gate,
-                            Activation d_up, Activation h) = 0;
-
-  /// Head and loss over supervised rows in chunks; the logits of all rows are never held at once.
-  ///   logits = x·Wᵀ / divider;  losses[m] = logsumexp(logits[m]) − logits[m,target];  correct[m] = (argmax == target)
-  ///   d_x = grad_scales[m]·(softmax − onehot)·W / divider     (null: evaluation)
-  /// x, d_x Activation [M,K] (d_x may alias x); head [V,K]; targets [M]; grad_scales [M], unused without d_x; losses f32 [M]; correct u8
-  /// [M] or null.
-  virtual void linear_cross_entropy(int64_t M, ConstActivation x, const Matrix& head, float divider, std::span<const int32_t> targets,
-                                    std::span<const float> grad_scales, float* losses, uint8_t* correct, Activation d_x) = 0;
-  /// logits f32 [M,V] = x·Wᵀ / divider.
-  virtual void head_logits(int64_t M, ConstActivation x, const Matrix& head, float divider, float* logits) = 0;
-
-  /// The same for one row, as lora_linear_decode.
-  virtual void head_logits_decode(ConstActivation x, const Matrix& head, float divider, float* logits) = 0;
-
-  /// Rows picked and put back: out[i,:] = x[rows[i],:];   x = 0, then x[rows[i],:] = in[i,:].   Activation [·,K].
-  virtual void gather_rows(int64_t K, std::span<const int32_t> rows, ConstActivation x, Activation out) = 0;
-  virtual void scatter_rows(int64_t M, int64_t K, std::span<const int32_t> rows, ConstActivation in, Activation x) = 0;
-
-  /// Σ x² in double over fixed blocks of 4,096, added in order.
-  virtual double sum_of_squares(std::span<const float> x) = 0;
-  /// AdamW with decoupled weight decay (Loshchilov & Hutter 2019), as torch.optim.AdamW. Zeroes the gradient after use.
-  virtual void adamw(const AdamWStep& step, std::span<float> parameter, std::span<float> gradient, std::span<float> moment1,
-                     std::span<float> moment2) = 0;
-  /// torch.optim.SGD with momentum (0: none) and weight decay added to the gradient. Zeroes the gradient. momentum_buffer may be empty when
-  /// momentum is 0.
-  virtual void sgd(float learning_rate, float momentum, float weight_decay, float grad_scale, bool first_step, std::span<float> parameter,
-                   std::span<float> gradient, std::span<float> momentum_buffer) = 0;
+  // The operators.
+#define OP(Result, name, arguments) virtual Result name arguments = 0;
+#include "backend/ops.def"
+#undef OP
 
   /// Bytes of scratch memory this backend has allocated by itself so far (for the memory report).
   virtual size_t scratch_bytes() const = 0;
 };
-
-struct KernelInfo {
-  std::string kernel, isa;
-};
-
-/// Bytes that linear_cross_entropy holds in training for M rows and a vocabulary of V. For the memory plan.
-size_t linear_cross_entropy_bytes(Compute compute, int64_t M, int64_t V);
-/// The CPU backend: `threads` ≥ 1 members; the ISA from select_isa().
-std::unique_ptr<Backend> make_cpu_backend(Compute compute, int threads);
-/// Peak arithmetic in registers, flop/s of all threads together, measured for about `seconds`: f32 multiply-adds, or for bf16 what its
-/// products are made of here.
-double measure_cpu_roof(Compute compute, int threads, double seconds);
-/// Peak of reading memory, bytes/s of all threads together, measured for about `seconds` over 256 MiB, which no cache holds; making
-/// them takes a moment more. Throws E_MEMORY.
-double measure_read_bandwidth(int threads, double seconds);
-/// Which ISA each leaf kernel resolves to under FEDLORA_ISA.
-std::vector<KernelInfo> cpu_kernels();
 
 }  // namespace fedlora

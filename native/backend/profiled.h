@@ -1,26 +1,34 @@
-/// Where the time of a step goes: a backend that forwards every operator to another and adds up its calls and seconds.
+/// Where the time of a step goes: calls and seconds of every operator.
 /// Put between model and backend when FEDLORA_PROFILE is set; otherwise it does not exist.
 #pragma once
-#include <memory>
-#include <string>
+#include <chrono>
+#include <mutex>
 #include <vector>
 
-#include "backend/ops.h"
+#include "backend/forwarding.h"
 
 namespace fedlora {
 
 struct ProfileEntry {
-  std::string op;
+  const char* op = nullptr;
   int64_t calls = 0;
   double seconds = 0;
 };
 
-class Profiled : public Backend {
+class Profiled final : public Forwarding {
  public:
+  explicit Profiled(std::unique_ptr<Backend> backend);
   /// Operators in order of first use; may be asked from another thread while a step runs.
-  virtual std::vector<ProfileEntry> entries() const = 0;
-};
+  std::vector<ProfileEntry> entries() const;
 
-std::unique_ptr<Profiled> profile(std::unique_ptr<Backend> backend);
+ private:
+  using Clock = std::chrono::steady_clock;
+  void enter(Op) override { begin_ = Clock::now(); }
+  void leave(Op op) noexcept override;
+
+  Clock::time_point begin_;
+  mutable std::mutex mutex_;  // of the entries
+  std::vector<ProfileEntry> entries_;
+};
 
 }  // namespace fedlora

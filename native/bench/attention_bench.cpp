@@ -1,3 +1,4 @@
+#include "backend/cpu/cpu.h"
 #include "bench/activations.h"
 #include "bench/kernel_bench.h"
 

@@ -1,5 +1,6 @@
 #include <chrono>
 
+#include "backend/cpu/cpu.h"
 #include "bench/activations.h"
 #include "bench/kernel_bench.h"
 #include "quant/encode.h"

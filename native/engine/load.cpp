@@ -9,6 +9,7 @@
 #include "engine/engine.h"
 #include "engine/model_tensors.h"
 #include "engine/needed_tensors.h"
+#include "engine/open_backend.h"
 #include "io/plain_tensor.h"
 
 namespace fedlora {
@@ -155,9 +156,9 @@ std::shared_ptr<Engine> make_engine(const LoadOptions& options, std::shared_ptr<
   auto engine = std::make_shared<Engine>();
   engine->memory = measure(*weights);
   engine->threads = options.threads;
-  std::unique_ptr<Backend> backend = make_cpu_backend(options.compute, options.threads);
+  std::unique_ptr<Backend> backend = open_backend({options.compute, options.threads});
   if (profile_wanted()) {
-    std::unique_ptr<Profiled> profiled = profile(std::move(backend));
+    auto profiled = std::make_unique<Profiled>(std::move(backend));
     engine->profile = profiled.get();
     backend = std::move(profiled);
   }

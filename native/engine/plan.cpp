@@ -1,6 +1,7 @@
 // The memory plan of a training step, from the same code that lays out its buffers.
 #include <algorithm>
 
+#include "backend/cpu/cpu.h"
 #include "base/error.h"
 #include "engine/engine.h"
 

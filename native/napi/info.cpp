@@ -1,6 +1,7 @@
 // What this build and this machine are.
 #include <thread>
 
+#include "backend/cpu/cpu.h"
 #include "base/cpu_features.h"
 #include "napi/host.h"
 

@@ -1,4 +1,5 @@
 /// linear_cross_entropy and head_logits of the CPU backend against the book.
+#include "backend/cpu/cpu.h"
 #include "backend_check.h"
 #include "quant/encode.h"
 #include "ref/cross_entropy_ref.h"

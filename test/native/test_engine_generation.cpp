@@ -1,5 +1,6 @@
 /// A generation over the book: it ends for the right reason, a failure anywhere costs neither a token nor the passes after it, the adapter
 /// stays the one that it began with.
+#include "backend/forwarding.h"
 #include "book_backend.h"
 #include "golden_model.h"
 #include "harness.h"
@@ -11,41 +12,22 @@ using namespace fedlora;
 namespace {
 
 /// The book, with a fuse: its `fuse`th operator from now on throws.
-class Fragile : public BookBackend {
+class Fragile : public Forwarding {
  public:
+  Fragile() : Forwarding(std::make_unique<BookBackend>()) {}
   int64_t fuse = 0;      // 0: none
   bool one_row = false;  // canary: linear layers compute their first row alone
 
-  void rms_norm_forward(int64_t M, int64_t K, float* x, ConstActivation delta, const float* weight, float eps, Activation y, float* rstd,
-                        Activation x_saved) override {
-    burn();
-    BookBackend::rms_norm_forward(M, K, x, delta, weight, eps, y, rstd, x_saved);
-  }
   void lora_linear_forward(int64_t M, ConstActivation x, std::span<LinearTarget> targets, std::span<const Segment> segments) override {
-    burn();
     const Segment first{0, 1, segments.empty() ? std::span<const LoraPair>() : segments[0].pairs};
     if (one_row)
-      BookBackend::lora_linear_forward(1, x, targets, {&first, 1});
+      Forwarding::lora_linear_forward(1, x, targets, {&first, 1});
     else
-      BookBackend::lora_linear_forward(M, x, targets, segments);
-  }
-  void attention_forward(const AttentionShape& shape, std::span<const int64_t> offsets, ConstActivation q, ConstActivation k,
-                         ConstActivation v, Activation o, float* lse) override {
-    burn();
-    BookBackend::attention_forward(shape, offsets, q, k, v, o, lse);
-  }
-  void attention_decode(const AttentionShape& shape, int64_t T, ConstActivation q, ConstActivation keys, ConstActivation values,
-                        Activation o) override {
-    burn();
-    BookBackend::attention_decode(shape, T, q, keys, values, o);
-  }
-  void head_logits(int64_t M, ConstActivation x, const Matrix& head, float divider, float* logits) override {
-    burn();
-    BookBackend::head_logits(M, x, head, divider, logits);
+      Forwarding::lora_linear_forward(M, x, targets, segments);
   }
 
  private:
-  void burn() {
+  void enter(Op) override {
     if (fuse > 0 && --fuse == 0) fail(Code::E_MEMORY, "the fuse has blown");
   }
 };

@@ -4,6 +4,7 @@
 #include <limits>
 #include <vector>
 
+#include "backend/cpu/cpu.h"
 #include "backend/cpu/cpu_backend.h"
 #include "harness.h"
 

@@ -1,5 +1,6 @@
 #include "backend/cpu/cpu_backend.h"
 
+#include "backend/cpu/cpu.h"
 #include "base/error.h"
 
 namespace fedlora {
@@ -19,6 +20,20 @@ size_t CpuBackend::scratch_bytes() const {
 
 std::unique_ptr<Backend> make_cpu_backend(Compute compute, int threads) {
   return std::make_unique<CpuBackend>(compute, threads, select_isa());
+}
+
+std::vector<KernelInfo> cpu_kernels() {
+  const int selected = static_cast<int>(select_isa());
+  std::vector<KernelInfo> kernels;
+#define KERNEL(kernel, ...)                                            \
+  for (int level = selected; level >= 0; --level)                      \
+    if (own_kernel_table(static_cast<Isa>(level)).kernel != nullptr) { \
+      kernels.push_back({#kernel, isa_name(static_cast<Isa>(level))}); \
+      break;                                                           \
+    }
+#include "backend/cpu/kernels/kernel_list.def"
+#undef KERNEL
+  return kernels;
 }
 
 }  // namespace fedlora

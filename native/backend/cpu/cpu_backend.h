@@ -21,42 +21,9 @@ class CpuBackend final : public Backend {
   int threads() const override { return pool_.threads(); }
   Isa isa() const { return isa_; }
 
-  void embedding_forward(std::span<const int32_t> ids, const Matrix& table, float multiplier, float* x) override;
-  void rms_norm_forward(int64_t M, int64_t K, float* x, ConstActivation delta, const float* weight, float eps, Activation y, float* rstd,
-                        Activation x_saved) override;
-  void rms_norm_rebuild(int64_t M, int64_t K, ConstActivation x_saved, const float* rstd, const float* weight, Activation y) override;
-  void rms_norm_backward(int64_t M, int64_t K, ConstActivation d_y, ConstActivation x_saved, const float* rstd, const float* weight,
-                         float* d_x, Activation d_x_copy) override;
-  void row_norm_forward(int64_t rows, int64_t width, ConstActivation x, const float* weight, float eps, Activation y, float* rstd) override;
-  void row_norm_backward(int64_t rows, int64_t width, ConstActivation d_y, ConstActivation x, const float* rstd, const float* weight,
-                         Activation d_x) override;
-  void lora_linear_forward(int64_t M, ConstActivation x, std::span<LinearTarget> targets, std::span<const Segment> segments) override;
-  void lora_linear_backward(int64_t M, ConstActivation x, std::span<const LinearTarget> targets, std::span<const Segment> segments,
-                            Activation d_x) override;
-  void lora_linear_decode(ConstActivation x, std::span<const LinearTarget> targets, std::span<const LoraPair> pairs) override;
-  void rope(int64_t M, int heads, int head_dim, std::span<const int32_t> positions, const float* cosine, const float* sine, bool inverse,
-            Activation x) override;
-  void attention_forward(const AttentionShape& shape, std::span<const int64_t> offsets, ConstActivation q, ConstActivation k,
-                         ConstActivation v, Activation o, float* lse) override;
-  void attention_backward(const AttentionShape& shape, std::span<const int64_t> offsets, ConstActivation q, ConstActivation k,
-                          ConstActivation v, ConstActivation o, const float* lse, ConstActivation d_o, Activation d_q, Activation d_k,
-                          Activation d_v) override;
-  void attention_decode(const AttentionShape& shape, int64_t T, ConstActivation q, ConstActivation keys, ConstActivation values,
-                        Activation o) override;
-  void glu_forward(Activate kind, int64_t count, ConstActivation gate, ConstActivation up, Activation h) override;
-  void glu_backward(Activate kind, int64_t count, ConstActivation gate, ConstActivation up, ConstActivation d_h, Activation d_gate,
-                    Activation d_up, Activation h) override;
-  void linear_cross_entropy(int64_t M, ConstActivation x, const Matrix& head, float divider, std::span<const int32_t> targets,
-                            std::span<const float> grad_scales, float* losses, uint8_t* correct, Activation d_x) override;
-  void head_logits(int64_t M, ConstActivation x, const Matrix& head, float divider, float* logits) override;
-  void head_logits_decode(ConstActivation x, const Matrix& head, float divider, float* logits) override;
-  void gather_rows(int64_t K, std::span<const int32_t> rows, ConstActivation x, Activation out) override;
-  void scatter_rows(int64_t M, int64_t K, std::span<const int32_t> rows, ConstActivation in, Activation x) override;
-  double sum_of_squares(std::span<const float> x) override;
-  void adamw(const AdamWStep& step, std::span<float> parameter, std::span<float> gradient, std::span<float> moment1,
-             std::span<float> moment2) override;
-  void sgd(float learning_rate, float momentum, float weight_decay, float grad_scale, bool first_step, std::span<float> parameter,
-           std::span<float> gradient, std::span<float> momentum_buffer) override;
+#define OP(Result, name, arguments) Result name arguments override;
+#include "backend/ops.def"
+#undef OP
   size_t scratch_bytes() const override;
 
   /// out[m,n] = scale × x[m,:]·W[n,:].   x Activation [M,K], out f32 [M,N].

@@ -5,8 +5,8 @@
 #include <functional>
 #include <numeric>
 
+#include "backend/cpu/cpu.h"
 #include "backend/cpu/kernels/kernel_table.h"
-#include "backend/ops.h"
 #include "base/aligned.h"
 #include "base/thread_pool.h"
 

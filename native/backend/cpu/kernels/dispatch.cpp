@@ -1,6 +1,5 @@
 /// Which kernel runs: the tables of the instruction sets laid over each other, weakest first.
 #include "backend/cpu/kernels/kernel_table.h"
-#include "backend/ops.h"
 
 namespace fedlora {
 
@@ -39,19 +38,5 @@ const Tables& tables() {
 
 const KernelTable& kernel_table(Isa isa) { return tables().resolved[static_cast<int>(isa)]; }
 const KernelTable& own_kernel_table(Isa isa) { return tables().own[static_cast<int>(isa)]; }
-
-std::vector<KernelInfo> cpu_kernels() {
-  const int selected = static_cast<int>(select_isa());
-  std::vector<KernelInfo> kernels;
-#define KERNEL(kernel, ...)                                            \
-  for (int level = selected; level >= 0; --level)                      \
-    if (tables().own[level].kernel != nullptr) {                       \
-      kernels.push_back({#kernel, isa_name(static_cast<Isa>(level))}); \
-      break;                                                           \
-    }
-#include "backend/cpu/kernels/kernel_list.def"
-#undef KERNEL
-  return kernels;
-}
 
 }  // namespace fedlora
