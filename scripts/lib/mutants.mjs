@@ -71,16 +71,25 @@ export function nameMutants(source, changes) {
 }
 
 /**
- * The sample: all mutants in the order of a hash over seed and name, cut at `count`. A file's changes move no other file's.
+ * The sample: all mutants in the order of a hash over seed and name, cut at `count`. A file's changes move no other file's. `evenly`
+ * takes one of each file in turn, so that a small file is tried like a large one.
  * @param {Mutant[]} mutants
- * @param {{ seed: string, count?: string, only?: string[] }} options
+ * @param {{ seed: string, count?: string, only?: string[], evenly?: boolean }} options
  */
-export function chooseMutants(mutants, { seed, count, only }) {
+export function chooseMutants(mutants, { seed, count, only, evenly = false }) {
   if (only !== undefined) return mutants.filter(({ id }) => only.includes(id))
   const rank = (/** @type {Mutant} */ { id }) => digest(`${seed} ${id}`)
-  const ranked = mutants.map((mutant) => /** @type {const} */ ([rank(mutant), mutant]))
-  ranked.sort(([a], [b]) => (a < b ? -1 : 1))
-  return ranked.slice(0, count === undefined ? undefined : Number(count)).map(([, mutant]) => mutant)
+  const ranked = mutants.map((mutant) => ({ mutant, rank: rank(mutant), turn: 0 }))
+  ranked.sort((a, b) => (a.rank < b.rank ? -1 : 1))
+  if (evenly) {
+    const turns = new Map()
+    for (const choice of ranked) {
+      choice.turn = turns.get(choice.mutant.file) ?? 0
+      turns.set(choice.mutant.file, choice.turn + 1)
+    }
+    ranked.sort((a, b) => a.turn - b.turn)
+  }
+  return ranked.slice(0, count === undefined ? undefined : Number(count)).map(({ mutant }) => mutant)
 }
 
 /**
