@@ -6,7 +6,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { root, run, runMain, ScriptError } from './lib/project.mjs'
+import { lastJson, root, run, runMain, ScriptError } from './lib/project.mjs'
 
 const lossTolerance = 0.03
 const leastCompression = 7
@@ -46,9 +46,9 @@ await runMain(import.meta, 'check-demo', () => {
     const output = run('npm', ['run', '--silent', 'demo', '--', '--json', '--output', join(folder, 'run')], {
       capture: true,
     })
-    const lines = output.trim().split('\n')
-    const result = JSON.parse(lines.at(-1))
-    if (result.type !== 'result') throw new ScriptError('E_DEMO', `the last line is no result: ${lines.at(-1)}`)
+    const result = lastJson(output)
+    if (result.type !== 'result')
+      throw new ScriptError('E_DEMO', `the last line is no result: ${JSON.stringify(result)}`)
     const problems = judgeDemo(result, golden)
     for (const file of ['adapter_config.json', 'adapter_model.safetensors']) {
       if (!existsSync(join(result.adapter, file))) problems.push(`the adapter folder ${result.adapter} has no ${file}`)

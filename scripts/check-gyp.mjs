@@ -12,16 +12,18 @@ import { probe, root, run, runMain, ScriptError } from './lib/project.mjs'
 /** The node-gyp inside npm, wherever this Node keeps its npm; its name is in npm's own environment when npm runs us. */
 function findNodeGyp() {
   const prefix = dirname(dirname(process.execPath))
+  const program = process.env.npm_execpath
+  const global = probe('npm', ['root', '-g'])
   const npmRoots = [
-    process.env.npm_execpath && dirname(dirname(process.env.npm_execpath)),
-    probe('npm', ['root', '-g']) && join(probe('npm', ['root', '-g']), 'npm'),
+    ...(program ? [dirname(dirname(program))] : []),
+    ...(global ? [join(global, 'npm')] : []),
     join(prefix, 'lib', 'node_modules', 'npm'),
   ]
-  for (const npmRoot of npmRoots.filter(Boolean)) {
+  for (const npmRoot of npmRoots) {
     const script = join(npmRoot, 'node_modules', 'node-gyp', 'bin', 'node-gyp.js')
     if (existsSync(script)) return script
   }
-  throw new ScriptError('E_TOOL_GYP', `npm's own node-gyp was not found (tried ${npmRoots.filter(Boolean).join(', ')})`)
+  throw new ScriptError('E_TOOL_GYP', `npm's own node-gyp was not found (tried ${npmRoots.join(', ')})`)
 }
 
 await runMain(import.meta, 'check-gyp', () => {

@@ -19,7 +19,7 @@ import {
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { listFiles, packageProgram, probe, root, run, runMain, ScriptError } from './lib/project.mjs'
+import { lastJson, listFiles, packageProgram, probe, root, run, runMain, ScriptError } from './lib/project.mjs'
 import { libcTag } from './prebuild.mjs'
 
 const maximumBytes = 20e6
@@ -131,7 +131,7 @@ async function check(folder) {
     env: cleanEnv,
     capture: true,
   })
-  const last = JSON.parse(doctor.trim().split('\n').at(-1))
+  const last = lastJson(doctor)
   if (last.type !== 'result')
     throw new ScriptError('E_PACK', `doctor's last line is no result: ${JSON.stringify(last)}`)
   console.log('pack: fedlora doctor --json ends in a result')

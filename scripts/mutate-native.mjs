@@ -42,7 +42,7 @@ class Runs {
     const key = `${name} ${level}`
     if (!this.seconds.has(key)) {
       const start = performance.now()
-      const failure = await this.tree.execute(path, { env: level === '' ? {} : { FEDLORA_ISA: level }, limit: 600 })
+      const failure = await this.tree.execute(path, { level, limit: 600 })
       if (failure !== undefined) throw new ScriptError('E_MUTANTS', `${name} fails without a mutant: ${failure}`)
       this.seconds.set(key, (performance.now() - start) / 1000)
     }
@@ -82,8 +82,7 @@ async function tryMutant(
         if (tree.hash(name) === tree.baseline.get(name)) same.add(name)
       }
       if (same.has(name)) continue
-      const env = level === '' ? {} : { FEDLORA_ISA: level }
-      const failure = await tree.execute(path, { env, limit: 5 + 10 * seconds })
+      const failure = await tree.execute(path, { level, limit: 5 + 10 * seconds })
       if (failure !== undefined) return { outcome: 'killed', by: `${name}${level && ` at ${level}`}: ${failure}` }
     }
     if (order.length > 0 && same.size === built.size) return { outcome: 'invalid', by: 'the same program' }
@@ -94,7 +93,7 @@ async function tryMutant(
 }
 
 await runMain(import.meta, 'mutate-native', async () => {
-  const { values } = parseArgs({ options: mutantOptions })
+  const values = /** @type {import('./lib/mutants.mjs').MutantValues} */ (parseArgs({ options: mutantOptions }).values)
   const base = resolve(values.root ?? root)
   const folders = values.rooms?.split(',') ?? allRooms
   const files = values.file ?? folders.flatMap((folder) => listFiles(folder, /\.(cpp|h)$/, base))

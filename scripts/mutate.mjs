@@ -114,13 +114,16 @@ function temporaryCopy() {
 }
 
 await runMain(import.meta, 'mutate', async () => {
-  const { values } = parseArgs({
+  const options = parseArgs({
     options: {
       ...mutantOptions,
       tests: { type: 'string', multiple: true, default: ['test/'] },
       patience: { type: 'string', default: '20' },
     },
   })
+  const values = /** @type {import('./lib/mutants.mjs').MutantValues & { tests: string[], patience: string }} */ (
+    options.values
+  )
   const base = resolve(values.root ?? root)
   const all = allMutants(base)
   const places = values.file ?? values.rooms?.split(',') ?? allRooms

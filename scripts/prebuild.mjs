@@ -12,7 +12,8 @@ import { probe, root, run, runMain, ScriptError } from './lib/project.mjs'
 /** node-gyp-build's tag for the C library: Linux alone has several. */
 export function libcTag() {
   if (process.platform !== 'linux') return ''
-  return process.report.getReport().header.glibcVersionRuntime ? '.glibc' : '.musl'
+  const { header } = /** @type {any} */ (process.report.getReport())
+  return header.glibcVersionRuntime ? '.glibc' : '.musl'
 }
 
 /** The newest GLIBC_x.y symbol version that a binary asks for, or undefined when objdump is not there. */

@@ -11,6 +11,7 @@ const update = Float32Array.from({ length }, () => {
   return (state / 2 ** 32 - 0.5) * 4e-3
 })
 const residual = new Float32Array(length)
+/** @type {import('../../dist/index.js').EncodeUpdateOptions[]} */
 const codecs = [
   { codec: 'f32' },
   { codec: 'bf16' },

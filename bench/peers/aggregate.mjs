@@ -7,12 +7,12 @@
 // public API eight at a time, as they come (beside NumPy's running sum), and all at once (beside NumPy's legacy way): headers,
 // checksums and finiteness are checked and the sum is exact. The memory beside the updates is what the process holds at its peak less
 // what it held when all updates were there. PYTHON needs numpy.
-import { execFileSync } from 'node:child_process'
 import { appendFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { lastLine, median } from './program.mjs'
 
 const file = fileURLToPath(import.meta.url)
 const { values } = parseArgs({
@@ -65,15 +65,6 @@ async function ours() {
   const togetherGBs = rate(clients)
   console.log(JSON.stringify({ streamedGBs, togetherGBs, extraMiB: peak - before }))
 }
-
-const lastLine = (program, words) =>
-  JSON.parse(
-    execFileSync(program, words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
-      .trim()
-      .split('\n')
-      .at(-1),
-  )
-const median = (numbers) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1]
 
 function compare() {
   const shape = ['--clients', values.clients, '--parameters', values.parameters]

@@ -5,12 +5,12 @@
 //
 // The environment holds torch, transformers, peft and bitsandbytes (see bench/README.md). Every pair runs ours, PyTorch in bf16 and
 // bitsandbytes NF4, each in a process of its own; medians over the pairs are compared, ours against the better of the two.
-import { execFileSync } from 'node:child_process'
 import { appendFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { lastLine, median } from './program.mjs'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const { values } = parseArgs({
@@ -34,13 +34,6 @@ if (values.python === undefined) {
 }
 
 const shared = ['tokens', 'batch', 'steps', 'threads', 'supervised'].flatMap((name) => [`--${name}`, values[name]])
-const lastLine = (program, words) =>
-  JSON.parse(
-    execFileSync(program, words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], maxBuffer: 1 << 26 })
-      .trim()
-      .split('\n')
-      .at(-1),
-  )
 
 function ours() {
   const main = join(here, '..', '..', 'dist', 'cli', 'main.js')
@@ -54,7 +47,7 @@ function peer(mode) {
   return { rate: result.tokens_per_second_median, peakMiB: result.peak_rss_mib }
 }
 
-const median = (numbers) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1]
+/** @type {Record<string, { rate: number, peakMiB: number, share?: number }[]>} */
 const runs = { fedlora: [], 'torch+peft bf16': [], 'torch+peft nf4': [] }
 for (let pair = 0; pair < Number(values.pairs); pair++) {
   runs.fedlora.push(ours())

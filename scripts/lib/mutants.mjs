@@ -29,7 +29,11 @@ import { dirname } from 'node:path'
  * @typedef {{ mutant: Mutant, outcome: Outcome, by: string, seconds: number }} Result by: the test, or the reason
  */
 
-/** Options of every mutation tool, for parseArgs. */
+/**
+ * Options of every mutation tool, for parseArgs.
+ * @typedef {{ root?: string, rooms?: string, file?: string[], only?: string[], count?: string, seed: string, 'max-alive': string,
+ *   report?: string, list: boolean }} MutantValues what they give
+ */
 export const mutantOptions = /** @type {const} */ ({
   root: { type: 'string' },
   rooms: { type: 'string' },
@@ -37,7 +41,6 @@ export const mutantOptions = /** @type {const} */ ({
   only: { type: 'string', multiple: true },
   count: { type: 'string' },
   seed: { type: 'string', default: '1' },
-  jobs: { type: 'string', default: '1' },
   'max-alive': { type: 'string', default: '8' },
   report: { type: 'string' },
   list: { type: 'boolean', default: false },

@@ -27,6 +27,14 @@ export class NativeMutantTree {
     this.tree = join(folder, 'tree')
     this.build = join(folder, 'cmake')
     this.scratch = join(folder, 'tmp')
+    /** The test programs. @type {{ name: string, path: string }[]} */
+    this.programs = []
+    /** Program → its hash without a mutant. @type {Map<string, string>} */
+    this.baseline = new Map()
+    /** File → the objects that stand on it. @type {Map<string, Set<string>>} */
+    this.objects = new Map()
+    /** Program → the objects in it. @type {Map<string, Set<string>>} */
+    this.maps = new Map()
   }
 
   /** Makes the copy equal to the checkout and builds all test programs; a second time only what has changed. */
@@ -70,7 +78,6 @@ export class NativeMutantTree {
 
   /** Which objects stand on a file, and which programs hold an object. */
   readUsers() {
-    /** @type {Map<string, Set<string>>} */
     this.objects = new Map()
     let object = ''
     for (const line of run('ninja', ['-C', this.build, '-t', 'deps'], { capture: true }).split('\n')) {
@@ -133,16 +140,16 @@ export class NativeMutantTree {
   /**
    * Runs a program until its end or its first failed case. Returns why it failed, or undefined when it passed.
    * @param {string} path
-   * @param {{ env?: Record<string, string>, limit: number }} options limit: seconds of processor time, and ten times that on the clock
+   * @param {{ level: string, limit: number }} options level: the instruction set, '' for the best; limit: seconds of processor time, and ten times that on the clock
    * @returns {Promise<string | undefined>}
    */
-  execute(path, { env = {}, limit }) {
+  execute(path, { level, limit }) {
     rmSync(this.scratch, { recursive: true, force: true })
     mkdirSync(this.scratch, { recursive: true })
     const limits = `ulimit -t ${Math.ceil(limit)}; ulimit -v ${memoryKiB}; ulimit -f ${fileBlocks}; ulimit -c 0; exec "$0"`
     const child = spawn('sh', ['-c', limits, path], {
       cwd: this.scratch,
-      env: { ...process.env, TMPDIR: this.scratch, ...env },
+      env: { ...process.env, TMPDIR: this.scratch, ...(level === '' ? {} : { FEDLORA_ISA: level }) },
       stdio: ['ignore', 'pipe', 'ignore'],
     })
     return new Promise((done) => {

@@ -85,6 +85,7 @@ export async function runAll(items, width, work) {
  */
 export function lowerIsaLevels(cpuinfo = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '') {
   const flags = new Set(/^flags\s*:\s*(.*)$/m.exec(cpuinfo)?.[1].split(' '))
+  /** @type {[name: string, needed: string[]][]} */
   const levels = [
     ['scalar', []],
     ['avx2', ['avx2', 'fma', 'f16c']],

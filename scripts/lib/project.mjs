@@ -40,6 +40,7 @@ export async function runMain(meta, label, main) {
  */
 export function run(command, args, options = {}) {
   const { quiet = false, capture = false, cwd = root, env = process.env } = options
+  /** @type {import('node:child_process').StdioOptions} */
   const stdio = quiet || capture ? ['inherit', 'pipe', 'pipe'] : ['inherit', 2, 2]
   const result = spawnSync(command, args, { cwd, env, stdio, encoding: 'utf8', maxBuffer: 1 << 28 })
   const shown = [command, ...args].join(' ')
@@ -50,6 +51,9 @@ export function run(command, args, options = {}) {
   }
   return result.stdout ?? ''
 }
+
+/** What a command that speaks JSON said last. */
+export const lastJson = (output) => JSON.parse(output.trim().split('\n').at(-1) ?? '')
 
 /** Standard output of a tool, or undefined when it is not there or fails. */
 export function probe(command, args) {

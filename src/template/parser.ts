@@ -2,7 +2,7 @@
 
 import { TemplateError } from './errors.js'
 import { tokenize } from './lexer.js'
-import type { Filter, If, Output, Signature, Statement } from './nodes.js'
+import type { Expression, Filter, If, Output, Signature, Statement } from './nodes.js'
 import { ExpressionParser } from './parse-expression.js'
 import { TokenStream } from './token-stream.js'
 
@@ -153,7 +153,7 @@ class Parser {
 
   #signature(): Signature {
     const parameters: string[] = []
-    const defaults = []
+    const defaults: Expression[] = []
     this.#stream.expect('(')
     while (this.#stream.current.type !== ')') {
       if (parameters.length > 0) this.#stream.expect(',')

@@ -3,8 +3,8 @@
  * does, to be the file that must survive. Run under `ulimit -f` it meets a disk that takes no more than so much of a file.
  */
 import { join } from 'node:path'
-import { loadModel, quantizeModel, train } from '../../../dist/index.js'
 import { simulate } from '../../../dist/federated/index.js'
+import { loadModel, quantizeModel, train } from '../../../dist/index.js'
 import { folder as base, rows } from '../seam/work.mjs'
 
 const [what, folder, old] = process.argv.slice(2)
@@ -43,6 +43,6 @@ try {
   await writes[what]()
   process.stdout.write(JSON.stringify({ written: true }))
 } catch (error) {
-  const { name, code, message } = error
+  const { name, code, message } = /** @type {any} */ (error)
   process.stdout.write(JSON.stringify({ name, code, message }))
 }

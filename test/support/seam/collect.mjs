@@ -18,26 +18,38 @@ async function round() {
   await train(shared, data, { maxSteps: 1, batchSize: 1 })
   for await (const _ of model.generateTokens([5, 6, 7], { maxTokens: 20, adapter: shared, endTokens: [] })) break
   await loadModel('/nowhere').catch(() => {})
-  await native().loadModel({ ...load, files: ['/nowhere'] }).then(
-    () => {
-      throw new Error('a model of no file was loaded')
-    },
-    () => {},
-  )
+  await native()
+    .loadModel({ ...load, files: ['/nowhere'] })
+    .then(
+      () => {
+        throw new Error('a model of no file was loaded')
+      },
+      () => {},
+    )
   const sums = createAggregator(100_000)
   sums.add(encodeUpdate(new Float32Array(100_000).fill(0.5), { codec: 'int8' }).bytes)
   sums.mean()
-  native().openCheckpoint([`${folder}/model.safetensors`]).tensors()
+  native()
+    .openCheckpoint([`${folder}/model.safetensors`])
+    .tensors()
 }
 
-const load = { description: model.config.description, quantization: 'none', doubleQuantization: false, blockSize: 64, compute: 'f32', threads: 1 }
+/** @type {Omit<import('../../../dist/native/binding.js').LoadOptions, 'files'>} */
+const load = {
+  description: model.config.description,
+  quantization: 'none',
+  doubleQuantization: false,
+  blockSize: 64,
+  compute: 'f32',
+  threads: 1,
+}
 const breathe = () => new Promise((resolve) => setImmediate(resolve))
 
 async function measure(rounds) {
   for (let i = 0; i < rounds; i++) {
     await round()
     for (let k = 0; k < 3; k++) {
-      gc()
+      globalThis.gc?.()
       await breathe()
     }
   }

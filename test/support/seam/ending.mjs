@@ -31,7 +31,8 @@ const modes = {
   async terminate() {
     for (let round = 0; round < 6; round++) {
       const worker = new Worker(new URL('worker.mjs', import.meta.url), { workerData: { mode: 'train' } })
-      if (round === 0) await sleep(20) // perhaps before the addon is even open
+      if (round === 0)
+        await sleep(20) // perhaps before the addon is even open
       else if (round === 1) await once(worker, 'online')
       else {
         await once(worker, 'message')
@@ -49,12 +50,13 @@ const modes = {
     const raw = model.handle.use('test')
     const adapter = raw.createAdapter([{ module: model.linears[0], rank: 2, scaling: 1, dropout: 0 }], 1)
     const ids = Int32Array.from({ length: 400 }, (_, i) => 5 + (i % 500))
+    /** @type {Promise<unknown>[]} */
     const calls = Array.from({ length: 5 }, () => raw.logits(adapter, ids, Int32Array.of(400)))
     calls.push(adapter.gradients({ ids, labels: ids, lengths: Int32Array.of(400) }))
     await sleep(5)
     raw.dispose()
     const settled = await Promise.allSettled(calls)
-    const codes = settled.map(({ status, reason }) => (status === 'fulfilled' ? 'done' : reason.code))
+    const codes = settled.map((one) => (one.status === 'fulfilled' ? 'done' : one.reason.code))
     adapter.read() // no job holds it any more
     process.stdout.write(`${native().info().version} ${codes.join(' ')}\n`)
   },

@@ -40,10 +40,22 @@ const load = {
   threads: 1,
 }
 const layers = [{ module: 'model.layers.0.self_attn.q_proj', rank: 2, scaling: 2, dropout: 0.1 }]
-const batch = () => ({ ids: Int32Array.of(1, 2, 3, 4), labels: Int32Array.of(1, 2, 3, 4), lengths: Int32Array.of(3, 1) })
+const batch = () => ({
+  ids: Int32Array.of(1, 2, 3, 4),
+  labels: Int32Array.of(1, 2, 3, 4),
+  lengths: Int32Array.of(3, 1),
+})
 const optimizer = { kind: 'adamw', beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, momentum: 0 }
 const session = { optimizer, maxGradNorm: 1, dropoutSeed: 1, recompute: 'none' }
-const generation = { ids: Int32Array.of(1, 2), maxTokens: 5, temperature: 0.5, topK: 3, topP: 0.9, seed: 1, endIds: new Int32Array(0) }
+const generation = {
+  ids: Int32Array.of(1, 2),
+  maxTokens: 5,
+  temperature: 0.5,
+  topK: 3,
+  topP: 0.9,
+  seed: 1,
+  endIds: new Int32Array(0),
+}
 const plan = { tokens: 8, rows: 2, longestRow: 4, supervised: 8, recompute: 'all', optimizer: 'sgd', layers }
 const codec = () => ({ codec: pick(['f32', 'bf16', 'int8', 'int4', 'topk']), density: 0.5, bits: 4, seed: 3 })
 const message = () => addon.encodeUpdate(Float32Array.of(1, -2, 3, 0.5), null, codec()).bytes
@@ -61,7 +73,10 @@ const sums = addon.createAggregator(4)
 sums.add(message(), 1)
 const vocab = { '?': 0, a: 1, b: 2, ab: 3 }
 const spelling = Buffer.from(
-  JSON.stringify({ added_tokens: [{ content: '<s>', special: true }], model: { type: 'BPE', unk_token: '?', vocab, merges: ['a b'] } }),
+  JSON.stringify({
+    added_tokens: [{ content: '<s>', special: true }],
+    model: { type: 'BPE', unk_token: '?', vocab, merges: ['a b'] },
+  }),
 )
 const speller = await addon.openTokenizer(new Uint8Array(spelling), '{}')
 
@@ -87,14 +102,50 @@ const orphan = dead.createAdapter(layers, 1)
 dead.dispose()
 const mute = await addon.openTokenizer(new Uint8Array(spelling), '{}')
 mute.dispose()
-const objects = [model, other, adapter, foreign, trainer, companion, speaker, checkpoint, sums, speller, mute, dead, orphan, ...graves.filter(Boolean)]
+const objects = [
+  model,
+  other,
+  adapter,
+  foreign,
+  trainer,
+  companion,
+  speaker,
+  checkpoint,
+  sums,
+  speller,
+  mute,
+  dead,
+  orphan,
+  ...graves.filter(Boolean),
+]
 
 function detached() {
   const array = new Float32Array(4)
   structuredClone(array.buffer, { transfer: [array.buffer] })
   return array
 }
-const numbers = [0, -0, 1, 2, 3, 4, 7, 64, 128, 4096, -1, 0.5, 1e-300, 1e300, NaN, Infinity, -Infinity, 2 ** 31 - 1, 2 ** 53, -(2 ** 31)]
+const numbers = [
+  0,
+  -0,
+  1,
+  2,
+  3,
+  4,
+  7,
+  64,
+  128,
+  4096,
+  -1,
+  0.5,
+  1e-300,
+  1e300,
+  NaN,
+  Infinity,
+  -Infinity,
+  2 ** 31 - 1,
+  2 ** 53,
+  -(2 ** 31),
+]
 const junk = [
   () => undefined,
   () => null,
@@ -148,7 +199,8 @@ const nonsense = () => pick(junk)()
 
 /** A copy in which one field, at any depth, is junk, missing, or too much. */
 function spoiled(value, depth = 0) {
-  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || depth > 4 || random() < 0.1) return nonsense()
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || depth > 4 || random() < 0.1)
+    return nonsense()
   if (typeof value.dispose === 'function') return nonsense()
   try {
     const copy = Array.isArray(value) ? [...value] : { ...value }
@@ -180,18 +232,39 @@ function misspelt() {
   return random() < 0.2 ? bytes.slice(0, below(bytes.length)) : bytes
 }
 const text = () => pick(['', 'ab', 'a<s>b ', '\ud800é😀', 'ab'.repeat(900)])
-const texting = () => ({ specialTokens: pick([true, false]), offsets: pick([true, false]), continues: pick([true, false]) })
+const texting = () => ({
+  specialTokens: pick([true, false]),
+  offsets: pick([true, false]),
+  continues: pick([true, false]),
+})
 
 /** What a good call looks like; each argument may be replaced or spoiled. */
 const good = {
   info: () => [],
   processMemory: () => [],
   openCheckpoint: () => [files],
-  loadModel: () => [load, pick([undefined, () => {}, () => { throw new Error('progress') }])],
+  loadModel: () => [
+    load,
+    pick([
+      undefined,
+      () => {},
+      () => {
+        throw new Error('progress')
+      },
+    ]),
+  ],
   planModel: () => [load, plan],
   writeSafetensors: () => [pick(['out.safetensors', 'nowhere/out', 'a/b']), tensors(), { format: 'pt' }],
   quantizeCheckpoint: () => [
-    { files, output: 'quantised.safetensors', modules: ['model.layers.0.self_attn.q_proj'], quantization: 'nf4', doubleQuantization: false, blockSize: 64, threads: 1 },
+    {
+      files,
+      output: 'quantised.safetensors',
+      modules: ['model.layers.0.self_attn.q_proj'],
+      quantization: 'nf4',
+      doubleQuantization: false,
+      blockSize: 64,
+      threads: 1,
+    },
   ],
   mergeCheckpoint: () => [{ files, output: 'merged.safetensors', adapter, threads: 1 }],
   encodeUpdate: () => [
@@ -228,10 +301,16 @@ const good = {
   restore: () => [{ step: 1, moment1: new Float32Array(adapter.length), moment2: new Float32Array(adapter.length) }],
   next: () => [2],
   add: () => [pick([message(), damaged()]), 2],
-  addAll: () => [[message(), pick([message(), damaged()])], [2, 1]],
+  addAll: () => [
+    [message(), pick([message(), damaged()])],
+    [2, 1],
+  ],
   mean: () => [pick([undefined, new Float32Array(4)])],
   reset: () => [],
-  openTokenizer: () => [pick([new Uint8Array(spelling), misspelt()]), pick(['{}', '{"added_tokens":[[{"content":"x"}]]}', '{"around":7}', ''])],
+  openTokenizer: () => [
+    pick([new Uint8Array(spelling), misspelt()]),
+    pick(['{}', '{"added_tokens":[[{"content":"x"}]]}', '{"around":7}', '']),
+  ],
   description: () => [],
   encode: () => [text(), texting()],
   encodeMany: () => [[text(), text(), text()], { ...texting(), threads: pick([0, 1, 2]) }],
@@ -246,8 +325,9 @@ const kinds = [model, adapter, trainer, speaker, checkpoint, sums, speller]
 for (const owner of kinds) {
   for (const name of Object.getOwnPropertyNames(Object.getPrototypeOf(owner))) {
     if (name === 'dispose') continue
-    const { value, get } = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(owner), name)
-    if (name === 'constructor') targets.push({ name, owner, call: (_, given) => (random() < 0.5 ? new value(...given) : value(...given)) })
+    const { value, get } = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(owner), name) ?? {}
+    if (name === 'constructor')
+      targets.push({ name, owner, call: (_, given) => (random() < 0.5 ? new value(...given) : value(...given)) })
     else targets.push({ name, owner, call: (self, given) => (value ?? get).apply(self, given) })
   }
 }
@@ -259,7 +339,14 @@ if (process.env.FUZZ_CANARY) {
   for (let i = 0; i < 40; i++) targets.push({ name: 'canary', owner: undefined, call })
 }
 
-const counts = { calls: 0, returned: 0, coded: 0, javascript: 0, targets: targets.length, wrong: [] }
+const counts = {
+  calls: 0,
+  returned: 0,
+  coded: 0,
+  javascript: 0,
+  targets: targets.length,
+  wrong: /** @type {string[]} */ ([]),
+}
 function judge(name, error) {
   if (errorCodes.includes(error?.code) && error.code !== 'E_INTERNAL') counts.coded++
   else if (error instanceof TypeError || error instanceof RangeError) counts.javascript++

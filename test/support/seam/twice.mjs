@@ -1,6 +1,7 @@
 /** The addon opened twice in one process: the same file without the cache of `require`, and a copy of it; then in three workers at once. */
-import { copyFileSync } from 'node:fs'
+
 import { once } from 'node:events'
+import { copyFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -32,15 +33,28 @@ const foreign = [first, third].map((addon) => {
   try {
     addon.mergeCheckpoint(request).catch(() => {}) // no files, but that is found out later
     return 'ours'
-  } catch ({ code, message }) {
+  } catch (error) {
+    const { code, message } = /** @type {any} */ (error)
     return `${code} ${message}`
   }
 })
 
-const workers = ['sum', 'sum', 'leave'].map((mode) => new Worker(new URL('worker.mjs', import.meta.url), { workerData: { mode } }))
+const workers = ['sum', 'sum', 'leave'].map(
+  (mode) => new Worker(new URL('worker.mjs', import.meta.url), { workerData: { mode } }),
+)
 const exits = workers.map((worker) => once(worker, 'exit'))
 const sums = await Promise.all(workers.map((worker) => once(worker, 'message')))
 const { adapter } = await longRun(() => {}, { maxSteps: 3, batchSize: 4 })
-const bits = [...sums.map(([values]) => values), adapter.vector()].map((values) => Buffer.from(values.buffer).toString('base64'))
+const bits = [...sums.map(([values]) => values), adapter.vector()].map((values) =>
+  Buffer.from(values.buffer).toString('base64'),
+)
 const codes = (await Promise.all(exits)).map(([code]) => code)
-console.log(JSON.stringify({ encoded: new Set(encoded).size, bits: new Set(bits).size, distinct: first !== second || first === third, codes, foreign }))
+console.log(
+  JSON.stringify({
+    encoded: new Set(encoded).size,
+    bits: new Set(bits).size,
+    distinct: first !== second || first === third,
+    codes,
+    foreign,
+  }),
+)

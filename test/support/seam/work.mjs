@@ -13,7 +13,11 @@ export async function rows(count) {
   return await loadDataset(list, { format: 'tokens' })
 }
 
-/** A run whose steps take some tenths of a second; `onStep` is called after each. */
+/**
+ * A run whose steps take some tenths of a second; `onStep` is called after each.
+ * @param {(step: number, of: object) => unknown} onStep
+ * @param {import('../../../dist/index.js').TrainOptions & { threads?: number }} options
+ */
 export async function longRun(onStep, { batchSize = 24, threads = 1, ...options } = {}) {
   const model = await loadModel(folder, { quantization: 'nf4', compute: 'bf16', threads })
   const adapter = model.createAdapter({ rank: 4, seed: 1 })
