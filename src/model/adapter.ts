@@ -1,20 +1,17 @@
 /** The trainable part: LoRA factors over a shared, frozen model; one flat float32 vector with PEFT's names as its layout. */
 import type { PromptFormat } from '../data/prompt.js'
-import { describeValue, listed } from '../errors/describe.js'
+import { describeValue } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
 import { checkPath } from '../files/path.js'
 import type { NativeAdapter, TensorLayout } from '../native/binding.js'
 import { Handle } from '../native/handle.js'
 import { type AdapterConfig, adapterLayers } from './adapter-options.js'
+import type { Base } from './base.js'
 import { flattenBatch, type TokenRows } from './batch.js'
-import type { Model } from './model.js'
-import type { OutputOptions } from './output-folder.js'
-
-/** One factor: lora_A is [rank, in_features], lora_B [out_features, rank], row-major. */
-export interface AdapterTensor {
-  shape: [number, number]
-  data: Float32Array
-}
+import { type AdapterTensor, checkFinite, flatten, unflatten } from './layout.js'
+import { mergeInto } from './merge.js'
+import { checkOutputFolder, type OutputOptions, parseOutputOptions } from './output-folder.js'
+import { refuseForeignFolder, writeAdapterFolder } from './peft/folder.js'
 
 export interface GradientResult {
   /** Mean cross-entropy over the supervised tokens. */
@@ -27,15 +24,9 @@ export interface GradientResult {
   gradients: Map<string, Float32Array>
 }
 
-/** The index and value of the first element that is NaN or infinite, or undefined. */
-export function firstNonFinite(values: Float32Array): { index: number; value: number } | undefined {
-  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i]!)) return { index: i, value: values[i]! }
-  return undefined
-}
-
 export class Adapter {
-  /** The model below. */
-  readonly model: Model
+  /** @internal The model below, as far as an adapter knows it. It is `adapter.model`, which `model.ts` types. */
+  readonly base: Base
   /** Every option, defaults filled in. */
   readonly config: AdapterConfig
   /** The adapted linear layers, in forward order. */
@@ -52,9 +43,10 @@ export class Adapter {
   readonly #layout: readonly TensorLayout[]
 
   /** @internal Use `model.createAdapter` or `model.loadAdapter`. */
-  constructor(model: Model, config: AdapterConfig, targets: readonly string[]) {
-    const native = model.handle.use('createAdapter').createAdapter(adapterLayers(config, targets), config.seed)
-    this.model = model
+  constructor(base: Base, config: AdapterConfig, targets: readonly string[]) {
+    const native = base.handle.use('createAdapter').createAdapter(adapterLayers(config, targets), config.seed)
+    this.base = base
+    Object.defineProperty(this, 'model', { value: base, enumerable: true })
     this.config = config
     this.targets = targets
     this.handle = new Handle('the adapter', native)
@@ -92,17 +84,7 @@ export class Adapter {
         `setVector: got ${values?.length} values, expected a Float32Array of ${this.length}`,
       )
     }
-    const bad = firstNonFinite(values)
-    if (bad !== undefined) {
-      const entry = this.#layout.find(({ offset, length }) => bad.index >= offset && bad.index < offset + length)!
-      throw new FedloraError(
-        'E_NONFINITE',
-        `adapter tensor '${entry.name}' holds ${bad.value} at element ${bad.index - entry.offset}`,
-        {
-          tensor: entry.name,
-        },
-      )
-    }
+    checkFinite(this.#layout, values)
     native.write(values)
   }
 
@@ -111,13 +93,7 @@ export class Adapter {
    * @throws FedloraError `E_DISPOSED`, `E_BUSY`.
    */
   tensors(): Map<string, AdapterTensor> {
-    const flat = this.vector()
-    return new Map(
-      this.#layout.map(({ name, shape, offset, length }) => [
-        name,
-        { shape: [shape[0], shape[1]], data: flat.slice(offset, offset + length) },
-      ]),
-    )
+    return unflatten(this.#layout, this.vector())
   }
 
   /**
@@ -129,46 +105,7 @@ export class Adapter {
     if (!(tensors instanceof Map)) {
       throw new FedloraError('E_ARGUMENT', `load: got ${describeValue(tensors)}, expected a Map as tensors() gives it`)
     }
-    const missing = this.#layout.filter(({ name }) => !tensors.has(name)).map(({ name }) => name)
-    if (missing.length > 0) {
-      throw new FedloraError(
-        'E_MISSING',
-        `adapter: ${missing.length} of ${this.#layout.length} tensors are missing: ${listed(missing)}`,
-        {
-          missing,
-        },
-      )
-    }
-    const known = new Set(this.#layout.map(({ name }) => name))
-    const extra = [...tensors.keys()].filter((name) => !known.has(name))
-    if (extra.length > 0) {
-      throw new FedloraError(
-        'E_SHAPE',
-        `adapter: ${extra.length} tensors have no place in this adapter: ${listed(extra)}`,
-        { extra },
-      )
-    }
-    const flat = new Float32Array(this.length)
-    for (const { name, shape, offset, length } of this.#layout) {
-      const given = tensors.get(name)!
-      if (!(given?.data instanceof Float32Array)) {
-        throw new FedloraError(
-          'E_ARGUMENT',
-          `adapter tensor '${name}': got ${describeValue(given?.data ?? given)}, expected { data: Float32Array }`,
-          { tensor: name },
-        )
-      }
-      const got = given.shape ?? shape
-      if (got.length !== 2 || got[0] !== shape[0] || got[1] !== shape[1] || given.data.length !== length) {
-        throw new FedloraError(
-          'E_SHAPE',
-          `adapter tensor '${name}' has shape [${got.join(', ')}] and ${given.data.length} values, expected [${shape.join(', ')}]`,
-          { tensor: name, got: [...got], expected: [...shape] },
-        )
-      }
-      flat.set(given.data, offset)
-    }
-    this.setVector(flat)
+    this.setVector(flatten(this.#layout, this.length, tensors))
   }
 
   /**
@@ -177,7 +114,7 @@ export class Adapter {
    */
   clone(): Adapter {
     const values = this.vector()
-    const copy = new Adapter(this.model, this.config, this.targets)
+    const copy = new Adapter(this.base, this.config, this.targets)
     copy.handle.use('clone').write(values)
     copy.promptFormat = this.promptFormat
     return copy
@@ -191,14 +128,11 @@ export class Adapter {
     if (typeof batch !== 'object' || batch === null) {
       throw new FedloraError('E_ARGUMENT', `gradients: got ${describeValue(batch)}, expected { inputIds, labels }`)
     }
-    const flat = flattenBatch(batch.inputIds, batch.labels, this.model.config.vocabulary)
-    return await this.model.handle.share('gradients', () =>
+    const flat = flattenBatch(batch.inputIds, batch.labels, this.base.config.vocabulary)
+    return await this.base.handle.share('gradients', () =>
       this.handle.share('gradients', async (native) => {
         const { gradients, ...rest } = await native.gradients(flat)
-        const named = this.#layout.map(({ name, offset, length }): [string, Float32Array] => [
-          name,
-          gradients.slice(offset, offset + length),
-        ])
+        const named = [...unflatten(this.#layout, gradients)].map(([name, { data }]) => [name, data] as const)
         return { ...rest, gradients: new Map(named) }
       }),
     )
@@ -211,8 +145,14 @@ export class Adapter {
    */
   async save(folder: string): Promise<void> {
     checkPath(folder, 'save')
-    const { saveAdapter } = await import('./peft.js')
-    await saveAdapter(this, folder)
+    await refuseForeignFolder(folder, this.config.method)
+    await this.write(folder, this.vector())
+  }
+
+  /** @internal Writes the folder with these values: what a run does that holds the adapter itself. */
+  async write(folder: string, values: Float32Array): Promise<void> {
+    const { config, targets, promptFormat, layout, base } = this
+    await writeAdapterFolder(folder, { config, targets, promptFormat, layout, values }, base)
   }
 
   /**
@@ -224,8 +164,9 @@ export class Adapter {
    */
   async merge(folder: string, options: OutputOptions = {}): Promise<void> {
     checkPath(folder, 'merge')
-    const { mergeAdapter } = await import('./merge.js')
-    await mergeAdapter(this, folder, options)
+    const { overwrite } = parseOutputOptions(options, 'merge options')
+    const target = await checkOutputFolder(folder, 'merge', overwrite, this.base.path)
+    await this.handle.share('merge', (values) => mergeInto(target, this.base, values))
   }
 
   /** Frees the native memory. Idempotent; a run on this adapter is cancelled and ends with `E_DISPOSED`. */

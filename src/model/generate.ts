@@ -1,16 +1,13 @@
 /** Text generation: prompt to ids, native decoding in small chunks, ids to text that can no longer change, stop strings cut exactly. */
 import { z } from 'zod'
 import { formatNames } from '../data/formats/formats.js'
-import { parseOptions } from '../options/parse.js'
-import { Adapter } from './adapter.js'
-import { finishReasons, Generation, type Progress } from './generation.js'
-import type { Model } from './model.js'
-import { type Prompt, resolvePrompt } from './prompt.js'
+import type { GenerationOptions, NativeGeneration } from '../native/binding.js'
+import { finishReasons, type Progress } from './generation.js'
+import { type Asked, type Prompt, resolvePrompt } from './prompt.js'
+import { StopFilter } from './stop-filter.js'
 
-export type { Prompt } from './prompt.js'
-
-export const generateOptionsSchema = z.strictObject({
-  adapter: z.instanceof(Adapter).optional().describe('adapter to generate with; default: the base model alone'),
+/** How a prompt is continued, whatever continues it. */
+export const decodingOptionsSchema = z.strictObject({
   maxTokens: z.int().min(1).default(256).describe('tokens to generate at most'),
   temperature: z.number().min(0).default(0).describe('0: greedy'),
   topK: z.int().min(0).default(0).describe('draw among the K most probable tokens; 0: off'),
@@ -37,33 +34,34 @@ export const generateOptionsSchema = z.strictObject({
   signal: z.instanceof(AbortSignal).optional().describe('stops the generation'),
 })
 
-/** Options of `model.generate`. Defaults: 256 tokens, greedy, seed 0, no stop strings, the adapter's own format of prompts. */
-export type GenerateOptions = z.input<typeof generateOptionsSchema>
+export type Decoding = z.output<typeof decodingOptionsSchema>
 
-type Parsed = z.output<typeof generateOptionsSchema>
+/** A model, its adapter bound: what continues a prompt. */
+export interface Decoder extends Asked {
+  /** Tokens that end a text, as the model's configs have them. */
+  readonly endTokenIds: readonly number[]
+  begin(request: GenerationOptions): Promise<NativeGeneration>
+}
 
 /** Tokens per native call: few, so that text streams and a stop string wastes little. */
 const chunk = 4
 
 /** Ids in the chunks that the engine gives; the end token is the last one. */
 async function* decode(
-  model: Model,
+  decoder: Decoder,
   ids: Int32Array,
   endIds: Int32Array,
-  options: Parsed,
+  options: Omit<Decoding, 'stop'>,
   progress?: Progress,
 ): AsyncGenerator<Int32Array, void, undefined> {
-  const { adapter, signal, maxTokens, temperature, topK, topP, seed } = options
+  const { signal, maxTokens, temperature, topK, topP, seed } = options
   signal?.throwIfAborted()
-  const request = { ids, maxTokens, temperature, topK, topP, seed, endIds }
-  const generation = await model.withAdapter('generate', adapter, async (native, values) =>
-    native.generate(values, request),
-  )
+  const generation = await decoder.begin({ ids, maxTokens, temperature, topK, topP, seed, endIds })
   const cancel = () => generation.cancel()
   signal?.addEventListener('abort', cancel, { once: true })
   try {
     for (let done = false; !done; ) {
-      const next = await model.withAdapter('generate', adapter, () => generation.next(chunk))
+      const next = await generation.next(chunk)
       signal?.throwIfAborted()
       done = next.done
       if (progress !== undefined) {
@@ -81,68 +79,29 @@ async function* decode(
 
 /** Token ids of a continuation, the end token included; see `Model.generateTokens`. */
 export async function* generateTokens(
-  model: Model,
+  decoder: Decoder,
   prompt: Prompt,
-  options: Omit<GenerateOptions, 'stop'>,
+  options: Omit<Decoding, 'stop'>,
 ): AsyncGenerator<number, void, undefined> {
-  const parsed = parseOptions(generateOptionsSchema.omit({ stop: true }), options, 'generate options')
-  const ids = await resolvePrompt(model, prompt, parsed)
-  const ends = Int32Array.from(parsed.endTokens ?? model.config.endTokenIds)
-  for await (const next of decode(model, ids, ends, { ...parsed, stop: [] })) yield* next
+  const ids = await resolvePrompt(decoder, prompt, options)
+  const ends = Int32Array.from(options.endTokens ?? decoder.endTokenIds)
+  for await (const next of decode(decoder, ids, ends, options)) yield* next
 }
 
-/** Holds back text that may be the beginning of a stop string. */
-export class StopFilter {
-  readonly #stops: readonly string[]
-  #held = ''
-
-  constructor(stops: readonly string[]) {
-    this.#stops = stops
-  }
-
-  /** The text that is safe to give out, and whether a stop string came up (the text then ends before it). */
-  push(piece: string): { text: string; stopped: boolean } {
-    const text = this.#held + piece
-    const found = this.#stops.map((stop) => text.indexOf(stop)).filter((index) => index >= 0)
-    if (found.length > 0) {
-      this.#held = ''
-      return { text: text.slice(0, Math.min(...found)), stopped: true }
-    }
-    const keep = Math.max(0, ...this.#stops.map((stop) => beginningAtEnd(text, stop)))
-    this.#held = text.slice(text.length - keep)
-    return { text: text.slice(0, text.length - keep), stopped: false }
-  }
-
-  /** What is still held when the text has ended. */
-  finish(): string {
-    const rest = this.#held
-    this.#held = ''
-    return rest
-  }
-}
-
-/** How many characters at the end of `text` are a proper beginning of `stop`. */
-function beginningAtEnd(text: string, stop: string): number {
-  for (let length = Math.min(stop.length - 1, text.length); length > 0; length--) {
-    if (text.endsWith(stop.slice(0, length))) return length
-  }
-  return 0
-}
-
-async function* textPieces(
-  model: Model,
+/** The pieces of a continuation's text; see `Model.generate`. What becomes of it is written into `progress`. */
+export async function* generateText(
+  decoder: Decoder,
   prompt: Prompt,
-  options: GenerateOptions,
+  options: Decoding,
   progress: Progress,
 ): AsyncGenerator<string, void, undefined> {
-  const parsed = parseOptions(generateOptionsSchema, options, 'generate options')
-  const tokenizer = await model.tokenizer()
-  const ids = await resolvePrompt(model, prompt, parsed)
-  const known = tokenizer.endTokens.filter((id) => id < model.config.vocabulary)
-  const ends = new Set(parsed.endTokens ?? [...model.config.endTokenIds, ...known])
+  const tokenizer = await decoder.tokenizer()
+  const ids = await resolvePrompt(decoder, prompt, options)
+  const known = tokenizer.endTokens.filter((id) => id < decoder.vocabulary)
+  const ends = new Set(options.endTokens ?? [...decoder.endTokenIds, ...known])
   const stream = tokenizer.stream({ skipSpecialTokens: true })
-  const filter = new StopFilter(typeof parsed.stop === 'string' ? [parsed.stop] : parsed.stop)
-  for await (const next of decode(model, ids, Int32Array.from(ends), parsed, progress)) {
+  const filter = new StopFilter(typeof options.stop === 'string' ? [options.stop] : options.stop)
+  for await (const next of decode(decoder, ids, Int32Array.from(ends), options, progress)) {
     let made = progress.completionTokens - next.length
     for (const id of next) {
       made++
@@ -157,9 +116,4 @@ async function* textPieces(
   if (stopped) progress.finishReason = 'stop'
   const rest = stopped ? text : text + filter.finish()
   if (rest !== '') yield rest
-}
-
-/** The continuation of a prompt as text; see `Model.generate`. */
-export function generateText(model: Model, prompt: Prompt, options: GenerateOptions): Generation {
-  return new Generation((progress) => textPieces(model, prompt, options, progress))
 }

@@ -11,10 +11,14 @@ import { Handle } from '../native/handle.js'
 import { parseOptions } from '../options/parse.js'
 import { Adapter } from './adapter.js'
 import { type AdapterOptions, matchTargets, parseAdapterOptions } from './adapter-options.js'
+import type { Base } from './base.js'
 import { flattenIds, type TokenRows } from './batch.js'
 import type { ModelConfig } from './config.js'
-import { type GenerateOptions, generateText, generateTokens, type Prompt } from './generate.js'
-import type { Generation } from './generation.js'
+import { type Decoder, generateText, generateTokens } from './generate.js'
+import { type GenerateOptions, generateOptionsSchema } from './generate-options.js'
+import { Generation, type Progress } from './generation.js'
+import { readAdapterFolder } from './peft/folder.js'
+import type { Prompt } from './prompt.js'
 
 /** Logits of every token of every row, one row after another. */
 export interface Logits {
@@ -25,9 +29,17 @@ export interface Logits {
   vocab: number
 }
 
+// An adapter knows its model as a `Base`, so that nothing below this file knows a `Model`; who uses one sees the whole of it.
+declare module './adapter.js' {
+  interface Adapter {
+    /** The model below. */
+    readonly model: Model
+  }
+}
+
 const logitsOptionsSchema = z.strictObject({ adapter: z.instanceof(Adapter).optional() })
 
-export class Model {
+export class Model implements Base {
   /** The folder it was loaded from. */
   readonly path: string
   /** What adapters saved over it call their base: `baseModelName`, its Hugging Face id, or './' and its folder's name. */
@@ -89,8 +101,17 @@ export class Model {
   async loadAdapter(folder: string): Promise<Adapter> {
     this.handle.use('loadAdapter')
     checkPath(folder, 'loadAdapter')
-    const { loadAdapter } = await import('./peft.js')
-    return await loadAdapter(this, folder)
+    const modules = { linears: this.linears, ...this.config.description.names }
+    const { config, targets, tensors, promptFormat } = await readAdapterFolder(folder, modules)
+    const adapter = new Adapter(this, config, targets)
+    try {
+      adapter.load(tensors)
+    } catch (error) {
+      adapter.dispose()
+      throw error
+    }
+    adapter.promptFormat = promptFormat
+    return adapter
   }
 
   /**
@@ -125,12 +146,41 @@ export class Model {
    * tokens; `E_NONFINITE` when a logit is NaN or infinite; the signal's reason when aborted.
    */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
-    return generateText(this, prompt, options)
+    return new Generation((progress) => this.#text(prompt, options, progress))
   }
 
   /** As `generate`, but yields token ids (the end token included) and needs no tokenizer for a prompt of ids. */
-  generateTokens(prompt: Prompt, options: Omit<GenerateOptions, 'stop'> = {}): AsyncGenerator<number, void, undefined> {
-    return generateTokens(this, prompt, options)
+  async *generateTokens(
+    prompt: Prompt,
+    options: Omit<GenerateOptions, 'stop'> = {},
+  ): AsyncGenerator<number, void, undefined> {
+    const schema = generateOptionsSchema.omit({ stop: true })
+    const { adapter, ...decoding } = parseOptions(schema, options, 'generate options')
+    yield* generateTokens(this.#decoder(adapter), prompt, decoding)
+  }
+
+  async *#text(prompt: Prompt, options: GenerateOptions, progress: Progress): AsyncGenerator<string, void, undefined> {
+    const { adapter, ...decoding } = parseOptions(generateOptionsSchema, options, 'generate options')
+    yield* generateText(this.#decoder(adapter), prompt, decoding, progress)
+  }
+
+  #decoder(adapter: Adapter | undefined): Decoder {
+    return {
+      vocabulary: this.config.vocabulary,
+      endTokenIds: this.config.endTokenIds,
+      promptFormat: adapter?.promptFormat,
+      tokenizer: () => this.tokenizer(),
+      begin: async (request) => {
+        const generation = await this.withAdapter('generate', adapter, async (model, values) =>
+          model.generate(values, request),
+        )
+        return {
+          next: (count) => this.withAdapter('generate', adapter, () => generation.next(count)),
+          cancel: () => generation.cancel(),
+          dispose: () => generation.dispose(),
+        }
+      },
+    }
   }
 
   /**

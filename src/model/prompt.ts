@@ -3,11 +3,10 @@
 import { type FormatName, formatNames, promptIds, type Row } from '../data/formats/formats.js'
 import { formatOfPrompt, type PromptFormat, type PromptText, rowPrompt, textPrompt } from '../data/prompt.js'
 import type { ChatMessage } from '../data/tokenizer/chat-template.js'
+import type { Tokenizer } from '../data/tokenizer/tokenizer.js'
 import { describeValue } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
-import type { Adapter } from './adapter.js'
 import { flattenIds } from './batch.js'
-import type { Model } from './model.js'
 
 /**
  * A text, chat messages, token ids, what `data.prompt(row)` gives, or a row of a format, such as { instruction, input }.
@@ -17,9 +16,17 @@ import type { Model } from './model.js'
  */
 export type Prompt = string | readonly ChatMessage[] | ArrayLike<number> | PromptText | Row
 
-/** What decides how a prompt is read. */
+/** Who is asked. */
+export interface Asked {
+  /** Its ids lie below. */
+  readonly vocabulary: number
+  /** The format of the rows that it was trained on, when it remembers one. */
+  readonly promptFormat: PromptFormat | undefined
+  tokenizer(): Promise<Tokenizer>
+}
+
+/** How a prompt is to be read. */
 export interface PromptReading {
-  adapter?: Adapter | undefined
   format?: FormatName | undefined
   raw?: boolean | undefined
 }
@@ -38,17 +45,16 @@ function isListOfIds(prompt: object): boolean {
   return typeof length === 'number' && (length === 0 || 0 in prompt)
 }
 
-/** The format that was asked for, or the one that the adapter remembers. */
-function knownFormat({ adapter, format, raw }: PromptReading): PromptFormat | undefined {
-  const remembered = adapter?.promptFormat
+/** The format that was asked for, or the one that is remembered. */
+function knownFormat({ promptFormat: remembered }: Asked, { format, raw }: PromptReading): PromptFormat | undefined {
   if (format !== undefined)
     return remembered?.format === format ? remembered : { format, fields: {}, chatTemplateKwargs: {} }
   return raw === true ? undefined : remembered
 }
 
 /** The format of a row: the one that is known where it has the columns, else the one format that has them. */
-function formatOfRow(row: Row, reading: PromptReading): PromptFormat {
-  const known = knownFormat(reading)
+function formatOfRow(asked: Asked, row: Row, reading: PromptReading): PromptFormat {
+  const known = knownFormat(asked, reading)
   const guessed = formatOfPrompt(row)
   if (known !== undefined && (reading.format !== undefined || guessed === null || guessed === known.format))
     return known
@@ -61,35 +67,35 @@ function formatOfRow(row: Row, reading: PromptReading): PromptFormat {
   )
 }
 
-async function idsOf(model: Model, prompt: Prompt, reading: PromptReading): Promise<ArrayLike<number>> {
+async function idsOf(asked: Asked, prompt: Prompt, reading: PromptReading): Promise<ArrayLike<number>> {
   if (typeof prompt === 'string') {
-    const tokenizer = await model.tokenizer()
-    const format = knownFormat(reading)
-    const asked = format === undefined || reading.raw === true ? null : textPrompt(prompt, format, tokenizer)
-    return asked?.inputIds ?? promptIds(tokenizer, prompt, true)
+    const tokenizer = await asked.tokenizer()
+    const format = knownFormat(asked, reading)
+    const question = format === undefined || reading.raw === true ? null : textPrompt(prompt, format, tokenizer)
+    return question?.inputIds ?? promptIds(tokenizer, prompt, true)
   }
   if (isMessages(prompt)) {
-    const tokenizer = await model.tokenizer()
-    const variables = knownFormat(reading)?.chatTemplateKwargs ?? {}
+    const tokenizer = await asked.tokenizer()
+    const variables = knownFormat(asked, reading)?.chatTemplateKwargs ?? {}
     return promptIds(tokenizer, tokenizer.applyChatTemplate(prompt, { addGenerationPrompt: true, variables }), false)
   }
   if (!isObject(prompt) || isListOfIds(prompt)) return prompt as ArrayLike<number>
   if ('inputIds' in prompt) return prompt.inputIds as ArrayLike<number>
-  const format = formatOfRow(prompt as Row, reading)
-  return rowPrompt(prompt as Row, format, await model.tokenizer()).inputIds
+  const format = formatOfRow(asked, prompt as Row, reading)
+  return rowPrompt(prompt as Row, format, await asked.tokenizer()).inputIds
 }
 
 /**
  * The ids that a prompt stands for.
  * @throws FedloraError `E_ARGUMENT`, `E_DATA`, `E_TOKENIZER`.
  */
-export async function resolvePrompt(model: Model, prompt: Prompt, reading: PromptReading): Promise<Int32Array> {
-  const ids = await idsOf(model, prompt, reading)
+export async function resolvePrompt(asked: Asked, prompt: Prompt, reading: PromptReading): Promise<Int32Array> {
+  const ids = await idsOf(asked, prompt, reading)
   if (typeof ids !== 'object' || ids === null || !(ids.length > 0)) {
     throw new FedloraError(
       'E_ARGUMENT',
       `generate: the prompt is ${describeValue(prompt)}, expected at least one token`,
     )
   }
-  return flattenIds([ids], model.config.vocabulary, 'prompt').ids
+  return flattenIds([ids], asked.vocabulary, 'prompt').ids
 }

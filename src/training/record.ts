@@ -3,7 +3,6 @@ import { resolve } from 'node:path'
 import { FedloraError, isFedloraError } from '../errors.js'
 import { copyFileIfThere } from '../files/atomic.js'
 import type { Adapter } from '../model/adapter.js'
-import { writeAdapterFolder } from '../model/peft.js'
 import type { SessionState } from '../native/binding.js'
 import { EventLog } from '../run/event-log.js'
 import type { RunContext } from '../run/run.js'
@@ -120,7 +119,7 @@ export class RunRecord {
 
   /** Writes the adapter as a PEFT folder: `adapter`, or `best`. */
   async saveAdapter(name: 'adapter' | 'best' = 'adapter'): Promise<void> {
-    if (this.#log !== undefined) await writeAdapterFolder(this.#adapter, this.#now.values(), `${this.folder}/${name}`)
+    if (this.#log !== undefined) await this.#adapter.write(`${this.folder}/${name}`, this.#now.values())
   }
 
   /** Keeps what can be kept when the run fails. What fails meanwhile must not hide the first failure: it is told in its details. */

@@ -58,6 +58,7 @@ t.test('hovering an option tells what it does, its default and its type', async 
     const adapter = model.createAdapter({ rank: 16 })
     const data = await loadDataset('rows.jsonl', { format: 'alpaca', maxLength: 512 })
     await train(adapter, data, { learningRate: 2e-4, evaluate: { data, every: 10 } })
+    await adapter.model.generate('why?', { adapter }).result
     model.dispose()
   `)
   t.same(problems(), [], 'the package type-checks in a user’s program, libraries checked')
@@ -66,6 +67,8 @@ t.test('hovering an option tells what it does, its default and its type', async 
   t.match(hover('every'), { text: /Steps between evaluations/ }, 'of a nested object, too')
   t.match(hover('quantization'), { text: /./ })
   t.match(hover('rank'), { text: /./ })
+  t.match(hover('model.generate'), { type: /Adapter\.model: Model$/, text: 'The model below.' })
+  t.notOk(completions('adapter.').includes('base'), 'what an adapter knows of it is its own affair')
   const members = completions('model.')
   t.ok(members.includes('createAdapter') && members.includes('dispose'))
   t.notOk(members.includes('handle') || members.includes('borrow'), 'what is internal is not offered')

@@ -2,7 +2,7 @@
 import { copyFileSync, mkdtempSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import type { AdapterTensor } from '../../src/model/adapter.js'
+import type { AdapterTensor } from '../../src/model/layout.js'
 import type { GoldenFile } from './safetensors.js'
 
 export const families = ['llama', 'llama3-rope', 'mistral', 'qwen2', 'qwen3'] as const

@@ -1,7 +1,7 @@
 /** Stop strings are cut exactly, wherever the pieces break. */
 import t from 'tap'
 import { flattenBatch, flattenIds } from '../../src/model/batch.js'
-import { StopFilter } from '../../src/model/generate.js'
+import { StopFilter } from '../../src/model/stop-filter.js'
 
 function filtered(pieces: string[], stops: string[]): string {
   const filter = new StopFilter(stops)

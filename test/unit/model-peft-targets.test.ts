@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { isFedloraError } from '../../src/errors.js'
 import { adapterLayers } from '../../src/model/adapter-options.js'
-import { parsePeftConfig } from '../../src/model/peft.js'
+import { parsePeftConfig } from '../../src/model/peft/methods.js'
 
 type Row = [module: string, rank: number, alpha: number]
 const golden = JSON.parse(readFileSync('test/golden/regex/targets.json', 'utf8')) as {
@@ -11,11 +11,12 @@ const golden = JSON.parse(readFileSync('test/golden/regex/targets.json', 'utf8')
   configs: [Record<string, unknown>, Row[] | 'error'][]
 }
 const linears = golden.modules.filter((module) => module.includes('layers'))
+const modules = { linears, head: 'lm_head', embedding: 'model.embed_tokens' }
 
 function ours(fields: Record<string, unknown>): Row[] | string {
   try {
     const raw = { peft_type: 'LORA', task_type: 'CAUSAL_LM', r: 8, lora_alpha: 16, ...fields }
-    const { config, targets } = parsePeftConfig(raw, 'adapter_config.json', linears)
+    const { config, targets } = parsePeftConfig(raw, 'adapter_config.json', modules)
     return adapterLayers(config, targets).map(({ module, rank, scaling }) => [module, rank, scaling * rank])
   } catch (error) {
     if (isFedloraError(error)) return error.code

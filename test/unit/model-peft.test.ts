@@ -4,12 +4,14 @@ import { join } from 'node:path'
 import t from 'tap'
 import { linearModules, readModelConfig } from '../../src/model/config.js'
 import { float, parseKeepingNumbers, stringifyKeepingNumbers } from '../../src/model/json-numbers.js'
-import { parsePeftConfig, peftConfig } from '../../src/model/peft.js'
+import { parsePeftConfig, peftConfig } from '../../src/model/peft/methods.js'
 import { goldenFolder } from '../support/golden-model.js'
 
 type Json = Record<string, unknown>
 
-const modules = linearModules((await readModelConfig(goldenFolder('llama'))).description).map(({ module }) => module)
+const names = { head: 'lm_head', embedding: 'model.embed_tokens' }
+const linears = linearModules((await readModelConfig(goldenFolder('llama'))).description).map(({ module }) => module)
+const modules = { linears, ...names }
 const read = (path: string) =>
   JSON.parse(readFileSync(join(goldenFolder('llama'), path, 'adapter_config.json'), 'utf8')) as Json
 const plain = read('adapter')
@@ -18,7 +20,7 @@ const parse = (changes: Json) => parsePeftConfig({ ...plain, ...changes }, 'adap
 t.test("PEFT's own folders", (t) => {
   const { config, targets } = parse({})
   t.match(config, { rank: 8, alpha: 16, dropout: 0, rsLora: false })
-  t.same(targets, modules, 'in forward order, whatever the order of the list')
+  t.same(targets, linears, 'in forward order, whatever the order of the list')
   t.equal(parsePeftConfig(read('peft/rslora'), 'c', modules).config.rsLora, true)
   t.same(parsePeftConfig(read('peft/pattern'), 'c', modules).config.rankPattern, {
     'layers.1.mlp.down_proj': 12,
@@ -125,7 +127,7 @@ t.test('expressions are those of Python', (t) => {
 
 t.test('what is written reads back the same, with the fields PEFT expects', (t) => {
   const { config, targets } = parse({ lora_dropout: 0.1, use_rslora: true, rank_pattern: { q_proj: 4 } })
-  const written = peftConfig(config, targets, '/models/base')
+  const written = peftConfig(config, targets, { name: '/models/base', revision: null })
   const again = parsePeftConfig(JSON.parse(stringifyKeepingNumbers(written)), 'c', modules)
   t.same(again, { config, targets })
   t.match(written, {

@@ -3,7 +3,7 @@ import { formats } from '../../data/formats/formats.js'
 import type { ChatMessage, Tokenizer } from '../../data/index.js'
 import type { PromptFormat } from '../../data/prompt.js'
 import { FedloraError } from '../../errors.js'
-import type { Prompt } from '../../model/generate.js'
+import type { Prompt } from '../../model/prompt.js'
 
 /** A chat with a memory (a chat template's), or one in which each message stands alone (a format of one prompt and one completion). */
 export class History {

@@ -1,6 +1,6 @@
 /** `fedlora chat`: a conversation with a model, at the terminal or line by line from a pipe. */
 import { isFedloraError } from '../../errors.js'
-import { generateOptionsSchema } from '../../model/generate.js'
+import { generateOptionsSchema } from '../../model/generate-options.js'
 import { History } from '../chat/history.js'
 import { Lines } from '../chat/lines.js'
 import { type Command, configFlag, section, text } from '../command.js'

@@ -1,7 +1,8 @@
 /** `fedlora generate`: continues a prompt and streams the text. */
 import type { Row } from '../../data/index.js'
 import { parseJsonRow } from '../../data/reading/json-rows.js'
-import { generateOptionsSchema, type Prompt } from '../../model/generate.js'
+import { generateOptionsSchema } from '../../model/generate-options.js'
+import type { Prompt } from '../../model/prompt.js'
 import type { FlagValues } from '../arguments.js'
 import { type Command, configFlag, section, text } from '../command.js'
 import { loadPlanned, planModel } from '../open.js'

@@ -16,7 +16,6 @@ import { ioError } from '../../files/atomic.js'
 import { Adapter } from '../../model/adapter.js'
 import type { AdapterOptions } from '../../model/adapter-options.js'
 import { Model } from '../../model/model.js'
-import { writeAdapterFolder } from '../../model/peft.js'
 import { native } from '../../native/load.js'
 import { parseOptions } from '../../options/parse.js'
 import { Run, type RunContext } from '../../run/run.js'
@@ -254,7 +253,7 @@ async function federate(session: Session): Promise<FederationResult> {
     stopped = context.signal.aborted && !context.aborted
     const failure = await keepLastRound(error, done, [
       async () => done > 0 && (await checkpoint(done)),
-      async () => folder && (await writeAdapterFolder(adapter, vector, join(folder.path, 'adapter'))),
+      async () => folder && (await adapter.write(join(folder.path, 'adapter'), vector)),
     ])
     if (failure !== error || !(stopped || isAbortOf(context, error))) {
       const { step: round, ...told } = errorEvent(failure, done)
