@@ -1,3 +1,5 @@
+/** The server's step: rules against a published implementation, restored state, refusals. */
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { createServerOptimizer, serverOptimizerSchema } from '../../src/federated/server-step/step.js'
 
@@ -9,27 +11,53 @@ t.test('none: the mean is added', async (t) => {
   t.same([...x], [1.5, 1, -2.75])
 })
 
-t.test('momentum and adam follow their equations', async (t) => {
-  for (const name of ['momentum', 'adam'] as const) {
-    const options = serverOptimizerSchema.parse({ name, learningRate: 0.1 })
-    const optimizer = createServerOptimizer(options, 1)
-    const x = Float32Array.of(1)
-    let m = 0
-    let v = 0
-    let expected = 1
-    for (const delta of [0.3, -0.2, 0.7, 0.01].map(f)) {
-      if (name === 'momentum') {
-        m = f(0.9 * m + delta)
-        expected = f(expected + 0.1 * m)
-      } else {
-        m = f(0.9 * m + (1 - 0.9) * delta)
-        v = f(0.99 * v + (1 - 0.99) * delta * delta)
-        expected = f(expected + (0.1 * m) / (Math.sqrt(v) + 1e-3))
-      }
-      optimizer.step(x, Float32Array.of(delta))
-      t.equal(x[0], expected, name)
+interface Golden {
+  start: number[]
+  updates: number[][]
+  rules: { options: { name: string; beta1: number }; x: number[][] }[]
+}
+const golden = JSON.parse(readFileSync(new URL('../golden/server_steps.json', import.meta.url), 'utf8')) as Golden
+
+/** Largest distance from the golden adapter over all rounds, in units of max(1, |x|). */
+function farthest({ options, x: expected }: Golden['rules'][number]): number {
+  const optimizer = createServerOptimizer(serverOptimizerSchema.parse(options), golden.start.length)
+  const x = Float32Array.from(golden.start)
+  let worst = 0
+  for (const [round, update] of golden.updates.entries()) {
+    optimizer.step(x, Float32Array.from(update))
+    for (const [i, value] of expected[round]!.entries()) {
+      const error = Math.abs(x[i]! - value) / Math.max(1, Math.abs(value))
+      if (!(error <= worst)) worst = error
     }
   }
+  return worst
+}
+
+t.test('momentum and adam are those of Flower’s strategies', async (t) => {
+  // Each round rounds m, v and x once to float32 (2^-24 each), and no step is larger than max(1, |x|): 3 · 2^-24 a round, six rounds.
+  const bound = 6 * 3 * 2 ** -24
+  for (const rule of golden.rules) {
+    const error = farthest(rule)
+    t.ok(error <= bound, `${rule.options.name}: ${error}`)
+    const other = { ...rule, options: { ...rule.options, beta1: rule.options.beta1 + 1e-4 } }
+    t.notOk(farthest(other) <= bound, `canary: ${rule.options.name} with a slightly different moment`)
+  }
+})
+
+t.test('what is not said is the published default, or the documented one', async (t) => {
+  const step = (options: object) => {
+    const optimizer = createServerOptimizer(serverOptimizerSchema.parse(options), 1)
+    const x = Float32Array.of(0)
+    for (const update of [0.5, 0.25]) optimizer.step(x, Float32Array.of(update))
+    return x[0]
+  }
+  t.equal(step({ name: 'momentum' }), f(0.5 + (0.9 * 0.5 + 0.25)), 'η 1, β 0.9')
+  t.equal(
+    step({ name: 'adam' }),
+    step({ name: 'adam', learningRate: 0.01, beta1: 0.9, beta2: 0.99, epsilon: 1e-3 }),
+    'η 0.01, β 0.9 and 0.99, ε 1e-3',
+  )
+  t.equal(step({ name: 'none' }), 0.75)
 })
 
 t.test('restored state continues bit for bit; a lost moment does not', async (t) => {
@@ -52,7 +80,8 @@ t.test('restored state continues bit for bit; a lost moment does not', async (t)
 
 t.test('wrong lengths and options are refused', async (t) => {
   const optimizer = createServerOptimizer(serverOptimizerSchema.parse({}), 3)
-  t.throws(() => optimizer.step(new Float32Array(3), new Float32Array(2)), { code: 'E_SHAPE' })
+  t.throws(() => optimizer.step(new Float32Array(3), new Float32Array(2)), { code: 'E_SHAPE', message: /mean update/ })
+  t.throws(() => optimizer.step(new Float32Array(2), new Float32Array(3)), { code: 'E_SHAPE', message: /adapter/ })
   t.throws(
     () =>
       createServerOptimizer(serverOptimizerSchema.parse({ name: 'adam' }), 3, {
