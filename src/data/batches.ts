@@ -2,10 +2,12 @@
 
 import { z } from 'zod'
 import { FedloraError } from '../errors.js'
+import type { TokenBatch } from '../native/binding.js'
 import { parseOptions } from '../options/parse.js'
 import { permutation } from '../random/random.js'
+import { concat } from './concat.js'
 import type { Dataset } from './dataset.js'
-import type { Sample } from './formats/formats.js'
+import type { LabelledIds, Sample } from './sample.js'
 
 export const batchOptionsSchema = z.strictObject({
   batchSize: z.int().min(1).describe('rows of a micro-batch'),
@@ -29,14 +31,6 @@ export interface Batch {
   /** Indices of the rows in the data set. */
   readonly indices: number[]
   readonly samples: Sample[]
-}
-
-/** Rows laid end to end, without padding. */
-export interface FlatBatch {
-  readonly ids: Int32Array
-  readonly labels: Int32Array
-  /** Tokens of each row. */
-  readonly lengths: Int32Array
 }
 
 /**
@@ -151,17 +145,11 @@ export class Batches implements Iterable<Batch> {
   }
 }
 
-/** Lays rows end to end. */
-export function flatten(samples: readonly Sample[]): FlatBatch {
-  const lengths = Int32Array.from(samples, (sample) => sample.inputIds.length)
-  const total = lengths.reduce((sum, length) => sum + length, 0)
-  const ids = new Int32Array(total)
-  const labels = new Int32Array(total)
-  let at = 0
-  for (const sample of samples) {
-    ids.set(sample.inputIds, at)
-    labels.set(sample.labels, at)
-    at += sample.inputIds.length
+/** Lays rows end to end, without padding, as the engine takes them. */
+export function pack(rows: readonly LabelledIds[]): TokenBatch {
+  return {
+    ids: concat(rows.map(({ inputIds }) => inputIds)),
+    labels: concat(rows.map(({ labels }) => labels)),
+    lengths: Int32Array.from(rows, ({ inputIds }) => inputIds.length),
   }
-  return { ids, labels, lengths }
 }

@@ -67,6 +67,9 @@ export type DatasetOptions = z.input<typeof loadOptionsSchema>
 /** The same with every default filled in. */
 export type DatasetConfig = z.output<typeof datasetOptionsSchema> & { maxLength: number }
 
+/** What is known of the rows before there is a tokenizer. */
+export type RowsConfig = Omit<DatasetConfig, 'tokenizer'>
+
 const fraction = z.number().min(0).max(1)
 
 export const partsSchema = z.strictObject({

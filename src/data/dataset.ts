@@ -11,17 +11,17 @@ import {
   type PartsOptions,
   partsSchema,
 } from './dataset-options.js'
-import { type Format, type FormatName, formats, notSupervised, type Row, type Sample } from './formats/formats.js'
+import { type Format, type FormatName, formats, type Row } from './formats/formats.js'
 import { type PromptFormat, type PromptText, rowPrompt } from './prompt.js'
 import { readDataset } from './reading/read-dataset.js'
 import type { DataSource } from './reading/read-rows.js'
 import type { UnreadColumns } from './rows/columns.js'
 import type { Place } from './rows/places.js'
 import { Rows } from './rows/rows.js'
+import { cut, factsOf, type RowFacts, type Sample } from './sample.js'
 import { resolveTokenizer, type Tokenizer } from './tokenizer/tokenizer.js'
 import type { PrepareOptions } from './tokens/prepare.js'
 import { defaultCacheFolder } from './tokens/token-cache.js'
-import type { RowFacts, TokenizedRow } from './tokens/token-rows.js'
 
 /** What became of the rows. */
 export interface DatasetCounts {
@@ -111,22 +111,15 @@ export class Dataset {
     )
   }
 
-  #tokenized(index: number): TokenizedRow {
-    this.#needsTokenizer()
-    const row = this.#rows.tokenized(this.#at(index), this.tokenizer ?? null)
-    if (row.inputIds.length <= this.maxLength) return row
-    const { inputIds, labels } = row
-    return { inputIds: inputIds.slice(0, this.maxLength), labels: labels.slice(0, this.maxLength), truncated: true }
-  }
-
   /**
    * The row as ids and labels. A row that was not prepared is tokenised at once.
    *
    * @throws E_ARGUMENT without a tokenizer; E_DATA when the chat template refuses the row; E_TOKENIZER without an end token
    */
   sample(index: number): Sample {
-    const { inputIds, labels } = this.#tokenized(index)
-    return { inputIds, labels }
+    this.#needsTokenizer()
+    const sample = this.#rows.sample(this.#at(index), this.tokenizer ?? null)
+    return sample.inputIds.length <= this.maxLength ? sample : cut(sample, this.maxLength)
   }
 
   /**
@@ -136,11 +129,7 @@ export class Dataset {
   facts(index: number): RowFacts {
     this.#needsTokenizer()
     const facts = this.#rows.facts(this.#at(index), this.tokenizer ?? null)
-    if (facts.tokens <= this.maxLength) return facts
-    const { labels } = this.#tokenized(index)
-    let supervised = 0
-    for (let i = 1; i < labels.length; ++i) if (labels[i] !== notSupervised) ++supervised
-    return { tokens: labels.length, supervised, truncated: true }
+    return facts.tokens <= this.maxLength ? facts : factsOf(this.sample(index))
   }
 
   /** @internal Where a row was read: its file, and its line or number. */

@@ -7,8 +7,7 @@ export {
   type BatchOptions,
   type BatchState,
   batchOptionsSchema,
-  type FlatBatch,
-  flatten,
+  pack,
 } from './batches.js'
 export { Dataset, type DatasetCounts, loadDataset } from './dataset.js'
 export {
@@ -18,9 +17,11 @@ export {
   type PartsOptions,
   partsSchema,
 } from './dataset-options.js'
-export { type FormatName, formatNames, notSupervised, type Row, type Sample } from './formats/formats.js'
+export { type FormatName, formatNames, type Row } from './formats/formats.js'
+export { notSupervised } from './labels.js'
 export type { DataProgress } from './progress.js'
 export type { DataSource, RowSource } from './reading/read-rows.js'
+export type { Sample } from './sample.js'
 export { type ClientRows, Split, type SplitOptions, split, splitOptionsSchema } from './split/splitters.js'
 export type { ChatMessage, ChatTemplateOptions } from './tokenizer/chat-template.js'
 export type { StreamDecoder } from './tokenizer/stream-decoder.js'

@@ -3,8 +3,9 @@
 import { z } from 'zod'
 import { FedloraError } from '../errors.js'
 import { defaultFormatOptions, type PromptOf } from './formats/format.js'
-import { type FormatName, formatNames, formats, promptIds, type Row } from './formats/formats.js'
+import { type FormatName, formatNames, formats, type Row } from './formats/formats.js'
 import type { Tokenizer } from './tokenizer/tokenizer.js'
+import { promptIds } from './tokens/encode-row.js'
 
 export const promptFormatSchema = z.strictObject({
   format: z.enum(formatNames).describe('how a row becomes prompt and completion'),

@@ -1,6 +1,6 @@
 /** Loss, perplexity and next-token accuracy over the supervised tokens of a data set. */
 import { z } from 'zod'
-import { flatten } from '../data/batches.js'
+import { pack } from '../data/batches.js'
 import type { Dataset } from '../data/dataset.js'
 import { fitToModel } from '../data/fit.js'
 import { describeValue } from '../errors/describe.js'
@@ -64,7 +64,7 @@ export async function evaluateNative(
   let tokens = 0
   for (const group of groups(data, batchTokens)) {
     signal?.throwIfAborted()
-    const sums = await model.evaluate(adapter, flatten(group.map((index) => data.sample(index))))
+    const sums = await model.evaluate(adapter, pack(group.map((index) => data.sample(index))))
     lossSum += sums.lossSum
     correct += sums.correct
     tokens += sums.supervised

@@ -1,13 +1,13 @@
 /** Rows of token ids as the engine takes them: concatenated without padding. */
+import { pack } from '../data/batches.js'
+import { concat } from '../data/concat.js'
+import { notSupervised } from '../data/labels.js'
 import { describeValue } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
 import type { TokenBatch } from '../native/binding.js'
 
 /** Rows of any lengths. */
 export type TokenRows = ArrayLike<ArrayLike<number>>
-
-/** The label of a token that is not supervised. */
-export const ignoredLabel = -100
 
 function checkRows(rows: TokenRows, name: string): void {
   if (typeof rows !== 'object' || rows === null || typeof rows.length !== 'number' || rows.length === 0) {
@@ -18,50 +18,34 @@ function checkRows(rows: TokenRows, name: string): void {
   }
 }
 
-function copyRow(
-  row: ArrayLike<number>,
-  into: Int32Array,
-  offset: number,
-  where: string,
-  accepts: (id: number) => boolean,
-): void {
-  for (let i = 0; i < row.length; i++) {
-    const id = Number(row[i])
-    if (!accepts(id))
-      throw new FedloraError(
-        'E_ARGUMENT',
-        `${where}[${i}] is ${describeValue(row[i])}, expected a token id of the model`,
-      )
-    into[offset + i] = id
-  }
+function checkedRow(row: ArrayLike<number>, where: string, accepts: (id: number) => boolean): Int32Array {
+  return Int32Array.from(row, (value, i) => {
+    const id = Number(value)
+    if (Number.isInteger(id) && accepts(id)) return id
+    throw new FedloraError('E_ARGUMENT', `${where}[${i}] is ${describeValue(value)}, expected a token id of the model`)
+  })
 }
 
-/**
- * Checks rows and concatenates them.
- * @throws FedloraError `E_ARGUMENT` for an empty row or a token outside the vocabulary.
- */
-export function flattenIds(
-  rows: TokenRows,
-  vocabulary: number,
-  name = 'inputIds',
-): { ids: Int32Array; lengths: Int32Array } {
+function checkedIds(rows: TokenRows, vocabulary: number, name: string): Int32Array[] {
   checkRows(rows, name)
-  const lengths = Int32Array.from(rows, (row, i) => {
+  return Array.from(rows, (row, i) => {
     if (typeof row !== 'object' || row === null || !(row.length > 0)) {
       throw new FedloraError(
         'E_ARGUMENT',
         `${name}[${i}]: got ${describeValue(row)}, expected a row of at least one token id`,
       )
     }
-    return row.length
+    return checkedRow(row, `${name}[${i}]`, (id) => id >= 0 && id < vocabulary)
   })
-  const ids = new Int32Array(lengths.reduce((sum, length) => sum + length, 0))
-  let offset = 0
-  for (let i = 0; i < rows.length; i++) {
-    copyRow(rows[i]!, ids, offset, `${name}[${i}]`, (id) => Number.isInteger(id) && id >= 0 && id < vocabulary)
-    offset += lengths[i]!
-  }
-  return { ids, lengths }
+}
+
+/**
+ * Checks rows and concatenates them.
+ * @throws FedloraError `E_ARGUMENT` for an empty row or a token outside the vocabulary.
+ */
+export function flattenIds(rows: TokenRows, vocabulary: number, name = 'inputIds'): Omit<TokenBatch, 'labels'> {
+  const checked = checkedIds(rows, vocabulary, name)
+  return { ids: concat(checked), lengths: Int32Array.from(checked, ({ length }) => length) }
 }
 
 /**
@@ -69,24 +53,21 @@ export function flattenIds(
  * @throws FedloraError `E_ARGUMENT`; `E_SHAPE` when labels and ids differ in length.
  */
 export function flattenBatch(inputIds: TokenRows, labels: TokenRows, vocabulary: number): TokenBatch {
-  const { ids, lengths } = flattenIds(inputIds, vocabulary)
+  const ids = checkedIds(inputIds, vocabulary, 'inputIds')
   checkRows(labels, 'labels')
-  if (labels.length !== lengths.length) {
-    throw new FedloraError('E_SHAPE', `labels has ${labels.length} rows, expected ${lengths.length} as inputIds has`)
+  if (labels.length !== ids.length) {
+    throw new FedloraError('E_SHAPE', `labels has ${labels.length} rows, expected ${ids.length} as inputIds has`)
   }
-  const flat = new Int32Array(ids.length)
-  let offset = 0
-  for (let i = 0; i < lengths.length; i++) {
-    const row = labels[i]!
-    if (row.length !== lengths[i]) {
+  const rows = ids.map((row, i) => {
+    const own = labels[i]!
+    if (own.length !== row.length) {
       throw new FedloraError(
         'E_SHAPE',
-        `labels[${i}] has ${row.length} entries, expected ${lengths[i]} as inputIds[${i}] has`,
+        `labels[${i}] has ${own.length} entries, expected ${row.length} as inputIds[${i}] has`,
       )
     }
-    const accepts = (id: number) => Number.isInteger(id) && (id === ignoredLabel || (id >= 0 && id < vocabulary))
-    copyRow(row, flat, offset, `labels[${i}]`, accepts)
-    offset += lengths[i]!
-  }
-  return { ids, labels: flat, lengths }
+    const accepts = (id: number) => id === notSupervised || (id >= 0 && id < vocabulary)
+    return { inputIds: row, labels: checkedRow(own, `labels[${i}]`, accepts) }
+  })
+  return pack(rows)
 }

@@ -1,9 +1,10 @@
 /** What `generate` is asked, as ids: texts, conversations, rows of a format, ids. */
 
-import { type FormatName, formatNames, promptIds, type Row } from '../data/formats/formats.js'
+import { type FormatName, formatNames, type Row } from '../data/formats/formats.js'
 import { formatOfPrompt, type PromptFormat, type PromptText, rowPrompt, textPrompt } from '../data/prompt.js'
 import type { ChatMessage } from '../data/tokenizer/chat-template.js'
 import type { Tokenizer } from '../data/tokenizer/tokenizer.js'
+import { promptIds } from '../data/tokens/encode-row.js'
 import { describeValue } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
 import { flattenIds } from './batch.js'

@@ -1,5 +1,5 @@
 /** The steps of a run: micro-batches in an order fixed by the seed → optimiser steps, and what is due after each of them. */
-import { type Batch, Batches, flatten } from '../data/batches.js'
+import { type Batch, Batches, pack } from '../data/batches.js'
 import type { Dataset } from '../data/dataset.js'
 import { describeValue } from '../errors/describe.js'
 import { FedloraError, isFedloraError } from '../errors.js'
@@ -172,7 +172,7 @@ export class Trainer {
       return await stepper.step({
         model,
         session: this.#session,
-        batches: batches.map((batch) => flatten(batch.samples)),
+        batches: batches.map((batch) => pack(batch.samples)),
         learningRate,
         signal: context.signal,
       })
@@ -190,9 +190,7 @@ export class Trainer {
 
   async #countUnsupervised(batches: Batch[]): Promise<void> {
     const state = this.#state
-    const bare = batches.flatMap((batch) =>
-      batch.indices.filter((_, i) => batch.samples[i]!.labels.subarray(1).every((label) => label < 0)),
-    )
+    const bare = batches.flatMap(({ indices, samples }) => indices.filter((_, i) => samples[i]!.supervised === 0))
     if (bare.length === 0) return
     const first = state.unsupervisedRows === 0
     state.unsupervisedRows += bare.length

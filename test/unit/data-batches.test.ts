@@ -1,6 +1,6 @@
 /** Order of rows, full batches across epochs, packing, and the cursor. */
 import t from 'tap'
-import { type Batch, Batches, type BatchOptions, type BatchState, flatten } from '../../src/data/batches.js'
+import { type Batch, Batches, type BatchOptions, type BatchState, pack } from '../../src/data/batches.js'
 import { loadDataset } from '../../src/data/dataset.js'
 import { permutation } from '../../src/random/random.js'
 
@@ -103,11 +103,11 @@ t.test('a cursor from elsewhere and wrong options are refused', async (t) => {
   t.throws(() => new Batches(data.subset([]), { batchSize: 1 }), { code: 'E_DATA' })
 })
 
-t.test('flatten lays rows end to end', async (t) => {
+t.test('a pack is rows end to end', async (t) => {
   const samples = [1, 2, 4].map((i) => data.sample(i))
-  const flat = flatten(samples)
+  const flat = pack(samples)
   t.same([...flat.lengths], [2, 3, 1])
   t.same([...flat.ids], [1, 1, 2, 2, 2, 4])
   t.same([...flat.labels], [1, 1, 2, 2, 2, 4])
-  t.same([...flatten([]).ids], [])
+  t.same([...pack([]).ids], [])
 })

@@ -3,6 +3,7 @@ import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { Batches } from '../../src/data/batches.js'
 import { type Dataset, loadDataset } from '../../src/data/dataset.js'
 import { CsvParser } from '../../src/data/reading/csv.js'
 import { loadTokenizer } from '../../src/data/tokenizer/tokenizer.js'
@@ -200,6 +201,32 @@ t.test('rows over maxLength are cut at the right, or dropped, and counted', asyn
   ]
   const cut = await loadDataset(source, { format: 'tokens', maxLength: 3 })
   t.same([...cut.sample(0).inputIds], [1, 2, 3])
+  const known = (data: Dataset, row: number) => {
+    const { supervised, truncated } = data.sample(row)
+    t.same(data.facts(row), { tokens: data.sample(row).inputIds.length, supervised, truncated })
+    return [supervised, truncated]
+  }
+  const rows = [0, 1, 2].map((row) => known(cut, row))
+  const expected = [
+    [0, true],
+    [2, false],
+    [0, false],
+  ]
+  t.same(rows, expected, 'a row says what of it is supervised, and whether it was cut')
+  await cut.prepare()
+  t.same(
+    [0, 1, 2].map((row) => known(cut, row)),
+    expected,
+    'out of a table, too',
+  )
+  const fitted = (await loadDataset(source, { format: 'tokens' })).fitted(4)
+  t.same(known(fitted, 0), [1, true], 'and where it is cut for a model of few positions')
+  const [batch] = new Batches(fitted, { batchSize: 3, shuffle: false })
+  t.same(
+    batch!.samples.map((sample) => sample.supervised),
+    [1, 2, 0],
+    'a batch carries it',
+  )
   t.same(
     cut.counts,
     { rows: 3, truncated: 1, skipped: 0, unsupervised: 2, empty: 0, ignoredColumns: {} },

@@ -3,8 +3,9 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { encodeSegments, formatNames, formats, type Row } from '../../src/data/formats/formats.js'
+import { formatNames, formats, type Row } from '../../src/data/formats/formats.js'
 import { loadTokenizer, type Tokenizer } from '../../src/data/tokenizer/tokenizer.js'
+import { encodeSegments } from '../../src/data/tokens/encode-row.js'
 
 const folder = new URL('../../assets/gsm-3m', import.meta.url).pathname
 const tokenizer = await loadTokenizer(folder)

@@ -21,6 +21,7 @@ import { type Dataset, loadDataset } from '../../src/data/dataset.js'
 import type { DatasetOptions } from '../../src/data/dataset-options.js'
 import type { DataProgress } from '../../src/data/progress.js'
 import { type RowCodec, RowStore } from '../../src/data/rows/row-store.js'
+import { cut } from '../../src/data/sample.js'
 import { loadTokenizer } from '../../src/data/tokenizer/tokenizer.js'
 import { defaultCacheFolder, TokenCache } from '../../src/data/tokens/token-cache.js'
 import { readTable, TableWriter } from '../../src/data/tokens/token-file.js'
@@ -43,17 +44,17 @@ function someSample() {
   const taught = (i: number) => [true, false, i >= 7, i % 2 === 0, i > 3 && i < 9][kind]!
   const other = random.below(4) === 0
   const labels = inputIds.map((id, i) => (taught(i) ? (other ? (id + 1) % 500 : id) : -100))
-  return { inputIds, labels }
+  return { ...cut({ inputIds, labels }, 40), truncated: random.below(3) === 0 }
 }
 
 t.test('a record holds its row', async (t) => {
   for (let k = 0; k < 400; ++k) {
     const sample = someSample()
-    const { record, supervised } = encodeRecord(sample)
-    t.same(decodeRecord(record, sample.inputIds.length), sample)
-    t.equal(supervised, sample.labels.subarray(1).filter((label) => label !== -100).length)
+    const { inputIds, labels } = sample
+    t.same(decodeRecord(encodeRecord(sample), inputIds.length), { inputIds, labels })
+    t.equal(sample.supervised, labels.subarray(1).filter((label) => label !== -100).length)
   }
-  const { record } = encodeRecord({ inputIds: Int32Array.of(1, 2, 3), labels: Int32Array.of(-100, 2, 3) })
+  const record = encodeRecord({ inputIds: Int32Array.of(1, 2, 3), labels: Int32Array.of(-100, 2, 3) })
   t.same([...record], [2, 1, 2, 1, 2, 3], 'runs: one not supervised, two supervised')
   t.notSame(decodeRecord(Int32Array.of(2, 2, 1, 1, 2, 3), 3).labels, Int32Array.of(-100, 2, 3), 'canary')
 })
@@ -69,7 +70,7 @@ t.test('a table in memory and a table in a file hold the same rows', async (t) =
   const path = place('table')
   const fill = async (writer: TableWriter) => {
     for (const [k, sample] of samples.entries()) {
-      writer.add(sample, k % 3 === 0)
+      writer.add(sample)
       if (k % 100 === 0) await writer.settle()
     }
     return writer
@@ -85,14 +86,16 @@ t.test('a table in memory and a table in a file hold the same rows', async (t) =
       ),
     )
     t.ok(samples.every((sample, k) => table.sample(k).inputIds.every((id, i) => id === sample.inputIds[i])))
+    const facts = samples.map(({ inputIds, supervised, truncated }) => ({
+      tokens: inputIds.length,
+      supervised,
+      truncated,
+    }))
     t.same(
-      [...table.index.truncated],
-      samples.map((_, k) => (k % 3 === 0 ? 1 : 0)),
+      samples.map((_, k) => table.facts(k)),
+      facts,
     )
-    t.same(
-      [...table.index.tokens],
-      samples.map(({ inputIds }) => inputIds.length),
-    )
+    t.match(table.sample(7), { supervised: facts[7]!.supervised, truncated: facts[7]!.truncated })
   }
   t.equal(await readTable(new OpenFile(path, 'r'), key.replace('ab', 'ac'), quiet), undefined, 'of another key')
 })
@@ -100,7 +103,7 @@ t.test('a table in memory and a table in a file hold the same rows', async (t) =
 t.test('a file that was torn, edited or lengthened is no table', async (t) => {
   const path = place('whole')
   const writer = new TableWriter(key, async () => new OpenFile(path, 'wx+'))
-  for (let k = 0; k < 50; ++k) writer.add(someSample(), false)
+  for (let k = 0; k < 50; ++k) writer.add(someSample())
   await writer.finish(true)
   const whole = await readFile(path)
   const judge = async (bytes: Uint8Array) => {
@@ -122,12 +125,13 @@ t.test('a file that was torn, edited or lengthened is no table', async (t) => {
 })
 
 t.test('pages that the disk does not take stay in memory', async (t) => {
-  const sample = { inputIds: Int32Array.from({ length: 200_000 }, (_, i) => i), labels: new Int32Array(200_000) }
+  const ids = { inputIds: Int32Array.from({ length: 200_000 }, (_, i) => i), labels: new Int32Array(200_000) }
+  const sample = cut(ids, 200_000)
   const writer = new TableWriter('', async () => {
     throw new Error('full')
   })
   for (let k = 0; k < 40; ++k) {
-    writer.add(sample, false)
+    writer.add(sample)
     await writer.settle()
   }
   const { table, failure } = await writer.finish(false)

@@ -4,6 +4,7 @@
  * matrix parameters (head included), T the row length (of ragged rows Σ length² / Σ length) and P the adapter's
  * parameters; nothing is deducted for what is not computed.
  */
+import { notSupervised } from '../../data/labels.js'
 import type {
   AdapterLayer,
   Compute,
@@ -73,7 +74,7 @@ export function makeBatch(options: StepBench, vocabulary: number): TokenBatch {
   const labels = ids.slice()
   let at = 0
   for (const length of lengths) {
-    labels.fill(-100, at, at + Math.round(length * (1 - options.supervised)))
+    labels.fill(notSupervised, at, at + Math.round(length * (1 - options.supervised)))
     at += length
   }
   return { ids, labels, lengths }
@@ -152,7 +153,7 @@ export async function benchStep(
     }
     const sound = soundSamples(samples, threads)
     const rates = sound.map(({ rate }) => rate)
-    const supervised = batch.labels.reduce((sum, label) => sum + (label === -100 ? 0 : 1), 0)
+    const supervised = batch.labels.reduce((sum, label) => sum + (label === notSupervised ? 0 : 1), 0)
     const plan = model.plan({
       tokens,
       rows: options.batch,

@@ -4,9 +4,8 @@
  * where it is 0; the attention mask is 0 where a row was padded, and those tokens are left out.
  */
 
+import { notSupervised } from '../labels.js'
 import { describe, type Format, type Row, type RowProblem } from './format.js'
-
-const notSupervised = -100
 
 /** Masks that say what is supervised. */
 const supervisionMasks = ['completion_mask', 'assistant_masks'] as const

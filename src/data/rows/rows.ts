@@ -1,10 +1,12 @@
 /** The rows of a data set, shared by every subset of it, and their tokenised form by tokenizer. */
 
 import { FedloraError } from '../../errors.js'
-import type { DatasetConfig } from '../dataset-options.js'
-import { encodeSegments, type Format, formats, type Row, type Sample } from '../formats/formats.js'
+import type { RowsConfig } from '../dataset-options.js'
+import { type Format, formats, type Row } from '../formats/formats.js'
 import { Slices } from '../progress.js'
+import { cut, type RowFacts, type Sample } from '../sample.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
+import { encodeSegments } from '../tokens/encode-row.js'
 import {
   cachedFrom,
   type PrepareOptions,
@@ -12,15 +14,12 @@ import {
   tokenizerFingerprint,
   tokensVersion,
 } from '../tokens/prepare.js'
-import { type RowFacts, type TokenizedRow, TokenRows } from '../tokens/token-rows.js'
+import { TokenRows } from '../tokens/token-rows.js'
 import type { Categories } from './categories.js'
-import { cureForMissing } from './columns.js'
+import { categoryOf, renamed } from './check-row.js'
 import type { Digests } from './digests.js'
 import type { Place, Places } from './places.js'
-import { type RawRow, rowError } from './row-error.js'
 import type { RowStore } from './row-store.js'
-
-export type RowsConfig = Omit<DatasetConfig, 'tokenizer'>
 
 /** What the reading of a source leaves. */
 export interface ReadRows {
@@ -78,7 +77,7 @@ export class Rows {
   }
 
   /** The row as ids, cut to `maxLength`. `tokenizer` may be null for a format that needs none. */
-  tokenized(index: number, tokenizer: Tokenizer | null): TokenizedRow {
+  sample(index: number, tokenizer: Tokenizer | null): Sample {
     return this.#rowsOf(tokenizer).sample(index, () => this.#tokenize(index, tokenizer))
   }
 
@@ -87,24 +86,18 @@ export class Rows {
     return this.#rowsOf(tokenizer).facts(index, () => this.#tokenize(index, tokenizer))
   }
 
-  #tokenize(index: number, tokenizer: Tokenizer | null): TokenizedRow {
+  #tokenize(index: number, tokenizer: Tokenizer | null): Sample {
     const row = renamed(this.row(index), this.config.fields)
-    let sample: Sample
     try {
       // A format that needs no tokenizer gives ids only, so that the null is never looked at.
       const segments = this.format.segments(row, tokenizer as Tokenizer, this.config)
-      sample = encodeSegments(segments, tokenizer as Tokenizer)
+      return cut(encodeSegments(segments, tokenizer as Tokenizer), this.config.maxLength)
     } catch (error) {
       if (!(error instanceof FedloraError) || error.code !== 'E_DATA') throw error
       const { file, unit, number } = this.#read.places.at(index)
       const message = `${file}, ${unit} ${number}: ${error.message}`
       throw new FedloraError('E_DATA', message, { ...error.details, file, [unit]: number }, error)
     }
-    const { maxLength } = this.config
-    const truncated = sample.inputIds.length > maxLength
-    const inputIds = truncated ? sample.inputIds.slice(0, maxLength) : sample.inputIds
-    const labels = truncated ? sample.labels.slice(0, maxLength) : sample.labels
-    return { inputIds, labels, truncated }
   }
 
   /**
@@ -182,42 +175,4 @@ async function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): 
   } finally {
     signal.removeEventListener('abort', stop)
   }
-}
-
-/** The row under the names that the format expects. */
-export function renamed(row: Row, fields: Readonly<Record<string, string>>): Row {
-  const entries = Object.entries(fields)
-  if (entries.length === 0) return row
-  const result: Record<string, unknown> = { ...row }
-  for (const [name, source] of entries) result[name] = row[source]
-  return result
-}
-
-/** The row's category: the field that `category` names, else the one the format knows. */
-export function categoryOf(row: Row, { category, format, fields }: RowsConfig): string | undefined {
-  const field = category ?? (formats[format] as Format).category
-  const value = field === undefined ? undefined : (category === undefined ? renamed(row, fields) : row)[field]
-  return value === undefined || value === null ? undefined : String(value)
-}
-
-/** What is wrong with `raw` under `config`, or null; `details.empty` is true where the row is well-formed but holds nothing to learn. */
-export function checkRow(raw: RawRow, config: RowsConfig): FedloraError | null {
-  if (raw.problem !== null) return rowError(raw, raw.problem)
-  const row = raw.row!
-  const problem = formats[config.format].check(renamed(row, config.fields))
-  if (problem !== null) {
-    const [, head, rest] = /^([^.[]*)(.*)$/.exec(problem.field)!
-    const missing = problem.found === 'nothing' && rest === ''
-    const cure = missing ? { cure: cureForMissing(config.format, row) } : {}
-    return rowError(raw, { ...problem, ...cure, field: (config.fields[head!] ?? head!) + rest! })
-  }
-  const { category } = config
-  if (category !== undefined && !['string', 'number', 'boolean'].includes(typeof row[category])) {
-    return rowError(raw, {
-      field: category,
-      expected: 'a category',
-      found: row[category] === null ? 'null' : typeof row[category],
-    })
-  }
-  return null
 }

@@ -5,6 +5,7 @@ import { findModel } from '../../files/model-source.js'
 import type { NativeTokenizer, TextEncodings } from '../../native/binding.js'
 import { native } from '../../native/load.js'
 import type { Rendered } from '../../template/template.js'
+import { concat } from '../concat.js'
 import { type ChatMessage, ChatTemplate, type ChatTemplateOptions, chatTemplateSource } from './chat-template.js'
 import { StreamDecoder } from './stream-decoder.js'
 import { cleanedUp, cleanUpSpaces, sectionsOfClass } from './tokenizer-class.js'
@@ -68,17 +69,6 @@ function* slicesOf(texts: readonly string[]): Generator<string[]> {
     }
     yield texts.slice(begin, end)
   }
-}
-
-function concatenated(parts: readonly Int32Array[]): Int32Array {
-  if (parts.length === 1) return parts[0] as Int32Array
-  const whole = new Int32Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
 }
 
 /** A failure of the addon with the file that it is about; `text` is the index of the first text of the call that failed. */
@@ -209,9 +199,9 @@ export class Tokenizer {
       parts.push(part)
     }
     signal?.throwIfAborted()
-    const ids = concatenated(parts.map((part) => part.ids))
+    const ids = concat(parts.map((part) => part.ids))
     if (!offsets) return { ids, starts }
-    const column = (of: 'begins' | 'ends') => concatenated(parts.map((part) => part[of] as Int32Array))
+    const column = (of: 'begins' | 'ends') => concat(parts.map((part) => part[of] as Int32Array))
     return { ids, starts, begins: column('begins'), ends: column('ends') }
   }
 

@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type OpenFile, scratchFile } from '../../files/open-file.js'
-import type { Sample } from '../formats/formats.js'
 import { type DataProgress, Slices } from '../progress.js'
+import type { Sample } from '../sample.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { TokenCache } from './token-cache.js'
 import { TableWriter } from './token-file.js'
@@ -29,7 +29,7 @@ export const cachedFrom = 4 * 2 ** 20
 export interface Work {
   readonly count: number
   /** Row k as ids. */
-  tokenize(row: number): Sample & { truncated: boolean }
+  tokenize(row: number): Sample
   /** Where the tables of such rows are kept; undefined: nowhere. */
   readonly cacheFolder: string | undefined
   /** Digest of everything that decides the table, and whether the table is worth keeping. Asked once, when there is a folder. */
@@ -115,8 +115,7 @@ export async function prepareTable(work: Work, options: PrepareOptions): Promise
 
 async function tokenizeAll(work: Work, writer: TableWriter, slices: Slices): Promise<void> {
   for (let row = 0; row < work.count; ++row) {
-    const { truncated, ...sample } = work.tokenize(row)
-    writer.add(sample, truncated)
+    writer.add(work.tokenize(row))
     if (!slices.due) continue
     slices.report(row + 1, work.count, row + 1, writer.tokens)
     await writer.settle()

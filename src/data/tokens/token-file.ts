@@ -8,7 +8,7 @@
  */
 import { createHash, type Hash } from 'node:crypto'
 import type { OpenFile } from '../../files/open-file.js'
-import type { Sample } from '../formats/formats.js'
+import type { Sample } from '../sample.js'
 import { encodeRecord, IndexBuilder, type TokenIndex, TokenTable } from './token-table.js'
 import { FileWords, WordWriter } from './words.js'
 
@@ -56,10 +56,10 @@ export class TableWriter {
     return 4 * this.#words.length
   }
 
-  add(sample: Sample, truncated: boolean): void {
-    const { record, supervised } = encodeRecord(sample)
+  add(sample: Sample): void {
+    const record = encodeRecord(sample)
     this.#words.append(record)
-    this.#index.add(record.length, sample.inputIds.length, supervised, truncated)
+    this.#index.add(record.length, sample)
     this.#rows++
     this.#tokens += sample.inputIds.length
   }

@@ -1,20 +1,6 @@
 /** The rows of a data set under one tokenizer: the tables that were prepared, and a few rows that were asked for before. */
-import type { Sample } from '../formats/formats.js'
+import { factsOf, type RowFacts, type Sample } from '../sample.js'
 import type { TokenTable } from './token-table.js'
-
-/** A tokenised row, and what happened to it. */
-export interface TokenizedRow extends Sample {
-  readonly truncated: boolean
-}
-
-/** What is known of a row without its ids. */
-export interface RowFacts {
-  /** Ids of the row. */
-  readonly tokens: number
-  /** Labels that the loss is taken of: all but −100 and that of the first token, which nothing predicts. */
-  readonly supervised: number
-  readonly truncated: boolean
-}
 
 /** Ids of rows kept that no table holds: 4 Mi, 32 MiB with their labels. */
 const keptTokens = 2 ** 22
@@ -24,7 +10,7 @@ export class TokenRows {
   /** Position of each row in the tables laid end to end, plus 1; 0: in none. */
   readonly #where: Int32Array
   #placed = 0
-  readonly #kept = new Map<number, TokenizedRow & RowFacts>()
+  readonly #kept = new Map<number, Sample>()
   #keptTokens = 0
 
   constructor(rows: number) {
@@ -59,33 +45,29 @@ export class TokenRows {
   }
 
   /** The row, tokenised by `make` when no table holds it. */
-  sample(row: number, make: () => TokenizedRow): TokenizedRow {
+  sample(row: number, make: () => Sample): Sample {
     const found = this.#find(row)
     if (found === undefined) return this.#keep(row, make)
-    return { ...found.table.sample(found.at), truncated: found.table.index.truncated[found.at] === 1 }
+    return found.table.sample(found.at)
   }
 
   /** What is known of the row, tokenised by `make` when no table holds it. */
-  facts(row: number, make: () => TokenizedRow): RowFacts {
+  facts(row: number, make: () => Sample): RowFacts {
     const found = this.#find(row)
-    if (found === undefined) return this.#keep(row, make)
-    const { tokens, supervised, truncated } = found.table.index
-    return { tokens: tokens[found.at]!, supervised: supervised[found.at]!, truncated: truncated[found.at] === 1 }
+    if (found === undefined) return factsOf(this.#keep(row, make))
+    return found.table.facts(found.at)
   }
 
-  #keep(row: number, make: () => TokenizedRow): TokenizedRow & RowFacts {
+  #keep(row: number, make: () => Sample): Sample {
     const known = this.#kept.get(row)
     if (known !== undefined) return known
     const made = make()
-    let supervised = 0
-    for (let i = 1; i < made.labels.length; ++i) if (made.labels[i]! >= 0) ++supervised
-    const kept = { ...made, tokens: made.inputIds.length, supervised }
     if (this.#keptTokens > keptTokens) {
       this.#kept.clear()
       this.#keptTokens = 0
     }
-    this.#kept.set(row, kept)
-    this.#keptTokens += kept.tokens
-    return kept
+    this.#kept.set(row, made)
+    this.#keptTokens += made.inputIds.length
+    return made
   }
 }

@@ -4,8 +4,9 @@
  * A row's record, in 32-bit words: the number of runs r, r run lengths (not supervised first, then supervised, in turn; they sum to the
  * row's tokens n), n ids. Labels that are not their ids have no runs: −1, n labels, n ids.
  */
-import { notSupervised, type Sample } from '../formats/formats.js'
 import { growingInt32, growingUint8 } from '../growing.js'
+import { notSupervised } from '../labels.js'
+import type { LabelledIds, RowFacts, Sample } from '../sample.js'
 import type { Words } from './words.js'
 
 /** What is known of every row without reading its words. */
@@ -14,7 +15,7 @@ export interface TokenIndex {
   readonly words: Int32Array
   /** Tokens of each row. */
   readonly tokens: Int32Array
-  /** Tokens that the loss is taken of: labels that are no −100, the first token's left out. */
+  /** Supervised tokens of each row. */
   readonly supervised: Int32Array
   /** 1: the row was cut to `maxLength`. */
   readonly truncated: Uint8Array
@@ -22,17 +23,15 @@ export interface TokenIndex {
 
 const explicitLabels = -1
 
-/** The record of a row, and its supervised tokens. */
-export function encodeRecord({ inputIds, labels }: Sample): { record: Int32Array; supervised: number } {
+/** The record of a row. */
+export function encodeRecord({ inputIds, labels }: LabelledIds): Int32Array {
   const length = inputIds.length
   const runs: number[] = []
-  let supervised = 0
   let within = false
   let begin = 0
   let plain = true
   for (let i = 0; i < length; ++i) {
     const taught = labels[i] !== notSupervised
-    if (taught && i > 0) ++supervised
     if (taught && labels[i] !== inputIds[i]) plain = false
     if (taught === within) continue
     runs.push(i - begin)
@@ -44,11 +43,11 @@ export function encodeRecord({ inputIds, labels }: Sample): { record: Int32Array
   const record = new Int32Array(head.length + length)
   record.set(head)
   record.set(inputIds, head.length)
-  return { record, supervised }
+  return record
 }
 
 /** The row of a record with `length` tokens. */
-export function decodeRecord(record: Int32Array, length: number): Sample {
+export function decodeRecord(record: Int32Array, length: number): LabelledIds {
   const inputIds = record.slice(record.length - length)
   if (record[0] === explicitLabels) return { inputIds, labels: record.slice(1, 1 + length) }
   const labels = new Int32Array(length).fill(notSupervised)
@@ -79,10 +78,16 @@ export class TokenTable {
     return this.index.tokens.length
   }
 
+  facts(row: number): RowFacts {
+    const { tokens, supervised, truncated } = this.index
+    return { tokens: tokens[row]!, supervised: supervised[row]!, truncated: truncated[row] === 1 }
+  }
+
   /** @throws FedloraError `E_IO` when the file of the words cannot be read. */
   sample(row: number): Sample {
     const record = this.#words.read(this.#begins[row]!, this.#begins[row + 1]!)
-    return decodeRecord(record, this.index.tokens[row]!)
+    const { tokens, supervised, truncated } = this.facts(row)
+    return { ...decodeRecord(record, tokens), supervised, truncated }
   }
 }
 
@@ -93,9 +98,10 @@ export class IndexBuilder {
   readonly #supervised = growingInt32()
   readonly #truncated = growingUint8()
 
-  add(words: number, tokens: number, supervised: number, truncated: boolean): void {
+  /** @param words - of the row's record. */
+  add(words: number, { inputIds, supervised, truncated }: Sample): void {
     this.#words.push(words)
-    this.#tokens.push(tokens)
+    this.#tokens.push(inputIds.length)
     this.#supervised.push(supervised)
     this.#truncated.push(truncated ? 1 : 0)
   }
