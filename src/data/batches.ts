@@ -5,9 +5,9 @@ import { FedloraError } from '../errors.js'
 import type { TokenBatch } from '../native/binding.js'
 import { parseOptions } from '../options/parse.js'
 import { permutation } from '../random/random.js'
-import { concat } from './concat.js'
 import type { Dataset } from './dataset.js'
-import type { LabelledIds, Sample } from './sample.js'
+import { concat } from './ids/concat.js'
+import type { LabelledIds, Sample } from './ids/sample.js'
 
 export const batchOptionsSchema = z.strictObject({
   batchSize: z.int().min(1).describe('rows of a micro-batch'),

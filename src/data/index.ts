@@ -18,10 +18,10 @@ export {
   partsSchema,
 } from './dataset-options.js'
 export { type FormatName, formatNames, type Row } from './formats/formats.js'
-export { notSupervised } from './labels.js'
+export { notSupervised } from './ids/labels.js'
+export type { Sample } from './ids/sample.js'
 export type { DataProgress } from './progress.js'
 export type { DataSource, RowSource } from './reading/read-rows.js'
-export type { Sample } from './sample.js'
 export { type ClientRows, Split, type SplitOptions, split, splitOptionsSchema } from './split/splitters.js'
 export type { ChatMessage, ChatTemplateOptions } from './tokenizer/chat-template.js'
 export type { StreamDecoder } from './tokenizer/stream-decoder.js'

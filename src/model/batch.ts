@@ -1,7 +1,7 @@
 /** Rows of token ids as the engine takes them: concatenated without padding. */
 import { pack } from '../data/batches.js'
-import { concat } from '../data/concat.js'
-import { notSupervised } from '../data/labels.js'
+import { concat } from '../data/ids/concat.js'
+import { notSupervised } from '../data/ids/labels.js'
 import { describeValue } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
 import type { TokenBatch } from '../native/binding.js'

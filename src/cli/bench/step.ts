@@ -4,7 +4,7 @@
  * matrix parameters (head included), T the row length (of ragged rows Σ length² / Σ length) and P the adapter's
  * parameters; nothing is deducted for what is not computed.
  */
-import { notSupervised } from '../../data/labels.js'
+import { notSupervised } from '../../data/ids/labels.js'
 import type {
   AdapterLayer,
   Compute,

@@ -4,7 +4,7 @@
  * where it is 0; the attention mask is 0 where a row was padded, and those tokens are left out.
  */
 
-import { notSupervised } from '../labels.js'
+import { notSupervised } from '../ids/labels.js'
 import { describe, type Format, type Row, type RowProblem } from './format.js'
 
 /** Masks that say what is supervised. */

@@ -3,8 +3,8 @@
 import { FedloraError } from '../../errors.js'
 import type { RowsConfig } from '../dataset-options.js'
 import { type Format, formats, type Row } from '../formats/formats.js'
+import { cut, type RowFacts, type Sample } from '../ids/sample.js'
 import { Slices } from '../progress.js'
-import { cut, type RowFacts, type Sample } from '../sample.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { encodeSegments } from '../tokens/encode-row.js'
 import {

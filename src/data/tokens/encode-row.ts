@@ -1,9 +1,9 @@
 /** A row's segments as ids and labels. */
 import { FedloraError } from '../../errors.js'
-import { concat } from '../concat.js'
 import type { Segment, TextSegment } from '../formats/format.js'
-import { notSupervised } from '../labels.js'
-import type { LabelledIds } from '../sample.js'
+import { concat } from '../ids/concat.js'
+import { notSupervised } from '../ids/labels.js'
+import type { LabelledIds } from '../ids/sample.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 
 /**

@@ -8,7 +8,7 @@
  */
 import { createHash, type Hash } from 'node:crypto'
 import type { OpenFile } from '../../files/open-file.js'
-import type { Sample } from '../sample.js'
+import type { Sample } from '../ids/sample.js'
 import { encodeRecord, IndexBuilder, type TokenIndex, TokenTable } from './token-table.js'
 import { FileWords, WordWriter } from './words.js'
 

@@ -1,5 +1,5 @@
 /** The rows of a data set under one tokenizer: the tables that were prepared, and a few rows that were asked for before. */
-import { factsOf, type RowFacts, type Sample } from '../sample.js'
+import { factsOf, type RowFacts, type Sample } from '../ids/sample.js'
 import type { TokenTable } from './token-table.js'
 
 /** Ids of rows kept that no table holds: 4 Mi, 32 MiB with their labels. */

@@ -5,8 +5,8 @@
  * row's tokens n), n ids. Labels that are not their ids have no runs: −1, n labels, n ids.
  */
 import { growingInt32, growingUint8 } from '../growing.js'
-import { notSupervised } from '../labels.js'
-import type { LabelledIds, RowFacts, Sample } from '../sample.js'
+import { notSupervised } from '../ids/labels.js'
+import type { LabelledIds, RowFacts, Sample } from '../ids/sample.js'
 import type { Words } from './words.js'
 
 /** What is known of every row without reading its words. */
