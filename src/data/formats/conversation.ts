@@ -3,9 +3,10 @@
  * beside the turns that the chat template reads. What a turn holds beside role and content goes to the template as it is.
  */
 
+import { describeField } from '../../errors/describe.js'
 import { Float, parseExactly } from '../../files/exact-json.js'
 import type { ChatMessage } from '../tokenizer/chat-template.js'
-import { describe, type Row, type RowProblem } from './format.js'
+import type { Row, RowProblem } from './format.js'
 
 export interface Conversation {
   readonly turns: readonly ChatMessage[]
@@ -41,7 +42,7 @@ const roleAliases: Readonly<Record<string, string>> = { human: 'user', gpt: 'ass
 class Refusal {
   readonly problem: RowProblem
   constructor(field: string, expected: string, value: unknown) {
-    this.problem = { field, expected, found: describe(value) }
+    this.problem = { field, expected, found: describeField(value) }
   }
 }
 

@@ -1,6 +1,7 @@
 /** What a format is: the columns it reads of a row, what of the row is the prompt, and the row as segments of text. */
 
 import { z } from 'zod'
+import { describeField } from '../../errors/describe.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 
 /** One row of a data set as it was read: field names to values. */
@@ -76,17 +77,6 @@ export interface Format {
   readonly prompt?: PromptOf
 }
 
-/** A value in a few words, for messages. */
-export function describe(value: unknown): string {
-  if (value === undefined) return 'nothing'
-  if (value === null) return 'null'
-  if (Array.isArray(value)) return `an array of ${value.length}`
-  if (typeof value === 'object') return 'an object'
-  if (typeof value === 'string')
-    return value.length > 40 ? `the text ${JSON.stringify(value.slice(0, 40))}…` : `the text ${JSON.stringify(value)}`
-  return `the ${typeof value} ${String(value)}`
-}
-
 /** `check` for rows of text fields. An optional field may be missing, null or empty. */
 export function checkTexts(
   required: readonly string[],
@@ -100,7 +90,11 @@ export function checkTexts(
     const result = schema.safeParse(row)
     if (result.success) return null
     const field = String(result.error.issues[0]?.path[0] ?? '')
-    return { field, expected: optional.includes(field) ? 'a text, or nothing' : 'a text', found: describe(row[field]) }
+    return {
+      field,
+      expected: optional.includes(field) ? 'a text, or nothing' : 'a text',
+      found: describeField(row[field]),
+    }
   }
 }
 
@@ -113,7 +107,7 @@ export function text(row: Row, field: string): string {
 /** The problem of a row whose `field` is blank, or null. */
 export function blankText(row: Row, field: string): RowProblem | null {
   if (text(row, field).trim() !== '') return null
-  return { field, expected: 'a text that is not blank', found: describe(row[field]), empty: true }
+  return { field, expected: 'a text that is not blank', found: describeField(row[field]), empty: true }
 }
 
 /** A format of a prompt in text and a completion in text. */

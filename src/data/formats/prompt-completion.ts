@@ -1,16 +1,8 @@
 /** `prompt-completion`: { prompt, completion }, both as they are; or both lists of turns, in the tokenizer's chat template. */
 
+import { describeField } from '../../errors/describe.js'
 import { besideTurns, isChatPair, isProblem, nothingSaid, readChatPair } from './conversation.js'
-import {
-  blankText,
-  checkTexts,
-  defaultFormatOptions,
-  describe,
-  type Format,
-  type Row,
-  type RowProblem,
-  text,
-} from './format.js'
+import { blankText, checkTexts, defaultFormatOptions, type Format, type Row, type RowProblem, text } from './format.js'
 import { conversationPrompt, conversationSegments } from './messages.js'
 
 const checkPair = checkTexts(['prompt', 'completion'])
@@ -23,7 +15,7 @@ function noColumnsOfChat(row: Row): RowProblem | null {
   return {
     field,
     expected: 'nothing beside a prompt in text (a list of turns may have it)',
-    found: describe(row[field]),
+    found: describeField(row[field]),
   }
 }
 

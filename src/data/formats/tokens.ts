@@ -4,8 +4,9 @@
  * where it is 0; the attention mask is 0 where a row was padded, and those tokens are left out.
  */
 
+import { describeField } from '../../errors/describe.js'
 import { notSupervised } from '../ids/labels.js'
-import { describe, type Format, type Row, type RowProblem } from './format.js'
+import type { Format, Row, RowProblem } from './format.js'
 
 /** Masks that say what is supervised. */
 const supervisionMasks = ['completion_mask', 'assistant_masks'] as const
@@ -23,11 +24,11 @@ function asList(value: unknown): ArrayLike<unknown> | null {
 
 function checkIntegers(row: Row, field: string, allowed: (id: number) => boolean, expected: string): RowProblem | null {
   const list = asList(row[field])
-  if (list === null) return { field, expected, found: describe(row[field]) }
+  if (list === null) return { field, expected, found: describeField(row[field]) }
   for (let i = 0; i < list.length; ++i) {
     const id = list[i]
     if (typeof id !== 'number' || !Number.isInteger(id) || id > 0x7fffffff || !allowed(id)) {
-      return { field: `${field}[${i}]`, expected, found: describe(id) }
+      return { field: `${field}[${i}]`, expected, found: describeField(id) }
     }
   }
   return null
@@ -62,7 +63,7 @@ function checkUnpacked(row: Row): RowProblem | null {
     const list = asList(row[field])
     if (field === 'position_ids' && list !== null && Array.prototype.every.call(list, (at, i) => at === i)) continue
     const expected = 'rows of one text each (packed rows are not read: give each text a row, and train with packing)'
-    return { field, expected, found: describe(row[field]) }
+    return { field, expected, found: describeField(row[field]) }
   }
   return null
 }

@@ -1,6 +1,7 @@
 /** A JSON array of objects, read value by value: the file may be larger than a JavaScript text. JSON Lines under the name .json are read, too. */
+
+import { describeField } from '../../errors/describe.js'
 import { FedloraError } from '../../errors.js'
-import { describe } from '../formats/format.js'
 import type { RawRow } from '../rows/row-error.js'
 import type { ByteSource } from './bytes.js'
 import { notText } from './json-lines.js'
@@ -54,7 +55,7 @@ function refuseObject(file: string, bytes: Buffer): never {
     const name = /^\s*\{\s*"((?:[^"\\]|\\.)*)"\s*:\s*\[/.exec(bytes.subarray(0, 4096).toString('latin1'))?.[1]
     value = name === undefined ? {} : { [name]: [{}] }
   }
-  if (!isRow(value)) return refuse(file, describe(value), hint)
+  if (!isRow(value)) return refuse(file, describeField(value), hint)
   const lists = Object.entries(value).flatMap(([name, list]) => (Array.isArray(list) && list.some(isRow) ? [name] : []))
   if (lists.length === 0)
     return refuse(file, 'an object', `put it into an array, or name the file .jsonl, one object a line`)

@@ -1,8 +1,8 @@
 /** Rows from files and iterables, each with its place; a row that cannot be read comes with the reason. */
 import { stat } from 'node:fs/promises'
+import { describeField } from '../../errors/describe.js'
 import { FedloraError } from '../../errors.js'
 import { OpenFile } from '../../files/open-file.js'
-import { describe } from '../formats/format.js'
 import type { Row } from '../formats/formats.js'
 import type { RawRow } from '../rows/row-error.js'
 import { type ByteSource, openBytes, readError } from './bytes.js'
@@ -95,14 +95,14 @@ export function pathsOf(source: DataSource): readonly (string | URL)[] | null {
   if (Array.isArray(source) && source.some(isPath)) {
     const other = source.findIndex((value) => !isPath(value))
     if (other < 0) return source as readonly (string | URL)[]
-    const message = `source[${other}]: expected a path like the others, found ${describe(source[other])}`
+    const message = `source[${other}]: expected a path like the others, found ${describeField(source[other])}`
     throw new FedloraError('E_ARGUMENT', message, { field: `source[${other}]` })
   }
   if (typeof source === 'object' && source !== null && (Symbol.iterator in source || Symbol.asyncIterator in source))
     return null
   throw new FedloraError(
     'E_ARGUMENT',
-    `source: expected a path, a list of paths or an iterable of rows, found ${describe(source)}`,
+    `source: expected a path, a list of paths or an iterable of rows, found ${describeField(source)}`,
     {
       field: 'source',
     },

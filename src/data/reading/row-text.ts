@@ -1,5 +1,5 @@
 /** A row's JSON as a value: the one place where text of a row becomes a row. */
-import { describe } from '../formats/format.js'
+import { describeField } from '../../errors/describe.js'
 import type { Row } from '../formats/formats.js'
 import type { RawRow } from '../rows/row-error.js'
 import { parseJsonRow } from './json-rows.js'
@@ -20,5 +20,5 @@ export function badRow(place: Pick<RawRow, 'file' | 'unit' | 'number'>, expected
 
 /** `value` as a row, or as one that is none. */
 export function toRaw(place: Pick<RawRow, 'file' | 'unit' | 'number'>, value: unknown): RawRow {
-  return isRow(value) ? { ...place, row: value, problem: null } : badRow(place, 'an object', describe(value))
+  return isRow(value) ? { ...place, row: value, problem: null } : badRow(place, 'an object', describeField(value))
 }
