@@ -17,6 +17,7 @@ class KvCache {
         storage_(static_cast<size_t>(2 * static_cast<int64_t>(description.layers.size()) * layer_bytes_)) {}
 
   int64_t capacity() const { return capacity_; }
+  size_t bytes() const { return storage_.bytes(); }
   Activation key(int64_t layer, int64_t row) { return place(2 * layer, row); }
   Activation value(int64_t layer, int64_t row) { return place(2 * layer + 1, row); }
 

@@ -59,7 +59,7 @@ class Runner {
   Runner(Transformer& model, const TokenBatch& batch) : model_(model), batch_(batch), M_(static_cast<int64_t>(batch.ids.size())) {}
 
   void block_forward(Block& block, Tensor& x, Saved& s) {
-    const AttentionShape& shape = model_.attention;
+    const AttentionShape shape = shape_of(block);
     s.x1 = x, s.n1 = zeros(M_ * model_.hidden), s.rstd1 = zeros(M_);
     rms_norm_forward<double>(M_, model_.hidden, s.x1.data(), nullptr, block.input_norm.data(), model_.norm_epsilon, s.n1.data(),
                              s.rstd1.data());
@@ -68,8 +68,8 @@ class Runner {
     s.v = linear(block.v, M_, s.n1, s.v_h);
     s.q = head_norm(block.q_norm, s.q_raw, s.q_rstd);
     s.k = head_norm(block.k_norm, s.k_raw, s.k_rstd);
-    turn(shape.heads, s.q, false);
-    turn(shape.kv_heads, s.k, false);
+    turn(block, shape.heads, s.q, false);
+    turn(block, shape.kv_heads, s.k, false);
     s.o = zeros(static_cast<int64_t>(s.q.size()));
     attention_forward<double>(shape, batch_.offsets, s.q.data(), s.k.data(), s.v.data(), s.o.data(), nullptr);
     const Tensor attended = linear(block.o, M_, s.o, s.o_h);
@@ -87,7 +87,7 @@ class Runner {
 
   /// d_x: the residual stream's gradient, in and out.
   void block_backward(Block& block, const Saved& s, Tensor& d_x) {
-    const AttentionShape& shape = model_.attention;
+    const AttentionShape shape = shape_of(block);
     Tensor d_h = zeros(static_cast<int64_t>(s.h.size())), d_gate = d_h, d_up = d_h;
     linear_backward(block.down, M_, s.h, s.down_h, d_x, d_h);
     glu_backward<double>(model_.activate, static_cast<int64_t>(s.h.size()), s.gate.data(), s.up.data(), d_h.data(), d_gate.data(),
@@ -100,8 +100,8 @@ class Runner {
     Tensor d_o = zeros(static_cast<int64_t>(s.o.size())), d_q = d_o, d_k = zeros(static_cast<int64_t>(s.k.size())), d_v = d_k;
     linear_backward(block.o, M_, s.o, s.o_h, d_x, d_o);
     attention_backward<double>(shape, batch_.offsets, s.q.data(), s.k.data(), s.v.data(), d_o.data(), d_q.data(), d_k.data(), d_v.data());
-    turn(shape.heads, d_q, true);
-    turn(shape.kv_heads, d_k, true);
+    turn(block, shape.heads, d_q, true);
+    turn(block, shape.kv_heads, d_k, true);
     d_q = head_norm_backward(block.q_norm, d_q, s.q_raw, s.q_rstd);
     d_k = head_norm_backward(block.k_norm, d_k, s.k_raw, s.k_rstd);
     Tensor d_n1 = zeros(M_ * model_.hidden);
@@ -112,8 +112,16 @@ class Runner {
   }
 
  private:
-  void turn(int heads, Tensor& x, bool inverse) {
-    rope<double>(M_, heads, model_.attention.head_dim, batch_.positions, model_.cosine.data(), model_.sine.data(), inverse, x.data());
+  AttentionShape shape_of(const Block& block) const {
+    AttentionShape shape = model_.attention;
+    shape.window = block.window;
+    return shape;
+  }
+
+  void turn(const Block& block, int heads, Tensor& x, bool inverse) {
+    if (block.rope < 0) return;
+    const Rope& table = model_.ropes[static_cast<size_t>(block.rope)];
+    rope<double>(M_, heads, model_.attention.head_dim, batch_.positions, table.cosine.data(), table.sine.data(), inverse, x.data());
   }
 
   Tensor head_norm(const Tensor& weight, const Tensor& x, Tensor& rstd) {
@@ -146,7 +154,7 @@ TransformerResult run_transformer(Transformer& model, const TokenBatch& batch, b
   Runner runner(model, batch);
   std::vector<Saved> saved(model.blocks.size());
   Tensor x = zeros(M * hidden);
-  embedding_forward<double>(batch.ids, hidden, model.embedding.data(), 1.0, x.data());
+  embedding_forward<double>(batch.ids, hidden, model.embedding.data(), model.embedding_multiplier, x.data());
   for (size_t i = 0; i < model.blocks.size(); ++i) {
     result.hidden.push_back(x);
     runner.block_forward(model.blocks[i], x, saved[i]);
@@ -155,7 +163,7 @@ TransformerResult run_transformer(Transformer& model, const TokenBatch& batch, b
   rms_norm_forward<double>(M, hidden, x.data(), nullptr, model.final_norm.data(), model.norm_epsilon, normed.data(), rstd.data());
   result.hidden.push_back(normed);
   result.logits = zeros(M * V);
-  head_logits<double>(M, V, hidden, normed.data(), head.data(), 1.0, result.logits.data());
+  head_logits<double>(M, V, hidden, normed.data(), head.data(), model.logits_divider, result.logits.data());
 
   int64_t supervised = 0;
   for (int32_t target : batch.targets) supervised += target >= 0;
@@ -163,7 +171,7 @@ TransformerResult run_transformer(Transformer& model, const TokenBatch& batch, b
   for (int64_t m = 0; m < M; ++m) {
     if (batch.targets[m] < 0) continue;
     double loss = 0;
-    linear_cross_entropy<double>(1, V, hidden, normed.data() + m * hidden, head.data(), 1.0,
+    linear_cross_entropy<double>(1, V, hidden, normed.data() + m * hidden, head.data(), model.logits_divider,
                                  std::span(batch.targets).subspan(static_cast<size_t>(m), 1), 1.0 / static_cast<double>(supervised), &loss,
                                  nullptr, backward ? d_normed.data() + m * hidden : nullptr);
     result.loss += loss / static_cast<double>(supervised);

@@ -1,11 +1,11 @@
 /// The book: a Llama-like decoder in double, forward and backward, with a LoRA adapter on every linear layer of its blocks.
 ///
-///   x = embedding[ids]
+///   x = multiplier·embedding[ids]
 ///   a block:  n = norm(x)   q, k, v = linear(n)   [q, k = norm of each head]   q, k = rope(q, k)   x += linear_o(attention(q, k, v))
 ///             n = norm(x)   x += linear_down(act(linear_gate(n)) ∘ linear_up(n))
-///   logits = norm(x)·headᵀ     loss = mean cross-entropy over the supervised rows
+///   logits = norm(x)·headᵀ / divider     loss = mean cross-entropy over the supervised rows
 ///
-/// Pre-norm, grouped heads, optional biases, optional q/k norm, optional sliding window, tied or own head. One row is one token;
+/// Pre-norm, grouped heads, optional biases, optional q/k norm, rotation and window of each block, tied or own head. One row is one token;
 /// sequences are packed, `offsets` separates them. Nothing is recomputed or fused: every tensor of the formulas exists.
 #pragma once
 #include <cstdint>
@@ -25,7 +25,13 @@ struct Linear {
   std::vector<double> d_A, d_B;  // accumulate; sized by backward
 };
 
+struct Rope {
+  std::vector<double> cosine, sine;  // [positions,D/2]
+};
+
 struct Block {
+  int rope = 0;                                         // index into Transformer::ropes; -1: no rotation
+  int window = 0;                                       // keys a query sees, itself included; 0: all
   std::vector<double> input_norm, post_attention_norm;  // [hidden]
   std::vector<double> q_norm, k_norm;                   // [D] or empty
   Linear q, k, v, o, gate, up, down;
@@ -33,13 +39,13 @@ struct Block {
 
 struct Transformer {
   int64_t hidden = 0, vocabulary = 0;
-  AttentionShape attention;
+  AttentionShape attention;  // its window is each block's
   Activate activate = Activate::silu;
-  double norm_epsilon = 1e-5;
-  std::vector<double> embedding;     // [V,hidden]
-  std::vector<double> head;          // [V,hidden], or empty: tied to the embedding
-  std::vector<double> final_norm;    // [hidden]
-  std::vector<double> cosine, sine;  // [positions,D/2]
+  double norm_epsilon = 1e-5, embedding_multiplier = 1, logits_divider = 1;
+  std::vector<double> embedding;   // [V,hidden]
+  std::vector<double> head;        // [V,hidden], or empty: tied to the embedding
+  std::vector<double> final_norm;  // [hidden]
+  std::vector<Rope> ropes;
   std::vector<Block> blocks;
 };
 

@@ -79,7 +79,6 @@ inline fedlora::ref::Transformer load_transformer(const std::string& folder, con
   model.attention.head_dim = static_cast<int>(config.find("head_dim") ? integer("head_dim") : model.hidden / model.attention.heads);
   model.attention.scale = 1.0f / std::sqrt(static_cast<float>(model.attention.head_dim));
   const Json* window = config.find("sliding_window");
-  if (window && window->is_integer()) model.attention.window = static_cast<int>(window->as_int64("sliding_window"));
   model.norm_epsilon = config.find("rms_norm_eps")->as_double("rms_norm_eps");
   model.embedding = numbers(file, "model.embed_tokens.weight");
   if (!config.find("tie_word_embeddings")->as_boolean("tie_word_embeddings")) model.head = numbers(file, "lm_head.weight");
@@ -91,11 +90,13 @@ inline fedlora::ref::Transformer load_transformer(const std::string& folder, con
   if (rope.find("rope_type")->as_string("rope_type") == "llama3")
     ref::llama3_scale(frequencies, rope_number("factor"), rope_number("low_freq_factor"), rope_number("high_freq_factor"),
                       rope_number("original_max_position_embeddings"));
-  ref::rope_tables(64, frequencies, model.cosine, model.sine);
+  model.ropes.resize(1);
+  ref::rope_tables(64, frequencies, model.ropes[0].cosine, model.ropes[0].sine);
 
   model.blocks.resize(static_cast<size_t>(integer("num_hidden_layers")));
   for (size_t i = 0; i < model.blocks.size(); ++i) {
     const std::string prefix = "model.layers." + std::to_string(i) + ".";
+    if (window && window->is_integer()) model.blocks[i].window = static_cast<int>(window->as_int64("sliding_window"));
     model.blocks[i].input_norm = numbers(file, prefix + "input_layernorm.weight");
     model.blocks[i].post_attention_norm = numbers(file, prefix + "post_attention_layernorm.weight");
     if (file.has(prefix + "self_attn.q_norm.weight")) {

@@ -2,7 +2,7 @@
 /// stays the one that it began with.
 #include "backend/forwarding.h"
 #include "book_backend.h"
-#include "golden_model.h"
+#include "golden_engine.h"
 #include "harness.h"
 #include "engine/generation.h"
 #include "training/session.h"
@@ -40,15 +40,9 @@ struct Bench {
   std::vector<int32_t> prompt, greedy;  // greedy: what comes after the prompt
 
   Bench() {
-    LoadOptions options;
-    options.files = {golden_path("llama", "model.safetensors")};
-    options.description = golden.description;
-    engine = load_engine(options, {});
-    auto weights = std::make_shared<Weights>();
-    std::swap(*weights, const_cast<Weights&>(engine->transformer->weights()));
     auto fragile = std::make_unique<Fragile>();
     backend = fragile.get();
-    engine->transformer = std::make_unique<Transformer>(weights, std::move(fragile));
+    engine = golden_engine("llama", golden.description, std::move(fragile));
     const TensorView ids = golden.tensors.get("generate.greedy");
     std::vector<int64_t> all(static_cast<size_t>(ids.elements()));
     std::memcpy(all.data(), ids.data, ids.bytes);

@@ -1,7 +1,7 @@
 // The model's own wiring, over the book and over the CPU backend, against PyTorch's golden tensors.
 #include "backend/ops.h"
 #include "book_backend.h"
-#include "golden_model.h"
+#include "golden_engine.h"
 #include "harness.h"
 #include "training/session.h"
 
@@ -11,47 +11,47 @@ namespace {
 
 constexpr const char* families[] = {"llama", "llama3-rope", "mistral", "qwen2", "qwen3"};
 
-std::shared_ptr<Engine> engine_of(const std::string& family, const Description& description, bool book) {
-  LoadOptions options;
-  options.files = {golden_path(family, "model.safetensors")};
-  options.description = description;
-  options.threads = 2;
-  std::shared_ptr<Engine> engine = load_engine(options, {});
-  if (book) {
-    auto weights = std::make_shared<Weights>();
-    std::swap(*weights, const_cast<Weights&>(engine->transformer->weights()));
-    engine->transformer = std::make_unique<Transformer>(weights, std::make_unique<BookBackend>());
+struct Errors {
+  double logits, loss, gradient;  // largest absolute; absolute; worst relative norm of a tensor
+  double logits_bound, loss_bound, gradient_bound;
+};
+
+Errors measure(const Golden& golden, Engine& engine, const Adapter& adapter) {
+  const Batch batch = make_batch(golden.description, golden.ids, golden.labels, golden.lengths);
+  const std::vector<float> want = golden.logits();
+  std::vector<float> got(want.size()), gradient(adapter.values.size());
+  const AdapterSegment segment{0, batch.tokens(), &adapter};
+  engine.transformer->logits(batch, {&segment, 1}, got.data());
+  const LossSums sums = loss_and_gradient(engine, adapter, batch, gradient);
+  const double want_loss = read_vector(golden.tensors, "loss")[0];
+  Errors errors;
+  errors.logits = harness::max_error(got.data(), want.data(), want.size());
+  errors.loss = std::fabs(sums.loss / static_cast<double>(sums.supervised) - want_loss);
+  errors.gradient = 0;
+  for (const TensorLayout& tensor : adapter.layout()) {
+    const std::vector<float> expected = read_vector(golden.tensors, "grad." + tensor.name);
+    const double error = harness::relative_error(gradient.data() + tensor.offset, expected.data(), expected.size());
+    if (!(error <= errors.gradient)) errors.gradient = error;
   }
-  return engine;
+  errors.logits_bound = 10 * golden.metadata("f32_error.logits");
+  errors.loss_bound = std::max(10 * golden.metadata("f32_error.loss"), 2e-6 * want_loss);
+  errors.gradient_bound = 10 * golden.metadata("f32_error.grad_relative");
+  return errors;
 }
 
 void judge(const std::string& family, bool book) {
   const Golden golden(family);
-  const auto engine = engine_of(family, golden.description, book);
-  const Adapter adapter = golden.adapter();
-  const Batch batch = make_batch(golden.description, golden.ids, golden.labels, golden.lengths);
-
-  const std::vector<float> want = golden.logits();
-  std::vector<float> got(want.size());
-  const AdapterSegment segment{0, batch.tokens(), &adapter};
-  engine->transformer->logits(batch, {&segment, 1}, got.data());
-  CHECK_LE(harness::max_error(got.data(), want.data(), want.size()), 10 * golden.metadata("f32_error.logits"));
-
-  std::vector<float> gradient(adapter.values.size());
-  const LossSums sums = loss_and_gradient(*engine, adapter, batch, gradient);
-  const double loss = sums.loss / static_cast<double>(sums.supervised), want_loss = read_vector(golden.tensors, "loss")[0];
-  CHECK_LE(std::fabs(loss - want_loss), std::max(10 * golden.metadata("f32_error.loss"), 2e-6 * want_loss));
-  for (const TensorLayout& tensor : adapter.layout()) {
-    const std::vector<float> expected = read_vector(golden.tensors, "grad." + tensor.name);
-    CHECK_LE(harness::relative_error(gradient.data() + tensor.offset, expected.data(), expected.size()),
-             10 * golden.metadata("f32_error.grad_relative"));
-  }
+  const auto engine = golden_engine(family, golden.description, book ? std::make_unique<BookBackend>() : nullptr);
+  const Errors errors = measure(golden, *engine, golden.adapter());
+  CHECK_LE(errors.logits, errors.logits_bound);
+  CHECK_LE(errors.loss, errors.loss_bound);
+  CHECK_LE(errors.gradient, errors.gradient_bound);
 }
 
 /// Gradients with recomputation are the same bits as without.
 void judge_recompute(const std::string& family) {
   const Golden golden(family);
-  const auto engine = engine_of(family, golden.description, false);
+  const auto engine = golden_engine(family, golden.description);
   const Adapter adapter = golden.adapter();
   const Batch batch = make_batch(golden.description, golden.ids, golden.labels, golden.lengths);
   std::vector<std::vector<float>> gradients;
@@ -78,22 +78,29 @@ CASE("recomputing gate and up, or whole blocks, changes no bit") {
   for (const char* family : families) judge_recompute(family);
 }
 
-CASE("decoding with a cache gives the golden greedy continuation") {
+CASE("decoding with a cache gives the golden greedy continuation, with the same logits at any number of threads") {
   for (const char* family : families) {
     const Golden golden(family);
-    const auto engine = engine_of(family, golden.description, false);
+    std::vector<std::shared_ptr<Engine>> engines;
+    for (int threads : {1, 2, 3}) engines.push_back(golden_engine(family, golden.description, nullptr, threads));
     const Adapter adapter = golden.adapter();
     const TensorView prompt = golden.tensors.get("generate.prompt"), greedy = golden.tensors.get("generate.greedy");
     std::vector<int64_t> ids(static_cast<size_t>(greedy.elements()));
     std::memcpy(ids.data(), greedy.data, greedy.bytes);
     std::vector<int32_t> begin(ids.begin(), ids.begin() + prompt.elements());
-    KvCache cache = engine->transformer->make_cache(greedy.elements());
-    std::vector<float> logits(static_cast<size_t>(golden.description.vocabulary));
-    engine->transformer->prefill(begin, &adapter, cache, logits.data());
-    for (size_t i = begin.size(); i < ids.size(); ++i) {
-      const auto next = static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-      CHECK(next == ids[i]);
-      if (i + 1 < ids.size()) engine->transformer->decode(next, &adapter, cache, logits.data());
+    std::vector<std::vector<float>> all(engines.size());  // logits after the prompt and each token
+    for (size_t e = 0; e < engines.size(); ++e) {
+      Transformer& transformer = *engines[e]->transformer;
+      KvCache cache = transformer.make_cache(greedy.elements());
+      std::vector<float> logits(static_cast<size_t>(golden.description.vocabulary));
+      transformer.prefill(begin, &adapter, cache, logits.data());
+      for (size_t i = begin.size(); i < ids.size(); ++i) {
+        all[e].insert(all[e].end(), logits.begin(), logits.end());
+        const auto next = static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+        CHECK(next == ids[i]);
+        if (i + 1 < ids.size()) transformer.decode(next, &adapter, cache, logits.data());
+      }
+      CHECK(all[e].size() == all[0].size() && std::memcmp(all[e].data(), all[0].data(), all[0].size() * sizeof(float)) == 0);
     }
   }
 }
@@ -101,7 +108,7 @@ CASE("decoding with a cache gives the golden greedy continuation") {
 CASE("20 AdamW steps follow PyTorch's loss curve") {
   for (const char* family : families) {
     const Golden golden(family);
-    const auto engine = engine_of(family, golden.description, false);
+    const auto engine = golden_engine(family, golden.description);
     auto adapter = std::make_shared<Adapter>(golden.adapter());
     SessionOptions options;
     options.weight_decay = 0.01f;
@@ -139,18 +146,25 @@ CASE("20 AdamW steps follow PyTorch's loss curve") {
   }
 }
 
-CASE("canary: a wrong scaling of one layer is seen in logits and gradient") {
+CASE("canary: a wrong scaling of one layer's adapter is seen in logits, loss and gradient") {
   const Golden golden("llama");
-  Golden broken("llama");
-  broken.description.layers[1].rope = -1;
-  const auto engine = engine_of("llama", broken.description, true);
-  const Adapter adapter = golden.adapter();
-  const Batch batch = make_batch(golden.description, golden.ids, golden.labels, golden.lengths);
-  const std::vector<float> want = golden.logits();
-  std::vector<float> got(want.size());
-  const AdapterSegment segment{0, batch.tokens(), &adapter};
-  engine->transformer->logits(batch, {&segment, 1}, got.data());
-  CHECK(!(harness::max_error(got.data(), want.data(), want.size()) <= 10 * golden.metadata("f32_error.logits")));
+  for (const bool book : {true, false}) {
+    const auto engine = golden_engine("llama", golden.description, book ? std::make_unique<BookBackend>() : nullptr);
+    const Errors errors = measure(golden, *engine, golden.adapter(1.001f));
+    CHECK(!(errors.logits <= errors.logits_bound));
+    CHECK(!(errors.loss <= errors.loss_bound));
+    CHECK(!(errors.gradient <= errors.gradient_bound));
+  }
+}
+
+CASE("canary: a layer without its rope is seen in logits, loss and gradient") {
+  const Golden golden("llama");
+  Description broken = golden.description;
+  broken.layers[1].rope = -1;
+  const Errors errors = measure(golden, *golden_engine("llama", broken), golden.adapter());
+  CHECK(!(errors.logits <= errors.logits_bound));
+  CHECK(!(errors.loss <= errors.loss_bound));
+  CHECK(!(errors.gradient <= errors.gradient_bound));
 }
 
 TEST_MAIN()

@@ -42,7 +42,7 @@ Errors judge_family(const std::string& family, bool broken = false) {
   const std::string folder = std::string(FEDLORA_GOLDEN) + "/models/" + family;
   const SafetensorsFile file(folder + "/golden.safetensors");
   ref::Transformer model = golden::load_transformer(folder, file);
-  if (broken) std::swap(model.cosine, model.sine);
+  if (broken) std::swap(model.ropes[0].cosine, model.ropes[0].sine);
   const Errors errors = judge(model, file);
   if (broken) return errors;
   std::printf("# %-12s logits %.2e hidden %.2e loss %.2e gradients %.2e\n", family.c_str(), errors.logits, errors.hidden, errors.loss,

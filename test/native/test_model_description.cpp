@@ -1,0 +1,120 @@
+// What a description may say: sizes that agree, traits that the engine runs, each refused by name otherwise.
+#include <limits>
+
+#include "golden_model.h"
+#include "harness.h"
+
+using namespace fedlora;
+
+namespace {
+
+/// The message of the failure, or "" without one; another code than `expected` is reported.
+template <class Check>
+std::string refusal(Check check, Code expected, const Description& description) {
+  try {
+    check(description);
+  } catch (const Error& error) {
+    CHECK(error.code() == expected);
+    return error.what();
+  }
+  return "";
+}
+
+bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+
+Description changed(const std::function<void(Description&)>& change) {
+  Description d = golden_description("qwen3");
+  change(d);
+  return d;
+}
+}  // namespace
+
+CASE("the golden families are consistent and supported") {
+  for (const char* family : {"llama", "llama3-rope", "mistral", "qwen2", "qwen3"}) {
+    check_consistent(golden_description(family));
+    check_supported(golden_description(family));
+  }
+}
+
+CASE("each trait that the engine does not run is refused by its name") {
+  const std::pair<const char*, std::function<void(Description&)>> traits[] = {
+      {"LayerNorm", [](Description& d) { d.norm = NormKind::layer; }},
+      {"norms after the sublayers", [](Description& d) { d.norm_placement = NormPlacement::after; }},
+      {"norms after the sublayers", [](Description& d) { d.norm_placement = NormPlacement::both; }},
+      {"whole query and key projections", [](Description& d) { d.query_key_norm = QueryKeyNorm::projection; }},
+      {"an MLP without gate", [](Description& d) { d.gated = false; }},
+      {"soft-capping", [](Description& d) { d.attention_soft_cap = 50; }},
+      {"soft-capping", [](Description& d) { d.logit_soft_cap = 30; }},
+      {"a residual multiplier", [](Description& d) { d.residual_multiplier = 0.22f; }},
+      {"transposed linear weights", [](Description& d) { d.transposed_linears = true; }},
+      {"learned positions", [](Description& d) { d.learned_positions = true; }},
+      {"fused query-key-value or gate-up", [](Description& d) { d.layers[1].qkv = "model.layers.1.self_attn.qkv_proj"; }},
+      {"fused query-key-value or gate-up", [](Description& d) { d.layers[0].gate_up = "model.layers.0.mlp.gate_up_proj"; }},
+      {"seven linear layers", [](Description& d) { d.layers[0].linear[linear_q].clear(); }},
+      {"seven linear layers", [](Description& d) { d.layers[1].linear[linear_down].clear(); }},
+  };
+  for (const auto& [name, change] : traits) {
+    const std::string message = refusal(check_supported, Code::E_UNSUPPORTED, changed(change));
+    CHECK(contains(message, name));
+    CHECK(contains(message, "qwen3"));
+  }
+}
+
+CASE("a size out of range, or sizes that disagree, are named") {
+  const int64_t large = int64_t{std::numeric_limits<int32_t>::max()} + 1;
+  const std::pair<const char*, std::function<void(Description&)>> wrong[] = {
+      {"vocabulary", [](Description& d) { d.vocabulary = 0; }},
+      {"vocabulary", [=](Description& d) { d.vocabulary = large; }},
+      {"hidden", [](Description& d) { d.hidden = 0; }},
+      {"intermediate", [](Description& d) { d.intermediate = -1; }},
+      {"heads", [](Description& d) { d.heads = 0; }},
+      {"kvHeads", [](Description& d) { d.kv_heads = 0; }},
+      {"headDim", [](Description& d) { d.head_dim = 0; }},
+      {"layers", [](Description& d) { d.layers.clear(); }},
+      {"4 query heads cannot share 3", [](Description& d) { d.heads = 4, d.kv_heads = 3; }},
+      {"head_dim is 258", [](Description& d) { d.head_dim = 258; }},
+      {"4097 heads", [](Description& d) { d.heads = 4097, d.kv_heads = 1; }},
+      {"4097 layers", [](Description& d) { d.layers.resize(4097, d.layers[0]); }},
+      {"frequencies", [](Description& d) { d.ropes[0].inverse_frequencies.pop_back(); }},
+      {"layer 1 names rope 1 of 1", [](Description& d) { d.layers[1].rope = 1; }},
+      {"layer 0 names rope -2 of 1", [](Description& d) { d.layers[0].rope = -2; }},
+      {"layer 1 has the window -1", [](Description& d) { d.layers[1].window = -1; }},
+  };
+  for (const auto& [part, change] : wrong) {
+    const std::string message = refusal(check_consistent, Code::E_CONFIG, changed(change));
+    if (!contains(message, part)) harness::report(__FILE__, __LINE__, std::string(part) + " is not in: " + message);
+  }
+}
+
+CASE("the largest sizes that are allowed are") {
+  check_consistent(changed([](Description& d) { d.vocabulary = std::numeric_limits<int32_t>::max(); }));
+  check_consistent(changed([](Description& d) { d.vocabulary = d.hidden = d.intermediate = 1; }));
+  check_consistent(changed([](Description& d) { d.heads = d.kv_heads = 4096; }));
+  check_consistent(changed([](Description& d) { d.layers.resize(4096, d.layers[0]); }));
+  check_consistent(changed([](Description& d) {
+    d.head_dim = 256;
+    d.ropes[0].inverse_frequencies.resize(128);
+  }));
+  check_consistent(changed([](Description& d) {
+    d.ropes.clear();
+    for (LayerDescription& layer : d.layers) layer.rope = -1;
+  }));
+  check_supported(changed([](Description& d) { d.ropes.push_back(d.ropes[0]), d.layers[1].rope = 1; }));
+}
+
+CASE("features and biases of each linear layer") {
+  Description d;
+  d.hidden = 10, d.intermediate = 30, d.heads = 6, d.kv_heads = 2, d.head_dim = 4;
+  const int64_t out[] = {24, 8, 8, 10, 30, 30, 10}, in[] = {10, 10, 10, 24, 10, 10, 30};
+  for (int linear = 0; linear < linears_per_layer; ++linear) {
+    CHECK(d.out_features(linear) == out[linear]);
+    CHECK(d.in_features(linear) == in[linear]);
+    LayerDescription attention, output, mlp;
+    attention.attention_bias = output.output_bias = mlp.mlp_bias = true;
+    CHECK(attention.has_bias(linear) == (linear == linear_q || linear == linear_k || linear == linear_v));
+    CHECK(output.has_bias(linear) == (linear == linear_o));
+    CHECK(mlp.has_bias(linear) == (linear == linear_gate || linear == linear_up || linear == linear_down));
+  }
+}
+
+TEST_MAIN()

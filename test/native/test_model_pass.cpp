@@ -1,0 +1,349 @@
+// A pass leaves nothing behind: what fails, is cancelled or computes nonsense changes no bit of the passes after it. Keys, values and
+// logits of a cached pass are those of a whole one.
+#include <atomic>
+#include <cmath>
+
+#include "backend/cpu/cpu.h"
+#include "backend/forwarding.h"
+#include "book_backend.h"
+#include "golden_engine.h"
+#include "harness.h"
+#include "training/session.h"
+
+using namespace fedlora;
+
+namespace {
+
+/// A backend with a fuse: its `fuse`th operator from now on throws.
+class Fragile : public Forwarding {
+ public:
+  explicit Fragile(std::unique_ptr<Backend> next) : Forwarding(std::move(next)) {}
+  int64_t fuse = 0;  // 0: none
+  std::vector<int64_t> calls = std::vector<int64_t>(static_cast<size_t>(Op::count));
+
+ private:
+  void enter(Op op) override {
+    ++calls[static_cast<size_t>(op)];
+    if (fuse > 0 && --fuse == 0) fail(Code::E_MEMORY, "the fuse has blown");
+  }
+};
+
+/// Short rows of a golden family: 11 tokens, 8 of them supervised, in two segments of adapters of their own.
+struct Bench {
+  Golden golden;
+  Fragile* backend;
+  std::shared_ptr<Engine> engine;
+  Adapter first, second;
+  Batch batch;
+  std::vector<int32_t> prompt{5, 17, 200, 3};
+
+  explicit Bench(const std::string& family, std::unique_ptr<Backend> below = make_cpu_backend(Compute::f32, 1))
+      : golden(family), first(golden.adapter()), second(golden.adapter()) {
+    auto fragile = std::make_unique<Fragile>(std::move(below));
+    backend = fragile.get();
+    engine = golden_engine(family, golden.description, std::move(fragile));
+    for (float& value : second.values) value = -0.5f * value;
+    const std::vector<int32_t> ids{7, 1, 90, 33, 12, 250, 8, 61, 2, 140, 77}, lengths{6, 5};
+    std::vector<int32_t> labels = ids;
+    labels[2] = not_supervised;
+    batch = make_batch(golden.description, ids, labels, lengths);
+  }
+
+  Transformer& transformer() { return *engine->transformer; }
+  int64_t vocabulary() const { return golden.description.vocabulary; }
+
+  using Numbers = std::vector<float>;
+  Numbers accumulate(Recompute recompute) {
+    Numbers gradient(2 * first.values.size());
+    const AdapterSegment segments[] = {{0, 6, &first, gradient.data(), 0.25f, true, 3, 1},
+                                       {6, 11, &second, gradient.data() + first.values.size(), 0.5f, true, 4, 2}};
+    for (const LossSums& sums : transformer().accumulate(batch, segments, recompute)) note(gradient, sums);
+    return gradient;
+  }
+  Numbers evaluate() {
+    const AdapterSegment segment{0, batch.tokens(), &first};
+    Numbers numbers;
+    note(numbers, transformer().evaluate(batch, {&segment, 1}));
+    return numbers;
+  }
+  Numbers logits() {
+    const AdapterSegment segment{0, batch.tokens(), &first};
+    Numbers numbers(static_cast<size_t>(batch.tokens() * vocabulary()));
+    transformer().logits(batch, {&segment, 1}, numbers.data());
+    return numbers;
+  }
+  Numbers prefill(KvCache& cache) {
+    Numbers numbers(static_cast<size_t>(vocabulary()));
+    transformer().prefill(prompt, &first, cache, numbers.data());
+    return numbers;
+  }
+  Numbers decode(KvCache& cache, int32_t id) {
+    Numbers numbers(static_cast<size_t>(vocabulary()));
+    transformer().decode(id, &first, cache, numbers.data());
+    return numbers;
+  }
+  /// The prompt and two tokens more.
+  Numbers generate() {
+    KvCache cache = transformer().make_cache(6);
+    Numbers all = prefill(cache);
+    for (int32_t id : {44, 9})
+      for (float number : decode(cache, id)) all.push_back(number);
+    return all;
+  }
+  /// Every kind of pass.
+  Numbers everything() {
+    Numbers all;
+    for (const Numbers& numbers :
+         {accumulate(Recompute::none), accumulate(Recompute::gate_up), accumulate(Recompute::all), evaluate(), logits(), generate()})
+      all.insert(all.end(), numbers.begin(), numbers.end());
+    return all;
+  }
+
+  static void note(Numbers& numbers, const LossSums& sums) {
+    for (double value :
+         {sums.loss, static_cast<double>(sums.correct), static_cast<double>(sums.supervised), static_cast<double>(sums.tokens)})
+      numbers.push_back(static_cast<float>(value));
+  }
+};
+
+bool same(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+/// Runs `pass` with a fuse of 1, 2, 3, … operators until it comes through; after each failure `again`. Gives the number of failures.
+int64_t blow_everywhere(Bench& bench, const std::function<void()>& pass, const std::function<void()>& again) {
+  for (int64_t fuse = 1;; ++fuse) {
+    bench.backend->fuse = fuse;
+    try {
+      pass();
+    } catch (const Error& error) {
+      CHECK(error.code() == Code::E_MEMORY && bench.backend->fuse == 0);
+      again();
+      continue;
+    }
+    CHECK(bench.backend->fuse > 0);
+    bench.backend->fuse = 0;
+    return fuse - 1;
+  }
+}
+}  // namespace
+
+CASE("whichever operator of a pass throws, the passes after it have the bits of undisturbed ones") {
+  for (const char* family : {"llama", "qwen3"}) {
+    Bench bench(family);
+    const std::vector<float> everything = bench.everything();
+    const auto unchanged = [&] { CHECK(same(bench.everything(), everything)); };
+    int64_t failures = 0;
+    for (const Recompute recompute : {Recompute::none, Recompute::gate_up, Recompute::all})
+      failures += blow_everywhere(bench, [&] { bench.accumulate(recompute); }, unchanged);
+    failures += blow_everywhere(bench, [&] { bench.evaluate(); }, unchanged);
+    failures += blow_everywhere(bench, [&] { bench.logits(); }, unchanged);
+    failures += blow_everywhere(bench, [&] { bench.generate(); }, unchanged);
+    CHECK(failures > 200);
+    for (Op op = Op{0}; op < Op::sum_of_squares; op = static_cast<Op>(static_cast<int>(op) + 1)) {
+      const bool unused = std::string(family) == "llama" && (op == Op::row_norm_forward || op == Op::row_norm_backward);
+      CHECK((bench.backend->calls[static_cast<size_t>(op)] > 0) == !unused);
+    }
+  }
+}
+
+CASE("a token that failed can be tried again, a prompt too; the cache is as long as before") {
+  Bench bench("qwen3");
+  KvCache undisturbed = bench.transformer().make_cache(5);
+  const std::vector<float> prompt = bench.prefill(undisturbed), token = bench.decode(undisturbed, 44);
+  KvCache cache = bench.transformer().make_cache(5);
+  CHECK(blow_everywhere(bench, [&] { bench.prefill(cache); }, [&] { CHECK(cache.length == 0); }) > 20);
+  CHECK(same(bench.prefill(cache), prompt));
+  std::vector<float> got;
+  CHECK(blow_everywhere(bench, [&] { got = bench.decode(cache, 44); }, [&] { CHECK(cache.length == 4); }) > 20);
+  CHECK(same(got, token));
+  CHECK(cache.length == 5);
+}
+
+CASE("a pass reads nothing that another left: after one full of NaN the bits are those of a fresh engine") {
+  Bench fresh("qwen3"), bench("qwen3");
+  Adapter nonsense = bench.golden.adapter();
+  std::fill(nonsense.values.begin(), nonsense.values.end(), NAN);
+  const Batch golden = make_batch(bench.golden.description, bench.golden.ids, bench.golden.labels, bench.golden.lengths);
+  const auto spoil = [&] {
+    std::vector<float> gradient(nonsense.values.size());
+    const AdapterSegment segment{0, golden.tokens(), &nonsense, gradient.data()};
+    CHECK(std::isnan(bench.transformer().accumulate(golden, {&segment, 1}, Recompute::none).front().loss));
+    CHECK(std::isnan(gradient.front()));
+  };
+  for (const Recompute recompute : {Recompute::none, Recompute::gate_up, Recompute::all}) {
+    spoil();
+    CHECK(same(bench.accumulate(recompute), fresh.accumulate(recompute)));
+  }
+  spoil();
+  CHECK(same(bench.evaluate(), fresh.evaluate()));
+  spoil();
+  CHECK(same(bench.logits(), fresh.logits()));
+  spoil();
+  CHECK(same(bench.generate(), fresh.generate()));
+}
+
+CASE("canary: one bit of an adapter is seen in every kind of pass") {
+  Bench bench("qwen3");
+  const auto all = [&] {
+    return std::vector{bench.accumulate(Recompute::none),
+                       bench.accumulate(Recompute::gate_up),
+                       bench.accumulate(Recompute::all),
+                       bench.evaluate(),
+                       bench.logits(),
+                       bench.generate()};
+  };
+  const auto before = all();
+  bench.first.values[0] *= 1.01f;
+  const auto after = all();
+  for (size_t i = 0; i < before.size(); ++i) CHECK(!same(before[i], after[i]));
+}
+
+CASE("recomputing gate and up, or whole blocks, changes no bit of loss and gradient") {
+  for (const char* family : {"llama", "qwen2", "qwen3"}) {
+    Bench bench(family);
+    const std::vector<float> kept = bench.accumulate(Recompute::none);
+    CHECK(same(bench.accumulate(Recompute::gate_up), kept));
+    CHECK(same(bench.accumulate(Recompute::all), kept));
+  }
+}
+
+CASE("a raised flag ends every kind of pass before its first block, forward and backward look at it before each") {
+  Bench bench("llama");
+  const std::vector<float> everything = bench.everything();
+  std::atomic<bool> cancel = true;
+  CHECK(bench.transformer().set_cancel_flag(&cancel) == nullptr);
+  KvCache cache = bench.transformer().make_cache(6);
+  for (const std::function<void()>& pass :
+       std::vector<std::function<void()>>{[&] { bench.accumulate(Recompute::none); }, [&] { bench.evaluate(); }, [&] { bench.logits(); },
+                                          [&] { bench.prefill(cache); }, [&] { bench.decode(cache, 3); }}) {
+    bool cancelled = false;
+    try {
+      pass();
+    } catch (const Cancelled&) {
+      cancelled = true;
+    }
+    CHECK(cancelled);
+    CHECK(cache.length == 0);
+  }
+  cancel = false;
+  CHECK(same(bench.everything(), everything));
+  CHECK(bench.transformer().set_cancel_flag(nullptr) == &cancel);
+}
+
+CASE("cancelled within a pass: no further block begins") {
+  /// Raises the flag at the first of an operator that stands at the end of a block, or of the head.
+  struct Raising : Forwarding {
+    explicit Raising(Op at) : Forwarding(make_cpu_backend(Compute::f32, 1)), at(at) {}
+    Op at;
+    std::atomic<bool> raised = false;
+    std::vector<Op> after;  // the operators that were called once it was
+    void enter(Op op) override {
+      if (raised) after.push_back(op);
+      if (op == at) raised = true;
+    }
+  };
+  Golden golden("llama");
+  const Adapter adapter = golden.adapter();
+  const Batch batch = make_batch(golden.description, golden.ids, golden.labels, golden.lengths);
+  // forward: the rest of the first block; at the loss: the head's gradient; backward: the rest of the last block
+  for (const auto& [at, rest] : {std::pair{Op::attention_forward, 5}, {Op::linear_cross_entropy, 2}, {Op::attention_backward, 5}}) {
+    auto owned = std::make_unique<Raising>(at);
+    Raising& backend = *owned;
+    const auto engine = golden_engine("llama", golden.description, std::move(owned));
+    engine->transformer->set_cancel_flag(&backend.raised);
+    std::vector<float> gradient(adapter.values.size());
+    const AdapterSegment segment{0, batch.tokens(), &adapter, gradient.data()};
+    bool cancelled = false;
+    try {
+      engine->transformer->accumulate(batch, {&segment, 1}, Recompute::none);
+    } catch (const Cancelled&) {
+      cancelled = true;
+    }
+    CHECK(cancelled);
+    CHECK(static_cast<int>(backend.after.size()) == rest);
+  }
+}
+
+CASE("over the book, prompt and tokens have the bits of the whole sequence: logits of each last row") {
+  for (const char* family : {"llama", "mistral", "qwen2", "qwen3"}) {
+    Bench bench(family, std::make_unique<BookBackend>());
+    std::vector<int32_t> ids = bench.prompt;
+    for (int32_t id : {44, 9, 130, 7, 8, 200, 31, 2}) ids.push_back(id);
+    const auto length = static_cast<int32_t>(ids.size());
+    const Batch whole = make_batch(bench.golden.description, ids, {}, {&length, 1});
+    const AdapterSegment segment{0, length, &bench.first};
+    std::vector<float> want(static_cast<size_t>(length * bench.vocabulary()));
+    bench.transformer().logits(whole, {&segment, 1}, want.data());
+    KvCache cache = bench.transformer().make_cache(length);
+    std::vector<float> got = bench.prefill(cache);
+    for (int32_t row = 3; row < length; ++row) {
+      if (row > 3) got = bench.decode(cache, ids[static_cast<size_t>(row)]);
+      CHECK(std::memcmp(got.data(), &want[static_cast<size_t>(row * bench.vocabulary())], got.size() * sizeof(float)) == 0);
+    }
+  }
+}
+
+CASE("without an adapter: no segment, or one of zeros, are the same base") {
+  Bench bench("llama");
+  Adapter zero = bench.golden.adapter();
+  std::fill(zero.values.begin(), zero.values.end(), 0.0f);
+  const AdapterSegment segment{0, bench.batch.tokens(), &zero};
+  std::vector<float> bare(static_cast<size_t>(bench.batch.tokens() * bench.vocabulary())), with = bare;
+  bench.transformer().logits(bench.batch, {}, bare.data());
+  bench.transformer().logits(bench.batch, {&segment, 1}, with.data());
+  CHECK(same(bare, with));
+  KvCache one = bench.transformer().make_cache(5), two = bench.transformer().make_cache(5);
+  std::vector<float> a(static_cast<size_t>(bench.vocabulary())), b = a;
+  bench.transformer().prefill(bench.prompt, nullptr, one, a.data());
+  bench.transformer().prefill(bench.prompt, &zero, two, b.data());
+  CHECK(same(a, b));
+  bench.transformer().decode(3, nullptr, one, a.data());
+  bench.transformer().decode(3, &zero, two, b.data());
+  CHECK(same(a, b));
+}
+
+CASE("a cache that is full, or too short for the prompt, is refused and stays as it is") {
+  Bench bench("llama");
+  KvCache cache = bench.transformer().make_cache(5);
+  bench.prefill(cache);
+  bench.decode(cache, 44);
+  CHECK(cache.length == 5 && cache.capacity() == 5);
+  CHECK_THROWS(bench.decode(cache, 9), E_INTERNAL);
+  CHECK(cache.length == 5);
+  KvCache small = bench.transformer().make_cache(3);
+  CHECK_THROWS(bench.prefill(small), E_INTERNAL);
+  CHECK(small.length == 0);
+  KvCache exact = bench.transformer().make_cache(4);
+  bench.prefill(exact);
+  CHECK(exact.length == 4);
+  CHECK_THROWS(bench.decode(exact, 9), E_INTERNAL);
+}
+
+CASE("losses are summed by segment in row order, tokens and hits counted; nothing supervised trains nothing") {
+  Bench bench("llama");
+  const AdapterSegment segments[] = {{0, 6, &bench.first}, {6, 11, &bench.second}};
+  const std::vector<LossSums> sums = bench.transformer().accumulate(bench.batch, segments, Recompute::none);
+  const LossSums whole = bench.transformer().evaluate(bench.batch, segments);
+  CHECK(sums[0].supervised == 4 && sums[1].supervised == 4 && whole.supervised == 8);
+  CHECK(sums[0].tokens == 6 && sums[1].tokens == 5 && whole.tokens == 11);
+  CHECK_LE(std::fabs(sums[0].loss + sums[1].loss - whole.loss), 8 * 0x1p-53 * whole.loss);  // 8 terms in another grouping
+  CHECK(sums[0].correct + sums[1].correct == whole.correct);
+  std::vector<float> logits(static_cast<size_t>(11 * bench.vocabulary()));
+  bench.transformer().logits(bench.batch, segments, logits.data());
+  int64_t correct = 0;
+  for (size_t i = 0; i < bench.batch.supervised.size(); ++i) {
+    const float* row = &logits[static_cast<size_t>(bench.batch.supervised[i] * bench.vocabulary())];
+    correct += std::max_element(row, row + bench.vocabulary()) - row == bench.batch.targets[i];
+  }
+  CHECK(correct == whole.correct);
+  const std::vector<int32_t> ids{4, 5, 6}, length{3};
+  const Batch bare = make_batch(bench.golden.description, ids, {}, length);
+  std::vector<float> gradient(bench.first.values.size());
+  const AdapterSegment segment{0, 3, &bench.first, gradient.data()};
+  const LossSums none = bench.transformer().accumulate(bare, {&segment, 1}, Recompute::none).front();
+  CHECK(none.loss == 0 && none.supervised == 0 && none.correct == 0 && none.tokens == 3);
+  CHECK(same(gradient, std::vector<float>(gradient.size())));
+}
+
+TEST_MAIN()
