@@ -104,6 +104,13 @@ export class Aggregator {
 /**
  * An empty aggregator of vectors of `length` values.
  * @throws FedloraError `E_ARGUMENT`, `E_CONFIG`.
+ * @example
+ * ```ts
+ * const sum = createAggregator(3)
+ * sum.add(encodeUpdate(Float32Array.of(1, 2, 3), { codec: 'f32' }).bytes, 1)
+ * sum.add(encodeUpdate(Float32Array.of(5, 6, 7), { codec: 'f32' }).bytes, 3)
+ * const mean = sum.mean() // (1 × first + 3 × second) / 4
+ * ```
  */
 export function createAggregator(length: number, options: ThreadOptions = {}): Aggregator {
   if (!Number.isSafeInteger(length) || length < 1) {

@@ -89,6 +89,13 @@ function overlap(a: Float32Array, b: Float32Array): boolean {
  * residual)| is at most 1 ulp of the larger, and exactly zero where nothing is sent. With `inPlace` the new residual replaces the
  * old one in its array, unless an error is thrown; otherwise neither array is changed.
  * @throws FedloraError `E_ARGUMENT`, `E_CONFIG`, `E_SHAPE` when the residual has another length, `E_NONFINITE`.
+ * @example
+ * ```ts
+ * const update = new Float32Array(4096).fill(1e-3)
+ * const residual = new Float32Array(update.length) // what was not sent yet; kept from one update to the next
+ * const { bytes } = encodeUpdate(update, { codec: 'topk', density: 1 / 64, bits: 2, residual, inPlace: true })
+ * const received = decodeUpdate(bytes)
+ * ```
  */
 export function encodeUpdate(update: Float32Array, options: EncodeUpdateOptions): EncodedUpdate {
   checkVector(update, 'encodeUpdate')

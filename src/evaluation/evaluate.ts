@@ -83,6 +83,12 @@ export async function evaluateNative(
 /**
  * Evaluates an adapter, or a model without one.
  * @throws FedloraError `E_DATA` when no token is supervised, `E_ARGUMENT`, `E_TOKENIZER`, `E_DISPOSED`, `E_BUSY`; the signal's reason when aborted.
+ * @example
+ * ```ts
+ * const model = await loadModel('SmolLM2-135M-Instruct')
+ * const data = await loadDataset('notes.jsonl', { format: 'alpaca', tokenizer: model })
+ * const { loss, perplexity } = await evaluate(model, data, { batchTokens: 512 })
+ * ```
  */
 export async function evaluate(
   target: Adapter | Model,

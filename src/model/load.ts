@@ -18,6 +18,14 @@ import { weightFiles } from './weight-files.js'
  * available cores.
  * @throws FedloraError `E_MISSING` (files and tensors, named), `E_UNSUPPORTED` (family, rope type, quantisation method), `E_CONFIG`,
  * `E_FORMAT`, `E_SHAPE`, `E_DTYPE`, `E_NONFINITE`, `E_IO`, `E_LOAD`; what `onProgress` throws.
+ * @example
+ * ```ts
+ * const model = await loadModel('SmolLM2-135M-Instruct', { quantization: 'nf4', compute: 'bf16' })
+ * const adapter = model.createAdapter({ rank: 16, targetModules: ['q_proj', 'v_proj'] })
+ * const { text } = await model.generate('Add one to 3.', { adapter, maxTokens: 5 })
+ * console.log(text)
+ * model.dispose()
+ * ```
  */
 export async function loadModel(folder: string, options: ModelOptions = {}): Promise<Model> {
   const { onProgress, threads, baseModelName, ...format } = parseOptions(modelOptionsSchema, options, 'model options')

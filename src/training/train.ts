@@ -81,6 +81,14 @@ async function work(
  * @param options - see `TrainOptions` for the defaults.
  * @throws FedloraError (by rejection) `E_CONFIG`, `E_DATA`, `E_MEMORY`, `E_NONFINITE` (the adapter of the last good step is kept),
  * `E_CHECKPOINT`, `E_IO`, `E_BUSY`, `E_DISPOSED`, `E_TOKENIZER`; the signal's reason when aborted.
+ * @example
+ * ```ts
+ * const model = await loadModel('SmolLM2-135M-Instruct', { quantization: 'nf4' })
+ * const data = await loadDataset('notes.jsonl', { format: 'alpaca', tokenizer: model })
+ * const run = train(model.createAdapter({ rank: 8 }), data, { maxSteps: 2, batchSize: 4, learningRate: 1e-3 })
+ * for await (const event of run) if (event.type === 'step') console.log(event.step, event.loss)
+ * const { loss } = await run
+ * ```
  */
 export function train(adapter: Adapter, data: Dataset, options: TrainOptions = {}): TrainRun {
   return trainBy(alone, adapter, data, options)

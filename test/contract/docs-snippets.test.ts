@@ -2,14 +2,17 @@
  * Every fenced block of the documents that a user reads is run as it is printed, in order, in one folder a document that looks like his
  * project. js and ts blocks are modules, sh and console blocks command lines (in console: the lines after `$`), json and yaml must parse.
  * A yaml block with `file=NAME` behind its language is that file of the project. A block that cannot run here says why there:
- * ```console not run: takes a minute.
+ * ```console not run: takes a minute. The `@example`s of the sources run in such a folder too, with the names of the package that they use
+ * imported. ts and js blocks are type-checked as well, under `strict`, also those that are not run.
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
+import ts from 'typescript'
 import { parse } from 'yaml'
-import { type Block, fencedBlocks } from '../support/fenced-blocks.js'
+import { listFiles } from '../../scripts/lib/project.mjs'
+import { type Block, exampleBlocks, fencedBlocks } from '../support/fenced-blocks.js'
 import { copyModel, makeProject, projectEnvironment, root, start } from '../support/shipped.js'
 
 const documents = ['README.md', 'examples/README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)]
@@ -59,6 +62,90 @@ async function runBlock(
           .join('\n')
   return await start('/bin/bash', ['-euo', 'pipefail', '-c', commands], { cwd: folder, env }).ended
 }
+
+/** What the compiler says against modules of a user's: name → text. They are taken to lie in the package's own folder, which knows its name. */
+function typeProblems(modules: ReadonlyMap<string, string>): string[] {
+  const options: ts.CompilerOptions = {
+    module: ts.ModuleKind.NodeNext,
+    target: ts.ScriptTarget.ES2022,
+    strict: true,
+    allowJs: true,
+    checkJs: true,
+    noEmit: true,
+    types: ['node'],
+    skipLibCheck: true,
+  }
+  const texts = new Map([...modules].map(([name, text]) => [join(root, name), text]))
+  const host = ts.createCompilerHost(options)
+  const { fileExists, readFile, getSourceFile } = host
+  host.fileExists = (path) => texts.has(path) || fileExists(path)
+  host.readFile = (path) => texts.get(path) ?? readFile(path)
+  host.getSourceFile = (path, language, ...rest) =>
+    texts.has(path) ? ts.createSourceFile(path, texts.get(path)!, language) : getSourceFile(path, language, ...rest)
+  const program = ts.createProgram([...texts.keys()], options, host)
+  return ts.getPreEmitDiagnostics(program).map(({ file, start, messageText }) => {
+    const line = file === undefined ? 0 : file.getLineAndCharacterOfPosition(start ?? 0).line + 1
+    return `${file?.fileName ?? ''}, line ${line} of the block: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`
+  })
+}
+
+/** Imports of what a text names, from the package's two doors. */
+async function imports(text: string): Promise<string> {
+  const doors = {
+    fedlora: await import('../../dist/index.js'),
+    'fedlora/federated': await import('../../dist/federated/index.js'),
+  }
+  const found = new Set<string>()
+  const lines = Object.entries(doors).map(([door, exported]) => {
+    const names = Object.keys(exported).filter((name) => !found.has(name) && new RegExp(`\\b${name}\\(`).test(text))
+    for (const name of names) found.add(name)
+    return names.length === 0 ? '' : `import { ${names.join(', ')} } from '${door}'\n`
+  })
+  return lines.join('')
+}
+
+const isModule = ({ language }: Block) => language === 'ts' || language === 'js'
+const moduleName = (file: string, { language, line }: Block) => `${file.replaceAll('/', '-')}-${line}.m${language}`
+
+/** The examples of the sources. */
+const examples = listFiles('src', /\.ts$/).flatMap((file) =>
+  exampleBlocks(readFileSync(join(root, file), 'utf8')).map((block) => ({ file, block })),
+)
+
+t.test('every ts and js block and every example type-checks', async (t) => {
+  const modules = new Map<string, string>()
+  for (const document of documents) {
+    for (const block of fencedBlocks(readFileSync(join(root, document), 'utf8')).filter(isModule)) {
+      modules.set(moduleName(document, block), `export {}\n${block.text}`)
+    }
+  }
+  t.ok(modules.size >= 8, `${modules.size} blocks`)
+  for (const { file, block } of examples) modules.set(moduleName(file, block), (await imports(block.text)) + block.text)
+  t.same(typeProblems(modules), [])
+})
+
+t.test('the examples of the sources', async (t) => {
+  t.ok(examples.length >= 6, `${examples.length} examples`)
+  const folder = t.testdir({})
+  project(folder)
+  for (const [number, { file, block }] of examples.entries()) {
+    const text = (await imports(block.text)) + block.text
+    const { code, stderr } = await runBlock({ ...block, text }, folder, number)
+    t.equal(code, 0, `${file}:${block.line} runs${code === 0 ? '' : `: ${stderr}`}`)
+  }
+})
+
+t.test('canary: examples and blocks that do not type-check', async (t) => {
+  const source = '/** A.\n * @example\n * ```ts\n * loadModel(7)\n * ```\n * @throws x\n */\nexport const a = 1\n'
+  const [block] = exampleBlocks(source)
+  t.match(block, { language: 'ts', line: 3, text: 'loadModel(7)\n' })
+  const text = (await imports(block!.text)) + block!.text
+  t.match(text, /^import \{ loadModel \} from 'fedlora'\n/)
+  t.match(typeProblems(new Map([['a.mts', text]])), [/'number' is not assignable/])
+  const option = "import { loadModel } from 'fedlora'\nawait loadModel('a', { quantisation: 'nf4' })\n"
+  t.match(typeProblems(new Map([['a.mjs', option]])), [/quantisation/], 'in JavaScript too')
+  t.same(typeProblems(new Map([['a.mts', option.replace('quantis', 'quantiz')]])), [])
+})
 
 const runnable = ['js', 'ts', 'sh', 'console']
 for (const document of documents) {

@@ -9,6 +9,22 @@ export interface Block {
   line: number
 }
 
+/** The fenced blocks of the `@example`s in the comments of a TypeScript source; `line` is that of the source. */
+export function exampleBlocks(source: string): Block[] {
+  return [...source.matchAll(/\/\*\*[\s\S]*?\*\//g)].flatMap((comment) => {
+    const [before, ...examples] = comment[0].replace(/^ *\* ?/gm, '').split(/^@example\b/m)
+    let line = source.slice(0, comment.index).split('\n').length + before!.split('\n').length - 1
+    return examples.flatMap((example) => {
+      const first = line
+      line += example.split('\n').length - 1
+      return fencedBlocks(example.replace(/^@(?!example)[\s\S]*/m, '').replace(/\*?\/$/, '')).map((block) => ({
+        ...block,
+        line: block.line + first - 1,
+      }))
+    })
+  })
+}
+
 export function fencedBlocks(markdown: string): Block[] {
   const blocks: Block[] = []
   let open: Block | undefined

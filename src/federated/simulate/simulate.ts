@@ -353,6 +353,15 @@ function checkObjects(options: SimulateOptions): void {
  * as the encoded messages of those that answered.
  * @throws FedloraError `E_CONFIG`, `E_ARGUMENT` at once; the run rejects with `E_DATA`, `E_CHECKPOINT`, `E_IO`, `E_NONFINITE`
  * (naming round and client), `E_DISPOSED`, `E_BUSY`, or the signal's reason.
+ * @example
+ * ```ts
+ * const model = await loadModel('SmolLM2-135M-Instruct', { quantization: 'nf4' })
+ * const data = await loadDataset('notes.jsonl', { format: 'alpaca', tokenizer: model })
+ * const clients = split(data, { by: 'iid', clients: 3, seed: 1 })
+ * const run = simulate({ model, adapter: { rank: 8 }, clients, rounds: 2, local: { steps: 1, batchSize: 2 } })
+ * for await (const event of run) if (event.type === 'round') console.log(event.round, event.loss)
+ * const { adapter } = await run
+ * ```
  */
 export function simulate(options: SimulateOptions): Run<FederationEvent, FederationResult> {
   const { model, adapter, clients, evaluate: evaluation, signal, ...rest } = options
