@@ -76,11 +76,6 @@ export async function loadPlanned(
   }
 }
 
-/** The model of the section `model` and `--model`. */
-export async function openModel(flags: FlagValues, config: Config, output?: Output): Promise<Model> {
-  return await loadPlanned(await planModel(flags, config), output)
-}
-
 /** The adapter of the plan, or a new one by the section `adapter`. */
 export async function openAdapter(model: Model, plan: ModelPlan, config: Config, output: Output): Promise<Adapter> {
   if (plan.adapter === undefined) return model.createAdapter(section(adapterOptionsSchema, 'adapter', config))

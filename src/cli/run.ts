@@ -10,7 +10,7 @@ import { type StopSignal, signalExitCodes, watchSignals } from './signals.js'
 import { lostOutput, onLostOutput } from './streams.js'
 import { UsageError } from './usage.js'
 
-export const exitCodes = { ok: 0, failure: 1, usage: 2 } as const
+const exitCodes = { ok: 0, failure: 1, usage: 2 } as const
 
 /** Commands by name, each loaded only when it is asked for. */
 export type CommandTable = Readonly<Record<string, { summary: string; load: () => Promise<Command> }>>

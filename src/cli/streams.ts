@@ -6,7 +6,7 @@
 import { fstatSync } from 'node:fs'
 
 /** 128 + SIGPIPE: what a shell reports for a command whose reader went away. */
-export const brokenPipe = 141
+const brokenPipe = 141
 
 let stopRun: ((code: number) => void) | undefined
 let lost: { code: number; message: string } | undefined

@@ -7,7 +7,7 @@ import { keysAt, renamedKey } from './schema-paths.js'
 type Issue = z.core.$ZodIssue
 
 /** Number of single-character edits between two words. */
-export function editDistance(a: string, b: string): number {
+function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j)
   for (let i = 1; i <= a.length; i++) {
     const next = [i]

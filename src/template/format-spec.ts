@@ -11,7 +11,7 @@ import { isText, type Named, typeName, Undefined, type Value } from './values.js
 const specification = /^(?:(.)?([<>=^]))?([-+ ]?)(z?)(#?)(0?)(\d*)([,_]?)(?:\.(\d+))?([a-zA-Z%]?)$/su
 
 /** format(value, spec). */
-export function formatValue(value: Value, spec: string): string {
+function formatValue(value: Value, spec: string): string {
   if (spec === '') return str(value)
   if (!isText(value) && !isNumber(value)) {
     return value instanceof Undefined

@@ -31,7 +31,7 @@ export function str(value: Value): string {
   return repr(value)
 }
 
-export function integerText(value: number | bigint): string {
+function integerText(value: number | bigint): string {
   const text = String(value)
   return text.length > maxDigits ? fail(`an integer of more than ${maxDigits} digits`) : text
 }

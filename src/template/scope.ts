@@ -100,7 +100,7 @@ export class Symbols {
 export type Access = 'load' | 'store'
 
 /** The names in an expression. */
-export function walkExpression(node: Expression | null, visit: (name: string, access: Access) => void): void {
+function walkExpression(node: Expression | null, visit: (name: string, access: Access) => void): void {
   if (node === null) return
   const each = (...nodes: readonly (Expression | null)[]) => {
     for (const child of nodes) walkExpression(child, visit)

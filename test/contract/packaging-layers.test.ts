@@ -1,4 +1,4 @@
-// The layering and size checks, on this tree and on trees that are wrong in one way each.
+// The checks of layers, exports and sizes, on this tree and on trees that are wrong in one way each.
 import { spawnSync } from 'node:child_process'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -82,9 +82,10 @@ function withFile(path: string, content: string) {
   return tree
 }
 
-t.test('this tree keeps its layers and sizes', async (t) => {
+t.test('this tree keeps its layers, sizes and exports', async (t) => {
   t.match(run('check-layers.mjs', root), { status: 0 })
   t.match(run('check-sizes.mjs', root), { status: 0 })
+  t.match(run('check-exports.mjs', root), { status: 0 })
 })
 
 t.test('a sound tree passes', async (t) => {
@@ -204,6 +205,13 @@ t.test('canary: layers.json that names an unknown room, or is missing', async (t
     text: /unknown room bse/,
   })
   t.match(run('check-layers.mjs', t.testdir({})), { status: 1, text: /layers\.json is missing/ })
+})
+
+t.test('exports: what no other file names', async (t) => {
+  const tree = { src: { 'a.ts': 'export const used = 1\nexport interface Only {}\n', 'b.ts': 'f(used)\n' } }
+  t.match(run('check-exports.mjs', t.testdir(tree)), { status: 0, text: /each of 1 is used/ })
+  const dead = { src: { ...tree.src, 'c.ts': 'export async function lost() {}\nlost()\n' } }
+  t.match(run('check-exports.mjs', t.testdir(dead)), { status: 1, text: /c\.ts: lost is exported/ })
 })
 
 t.test('sizes: a long file needs a reason, and a reason needs a long file', async (t) => {

@@ -18,7 +18,7 @@ export interface Advice {
 }
 
 /** What would be faster on a machine, and why it is not in use. */
-export function advise(info: Pick<NativeInfo, 'isa' | 'detectedIsa' | 'kernels'>): Advice[] {
+function advise(info: Pick<NativeInfo, 'isa' | 'detectedIsa' | 'kernels'>): Advice[] {
   const rank = (isa: string) => levels.findIndex((level) => level.isa === isa)
   const advice: Advice[] = []
   for (const level of levels.slice(rank(info.isa) + 1)) {

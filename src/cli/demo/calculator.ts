@@ -4,7 +4,7 @@
  */
 import type { EncodedRow, Encoder } from './data.js'
 
-export const calculatorTokens = 12
+const calculatorTokens = 12
 
 export interface CalculatorPrompt {
   ids: number[]

@@ -39,7 +39,7 @@ export async function readRows(path: string): Promise<Row[]> {
 }
 
 /** A row as tokens, or undefined when it is longer than `maxLength`. */
-export function encodeRow(row: Row, tokenizer: Encoder, maxLength: number): EncodedRow | undefined {
+function encodeRow(row: Row, tokenizer: Encoder, maxLength: number): EncodedRow | undefined {
   const end = tokenizer.eosToken
   if (end === undefined) throw new FedloraError('E_TOKENIZER', 'the demo needs a tokenizer with an end token')
   const promptIds = tokenizer.encode(`Question: ${row.question}\nAnswer: `, { addSpecialTokens: false })

@@ -60,7 +60,7 @@ export function conversationPrompt(
 }
 
 /** Whether a text holds special tokens, as only a rendered conversation does. */
-export function isRendered(text: string, tokenizer: Tokenizer): boolean {
+function isRendered(text: string, tokenizer: Tokenizer): boolean {
   return tokenizer.encode(text, { addSpecialTokens: false }).some((id) => tokenizer.specialTokens.has(id))
 }
 

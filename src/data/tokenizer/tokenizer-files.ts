@@ -95,7 +95,7 @@ export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles
 }
 
 /** A token's text: files write either the text or an object with `content`. */
-export function tokenText(value: unknown): string | undefined {
+function tokenText(value: unknown): string | undefined {
   if (typeof value === 'string') return value
   if (typeof value === 'object' && value !== null && typeof (value as Json).content === 'string') {
     return (value as Json).content as string

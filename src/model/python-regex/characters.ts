@@ -59,7 +59,7 @@ function buildVariants(): Map<string, number[]> {
 }
 
 /** All characters that `(?i)` holds for equal to this one, itself among them. */
-export function caseVariants(character: number, ascii: boolean): readonly number[] {
+function caseVariants(character: number, ascii: boolean): readonly number[] {
   if (ascii) {
     const small = lower(character, true)
     return small >= 97 && small <= 122 ? [small, small - 32] : [character]
