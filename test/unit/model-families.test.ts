@@ -1,0 +1,248 @@
+/** The whole description of every family: from a config with the fewest fields, and field by field where one changes it. */
+import t from 'tap'
+import { linearModules, parseModelConfig } from '../../src/model/config.js'
+import type { LayerDescription, ModelDescription } from '../../src/native/binding.js'
+
+type Json = Record<string, unknown>
+
+const fewest = {
+  hidden_size: 128,
+  num_attention_heads: 32,
+  num_hidden_layers: 2,
+  intermediate_size: 96,
+  vocab_size: 50,
+}
+const describe = (family: string, changes: Json = {}) =>
+  parseModelConfig({ model_type: family, ...fewest, ...changes }).description
+
+function layer(index: number, changes: Partial<LayerDescription>): LayerDescription {
+  const at = `model.layers.${index}`
+  return {
+    window: 0,
+    rope: 0,
+    inputNorm: `${at}.input_layernorm`,
+    mlpInputNorm: `${at}.post_attention_layernorm`,
+    q: `${at}.self_attn.q_proj`,
+    k: `${at}.self_attn.k_proj`,
+    v: `${at}.self_attn.v_proj`,
+    o: `${at}.self_attn.o_proj`,
+    gate: `${at}.mlp.gate_proj`,
+    up: `${at}.mlp.up_proj`,
+    down: `${at}.mlp.down_proj`,
+    attentionBias: false,
+    outputBias: false,
+    mlpBias: false,
+    ...changes,
+  }
+}
+
+function expected(family: string, changes: Partial<ModelDescription>, ofLayers: Partial<LayerDescription> = {}) {
+  const description: ModelDescription = {
+    family,
+    vocabulary: 50,
+    hidden: 128,
+    heads: 32,
+    kvHeads: 32,
+    headDim: 4,
+    intermediate: 96,
+    maxPositions: 32768,
+    norm: 'rms',
+    normEpsilon: 1e-6,
+    normOffset: 0,
+    normPlacement: 'before',
+    queryKeyNorm: 'none',
+    activation: 'silu',
+    gated: true,
+    attentionScale: 0.5,
+    attentionSoftCap: 0,
+    logitSoftCap: 0,
+    embeddingMultiplier: 1,
+    residualMultiplier: 1,
+    logitsDivider: 1,
+    tiedHead: false,
+    transposedLinears: false,
+    learnedPositions: false,
+    ropes: [{ inverseFrequencies: [1, Math.fround(0.01)], attentionFactor: 1 }],
+    layers: [layer(0, ofLayers), layer(1, ofLayers)],
+    names: { embedding: 'model.embed_tokens', finalNorm: 'model.norm', head: 'lm_head' },
+    ...changes,
+  }
+  return description
+}
+
+/** The defaults are those of the config classes of transformers 5.24. */
+t.test('what a family supplies where the config is silent', (t) => {
+  t.strictSame(describe('llama'), expected('llama', { maxPositions: 2048 }))
+  t.strictSame(describe('mistral'), expected('mistral', { maxPositions: 131072, kvHeads: 8 }, { window: 4096 }))
+  t.strictSame(describe('qwen2'), expected('qwen2', {}, { attentionBias: true }))
+  const { ropes, layers, ...qwen3 } = describe('qwen3')
+  const {
+    ropes: _,
+    layers: __,
+    ...plain
+  } = expected('qwen3', {
+    headDim: 128,
+    attentionScale: 1 / Math.sqrt(128),
+    queryKeyNorm: 'head',
+  })
+  t.strictSame(qwen3, plain)
+  t.equal(ropes[0]!.inverseFrequencies.length, 64)
+  t.strictSame(
+    layers,
+    [0, 1].map((index) => {
+      const attention = `model.layers.${index}.self_attn`
+      return layer(index, { qNorm: `${attention}.q_norm`, kNorm: `${attention}.k_norm` })
+    }),
+  )
+  t.end()
+})
+
+t.test('what a config says goes before', (t) => {
+  const changes = {
+    num_key_value_heads: 16,
+    head_dim: 8,
+    max_position_embeddings: 77,
+    rms_norm_eps: 1e-5,
+    tie_word_embeddings: true,
+    hidden_act: 'swish',
+  }
+  for (const family of ['llama', 'mistral', 'qwen2', 'qwen3']) {
+    t.match(
+      describe(family, changes),
+      { kvHeads: 16, headDim: 8, maxPositions: 77, normEpsilon: 1e-5, tiedHead: true, activation: 'silu' },
+      family,
+    )
+    t.equal(describe(family, { num_key_value_heads: null }).kvHeads, 32, 'null: as many as heads')
+    t.equal(describe(family, changes).attentionScale, 1 / Math.sqrt(8))
+  }
+  const biases = (family: string, changes: Json) => {
+    const { attentionBias, outputBias, mlpBias } = describe(family, changes).layers[1]!
+    return [attentionBias, outputBias, mlpBias]
+  }
+  t.same(biases('llama', { attention_bias: true }), [true, true, false])
+  t.same(biases('llama', { mlp_bias: true }), [false, false, true])
+  t.same(biases('qwen3', { attention_bias: true, mlp_bias: true }), [true, true, false])
+  t.same(biases('qwen2', { attention_bias: false }), [true, false, false], 'Qwen2 has them always')
+  t.same(biases('mistral', { attention_bias: true, mlp_bias: true }), [false, false, false], 'Mistral never')
+  t.end()
+})
+
+t.test('sizes that do not go together', (t) => {
+  const refused = (changes: Json, message: RegExp, family = 'llama') =>
+    t.throws(() => describe(family, changes), { code: 'E_CONFIG', message })
+  refused({ num_key_value_heads: 5 }, /num_key_value_heads is 5, expected a divisor of num_attention_heads \(32\)/)
+  refused({ hidden_size: 130 }, /hidden_size is 130, expected a multiple of num_attention_heads \(32\), or a head_dim/)
+  t.equal(describe('llama', { hidden_size: 130, head_dim: 4 }).headDim, 4, 'a head_dim of its own')
+  t.equal(describe('qwen3', { hidden_size: 130 }).headDim, 128, "the family's")
+  refused({ head_dim: 7 }, /head_dim is 7, expected an even number up to 256/)
+  refused({ head_dim: 258 }, /head_dim is 258, expected a whole number from 2 to 256/)
+  refused({ hidden_size: 32 * 258 }, /head_dim is nothing, expected an even number up to 256/)
+  refused({ hidden_size: 32 * 7 }, /head_dim is nothing, expected an even number/)
+  t.equal(describe('llama', { hidden_size: 32 * 256 }).headDim, 256)
+  t.equal(describe('llama', { head_dim: 2 }).headDim, 2)
+  refused({ num_attention_heads: 4097, num_key_value_heads: 1 }, /expected a whole number from 1 to 4096/)
+  t.equal(describe('llama', { num_attention_heads: 4096, head_dim: 2 }).heads, 4096)
+  refused({ num_hidden_layers: 4097 }, /num_hidden_layers is 4097, expected a whole number from 1 to 4096/)
+  t.equal(describe('llama', { num_hidden_layers: 4096 }).layers.length, 4096)
+  refused({ hidden_act: 'gelu' }, /hidden_act is "gelu", expected 'silu' for llama/)
+  for (const field of Object.keys(fewest)) refused({ [field]: undefined }, new RegExp(`${field} is nothing`))
+  t.end()
+})
+
+t.test('windows, layer by layer', (t) => {
+  const windows = (family: string, changes: Json) =>
+    describe(family, { num_hidden_layers: 3, ...changes }).layers.map(({ window }) => window)
+  t.same(windows('mistral', { sliding_window: 9 }), [9, 9, 9])
+  t.same(windows('mistral', { sliding_window: null }), [0, 0, 0])
+  const layer_types = ['full_attention', 'sliding_attention', 'attention']
+  t.same(windows('mistral', { sliding_window: 9, layer_types }), [0, 9, 0])
+  for (const family of ['qwen2', 'qwen3']) {
+    t.same(windows(family, { sliding_window: 9, max_window_layers: 1 }), [0, 0, 0], 'not asked for')
+    t.same(windows(family, { sliding_window: 9, max_window_layers: 1, use_sliding_window: true }), [0, 9, 9])
+    t.same(windows(family, { max_window_layers: 0, use_sliding_window: true }), [4096, 4096, 4096])
+    t.same(windows(family, { sliding_window: null, max_window_layers: 0, use_sliding_window: true }), [0, 0, 0])
+    t.same(windows(family, { sliding_window: 9, use_sliding_window: true }), [0, 0, 0], 'from layer 28 on')
+    t.same(windows(family, { sliding_window: 9, use_sliding_window: true, num_hidden_layers: 29 }).slice(27), [0, 9])
+    t.same(windows(family, { sliding_window: 9, use_sliding_window: true, layer_types }), [0, 9, 0])
+  }
+  const refused = (types: unknown, message: RegExp) =>
+    t.throws(() => windows('mistral', { layer_types: types }), { code: 'E_CONFIG', message })
+  refused(['full_attention'], /layer_types .*one entry for each of the 3 layers/)
+  refused(['full_attention', 'chunked', 'attention'], /entries 'full_attention' or 'sliding_attention'/)
+  refused('full_attention', /a list of strings/)
+  refused([1, 2, 3], /a list of strings/)
+  t.end()
+})
+
+t.test('the linear layers of a block, in forward order, and their shapes', (t) => {
+  const description = describe('llama', { num_key_value_heads: 8, head_dim: 6, num_hidden_layers: 1 })
+  const shapes = { q_proj: [192, 128], k_proj: [48, 128], v_proj: [48, 128], o_proj: [128, 192] }
+  t.strictSame(linearModules(description), [
+    ...Object.entries(shapes).map(([name, shape]) => ({ module: `model.layers.0.self_attn.${name}`, shape })),
+    ...Object.entries({ gate_proj: [96, 128], up_proj: [96, 128], down_proj: [128, 96] }).map(([name, shape]) => ({
+      module: `model.layers.0.mlp.${name}`,
+      shape,
+    })),
+  ])
+  const { o, down, ...rest } = description.layers[0]!
+  const fused = { ...rest, o, down, q: undefined, k: undefined, v: undefined, gate: undefined, up: undefined }
+  t.strictSame(
+    linearModules({ ...description, layers: [{ ...fused, qkv: 'qkv', gateUp: 'gu' }] }).slice(0, 3),
+    [
+      { module: 'qkv', shape: [288, 128] },
+      { module: o, shape: [128, 192] },
+      { module: 'gu', shape: [192, 128] },
+    ],
+    'matrices in one',
+  )
+  t.end()
+})
+
+/** By hand: 1 / 10000^(2i/4) of a head of 4, scaled. */
+t.test('rotary parameters: both spellings, what goes before what, each kind', (t) => {
+  const frequencies = (changes: Json) => describe('llama', changes).ropes[0]!.inverseFrequencies
+  const near = (changes: Json, wanted: number[]) => {
+    const got = frequencies(changes)
+    const ok = got.length === wanted.length && got.every((value, i) => Math.abs(value / wanted[i]! - 1) <= 2.4e-7)
+    t.ok(ok, `${JSON.stringify(changes)} gives ${got.join(', ')}`)
+  }
+  near({}, [1, 1e-2])
+  near({ rope_theta: 100 }, [1, 0.1])
+  near({ rope_parameters: { rope_theta: 100 } }, [1, 0.1])
+  near({ rope_theta: 100, rope_parameters: {} }, [1, 0.1])
+  near({ rope_theta: 1e6, rope_parameters: { rope_theta: 100 } }, [1, 0.1])
+  near({ rope_theta: 100, rope_parameters: { rope_type: 'default' } }, [1, 0.1])
+  near({ rope_theta: 100, rope_scaling: { type: 'linear', factor: 4 } }, [0.25, 0.025])
+  near({ rope_scaling: { rope_type: 'linear', type: 'yarn', factor: 2 } }, [0.5, 0.005])
+  near(
+    { rope_scaling: { type: 'linear', factor: 4 }, rope_parameters: { rope_type: 'default', rope_theta: 100 } },
+    [0.25, 0.0025],
+  )
+  near({ rope_scaling: { partial_rotary_factor: 1 } }, [1, 1e-2])
+  // Wavelengths 2π and 200π. Context 2048: high = L/4 = 512, low = L/1 = 2048; 628.3 lies between: s = (2048/628.3 − 1) / 3.
+  const s = (2048 / (200 * Math.PI) - 1) / 3
+  const llama3 = { rope_type: 'llama3', factor: 8, low_freq_factor: 1, high_freq_factor: 4 }
+  near({ rope_scaling: llama3 }, [1, (1 - s) * (0.01 / 8) + s * 0.01])
+  near({ rope_scaling: { ...llama3, original_max_position_embeddings: 200 } }, [1, 0.01 / 8])
+  near({ rope_scaling: { ...llama3, original_max_position_embeddings: 4096 } }, [1, 0.01])
+  near({ rope_scaling: { ...llama3, original_max_position_embeddings: 4096 }, original_max_position_embeddings: 200 }, [
+    1,
+    0.01 / 8,
+  ])
+  const refused = (changes: Json, code: string, message: RegExp) =>
+    t.throws(() => frequencies(changes), { code, message })
+  refused(
+    { rope_scaling: { ...llama3, high_freq_factor: 1 } },
+    'E_CONFIG',
+    /high_freq_factor is 1, expected more than .*\(1\)/,
+  )
+  refused({ rope_scaling: { type: 'linear' } }, 'E_CONFIG', /rope_scaling\.factor is nothing/)
+  refused({ rope_scaling: { type: 'linear', factor: 0 } }, 'E_CONFIG', /factor is 0, expected a number above 0/)
+  refused({ rope_parameters: { rope_theta: null } }, 'E_CONFIG', /rope_theta is null/)
+  refused({ rope_parameters: { rope_type: 'yarn' } }, 'E_UNSUPPORTED', /'yarn' .*default, linear, llama3/)
+  refused({ rope_parameters: { full_attention: {} } }, 'E_UNSUPPORTED', /rope_parameters\.full_attention/)
+  refused({ partial_rotary_factor: 0.5 }, 'E_UNSUPPORTED', /partial_rotary_factor 0\.5/)
+  refused({ rope_parameters: { partial_rotary_factor: 2 } }, 'E_UNSUPPORTED', /partial_rotary_factor 2/)
+  near({ rope_parameters: { partial_rotary_factor: 1, rope_theta: 100 }, partial_rotary_factor: 0.5 }, [1, 0.1])
+  t.end()
+})
