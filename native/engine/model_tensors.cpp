@@ -2,8 +2,9 @@
 
 #include "base/error.h"
 #include "io/bnb_checkpoint.h"
-#include "engine/needed_tensors.h"
 #include "io/plain_tensor.h"
+#include "model/adapter.h"
+#include "model/tensor_list.h"
 
 namespace fedlora {
 
@@ -30,10 +31,8 @@ void refuse_quantized_table(const TensorSource& source, const std::string& modul
 
 ModelTensors::ModelTensors(const std::vector<std::string>& files, const Description& d)
     : checkpoint_(files), prefix_(d.embedding.substr(0, d.embedding.find('.') + 1)) {
-  const NeededTensors needed = needed_tensors(d);
   const std::string embedding = d.embedding + ".weight", head = d.head + ".weight";
-  for (const auto& [name, shape] : needed.plain) needed_.insert(name);
-  for (const auto& [name, shape] : needed.linears) needed_.insert(name);
+  for (const ModelTensor& tensor : list_tensors(d)) needed_.insert(tensor.name());
   needed_.insert(head);
   for (const std::string& name : checkpoint_.names()) {
     const std::string means = meaning(name);
@@ -85,7 +84,7 @@ std::string ModelTensors::missing_hint(const std::vector<std::string>& missing, 
     if (name.ends_with(".qweight"))
       return format_text("\nIt has \"%s\": GPTQ's and AWQ's packed weights are not read. Start from the unquantised checkpoint.",
                          name.c_str());
-    if (name.find(".lora_A.") != std::string::npos)
+    if (name.find(factor_name[0]) != std::string::npos)
       return format_text("\nIt has \"%s\": this is an adapter. Load its base model, then the adapter over it.", name.c_str());
     if (name.size() > missing[0].size() && name.ends_with(missing[0])) {
       const std::string before = name.substr(0, name.size() - missing[0].size());
@@ -96,12 +95,10 @@ std::string ModelTensors::missing_hint(const std::vector<std::string>& missing, 
 }
 
 void ModelTensors::check(const Description& d) const {
-  const NeededTensors needed = needed_tensors(d);
+  const std::vector<ModelTensor> needed = list_tensors(d);
   std::vector<std::string> missing;
-  for (const auto& [name, shape] : needed.plain)
-    if (!has(name)) missing.push_back(name);
-  for (const auto& [name, shape] : needed.linears)
-    if (!has(name)) missing.push_back(name);
+  for (const ModelTensor& tensor : needed)
+    if (!has(tensor.name())) missing.push_back(tensor.name());
   if (!missing.empty()) {
     std::string list;
     for (size_t i = 0; i < missing.size() && i < 12; ++i) list += "\n  " + missing[i];
@@ -109,15 +106,14 @@ void ModelTensors::check(const Description& d) const {
     fail(Code::E_MISSING, "the checkpoint lacks %zu tensors that config.json asks for (family %s):%s%s", missing.size(), d.family.c_str(),
          list.c_str(), missing_hint(missing, d).c_str());
   }
-  const auto expect = [&](const std::string& name, const std::vector<int64_t>& shape) {
-    const TensorView view = get(name);
-    if (view.shape != shape)
-      fail(Code::E_SHAPE, "tensor %s is %s, expected %s by config.json", name.c_str(), shape_text(view.shape).c_str(),
-           shape_text(shape).c_str());
-  };
-  for (const auto& [name, shape] : needed.plain) expect(name, shape);
-  for (const auto& [name, shape] : needed.linears)
-    if (!is_bnb_quantized(*this, name)) expect(name, shape);
+  for (const ModelTensor& tensor : needed) {
+    const std::string name = tensor.name();
+    if (tensor.role == TensorRole::linear && is_bnb_quantized(*this, name)) continue;  // flat codes
+    const std::vector<int64_t> shape = get(name).shape;
+    if (shape != tensor.shape())
+      fail(Code::E_SHAPE, "tensor %s is %s, expected %s by config.json", name.c_str(), shape_text(shape).c_str(),
+           shape_text(tensor.shape()).c_str());
+  }
 }
 
 }  // namespace fedlora

@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "io/json.h"
 #include "quant/codebook.h"
+#include "quant/packed.h"
+#include "quant/plain.h"
 
 namespace fedlora {
 
@@ -96,8 +98,9 @@ void read_nested(const TensorSource& source, const std::string& weight_name, con
   matrix.nested_offset = static_cast<float>(offset);
   if (!std::isfinite(matrix.nested_offset)) fail(Code::E_NONFINITE, "%s is beyond float32.", label("nested_offset", name).c_str());
   check_map(source, weight_name + ".nested_quant_map", dynamic_map);
-  matrix.nested_absmax = copy<uint8_t>(expect(source, weight_name + ".absmax", DType::u8, matrix.blocks()));
-  matrix.nested_scale = read_scales(source, weight_name + ".nested_absmax", (matrix.blocks() + nested_block - 1) / nested_block);
+  const PackedSizes sizes = packed_sizes(matrix.format, matrix.N, matrix.K, matrix.block, true);
+  matrix.nested_absmax = copy<uint8_t>(expect(source, weight_name + ".absmax", DType::u8, static_cast<int64_t>(sizes.nested_absmax)));
+  matrix.nested_scale = read_scales(source, weight_name + ".nested_absmax", static_cast<int64_t>(sizes.nested_scale));
 }
 
 Matrix read_4bit(const TensorSource& source, const std::string& weight_name, Format format) {
@@ -230,8 +233,7 @@ std::vector<NamedTensor> bnb_tensors(const std::string& weight_name, const Matri
     return tensors;
   }
   if (!is_4bit(matrix.format)) {
-    const DType dtype = matrix.format == Format::f32 ? DType::f32 : matrix.format == Format::f16 ? DType::f16 : DType::bf16;
-    tensors.push_back(borrow(weight_name, dtype, {matrix.N, matrix.K}, matrix.data.data()));
+    tensors.push_back(borrow(weight_name, dtype_of(matrix.format), {matrix.N, matrix.K}, matrix.data.data()));
     return tensors;
   }
   tensors.push_back(borrow(weight_name, DType::u8, {(matrix.elements() + 1) / 2, 1}, matrix.data.data()));

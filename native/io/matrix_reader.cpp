@@ -3,22 +3,15 @@
 #include "base/error.h"
 #include "io/bnb_checkpoint.h"
 #include "quant/encode.h"
+#include "quant/plain.h"
 
 namespace fedlora {
 
 namespace {
 
-Format stored_format(const TensorView& view) {
-  switch (view.dtype) {
-    case DType::f32:
-      return Format::f32;
-    case DType::f16:
-      return Format::f16;
-    case DType::bf16:
-      return Format::bf16;
-    default:
-      fail(Code::E_DTYPE, "a weight of dtype %s is neither F32, F16 nor BF16, nor one of bitsandbytes' layouts.", dtype_name(view.dtype));
-  }
+Format stored_plainly(DType dtype) {
+  if (const std::optional<Format> format = plain_format(dtype)) return *format;
+  fail(Code::E_DTYPE, "a weight of dtype %s is neither F32, F16 nor BF16, nor one of bitsandbytes' layouts.", dtype_name(dtype));
 }
 
 Matrix decode_to(Format format, const Matrix& matrix, ThreadPool& pool) {
@@ -35,7 +28,7 @@ Matrix read(const TensorSource& source, const std::string& name, std::optional<F
             ThreadPool& pool) {
   if (!is_bnb_quantized(source, name)) {
     const TensorView view = source.get(name);
-    return encode_matrix(wanted ? *wanted : stored_format(view), view, block, double_quantization, pool);
+    return encode_matrix(wanted ? *wanted : stored_plainly(view.dtype), view, block, double_quantization, pool);
   }
   Matrix matrix = read_bnb_matrix(source, name);
   if (!wanted || *wanted == matrix.format) return matrix;

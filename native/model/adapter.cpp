@@ -1,10 +1,12 @@
 #include "model/adapter.h"
 
+#include <algorithm>
 #include <cmath>
 #include <unordered_map>
 
 #include "base/error.h"
 #include "base/philox.h"
+#include "model/tensor_list.h"
 
 namespace fedlora {
 
@@ -19,27 +21,24 @@ AdapterMap::AdapterMap(const Description& description, const std::vector<Adapter
     if (!wanted.emplace(layer.module, &layer).second) fail(Code::E_ARGUMENT, "%s is adapted twice", layer.module.c_str());
   }
   slots_.resize(description.layers.size() * linears_per_layer);
-  int64_t offset = 0;
-  size_t found = 0;
-  for (size_t l = 0; l < description.layers.size(); ++l) {
-    for (int linear = 0; linear < linears_per_layer; ++linear) {
-      const std::string& module = description.layers[l].linear[linear];
-      const auto entry = wanted.find(module);
-      if (entry == wanted.end()) continue;
-      ++found;
-      const AdapterLayer& layer = *entry->second;
-      const int64_t N = description.out_features(linear), K = description.in_features(linear), R = layer.rank;
-      slots_[l * linears_per_layer + static_cast<size_t>(linear)] = {layer.rank, layer.scaling, layer.dropout, offset, offset + R * K};
-      layout_.push_back({"base_model.model." + module + ".lora_A.weight", R, K, offset});
-      layout_.push_back({"base_model.model." + module + ".lora_B.weight", N, R, offset + R * K});
-      offset += R * (K + N);
-      wanted.erase(entry);
-    }
+  const auto add = [&](const std::string& module, Factor factor, int64_t rows, int64_t columns) {
+    layout_.push_back({"base_model.model." + module + factor_name[static_cast<int>(factor)] + "weight", factor, rows, columns, size_});
+    size_ += rows * columns;
+    return layout_.back().offset;
+  };
+  for (const ModelTensor& tensor : list_linears(description)) {
+    const auto entry = wanted.find(tensor.module);
+    if (entry == wanted.end()) continue;
+    const AdapterLayer& layer = *entry->second;
+    AdapterSlot& slot = slots_[static_cast<size_t>(tensor.layer * linears_per_layer + tensor.linear)];
+    slot = {layer.rank, layer.scaling, layer.dropout};
+    slot.A = add(tensor.module, Factor::A, layer.rank, tensor.K);
+    slot.B = add(tensor.module, Factor::B, tensor.N, layer.rank);
+    wanted.erase(entry);
   }
   if (!wanted.empty())
     fail(Code::E_MISSING, "%s (and %zu more) is not a linear layer of this model; %zu of the adapted layers are",
-         wanted.begin()->first.c_str(), wanted.size() - 1, found);
-  size_ = offset;
+         wanted.begin()->first.c_str(), wanted.size() - 1, layout_.size() / 2);
 }
 
 void Adapter::initialize(uint64_t seed) {
@@ -54,8 +53,16 @@ void Adapter::initialize(uint64_t seed) {
       values[static_cast<size_t>(slot.A + j)] = bound * (2.0f * u - 1.0f);
     }
   }
-  for (size_t i = 1; i < layout_.size(); i += 2)
-    for (int64_t j = 0; j < layout_[i].rows * layout_[i].columns; ++j) values[static_cast<size_t>(layout_[i].offset + j)] = 0;
+  for (const TensorLayout& tensor : layout_)
+    if (tensor.factor == Factor::B) std::fill_n(values.begin() + tensor.offset, tensor.size(), 0.0f);
+}
+
+void Adapter::write(std::span<const float> given) {
+  if (given.size() != values.size()) fail(Code::E_SHAPE, "%zu values for an adapter of %zu", given.size(), values.size());
+  for (size_t i = 0; i < given.size(); ++i)
+    if (!std::isfinite(given[i])) fail(Code::E_NONFINITE, "value %zu of the adapter is not finite; nothing was written", i);
+  std::copy(given.begin(), given.end(), values.begin());
+  ++version;
 }
 
 }  // namespace fedlora

@@ -2,6 +2,7 @@
 /// For each adapted linear layer, in forward order: A [R,K], then B [N,R].
 #pragma once
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,10 +25,18 @@ struct AdapterSlot {
   int64_t A = 0, B = 0;  // offsets, in elements
 };
 
+enum class Factor { A, B };
+
+/// One factor of one adapted layer.
 struct TensorLayout {
   std::string name;  // PEFT's: base_model.model.<module>.lora_A.weight
+  Factor factor = Factor::A;
   int64_t rows = 0, columns = 0, offset = 0;
+  int64_t size() const { return rows * columns; }
 };
+
+/// In the name of every factor, and in no base model's tensor.
+inline constexpr const char* factor_name[] = {".lora_A.", ".lora_B."};
 
 /// Which layers are adapted and where their factors lie.
 class AdapterMap {
@@ -54,6 +63,8 @@ class Adapter : public AdapterMap {
 
   /// PEFT's initialisation: A uniform in ±1/√K (Kaiming with a = √5), B zero; every element addressed by (seed, slot, index).
   void initialize(uint64_t seed);
+  /// All values at once. E_SHAPE for another number of them, E_NONFINITE for a NaN or infinity; nothing is written then.
+  void write(std::span<const float> given);
 
   AlignedBuffer<float> values;
   /// Grows whenever `values` change: what was computed with an earlier version (cached keys and values) no longer belongs to them.

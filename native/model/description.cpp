@@ -76,4 +76,10 @@ void check_supported(const Description& d) {
   }
 }
 
+const Description& checked(const Description& description) {
+  check_consistent(description);
+  check_supported(description);
+  return description;
+}
+
 }  // namespace fedlora

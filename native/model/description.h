@@ -61,5 +61,7 @@ struct Description {
 void check_consistent(const Description& description);
 /// E_UNSUPPORTED, naming the first trait that the engine cannot run yet.
 void check_supported(const Description& description);
+/// The description itself, when both checks let it pass.
+const Description& checked(const Description& description);
 
 }  // namespace fedlora

@@ -1,7 +1,4 @@
 // NativeAdapter: the trainable vector. JavaScript gets copies; only sessions write it while they work.
-#include <algorithm>
-#include <cmath>
-
 #include "napi/host.h"
 #include "training/session.h"
 
@@ -39,13 +36,10 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
       Napi::Array list = Napi::Array::New(env);
       for (const TensorLayout& tensor : state_->alive()->layout()) {
         Napi::Object entry = Napi::Object::New(env);
-        Napi::Array shape = Napi::Array::New(env);
-        shape.Set(0u, static_cast<double>(tensor.rows));
-        shape.Set(1u, static_cast<double>(tensor.columns));
         entry.Set("name", tensor.name);
-        entry.Set("shape", shape);
+        entry.Set("shape", encode_shape(env, {tensor.rows, tensor.columns}));
         entry.Set("offset", static_cast<double>(tensor.offset));
-        entry.Set("length", static_cast<double>(tensor.rows * tensor.columns));
+        entry.Set("length", static_cast<double>(tensor.size()));
         list.Set(list.Length(), entry);
       }
       return list;
@@ -61,19 +55,13 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
 
   void write(const Napi::CallbackInfo& info) {
     guard(info.Env(), [&] {
-      Adapter& adapter = *state_->idle();
-      AlignedBuffer<float>& values = adapter.values;
-      const std::vector<float> given = copy_float32(info[0], "values");
-      if (given.size() != values.size()) fail(Code::E_SHAPE, "%zu values for an adapter of %zu", given.size(), values.size());
-      for (size_t i = 0; i < given.size(); ++i)
-        if (!std::isfinite(given[i])) fail(Code::E_NONFINITE, "value %zu of the adapter is not finite; nothing was written", i);
-      std::copy(given.begin(), given.end(), values.begin());
-      ++adapter.version;
+      const std::vector<float> values = copy_float32(info[0], "values");
+      state_->idle()->write(values);
     });
   }
 
   struct Gradient {
-    LossSums sums;
+    MeanLoss mean;
     AlignedBuffer<float> values;
   };
 
@@ -90,14 +78,14 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
           [engine, adapter, batch = std::move(batch)](const std::atomic<bool>& cancel, PendingPromise&) {
             const CancelScope scope(*engine, cancel);
             Gradient gradient{{}, AlignedBuffer<float>(adapter->values.size())};
-            gradient.sums = loss_and_gradient(*engine, *adapter, batch, {gradient.values.data(), gradient.values.size()});
+            gradient.mean = loss_and_gradient(*engine, *adapter, batch, {gradient.values.data(), gradient.values.size()});
             return gradient;
           },
           [](Napi::Env env, Gradient& gradient) {
             Napi::Object object = Napi::Object::New(env);
-            object.Set("loss", gradient.sums.loss / static_cast<double>(gradient.sums.supervised));
-            object.Set("supervised", static_cast<double>(gradient.sums.supervised));
-            object.Set("tokens", static_cast<double>(gradient.sums.tokens));
+            object.Set("loss", gradient.mean.loss);
+            object.Set("supervised", static_cast<double>(gradient.mean.supervised));
+            object.Set("tokens", static_cast<double>(gradient.mean.tokens));
             object.Set("gradients", new_float32(env, {gradient.values.data(), gradient.values.size()}));
             return object;
           },
@@ -121,9 +109,6 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
       options.max_grad_norm = f.number("maxGradNorm");
       options.dropout_seed = static_cast<uint64_t>(f.integer("dropoutSeed", 0, 9007199254740991));
       options.recompute = decode_recompute(f);
-      if (!(options.beta1 >= 0 && options.beta1 < 1 && options.beta2 >= 0 && options.beta2 < 1))
-        fail(Code::E_ARGUMENT, "options.optimizer: betas are from 0 on and below 1");
-      if (!(options.epsilon > 0)) fail(Code::E_ARGUMENT, "options.optimizer.epsilon: expected more than 0");
       auto session = std::make_shared<Session>(state_->host->alive(), state_->alive(), options);
       return construct(env, Environment::of(env).session, std::make_pair(state_, session));
     });

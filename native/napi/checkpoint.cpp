@@ -8,19 +8,14 @@
 #include "napi/host.h"
 #include "quant/encode.h"
 #include "io/plain_tensor.h"
-#include "convert/rewrite.h"
+#include "convert/merge.h"
+#include "convert/quantize.h"
 
 namespace fedlora::seam {
 
 namespace {
 
 constexpr int64_t size_max = 9007199254740991;
-
-Napi::Array encode_shape(Napi::Env env, const std::vector<int64_t>& shape) {
-  Napi::Array array = Napi::Array::New(env);
-  for (size_t i = 0; i < shape.size(); ++i) array.Set(static_cast<uint32_t>(i), static_cast<double>(shape[i]));
-  return array;
-}
 
 class CheckpointObject : public Napi::ObjectWrap<CheckpointObject> {
  public:

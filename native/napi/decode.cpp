@@ -90,11 +90,12 @@ Description decode_description(Napi::Value value) {
 LoadOptions decode_load_options(Napi::Value value) {
   const Fields f(value, "options");
   constexpr const char* quantizations[] = {"none", "bf16", "int8", "nf4", "fp4"};
+  constexpr std::optional<Format> formats[] = {std::nullopt, Format::bf16, Format::int8, Format::nf4, Format::fp4};
   constexpr const char* computes[] = {"f32", "bf16"};
   LoadOptions options;
   options.files = f.texts("files");
   options.description = decode_description(f.value("description"));
-  options.quantization = static_cast<Quantization>(f.choice("quantization", quantizations));
+  options.quantization = formats[f.choice("quantization", quantizations)];
   options.double_quantization = f.boolean("doubleQuantization");
   options.block = static_cast<int>(f.integer("blockSize", 64, 128));
   options.compute = static_cast<Compute>(f.choice("compute", computes));
@@ -138,6 +139,12 @@ Batch decode_batch(const Description& description, Napi::Value value) {
   const std::vector<int32_t> labels = f.has("labels") ? copy_int32(f.value("labels"), "batch.labels") : std::vector<int32_t>();
   const std::vector<int32_t> lengths = copy_int32(f.value("lengths"), "batch.lengths");
   return make_batch(description, ids, labels, lengths);
+}
+
+Napi::Array encode_shape(Napi::Env env, const std::vector<int64_t>& shape) {
+  Napi::Array array = Napi::Array::New(env);
+  for (size_t i = 0; i < shape.size(); ++i) array.Set(static_cast<uint32_t>(i), static_cast<double>(shape[i]));
+  return array;
 }
 
 Napi::Object encode_plan(Napi::Env env, const MemoryPlan& plan) {

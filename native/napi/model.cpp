@@ -52,18 +52,14 @@ class Model : public Napi::ObjectWrap<Model> {
     return guard(env, [&]() -> Napi::Value {
       const Weights& weights = host_->alive()->transformer->weights();
       Napi::Array list = Napi::Array::New(env);
-      for (size_t l = 0; l < weights.layers.size(); ++l) {
-        for (int linear = 0; linear < linears_per_layer; ++linear) {
-          const Matrix& matrix = weights.layers[l].linear[linear];
-          Napi::Object entry = Napi::Object::New(env);
-          Napi::Array shape = Napi::Array::New(env);
-          shape.Set(0u, static_cast<double>(matrix.N));
-          shape.Set(1u, static_cast<double>(matrix.K));
-          entry.Set("module", weights.description.layers[l].linear[linear]);
-          entry.Set("shape", shape);
-          entry.Set("format", matrix.nested() ? std::string(format_name(matrix.format)) + "+double" : format_name(matrix.format));
-          list.Set(list.Length(), entry);
-        }
+      for (const ModelTensor& tensor : list_linears(weights.description)) {
+        const Matrix& matrix = matrix_of(weights, tensor);
+        Napi::Object entry = Napi::Object::New(env);
+        entry.Set("module", tensor.module);
+        entry.Set("shape", encode_shape(env, {matrix.N, matrix.K}));
+        entry.Set("format", format_name(matrix.format));
+        entry.Set("doubleQuantization", matrix.nested());
+        list.Set(list.Length(), entry);
       }
       return list;
     });
@@ -245,6 +241,24 @@ Napi::Value plan_model(const Napi::CallbackInfo& info) {
   });
 }
 
+/// describeTensors(description): what a checkpoint of this model holds, in the order of loading.
+Napi::Value describe_tensors(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guard(env, [&]() -> Napi::Value {
+    constexpr const char* roles[] = {"embedding", "head", "finalNorm", "inputNorm", "mlpNorm", "qNorm", "kNorm", "linear", "bias"};
+    Napi::Array list = Napi::Array::New(env);
+    for (const ModelTensor& tensor : list_tensors(checked(decode_description(info[0])))) {
+      Napi::Object entry = Napi::Object::New(env);
+      entry.Set("role", roles[static_cast<int>(tensor.role)]);
+      entry.Set("module", tensor.module);
+      entry.Set("name", tensor.name());
+      entry.Set("shape", encode_shape(env, tensor.shape()));
+      list.Set(list.Length(), entry);
+    }
+    return list;
+  });
+}
+
 }  // namespace
 
 Napi::Function define_model(Napi::Env env) { return Model::define(env); }
@@ -253,6 +267,7 @@ void define_model_functions(Napi::Env env, Napi::Object exports) {
   exports.Set("loadModel", Napi::Function::New(env, load_model, "loadModel"));
   exports.Set("randomModel", Napi::Function::New(env, random_model, "randomModel"));
   exports.Set("planModel", Napi::Function::New(env, plan_model, "planModel"));
+  exports.Set("describeTensors", Napi::Function::New(env, describe_tensors, "describeTensors"));
 }
 
 }  // namespace fedlora::seam

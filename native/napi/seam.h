@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 #include "base/thread_pool.h"
-#include "engine/engine.h"
+#include "engine/load.h"
 
 namespace fedlora::seam {
 
@@ -106,6 +106,7 @@ PlanRequest decode_plan_request(Napi::Value value);
 std::vector<AdapterLayer> decode_adapter_layers(Napi::Array array);
 Batch decode_batch(const Description& description, Napi::Value value);
 Recompute decode_recompute(const Fields& fields);
+Napi::Array encode_shape(Napi::Env env, const std::vector<int64_t>& shape);
 Napi::Object encode_plan(Napi::Env env, const MemoryPlan& plan);
 
 /// Tags that tell our wrapped objects apart from any other.

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "quant/codebook.h"
 #include "quant/nested.h"
+#include "quant/packed.h"
 #include "quant/weight.h"
 
 namespace fedlora {
@@ -38,14 +39,8 @@ Matrix encode_4bit(Format format, const TensorView& weight, int block, ThreadPoo
   if (!is_4bit(format)) fail(Code::E_INTERNAL, "encode_4bit was asked for %s.", format_name(format));
   if (block != 64 && block != 128) fail(Code::E_ARGUMENT, "the block size of %s is %d, expected 64 or 128.", format_name(format), block);
   check_weight(weight);
-  Matrix matrix;
-  matrix.format = format;
-  matrix.N = weight.shape[0];
-  matrix.K = weight.shape[1];
-  matrix.block = block;
+  Matrix matrix = make_matrix(format, weight.shape[0], weight.shape[1], block, false);
   const int64_t count = matrix.elements(), blocks = matrix.blocks(), full_blocks = count / block;
-  matrix.data = AlignedBuffer<uint8_t>(static_cast<size_t>((count + 1) / 2));
-  matrix.absmax = AlignedBuffer<float>(static_cast<size_t>(blocks));
 
   const Ladder4& ladder = ladder_of(format);
   const bool sorted = format == Format::nf4;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "quant/packed.h"
 #include "quant/weight.h"
 
 namespace fedlora {
@@ -25,12 +26,7 @@ inline float round_to_f16(float x) {
 
 Matrix encode_int8(const TensorView& weight, ThreadPool& pool) {
   check_weight(weight);
-  Matrix matrix;
-  matrix.format = Format::int8;
-  matrix.N = weight.shape[0];
-  matrix.K = weight.shape[1];
-  matrix.data = AlignedBuffer<uint8_t>(static_cast<size_t>(matrix.elements()));
-  matrix.absmax = AlignedBuffer<float>(static_cast<size_t>(matrix.N));
+  Matrix matrix = make_matrix(Format::int8, weight.shape[0], weight.shape[1], 0, false);
 
   const int64_t K = matrix.K;
   AlignedBuffer<float> rows(static_cast<size_t>(pool.threads() * K));

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "quant/codebook.h"
+#include "quant/packed.h"
 
 namespace fedlora {
 
@@ -84,10 +85,11 @@ void nest_absmax(Matrix& matrix) { nest_absmax(matrix, mean_absmax(matrix)); }
 void nest_absmax(Matrix& matrix, float offset) {
   if (!is_4bit(matrix.format) || matrix.nested() || matrix.absmax.empty())
     fail(Code::E_INTERNAL, "only flat nf4 or fp4 scales can be nested; this matrix is %s.", format_name(matrix.format));
-  const size_t blocks = matrix.absmax.size(), groups = (blocks + nested_block - 1) / nested_block;
+  const PackedSizes sizes = packed_sizes(matrix.format, matrix.N, matrix.K, matrix.block, true);
+  const size_t blocks = sizes.nested_absmax;
   AlignedBuffer<uint8_t> codes(blocks);
-  AlignedBuffer<float> scales(groups);
-  for (size_t g = 0; g < groups; ++g) {
+  AlignedBuffer<float> scales(sizes.nested_scale);
+  for (size_t g = 0; g < scales.size(); ++g) {
     const size_t begin = g * nested_block, end = std::min(blocks, begin + nested_block);
     float largest = 0;
     for (size_t b = begin; b < end; ++b) largest = std::max(largest, std::fabs(matrix.absmax[b] - offset));

@@ -3,13 +3,12 @@
 #include <atomic>
 
 #include "base/error.h"
+#include "quant/packed.h"
 #include "quant/weight.h"
 
 namespace fedlora {
 
 namespace {
-
-DType dtype_of(Format format) { return format == Format::f32 ? DType::f32 : format == Format::f16 ? DType::f16 : DType::bf16; }
 
 /// The smallest magnitude that rounds to infinity.
 float limit_of(Format format) {
@@ -32,15 +31,19 @@ void store(Format format, const float* x, int64_t first, int64_t count, uint8_t*
 
 }  // namespace
 
+DType dtype_of(Format format) { return format == Format::f32 ? DType::f32 : format == Format::f16 ? DType::f16 : DType::bf16; }
+
+std::optional<Format> plain_format(DType dtype) {
+  for (const Format format : {Format::f32, Format::f16, Format::bf16})
+    if (dtype_of(format) == dtype) return format;
+  return std::nullopt;
+}
+
 Matrix encode_plain(Format format, const TensorView& weight, ThreadPool& pool) {
   check_weight(weight);
-  Matrix matrix;
-  matrix.format = format;
-  matrix.N = weight.shape[0];
-  matrix.K = weight.shape[1];
+  Matrix matrix = make_matrix(format, weight.shape[0], weight.shape[1], 0, false);
   const DType dtype = dtype_of(format);
   const int64_t count = matrix.elements(), width = static_cast<int64_t>(dtype_bytes(dtype));
-  matrix.data = AlignedBuffer<uint8_t>(static_cast<size_t>(count * width));
 
   std::atomic<bool> finite{true};
   const int32_t limit = magnitude_bits(limit_of(format));

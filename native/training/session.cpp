@@ -9,6 +9,9 @@ namespace fedlora {
 
 Session::Session(std::shared_ptr<Engine> engine, std::shared_ptr<Adapter> adapter, const SessionOptions& options)
     : engine_(std::move(engine)), adapter_(std::move(adapter)), options_(options), gradient_(adapter_->values.size()) {
+  const auto is_beta = [](double beta) { return beta >= 0 && beta < 1; };
+  if (!is_beta(options.beta1) || !is_beta(options.beta2)) fail(Code::E_ARGUMENT, "options.optimizer: betas are from 0 on and below 1");
+  if (!(options.epsilon > 0)) fail(Code::E_ARGUMENT, "options.optimizer.epsilon: expected more than 0");
   const size_t size = adapter_->values.size();
   if (options.optimizer == Optimizer::adamw || options.momentum != 0) moment1_ = AlignedBuffer<float>(size);
   if (options.optimizer == Optimizer::adamw) moment2_ = AlignedBuffer<float>(size);
@@ -24,7 +27,7 @@ void Session::restore(int64_t steps, std::span<const float> moment1, std::span<c
   steps_ = steps;
 }
 
-LossSums loss_and_gradient(Engine& engine, const Adapter& adapter, const Batch& batch, std::span<float> gradient) {
+MeanLoss loss_and_gradient(Engine& engine, const Adapter& adapter, const Batch& batch, std::span<float> gradient) {
   if (batch.supervised.empty())
     fail(Code::E_ARGUMENT, "no token of the batch is supervised: every label is -100 or belongs to a row's first token");
   std::fill(gradient.begin(), gradient.end(), 0.0f);
@@ -32,7 +35,7 @@ LossSums loss_and_gradient(Engine& engine, const Adapter& adapter, const Batch& 
   const AdapterSegment segment{0, batch.tokens(), &adapter, gradient.data(), grad_scale};
   const LossSums sums = engine.transformer->accumulate(batch, {&segment, 1}, Recompute::none).front();
   if (!std::isfinite(sums.loss)) fail(Code::E_NONFINITE, "the loss of the batch is not finite");
-  return sums;
+  return {sums.loss / static_cast<double>(sums.supervised), sums.supervised, sums.tokens};
 }
 
 }  // namespace fedlora

@@ -32,6 +32,7 @@ struct StepResult {
 
 class Session {
  public:
+  /// E_ARGUMENT for betas outside [0, 1) or an epsilon that is not above 0.
   Session(std::shared_ptr<Engine> engine, std::shared_ptr<Adapter> adapter, const SessionOptions& options);
 
   /// One optimiser step over its micro-batches. When none of their tokens is supervised nothing is updated. E_NONFINITE, naming step
@@ -73,7 +74,12 @@ struct SessionOutcome {
 /// them all: none is updated. E_ARGUMENT when a session or an adapter appears twice, or the engines differ.
 std::vector<SessionOutcome> step_together(std::span<const SessionStep> steps, int64_t most_tokens = std::numeric_limits<int64_t>::max());
 
+struct MeanLoss {
+  double loss = 0;  // over the supervised tokens
+  int64_t supervised = 0, tokens = 0;
+};
+
 /// Mean loss over the supervised tokens and its gradient (flat, zeroed first). E_ARGUMENT when no token is supervised.
-LossSums loss_and_gradient(Engine& engine, const Adapter& adapter, const Batch& batch, std::span<float> gradient);
+MeanLoss loss_and_gradient(Engine& engine, const Adapter& adapter, const Batch& batch, std::span<float> gradient);
 
 }  // namespace fedlora

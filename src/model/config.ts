@@ -5,6 +5,7 @@ import { exists } from '../files/atomic.js'
 import { type Json, readJsonObject } from '../files/json.js'
 import { findModel } from '../files/model-source.js'
 import type { ModelDescription } from '../native/binding.js'
+import { native } from '../native/load.js'
 import { describeFamily } from './families/index.js'
 import { Fields } from './fields.js'
 
@@ -147,23 +148,8 @@ export async function readModelConfig(folder: string): Promise<ModelConfig> {
 
 /** The linear layers of a block stack, in forward order, without the head: what an adapter may sit on. */
 export function linearModules(description: ModelDescription): { module: string; shape: [number, number] }[] {
-  const { hidden, intermediate, headDim } = description
-  const query = description.heads * headDim
-  const key = description.kvHeads * headDim
-  return description.layers.flatMap((layer) => {
-    const parts: [string | undefined, number, number][] = [
-      [layer.q, query, hidden],
-      [layer.k, key, hidden],
-      [layer.v, key, hidden],
-      [layer.qkv, query + 2 * key, hidden],
-      [layer.o, hidden, query],
-      [layer.gate, intermediate, hidden],
-      [layer.up, intermediate, hidden],
-      [layer.gateUp, 2 * intermediate, hidden],
-      [layer.down, hidden, intermediate],
-    ]
-    return parts.flatMap(([module, rows, columns]) =>
-      module === undefined ? [] : [{ module, shape: [rows, columns] as [number, number] }],
-    )
-  })
+  return native()
+    .describeTensors(description)
+    .filter(({ role }) => role === 'linear')
+    .map(({ module, shape }) => ({ module, shape: shape as [number, number] }))
 }

@@ -7,6 +7,7 @@
 import type { AttentionBench, KernelReport, LinearBench } from './binding/bench.js'
 import type { MergeRequest, NativeCheckpoint, QuantizeRequest, WriteTensor } from './binding/checkpoint.js'
 import type { EncodeOptions, NativeAggregator } from './binding/codec.js'
+import type { ModelDescription, ModelTensor } from './binding/description.js'
 import type { Compute, LoadOptions } from './binding/load.js'
 import type { NativeModel } from './binding/model.js'
 import type { MemoryPlan, PlanRequest } from './binding/plan.js'
@@ -51,6 +52,8 @@ export interface Native {
   benchLoraLinear(options: LinearBench): KernelReport
   /** Times causal attention over rows of one length, forward and backward; blocks. */
   benchAttention(options: AttentionBench): KernelReport
+  /** The tensors of a model, in the order of loading: the tables, the final norm, then block by block norms and linear layers in forward order. */
+  describeTensors(description: ModelDescription): ModelTensor[]
   /** The plan of a model that is not loaded: only the checkpoint's headers are read. */
   planModel(options: LoadOptions, request: PlanRequest): MemoryPlan
   writeSafetensors(path: string, tensors: WriteTensor[], metadata: Record<string, string>): void

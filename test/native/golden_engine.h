@@ -1,6 +1,6 @@
 /// Engines of the golden checkpoints over any backend.
 #pragma once
-#include "engine/engine.h"
+#include "engine/load.h"
 #include "golden_model.h"
 
 namespace fedlora {

@@ -7,6 +7,7 @@
 #include "backend/forwarding.h"
 #include "book_backend.h"
 #include "engine/generation.h"
+#include "engine/load.h"
 #include "golden_model.h"
 #include "harness.h"
 #include "training/session.h"
@@ -43,7 +44,7 @@ Work work_of(const char* profile) {
   setenv("FEDLORA_PROFILE", profile, 1);
   LoadOptions options;
   options.description = golden_description("qwen3");
-  options.quantization = Quantization::nf4;
+  options.quantization = Format::nf4;
   options.compute = Compute::bf16;
   const std::shared_ptr<Engine> engine = random_engine(options, 5);
   unsetenv("FEDLORA_PROFILE");

@@ -10,6 +10,8 @@
 #include "quant/codebook.h"
 #include "quant/encode.h"
 #include "quant/nested.h"
+#include "quant/packed.h"
+#include "quant/random_matrix.h"
 #include "quant/weight.h"
 
 using namespace fedlora;
@@ -261,3 +263,33 @@ CASE("canary: the comparison of matrices sees one changed bit") {
 }
 
 TEST_MAIN()
+
+CASE("the size of a packed weight, asked before it exists, is the size of what the encoders and the random weights give") {
+  ThreadPool pool(1);
+  // bytes of [N, K] by hand: f32 4NK, 16 bits 2NK, int8 NK + 4N, 4 bits ⌈NK/2⌉ + 4b flat, + b + 4⌈b/256⌉ nested, b = ⌈NK/block⌉
+  const auto by_hand = [](Format format, size_t N, size_t K, size_t block, bool nested) {
+    const size_t blocks = (N * K + block - 1) / block;
+    if (format == Format::f32) return 4 * N * K;
+    if (format == Format::int8) return N * K + 4 * N;
+    if (!is_4bit(format)) return 2 * N * K;
+    return (N * K + 1) / 2 + (nested ? blocks + 4 * ((blocks + 255) / 256) : 4 * blocks);
+  };
+  RandomWords words(1);
+  for (const auto& [N, K] : std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {7, 9}, {8, 8}, {5, 13}, {64, 256}, {129, 257}, {3, 33}})
+    for (const Format format : all_formats)
+      for (const int block : {64, 128})
+        for (const bool nested : {false, true}) {
+          const std::vector<float> numbers = random_numbers(N * K, 1.0f);
+          const Matrix encoded = encode_matrix(format, view_of(numbers, N, K), block, nested, pool);
+          const Matrix random = random_matrix(words, format, N, K, block, nested);
+          const size_t bytes = packed_bytes(format, N, K, block, nested);
+          CHECK(bytes == by_hand(format, static_cast<size_t>(N), static_cast<size_t>(K), static_cast<size_t>(block), nested));
+          CHECK(bytes == encoded.bytes());
+          CHECK(bytes == random.bytes());
+          CHECK(random.block == encoded.block && random.nested() == encoded.nested());
+        }
+  for (const auto& [N, K] :
+       std::vector<std::pair<int64_t, int64_t>>{{0, 1}, {1, 0}, {-1, 1}, {1, -1}, {int64_t{1} << 30, int64_t{1} << 29}})
+    message_of([&, N = N, K = K] { packed_bytes(Format::f32, N, K, 64, false); }, Code::E_SHAPE);
+  CHECK(packed_bytes(Format::bf16, int64_t{1} << 29, int64_t{1} << 29, 64, false) == size_t{1} << 59);
+}

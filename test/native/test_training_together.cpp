@@ -4,6 +4,7 @@
 
 #include "backend/cpu/kernels/kernel_table.h"
 #include "base/philox.h"
+#include "engine/load.h"
 #include "golden_model.h"
 #include "harness.h"
 #include "training/session.h"
@@ -31,7 +32,7 @@ Description description_of(const char* family) {
   return d;
 }
 
-std::shared_ptr<Engine> engine_of(const Description& description, Quantization quantization, Compute compute, int threads) {
+std::shared_ptr<Engine> engine_of(const Description& description, Format quantization, Compute compute, int threads) {
   LoadOptions options;
   options.description = description;
   options.quantization = quantization;
@@ -150,7 +151,7 @@ std::vector<Trace> together(const std::shared_ptr<Engine>& engine, const std::ve
 
 constexpr int64_t unlimited = std::numeric_limits<int64_t>::max();
 
-void judge(const char* family, Quantization quantization, Compute compute, Recompute recompute, int threads) {
+void judge(const char* family, Format quantization, Compute compute, Recompute recompute, int threads) {
   const Description description = description_of(family);
   const auto engine = engine_of(description, quantization, compute, threads);
   const std::vector<Client> clients = make_clients(description, recompute);
@@ -170,21 +171,21 @@ void judge(const char* family, Quantization quantization, Compute compute, Recom
 }  // namespace
 
 CASE("each client's bits are those it gets alone: formats, compute modes, recomputation") {
-  for (Quantization quantization : {Quantization::none, Quantization::int8, Quantization::nf4})
+  for (Format quantization : {Format::bf16, Format::int8, Format::nf4})
     for (Compute compute : {Compute::f32, Compute::bf16})
       for (Recompute recompute : {Recompute::none, Recompute::gate_up, Recompute::all}) judge("qwen3", quantization, compute, recompute, 2);
 }
 
 CASE("the same with a sliding window, biases, and other numbers of threads") {
   for (Compute compute : {Compute::f32, Compute::bf16}) {
-    judge("mistral", Quantization::nf4, compute, Recompute::none, 1);
-    judge("qwen2", Quantization::none, compute, Recompute::none, 3);
+    judge("mistral", Format::nf4, compute, Recompute::none, 1);
+    judge("qwen2", Format::bf16, compute, Recompute::none, 3);
   }
 }
 
 CASE("clients that recompute differently are kept in passes of their own") {
   const Description description = description_of("llama");
-  const auto engine = engine_of(description, Quantization::nf4, Compute::bf16, 2);
+  const auto engine = engine_of(description, Format::nf4, Compute::bf16, 2);
   std::vector<Client> clients = make_clients(description, Recompute::none);
   clients[1].options.recompute = clients[4].options.recompute = Recompute::all;
   clients[2].options.recompute = Recompute::gate_up;
@@ -195,7 +196,7 @@ CASE("clients that recompute differently are kept in passes of their own") {
 CASE("one that diverges gets its own error; the others do not notice") {
   const Description description = description_of("llama");
   for (Compute compute : {Compute::f32, Compute::bf16}) {
-    const auto engine = engine_of(description, Quantization::nf4, compute, 2);
+    const auto engine = engine_of(description, Format::nf4, compute, 2);
     std::vector<Client> clients = make_clients(description, Recompute::none);
     clients[2].adapter->values[40] = INFINITY;
     std::vector<std::unique_ptr<Session>> sessions;
@@ -225,7 +226,7 @@ CASE("one that diverges gets its own error; the others do not notice") {
 
 CASE("cancelled, nobody has moved, and the next step is as if nothing had been") {
   const Description description = description_of("llama");
-  const auto engine = engine_of(description, Quantization::nf4, Compute::bf16, 2);
+  const auto engine = engine_of(description, Format::nf4, Compute::bf16, 2);
   const std::vector<Client> clients = make_clients(description, Recompute::none);
   std::vector<std::unique_ptr<Session>> sessions;
   std::vector<SessionStep> steps;
@@ -252,8 +253,8 @@ CASE("cancelled, nobody has moved, and the next step is as if nothing had been")
 
 CASE("an adapter that takes part twice, and sessions of two engines, are refused") {
   const Description description = description_of("llama");
-  const auto engine = engine_of(description, Quantization::nf4, Compute::f32, 1);
-  const auto other = engine_of(description, Quantization::nf4, Compute::f32, 1);
+  const auto engine = engine_of(description, Format::nf4, Compute::f32, 1);
+  const auto other = engine_of(description, Format::nf4, Compute::f32, 1);
   const std::vector<Client> clients = make_clients(description, Recompute::none);
   Session one(engine, clients[0].adapter, clients[0].options), same(engine, clients[0].adapter, clients[0].options),
       foreign(other, clients[1].adapter, clients[1].options);
@@ -265,7 +266,7 @@ CASE("an adapter that takes part twice, and sessions of two engines, are refused
 
 CASE("canary: a client's own change, of a token, a mask or a scale, is seen in its bits and in no other's") {
   const Description description = description_of("llama");
-  const auto engine = engine_of(description, Quantization::nf4, Compute::bf16, 2);
+  const auto engine = engine_of(description, Format::nf4, Compute::bf16, 2);
   const std::vector<Client> clients = make_clients(description, Recompute::none);
   const std::vector<Trace> want = together(engine, clients, unlimited);
   std::vector<Client> token = clients, mask = clients, scale = clients;

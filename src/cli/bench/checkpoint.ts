@@ -1,41 +1,9 @@
 /** A checkpoint of a published shape with random weights, so that loading can be timed without a download. */
 import { open, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { ModelDescription } from '../../native/binding.js'
+import { native } from '../../native/load.js'
 import { Random } from '../../random/random.js'
 import { type ShapeName, shapeConfig } from './shapes.js'
-
-interface Tensor {
-  name: string
-  shape: number[]
-}
-
-function tensorsOf(description: ModelDescription): Tensor[] {
-  const { vocabulary, hidden, intermediate, heads, kvHeads, headDim, names } = description
-  const tensors: Tensor[] = []
-  const add = (name: string | undefined, ...shape: number[]) => {
-    if (name !== undefined) tensors.push({ name, shape })
-  }
-  const linear = (name: string | undefined, rows: number, columns: number, bias: boolean) => {
-    add(name && `${name}.weight`, rows, columns)
-    if (bias) add(name && `${name}.bias`, rows)
-  }
-  add(`${names.embedding}.weight`, vocabulary, hidden)
-  for (const layer of description.layers) {
-    add(layer.inputNorm && `${layer.inputNorm}.weight`, hidden)
-    linear(layer.q, heads * headDim, hidden, layer.attentionBias)
-    linear(layer.k, kvHeads * headDim, hidden, layer.attentionBias)
-    linear(layer.v, kvHeads * headDim, hidden, layer.attentionBias)
-    linear(layer.o, hidden, heads * headDim, layer.outputBias)
-    add(layer.mlpInputNorm && `${layer.mlpInputNorm}.weight`, hidden)
-    linear(layer.gate, intermediate, hidden, layer.mlpBias)
-    linear(layer.up, intermediate, hidden, layer.mlpBias)
-    linear(layer.down, hidden, intermediate, layer.mlpBias)
-  }
-  add(`${names.finalNorm}.weight`, hidden)
-  if (!description.tiedHead) add(`${names.head}.weight`, vocabulary, hidden)
-  return tensors
-}
 
 /** Normal numbers of standard deviation 0.02 in bf16, drawn from a table by a generator of 16 bits a draw. */
 function weightBytes(count: number, seed: number, table: Uint16Array): Uint8Array {
@@ -57,7 +25,7 @@ export async function writeCheckpoint(folder: string, shape: ShapeName): Promise
   const random = new Random(1, 65)
   const values = Float32Array.from({ length: 1 << 16 }, () => 0.02 * random.normal())
   const table = Uint16Array.from(new Uint32Array(values.buffer), (bits) => bits >>> 16)
-  const tensors = tensorsOf(description)
+  const tensors = native().describeTensors(description)
   const header: Record<string, unknown> = {}
   let end = 0
   for (const { name, shape } of tensors) {

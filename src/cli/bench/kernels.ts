@@ -2,6 +2,7 @@
  * The layers and the attention of a shape one by one, beside this machine's peak: what share of it a product reaches with its adapter,
  * what the packed base costs over a bf16 one and what the adapter costs over its own arithmetic.
  */
+import { linearModules } from '../../model/config.js'
 import type { Compute, KernelReport } from '../../native/binding.js'
 import { native } from '../../native/load.js'
 import { type Measurement, median, soundSamples } from './measure.js'
@@ -36,15 +37,17 @@ function timeRatio(report: KernelReport, threads: number, a: number, b: number):
   )
 }
 
-/** Distinct [K, N] of the shape's linear layers, named by the first that has it. */
+/** Distinct [K, N] of a block's linear layers, named by those that have it. */
 function layerShapes(shape: ShapeName): { layer: string; K: number; N: number }[] {
-  const { hidden, heads, kvHeads, headDim, intermediate } = shapeConfig(shape).description
-  return [
-    { layer: 'q', K: hidden, N: heads * headDim },
-    { layer: 'k, v', K: hidden, N: kvHeads * headDim },
-    { layer: 'gate, up', K: hidden, N: intermediate },
-    { layer: 'down', K: intermediate, N: hidden },
-  ]
+  const { description } = shapeConfig(shape)
+  const shapes = new Map<string, { layer: string; K: number; N: number }>()
+  for (const { module, shape } of linearModules({ ...description, layers: description.layers.slice(0, 1) })) {
+    const [N, K] = shape
+    const layer = module.slice(module.lastIndexOf('.') + 1).replace(/_proj$/, '')
+    const same = shapes.get(`${N} ${K}`)
+    shapes.set(`${N} ${K}`, { layer: same === undefined ? layer : `${same.layer}, ${layer}`, K, N })
+  }
+  return [...shapes.values()]
 }
 
 const checked = (report: KernelReport, compute: Compute): string =>

@@ -37,6 +37,16 @@ export interface ModelDescription {
   names: { embedding: string; positions?: string; finalNorm: string; head: string }
 }
 
+/** A tensor that a checkpoint of a description holds. */
+export interface ModelTensor {
+  role: 'embedding' | 'head' | 'finalNorm' | 'inputNorm' | 'mlpNorm' | 'qNorm' | 'kNorm' | 'linear' | 'bias'
+  /** `name` without `.weight` or `.bias`. */
+  module: string
+  name: string
+  /** [out_features, in_features] of a linear layer, [V, hidden] of embedding and head; vectors otherwise. */
+  shape: number[]
+}
+
 /** Full tensor names without `.weight` / `.bias`; absent = the layer has no such part. */
 export interface LayerDescription {
   /** Keys a query sees, itself included; 0 = all. */

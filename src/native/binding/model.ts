@@ -23,7 +23,7 @@ export interface ProfileEntry {
 export interface NativeModel {
   readonly memory: ModelMemory
   /** Adaptable linear layers, in forward order. */
-  linears(): { module: string; shape: [number, number]; format: string }[]
+  linears(): { module: string; shape: [number, number]; format: string; doubleQuantization: boolean }[]
   /** Tensors of the checkpoint that the description has no use for. */
   unused(): string[]
   plan(request: PlanRequest): MemoryPlan

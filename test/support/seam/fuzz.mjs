@@ -254,6 +254,7 @@ const good = {
     ]),
   ],
   planModel: () => [load, plan],
+  describeTensors: () => [load.description],
   writeSafetensors: () => [pick(['out.safetensors', 'nowhere/out', 'a/b']), tensors(), { format: 'pt' }],
   quantizeCheckpoint: () => [
     {

@@ -1,9 +1,7 @@
-// The memory plan of a training step, from the same code that lays out its buffers.
-#include <algorithm>
+#include "engine/memory.h"
 
 #include "backend/cpu/cpu.h"
 #include "base/error.h"
-#include "engine/engine.h"
 
 namespace fedlora {
 
@@ -11,6 +9,26 @@ namespace {
 /// Packed panels, decoded rows and attention blocks of each thread.
 constexpr size_t scratch_per_thread = 2 << 20;
 }  // namespace
+
+size_t& ModelMemory::of(TensorRole role) {
+  switch (role) {
+    case TensorRole::embedding:
+      return embedding;
+    case TensorRole::head:
+      return head;
+    case TensorRole::linear:
+      return linears;
+    default:
+      return norms;
+  }
+}
+
+ModelMemory measure(const Weights& weights) {
+  ModelMemory memory;
+  for (const ModelTensor& tensor : list_tensors(weights.description))
+    memory.of(tensor.role) += tensor.is_matrix() ? matrix_of(weights, tensor).bytes() : vector_of(weights, tensor).size() * sizeof(float);
+  return memory;
+}
 
 MemoryPlan plan_step(const Description& description, size_t weight_bytes, Compute compute, int threads, const PlanRequest& request) {
   if (request.tokens < 1 || request.supervised < 0 || request.supervised > request.tokens)
@@ -24,8 +42,7 @@ MemoryPlan plan_step(const Description& description, size_t weight_bytes, Comput
   shape.training = true;
   shape.recompute = request.recompute;
   shape.compute = compute;
-  for (size_t l = 0; l < description.layers.size(); ++l)
-    for (int linear = 0; linear < linears_per_layer; ++linear) shape.ranks.push_back(adapter.slot(static_cast<int64_t>(l), linear).rank);
+  for (const ModelTensor& tensor : list_linears(description)) shape.ranks.push_back(adapter.slot(tensor.layer, tensor.linear).rank);
   const StepBuffers buffers = StepBuffers::place(description, shape, nullptr);
 
   MemoryPlan plan;

@@ -1,0 +1,128 @@
+#include "convert/merge.h"
+
+#include <cmath>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "base/error.h"
+#include "base/half.h"
+#include "engine/model_tensors.h"
+#include "io/bnb_checkpoint.h"
+#include "io/matrix_reader.h"
+#include "io/safetensors_writer.h"
+#include "model/tensor_list.h"
+#include "quant/encode.h"
+
+namespace fedlora {
+
+namespace {
+
+/// The tensors of the merged checkpoint. Of a quantised weight its parts are left out, and it becomes bf16.
+struct Plan {
+  Plan(const ModelTensors& checkpoint, const Description& description) {
+    for (ModelTensor& tensor : list_linears(description)) {
+      std::string name = tensor.name();
+      linears.emplace(std::move(name), std::move(tensor));
+    }
+    std::unordered_set<std::string> parts;
+    for (const std::string& name : checkpoint.names()) {
+      if (!is_bnb_quantized(checkpoint, name)) continue;
+      quantized.insert(name);
+      for (const std::string& part : bnb_part_names(checkpoint, name))
+        if (part != name) parts.insert(part);
+    }
+    for (const std::string& name : checkpoint.names()) {
+      if (parts.count(name) != 0) continue;
+      const TensorView view = checkpoint.get(name);
+      specs.push_back({name, view.dtype, view.shape});
+      if (quantized.count(name) == 0) continue;
+      const auto linear = linears.find(name);
+      if (linear == linears.end()) fail(Code::E_UNSUPPORTED, "%s is quantised but is not one of the model's linear layers", name.c_str());
+      specs.back().dtype = DType::bf16;
+      specs.back().shape = linear->second.shape();
+    }
+  }
+
+  std::vector<TensorSpec> specs;
+  std::unordered_map<std::string, ModelTensor> linears;  // by name
+  std::unordered_set<std::string> quantized;
+};
+
+/// row [K] += s·B[n,:]·A. `product` [K] is scratch.
+void add_row(const Adapter& adapter, const AdapterSlot& slot, int64_t n, std::vector<float>& product, std::vector<float>& row) {
+  const float* A = adapter.values.data() + slot.A;
+  const float* B_row = adapter.values.data() + slot.B + n * slot.rank;
+  const size_t K = row.size();
+  std::fill(product.begin(), product.end(), 0.0f);
+  for (size_t r = 0; r < static_cast<size_t>(slot.rank); ++r)
+    for (size_t k = 0; k < K; ++k) product[k] += B_row[r] * A[r * K + k];
+  for (size_t k = 0; k < K; ++k) row[k] += slot.scaling * product[k];
+}
+
+/// Rounds row n of a merged weight to `dtype` and writes it.
+void write_row(SafetensorsWriter& writer, const std::string& name, DType dtype, int64_t n, const std::vector<float>& row,
+               std::vector<uint16_t>& halves) {
+  if (dtype != DType::f32)
+    for (size_t k = 0; k < row.size(); ++k) halves[k] = dtype == DType::bf16 ? to_bf16(row[k]).bits : to_f16(row[k]).bits;
+  const auto rounded = [&](size_t k) {
+    return dtype == DType::f32 ? row[k] : dtype == DType::bf16 ? to_f32(bf16{halves[k]}) : to_f32(f16{halves[k]});
+  };
+  for (size_t k = 0; k < row.size(); ++k)
+    if (!std::isfinite(rounded(k)))
+      fail(Code::E_NONFINITE,
+           "the merged weight %s is %g at [%lld, %zu], which %s does not hold. Merge into a checkpoint of a wider type (save the base as "
+           "float32 or bfloat16), or train the adapter with a smaller alpha.",
+           name.c_str(), static_cast<double>(row[k]), static_cast<long long>(n), k, dtype_name(dtype));
+  if (dtype == DType::f32) return writer.write(name, row.data(), row.size() * sizeof(float));
+  writer.write(name, halves.data(), row.size() * sizeof(uint16_t));
+}
+
+/// One linear layer, row by row.
+void write_merged(SafetensorsWriter& writer, const ModelTensors& checkpoint, const TensorSpec& spec, const ModelTensor& linear,
+                  const Adapter& adapter) {
+  if (spec.dtype != DType::f32 && spec.dtype != DType::bf16 && spec.dtype != DType::f16)
+    fail(Code::E_DTYPE, "tensor %s is %s, expected F32, F16 or BF16", spec.name.c_str(), dtype_name(spec.dtype));
+  ThreadPool pool(1);
+  const Matrix weight = read_matrix(checkpoint, spec.name, std::nullopt, 0, false, pool);
+  if (weight.N != linear.N || weight.K != linear.K)
+    fail(Code::E_SHAPE, "tensor %s is [%lld, %lld], expected [%lld, %lld] by config.json", spec.name.c_str(),
+         static_cast<long long>(weight.N), static_cast<long long>(weight.K), static_cast<long long>(linear.N),
+         static_cast<long long>(linear.K));
+  const AdapterSlot& slot = adapter.slot(linear.layer, linear.linear);
+  std::vector<float> row(static_cast<size_t>(weight.K)), product(row.size());
+  std::vector<uint16_t> halves(row.size());
+  for (int64_t n = 0; n < weight.N; ++n) {
+    decode(weight, n * weight.K, weight.K, row.data());
+    if (slot.rank > 0) add_row(adapter, slot, n, product, row);
+    write_row(writer, spec.name, spec.dtype, n, row, halves);
+  }
+}
+
+}  // namespace
+
+RewriteResult merge_checkpoint(const std::vector<std::string>& files, const std::string& output, const Description& description,
+                               const Adapter& adapter) {
+  const ModelTensors checkpoint(files, description);
+  refuse_overwrite(files, output);
+  const Plan plan(checkpoint, description);
+  RewriteResult result;
+  SafetensorsWriter writer(output, plan.specs, {{"format", "pt"}});
+  for (const TensorSpec& spec : plan.specs) {
+    const auto linear = plan.linears.find(spec.name);
+    const bool adapted = linear != plan.linears.end() && adapter.slot(linear->second.layer, linear->second.linear).rank > 0;
+    if (adapted || plan.quantized.count(spec.name) != 0) {
+      write_merged(writer, checkpoint, spec, linear->second, adapter);
+    } else {
+      const TensorView view = checkpoint.get(spec.name);
+      writer.write(spec.name, view.data, view.bytes);
+      checkpoint.release(spec.name);
+    }
+    if (adapted) ++result.changed;
+  }
+  writer.finish();
+  result.tensors = static_cast<int64_t>(plan.specs.size());
+  result.bytes = file_bytes(output);
+  return result;
+}
+
+}  // namespace fedlora

@@ -1,0 +1,33 @@
+/// From a description to an engine: its weights from a checkpoint, or random.
+#pragma once
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+
+namespace fedlora {
+
+struct LoadOptions {
+  std::vector<std::string> files;
+  Description description;
+  std::optional<Format> quantization;  // of the linear layers; bf16: of the tables, too; none: all as stored
+  bool double_quantization = false;
+  int block = 64;
+  Compute compute = Compute::f32;
+  int threads = 1;
+};
+
+/// Reads, converts and packs every weight; one source tensor at a time is resident. `progress(done, total)` counts tensors.
+/// Missing tensors are listed together (E_MISSING); a wrong shape is E_SHAPE; NaN or infinite weights are E_NONFINITE.
+std::shared_ptr<Engine> load_engine(const LoadOptions& options, const std::function<void(int64_t, int64_t)>& progress);
+
+/// Weight bytes of a model that is not loaded, from its checkpoint's headers.
+size_t plan_weights(const LoadOptions& options);
+
+/// A model of random weights of `options.quantization` (none: bf16), for benchmarks; no file is read.
+std::shared_ptr<Engine> random_engine(const LoadOptions& options, uint64_t seed);
+
+}  // namespace fedlora

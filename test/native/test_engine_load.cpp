@@ -1,0 +1,219 @@
+// The list of a model's tensors and what goes by it: loading, planning, measuring. Each family's list is compared with the names and
+// shapes that its golden checkpoint really holds.
+#include <set>
+
+#include "engine/load.h"
+#include "golden_model.h"
+#include "harness.h"
+#include "model/tensor_list.h"
+#include "quant/encode.h"
+
+using namespace fedlora;
+
+namespace {
+
+constexpr const char* families[] = {"llama", "llama3-rope", "mistral", "qwen2", "qwen3"};
+const std::optional<Format> formats[] = {std::nullopt, Format::bf16, Format::int8, Format::nf4, Format::fp4};
+
+LoadOptions options_of(const char* family) {
+  LoadOptions options;
+  options.files = {golden_path(family, "model.safetensors")};
+  options.description = golden_description(family);
+  return options;
+}
+
+}  // namespace
+
+CASE("the list has the names and shapes of a checkpoint, each once, and none besides") {
+  for (const char* family : families) {
+    const LoadOptions options = options_of(family);
+    const Checkpoint checkpoint(options.files);
+    std::set<std::string> names;
+    for (const ModelTensor& tensor : list_tensors(options.description)) {
+      CHECK(checkpoint.has(tensor.name()) && checkpoint.get(tensor.name()).shape == tensor.shape());
+      CHECK(names.insert(tensor.name()).second);
+    }
+    CHECK(names.size() == checkpoint.names().size());
+  }
+}
+
+CASE("canary: a description with another width, or without its biases or head norms, has another list") {
+  const auto differs = [](const char* family, auto change) {
+    LoadOptions options = options_of(family);
+    change(options.description);
+    const Checkpoint checkpoint(options.files);
+    const std::vector<ModelTensor> list = list_tensors(options.description);
+    bool equal = list.size() == checkpoint.names().size();
+    for (const ModelTensor& tensor : list)
+      equal = equal && checkpoint.has(tensor.name()) && checkpoint.get(tensor.name()).shape == tensor.shape();
+    return !equal;
+  };
+  CHECK(differs("llama", [](Description& d) { d.intermediate += 1; }));
+  CHECK(differs("qwen2", [](Description& d) { d.layers[1].attention_bias = false; }));
+  CHECK(differs("qwen3", [](Description& d) { d.query_key_norm = QueryKeyNorm::none; }));
+  CHECK(differs("llama", [](Description& d) { d.tied_head = !d.tied_head; }));
+}
+
+CASE("every tensor of the list has a place of its own in the loaded weights, filled with its values") {
+  for (const char* family : families) {
+    const LoadOptions options = options_of(family);
+    const std::shared_ptr<Engine> engine = load_engine(options, {});
+    const Weights& weights = engine->transformer->weights();
+    const Checkpoint checkpoint(options.files);
+    std::set<const void*> places;
+    for (const ModelTensor& tensor : list_tensors(options.description)) {
+      const std::vector<float> stored = read_vector(checkpoint, tensor.name());
+      if (tensor.is_matrix()) {
+        const Matrix& matrix = matrix_of(weights, tensor);
+        std::vector<float> values(stored.size());
+        decode(matrix, 0, matrix.elements(), values.data());
+        CHECK(matrix.N == tensor.N && matrix.K == tensor.K && values == stored);
+        places.insert(&matrix);
+      } else {
+        CHECK(vector_of(weights, tensor) == stored);
+        places.insert(&vector_of(weights, tensor));
+      }
+    }
+    CHECK(places.size() == list_tensors(options.description).size());
+  }
+}
+
+CASE("the linear layers of the list are in forward order, block by block") {
+  const Description d = golden_description("qwen2");
+  const std::vector<ModelTensor> linears = list_linears(d);
+  CHECK(linears.size() == d.layers.size() * linears_per_layer);
+  for (size_t i = 0; i < linears.size(); ++i) {
+    CHECK(linears[i].layer == static_cast<int64_t>(i / linears_per_layer) && linears[i].linear == static_cast<int>(i % linears_per_layer));
+    CHECK(linears[i].module == d.layers[i / linears_per_layer].linear[i % linears_per_layer]);
+  }
+}
+
+CASE("the bytes that are planned are the bytes that are held, in every format, and so are those of random weights") {
+  for (const char* family : families)
+    for (const std::optional<Format> format : formats)
+      for (const bool nested : {false, true}) {
+        LoadOptions options = options_of(family);
+        options.quantization = format;
+        options.double_quantization = nested && format && is_4bit(*format);
+        const std::shared_ptr<Engine> engine = load_engine(options, {});
+        CHECK(plan_weights(options) == engine->memory.total());
+        if (format) CHECK(random_engine(options, 1)->memory.linears == engine->memory.linears);
+      }
+}
+
+CASE("memory by kind is the sum over the tensors of that kind") {
+  const LoadOptions options = options_of("qwen3");
+  const Description& d = options.description;
+  const std::shared_ptr<Engine> engine = load_engine(options, {});
+  size_t linears = 0, norms = static_cast<size_t>(d.hidden);
+  for (size_t l = 0; l < d.layers.size(); ++l) {
+    norms += static_cast<size_t>(2 * d.hidden + 2 * d.head_dim);
+    for (int linear = 0; linear < linears_per_layer; ++linear)
+      linears += static_cast<size_t>(d.out_features(linear) * d.in_features(linear));
+  }
+  const size_t table = static_cast<size_t>(d.vocabulary * d.hidden);
+  const ModelMemory& memory = engine->memory;
+  CHECK(memory.linears == 4 * linears && memory.norms == 4 * norms && memory.embedding == 4 * table);
+  CHECK(memory.head == (d.tied_head ? 0 : 4 * table));
+  CHECK(memory.total() == memory.linears + memory.norms + memory.embedding + memory.head);
+}
+
+CASE("progress counts every tensor once, to the end") {
+  std::vector<int64_t> seen;
+  int64_t all = 0;
+  const LoadOptions options = options_of("qwen2");
+  load_engine(options, [&](int64_t done, int64_t total) {
+    seen.push_back(done);
+    all = total;
+  });
+  CHECK(all == static_cast<int64_t>(list_tensors(options.description).size()) && static_cast<int64_t>(seen.size()) == all);
+  for (size_t i = 0; i < seen.size(); ++i) CHECK(seen[i] == static_cast<int64_t>(i + 1));
+}
+
+CASE("norm_offset is added to every norm and to nothing else") {
+  LoadOptions options = options_of("qwen3");
+  for (LayerDescription& layer : options.description.layers) layer.attention_bias = false;
+  const auto plain = load_engine(options, {});
+  options.description.norm_offset = 1;
+  const auto shifted = load_engine(options, {});
+  for (const ModelTensor& tensor : list_tensors(options.description)) {
+    if (tensor.is_matrix()) continue;
+    const std::vector<float>&before = vector_of(plain->transformer->weights(), tensor),
+          &after = vector_of(shifted->transformer->weights(), tensor);
+    for (size_t i = 0; i < before.size(); ++i) CHECK(after[i] == before[i] + 1);
+  }
+  LoadOptions biased = options_of("qwen2");
+  biased.description.norm_offset = 1;
+  const auto with_bias = load_engine(biased, {});
+  const Checkpoint checkpoint(biased.files);
+  for (const ModelTensor& tensor : list_tensors(biased.description))
+    if (tensor.role == TensorRole::bias)
+      CHECK(vector_of(with_bias->transformer->weights(), tensor) == read_vector(checkpoint, tensor.name()));
+}
+
+namespace {
+void refused(Code code, const std::string& text, const std::function<void(Description&)>& change) {
+  Description description = golden_description("llama");
+  change(description);
+  try {
+    check_consistent(description);
+    check_supported(description);
+  } catch (const Error& error) {
+    CHECK(error.code() == code);
+    if (std::string(error.what()).find(text) == std::string::npos) std::printf("# %s\n", error.what());
+    CHECK(std::string(error.what()).find(text) != std::string::npos);
+    return;
+  }
+  std::printf("# %s\n", text.c_str());
+  CHECK(!"it was refused");
+}
+}  // namespace
+
+CASE("each trait that the engine cannot run is refused by its name; without any, it runs") {
+  checked(golden_description("llama"));
+  const auto unsupported = [](const char* trait, const std::function<void(Description&)>& change) {
+    refused(Code::E_UNSUPPORTED, std::string("needs ") + trait + ",", change);
+  };
+  unsupported("LayerNorm", [](Description& d) { d.norm = NormKind::layer; });
+  unsupported("norms after the sublayers", [](Description& d) { d.norm_placement = NormPlacement::after; });
+  unsupported("norms after the sublayers", [](Description& d) { d.norm_placement = NormPlacement::both; });
+  unsupported("a norm over whole query and key projections", [](Description& d) { d.query_key_norm = QueryKeyNorm::projection; });
+  unsupported("an MLP without gate", [](Description& d) { d.gated = false; });
+  unsupported("soft-capping", [](Description& d) { d.attention_soft_cap = 50; });
+  unsupported("soft-capping", [](Description& d) { d.logit_soft_cap = 30; });
+  unsupported("a residual multiplier", [](Description& d) { d.residual_multiplier = 0.22f; });
+  unsupported("transposed linear weights", [](Description& d) { d.transposed_linears = true; });
+  unsupported("learned positions", [](Description& d) { d.learned_positions = true; });
+  unsupported("fused query-key-value or gate-up matrices", [](Description& d) { d.layers[1].qkv = "model.layers.1.self_attn.qkv_proj"; });
+  unsupported("fused query-key-value or gate-up matrices", [](Description& d) { d.layers[1].gate_up = "model.layers.1.mlp.gate_up_proj"; });
+  for (int linear = 0; linear < linears_per_layer; ++linear)
+    unsupported("a block without one of its seven linear layers", [=](Description& d) { d.layers[1].linear[linear].clear(); });
+}
+
+CASE("sizes that are not positive or do not agree are refused by name") {
+  const auto inconsistent = [](const char* text, const std::function<void(Description&)>& change) {
+    refused(Code::E_CONFIG, text, change);
+  };
+  inconsistent("vocabulary is 0", [](Description& d) { d.vocabulary = 0; });
+  inconsistent("hidden is -1", [](Description& d) { d.hidden = -1; });
+  inconsistent("intermediate is 2147483648", [](Description& d) { d.intermediate = int64_t{1} << 31; });
+  inconsistent("heads is 0", [](Description& d) { d.heads = 0; });
+  inconsistent("kvHeads is 0", [](Description& d) { d.kv_heads = 0; });
+  inconsistent("headDim is 0", [](Description& d) { d.head_dim = 0; });
+  inconsistent("layers is 0", [](Description& d) { d.layers.clear(); });
+  inconsistent("cannot share", [](Description& d) { d.kv_heads = d.heads + 1; });
+  inconsistent("head_dim is 258", [](Description& d) { d.head_dim = 258; });
+  inconsistent("4097 heads", [](Description& d) { d.heads = 4097, d.kv_heads = 1; });
+  inconsistent("4097 layers", [](Description& d) { d.layers.resize(4097); });
+  inconsistent("frequencies, expected head_dim / 2", [](Description& d) { d.ropes[0].inverse_frequencies.pop_back(); });
+  inconsistent("names rope 1 of 1", [](Description& d) { d.layers[1].rope = 1; });
+  inconsistent("names rope -2 of 1", [](Description& d) { d.layers[1].rope = -2; });
+  inconsistent("the window -1", [](Description& d) { d.layers[1].window = -1; });
+  for (const auto& edge : {+[](Description& d) { d.layers[1].rope = -1; }, +[](Description& d) { d.layers[0].window = 1; }}) {
+    Description d = golden_description("llama");
+    edge(d);
+    checked(d);
+  }
+}
+
+TEST_MAIN()
