@@ -7,7 +7,7 @@
 //          [--report FILE]  a line of JSON a mutant    [--max-alive 8]  fails above so many percent alive
 //
 // The sources are copied to build/mutants and changed there: the checkout is never written to. A mutant is killed by a failed
-// case, a crash, or no end within ten times the usual processor time; one that does not compile, or compiles to the same
+// case, a crash, or no end within five times the usual processor time; one that does not compile, or compiles to the same
 // program, does not count.
 import { readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
@@ -38,24 +38,23 @@ class Runs {
   }
 
   /** Runs the sound program once. */
-  async sound(/** @type {string} */ name, /** @type {string} */ path, /** @type {string} */ level) {
+  sound(/** @type {string} */ name, /** @type {string} */ path, /** @type {string} */ level) {
     const key = `${name} ${level}`
     if (!this.seconds.has(key)) {
-      const start = performance.now()
-      const failure = await this.tree.execute(path, { level, limit: 600 })
-      if (failure !== undefined) throw new ScriptError('E_MUTANTS', `${name} fails without a mutant: ${failure}`)
-      this.seconds.set(key, (performance.now() - start) / 1000)
+      const seconds = this.tree.measure(path, level)
+      if (seconds === undefined) throw new ScriptError('E_MUTANTS', `${name} fails without a mutant`)
+      this.seconds.set(key, seconds)
     }
     return this.seconds.get(key) ?? 0
   }
 
   /** What may notice a change of `file`: nearest and fastest first. */
-  async of(/** @type {string} */ file) {
+  of(/** @type {string} */ file) {
     const levels = ['', ...(isDispatched(join(this.tree.base, dirname(file))) ? lowerIsaLevels() : [])]
     const runs = []
     for (const level of levels) {
       for (const { name, path, distance } of this.tree.users(file)) {
-        runs.push({ name, path, level, distance, seconds: await this.sound(name, path, level) })
+        runs.push({ name, path, level, distance, seconds: this.sound(name, path, level) })
       }
     }
     return runs.sort((a, b) => a.distance - b.distance || a.seconds - b.seconds)
@@ -70,7 +69,7 @@ async function tryMutant(
 ) {
   const { file, start, end, after } = mutant
   const source = readFileSync(join(tree.base, file), 'utf8')
-  const order = await runs.of(file) // before the change: it runs the sound programs
+  const order = runs.of(file) // before the change: it runs the sound programs
   const same = new Set()
   const built = new Set()
   tree.write(file, source.slice(0, start) + after + source.slice(end))
@@ -82,7 +81,7 @@ async function tryMutant(
         if (tree.hash(name) === tree.baseline.get(name)) same.add(name)
       }
       if (same.has(name)) continue
-      const failure = await tree.execute(path, { level, limit: 5 + 10 * seconds })
+      const failure = await tree.execute(path, { level, limit: 3 + 5 * seconds })
       if (failure !== undefined) return { outcome: 'killed', by: `${name}${level && ` at ${level}`}: ${failure}` }
     }
     if (order.length > 0 && same.size === built.size) return { outcome: 'invalid', by: 'the same program' }

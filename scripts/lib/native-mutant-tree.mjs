@@ -1,7 +1,7 @@
 // A copy of the native sources in a folder of its own, built for trying mutants: -O1, one object library a room, so that one changed
 // file is compiled and only the programs that run are linked again. Which programs hold a file is read from Ninja's log of
 // dependencies and from the linker's maps. Linux only, like the map's option.
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
@@ -167,6 +167,27 @@ export class NativeMutantTree {
         else done(status === 0 && /^1\.\.[1-9]\d*$/m.test(output) ? undefined : `status ${status}`)
       })
     })
+  }
+
+  /** Seconds of processor time that a sound program takes; the clock would count the machine's other work. */
+  measure(/** @type {string} */ path, /** @type {string} */ level) {
+    mkdirSync(this.scratch, { recursive: true })
+    const env = { ...process.env, TMPDIR: this.scratch, ...(level === '' ? {} : { FEDLORA_ISA: level }) }
+    const { stdout, status } = spawnSync('sh', ['-c', '"$0"; status=$?; times; exit $status', path], {
+      cwd: this.scratch,
+      env,
+      encoding: 'utf8',
+      maxBuffer: 1 << 28,
+    })
+    if (status !== 0) return undefined
+    const parts =
+      stdout
+        .trim()
+        .split('\n')
+        .at(-1)
+        ?.match(/[\d.]+(?=[ms])/g)
+        ?.map(Number) ?? []
+    return parts[0] * 60 + parts[1] + parts[2] * 60 + parts[3]
   }
 
   clean() {

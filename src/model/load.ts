@@ -22,7 +22,7 @@ import { weightFiles } from './weight-files.js'
  * ```ts
  * const model = await loadModel('SmolLM2-135M-Instruct', { quantization: 'nf4', compute: 'bf16' })
  * const adapter = model.createAdapter({ rank: 16, targetModules: ['q_proj', 'v_proj'] })
- * const { text } = await model.generate('Add one to 3.', { adapter, maxTokens: 5 })
+ * const { text } = await model.generate('Add one to 3.', { adapter, maxTokens: 5 }).result
  * console.log(text)
  * model.dispose()
  * ```

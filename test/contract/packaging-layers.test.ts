@@ -215,13 +215,21 @@ t.test('exports: what no other file names', async (t) => {
 })
 
 t.test('sizes: a long file needs a reason, and a reason needs a long file', async (t) => {
-  const long = '\n'.repeat(601)
-  t.match(run('check-sizes.mjs', t.testdir({ src: { 'a.ts': '\n'.repeat(600) } })), { status: 0 })
-  t.match(run('check-sizes.mjs', t.testdir({ src: { 'a.ts': long } })), { status: 1, text: /601 lines/ })
-  const listed = JSON.stringify({ 'src/a.ts': 'a table' })
-  t.match(run('check-sizes.mjs', t.testdir({ src: { 'a.ts': long }, 'sizes.json': listed })), { status: 0 })
-  t.match(run('check-sizes.mjs', t.testdir({ src: { 'a.ts': '' }, 'sizes.json': listed })), {
-    status: 1,
-    text: /not needed/,
-  })
+  const short = Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`${i}.ts`, '']))
+  const sizes = (files: Record<string, number>, reasons: string[] = []) => {
+    const lengthy = Object.entries(files).map(([name, lines]) => [name, '\n'.repeat(lines)])
+    const listed = JSON.stringify(Object.fromEntries(reasons.map((name) => [name, 'a table'])))
+    const tree = { src: { ...short, ...Object.fromEntries(lengthy) }, 'sizes.json': listed }
+    return run('check-sizes.mjs', t.testdir(tree))
+  }
+  t.match(sizes({ 'a.ts': 450 }), { status: 0, text: /src +21 files, median +0, p90 +0, longest 450/ })
+  t.match(sizes({ 'a.ts': 451 }), { status: 1, text: /src\/a\.ts: 451 lines, at most 450/ })
+  t.match(sizes({ 'a.ts': 451 }, ['src/a.ts']), { status: 0 })
+  t.match(sizes({ 'a.ts': 450 }, ['src/a.ts']), { status: 1, text: /not needed/ })
+  const many = (count: number, lines: number) =>
+    Object.fromEntries(Array.from({ length: count }, (_, i) => [`long-${i}.ts`, lines]))
+  t.match(sizes(many(2, 221)), { status: 0 }, 'two of 22 may be longer')
+  t.match(sizes(many(3, 221)), { status: 1, text: /src: p90 221 lines, at most 220/ })
+  t.match(sizes(many(20, 100)), { status: 0 })
+  t.match(sizes(many(20, 101)), { status: 1, text: /src: median 101 lines, at most 100/ })
 })

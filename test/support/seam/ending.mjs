@@ -47,7 +47,7 @@ const modes = {
     const { native } = await import('../../../dist/native/load.js')
     const model = await loadModel(folder, { threads: 1 })
     // Below the handles, which would wait: the addon itself must settle every promise that it gave.
-    const raw = model.handle.use('test')
+    const raw = /** @type {any} */ (model).handle.use('test')
     const adapter = raw.createAdapter([{ module: model.linears[0], rank: 2, scaling: 1, dropout: 0 }], 1)
     const ids = Int32Array.from({ length: 400 }, (_, i) => 5 + (i % 500))
     /** @type {Promise<unknown>[]} */

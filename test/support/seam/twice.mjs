@@ -25,7 +25,7 @@ const encoded = [first, second, third].map((addon) => {
   return Buffer.from(sums.mean().buffer).toString('base64')
 })
 // An adapter of one copy is nothing to another.
-const { config, options, files } = await loadModel(folder)
+const { config, options, files } = /** @type {any} */ (await loadModel(folder))
 const model = await first.loadModel({ ...options, files: [...files], description: config.description })
 const layers = [{ module: 'model.layers.0.self_attn.q_proj', rank: 2, scaling: 1, dropout: 0 }]
 const request = { files: [], output: 'x', adapter: model.createAdapter(layers, 1), threads: 1 }
