@@ -1,9 +1,9 @@
-/** Options of `loadDataset` and `Dataset.split`. */
+/** Options of `loadDataset`. */
 
 import { z } from 'zod'
 import { formatNames } from './formats/formats.js'
 import type { DataProgress } from './progress.js'
-import { isTokenizerLike, type TokenizerLike } from './tokenizer/tokenizer.js'
+import { isTokenizerLike, type TokenizerLike } from './tokenizer/resolve.js'
 
 const tokenizerLike = z
   .custom<TokenizerLike>(isTokenizerLike, 'expected a Tokenizer, the folder of one, or a loaded model')
@@ -69,15 +69,3 @@ export type DatasetConfig = z.output<typeof datasetOptionsSchema> & { maxLength:
 
 /** What is known of the rows before there is a tokenizer. */
 export type RowsConfig = Omit<DatasetConfig, 'tokenizer'>
-
-const fraction = z.number().min(0).max(1)
-
-export const partsSchema = z.strictObject({
-  train: fraction.optional().describe('share of the rows; default what the others leave'),
-  validation: fraction.default(0).describe('share of the rows'),
-  test: fraction.default(0).describe('share of the rows'),
-  seed: z.int().min(0).default(0).describe('seed of the draw'),
-})
-
-/** Options of `Dataset.split`: shares of the rows, and a seed. */
-export type PartsOptions = z.input<typeof partsSchema>

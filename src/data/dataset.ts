@@ -1,55 +1,15 @@
 /** Data sets: rows of a known format, read once, tokenised when they are used. */
 
 import { FedloraError } from '../errors.js'
-import { closest, parseOptions } from '../options/parse.js'
-import { Random, randomStreams } from '../random/random.js'
-import {
-  type DatasetConfig,
-  type DatasetOptions,
-  defaultMaxLength,
-  loadOptionsSchema,
-  type PartsOptions,
-  partsSchema,
-} from './dataset-options.js'
-import { type Format, type FormatName, formats, type Row } from './formats/formats.js'
+import { columnWarnings, countRows, type DatasetCounts, type Origin } from './counts.js'
+import type { FormatName, Row } from './formats/formats.js'
 import { cut, factsOf, type RowFacts, type Sample } from './ids/sample.js'
 import { type PromptFormat, type PromptText, rowPrompt } from './prompt.js'
-import { readDataset } from './reading/read-dataset.js'
-import type { DataSource } from './reading/read-rows.js'
-import type { UnreadColumns } from './rows/columns.js'
 import type { Place } from './rows/places.js'
-import { Rows } from './rows/rows.js'
-import { resolveTokenizer, type Tokenizer } from './tokenizer/tokenizer.js'
+import type { Rows } from './rows/rows.js'
+import { cutParts, type PartsOptions } from './split/parts.js'
+import type { Tokenizer } from './tokenizer/tokenizer.js'
 import type { PrepareOptions } from './tokens/prepare.js'
-import { defaultCacheFolder } from './tokens/token-cache.js'
-
-/** What became of the rows. */
-export interface DatasetCounts {
-  /** Rows in this data set. */
-  readonly rows: number
-  /** Rows cut to `maxLength` (with `overlong: 'drop'`: left out for their length). */
-  readonly truncated: number
-  /** Bad rows left out while reading (`onBadRow: 'skip'`). */
-  readonly skipped: number
-  /** Rows that hold no supervised token, and so teach nothing. */
-  readonly unsupervised: number
-  /** Rows left out while reading because they hold nothing to learn: a blank record, a blank completion. */
-  readonly empty: number
-  /**
-   * Columns that the format does not read, and `tools` and `documents` where the chat template makes no use of them; each with the number
-   * of rows, of all that were read, in which it holds something.
-   */
-  readonly ignoredColumns: Readonly<Record<string, number>>
-}
-
-interface Origin {
-  readonly skipped: number
-  readonly empty: number
-  readonly dropped: number
-  readonly unread: UnreadColumns
-  /** Whether `maxLength` was asked for. */
-  readonly ownLength: boolean
-}
 
 export class Dataset {
   readonly format: FormatName
@@ -64,7 +24,7 @@ export class Dataset {
   readonly #fitted = new Map<number, Dataset>()
   readonly #fingerprints = new Map<string, string>()
 
-  /** @internal Use {@link loadDataset}. */
+  /** @internal Use `loadDataset`. */
   constructor(rows: Rows, indices: Int32Array, origin: Origin, tokenizer?: Tokenizer, maxLength?: number) {
     this.#rows = rows
     this.#indices = indices
@@ -164,7 +124,7 @@ export class Dataset {
   /**
    * Tokenises every row that is not yet, in slices of about 20 ms between which the program goes on; `train`, `evaluate` and `simulate`
    * do it first. Ids of large data sets lie in a file afterwards, and are kept for the next time (see `cache` and `cacheDir` of
-   * {@link loadDataset}). What was tokenised before is not done again.
+   * `loadDataset`). What was tokenised before is not done again.
    *
    * @param options `signal` ends it at once; `onProgress` hears `{ phase, done, total, rows, tokens, seconds, remaining }` about twice a second;
    *   `onWarning` hears of a damaged or unusable cache (default: `process.emitWarning`)
@@ -229,37 +189,15 @@ export class Dataset {
     return rowPrompt(typeof row === 'number' ? this.row(row) : row, { format, fields, chatTemplateKwargs }, tokenizer)
   }
 
-  /** Columns that are handed to a chat template which makes no use of them. */
-  get #unusedByTemplate(): [string, number][] {
-    const template = this.tokenizer?.chatTemplate
-    return Object.entries(this.#origin.unread.template).filter(([name]) => template?.mentions(name) === false)
-  }
-
   /** What a run says once about columns that are not read. */
   get warnings(): string[] {
-    const list = (columns: [string, number][]) => columns.map(([name, rows]) => `${name} (${rows} rows)`).join(', ')
-    const ignored = Object.entries(this.#origin.unread.ignored)
-    const unused = this.#unusedByTemplate
-    return [
-      ...(ignored.length > 0 ? [`columns that the format ${this.format} does not read: ${list(ignored)}`] : []),
-      ...(unused.length > 0 ? [`columns that the chat template makes no use of: ${list(unused)}`] : []),
-    ]
+    return columnWarnings(this.format, this.#origin.unread, this.tokenizer)
   }
 
   /** What became of the rows. Tokenises those that are not yet; without a tokenizer, only `rows` and `skipped` are known. */
   get counts(): DatasetCounts {
-    let truncated = this.#origin.dropped
-    let unsupervised = 0
-    if (this.tokenizer !== undefined || !this.#rows.format.needsTokenizer) {
-      for (let i = 0; i < this.length; ++i) {
-        const row = this.facts(i)
-        if (row.truncated) ++truncated
-        if (row.supervised === 0) ++unsupervised
-      }
-    }
-    const { skipped, empty, unread } = this.#origin
-    const ignoredColumns = { ...unread.ignored, ...Object.fromEntries(this.#unusedByTemplate) }
-    return { rows: this.length, truncated, skipped, unsupervised, empty, ignoredColumns }
+    const known = this.tokenizer !== undefined || !this.#rows.format.needsTokenizer
+    return countRows(this.#origin, this.length, known ? (index) => this.facts(index) : undefined, this.tokenizer)
   }
 
   #fingerprint(more: unknown): string {
@@ -292,74 +230,12 @@ export class Dataset {
    * @throws E_CONFIG when the shares sum to more than 1
    */
   split(options: PartsOptions): { train: Dataset; validation: Dataset; test: Dataset } {
-    const { train: share, validation, test, seed } = parseOptions(partsSchema, options, 'split options')
-    const train = share ?? Math.max(0, 1 - validation - test)
-    if (train + validation + test > 1 + 1e-9) {
-      throw new FedloraError(
-        'E_CONFIG',
-        `split options: shares sum to ${train + validation + test}, expected at most 1`,
-      )
-    }
-    const order = new Random(seed, randomStreams.split).shuffle(Int32Array.from({ length: this.length }, (_, i) => i))
-    // Cutting at rounded cumulative shares leaves no row between two parts.
-    const cuts = [0, train, train + validation, train + validation + test].map((sum) =>
-      Math.round(Math.min(sum, 1) * this.length),
-    )
-    const part = (k: number) => this.subset(order.slice(cuts[k], cuts[k + 1]).sort())
-    return { train: part(0), validation: part(1), test: part(2) }
+    const parts = cutParts(this.length, options)
+    return { train: this.subset(parts.train), validation: this.subset(parts.validation), test: this.subset(parts.test) }
   }
 
   /** The tokenised rows in order. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Sample> {
     for (let i = 0; i < this.length; ++i) yield this.sample(i)
   }
-}
-
-function checkFields(format: FormatName, fields: Readonly<Record<string, string>>): void {
-  const known = formats[format].fields
-  for (const name of Object.keys(fields)) {
-    if (known.includes(name)) continue
-    const meant = closest(name, known)
-    const cure = meant === undefined ? `known: ${known.join(', ')}` : `did you mean "${meant}"?`
-    const message = `data options: fields: the format ${format} has no field "${name}" (${cure})`
-    throw new FedloraError('E_CONFIG', message, { field: `fields.${name}` })
-  }
-}
-
-/** Refuses options about conversations for a format that has none. */
-function checkChatOptions({ format, trainOn, chatTemplateKwargs }: Omit<DatasetConfig, 'tokenizer'>): void {
-  if ((formats[format] as Format).conversational) return
-  const field =
-    trainOn === 'last' ? 'trainOn' : Object.keys(chatTemplateKwargs).length > 0 ? 'chatTemplateKwargs' : null
-  if (field === null) return
-  const message = `data options: ${field}: the format ${format} has no conversations; those that have: messages, prompt-completion`
-  throw new FedloraError('E_CONFIG', message, { field })
-}
-
-/**
- * Reads rows of a known format. Large sets cost little memory: rows and ids lie in files, and are read when they are used.
- *
- * @param source a file (.jsonl, .ndjson, .json, .csv, .tsv, .txt, also with .gz or .zst behind), a folder of such, a pattern such as
- *   `data/*.jsonl`, a list of these, or an iterable of row objects, async or not
- * @param options see `DatasetOptions`; `signal` ends the reading, `onProgress` hears how far it is
- * @throws E_CONFIG for wrong options; E_ARGUMENT for a kind of file that is not read; E_MISSING, E_IO when a file cannot be read; E_DATA for
- *   a bad row (file, line or row, field, expected, found) or when no row is left; E_TOKENIZER when the tokenizer cannot be loaded; the
- *   signal's reason when aborted
- */
-export async function loadDataset(source: DataSource, options: DatasetOptions): Promise<Dataset> {
-  const parsed = parseOptions(loadOptionsSchema, options, 'data options')
-  const { tokenizer: tokenizerLike, signal, onProgress, maxLength, ...rest } = parsed
-  const config = { ...rest, maxLength: maxLength ?? defaultMaxLength }
-  checkFields(config.format, config.fields)
-  checkChatOptions(config)
-  const tokenizer = tokenizerLike === undefined ? undefined : await resolveTokenizer(tokenizerLike)
-  const cacheFolder = config.cache ? (config.cacheDir ?? defaultCacheFolder()) : undefined
-  const folders = cacheFolder === undefined ? [] : [cacheFolder]
-  const { read, ...origin } = await readDataset(source, config, { signal, onProgress, folders })
-  const rows = new Rows(read, config, cacheFolder)
-  const indices = Int32Array.from({ length: rows.length }, (_, i) => i)
-  const dataset = new Dataset(rows, indices, { ...origin, dropped: 0, ownLength: maxLength !== undefined }, tokenizer)
-  const usable = tokenizer !== undefined || !formats[config.format].needsTokenizer
-  if (config.overlong !== 'drop' || !usable) return dataset
-  return (await dataset.prepare({ signal, onProgress })).withoutOverlong()
 }

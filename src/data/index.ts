@@ -9,32 +9,23 @@ export {
   batchOptionsSchema,
   pack,
 } from './batches.js'
-export { Dataset, type DatasetCounts, loadDataset } from './dataset.js'
-export {
-  type DatasetConfig,
-  type DatasetOptions,
-  datasetOptionsSchema,
-  type PartsOptions,
-  partsSchema,
-} from './dataset-options.js'
+export type { DatasetCounts } from './counts.js'
+export { Dataset } from './dataset.js'
+export { type DatasetConfig, type DatasetOptions, datasetOptionsSchema } from './dataset-options.js'
 export { type FormatName, formatNames, type Row } from './formats/formats.js'
 export { notSupervised } from './ids/labels.js'
 export type { Sample } from './ids/sample.js'
+export { loadDataset } from './load-dataset.js'
 export type { DataProgress } from './progress.js'
 export type { DataSource, RowSource } from './reading/read-rows.js'
-export { type ClientRows, Split, type SplitOptions, split, splitOptionsSchema } from './split/splitters.js'
+export { type PartsOptions, partsSchema } from './split/parts.js'
+export { type ClientRows, Split } from './split/split.js'
+export { type SplitOptions, splitOptionsSchema } from './split/split-options.js'
+export { split } from './split/splitters.js'
 export type { ChatMessage, ChatTemplateOptions } from './tokenizer/chat-template.js'
+export type { EncodedText, EncodedTexts, EncodeManyOptions, EncodeOptions } from './tokenizer/encoding.js'
+export { loadTokenizer } from './tokenizer/load-tokenizer.js'
+export { resolveTokenizer, type TokenizerLike, type TokenizerOwner } from './tokenizer/resolve.js'
 export type { StreamDecoder } from './tokenizer/stream-decoder.js'
-export {
-  type DecodeOptions,
-  type EncodedText,
-  type EncodedTexts,
-  type EncodeManyOptions,
-  type EncodeOptions,
-  loadTokenizer,
-  resolveTokenizer,
-  Tokenizer,
-  type TokenizerLike,
-  type TokenizerOwner,
-} from './tokenizer/tokenizer.js'
+export { type DecodeOptions, Tokenizer } from './tokenizer/tokenizer.js'
 export type { PrepareOptions } from './tokens/prepare.js'

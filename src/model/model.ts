@@ -1,7 +1,8 @@
 /** A frozen base model: shared by any number of adapters, runs and simulated clients; nothing that trains can write to it. */
 import { basename } from 'node:path'
 import { z } from 'zod'
-import { loadTokenizer, type Tokenizer } from '../data/tokenizer/tokenizer.js'
+import { loadTokenizer } from '../data/tokenizer/load-tokenizer.js'
+import type { Tokenizer } from '../data/tokenizer/tokenizer.js'
 import { describeValue } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
 import type { ModelSource } from '../files/model-source.js'

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { loadDataset } from '../../src/data/dataset.js'
+import { loadDataset } from '../../src/data/load-dataset.js'
 import { evaluate } from '../../src/evaluation/evaluate.js'
 import { simulate } from '../../src/federated/index.js'
 import { loadModel } from '../../src/model/load.js'

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { loadDataset } from '../../src/data/dataset.js'
+import { loadDataset } from '../../src/data/load-dataset.js'
 import { evaluate } from '../../src/evaluation/evaluate.js'
 import { adapterLayers } from '../../src/model/adapter-options.js'
 import { loadModel } from '../../src/model/load.js'

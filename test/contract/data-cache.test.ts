@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto'
 import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { loadDataset } from '../../src/data/dataset.js'
-import { loadTokenizer } from '../../src/data/tokenizer/tokenizer.js'
+import { loadDataset } from '../../src/data/load-dataset.js'
+import { loadTokenizer } from '../../src/data/tokenizer/load-tokenizer.js'
 import { runProgram } from '../support/programs.js'
 
 interface Result {

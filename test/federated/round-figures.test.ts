@@ -1,6 +1,7 @@
 /** What a round reports, computed by hand from what each client gets alone: clients of unequal rows, one of them with nothing to learn. */
 import t from 'tap'
-import { type Dataset, loadDataset } from '../../src/data/dataset.js'
+import type { Dataset } from '../../src/data/dataset.js'
+import { loadDataset } from '../../src/data/load-dataset.js'
 import type { FederationEvent, RoundEvent } from '../../src/federated/events.js'
 import { type SimulateOptions, simulate } from '../../src/federated/index.js'
 import { loadModel } from '../../src/model/load.js'

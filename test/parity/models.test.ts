@@ -5,7 +5,7 @@
 import { readFileSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
-import { loadDataset } from '../../src/data/dataset.js'
+import { loadDataset } from '../../src/data/load-dataset.js'
 import type { Adapter } from '../../src/model/adapter.js'
 import { loadModel } from '../../src/model/load.js'
 import type { Model } from '../../src/model/model.js'

@@ -1,8 +1,8 @@
 /** A row as text, what is supervised in double angle brackets: the form in which documents and tests show labels. */
-import type { Sample } from '../../src/data/formats/formats.js'
+import type { LabelledIds } from '../../src/data/ids/sample.js'
 import type { Tokenizer } from '../../src/data/tokenizer/tokenizer.js'
 
-export function supervisedText({ inputIds, labels }: Sample, tokenizer: Tokenizer): string {
+export function supervisedText({ inputIds, labels }: LabelledIds, tokenizer: Tokenizer): string {
   let text = ''
   for (let from = 0; from < inputIds.length; ) {
     const supervised = labels[from] !== -100

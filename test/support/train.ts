@@ -2,7 +2,8 @@
 import { mkdtempSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Dataset, loadDataset } from '../../src/data/dataset.js'
+import type { Dataset } from '../../src/data/dataset.js'
+import { loadDataset } from '../../src/data/load-dataset.js'
 import type { Adapter } from '../../src/model/adapter.js'
 
 /** A folder of its own for one test. */

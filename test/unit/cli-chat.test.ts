@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { cpSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
-import { loadTokenizer } from '../../src/data/tokenizer/tokenizer.js'
+import { loadTokenizer } from '../../src/data/tokenizer/load-tokenizer.js'
 
 const program = resolve('dist/cli/main.js')
 const model = resolve('assets/gsm-3m')

@@ -1,7 +1,7 @@
 /** Order of rows, full batches across epochs, packing, and the cursor. */
 import t from 'tap'
 import { type Batch, Batches, type BatchOptions, type BatchState, pack } from '../../src/data/batches.js'
-import { loadDataset } from '../../src/data/dataset.js'
+import { loadDataset } from '../../src/data/load-dataset.js'
 import { permutation } from '../../src/random/random.js'
 
 const rows = Array.from({ length: 10 }, (_, i) => ({ input_ids: new Array(1 + (i % 4)).fill(i) }))

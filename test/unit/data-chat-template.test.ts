@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { ChatTemplate, chatTemplateSource } from '../../src/data/tokenizer/chat-template.js'
-import { loadTokenizer } from '../../src/data/tokenizer/tokenizer.js'
+import { loadTokenizer } from '../../src/data/tokenizer/load-tokenizer.js'
 import { strftime } from '../../src/template/clock.js'
 import { Template } from '../../src/template/template.js'
 

@@ -1,9 +1,10 @@
 /** Nothing of a row is lost in silence: columns are honoured, refused, or counted as ignored; what misses its columns is told the cure. */
 import t from 'tap'
-import { type Dataset, loadDataset } from '../../src/data/dataset.js'
+import type { Dataset } from '../../src/data/dataset.js'
 import type { DatasetOptions } from '../../src/data/dataset-options.js'
 import type { Row } from '../../src/data/formats/formats.js'
-import { loadTokenizer } from '../../src/data/tokenizer/tokenizer.js'
+import { loadDataset } from '../../src/data/load-dataset.js'
+import { loadTokenizer } from '../../src/data/tokenizer/load-tokenizer.js'
 
 const tokenizer = await loadTokenizer(new URL('../../assets/gsm-3m', import.meta.url).pathname)
 

@@ -4,10 +4,11 @@ import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { loadDataset } from '../../src/data/dataset.js'
 import type { DatasetOptions } from '../../src/data/dataset-options.js'
 import type { Row } from '../../src/data/formats/formats.js'
-import { loadTokenizer, type Tokenizer } from '../../src/data/tokenizer/tokenizer.js'
+import { loadDataset } from '../../src/data/load-dataset.js'
+import { loadTokenizer } from '../../src/data/tokenizer/load-tokenizer.js'
+import type { Tokenizer } from '../../src/data/tokenizer/tokenizer.js'
 import { supervisedText } from '../support/supervised-text.js'
 
 const folder = new URL('../../assets/gsm-3m', import.meta.url).pathname

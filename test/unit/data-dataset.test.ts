@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { Batches } from '../../src/data/batches.js'
-import { type Dataset, loadDataset } from '../../src/data/dataset.js'
+import type { Dataset } from '../../src/data/dataset.js'
+import { loadDataset } from '../../src/data/load-dataset.js'
 import { CsvParser } from '../../src/data/reading/csv.js'
-import { loadTokenizer } from '../../src/data/tokenizer/tokenizer.js'
+import { loadTokenizer } from '../../src/data/tokenizer/load-tokenizer.js'
 
 const asset = (name: string) => new URL(`../../assets/${name}`, import.meta.url).pathname
 const tokenizer = await loadTokenizer(asset('gsm-3m'))

@@ -2,10 +2,10 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { loadDataset } from '../../src/data/dataset.js'
 import { datasetOptionsSchema } from '../../src/data/dataset-options.js'
 import { type FormatName, formatNames, formats } from '../../src/data/formats/formats.js'
-import { loadTokenizer } from '../../src/data/tokenizer/tokenizer.js'
+import { loadDataset } from '../../src/data/load-dataset.js'
+import { loadTokenizer } from '../../src/data/tokenizer/load-tokenizer.js'
 import { supervisedText } from '../support/supervised-text.js'
 
 const page = readFileSync(new URL('../../docs/data.md', import.meta.url), 'utf8')

@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { loadDataset } from '../../src/data/dataset.js'
+import { loadDataset } from '../../src/data/load-dataset.js'
 import { heldBytes } from '../../src/data/rows/row-store.js'
 import { cachedFrom } from '../../src/data/tokens/prepare.js'
 import { cacheLimit } from '../../src/data/tokens/token-cache.js'

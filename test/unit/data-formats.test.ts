@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { formatNames, formats, type Row } from '../../src/data/formats/formats.js'
-import { loadTokenizer, type Tokenizer } from '../../src/data/tokenizer/tokenizer.js'
+import { loadTokenizer } from '../../src/data/tokenizer/load-tokenizer.js'
+import type { Tokenizer } from '../../src/data/tokenizer/tokenizer.js'
 import { encodeSegments } from '../../src/data/tokens/encode-row.js'
 
 const folder = new URL('../../assets/gsm-3m', import.meta.url).pathname

@@ -2,8 +2,9 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { type Dataset, loadDataset } from '../../src/data/dataset.js'
-import { loadTokenizer } from '../../src/data/tokenizer/tokenizer.js'
+import type { Dataset } from '../../src/data/dataset.js'
+import { loadDataset } from '../../src/data/load-dataset.js'
+import { loadTokenizer } from '../../src/data/tokenizer/load-tokenizer.js'
 
 interface Golden {
   templates: Record<string, string>

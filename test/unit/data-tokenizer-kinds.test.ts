@@ -7,7 +7,8 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { loadTokenizer, type Tokenizer } from '../../src/data/tokenizer/tokenizer.js'
+import { loadTokenizer } from '../../src/data/tokenizer/load-tokenizer.js'
+import type { Tokenizer } from '../../src/data/tokenizer/tokenizer.js'
 
 type Json = Record<string, unknown>
 type Output = [ids: number[], begins: number[], ends: number[], decoded: string, withoutSpecial: string] | null

@@ -3,7 +3,9 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { loadTokenizer, resolveTokenizer, type Tokenizer } from '../../src/data/tokenizer/tokenizer.js'
+import { loadTokenizer } from '../../src/data/tokenizer/load-tokenizer.js'
+import { resolveTokenizer } from '../../src/data/tokenizer/resolve.js'
+import type { Tokenizer } from '../../src/data/tokenizer/tokenizer.js'
 import { FedloraError } from '../../src/errors.js'
 
 const folder = new URL('../../assets/gsm-3m', import.meta.url).pathname

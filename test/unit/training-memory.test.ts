@@ -1,7 +1,7 @@
 /** The largest micro-batch of a plan: no run meets a larger one, whatever the order of its rows, across ends of epochs too. */
 import t from 'tap'
 import { Batches } from '../../src/data/batches.js'
-import { loadDataset } from '../../src/data/dataset.js'
+import { loadDataset } from '../../src/data/load-dataset.js'
 import { Random } from '../../src/random/random.js'
 import { largestMicroBatch } from '../../src/training/memory.js'
 

@@ -1,7 +1,8 @@
 /** How fast a tokenizer opens, and turns text into ids and back: the questions and answers of GSM8K, or a file of text. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { loadTokenizer, type Tokenizer } from '../../data/tokenizer/tokenizer.js'
+import { loadTokenizer } from '../../data/tokenizer/load-tokenizer.js'
+import type { Tokenizer } from '../../data/tokenizer/tokenizer.js'
 import { FedloraError } from '../../errors.js'
 import { baseModelFolder, gsm8kFolder } from '../demo/assets.js'
 import { type Measurement, medianSeconds } from './measure.js'

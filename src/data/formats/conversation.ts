@@ -3,10 +3,10 @@
  * beside the turns that the chat template reads. What a turn holds beside role and content goes to the template as it is.
  */
 
-import { describeField } from '../../errors/describe.js'
-import { Float, parseExactly } from '../../files/exact-json.js'
+import { parseExactly } from '../../files/exact-json.js'
 import type { ChatMessage } from '../tokenizer/chat-template.js'
 import type { Row, RowProblem } from './format.js'
+import { type Fields, isMissing, isObject, isSpeech, isTrained, Refusal, spokenTurn, writtenTurn } from './turn.js'
 
 export interface Conversation {
   readonly turns: readonly ChatMessage[]
@@ -18,41 +18,6 @@ export interface Conversation {
 
 /** Columns of a conversation beside its turns. */
 export const besideTurns = ['system', 'tools', 'documents', 'chat_template_kwargs'] as const
-
-/** ShareGPT's speakers as the roles of chat templates. */
-const speakers: Readonly<Record<string, string>> = {
-  human: 'user',
-  user: 'user',
-  gpt: 'assistant',
-  chatgpt: 'assistant',
-  bing: 'assistant',
-  bard: 'assistant',
-  model: 'assistant',
-  assistant: 'assistant',
-  system: 'system',
-  tool: 'tool',
-  observation: 'tool',
-  function_response: 'tool',
-  function_call: 'assistant',
-}
-
-/** Roles that no template knows under these names. */
-const roleAliases: Readonly<Record<string, string>> = { human: 'user', gpt: 'assistant', chatgpt: 'assistant' }
-
-class Refusal {
-  readonly problem: RowProblem
-  constructor(field: string, expected: string, value: unknown) {
-    this.problem = { field, expected, found: describeField(value) }
-  }
-}
-
-type Fields = Readonly<Record<string, unknown>>
-
-function isObject(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-const isMissing = (value: unknown) => value === undefined || value === null
 
 /** A list that was stored as JSON text, as tables store what they have no column type for. */
 function parsedList(value: unknown, field: string, expected: string): readonly unknown[] {
@@ -72,80 +37,6 @@ function listOfObjects(value: unknown, field: string, expected: string): readonl
   const list = parsedList(value, field, expected)
   for (const [i, one] of list.entries()) if (!isObject(one)) throw new Refusal(`${field}[${i}]`, 'an object', one)
   return list
-}
-
-function checkParts(parts: readonly unknown[], field: string): void {
-  for (const [i, part] of parts.entries()) {
-    const where = `${field}[${i}]`
-    if (!isObject(part)) throw new Refusal(where, "{ type: 'text', text }", part)
-    if (part.type !== 'text') throw new Refusal(`${where}.type`, "'text', the one kind of part that is read", part.type)
-    if (typeof part.text !== 'string') throw new Refusal(`${where}.text`, 'a text', part.text)
-  }
-}
-
-/** What an assistant's turn may say instead of content. */
-function saysOtherwise(turn: Fields): boolean {
-  const { tool_calls: calls, function_call: call, reasoning_content: reasoning } = turn
-  return (Array.isArray(calls) && calls.length > 0) || isObject(call) || typeof reasoning === 'string'
-}
-
-function checkContent(turn: Fields, role: string, name: string, field: string): void {
-  const content = turn[name]
-  if (typeof content === 'string') return
-  if (Array.isArray(content)) checkParts(content, `${field}.${name}`)
-  else if (isMissing(content) ? role !== 'assistant' || !saysOtherwise(turn) : role !== 'tool') {
-    const expected = role === 'assistant' ? 'a text, a list of parts, or tool_calls' : 'a text, or a list of parts'
-    throw new Refusal(`${field}.${name}`, expected, content)
-  }
-}
-
-/** Whether the turn may be trained on: `weight` as OpenAI's files have it, `train` as ShareGPT's. */
-function isTrained(turn: Fields, role: string, field: string): boolean {
-  const { train } = turn
-  const weight = turn.weight instanceof Float ? turn.weight.value : turn.weight
-  if (!isMissing(weight) && weight !== 0 && weight !== 1) throw new Refusal(`${field}.weight`, '0 or 1', weight)
-  if (!isMissing(train) && typeof train !== 'boolean') throw new Refusal(`${field}.train`, 'true or false', train)
-  if (role !== 'assistant' && train === true) {
-    throw new Refusal(
-      `${field}.train`,
-      `nothing: only the assistant's turns are trained on, not those of ${role}`,
-      train,
-    )
-  }
-  return role === 'assistant' && weight !== 0 && train !== false
-}
-
-/** The calls in the JSON text of a `function_call` turn. */
-function functionCalls(value: unknown, field: string): unknown[] {
-  const expected = 'JSON: { name, arguments }, or a list of such'
-  let calls: unknown
-  try {
-    calls = parseExactly(String(value))
-  } catch {
-    throw new Refusal(field, expected, value)
-  }
-  return (Array.isArray(calls) ? calls : [calls]).map((call) => {
-    if (!isObject(call) || typeof call.name !== 'string') throw new Refusal(field, expected, value)
-    return { type: 'function', function: call }
-  })
-}
-
-function spokenTurn(turn: Fields, field: string): ChatMessage {
-  const { from, value, ...rest } = turn
-  if (typeof from !== 'string' || !Object.hasOwn(speakers, from)) {
-    throw new Refusal(`${field}.from`, `one of ${Object.keys(speakers).join(', ')}`, from)
-  }
-  const role = speakers[from]!
-  checkContent(turn, role, 'value', field)
-  if (from !== 'function_call') return { ...rest, role, content: value as string }
-  return { ...rest, role, content: '', tool_calls: functionCalls(value, `${field}.value`) }
-}
-
-function writtenTurn(turn: Fields, field: string): ChatMessage {
-  if (typeof turn.role !== 'string') throw new Refusal(`${field}.role`, 'a text', turn.role)
-  const role = roleAliases[turn.role] ?? turn.role
-  checkContent(turn, role, 'content', field)
-  return { ...turn, role } as ChatMessage
 }
 
 /** The turns of a list, and which of them may be supervised. */
@@ -180,13 +71,6 @@ function readVariables(row: Row): Record<string, unknown> {
   if (!isMissing(tools) && tools !== '') variables.tools = listOfObjects(tools, 'tools', 'a list of tools')
   if (!isMissing(documents)) variables.documents = listOfObjects(documents, 'documents', 'a list of documents')
   return variables
-}
-
-/** Whether the assistant's turn says anything. */
-function isSpeech(turn: ChatMessage): boolean {
-  const { content } = turn as { content: unknown }
-  if (typeof content === 'string' ? content.trim() !== '' : Array.isArray(content) && content.length > 0) return true
-  return saysOtherwise(turn)
 }
 
 function refused<T>(read: () => T): T | RowProblem {

@@ -21,7 +21,8 @@ import {
   type Segment,
 } from './format.js'
 import { templateContents } from './parts.js'
-import { endsInSpecialToken, renderTurns } from './turns.js'
+import { endsInSpecialToken } from './turn-spans.js'
+import { renderTurns } from './turns.js'
 
 /** A conversation that was checked as one segment. */
 export function conversationSegments(
