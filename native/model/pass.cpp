@@ -1,7 +1,5 @@
 #include "model/pass.h"
 
-#include <cstring>
-
 namespace fedlora {
 
 namespace {
@@ -48,10 +46,8 @@ void Pass::check_cancelled() const {
   if (workspace.cancel != nullptr && workspace.cancel->load(std::memory_order_relaxed)) throw Cancelled{};
 }
 
-void Pass::copy(float* to, const float* from) const {
-  std::memcpy(to, from, static_cast<size_t>(M() * description().hidden) * sizeof(float));
-}
+void Pass::copy(float* to, const float* from) const { backend.copy(M() * description().hidden, from, to); }
 
-void Pass::zero(float* x) const { std::memset(x, 0, static_cast<size_t>(M() * description().hidden) * sizeof(float)); }
+void Pass::zero(float* x) const { backend.zero(M() * description().hidden, x); }
 
 }  // namespace fedlora

@@ -1,5 +1,6 @@
 /// The book as a backend, f32: lets the model's own wiring be judged without any fast kernel.
 #pragma once
+#include <algorithm>
 #include <cstring>
 
 #include "base/half.h"
@@ -132,6 +133,8 @@ class BookBackend : public Backend {
     for (size_t i = 0; i < rows.size(); ++i)
       std::memcpy(out(x) + rows[i] * K, in(y) + static_cast<int64_t>(i) * K, static_cast<size_t>(K) * sizeof(float));
   }
+  void copy(int64_t count, const float* from, float* to) override { std::copy_n(from, count, to); }
+  void zero(int64_t count, float* x) override { std::fill_n(x, count, 0.0f); }
   double sum_of_squares(std::span<const float> x) override {
     double sum = 0;
     for (float value : x) sum += static_cast<double>(value) * value;

@@ -296,10 +296,10 @@ CASE("attention: NaN in one sequence stays there") {
 }
 
 CASE("attention runs the kernels of the level that was asked for") {
-  CHECK_OWN_KERNEL(attention_forward_f32);
-  CHECK_OWN_KERNEL(attention_forward_bf16);
-  CHECK_OWN_KERNEL(attention_backward_bf16);
-  CHECK_OWN_KERNEL(attention_decode_bf16);
+  CHECK_OWN_KERNEL(TypedKernels<float>::attention_forward);
+  CHECK_OWN_KERNEL(TypedKernels<fedlora::bf16>::attention_forward);
+  CHECK_OWN_KERNEL(TypedKernels<fedlora::bf16>::attention_backward);
+  CHECK_OWN_KERNEL(TypedKernels<fedlora::bf16>::attention_decode);
   std::printf("# worst norm errors of o, lse, d_q, d_k, d_v\n");
   for (bool f32 : {true, false}) {
     std::printf("#   %s", f32 ? "f32 " : "bf16");

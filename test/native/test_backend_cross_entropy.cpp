@@ -129,11 +129,11 @@ CASE("head_logits") {
 }
 
 CASE("cross_entropy runs the kernels of the level that was asked for") {
-  CHECK_OWN_KERNEL(softmax_block_f32);
-  CHECK_OWN_KERNEL(softmax_block_bf16);
+  CHECK_OWN_KERNEL(TypedKernels<float>::softmax_block);
+  CHECK_OWN_KERNEL(TypedKernels<fedlora::bf16>::softmax_block);
   CHECK_OWN_KERNEL(softmax_join);
-  CHECK_OWN_KERNEL(softmax_scale_f32);
-  CHECK_OWN_KERNEL(softmax_scale_bf16);
+  CHECK_OWN_KERNEL(TypedKernels<float>::softmax_scale);
+  CHECK_OWN_KERNEL(TypedKernels<fedlora::bf16>::softmax_scale);
 }
 
 CASE("canary: another divider is found") {

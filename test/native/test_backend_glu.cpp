@@ -70,8 +70,8 @@ CASE("glu: large gates saturate, NaN stays NaN") {
 }
 
 CASE("glu runs the kernels of the level that was asked for") {
-  CHECK_OWN_KERNEL(glu_forward_f32);
-  CHECK_OWN_KERNEL(glu_backward_bf16);
+  CHECK_OWN_KERNEL(TypedKernels<float>::glu_forward);
+  CHECK_OWN_KERNEL(TypedKernels<fedlora::bf16>::glu_backward);
 }
 
 CASE("canary: another activation is found") {

@@ -98,9 +98,9 @@ CASE("row_norm: forward and backward, in place") {
 }
 
 CASE("norms run the kernels of the level that was asked for") {
-  CHECK_OWN_KERNEL(rms_norm_forward_f32);
-  CHECK_OWN_KERNEL(rms_norm_backward_bf16);
-  CHECK_OWN_KERNEL(row_norm_forward_bf16);
+  CHECK_OWN_KERNEL(TypedKernels<float>::rms_norm_forward);
+  CHECK_OWN_KERNEL(TypedKernels<fedlora::bf16>::rms_norm_backward);
+  CHECK_OWN_KERNEL(TypedKernels<fedlora::bf16>::row_norm_forward);
 }
 
 CASE("canary: one wrong element and one overrun are found") {

@@ -47,8 +47,8 @@ CASE("rope turns every head by its row's position, and back") {
 }
 
 CASE("rope runs the kernels of the level that was asked for") {
-  CHECK_OWN_KERNEL(rope_f32);
-  CHECK_OWN_KERNEL(rope_bf16);
+  CHECK_OWN_KERNEL(TypedKernels<float>::rope);
+  CHECK_OWN_KERNEL(TypedKernels<fedlora::bf16>::rope);
 }
 
 CASE("canary: turning the wrong way is found") {

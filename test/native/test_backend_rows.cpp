@@ -82,8 +82,8 @@ CASE("gather_rows and scatter_rows move rows and zero the rest") {
 }
 
 CASE("embedding_forward runs the kernels of the level that was asked for") {
-  CHECK_OWN_KERNEL(scale_row_f32);
-  CHECK_OWN_KERNEL(scale_row_bf16);
+  CHECK_OWN_KERNEL(TypedKernels<float>::scale_row);
+  CHECK_OWN_KERNEL(TypedKernels<fedlora::bf16>::scale_row);
 }
 
 CASE("canary: the multiplier counts") {

@@ -31,7 +31,9 @@ CASE("every kernel exists at every level, and the portable table is complete") {
   CHECK(own_kernel_table(Isa::scalar).kernel != nullptr); \
   for (Isa isa : levels())                                \
     if (own_kernel_table(isa).kernel) CHECK(kernel_table(isa).kernel == own_kernel_table(isa).kernel);
+#define TYPED(kernel, ...) KERNEL(TypedKernels<float>::kernel) KERNEL(TypedKernels<bf16>::kernel)
 #include "backend/cpu/kernels/kernel_list.def"
+#undef TYPED
 #undef KERNEL
   CHECK(kernel_table(Isa::scalar).widen_bf16 != kernel_table(Isa::avx2).widen_bf16);
 }

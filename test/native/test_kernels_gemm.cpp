@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/rows.h"
 #include "backend/cpu/weight_view.h"
 #include "harness.h"
 #include "quant/encode.h"
@@ -40,22 +41,9 @@ std::vector<float> decoded(const Matrix& matrix) {
 template <class T>
 void run_decode(const KernelTable& kernels, const Matrix& matrix, int64_t row, int64_t rows, int64_t column, int64_t count, T* out,
                 int64_t stride) {
-  const WeightView view = view_of(matrix);
-  if constexpr (sizeof(T) == 4) {
-    if (is_4bit(matrix.format))
-      kernels.decode_4bit_f32(view, row, rows, column, count, out, stride);
-    else if (matrix.format == Format::int8)
-      kernels.decode_int8_f32(view, row, rows, column, count, out, stride);
-    else
-      kernels.decode_plain_f32(view, row, rows, column, count, out, stride);
-  } else {
-    if (is_4bit(matrix.format))
-      kernels.decode_4bit_bf16(view, row, rows, column, count, out, stride);
-    else if (matrix.format == Format::int8)
-      kernels.decode_int8_bf16(view, row, rows, column, count, out, stride);
-    else
-      kernels.decode_plain_bf16(view, row, rows, column, count, out, stride);
-  }
+  const TypedKernels<T>& typed = of<T>(kernels);
+  const auto kernel = is_4bit(matrix.format) ? typed.decode_4bit : matrix.format == Format::int8 ? typed.decode_int8 : typed.decode_plain;
+  kernel(view_of(matrix), row, rows, column, count, out, stride);
 }
 
 /// Number of wrong elements, and of touched sentinels, over many ranges of the matrix.
@@ -129,8 +117,8 @@ CASE("a float matrix is scaled, then rounded") {
     std::vector<float> floats(70);
     std::vector<bf16> halves(70);
     const WeightView view = view_of(x.data(), 2, 35, 1.7f);
-    kernel_table(isa).decode_plain_f32(view, 0, 2, 0, 35, floats.data(), 35);
-    kernel_table(isa).decode_plain_bf16(view, 0, 2, 0, 35, halves.data(), 35);
+    of<float>(kernel_table(isa)).decode_plain(view, 0, 2, 0, 35, floats.data(), 35);
+    of<bf16>(kernel_table(isa)).decode_plain(view, 0, 2, 0, 35, halves.data(), 35);
     for (size_t i = 0; i < 70; ++i) CHECK(floats[i] == x[i] * 1.7f && halves[i].bits == to_bf16(x[i] * 1.7f).bits);
   }
 }
@@ -166,8 +154,11 @@ CASE("products with one weight, both ways, any number of threads") {
             CHECK(std::all_of(got_y.end() - 16, got_y.end(), [](float value) { return value == -7.0f; }));
             got_y.resize(got_y.size() - 16);
             std::vector<uint8_t> bytes(x_bytes.size() + 64, 0xa5);
-            backend.matmul_backward(s.M, d_y_bytes.data(), s.N, matrix, 1, std::vector<float>(static_cast<size_t>(s.M), 0.3f),
-                                    bytes.data());
+            const std::vector<float> scales(static_cast<size_t>(s.M), 0.3f);
+            if (compute == Compute::bf16)
+              backend.matmul_backward<bf16>(s.M, as<bf16>(d_y_bytes.data()), s.N, matrix, 1, scales, as<bf16>(bytes.data()));
+            else
+              backend.matmul_backward<float>(s.M, as<float>(d_y_bytes.data()), s.N, matrix, 1, scales, as<float>(bytes.data()));
             CHECK(std::all_of(bytes.end() - 64, bytes.end(), [](uint8_t byte) { return byte == 0xa5; }));
             for (int64_t i = 0; i < s.M * s.K; ++i) {
               bf16 half;
@@ -217,9 +208,9 @@ CASE("outer products: any rows, ranks and columns, unwanted ranks, sums that con
         const int64_t stride = (ranks + outer_rank_step - 1) / outer_rank_step * outer_rank_step;
         std::vector<uint32_t> packed(static_cast<size_t>((rows + 1) * stride), 0x7fc07fc0u);  // excess lanes may be anything: NaN
         if (is_bf16)
-          kernels.pack_columns_bf16(reinterpret_cast<const bf16*>(left_bytes.data()), ranks, ranks, rows, packed.data(), stride);
+          of<bf16>(kernels).pack_columns(reinterpret_cast<const bf16*>(left_bytes.data()), ranks, ranks, rows, packed.data(), stride);
         else
-          kernels.pack_columns_f32(reinterpret_cast<const float*>(left_bytes.data()), ranks, ranks, rows, packed.data(), stride);
+          of<float>(kernels).pack_columns(reinterpret_cast<const float*>(left_bytes.data()), ranks, ranks, rows, packed.data(), stride);
         std::vector<float> out(static_cast<size_t>(ranks * (columns + 1)), 0.5f);
         std::vector<float*> pointers;
         for (int64_t r = 0; r < ranks; ++r) pointers.push_back(r == 2 ? nullptr : out.data() + r * (columns + 1));
@@ -229,9 +220,9 @@ CASE("outer products: any rows, ranks and columns, unwanted ranks, sums that con
         call.right = right_bytes.data(), call.right_stride = columns;
         call.out = pointers.data();
         if (is_bf16)
-          kernels.outer_bf16(call);
+          of<bf16>(kernels).outer(call);
         else
-          kernels.outer_f32(call);
+          of<float>(kernels).outer(call);
         std::vector<double> want;
         for (int64_t r = 0; r < ranks; ++r)
           for (int64_t c = 0; c <= columns; ++c) {

@@ -69,62 +69,60 @@ void CpuBackend::attention_forward(const AttentionShape& shape, std::span<const 
                                    ConstActivation v, Activation o, float* lse) {
   const Sequences sequences(offsets);
   const int64_t H = shape.heads, G = shape.kv_heads, D = shape.head_dim;
-  const bool f32 = compute_ == Compute::f32;
-  const auto keys_bytes = f32 ? kernels_.attention_keys_bytes_f32 : kernels_.attention_keys_bytes_bf16;
-  const auto values_bytes = f32 ? kernels_.attention_values_bytes_f32 : kernels_.attention_values_bytes_bf16;
 
-  std::vector<int64_t> packed_at(sequences.by_length.size());  // where a sequence's kv heads start
-  std::vector<BlockTask> packs, tasks;
-  int64_t packed_bytes = 0;
-  for (int64_t sequence : sequences.by_length) {
-    packed_at[static_cast<size_t>(sequence)] = packed_bytes;
-    packed_bytes += G * (keys_bytes(sequences.length(sequence), D) + values_bytes(sequences.length(sequence), D));
-    for (int64_t block = sequences.blocks(sequence); block-- > 0;) {
-      for (int64_t g = 0; g < G; ++g) packs.push_back({sequence, g, block});
-      for (int64_t h = 0; h < H; ++h) tasks.push_back({sequence, h, block});
+  typed([&]<class T>(const TypedKernels<T>& kernels) {
+    const auto keys_bytes = kernels.attention_keys_bytes;
+    const auto values_bytes = kernels.attention_values_bytes;
+    std::vector<int64_t> packed_at(sequences.by_length.size());  // where a sequence's kv heads start
+    std::vector<BlockTask> packs, tasks;
+    int64_t packed_bytes = 0;
+    for (int64_t sequence : sequences.by_length) {
+      packed_at[static_cast<size_t>(sequence)] = packed_bytes;
+      packed_bytes += G * (keys_bytes(sequences.length(sequence), D) + values_bytes(sequences.length(sequence), D));
+      for (int64_t block = sequences.blocks(sequence); block-- > 0;) {
+        for (int64_t g = 0; g < G; ++g) packs.push_back({sequence, g, block});
+        for (int64_t h = 0; h < H; ++h) tasks.push_back({sequence, h, block});
+      }
     }
-  }
-  // The last block of queries of a sequence sees the most keys.
-  std::stable_sort(tasks.begin(), tasks.end(), [](const BlockTask& a, const BlockTask& b) { return a.block > b.block; });
-  Scratch& packed = slot(Slot::attention_packed);
-  packed.reserve(1, static_cast<size_t>(packed_bytes));
-  Scratch& own = slot(Slot::attention);
-  own.reserve(threads(), static_cast<size_t>(f32 ? kernels_.attention_forward_scratch_f32(D) : kernels_.attention_forward_scratch_bf16(D)));
-  const auto keys_of = [&](int64_t sequence, int64_t g) {
-    const int64_t length = sequences.length(sequence);
-    return packed.get<char>() + packed_at[static_cast<size_t>(sequence)] + g * (keys_bytes(length, D) + values_bytes(length, D));
-  };
+    // The last block of queries of a sequence sees the most keys.
+    std::stable_sort(tasks.begin(), tasks.end(), [](const BlockTask& a, const BlockTask& b) { return a.block > b.block; });
+    Scratch& packed = slot(Slot::attention_packed);
+    packed.reserve(1, static_cast<size_t>(packed_bytes));
+    Scratch& own = slot(Slot::attention);
+    own.reserve(threads(), static_cast<size_t>(kernels.attention_forward_scratch(D)));
+    const auto keys_of = [&](int64_t sequence, int64_t g) {
+      const int64_t length = sequences.length(sequence);
+      return packed.get<char>() + packed_at[static_cast<size_t>(sequence)] + g * (keys_bytes(length, D) + values_bytes(length, D));
+    };
 
-  pool_.run(static_cast<int64_t>(packs.size()), [&](int64_t index, int) {
-    const auto [sequence, g, block] = packs[static_cast<size_t>(index)];
-    const int64_t length = sequences.length(sequence), at = (sequences.begin(sequence) * G + g) * D;
-    char* keys = keys_of(sequence, g);
-    char* values = keys + keys_bytes(length, D);
-    if (f32)
-      kernels_.attention_pack_f32(as<float>(k, at), as<float>(v, at), G * D, length, block, D, keys, values);
-    else
-      kernels_.attention_pack_bf16(as<bf16>(k, at), as<bf16>(v, at), G * D, length, block, D, keys, values);
-  });
-  pool_.run(static_cast<int64_t>(tasks.size()), [&](int64_t index, int member) {
-    const auto [sequence, h, block] = tasks[static_cast<size_t>(index)];
-    AttentionForwardTask task;
-    task.length = sequences.length(sequence);
-    task.begin = block * attention_block;
-    task.rows = std::min(attention_block, task.length - task.begin);
-    const int64_t row = sequences.begin(sequence) + task.begin, at = (row * H + h) * D;
-    const char* keys = keys_of(sequence, h / (H / G));
-    task.q = f32 ? static_cast<ConstActivation>(as<float>(q, at)) : as<bf16>(q, at);
-    task.o = f32 ? static_cast<Activation>(as<float>(o, at)) : as<bf16>(o, at);
-    task.q_stride = task.o_stride = H * D;
-    task.keys = keys;
-    task.values = keys + keys_bytes(task.length, D);
-    task.head_dim = D;
-    task.window = shape.window;
-    task.scale = shape.scale;
-    task.lse = lse + 2 * (row * H + h);
-    task.lse_stride = 2 * H;
-    task.scratch = own.get<char>(member);
-    f32 ? kernels_.attention_forward_f32(&task) : kernels_.attention_forward_bf16(&task);
+    pool_.run(static_cast<int64_t>(packs.size()), [&](int64_t index, int) {
+      const auto [sequence, g, block] = packs[static_cast<size_t>(index)];
+      const int64_t length = sequences.length(sequence), at = (sequences.begin(sequence) * G + g) * D;
+      char* keys = keys_of(sequence, g);
+      char* values = keys + keys_bytes(length, D);
+      kernels.attention_pack(as<T>(k, at), as<T>(v, at), G * D, length, block, D, keys, values);
+    });
+    pool_.run(static_cast<int64_t>(tasks.size()), [&](int64_t index, int member) {
+      const auto [sequence, h, block] = tasks[static_cast<size_t>(index)];
+      AttentionForwardTask<T> task;
+      task.length = sequences.length(sequence);
+      task.begin = block * attention_block;
+      task.rows = std::min(attention_block, task.length - task.begin);
+      const int64_t row = sequences.begin(sequence) + task.begin, at = (row * H + h) * D;
+      const char* keys = keys_of(sequence, h / (H / G));
+      task.q = as<T>(q, at);
+      task.o = as<T>(o, at);
+      task.q_stride = task.o_stride = H * D;
+      task.keys = keys;
+      task.values = keys + keys_bytes(task.length, D);
+      task.head_dim = D;
+      task.window = shape.window;
+      task.scale = shape.scale;
+      task.lse = lse + 2 * (row * H + h);
+      task.lse_stride = 2 * H;
+      task.scratch = own.get<char>(member);
+      kernels.attention_forward(&task);
+    });
   });
 }
 
@@ -133,94 +131,80 @@ void CpuBackend::attention_backward(const AttentionShape& shape, std::span<const
                                     Activation d_k, Activation d_v) {
   const Sequences sequences(offsets);
   const int64_t H = shape.heads, G = shape.kv_heads, D = shape.head_dim, M = offsets.empty() ? 0 : offsets.back(), group = H / G;
-  const bool f32 = compute_ == Compute::f32;
   const int64_t heads = static_cast<int64_t>(sequences.by_length.size()) * H;  // of all sequences
   const int64_t divided = heads < 8 * threads() ? heads % threads() : 0;       // the last ones, two tasks each
   const int64_t share_floats = sequences.longest() * D;
-  // d_k and d_v of every query head, [M,H,D] each; halves of d_q of the divided ones; what balance needs, [M,H] by halves
-  Scratch& shares = slot(Slot::attention_packed);
-  shares.reserve(1, static_cast<size_t>(2 * M * H * D + 2 * divided * share_floats + (f32 ? 4 * M * H : 0)) * sizeof(float));
-  float* shares_k = shares.get<float>();
-  float* shares_v = shares_k + M * H * D;
-  float* shares_q = shares_v + M * H * D;
-  float* rests = shares_q + 2 * divided * share_floats;
-  Scratch& own = slot(Slot::attention);
-  const auto scratch_bytes = f32 ? kernels_.attention_backward_scratch_f32 : kernels_.attention_backward_scratch_bf16;
-  own.reserve(threads(), static_cast<size_t>(scratch_bytes(sequences.longest(), D)));
-  const auto element = [&](ConstActivation x, int64_t offset) {
-    return f32 ? static_cast<ConstActivation>(as<float>(x, offset)) : as<bf16>(x, offset);
-  };
-  const auto place = [&](int64_t head) {  // sequence, head within it, element of its first row
-    const int64_t sequence = sequences.by_length[static_cast<size_t>(head / H)], h = head % H;
-    return std::tuple(sequence, h, (sequences.begin(sequence) * H + h) * D);
-  };
-  const auto query_gradient = [&](int64_t at) { return f32 ? static_cast<Activation>(as<float>(d_q, at)) : as<bf16>(d_q, at); };
+  typed([&]<class T>(const TypedKernels<T>& kernels) {
+    constexpr bool exact = sizeof(T) == 4;  // f32 scores are balanced
+    // d_k and d_v of every query head, [M,H,D] each; halves of d_q of the divided ones; what balance needs, [M,H] by halves
+    Scratch& shares = slot(Slot::attention_packed);
+    shares.reserve(1, static_cast<size_t>(2 * M * H * D + 2 * divided * share_floats + (exact ? 4 * M * H : 0)) * sizeof(float));
+    float* shares_k = shares.get<float>();
+    float* shares_v = shares_k + M * H * D;
+    float* shares_q = shares_v + M * H * D;
+    float* rests = shares_q + 2 * divided * share_floats;
+    Scratch& own = slot(Slot::attention);
+    own.reserve(threads(), static_cast<size_t>(kernels.attention_backward_scratch(sequences.longest(), D)));
+    const auto place = [&](int64_t head) {  // sequence, head within it, element of its first row
+      const int64_t sequence = sequences.by_length[static_cast<size_t>(head / H)], h = head % H;
+      return std::tuple(sequence, h, (sequences.begin(sequence) * H + h) * D);
+    };
 
-  pool_.run(heads + divided, [&](int64_t index, int member) {
-    const int64_t whole = heads - divided, piece = index - whole, head = index < whole ? index : whole + piece / 2;
-    const auto [sequence, h, at] = place(head);
-    const int64_t row = sequences.begin(sequence), at_kv = (row * G + h / group) * D, length = sequences.length(sequence);
-    AttentionBackwardTask task;
-    task.key_middle = middle_of_keys(length, shape.window);
-    task.key_begin = index < whole || piece % 2 == 0 ? 0 : task.key_middle;
-    task.key_end = index < whole || piece % 2 == 1 ? length : task.key_middle;
-    if (task.key_begin == task.key_end) return;
-    task.d_q = index < whole ? query_gradient(at) : nullptr;
-    task.d_q_share = index < whole ? nullptr : shares_q + piece * share_floats;
-    task.q = element(q, at);
-    task.o = element(o, at);
-    task.d_o = element(d_o, at);
-    task.q_stride = H * D;
-    task.k = element(k, at_kv);
-    task.v = element(v, at_kv);
-    task.kv_stride = G * D;
-    task.d_k = shares_k + at;
-    task.d_v = shares_v + at;
-    task.d_kv_stride = H * D;
-    task.lse = lse + 2 * (row * H + h);
-    task.lse_stride = 2 * H;
-    for (int half = 0; half < 2; ++half) {
-      task.residual[half] = rests + half * M * H + row * H + h * length;
-      task.majority[half] = rests + (2 + half) * M * H + row * H + h * length;
-    }
-    task.length = length;
-    task.head_dim = D;
-    task.window = shape.window;
-    task.scale = shape.scale;
-    task.scratch = own.get<char>(member);
-    f32 ? kernels_.attention_backward_f32(&task) : kernels_.attention_backward_bf16(&task);
-  });
-  pool_.run(divided, [&](int64_t i, int) {
-    const auto [sequence, h, at] = place(heads - divided + i);
-    const int64_t length = sequences.length(sequence), middle = middle_of_keys(length, shape.window);
-    const float* halves = shares_q + 2 * i * share_floats;
-    for (int64_t row = 0; row < length; ++row) {
-      const Activation out = query_gradient(at + row * H * D);
-      const int64_t count = row < middle ? 1 : 2;
-      if (f32)
-        kernels_.sum_rows_f32(count, D, halves + row * D, share_floats, static_cast<float*>(out));
-      else
-        kernels_.sum_rows_bf16(count, D, halves + row * D, share_floats, static_cast<bf16*>(out));
-    }
-  });
-  if (f32)
-    pool_.run(heads, [&](int64_t head, int) {
+    pool_.run(heads + divided, [&](int64_t index, int member) {
+      const int64_t whole = heads - divided, piece = index - whole, head = index < whole ? index : whole + piece / 2;
       const auto [sequence, h, at] = place(head);
-      const int64_t row = sequences.begin(sequence), length = sequences.length(sequence), at_kv = (row * G + h / group) * D;
-      const float* rest = rests + row * H + h * length;
-      balance({rest, rest + M * H}, {rest + 2 * M * H, rest + 3 * M * H}, length, middle_of_keys(length, shape.window), D, shape.scale,
-              as<float>(q, at), as<float>(d_q, at), H * D, as<float>(k, at_kv), G * D, shares_k + at);
-    });
-  each_rows(pool_, M, 2 * H * D, [&](int64_t first, int64_t count) {
-    for (int64_t i = first * G; i < (first + count) * G; ++i) {  // one row of one kv head: its query heads are neighbours
-      if (f32) {
-        kernels_.sum_rows_f32(group, D, shares_k + i * group * D, D, as<float>(d_k, i * D));
-        kernels_.sum_rows_f32(group, D, shares_v + i * group * D, D, as<float>(d_v, i * D));
-      } else {
-        kernels_.sum_rows_bf16(group, D, shares_k + i * group * D, D, as<bf16>(d_k, i * D));
-        kernels_.sum_rows_bf16(group, D, shares_v + i * group * D, D, as<bf16>(d_v, i * D));
+      const int64_t row = sequences.begin(sequence), at_kv = (row * G + h / group) * D, length = sequences.length(sequence);
+      AttentionBackwardTask<T> task;
+      task.key_middle = middle_of_keys(length, shape.window);
+      task.key_begin = index < whole || piece % 2 == 0 ? 0 : task.key_middle;
+      task.key_end = index < whole || piece % 2 == 1 ? length : task.key_middle;
+      if (task.key_begin == task.key_end) return;
+      task.d_q = index < whole ? as<T>(d_q, at) : nullptr;
+      task.d_q_share = index < whole ? nullptr : shares_q + piece * share_floats;
+      task.q = as<T>(q, at);
+      task.o = as<T>(o, at);
+      task.d_o = as<T>(d_o, at);
+      task.q_stride = H * D;
+      task.k = as<T>(k, at_kv);
+      task.v = as<T>(v, at_kv);
+      task.kv_stride = G * D;
+      task.d_k = shares_k + at;
+      task.d_v = shares_v + at;
+      task.d_kv_stride = H * D;
+      task.lse = lse + 2 * (row * H + h);
+      task.lse_stride = 2 * H;
+      for (int half = 0; half < 2; ++half) {
+        task.residual[half] = rests + half * M * H + row * H + h * length;
+        task.majority[half] = rests + (2 + half) * M * H + row * H + h * length;
       }
-    }
+      task.length = length;
+      task.head_dim = D;
+      task.window = shape.window;
+      task.scale = shape.scale;
+      task.scratch = own.get<char>(member);
+      kernels.attention_backward(&task);
+    });
+    pool_.run(divided, [&](int64_t i, int) {
+      const auto [sequence, h, at] = place(heads - divided + i);
+      const int64_t length = sequences.length(sequence), middle = middle_of_keys(length, shape.window);
+      const float* halves = shares_q + 2 * i * share_floats;
+      for (int64_t row = 0; row < length; ++row)
+        kernels.sum_rows(row < middle ? 1 : 2, D, halves + row * D, share_floats, as<T>(d_q, at + row * H * D));
+    });
+    if constexpr (exact)
+      pool_.run(heads, [&](int64_t head, int) {
+        const auto [sequence, h, at] = place(head);
+        const int64_t row = sequences.begin(sequence), length = sequences.length(sequence), at_kv = (row * G + h / group) * D;
+        const float* rest = rests + row * H + h * length;
+        balance({rest, rest + M * H}, {rest + 2 * M * H, rest + 3 * M * H}, length, middle_of_keys(length, shape.window), D, shape.scale,
+                as<float>(q, at), as<float>(d_q, at), H * D, as<float>(k, at_kv), G * D, shares_k + at);
+      });
+    each_rows(pool_, M, 2 * H * D, [&](int64_t first, int64_t count) {
+      for (int64_t i = first * G; i < (first + count) * G; ++i) {  // one row of one kv head: its query heads are neighbours
+        kernels.sum_rows(group, D, shares_k + i * group * D, D, as<T>(d_k, i * D));
+        kernels.sum_rows(group, D, shares_v + i * group * D, D, as<T>(d_v, i * D));
+      }
+    });
   });
 }
 
@@ -228,22 +212,23 @@ void CpuBackend::attention_decode(const AttentionShape& shape, int64_t T, ConstA
                                   Activation o) {
   const int64_t H = shape.heads, G = shape.kv_heads, D = shape.head_dim,
                 first = shape.window > 0 ? std::max<int64_t>(0, T - shape.window) : 0;
-  const bool f32 = compute_ == Compute::f32;
   Scratch& own = slot(Slot::attention);
   own.reserve(threads(), static_cast<size_t>(T - first + D) * sizeof(float));
-  pool_.run(H, [&](int64_t h, int member) {
-    const int64_t at = (first * G + h / (H / G)) * D;
-    AttentionDecodeTask task;
-    task.q = f32 ? static_cast<ConstActivation>(as<float>(q, h * D)) : as<bf16>(q, h * D);
-    task.keys = f32 ? static_cast<ConstActivation>(as<float>(keys, at)) : as<bf16>(keys, at);
-    task.values = f32 ? static_cast<ConstActivation>(as<float>(values, at)) : as<bf16>(values, at);
-    task.o = f32 ? static_cast<Activation>(as<float>(o, h * D)) : as<bf16>(o, h * D);
-    task.kv_stride = G * D;
-    task.length = T - first;
-    task.head_dim = D;
-    task.scale = shape.scale;
-    task.scratch = own.get<float>(member);
-    f32 ? kernels_.attention_decode_f32(&task) : kernels_.attention_decode_bf16(&task);
+  typed([&]<class Element>(const TypedKernels<Element>& kernels) {
+    pool_.run(H, [&](int64_t h, int member) {
+      const int64_t at = (first * G + h / (H / G)) * D;
+      AttentionDecodeTask<Element> task;
+      task.q = as<Element>(q, h * D);
+      task.keys = as<Element>(keys, at);
+      task.values = as<Element>(values, at);
+      task.o = as<Element>(o, h * D);
+      task.kv_stride = G * D;
+      task.length = T - first;
+      task.head_dim = D;
+      task.scale = shape.scale;
+      task.scratch = own.get<float>(member);
+      kernels.attention_decode(&task);
+    });
   });
 }
 

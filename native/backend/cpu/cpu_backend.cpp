@@ -25,14 +25,18 @@ std::unique_ptr<Backend> make_cpu_backend(Compute compute, int threads) {
 std::vector<KernelInfo> cpu_kernels() {
   const int selected = static_cast<int>(select_isa());
   std::vector<KernelInfo> kernels;
-#define KERNEL(kernel, ...)                                            \
+#define NAMED(name, kernel)                                            \
   for (int level = selected; level >= 0; --level)                      \
     if (own_kernel_table(static_cast<Isa>(level)).kernel != nullptr) { \
-      kernels.push_back({#kernel, isa_name(static_cast<Isa>(level))}); \
+      kernels.push_back({name, isa_name(static_cast<Isa>(level))});    \
       break;                                                           \
     }
+#define KERNEL(kernel, ...) NAMED(#kernel, kernel)
+#define TYPED(kernel, ...) NAMED(#kernel "_f32", TypedKernels<float>::kernel) NAMED(#kernel "_bf16", TypedKernels<bf16>::kernel)
 #include "backend/cpu/kernels/kernel_list.def"
+#undef TYPED
 #undef KERNEL
+#undef NAMED
   return kernels;
 }
 

@@ -26,17 +26,26 @@ class CpuBackend final : public Backend {
 #undef OP
   size_t scratch_bytes() const override;
 
-  /// out[m,n] = scale × x[m,:]·W[n,:].   x Activation [M,K], out f32 [M,N].
+  /// out[m,n] = scale × x[m,:]·W[n,:].   x Activation [M,K], out f32 [M,N]. Below, T is the activations' element.
   void matmul_forward(int64_t M, ConstActivation x, const Matrix& W, float scale, float* out);
   /// The same by blocks of `block` ≤ 128 columns, each handed to `take` on the thread that made it: its number, first column, width, and
   /// out f32 [M, width], which lives as long as the call. M·block floats a thread in Slot::logits_block must be reserved.
-  void matmul_blocks(int64_t M, ConstActivation x, const Matrix& W, int64_t block, float scale,
+  template <class T>
+  void matmul_blocks(int64_t M, const T* x, const Matrix& W, int64_t block, float scale,
                      const std::function<void(int64_t index, int64_t begin, int64_t columns, const float* out)>& take);
-  /// d_x[m,:] = scale × scales[m] × Σ_n d_y[m,n]·W[n,:].   d_y Activation [M,N], rows d_y_stride apart; d_x Activation [M,K].
-  void matmul_backward(int64_t M, ConstActivation d_y, int64_t d_y_stride, const Matrix& W, float scale, std::span<const float> scales,
-                       Activation d_x);
+  /// d_x[m,:] = scale × scales[m] × Σ_n d_y[m,n]·W[n,:].   d_y [M,N], rows d_y_stride apart; d_x [M,K].
+  template <class T>
+  void matmul_backward(int64_t M, const T* d_y, int64_t d_y_stride, const Matrix& W, float scale, std::span<const float> scales, T* d_x);
 
  private:
+  /// Calls body with the kernels over the element type T of this compute mode's activations.
+  template <class Body>
+  void typed(const Body& body) const {
+    if (compute_ == Compute::f32)
+      body(of<float>(kernels_));
+    else
+      body(of<bf16>(kernels_));
+  }
   /// x [K] as the kernels for one row read it: f32, and if there are `codes` also in their order. In Slot::rows where it is not x itself.
   struct DecodeRow {
     const float *row, *ordered;

@@ -16,11 +16,19 @@ constexpr int64_t gradient_budget = int64_t{32} << 20;  // bytes that the gradie
 constexpr int64_t fewest_rows = 256;                    // … but so many rows it has in any case
 constexpr int64_t row_padding = 32;                     // elements: rows of a power of two apart would share the cache's sets
 
+template <class T>
+T rounded(float x) {
+  if constexpr (sizeof(T) == 4)
+    return x;
+  else
+    return to_bf16(x);
+}
+
 int64_t blocks_of(int64_t V) { return (V + vocabulary_block - 1) / vocabulary_block; }
 int64_t row_stride(int64_t V) { return (V + row_padding - 1) / row_padding * row_padding + row_padding; }
 
 int64_t rows_at_once(Compute compute, int64_t M, int64_t V) {
-  const int64_t most = std::max(gradient_budget / (V * (compute == Compute::f32 ? 4 : 2)), fewest_rows);
+  const int64_t most = std::max(gradient_budget / (V * activation_width(compute)), fewest_rows);
   const int64_t chunks = std::max<int64_t>(1, (M + most - 1) / most);
   return std::max<int64_t>(1, (M + chunks - 1) / chunks);
 }
@@ -32,7 +40,7 @@ struct Chunk {
   Chunk(Compute compute, int64_t M, int64_t V, bool training)
       : rows(rows_at_once(compute, M, V)),
         blocks(blocks_of(V)),
-        gradient_bytes(training ? static_cast<size_t>(rows * row_stride(V) * (compute == Compute::f32 ? 4 : 2)) : 0),
+        gradient_bytes(training ? static_cast<size_t>(rows * row_stride(V) * activation_width(compute)) : 0),
         bytes(gradient_bytes + static_cast<size_t>(rows * (8 * blocks + 5))) {}
 };
 }  // namespace
@@ -42,11 +50,9 @@ size_t linear_cross_entropy_bytes(Compute compute, int64_t M, int64_t V) { retur
 void CpuBackend::linear_cross_entropy(int64_t M, ConstActivation x, const Matrix& head, float divider, std::span<const int32_t> targets,
                                       std::span<const float> grad_scales, float* losses, uint8_t* correct, Activation d_x) {
   const int64_t V = head.N, K = head.K, stride = row_stride(V);
-  const bool f32 = compute_ == Compute::f32;
   const Chunk chunk(compute_, M, V, d_x != nullptr);
   Scratch& memory = slot(Slot::logits);
   memory.reserve(1, chunk.bytes);
-  Activation gradient = d_x ? memory.get<void>() : nullptr;
   float* top = reinterpret_cast<float*>(memory.get<uint8_t>() + chunk.gradient_bytes);  // [rows, blocks]
   float* sum = top + chunk.rows * chunk.blocks;                                         // [rows, blocks]
   float* chosen = sum + chunk.rows * chunk.blocks;                                      // [rows] the target's logit
@@ -54,47 +60,42 @@ void CpuBackend::linear_cross_entropy(int64_t M, ConstActivation x, const Matrix
   slot(Slot::logits_block).reserve(threads(), static_cast<size_t>(chunk.rows * vocabulary_block * 4));
   const float scale = 1.0f / divider;
 
-  for (int64_t first = 0; first < M; first += chunk.rows) {
-    const int64_t rows = std::min(chunk.rows, M - first);
-    const ConstActivation x_chunk = f32 ? static_cast<ConstActivation>(as<float>(x, first * K)) : as<bf16>(x, first * K);
-    const int32_t* target = targets.data() + first;
+  typed([&]<class T>(const TypedKernels<T>& kernels) {
+    T* gradient = d_x ? memory.get<T>() : nullptr;  // [rows, stride]
+    for (int64_t first = 0; first < M; first += chunk.rows) {
+      const int64_t rows = std::min(chunk.rows, M - first);
+      const int32_t* target = targets.data() + first;
+      const auto take = [&](int64_t block, int64_t begin, int64_t columns, const float* logits) {
+        kernels.softmax_block(rows, columns, logits, as<T>(gradient, begin), stride, top + block, sum + block, chunk.blocks);
+        for (int64_t m = 0; m < rows; ++m) {
+          const int64_t at = target[m] - begin;
+          if (at < 0 || at >= columns) continue;
+          const float* row = logits + m * columns;
+          chosen[m] = row[at];
+          leads[m] = std::find(row, row + at, row[at]) == row + at;
+        }
+      };
+      matmul_blocks(rows, as<T>(x, first * K), head, vocabulary_block, scale, take);
 
-    matmul_blocks(rows, x_chunk, head, vocabulary_block, scale, [&](int64_t block, int64_t begin, int64_t columns, const float* logits) {
-      if (f32)
-        kernels_.softmax_block_f32(rows, columns, logits, as<float>(gradient, begin), stride, top + block, sum + block, chunk.blocks);
-      else
-        kernels_.softmax_block_bf16(rows, columns, logits, as<bf16>(gradient, begin), stride, top + block, sum + block, chunk.blocks);
-      for (int64_t m = 0; m < rows; ++m) {
-        const int64_t at = target[m] - begin;
-        if (at < 0 || at >= columns) continue;
-        const float* row = logits + m * columns;
-        chosen[m] = row[at];
-        leads[m] = std::find(row, row + at, row[at]) == row + at;
-      }
-    });
-
-    pool_.run(rows, [&](int64_t m, int) {
-      float* row_top = top + m * chunk.blocks;
-      const int64_t own = target[m] / vocabulary_block;
-      const bool ahead = leads[m] && std::all_of(row_top, row_top + own, [&](float other) { return other != chosen[m]; });
-      float total;
-      const float most = kernels_.softmax_join(chunk.blocks, row_top, sum + m * chunk.blocks, &total);
-      losses[first + m] = (most - chosen[m]) + std::log(total);
-      if (correct) correct[first + m] = chosen[m] == most && ahead;
-      if (d_x == nullptr) return;
-      const float at_target = std::exp(chosen[m] - most) / total - 1.0f;
-      if (f32) {
-        kernels_.softmax_scale_f32(V, vocabulary_block, row_top, as<float>(gradient, m * stride));
-        as<float>(gradient, m * stride)[target[m]] = at_target;
-      } else {
-        kernels_.softmax_scale_bf16(V, vocabulary_block, row_top, as<bf16>(gradient, m * stride));
-        as<bf16>(gradient, m * stride)[target[m]] = to_bf16(at_target);
-      }
-    });
-    if (d_x == nullptr) continue;
-    matmul_backward(rows, gradient, stride, head, scale, grad_scales.subspan(static_cast<size_t>(first), static_cast<size_t>(rows)),
-                    f32 ? static_cast<Activation>(as<float>(d_x, first * K)) : as<bf16>(d_x, first * K));
-  }
+      pool_.run(rows, [&](int64_t m, int) {
+        float* row_top = top + m * chunk.blocks;
+        const int64_t own = target[m] / vocabulary_block;
+        const bool ahead = leads[m] && std::all_of(row_top, row_top + own, [&](float other) { return other != chosen[m]; });
+        float total;
+        const float most = kernels_.softmax_join(chunk.blocks, row_top, sum + m * chunk.blocks, &total);
+        losses[first + m] = (most - chosen[m]) + std::log(total);
+        if (correct) correct[first + m] = chosen[m] == most && ahead;
+        if (d_x == nullptr) return;
+        const float at_target = std::exp(chosen[m] - most) / total - 1.0f;
+        T* row = gradient + m * stride;
+        kernels.softmax_scale(V, vocabulary_block, row_top, row);
+        row[target[m]] = rounded<T>(at_target);
+      });
+      if (d_x == nullptr) continue;
+      matmul_backward<T>(rows, gradient, stride, head, scale, grad_scales.subspan(static_cast<size_t>(first), static_cast<size_t>(rows)),
+                         as<T>(d_x, first * K));
+    }
+  });
 }
 
 }  // namespace fedlora

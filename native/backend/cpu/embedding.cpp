@@ -13,9 +13,9 @@ void CpuBackend::embedding_forward(std::span<const int32_t> ids, const Matrix& t
     for (int64_t m = first; m < first + count; ++m) {
       const int64_t offset = static_cast<int64_t>(ids[m]) * K;
       if (table.format == Format::f32) {
-        kernels_.scale_row_f32(reinterpret_cast<const float*>(table.data.data()) + offset, multiplier, x + m * K, K);
+        of<float>(kernels_).scale_row(reinterpret_cast<const float*>(table.data.data()) + offset, multiplier, x + m * K, K);
       } else if (table.format == Format::bf16) {
-        kernels_.scale_row_bf16(reinterpret_cast<const bf16*>(table.data.data()) + offset, multiplier, x + m * K, K);
+        of<bf16>(kernels_).scale_row(reinterpret_cast<const bf16*>(table.data.data()) + offset, multiplier, x + m * K, K);
       } else {
         const f16* row = reinterpret_cast<const f16*>(table.data.data()) + offset;
         for (int64_t k = 0; k < K; ++k) x[m * K + k] = to_f32(row[k]) * multiplier;

@@ -15,10 +15,12 @@
 namespace fedlora {
 
 /// Σ_k a[m,k]·w(k,c).   `rows`: w(k,c) = weight[c,k] (y = x·Wᵀ).   `columns`: w(k,c) = weight[k,c] (d_x = d_y·W).
+/// T is the activations' element: float or bf16.
+template <class T>
 struct GemmTerm {
   enum Reads { rows, columns };
   Reads reads = rows;
-  ConstActivation a = nullptr;  // row 0 of the call's rows
+  const T* a = nullptr;  // row 0 of the call's rows
   int64_t a_stride = 0;
   WeightView weight;
 
@@ -26,22 +28,27 @@ struct GemmTerm {
 };
 
 /// Rows that have further terms of their own: those of an adapter.
+template <class T>
 struct GemmRows {
   int64_t begin = 0, end = 0;
-  std::span<const GemmTerm> terms;
+  std::span<const GemmTerm<T>> terms;
   bool keep_sum = false;  // leave the bare sum in the workspace's `sum` instead of writing `out`
   float scale = 1;        // multiplies the product's
 };
 
+template <class T>
 struct GemmProduct {
   int64_t column_begin = 0, column_end = 0;  // at most `panel_columns`
-  std::span<const GemmTerm> terms;           // of all rows
-  std::span<const GemmRows> rows;            // disjoint; rows that no range names are left alone
+  std::span<const GemmTerm<T>> terms;        // of all rows
+  std::span<const GemmRows<T>> rows;         // disjoint; rows that no range names are left alone
   float scale = 1;
   const float* bias = nullptr;  // bias[c] for column c
   void* out = nullptr;          // row 0, column column_begin
   bool out_bf16 = false;
   int64_t out_stride = 0;
+
+  void write(float* to, int64_t stride) { out = to, out_bf16 = false, out_stride = stride; }
+  void write(bf16* to, int64_t stride) { out = to, out_bf16 = true, out_stride = stride; }
 };
 
 /// How large the panels are: a pure matter of speed.
@@ -51,18 +58,18 @@ struct GemmShape {
 /// Panels for the second cache when many rows reuse them, for the first when hardly any do.
 inline GemmShape gemm_shape(int64_t M) { return M > 16 ? GemmShape{128, 1024} : GemmShape{64, 128}; }
 
+template <class T>
 class Gemm {
  public:
-  Gemm(const KernelTable& kernels, Compute compute) : kernels_(kernels), compute_(compute) {}
+  explicit Gemm(const KernelTable& table) : table_(table), kernels_(of<T>(table)) {}
 
-  int64_t element_bytes() const { return activation_width(compute_); }
   /// Elements of k in a panel's step: 2 where bf16 is multiplied in pairs.
-  int64_t per_step() const { return compute_ == Compute::bf16 && kernels_.pairs ? 2 : 1; }
+  int64_t per_step() const { return sizeof(T) == 2 && table_.pairs ? 2 : 1; }
   int64_t steps(int64_t k) const { return (k + per_step() - 1) / per_step(); }
 
-  int64_t steps_of(std::span<const GemmTerm> terms) const {
+  int64_t steps_of(std::span<const GemmTerm<T>> terms) const {
     int64_t total = 0;
-    for (const GemmTerm& term : terms) total += steps(term.k());
+    for (const GemmTerm<T>& term : terms) total += steps(term.k());
     return total;
   }
 
@@ -71,19 +78,17 @@ class Gemm {
 
   /// One product on one thread. `workspace`: 64-byte aligned, of the size above with the same shape. Returns where the kept sums lie:
   /// [M, panel_columns].
-  float* multiply(GemmShape shape, int64_t M, const GemmProduct& product, void* workspace) const;
+  float* multiply(GemmShape shape, int64_t M, const GemmProduct<T>& product, void* workspace) const;
 
-  const KernelTable& kernels() const { return kernels_; }
-  Compute compute() const { return compute_; }
+  const KernelTable& table() const { return table_; }
+  const TypedKernels<T>& kernels() const { return kernels_; }
 
  private:
   /// Packs [k_begin, k_begin + k) of a term for columns [begin, end).
-  void pack(const GemmTerm& term, int64_t k_begin, int64_t k, int64_t begin, int64_t end, void* decoded, uint32_t* panel) const;
-  template <class T>
-  void pack_as(const GemmTerm& term, int64_t k_begin, int64_t k, int64_t begin, int64_t end, T* decoded, uint32_t* panel) const;
+  void pack(const GemmTerm<T>& term, int64_t k_begin, int64_t k, int64_t begin, int64_t end, T* decoded, uint32_t* panel) const;
 
-  const KernelTable& kernels_;
-  Compute compute_;
+  const KernelTable& table_;
+  const TypedKernels<T>& kernels_;
 };
 
 /// Columns [0, N) in near-equal ranges that begin at multiples of 32 (whole vectors, and half a 4-bit block), at most `widest` wide (a

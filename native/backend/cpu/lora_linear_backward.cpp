@@ -16,13 +16,13 @@ namespace {
 int64_t round_up(int64_t x, int64_t multiple) { return (x + multiple - 1) / multiple * multiple; }
 }  // namespace
 
-LoraBackward::LoraBackward(const Gemm& gemm, int64_t threads, int64_t M, ConstActivation x, std::span<const LinearTarget> targets,
-                           std::span<const Segment> segments, Activation d_x)
+template <class T>
+LoraBackward<T>::LoraBackward(const Gemm<T>& gemm, int64_t threads, int64_t M, const T* x, std::span<const LinearTarget> targets,
+                              std::span<const Segment> segments, T* d_x)
     : gemm_(gemm),
       shape_(gemm_shape(M)),
       M_(M),
       K_(targets[0].W->K),
-      element_(gemm.element_bytes()),
       x_(x),
       targets_(targets),
       segments_(segments),
@@ -51,7 +51,7 @@ LoraBackward::LoraBackward(const Gemm& gemm, int64_t threads, int64_t M, ConstAc
     left_dwords_ += 2 * gemm.steps(rows) * ranks;
   }
   if (d_x) {
-    for (const LinearTarget& target : targets) base_.push_back({GemmTerm::columns, target.d_y, target.W->N, view_of(*target.W)});
+    for (const LinearTarget& target : targets) base_.push_back({GemmTerm<T>::columns, as<T>(target.d_y), target.W->N, view_of(*target.W)});
     const ColumnSplit split(K_, shape_.panel_columns, threads);
     for (int64_t i = 0; i < split.count(); ++i) tasks_.push_back({Task::input, -1, -1, split.begin(i), split.end(i)});
   }
@@ -72,7 +72,8 @@ LoraBackward::LoraBackward(const Gemm& gemm, int64_t threads, int64_t M, ConstAc
   }
 }
 
-size_t LoraBackward::workspace_bytes() const {
+template <class T>
+size_t LoraBackward<T>::workspace_bytes() const {
   int64_t widest = 0;
   for (const LinearTarget& target : targets_) widest = std::max(widest, gemm_.steps(target.W->N));
   const size_t input = gemm_.workspace_bytes(shape_, M_, gemm_.steps_of(base_), own_steps(), dropout_);
@@ -81,7 +82,8 @@ size_t LoraBackward::workspace_bytes() const {
 }
 
 /// The most steps that one segment's adapters add to d_x.
-int64_t LoraBackward::own_steps() const {
+template <class T>
+int64_t LoraBackward<T>::own_steps() const {
   int64_t most = 0;
   for (const Segment& segment : segments_) {
     int64_t steps = 0;
@@ -92,59 +94,55 @@ int64_t LoraBackward::own_steps() const {
 }
 
 /// Where a target's ranks begin in a step of `left`.
-int64_t LoraBackward::rank_offset(const Segment& segment, size_t target) {
+template <class T>
+int64_t LoraBackward<T>::rank_offset(const Segment& segment, size_t target) {
   int64_t at = 0;
   for (size_t t = 0; t < target; ++t) at += round_up(segment.pairs[t].rank, outer_rank_step);
   return at;
 }
 
-size_t LoraBackward::extra_bytes() const {
+template <class T>
+size_t LoraBackward<T>::extra_bytes() const {
   const int64_t sums = widest_rank_ * outer_columns * 4;  // unscaled sums of d_A or d_B
   const int64_t masked = dropout_ ? dropout_rows * std::max(outer_columns, shape_.panel_columns) * 4 : 0;
   return static_cast<size_t>(sums + masked + outer_columns + 64);
 }
 
-void LoraBackward::rows(const RowTask& task, void* workspace) const {
+template <class T>
+void LoraBackward<T>::rows(const RowTask& task, void* workspace) const {
   const size_t s = static_cast<size_t>(task.segment);
   const Segment& segment = segments_[s];
   const int64_t first = task.begin - segment.row_begin, count = task.end - task.begin;
-  const bool is_bf16 = gemm_.compute() == Compute::bf16;
   int64_t rank_at = 0;
   for (size_t t = 0; t < targets_.size(); ++t) {
     const LoraPair& pair = segment.pairs[t];
     if (pair.rank == 0) continue;
     const LinearTarget& target = targets_[t];
     const int64_t N = target.W->N;
-    uint8_t* d_h = d_h_of(s, t) + first * pair.rank * element_;
-    const GemmTerm term{GemmTerm::columns, static_cast<const uint8_t*>(target.d_y) + task.begin * N * element_, N,
-                        view_of(pair.B, N, pair.rank, pair.scaling)};
-    const GemmRows all{0, count, {}, false};
+    T* d_h = d_h_of(s, t) + first * pair.rank;
+    const GemmTerm<T> term{GemmTerm<T>::columns, d_y_of(t) + task.begin * N, N, view_of(pair.B, N, pair.rank, pair.scaling)};
+    const GemmRows<T> all{0, count, {}, false};
     for (int64_t column = 0; column < pair.rank; column += shape_.panel_columns) {
-      GemmProduct product;
+      GemmProduct<T> product;
       product.column_begin = column;
       product.column_end = std::min<int64_t>(column + shape_.panel_columns, pair.rank);
       product.terms = {&term, 1};
       product.rows = {&all, 1};
-      product.out = d_h + column * element_;
-      product.out_bf16 = is_bf16;
-      product.out_stride = pair.rank;
+      product.write(d_h + column, pair.rank);
       gemm_.multiply(shape_, count, product, workspace);
     }
-    const uint8_t* h = static_cast<const uint8_t*>(target.h) + task.begin * target.h_stride * element_;
     const int64_t at = gemm_.steps(first) * left_stride_[s] + rank_at;
-    uint32_t *left_h = left_ + left_h_[s] + at, *left_d_h = left_ + left_d_h_[s] + at;
-    if (is_bf16) {
-      gemm_.kernels().pack_columns_bf16(reinterpret_cast<const bf16*>(h), target.h_stride, pair.rank, count, left_h, left_stride_[s]);
-      gemm_.kernels().pack_columns_bf16(reinterpret_cast<const bf16*>(d_h), pair.rank, pair.rank, count, left_d_h, left_stride_[s]);
-    } else {
-      gemm_.kernels().pack_columns_f32(reinterpret_cast<const float*>(h), target.h_stride, pair.rank, count, left_h, left_stride_[s]);
-      gemm_.kernels().pack_columns_f32(reinterpret_cast<const float*>(d_h), pair.rank, pair.rank, count, left_d_h, left_stride_[s]);
-    }
+    const auto pack = [&](const T* rows, int64_t stride, uint32_t* left) {
+      gemm_.kernels().pack_columns(rows, stride, pair.rank, count, left + at, left_stride_[s]);
+    };
+    pack(as<T>(target.h, task.begin * target.h_stride), target.h_stride, left_ + left_h_[s]);
+    pack(d_h, pair.rank, left_ + left_d_h_[s]);
     rank_at += round_up(pair.rank, outer_rank_step);
   }
 }
 
-void LoraBackward::columns(const Task& task, void* workspace, void* extra) const {
+template <class T>
+void LoraBackward<T>::columns(const Task& task, void* workspace, void* extra) const {
   if (task.what == Task::input)
     input(task, workspace, extra);
   else if (task.what == Task::B)
@@ -153,15 +151,9 @@ void LoraBackward::columns(const Task& task, void* workspace, void* extra) const
     gradient_A(task, extra);
 }
 
-void LoraBackward::outer(const OuterCall& call) const {
-  if (gemm_.compute() == Compute::bf16)
-    gemm_.kernels().outer_bf16(call);
-  else
-    gemm_.kernels().outer_f32(call);
-}
-
 /// d_B[n,r] += s·Σ_m h[m,r]·d_y[m,n] for n in the task's columns.
-void LoraBackward::gradient_B(const Task& task, void* extra) const {
+template <class T>
+void LoraBackward<T>::gradient_B(const Task& task, void* extra) const {
   const size_t s = static_cast<size_t>(task.segment), t = static_cast<size_t>(task.target);
   const Segment& segment = segments_[s];
   const LoraPair& pair = segment.pairs[t];
@@ -178,17 +170,18 @@ void LoraBackward::gradient_B(const Task& task, void* extra) const {
     call.rank = ranks;
     call.left = left_ + left_h_[s] + rank_offset(segment, t) + from;
     call.left_stride = left_stride_[s];
-    call.right = static_cast<const uint8_t*>(targets_[t].d_y) + (segment.row_begin * N + task.begin) * element_;
+    call.right = d_y_of(t) + segment.row_begin * N + task.begin;
     call.right_stride = N;
     call.out = out;
-    outer(call);
+    gemm_.kernels().outer(call);
   }
   for (int64_t n = 0; n < width; ++n)
     for (int64_t r = 0; r < pair.rank; ++r) pair.d_B[(task.begin + n) * pair.rank + r] += pair.scaling * sums[r * width + n];
 }
 
 /// d_A[r,k] += Σ_m d_h[m,r]·drop(x)[m,k] for k in the task's columns; targets without dropout share one pass over x.
-void LoraBackward::gradient_A(const Task& task, void* extra) const {
+template <class T>
+void LoraBackward<T>::gradient_A(const Task& task, void* extra) const {
   const size_t s = static_cast<size_t>(task.segment);
   const Segment& segment = segments_[s];
   const int64_t rows = segment.row_end - segment.row_begin, width = task.end - task.begin;
@@ -196,13 +189,13 @@ void LoraBackward::gradient_A(const Task& task, void* extra) const {
   call.rows = rows;
   call.columns = width;
   call.left_stride = left_stride_[s];
-  call.right = static_cast<const uint8_t*>(x_) + (segment.row_begin * K_ + task.begin) * element_;
+  call.right = x_ + segment.row_begin * K_ + task.begin;
   call.right_stride = K_;
   float* out[max_ranks];
   call.out = out;
   const auto flush = [&](int64_t first_rank) {
     call.left = left_ + left_d_h_[s] + first_rank;
-    if (call.rank > 0) outer(call);
+    if (call.rank > 0) gemm_.kernels().outer(call);
     call.rank = 0;
   };
   int64_t first = 0, at = 0;  // rank columns of `left`: where the pending call begins, where we are
@@ -220,13 +213,13 @@ void LoraBackward::gradient_A(const Task& task, void* extra) const {
 }
 
 /// d_x for the task's columns. Ranges whose adapters drop inputs keep their sum until the masked part is added.
-void LoraBackward::input(const Task& task, void* workspace, void* extra) const {
-  const bool is_bf16 = gemm_.compute() == Compute::bf16;
-  std::vector<GemmTerm> own;
-  std::vector<GemmRows> ranges;
+template <class T>
+void LoraBackward<T>::input(const Task& task, void* workspace, void* extra) const {
+  std::vector<GemmTerm<T>> own;
+  std::vector<GemmRows<T>> ranges;
   own.reserve(cover_.size() * targets_.size());
   for (const RowTask& range : cover_) {
-    GemmRows rows{range.begin, range.end, {}, false};
+    GemmRows<T> rows{range.begin, range.end, {}, false};
     const size_t first = own.size();
     if (range.segment >= 0) {
       const size_t s = static_cast<size_t>(range.segment);
@@ -236,21 +229,18 @@ void LoraBackward::input(const Task& task, void* workspace, void* extra) const {
         if (pair.dropout > 0) rows.keep_sum = true;
         // The rows of d_h begin with the segment; GemmTerm::a wants row 0 of the call, which is never touched.
         else
-          own.push_back(
-              {GemmTerm::columns, d_h_of(s, t) - range.begin * pair.rank * element_, pair.rank, view_of(pair.A, pair.rank, K_, 1)});
+          own.push_back({GemmTerm<T>::columns, d_h_of(s, t) - range.begin * pair.rank, pair.rank, view_of(pair.A, pair.rank, K_, 1)});
       }
     }
     rows.terms = {own.data() + first, own.size() - first};
     ranges.push_back(rows);
   }
-  GemmProduct product;
+  GemmProduct<T> product;
   product.column_begin = task.begin;
   product.column_end = task.end;
   product.terms = base_;
   product.rows = ranges;
-  product.out = static_cast<uint8_t*>(d_x_) + task.begin * element_;
-  product.out_bf16 = is_bf16;
-  product.out_stride = K_;
+  product.write(d_x_ + task.begin, K_);
   float* sum = gemm_.multiply(shape_, M_, product, workspace);
   if (!dropout_) return;
   uint8_t* second = static_cast<uint8_t*>(workspace) + gemm_.workspace_bytes(shape_, M_, gemm_.steps_of(base_), own_steps(), true);
@@ -261,18 +251,20 @@ void LoraBackward::input(const Task& task, void* workspace, void* extra) const {
 void CpuBackend::lora_linear_backward(int64_t M, ConstActivation x, std::span<const LinearTarget> targets,
                                       std::span<const Segment> segments, Activation d_x) {
   if (M == 0 || targets.empty()) return;
-  const Gemm gemm(kernels_, compute_);
-  LoraBackward backward(gemm, threads(), M, x, targets, segments, d_x);
-  slot(Slot::panel).reserve(threads(), backward.workspace_bytes());
-  slot(Slot::dropout).reserve(threads(), backward.extra_bytes());
-  slot(Slot::d_h).reserve(1, backward.shared_bytes());
-  backward.place(slot(Slot::d_h).get<uint8_t>());
-  const std::vector<RowTask>& row_tasks = backward.row_tasks();
-  pool_.run(static_cast<int64_t>(row_tasks.size()),
-            [&](int64_t i, int member) { backward.rows(row_tasks[static_cast<size_t>(i)], slot(Slot::panel).get<void>(member)); });
-  const std::vector<LoraBackward::Task>& tasks = backward.tasks();
-  pool_.run(static_cast<int64_t>(tasks.size()), [&](int64_t i, int member) {
-    backward.columns(tasks[static_cast<size_t>(i)], slot(Slot::panel).get<void>(member), slot(Slot::dropout).get<void>(member));
+  typed([&]<class T>(const TypedKernels<T>&) {
+    const Gemm<T> gemm(kernels_);
+    LoraBackward<T> backward(gemm, threads(), M, as<T>(x), targets, segments, as<T>(d_x));
+    slot(Slot::panel).reserve(threads(), backward.workspace_bytes());
+    slot(Slot::dropout).reserve(threads(), backward.extra_bytes());
+    slot(Slot::d_h).reserve(1, backward.shared_bytes());
+    backward.place(slot(Slot::d_h).get<uint8_t>());
+    const std::vector<RowTask>& row_tasks = backward.row_tasks();
+    pool_.run(static_cast<int64_t>(row_tasks.size()),
+              [&](int64_t i, int member) { backward.rows(row_tasks[static_cast<size_t>(i)], slot(Slot::panel).get<void>(member)); });
+    const auto& tasks = backward.tasks();
+    pool_.run(static_cast<int64_t>(tasks.size()), [&](int64_t i, int member) {
+      backward.columns(tasks[static_cast<size_t>(i)], slot(Slot::panel).get<void>(member), slot(Slot::dropout).get<void>(member));
+    });
   });
 }
 

@@ -7,24 +7,21 @@
 namespace fedlora {
 
 /// d_A of one target with dropout: blocks of x are masked before they are multiplied, the factor 1 / (1 − p) comes last.
-void LoraBackward::masked_gradient_A(const Task& task, size_t t, int64_t rank_at, void* extra) const {
+template <class T>
+void LoraBackward<T>::masked_gradient_A(const Task& task, size_t t, int64_t rank_at, void* extra) const {
   const size_t s = static_cast<size_t>(task.segment);
   const Segment& segment = segments_[s];
   const LoraPair& pair = segment.pairs[t];
   const int64_t rows = segment.row_end - segment.row_begin, width = task.end - task.begin;
   float* sums = static_cast<float*>(extra);
-  uint8_t* masked = reinterpret_cast<uint8_t*>(sums + widest_rank_ * outer_columns);
-  uint8_t* keep = masked + dropout_rows * outer_columns * 4;
+  T* masked = reinterpret_cast<T*>(sums + widest_rank_ * outer_columns);
+  uint8_t* keep = reinterpret_cast<uint8_t*>(masked + dropout_rows * outer_columns);
   std::fill(sums, sums + pair.rank * width, 0.0f);
   for (int64_t begin = 0; begin < rows; begin += dropout_rows) {
     const int64_t count = std::min(dropout_rows, rows - begin);
     for (int64_t m = 0; m < count; ++m) {
-      draw_kept(gemm_.kernels(), pair, (begin + m) * K_ + task.begin, width, keep);
-      const int64_t at = (segment.row_begin + begin + m) * K_ + task.begin;
-      if (gemm_.compute() == Compute::bf16)
-        keep_elements(static_cast<const bf16*>(x_) + at, keep, width, reinterpret_cast<bf16*>(masked) + m * width);
-      else
-        keep_elements(static_cast<const float*>(x_) + at, keep, width, reinterpret_cast<float*>(masked) + m * width);
+      draw_kept(gemm_.table(), pair, (begin + m) * K_ + task.begin, width, keep);
+      keep_elements(x_ + (segment.row_begin + begin + m) * K_ + task.begin, keep, width, masked + m * width);
     }
     float* out[max_ranks];
     for (int64_t from = 0; from < pair.rank; from += max_ranks) {
@@ -38,7 +35,7 @@ void LoraBackward::masked_gradient_A(const Task& task, size_t t, int64_t rank_at
       call.right = masked;
       call.right_stride = width;
       call.out = out;
-      outer(call);
+      gemm_.kernels().outer(call);
     }
   }
   const float factor = kept_factor(pair);
@@ -47,7 +44,8 @@ void LoraBackward::masked_gradient_A(const Task& task, size_t t, int64_t rank_at
 }
 
 /// Adds drop'(d_h·A) of every target to the kept sums of a segment's rows, and writes them to d_x.
-void LoraBackward::masked_input(const Task& task, size_t s, float* sum, void* workspace, void* extra) const {
+template <class T>
+void LoraBackward<T>::masked_input(const Task& task, size_t s, float* sum, void* workspace, void* extra) const {
   const Segment& segment = segments_[s];
   const int64_t width = task.end - task.begin;
   float* part = static_cast<float*>(extra);
@@ -57,19 +55,18 @@ void LoraBackward::masked_input(const Task& task, size_t s, float* sum, void* wo
     if (pair.rank == 0 || pair.dropout <= 0) continue;
     for (int64_t begin = segment.row_begin; begin < segment.row_end; begin += dropout_rows) {
       const int64_t rows = std::min(dropout_rows, segment.row_end - begin);
-      const GemmTerm term{GemmTerm::columns, d_h_of(s, t) + (begin - segment.row_begin) * pair.rank * element_, pair.rank,
-                          view_of(pair.A, pair.rank, K_, kept_factor(pair))};
-      const GemmRows all{0, rows, {}, false};
-      GemmProduct product;
+      const GemmTerm<T> term{GemmTerm<T>::columns, d_h_of(s, t) + (begin - segment.row_begin) * pair.rank, pair.rank,
+                             view_of(pair.A, pair.rank, K_, kept_factor(pair))};
+      const GemmRows<T> all{0, rows, {}, false};
+      GemmProduct<T> product;
       product.column_begin = task.begin;
       product.column_end = task.end;
       product.terms = {&term, 1};
       product.rows = {&all, 1};
-      product.out = part;
-      product.out_stride = width;
+      product.write(part, width);
       gemm_.multiply(shape_, rows, product, workspace);
       for (int64_t m = 0; m < rows; ++m) {
-        draw_kept(gemm_.kernels(), pair, (begin + m - segment.row_begin) * K_ + task.begin, width, keep);
+        draw_kept(gemm_.table(), pair, (begin + m - segment.row_begin) * K_ + task.begin, width, keep);
         float* to = sum + (begin + m) * shape_.panel_columns;
         float* row = part + m * width;
         keep_elements(row, keep, width, row);
@@ -77,14 +74,15 @@ void LoraBackward::masked_input(const Task& task, size_t s, float* sum, void* wo
       }
     }
   }
-  for (int64_t m = segment.row_begin; m < segment.row_end; ++m) {
-    uint8_t* to = static_cast<uint8_t*>(d_x_) + (m * K_ + task.begin) * element_;
-    const float* from = sum + m * shape_.panel_columns;
-    if (gemm_.compute() == Compute::bf16)
-      gemm_.kernels().round_bf16(from, reinterpret_cast<bf16*>(to), width);
-    else
-      std::memcpy(to, from, static_cast<size_t>(width) * 4);
-  }
+  for (int64_t m = segment.row_begin; m < segment.row_end; ++m)
+    round_row(gemm_.table(), sum + m * shape_.panel_columns, d_x_ + m * K_ + task.begin, width);
 }
+
+#define LORA_BACKWARD(T)                                                                       \
+  template void LoraBackward<T>::masked_gradient_A(const Task&, size_t, int64_t, void*) const; \
+  template void LoraBackward<T>::masked_input(const Task&, size_t, float*, void*, void*) const;
+LORA_BACKWARD(float)
+LORA_BACKWARD(bf16)
+#undef LORA_BACKWARD
 
 }  // namespace fedlora

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/rows.h"
 #include "backend/cpu/weight_view.h"
 
 namespace fedlora {
@@ -25,8 +26,8 @@ CpuBackend::DecodeRow CpuBackend::decode_row(int64_t K, ConstActivation x, bool 
   slot(Slot::rows).reserve(1, static_cast<size_t>(K + order) * sizeof(float));
   float* ordered = slot(Slot::rows).get<float>();
   float* wide = ordered + order;
-  if (compute_ == Compute::bf16) kernels_.widen_bf16(static_cast<const bf16*>(x), wide, K);
-  const float* row = compute_ == Compute::bf16 ? wide : static_cast<const float*>(x);
+  const float* row = nullptr;
+  typed([&]<class T>(const TypedKernels<T>&) { row = widen_row(kernels_, as<T>(x), wide, K); });
   if (codes) kernels_.order_for_codes(row, K, ordered);
   return {row, ordered};
 }
@@ -70,10 +71,7 @@ void CpuBackend::lora_linear_decode(ConstActivation x, std::span<const LinearTar
       }
       if (target.bias)
         for (int64_t n = 0; n < rows; ++n) y[n] += target.bias[begin + n];
-      if (compute_ == Compute::f32)
-        std::copy_n(y, rows, static_cast<float*>(target.y) + begin);
-      else
-        kernels_.round_bf16(y, static_cast<bf16*>(target.y) + begin, rows);
+      typed([&]<class T>(const TypedKernels<T>&) { round_row(kernels_, y, as<T>(target.y, begin), rows); });
     }
   });
 }

@@ -6,122 +6,109 @@
 #include "backend/cpu/dropout.h"
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/lora_linear.h"
+#include "backend/cpu/rows.h"
 #include "backend/cpu/weight_view.h"
 
 namespace fedlora {
 
 namespace {
 constexpr int64_t dropout_rows = 128;  // rows whose masked input is built at a time
-
-/// out = x where kept, else 0.
-template <class T>
-void drop_rows(const KernelTable& kernels, const LoraPair& pair, int64_t row_begin, int64_t begin, int64_t rows, int64_t K, const T* x,
-               T* out, uint8_t* keep) {
-  for (int64_t m = 0; m < rows; ++m) {
-    draw_kept(kernels, pair, (begin + m - row_begin) * K, K, keep);
-    keep_elements(x + (begin + m) * K, keep, K, out + m * K);
-  }
-}
 }  // namespace
 
-void CpuBackend::lora_linear_forward(int64_t M, ConstActivation x, std::span<LinearTarget> targets, std::span<const Segment> segments) {
+void CpuBackend::lora_linear_forward(int64_t M, ConstActivation input, std::span<LinearTarget> targets, std::span<const Segment> segments) {
   if (M == 0 || targets.empty()) return;
-  const Gemm gemm(kernels_, compute_);
-  const GemmShape shape = gemm_shape(M);
-  const int64_t K = targets[0].W->K, element = gemm.element_bytes();
-  const bool bf16_out = compute_ == Compute::bf16;
+  typed([&]<class T>(const TypedKernels<T>&) {
+    const Gemm<T> gemm(kernels_);
+    const GemmShape shape = gemm_shape(M);
+    const T* x = as<T>(input);
+    const int64_t K = targets[0].W->K;
 
-  // h, by rows.
-  const std::vector<RowTask> row_tasks = split_adapter_rows(M, segments, threads());
-  if (!row_tasks.empty()) {
-    slot(Slot::panel).reserve(threads(), gemm.workspace_bytes(shape, M, gemm.steps(K), 0, false));
-    bool dropout = false;
-    for (const Segment& segment : segments)
-      for (const LoraPair& pair : segment.pairs) dropout = dropout || (pair.rank > 0 && pair.dropout > 0);
-    if (dropout) slot(Slot::dropout).reserve(threads(), static_cast<size_t>(dropout_rows * K * element + K));
-    pool_.run(static_cast<int64_t>(row_tasks.size()), [&](int64_t i, int member) {
-      const RowTask& task = row_tasks[static_cast<size_t>(i)];
-      const Segment& segment = segments[static_cast<size_t>(task.segment)];
-      for (size_t t = 0; t < targets.size(); ++t) {
-        const LoraPair& pair = segment.pairs[t];
-        if (pair.rank == 0) continue;
-        const int64_t step = pair.dropout > 0 ? dropout_rows : task.end - task.begin;
-        for (int64_t begin = task.begin; begin < task.end; begin += step) {
-          const int64_t rows = std::min(step, task.end - begin);
-          const void* input = static_cast<const uint8_t*>(x) + begin * K * element;
-          if (pair.dropout > 0) {
-            uint8_t* masked = slot(Slot::dropout).get<uint8_t>(member);
-            uint8_t* keep = masked + dropout_rows * K * element;
-            if (bf16_out)
-              drop_rows(kernels_, pair, segment.row_begin, begin, rows, K, static_cast<const bf16*>(x), reinterpret_cast<bf16*>(masked),
-                        keep);
-            else
-              drop_rows(kernels_, pair, segment.row_begin, begin, rows, K, static_cast<const float*>(x), reinterpret_cast<float*>(masked),
-                        keep);
-            input = masked;
-          }
-          const GemmTerm term{GemmTerm::rows, input, K, view_of(pair.A, pair.rank, K, kept_factor(pair))};
-          const GemmRows all{0, rows, {}, false};
-          for (int64_t column = 0; column < pair.rank; column += shape.panel_columns) {
-            GemmProduct product;
-            product.column_begin = column;
-            product.column_end = std::min<int64_t>(column + shape.panel_columns, pair.rank);
-            product.terms = {&term, 1};
-            product.rows = {&all, 1};
-            product.out = static_cast<uint8_t*>(targets[t].h) + (begin * targets[t].h_stride + column) * element;
-            product.out_bf16 = bf16_out;
-            product.out_stride = targets[t].h_stride;
-            gemm.multiply(shape, rows, product, slot(Slot::panel).get<void>(member));
+    // h, by rows.
+    const std::vector<RowTask> row_tasks = split_adapter_rows(M, segments, threads());
+    if (!row_tasks.empty()) {
+      slot(Slot::panel).reserve(threads(), gemm.workspace_bytes(shape, M, gemm.steps(K), 0, false));
+      bool dropout = false;
+      for (const Segment& segment : segments)
+        for (const LoraPair& pair : segment.pairs) dropout = dropout || (pair.rank > 0 && pair.dropout > 0);
+      if (dropout) slot(Slot::dropout).reserve(threads(), static_cast<size_t>((dropout_rows * static_cast<int64_t>(sizeof(T)) + 1) * K));
+      pool_.run(static_cast<int64_t>(row_tasks.size()), [&](int64_t i, int member) {
+        const RowTask& task = row_tasks[static_cast<size_t>(i)];
+        const Segment& segment = segments[static_cast<size_t>(task.segment)];
+        for (size_t t = 0; t < targets.size(); ++t) {
+          const LoraPair& pair = segment.pairs[t];
+          if (pair.rank == 0) continue;
+          const int64_t step = pair.dropout > 0 ? dropout_rows : task.end - task.begin;
+          for (int64_t begin = task.begin; begin < task.end; begin += step) {
+            const int64_t rows = std::min(step, task.end - begin);
+            const T* rows_of_x = x + begin * K;
+            if (pair.dropout > 0) {
+              T* masked = slot(Slot::dropout).get<T>(member);
+              uint8_t* keep = reinterpret_cast<uint8_t*>(masked + dropout_rows * K);
+              for (int64_t m = 0; m < rows; ++m) {
+                draw_kept(kernels_, pair, (begin + m - segment.row_begin) * K, K, keep);
+                keep_elements(rows_of_x + m * K, keep, K, masked + m * K);
+              }
+              rows_of_x = masked;
+            }
+            const GemmTerm<T> term{GemmTerm<T>::rows, rows_of_x, K, view_of(pair.A, pair.rank, K, kept_factor(pair))};
+            const GemmRows<T> all{0, rows, {}, false};
+            for (int64_t column = 0; column < pair.rank; column += shape.panel_columns) {
+              GemmProduct<T> product;
+              product.column_begin = column;
+              product.column_end = std::min<int64_t>(column + shape.panel_columns, pair.rank);
+              product.terms = {&term, 1};
+              product.rows = {&all, 1};
+              product.write(as<T>(targets[t].h, begin * targets[t].h_stride + column), targets[t].h_stride);
+              gemm.multiply(shape, rows, product, slot(Slot::panel).get<void>(member));
+            }
           }
         }
-      }
-    });
-  }
-
-  // y, by columns of each target.
-  const std::vector<RowTask> cover = cover_rows(M, segments);
-  struct Plan {
-    GemmTerm base;
-    std::vector<GemmTerm> own;  // one a range, of rank 0 where there is no adapter
-    std::vector<GemmRows> rows;
-    ColumnSplit split;
-    int64_t first_task;
-  };
-  std::vector<Plan> plans;
-  int64_t tasks = 0, own_steps = 0;
-  for (size_t t = 0; t < targets.size(); ++t) {
-    const LinearTarget& target = targets[t];
-    Plan plan{{GemmTerm::rows, x, K, view_of(*target.W)}, {}, {}, {target.W->N, shape.panel_columns, threads()}, tasks};
-    plan.own.reserve(cover.size());
-    for (const RowTask& range : cover) {
-      GemmRows rows{range.begin, range.end, {}, false};
-      if (range.segment >= 0 && segments[static_cast<size_t>(range.segment)].pairs[t].rank > 0) {
-        const LoraPair& pair = segments[static_cast<size_t>(range.segment)].pairs[t];
-        plan.own.push_back({GemmTerm::rows, target.h, target.h_stride, view_of(pair.B, target.W->N, pair.rank, pair.scaling)});
-        rows.terms = {&plan.own.back(), 1};
-        own_steps = std::max(own_steps, gemm.steps(pair.rank));
-      }
-      plan.rows.push_back(rows);
+      });
     }
-    tasks += plan.split.count();
-    plans.push_back(std::move(plan));
-  }
-  slot(Slot::panel).reserve(threads(), gemm.workspace_bytes(shape, M, gemm.steps(K), own_steps, false));
-  pool_.run(tasks, [&](int64_t i, int member) {
-    size_t t = plans.size() - 1;
-    while (plans[t].first_task > i) --t;
-    const Plan& plan = plans[t];
-    const int64_t part = i - plan.first_task;
-    GemmProduct product;
-    product.column_begin = plan.split.begin(part);
-    product.column_end = plan.split.end(part);
-    product.terms = {&plan.base, 1};
-    product.rows = plan.rows;
-    product.bias = targets[t].bias;
-    product.out = static_cast<uint8_t*>(targets[t].y) + plan.split.begin(part) * element;
-    product.out_bf16 = bf16_out;
-    product.out_stride = targets[t].W->N;
-    gemm.multiply(shape, M, product, slot(Slot::panel).get<void>(member));
+
+    // y, by columns of each target.
+    const std::vector<RowTask> cover = cover_rows(M, segments);
+    struct Plan {
+      GemmTerm<T> base;
+      std::vector<GemmTerm<T>> own;  // one a range, of rank 0 where there is no adapter
+      std::vector<GemmRows<T>> rows;
+      ColumnSplit split;
+      int64_t first_task;
+    };
+    std::vector<Plan> plans;
+    int64_t tasks = 0, own_steps = 0;
+    for (size_t t = 0; t < targets.size(); ++t) {
+      const LinearTarget& target = targets[t];
+      Plan plan{{GemmTerm<T>::rows, x, K, view_of(*target.W)}, {}, {}, {target.W->N, shape.panel_columns, threads()}, tasks};
+      plan.own.reserve(cover.size());
+      for (const RowTask& range : cover) {
+        GemmRows<T> rows{range.begin, range.end, {}, false};
+        if (range.segment >= 0 && segments[static_cast<size_t>(range.segment)].pairs[t].rank > 0) {
+          const LoraPair& pair = segments[static_cast<size_t>(range.segment)].pairs[t];
+          plan.own.push_back({GemmTerm<T>::rows, as<T>(target.h), target.h_stride, view_of(pair.B, target.W->N, pair.rank, pair.scaling)});
+          rows.terms = {&plan.own.back(), 1};
+          own_steps = std::max(own_steps, gemm.steps(pair.rank));
+        }
+        plan.rows.push_back(rows);
+      }
+      tasks += plan.split.count();
+      plans.push_back(std::move(plan));
+    }
+    slot(Slot::panel).reserve(threads(), gemm.workspace_bytes(shape, M, gemm.steps(K), own_steps, false));
+    pool_.run(tasks, [&](int64_t i, int member) {
+      size_t t = plans.size() - 1;
+      while (plans[t].first_task > i) --t;
+      const Plan& plan = plans[t];
+      const int64_t part = i - plan.first_task;
+      GemmProduct<T> product;
+      product.column_begin = plan.split.begin(part);
+      product.column_end = plan.split.end(part);
+      product.terms = {&plan.base, 1};
+      product.rows = plan.rows;
+      product.bias = targets[t].bias;
+      product.write(as<T>(targets[t].y, plan.split.begin(part)), targets[t].W->N);
+      gemm.multiply(shape, M, product, slot(Slot::panel).get<void>(member));
+    });
   });
 }
 

@@ -32,7 +32,7 @@ double summed_rate(ThreadPool& pool, double seconds, const std::function<double(
 
 double measure_cpu_roof(Compute compute, int threads, double seconds) {
   const KernelTable& kernels = kernel_table(select_isa());
-  const auto kernel = compute == Compute::bf16 ? kernels.roof_bf16 : kernels.roof_f32;
+  const auto kernel = compute == Compute::bf16 ? of<bf16>(kernels).roof : of<float>(kernels).roof;
   ThreadPool pool(threads);
   std::array<float, 3> warm = {0.0f, 0.5f, 0.25f};
   kernel(1000, warm.data());

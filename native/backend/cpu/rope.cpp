@@ -8,11 +8,10 @@ void CpuBackend::rope(int64_t M, int heads, int head_dim, std::span<const int32_
                       bool inverse, Activation x) {
   const int64_t width = static_cast<int64_t>(heads) * head_dim;
   const float sign = inverse ? -1.0f : 1.0f;
-  each_rows(pool_, M, width, [&](int64_t first, int64_t count) {
-    if (compute_ == Compute::f32)
-      kernels_.rope_f32(count, heads, head_dim, positions.data() + first, cosine, sine, sign, as<float>(x, first * width));
-    else
-      kernels_.rope_bf16(count, heads, head_dim, positions.data() + first, cosine, sine, sign, as<bf16>(x, first * width));
+  typed([&]<class T>(const TypedKernels<T>& kernels) {
+    each_rows(pool_, M, width, [&](int64_t first, int64_t count) {
+      kernels.rope(count, heads, head_dim, positions.data() + first, cosine, sine, sign, as<T>(x, first * width));
+    });
   });
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "backend/cpu/kernels/kernel_table.h"
 #include "backend/ops.h"
 #include "base/thread_pool.h"
 
@@ -16,6 +17,17 @@ T* as(Activation x, int64_t offset = 0) {
 template <class T>
 const T* as(ConstActivation x, int64_t offset = 0) {
   return x == nullptr ? nullptr : static_cast<const T*>(x) + offset;
+}
+
+/// to = from, rounded to the type of `to`.
+inline void round_row(const KernelTable&, const float* from, float* to, int64_t count) { std::copy_n(from, count, to); }
+inline void round_row(const KernelTable& kernels, const float* from, bf16* to, int64_t count) { kernels.round_bf16(from, to, count); }
+
+/// Numbers as f32: in place, or in `to`.
+inline const float* widen_row(const KernelTable&, const float* from, float*, int64_t) { return from; }
+inline const float* widen_row(const KernelTable& kernels, const bf16* from, float* to, int64_t count) {
+  kernels.widen_bf16(from, to, count);
+  return to;
 }
 
 /// Elements that make a task worth handing to another thread.

@@ -25,7 +25,9 @@ struct Tables {
       }
 #define KERNEL(kernel, ...) \
   if (own[level].kernel) resolved[level].kernel = own[level].kernel;
+#define TYPED(kernel, ...) KERNEL(TypedKernels<float>::kernel) KERNEL(TypedKernels<bf16>::kernel)
 #include "backend/cpu/kernels/kernel_list.def"
+#undef TYPED
 #undef KERNEL
     }
   }

@@ -16,14 +16,34 @@
 
 namespace fedlora {
 
-struct KernelTable {
+/// The kernels over activations of T, float or bf16.
+template <class T>
+struct TypedKernels {
+#define KERNEL(kernel, ...)
+#define TYPED(kernel, ...) std::add_pointer_t<__VA_ARGS__> kernel = nullptr;
+#include "backend/cpu/kernels/kernel_list.def"
+#undef TYPED
+#undef KERNEL
+};
+
+struct KernelTable : TypedKernels<float>, TypedKernels<bf16> {
   int lanes = 0;          // floats in a vector: panels are padded to a multiple of it
   int group_columns = 0;  // columns of a panel's group
   bool pairs = false;     // bf16 operands are multiplied in pairs
 #define KERNEL(kernel, ...) std::add_pointer_t<__VA_ARGS__> kernel = nullptr;
+#define TYPED(kernel, ...)
 #include "backend/cpu/kernels/kernel_list.def"
+#undef TYPED
 #undef KERNEL
 };
+template <class T>
+const TypedKernels<T>& of(const KernelTable& table) {
+  return table;
+}
+template <class T>
+TypedKernels<T>& of(KernelTable& table) {
+  return table;
+}
 
 /// The kernels to use at this level: each from the strongest instruction set ≤ `isa` that has it. Does not ask what the machine supports.
 const KernelTable& kernel_table(Isa isa);

@@ -16,8 +16,9 @@ struct AdamWNumbers {
 inline constexpr int64_t attention_block = 64;
 
 /// One block of queries of one head, against the keys and values of its sequence in packed blocks.
+template <class T>
 struct AttentionForwardTask {
-  const void* q;  // the block's first row of the head; rows q_stride elements apart
+  const T* q;  // the block's first row of the head; rows q_stride elements apart
   int64_t q_stride;
   const void* keys;  // of the whole sequence, from attention_pack
   const void* values;
@@ -25,7 +26,7 @@ struct AttentionForwardTask {
   int64_t begin, rows;  // the block's rows within the sequence
   int64_t head_dim, window;
   float scale;
-  void* o;  // as q
+  T* o;  // as q
   int64_t o_stride;
   float* lse;  // the block's first row of the head: two floats a row, m and log l
   int64_t lse_stride;
@@ -34,13 +35,14 @@ struct AttentionForwardTask {
 
 /// Keys [key_begin, key_end) of one head of one sequence: all, those before `key_middle`, or those from there on. The middle is whole
 /// blocks or the end. Pointers are at the head's first element of the sequence's first row.
+template <class T>
 struct AttentionBackwardTask {
-  const void *q, *o, *d_o;  // rows q_stride elements apart
-  void* d_q;                // all keys: the gradient; null otherwise
+  const T *q, *o, *d_o;  // rows q_stride elements apart
+  T* d_q;                // all keys: the gradient; null otherwise
   int64_t q_stride;
   float* d_q_share;  // some of the keys: their share of it, f32 [length, head_dim], rows from key_begin on
   int64_t key_begin, key_middle, key_end;
-  const void *k, *v;  // rows kv_stride elements apart
+  const T *k, *v;  // rows kv_stride elements apart
   int64_t kv_stride;
   float *d_k, *d_v;  // this query head's share, f32, rows d_kv_stride apart
   int64_t d_kv_stride;
@@ -54,12 +56,13 @@ struct AttentionBackwardTask {
 };
 
 /// One query row of one head against a cache.
+template <class T>
 struct AttentionDecodeTask {
-  const void* q;
-  const void *keys, *values;  // of the cache's first visible row; rows kv_stride elements apart
+  const T* q;
+  const T *keys, *values;  // of the cache's first visible row; rows kv_stride elements apart
   int64_t kv_stride, length, head_dim;
   float scale;
-  void* o;
+  T* o;
   float* scratch;  // length + head_dim floats
 };
 

@@ -130,7 +130,7 @@ inline void delta_columns(const float* o_rows, int64_t stride, int64_t count, in
 }
 
 template <class T>
-static void attention_backward(const AttentionBackwardTask* task) {
+static void attention_backward(const AttentionBackwardTask<T>* task) {
   using Sizes = AttentionSizes<T>;
   using Element = typename Sizes::Element;
   using Unit = typename Sizes::Unit;
@@ -161,9 +161,7 @@ static void attention_backward(const AttentionBackwardTask* task) {
   [[maybe_unused]] float* residuals = reinterpret_cast<float*>(scratch + at.residual);
   [[maybe_unused]] float* majorities = reinterpret_cast<float*>(scratch + at.majority);
 
-  const T* q = static_cast<const T*>(task->q);
-  const T* o = static_cast<const T*>(task->o);
-  const T* d_o = static_cast<const T*>(task->d_o);
+  const T *q = task->q, *o = task->o, *d_o = task->d_o;
   const int64_t first_block = task->key_begin / block, middle_block = (task->key_middle + block - 1) / block,
                 end_block = (task->key_end + block - 1) / block;
   for (int64_t b = first_block; b < blocks; ++b) {
@@ -194,9 +192,9 @@ static void attention_backward(const AttentionBackwardTask* task) {
       if (kb == first_block || kb == middle_block)
         for (int64_t i = kb * block; i < padded; ++i) residual[i] = 0, majority[i] = -1;
     const int64_t from = kb * block, keys = length - from < block ? length - from : block;
-    pack_rows<Element>(static_cast<const T*>(task->k) + from * task->kv_stride, task->kv_stride, keys, D, k_rows);
-    pack_rows<Element>(static_cast<const T*>(task->v) + from * task->kv_stride, task->kv_stride, keys, D, v_rows);
-    pack_pairs<Element>(static_cast<const T*>(task->k) + from * task->kv_stride, task->kv_stride, keys, D, k_pairs);
+    pack_rows<Element>(task->k + from * task->kv_stride, task->kv_stride, keys, D, k_rows);
+    pack_rows<Element>(task->v + from * task->kv_stride, task->kv_stride, keys, D, v_rows);
+    pack_pairs<Element>(task->k + from * task->kv_stride, task->kv_stride, keys, D, k_pairs);
     for (int64_t qb = kb; qb < blocks; ++qb) {
       const int64_t begin = qb * block, queries = length - begin < block ? length - begin : block;
       if (task->window > 0 && begin - (from + keys - 1) >= task->window) break;
@@ -258,7 +256,7 @@ static void attention_backward(const AttentionBackwardTask* task) {
       }
     return;
   }
-  T* out = static_cast<T*>(task->d_q);
+  T* out = task->d_q;
   for (int64_t i = 0; i < length; ++i, out += task->q_stride)
     for (int64_t d = 0; d < D; d += W) {
       Vec sum = load(halves_of_d_q[0] + i * Dp + d) * scale;

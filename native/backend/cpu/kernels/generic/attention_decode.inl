@@ -2,10 +2,10 @@
 /// Bound by reading the cache, so the products are plain.
 
 template <class T>
-static void attention_decode(const AttentionDecodeTask* task) {
+static void attention_decode(const AttentionDecodeTask<T>* task) {
   const int64_t D = task->head_dim, length = task->length;
-  const T* q = static_cast<const T*>(task->q);
-  const T* keys = static_cast<const T*>(task->keys);
+  const T* q = task->q;
+  const T* keys = task->keys;
   float* p = task->scratch;
   float* sum = task->scratch + length;
   float top = -__builtin_inff();
@@ -28,14 +28,14 @@ static void attention_decode(const AttentionDecodeTask* task) {
   }
   const float inverse = 1.0f / (reduce_add(total) + rest);
   for (int64_t d = 0; d < D; ++d) sum[d] = 0;
-  const T* value = static_cast<const T*>(task->values);
+  const T* value = task->values;
   for (j = 0; j < length; ++j, value += task->kv_stride) {
     const Vec weight = broadcast(p[j] * inverse);
     int64_t d = 0;
     for (; d + W <= D; d += W) store(sum + d, fma(weight, load(value + d), load(sum + d)));
     if (d < D) store_tail(sum + d, fma(weight, load_tail(value + d, D - d), load_tail(sum + d, D - d)), D - d);
   }
-  T* o = static_cast<T*>(task->o);
+  T* o = task->o;
   int64_t d = 0;
   for (; d + W <= D; d += W) store(o + d, load(sum + d));
   if (d < D) store_tail(o + d, load_tail(sum + d, D - d), D - d);

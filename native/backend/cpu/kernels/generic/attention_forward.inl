@@ -119,7 +119,7 @@ static int64_t attention_forward_scratch(int64_t D) {
 }
 
 template <class T>
-static void attention_forward(const AttentionForwardTask* task) {
+static void attention_forward(const AttentionForwardTask<T>* task) {
   using Sizes = AttentionSizes<T>;
   using Element = typename Sizes::Element;
   using Unit = typename Sizes::Unit;
@@ -134,7 +134,7 @@ static void attention_forward(const AttentionForwardTask* task) {
   float* m = reinterpret_cast<float*>(scratch + at.m);
   float* l = reinterpret_cast<float*>(scratch + at.l);
   float* shrink = reinterpret_cast<float*>(scratch + at.shrink);
-  pack_columns<Element>(static_cast<const T*>(task->q), task->q_stride, rows, D, q);
+  pack_columns<Element>(task->q, task->q_stride, rows, D, q);
   for (int64_t c = 0; c < columns; ++c) m[c] = -__builtin_inff(), l[c] = 0;
   const int64_t lowest = task->window > 0 && task->begin >= task->window ? task->begin - task->window + 1 : 0;
   const int64_t first_block = lowest / attention_block;
@@ -153,7 +153,7 @@ static void attention_forward(const AttentionForwardTask* task) {
         first ? nullptr : shrink};
     multiply(outputs, rows, Dp / W);
   }
-  T* out = static_cast<T*>(task->o);
+  T* out = task->o;
   for (int64_t row = 0; row < rows; ++row, out += task->o_stride, o += Dp) {
     const Vec inverse = broadcast(1.0f / l[row]);
     int64_t d = 0;

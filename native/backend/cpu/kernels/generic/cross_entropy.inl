@@ -1,4 +1,4 @@
-/// Softmax cross-entropy (ops.h: linear_cross_entropy) by blocks of the vocabulary, so that a row of f32 logits never leaves the cache:
+/// Softmax cross-entropy (ops.def: linear_cross_entropy) by blocks of the vocabulary, so that a row of f32 logits never leaves the cache:
 ///   block b:  m_b = max x,  s_b = Σ e^(x − m_b),  e = e^(x − m_b)              softmax_block, while the block's logits are at hand
 ///   row:      M = max m_b,  S = Σ s_b·e^(m_b − M),  f_b = e^(m_b − M) / S      softmax_join
 ///             softmax = e·f_b                                                  softmax_scale

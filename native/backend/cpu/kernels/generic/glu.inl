@@ -1,4 +1,4 @@
-/// Gated units (ops.h: glu): h = act(gate) ∘ up, and its gradient. The activations and their derivatives:
+/// Gated units (ops.def: glu): h = act(gate) ∘ up, and its gradient. The activations and their derivatives:
 ///   silu: z·σ(z), σ(1 + z(1 − σ))
 ///   gelu_tanh: ½z(1 + tanh u) = z·σ(2u), u = √(2/π)(z + 0.044715 z³); with σ = σ(2u): σ + 2zσ(1 − σ)·u'
 ///   relu: max(z, 0), [z > 0]

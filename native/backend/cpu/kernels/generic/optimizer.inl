@@ -1,4 +1,4 @@
-/// Updates of parameters (ops.h: adamw, sgd, sum_of_squares), element by element in the order of operations of torch.optim.
+/// Updates of parameters (ops.def: adamw, sgd, sum_of_squares), element by element in the order of operations of torch.optim.
 
 /// The per-step numbers of AdamW, computed once in double.
 static void adamw_block(const AdamWNumbers* numbers, int64_t count, float* parameter, float* gradient, float* moment1, float* moment2) {

@@ -1,4 +1,4 @@
-/// Root-mean-square norm of rows of K (ops.h: rms_norm, row_norm). Sums run in W lanes × 2, the same order for every row.
+/// Root-mean-square norm of rows of K (ops.def: rms_norm, row_norm). Sums run in W lanes × 2, the same order for every row.
 
 /// x += delta (unless null), x_saved = x (unless null), for W elements; returns x.
 template <class T>

@@ -1,4 +1,4 @@
-/// Rotary positions (ops.h: rope): pairs (i, i + D/2) of every head turn by the row's angle.   a' = a·c − b·s   b' = b·c + a·s
+/// Rotary positions (ops.def: rope): pairs (i, i + D/2) of every head turn by the row's angle.   a' = a·c − b·s   b' = b·c + a·s
 
 template <class T>
 static void rope_rows(int64_t rows, int64_t heads, int64_t D, const int32_t* positions, const float* cosine, const float* sine, float sign,
