@@ -8,7 +8,6 @@
 //   only    { includes, in, why }: an include or import that matches `includes` is allowed in files matching `in` alone
 //   never   the same, the other way round: not in those files
 //   apart   { from, never, why }: no file matching `from` comes to one matching `never`, not by way of others either
-//   circles paths whose files may still stand in one
 // `*` stands for any path. Type-only imports count, but not for `apart`: a type from above is knowledge of what is above, but
 // nothing that runs. Dynamic imports count everywhere.
 //
@@ -25,7 +24,6 @@ import { circles, readGraph, treeNames, wayTo } from './lib/source-graph.mjs'
  * @property {{ includes: string, in: string[], why: string }[]} only
  * @property {{ includes: string, in: string[], why: string }[]} never
  * @property {{ from: string[], never: string[], why: string }[]} [apart]
- * @property {string[]} [circles]
  */
 
 const toPattern = (/** @type {string} */ glob) =>
@@ -41,7 +39,7 @@ const anyOf = (/** @type {string[]} */ globs) => {
  * @param {(typeof treeNames)[number]} tree
  * @param {Layers} layers
  */
-function checkTree(base, tree, { rooms, only, never, apart = [], circles: open = [] }) {
+function checkTree(base, tree, { rooms, only, never, apart = [] }) {
   /** @type {string[]} */
   const problems = []
   const names = Object.keys(rooms).sort((a, b) => b.length - a.length)
@@ -90,9 +88,7 @@ function checkTree(base, tree, { rooms, only, never, apart = [], circles: open =
       if (way) problems.push(`${tree}/${path}: may not come to ${way.at(-1)}: ${rule.why} (${way.join(' → ')})`)
     }
   }
-  for (const circle of circles(graph)) {
-    if (!circle.every(anyOf(open))) problems.push(`${tree}: a circle of files: ${circle.join(', ')}`)
-  }
+  for (const circle of circles(graph)) problems.push(`${tree}: a circle of files: ${circle.join(', ')}`)
   return problems
 }
 
