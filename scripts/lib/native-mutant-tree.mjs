@@ -62,7 +62,8 @@ export class NativeMutantTree {
     const options = [
       '-DFEDLORA_TESTS=ON',
       '-DFEDLORA_ADDON=OFF',
-      '-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG',
+      '-DCMAKE_BUILD_TYPE=Mutants',
+      '-DCMAKE_CXX_FLAGS_MUTANTS=-O1 -DNDEBUG',
       `-DCMAKE_CXX_LINK_EXECUTABLE=${linkRule}`,
     ]
     run('cmake', ['-G', 'Ninja', '-S', this.tree, '-B', this.build, ...options], { quiet: true })
