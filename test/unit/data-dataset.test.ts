@@ -7,6 +7,7 @@ import { Batches } from '../../src/data/batches.js'
 import type { Dataset } from '../../src/data/dataset.js'
 import { loadDataset } from '../../src/data/load-dataset.js'
 import { CsvParser } from '../../src/data/reading/csv.js'
+import { Categories } from '../../src/data/rows/categories.js'
 import { loadTokenizer } from '../../src/data/tokenizer/load-tokenizer.js'
 
 const asset = (name: string) => new URL(`../../assets/${name}`, import.meta.url).pathname
@@ -314,4 +315,36 @@ t.test('the fingerprint knows content, order and what shapes the tokens', async 
   t.equal(data.subset([0, 1, 2]).fingerprint, base)
   t.not(data.subset([0, 2]).fingerprint, base)
   t.equal((await loadDataset(numbers(3), { format: 'tokens', maxLength: 2 })).rowsFingerprint, data.rowsFingerprint)
+})
+
+t.test('names of one letter are names', async (t) => {
+  const rows = [
+    { q: 'one', k: 'x' },
+    { q: 'two', k: 'y' },
+  ]
+  const data = await loadDataset(rows, { format: 'text', fields: { text: 'q' }, category: 'k' })
+  t.same([data.category(0), data.category(1)], ['x', 'y'])
+  await t.rejects(loadDataset(rows, { format: 'text', category: '' }), { code: 'E_CONFIG' })
+})
+
+t.test('ids have no prompt; texts and conversations do', async (t) => {
+  t.equal((await loadDataset([{ input_ids: [1] }], { format: 'tokens' })).promptFormat, undefined)
+  t.match((await loadDataset([{ text: 'a' }], { format: 'text' })).promptFormat, { format: 'text' })
+  const chat = [{ prompt: [{ role: 'user', content: 'a' }], completion: [{ role: 'assistant', content: 'b' }] }]
+  t.match((await loadDataset(chat, { format: 'prompt-completion' })).promptFormat, { format: 'messages' })
+})
+
+t.test('few different texts are kept, too many are not', async (t) => {
+  const kept = new Categories()
+  for (let i = 0; i < 2 ** 16; ++i) kept.add(`t${i}`)
+  kept.add('t7')
+  t.equal(kept.length, 2 ** 16 + 1)
+  t.same([kept.at(0), kept.at(65535), kept.at(65536)], ['t0', 't65535', 't7'])
+  kept.add('one more')
+  t.equal(kept.length, 0, 'given up')
+  kept.add('t0')
+  t.equal(kept.length, 0, 'for good')
+  const some = new Categories()
+  for (const text of ['a', undefined, 'a']) some.add(text)
+  t.same([some.length, some.at(0), some.at(1), some.at(2)], [3, 'a', undefined, 'a'])
 })

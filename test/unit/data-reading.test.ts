@@ -264,3 +264,34 @@ t.test('.json: arrays, lines, and objects that wrap the rows', async (t) => {
   await t.rejects(load('none.json', '[]'), { code: 'E_DATA', message: /holds no row/ })
   await t.rejects(load('array.jsonl', '[\n{"text":"a"}\n]\n'), { code: 'E_DATA', message: /is named \.json/ })
 })
+
+t.test('lines: blank ones are left out, and a lone bracket on the first says what the file is', async (t) => {
+  const data = await loadDataset(await file('blanks.jsonl', '{"text":"a"}\n \t\n\n  {"text":"b"} \r\n\r\n'), {
+    format: 'text',
+  })
+  t.same(texts(data), ['a', 'b'])
+  const message = async (name: string, content: string) => {
+    try {
+      await loadDataset(await file(name, content), { format: 'text' })
+    } catch (error) {
+      return (error as Error).message
+    }
+    return 'it was read'
+  }
+  const hint = /one JSON array is named \.json/
+  t.match(await message('array.jsonl', '[\n{"text":"a"}\n]\n'), hint)
+  t.match(await message('later.jsonl', '{"text":"a"}\n[\n'), /line 2: .*not JSON/)
+  t.notMatch(await message('later.jsonl', '{"text":"a"}\n[\n'), hint, 'not on another line')
+  t.match(await message('words.jsonl', 'words\n'), /line 1: .*not JSON/)
+  t.notMatch(await message('words.jsonl', 'words\n'), hint, 'nor for another first line')
+})
+
+t.test('a pattern may begin at the working folder', async (t) => {
+  const here = t.testdir({ 'a.jsonl': '{"text":"a"}\n', 'b.txt': 'b', in: { 'c.jsonl': '{"text":"c"}\n' } })
+  const before = process.cwd()
+  process.chdir(here)
+  t.teardown(() => process.chdir(before))
+  t.same(texts(await loadDataset('*.jsonl', { format: 'text' })), ['a'])
+  t.same(texts(await loadDataset('./*/*.jsonl', { format: 'text' })), ['c'])
+  t.same(texts(await loadDataset(join(here, '{a,x}.jsonl'), { format: 'text' })), ['a'])
+})

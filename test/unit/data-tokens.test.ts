@@ -24,6 +24,7 @@ import { loadDataset } from '../../src/data/load-dataset.js'
 import type { DataProgress } from '../../src/data/progress.js'
 import { type RowCodec, RowStore } from '../../src/data/rows/row-store.js'
 import { loadTokenizer } from '../../src/data/tokenizer/load-tokenizer.js'
+import { cachedFrom, tokenizerFingerprint } from '../../src/data/tokens/prepare.js'
 import { defaultCacheFolder, TokenCache } from '../../src/data/tokens/token-cache.js'
 import { readTable, TableWriter } from '../../src/data/tokens/token-file.js'
 import { decodeRecord, encodeRecord } from '../../src/data/tokens/token-table.js'
@@ -195,6 +196,45 @@ t.test('another set, option or tokenizer is another table', async (t) => {
   await run(cache, rowsOf(300), { fields: { prompt: 'completion', completion: 'prompt' } })
   await run(cache, rowsOf(300), { format: 'text', fields: { text: 'prompt' } })
   t.equal((await tables(cache)).length, 6)
+})
+
+t.test('every file that shapes a tokenizer is in its fingerprint', async (t) => {
+  const own = place('fingerprint')
+  await mkdir(own)
+  for (const name of ['tokenizer.json', 'tokenizer_config.json']) {
+    await cp(new URL(`../../assets/gsm-3m/${name}`, import.meta.url), join(own, name))
+  }
+  const seen = new Set([await tokenizerFingerprint(await loadTokenizer(own))])
+  t.ok(seen.has(await tokenizerFingerprint(await loadTokenizer(own))), 'canary: nothing has changed')
+  const files = ['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'generation_config.json']
+  for (const name of [...files, 'config.json']) {
+    const path = join(own, name)
+    const text = await readFile(path, 'utf8').catch(() => '{}')
+    await writeFile(path, `${text} `)
+    seen.add(await tokenizerFingerprint(await loadTokenizer(own)))
+  }
+  await writeFile(join(own, 'chat_template.jinja'), '{{ messages[0].content }}')
+  seen.add(await tokenizerFingerprint(await loadTokenizer(own)))
+  t.equal(seen.size, 7)
+})
+
+t.test('without a folder of its own a set is kept when its share of the text is large', async (t) => {
+  const folder = place('cache-share')
+  process.env.FEDLORA_CACHE = folder
+  t.teardown(() => {
+    delete process.env.FEDLORA_CACHE
+  })
+  // 1.5 times what is kept: the whole is, half of it is not.
+  const text = `${'12 '.repeat(100)}`
+  const count = Math.ceil((1.5 * cachedFrom) / (text.length + 12))
+  const path = place('share.jsonl')
+  await writeFile(path, Array.from({ length: count }, () => `{"text":"${text}"}\n`).join(''))
+  const kept = async () => (await readdir(join(folder, 'tokens')).catch(() => [])).length
+  const data = await loadDataset(path, { format: 'text', tokenizer, maxLength: 8 })
+  await data.subset(Array.from({ length: count >> 1 }, (_, i) => i)).prepare()
+  t.equal(await kept(), 0)
+  await (await loadDataset(path, { format: 'text', tokenizer, maxLength: 8 })).prepare()
+  t.equal(await kept(), 1)
 })
 
 t.test('a damaged cache is said and made anew; one that cannot be used is done without', async (t) => {
