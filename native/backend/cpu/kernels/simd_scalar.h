@@ -1,17 +1,56 @@
 /// The vector abstraction in plain C++: a "vector" of one float. Included inside namespace fedlora::scalar.
-/// The three simd_<isa>.h define the same names; generic/*.inl is written over them:
-///   Vec, W                       W floats
-///   load, store                  from and to float* or bf16* (rounded to nearest even); …_tail touch only the first n < W elements, the
-///   rest is 0 broadcast, + − × ÷, fma      fma(a, b, c) = a·b + c (fused where the instruction set fuses) maximum, minimum, square_root,
-///   round_nearest, negate, absolute less, equal, select          less(a, b) is a Mask; select(mask, yes, no) scale_by_power(x, n) x·2ⁿ, n
-///   integral in [−252, 252] reduce_add, reduce_max       always in the same order transpose(rows)              W×W dwords, in place;
-///   load_dwords, store_dwords move bits make_table, decode_nibbles   4-bit codes times their block's scale, to f32 or bf16 F32Operand,
-///   Bf16Operand      how a matrix product reads its operands (linear_types.h): `left` broadcasts one step, `right` loads W columns
-///                                of a panel's step, `right_rows` builds them from the rows that one step covers
-///   max_vecs, tile_rows[vecs]    the register tile of a matrix product: as many sums as registers hold beside the operands
-///   DotElement                   what bf16 operands of a small matrix product are multiplied in: bf16 where pairs of them can be, else f32
-///   dot_pairs(acc, a, b)         only where DotElement is bf16: acc + a₀b₀ + a₁b₁, one pair `a` against each lane's pair of b
-///   store_interleaved(p, a, b)   only there: lane pairs (a, b) rounded to bf16
+/// Every simd_<isa>.h defines the names of this table, and generic/*.inl is written over them:
+///
+// clang-format off
+///   Vec, W                          W floats
+///   Mask                            a truth value a lane
+///   broadcast(x)                    x in every lane
+///   load(p)                         W numbers of float, bf16, f16 or int8, as floats
+///   store(p, x)                     to float or bf16, rounded to nearest even; Words to uint32_t
+///   load_tail, store_tail           the first n < W lanes alone; what is not loaded is 0, what is not stored is not touched
+///   + - * /                         lane by lane
+///   fma(a, b, c)                    a·b + c, fused where the instruction set fuses
+///   maximum, minimum                of a and b; b where one is NaN
+///   square_root, round_nearest, negate, absolute
+///   less, equal                     Mask of a < b, of a = b; false for NaN
+///   select(mask, yes, no)           lane by lane
+///   scale_by_power(x, n)            x·2ⁿ, n integral in [−252, 252]
+///   reduce_add, reduce_max          over the lanes, always in the same order
+///   prefetch(p)                     brings the line of p into the first cache
+///
+///   load_dwords, store_dwords       W dwords, bit by bit
+///   transpose(rows)                 W×W dwords, in place
+///   Words                           W uint32_t
+///   same(x), count_from(x)          x in every lane; x + lane
+///   multiply_wide(x, m, low, high)  x·m, its low and high halves
+///   exclusive_or(a, b, c)           of three Words
+///
+///   Table                           the 16 values of a block of 4-bit weights, times its scale, as T
+///   make_table(codebook, absmax, T*)
+///   nibbles(T*)                     how many codes decode_nibbles decodes at once
+///   decode_nibbles(out, table, p)   … into out, a byte's high nibble first
+///   Codes                           8·W codes as they lie in memory: lane l has codes 8l … 8l + 7, its j-th nibble is code 8l + (j ^ 1)
+///   load_codes, load_half_codes     all lanes; those of the first 64 codes
+///   CodeTable                       16 values without scale
+///   make_code_table(codebook)
+///   look_up<j>(table, codes)        the value of every lane's j-th nibble
+///   halves(low, high)               low in the lower half of the lanes, high in the upper; low where 8·W codes lie in one block
+///
+///   max_vecs, tile_rows[vecs]       the register tile of a matrix product: as many sums as registers hold beside the operands
+///   outer_ranks, outer_vecs         that of an outer product
+///   F32Operand, Bf16Operand         how a matrix product reads its operands (linear_types.h): `left` broadcasts one step, `right` loads W
+///                                   columns of a panel's step, `right_rows` builds them from the rows that one step covers, `multiply_add` takes both
+///   DotElement                      what bf16 operands of a small product are multiplied in: bf16 where pairs of them can be, else float
+///
+/// Only where pairs can be (DotElement is bf16):
+///   dot_pairs(acc, a, b)            acc + a₀b₀ + a₁b₁: one pair `a` against each lane's pair of b
+///   store_interleaved(p, a, b)      lane pairs (a, b), rounded to bf16
+///
+/// Of one header, to write the others with:
+///   power_of_two
+///   lanes_below, widen, narrow
+///   interleave, load_words, WordTable
+// clang-format on
 
 struct Vec {
   float v;
