@@ -5,7 +5,7 @@
 import { join } from 'node:path'
 import { exists } from '../files/atomic.js'
 import { readJsonObject, writeJsonFile } from '../files/json.js'
-import { resumeTarget } from '../training/run-folder.js'
+import { resumeTarget } from '../run/checkpoint.js'
 import type { FlagValues } from './arguments.js'
 import { type Config, text } from './command.js'
 import type { ConfigFile } from './config-file.js'
@@ -65,8 +65,8 @@ export async function writeRecipe(folder: string, recipe: Record<string, unknown
 export async function rememberedRecipe(command: string, flags: FlagValues): Promise<ConfigFile | undefined> {
   const path = text(flags, 'resume')
   if (path === undefined) return undefined
-  const { folder, step } = resumeTarget(path)
-  for (const place of step === undefined ? [folder] : [folder, path]) {
+  const { folder, number } = resumeTarget(path)
+  for (const place of number === undefined ? [folder] : [folder, path]) {
     if (await exists(place)) continue
     throw new UsageError(`--resume: '${place}' does not exist`, { folder }, 'E_CHECKPOINT')
   }

@@ -1,8 +1,9 @@
 /** What a federation tells while it runs, and what it gives in the end. */
 import type { EvaluationResult } from '../evaluation/evaluate.js'
 import type { Adapter } from '../model/adapter.js'
+import type { Failure } from '../run/failure.js'
 import type { GapEvent } from '../run/run-events.js'
-import type { ErrorEvent, ProgressEvent } from '../training/events.js'
+import type { ProgressEvent } from '../training/events.js'
 
 /** One participant's part of a round. */
 export interface ClientReport {
@@ -108,7 +109,7 @@ export interface FederationDoneEvent {
 }
 
 /** The run failed: what onlookers see of the failure, and the last line of its log. */
-export interface FederationErrorEvent extends Omit<ErrorEvent, 'step'> {
+export interface FederationErrorEvent extends Failure {
   /** Complete rounds before. */
   round: number
 }

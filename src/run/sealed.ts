@@ -46,7 +46,7 @@ export async function writeSealed(
 }
 
 /**
- * The state of a sealed folder, after every file in it has been checked.
+ * The state of a sealed folder and the names of its files, after every one of them has been checked.
  * @throws FedloraError `E_VERSION` for another version; `E_CHECKPOINT` naming what is missing, damaged, edited or foreign;
  * `E_MISSING`, `E_FORMAT`, `E_IO` when `state.json` cannot be read.
  */
@@ -54,7 +54,7 @@ export async function readSealed<State extends z.ZodType>(
   path: string,
   version: number,
   schema: State,
-): Promise<z.output<State>> {
+): Promise<{ state: z.output<State>; files: string[] }> {
   const refuse = (why: string, details: Record<string, unknown> = {}): never => {
     const cure = 'remove this folder to go on from an earlier state, or start a new run'
     throw new FedloraError('E_CHECKPOINT', `checkpoint '${path}': ${why}; ${cure}`, { path, ...details })
@@ -62,7 +62,7 @@ export async function readSealed<State extends z.ZodType>(
   const { seal, ...content } = await readJsonObject(join(path, stateFile), 'checkpoint')
   if (content.version !== version) {
     const got = JSON.stringify(content.version) ?? 'none'
-    const message = `checkpoint '${path}': version ${got}, expected ${version}; another release wrote it: use that one, or start a new run`
+    const message = `checkpoint '${path}': version ${got}, expected ${version}; resume with the release that wrote it, or start a new run from its adapter`
     throw new FedloraError('E_VERSION', message, { path, version: content.version, expected: version })
   }
   const sealed = sealSchema.safeParse({ ...content, seal })
@@ -80,7 +80,7 @@ export async function readSealed<State extends z.ZodType>(
   }
   const { files: _files, version: _version, ...state } = content
   const parsed = schema.safeParse(state)
-  if (parsed.success) return parsed.data
+  if (parsed.success) return { state: parsed.data, files: Object.keys(files) }
   const issue = parsed.error.issues[0]!
   return refuse(`${stateFile}: ${issue.path.join('.')}: ${issue.message}`)
 }

@@ -1,5 +1,5 @@
 /** What a training run tells while it goes and when it ends. */
-import type { ErrorCode } from '../errors.js'
+import type { Failure } from '../run/failure.js'
 import type { GapEvent } from '../run/run-events.js'
 
 export interface StepEvent {
@@ -62,13 +62,9 @@ export interface ProgressEvent {
 }
 
 /** The run failed: the last line of its log, and what onlookers see of the failure. */
-export interface ErrorEvent {
-  type: 'error'
+export interface ErrorEvent extends Failure {
   /** Optimiser steps done before. */
   step: number
-  code: ErrorCode
-  message: string
-  details: Readonly<Record<string, unknown>>
 }
 
 /** The best evaluation of a run with `evaluate.best` or `evaluate.patience`. */

@@ -4,7 +4,10 @@ import type { TrainConfig } from './options.js'
 import { type Schedule, type ScheduleContext, scheduleFactor } from './schedule.js'
 
 /** The schedule's horizon in a run of so many steps. */
-export function scheduleContext(config: TrainConfig, steps: number): ScheduleContext {
+export function scheduleContext(
+  config: Pick<TrainConfig, 'learningRate'> & Partial<Pick<TrainConfig, 'warmupSteps' | 'warmupRatio'>>,
+  steps: number,
+): ScheduleContext {
   const warmup = config.warmupSteps ?? Math.ceil(steps * (config.warmupRatio ?? 0))
   return { steps, warmup, peak: config.learningRate }
 }

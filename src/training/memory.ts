@@ -80,7 +80,12 @@ export function largestMicroBatch(data: Dataset, config: Visits): Extent {
  * The least recomputation whose plan fits the budget; none without a budget.
  * @throws FedloraError `E_MEMORY` with the number when even full recomputation does not fit.
  */
-export function chooseRecompute(model: NativeModel, adapter: Adapter, data: Dataset, config: TrainConfig): Recompute {
+export function chooseRecompute(
+  model: NativeModel,
+  adapter: Adapter,
+  data: Dataset,
+  config: Visits & Pick<TrainConfig, 'optimizer' | 'memoryBudget'>,
+): Recompute {
   const budget = config.memoryBudget
   if (budget === undefined) return 'none'
   const extent = largestMicroBatch(data, config)

@@ -1,35 +1,27 @@
 /** What a run leaves behind: its event log, checkpoints, adapters and TensorBoard files. Without a run folder it only tells events. */
-import { resolve } from 'node:path'
-import { FedloraError, isFedloraError } from '../errors.js'
+import { join, resolve } from 'node:path'
 import { copyFileIfThere } from '../files/atomic.js'
 import type { Adapter } from '../model/adapter.js'
-import type { SessionState } from '../native/binding.js'
-import { EventLog } from '../run/event-log.js'
+import { checkpointName, resumeTarget, type Vectors } from '../run/checkpoint.js'
+import { failureEvent, keepDespite } from '../run/failure.js'
+import { findResumption, type Resumption, RunFolder, refuseUsedFolder } from '../run/folder.js'
+import type { Identity } from '../run/identity.js'
 import type { RunContext } from '../run/run.js'
-import { checkpointName, pruneCheckpoints, type RunState, writeCheckpoint } from './checkpoint.js'
-import type { ErrorEvent, TrainEvent } from './events.js'
+import type { CheckpointEvent, ErrorEvent, TrainEvent } from './events.js'
 import type { TrainConfig } from './options.js'
-import { findResumption, type Resumption, refuseUsedFolder, resumeTarget, writeRunConfig } from './run-folder.js'
+import { type TrainState, trainForm } from './state.js'
 import { TensorBoard } from './tensorboard.js'
 
 /** What a checkpoint holds, read when one is written. */
 export interface Snapshot {
-  readonly state: RunState
+  state(): Omit<TrainState, 'eventBytes' | 'announced'>
   values(): Float32Array
-  session(): SessionState
+  moments(): Vectors
 }
 
 /** A failure as an event. */
 export function errorEvent(error: unknown, step: number): ErrorEvent {
-  const { code, message, details } = isFedloraError(error)
-    ? error.toJSON()
-    : new FedloraError('E_INTERNAL', error instanceof Error ? error.message : String(error)).toJSON()
-  return { type: 'error', step, code, message, details }
-}
-
-/** True when a run ends with `error` because its caller's signal fired: that is no failure. */
-export function isAbortOf(context: Pick<RunContext<never>, 'aborted' | 'signal'>, error: unknown): boolean {
-  return context.aborted && error === context.signal.reason && !isFedloraError(error)
+  return { ...failureEvent(error), step }
 }
 
 /** The run folder of the options: a new one, or the one to go on in. */
@@ -39,19 +31,19 @@ export function outputFolder(config: TrainConfig): string | undefined {
 }
 
 export class RunRecord {
-  readonly folder: string | undefined
+  readonly path: string | undefined
   readonly #adapter: Adapter
   readonly #config: TrainConfig
   readonly #context: RunContext<TrainEvent>
   readonly #now: Snapshot
-  #log: EventLog | undefined
+  #folder: RunFolder<TrainEvent, TrainState> | undefined
   #board: TensorBoard | undefined
   /** The newest checkpoint's step in the run folder, and the newest that has an event; −1: none. */
   #saved = -1
   #announced = -1
 
   constructor(adapter: Adapter, config: TrainConfig, context: RunContext<TrainEvent>, now: Snapshot) {
-    this.folder = outputFolder(config)
+    this.path = outputFolder(config)
     this.#adapter = adapter
     this.#config = config
     this.#context = context
@@ -59,28 +51,30 @@ export class RunRecord {
   }
 
   /** Where the run goes on, or undefined for one that begins. Changes nothing. */
-  async find(description: Record<string, unknown>): Promise<Resumption | undefined> {
+  async find(identity: Identity): Promise<Resumption<TrainState> | undefined> {
     const { resumeFrom } = this.#config
-    if (resumeFrom !== undefined) return await findResumption(resumeFrom, this.#adapter, description)
-    if (this.folder !== undefined) await refuseUsedFolder(this.folder)
+    if (resumeFrom !== undefined) {
+      const { folder, number } = resumeTarget(resumeFrom)
+      return await findResumption(trainForm, folder, number, identity, this.#adapter.length)
+    }
+    if (this.path !== undefined) await refuseUsedFolder(this.path, trainForm)
     return undefined
   }
 
   /** Opens the run folder after the trainer has taken over what was found. */
-  async open(description: Record<string, unknown>, found: Resumption | undefined): Promise<void> {
-    const { resumeFrom, tensorboard } = this.#config
-    const { folder } = this
+  async open(identity: Identity, found: Resumption<TrainState> | undefined): Promise<void> {
+    const { path } = this
+    const { tensorboard } = this.#config
     const state = found?.checkpoint?.state
-    if (folder !== undefined) {
+    if (path !== undefined) {
+      if (state?.best && found!.folder !== path) await copyAdapter(join(found!.folder, 'best'), join(path, 'best'))
+      const retold = state?.announced ? [checkpointEvent(state.step)] : []
+      this.#folder = await RunFolder.open(path, trainForm, identity, found, this.#context, retold)
+      this.#saved = state?.step ?? -1
       if (state?.announced) this.#announced = state.step
-      if (state !== undefined && resumeTarget(resumeFrom!).folder === folder) this.#saved = state.step
-      else if (state?.best) await copyAdapter(resumeTarget(resumeFrom!).folder, folder)
-      await writeRunConfig(folder, description, this.#adapter)
-      this.#log = await EventLog.open(folder, found?.lines ?? [])
-      this.#context.logTo(this.#log.path, this.#log.bytes)
     }
     if (tensorboard !== false) {
-      const place = tensorboard === true ? `${folder}/tensorboard` : resolve(tensorboard)
+      const place = tensorboard === true ? `${path}/tensorboard` : resolve(tensorboard)
       this.#board = await TensorBoard.open(place, state?.step ?? 0)
     }
     if (this.#saved < 0) await this.checkpoint()
@@ -88,64 +82,61 @@ export class RunRecord {
 
   /** Tells an event and writes it down. */
   async tell(event: TrainEvent): Promise<void> {
-    await this.#log?.append(event)
+    if (this.#folder === undefined) this.#context.emit(event)
+    else await this.#folder.tell(event)
     await this.#board?.add(event)
-    this.#context.emit(event, this.#log?.bytes)
   }
 
   /** Writes a checkpoint without an event, unless there is one: the first one, or one because the run ends early. */
   async checkpoint(announced = false): Promise<void> {
-    if (this.folder === undefined || this.#log === undefined) return
-    const { state } = this.#now
-    const { step } = state
-    if (this.#saved === step && !announced) return
-    await this.#log.sync()
-    const told = this.#announced === step // a run that goes on in another folder: its line is there already
-    const lines = this.#log.lines - (told ? 1 : 0)
-    const written = { ...state, lines, announced: announced || told }
-    await writeCheckpoint(this.folder, this.#adapter, this.#now.values(), this.#now.session(), written)
-    this.#saved = step
+    const state = this.#now.state()
+    if (this.#folder === undefined || (this.#saved === state.step && !announced)) return
+    const vectors = { adapter: this.#now.values(), ...this.#now.moments() }
+    await this.#folder.checkpoint({ ...state, announced }, vectors)
+    this.#saved = state.step
   }
 
   /** The checkpoint that is due at a step, and its event. @param isRegular - those that are kept, in contrast to what an interruption left. */
   async dueCheckpoint(isRegular: (step: number) => boolean): Promise<void> {
-    const { step } = this.#now.state
-    if (this.folder === undefined || this.#announced === step) return
+    const { step } = this.#now.state()
+    if (this.#folder === undefined || this.#announced === step) return
     await this.checkpoint(true)
     this.#announced = step
-    await this.tell({ type: 'checkpoint', step, path: checkpointName(step) })
-    await pruneCheckpoints(this.folder, this.#config.keepCheckpoints, isRegular)
+    await this.tell(checkpointEvent(step))
+    await this.#folder.prune((steps) => steps.filter(isRegular).slice(0, this.#config.keepCheckpoints))
   }
 
   /** Writes the adapter as a PEFT folder: `adapter`, or `best`. */
   async saveAdapter(name: 'adapter' | 'best' = 'adapter'): Promise<void> {
-    if (this.#log !== undefined) await this.#adapter.write(`${this.folder}/${name}`, this.#now.values())
+    if (this.#folder !== undefined) await this.#adapter.write(join(this.#folder.path, name), this.#now.values())
   }
 
-  /** Keeps what can be kept when the run fails. What fails meanwhile must not hide the first failure: it is told in its details. */
-  async fail(error: unknown): Promise<void> {
-    if (this.#log === undefined) return
-    const alsoFailed: string[] = []
-    const attempt = async (work: () => Promise<void>) => {
-      await work().catch((other) => alsoFailed.push((other as Error).message))
-    }
-    await attempt(() => this.checkpoint())
-    await attempt(() => this.saveAdapter())
-    if (alsoFailed.length > 0 && isFedloraError(error)) Object.assign(error.details, { alsoFailed })
-    const { step } = this.#now.state
-    await attempt(() => this.#log!.append(errorEvent(error, step)))
-    await attempt(() => this.#log!.sync())
+  /** Keeps what can be kept of a run that fails, and gives the failure to end with; its event is the log's last line. */
+  async fail(error: unknown): Promise<unknown> {
+    const folder = this.#folder
+    if (folder === undefined) return error
+    const { step } = this.#now.state()
+    const failure = await keepDespite(error, `the state after step ${step}`, [
+      () => this.checkpoint(),
+      () => this.saveAdapter(),
+    ])
+    await folder.note(errorEvent(failure, step)).catch(() => {}) // the failure that matters is thrown
+    return failure
   }
 
   async close(): Promise<void> {
-    await this.#log?.close()
+    await this.#folder?.close()
     await this.#board?.close()
   }
+}
+
+function checkpointEvent(step: number): CheckpointEvent {
+  return { type: 'checkpoint', step, path: checkpointName('step', step) }
 }
 
 /** Takes the best adapter along when a run goes on in another folder. */
 async function copyAdapter(from: string, to: string): Promise<void> {
   for (const file of ['adapter_model.safetensors', 'adapter_config.json']) {
-    await copyFileIfThere(`${from}/best/${file}`, `${to}/best/${file}`)
+    await copyFileIfThere(join(from, file), join(to, file))
   }
 }

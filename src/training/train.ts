@@ -1,70 +1,44 @@
-/** Training an adapter in place: the API. `trainer.ts` takes the steps, `record.ts` writes down what becomes of them. */
+/** Training an adapter in place: the API. `loop.ts` takes the steps, `trainer.ts` does what is due between them, `record.ts` writes it down. */
 import type { Dataset } from '../data/dataset.js'
 import { fitToModel } from '../data/fit.js'
 import { describeValue } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
 import { Adapter } from '../model/adapter.js'
+import { isAbortOf } from '../run/failure.js'
 import { Run, type RunContext } from '../run/run.js'
 import type { TrainEvent, TrainResult } from './events.js'
+import { holding } from './hold.js'
 import { chooseRecompute } from './memory.js'
 import { parseTrainOptions, type TrainConfig, type TrainOptions } from './options.js'
 import { preparing } from './progress.js'
-import { errorEvent, isAbortOf } from './record.js'
-import { alone, type Stepper } from './stepper.js'
+import { errorEvent } from './record.js'
 import { Trainer } from './trainer.js'
 
 /** A run: iterate it for its events, await it for its result. */
 export type TrainRun = Run<TrainEvent, TrainResult>
 
-/** Holds model and adapter for as long as the run lasts. `onBegin` gets the trainer before its first step. */
+/** Makes ready what a run needs and holds model and adapter for as long as it lasts. `onBegin` gets the trainer before its first step. */
 async function work(
   adapter: Adapter,
   data: Dataset,
   config: TrainConfig,
   context: RunContext<TrainEvent>,
-  stepper: Stepper,
   onBegin: (trainer: Trainer) => void,
 ): Promise<TrainResult> {
   const { model } = adapter
-  return await model.handle.share('train', async (nativeModel) => {
-    const held = adapter.handle.acquire('train')
-    const stop = new AbortController()
-    const disposed = () =>
-      stop.abort(new FedloraError('E_DISPOSED', 'train: the adapter or its model was disposed during the run'))
-    const unwatch = [adapter.handle.watch(disposed), model.handle.watch(disposed)]
-    const signal = AbortSignal.any([context.signal, stop.signal])
-    try {
-      context.signal.throwIfAborted()
-      const prepare = {
-        ...preparing(signal, context.emit),
-        onWarning: (message: string) => context.emit({ type: 'warning', step: 0, message }),
-      }
-      const ready = await fitToModel(data, model, prepare)
-      adapter.promptFormat = ready.promptFormat ?? adapter.promptFormat
-      const trainer = new Trainer({
-        adapter,
-        model: nativeModel,
-        values: held.native,
-        data: ready,
-        evaluationData: config.evaluate && (await fitToModel(config.evaluate.data, model, prepare)),
-        config,
-        context: {
-          emit: context.emit,
-          logTo: context.logTo,
-          signal,
-          get aborted() {
-            return context.aborted || stop.signal.aborted
-          },
-        },
-        stepper,
-        recompute: chooseRecompute(nativeModel, adapter, ready, config),
-      })
-      onBegin(trainer)
-      return await trainer.run()
-    } finally {
-      for (const off of unwatch) off()
-      held.release()
+  return await holding('train', adapter, context.signal, async (held) => {
+    context.signal.throwIfAborted()
+    const prepare = {
+      ...preparing(held.signal, context.emit),
+      onWarning: (message: string) => context.emit({ type: 'warning', step: 0, message }),
     }
+    const ready = await fitToModel(data, model, prepare)
+    adapter.promptFormat = ready.promptFormat ?? adapter.promptFormat
+    const evaluationData = config.evaluate && (await fitToModel(config.evaluate.data, model, prepare))
+    const recompute = chooseRecompute(held.model, adapter, ready, config)
+    const trainer = new Trainer({ adapter, held, data: ready, evaluationData, config, context, recompute })
+    onBegin(trainer)
+    return await trainer.run()
   })
 }
 
@@ -91,11 +65,6 @@ async function work(
  * ```
  */
 export function train(adapter: Adapter, data: Dataset, options: TrainOptions = {}): TrainRun {
-  return trainBy(alone, adapter, data, options)
-}
-
-/** `train`, its steps run by `stepper`. */
-export function trainBy(stepper: Stepper, adapter: Adapter, data: Dataset, options: TrainOptions): TrainRun {
   const signal = options?.signal instanceof AbortSignal ? options.signal : undefined
   return new Run<TrainEvent, TrainResult>(async (context) => {
     let trainer: Trainer | undefined
@@ -103,7 +72,7 @@ export function trainBy(stepper: Stepper, adapter: Adapter, data: Dataset, optio
       if (!(adapter instanceof Adapter)) {
         throw new FedloraError('E_ARGUMENT', `train: got ${describeValue(adapter)}, expected an adapter`)
       }
-      return await work(adapter, data, parseTrainOptions(options), context, stepper, (begun) => {
+      return await work(adapter, data, parseTrainOptions(options), context, (begun) => {
         trainer = begun
       })
     } catch (error) {

@@ -5,8 +5,9 @@ import t from 'tap'
 import { simulate } from '../../src/federated/index.js'
 import { loadModel } from '../../src/model/load.js'
 import { goldenFolder } from '../support/golden-model.js'
+import { filesOf } from '../support/run-folder.js'
 import { temporaryFolder } from '../support/train.js'
-import { eventsOf, federation, filesOf } from './support/federation.js'
+import { eventsOf, federation } from './support/federation.js'
 
 const model = await loadModel(goldenFolder('llama'), { quantization: 'nf4', threads: 1 })
 const root = temporaryFolder('federation-folder')
@@ -60,11 +61,11 @@ t.test('canary: the undamaged copy is taken, however state.json is spelt', async
 })
 
 const fields = Object.keys(JSON.parse(readFileSync(join(whole, state), 'utf8')) as Json)
-t.same(fields.sort(), ['eventBytes', 'files', 'residuals', 'round', 'seal', 'totals', 'version'])
+t.same(fields.sort(), ['eventBytes', 'files', 'residuals', 'round', 'rounds', 'seal', 'totals', 'version'])
 for (const field of fields) {
   const [code, why] =
     field === 'version'
-      ? (['E_VERSION', /version none, expected 2/] as const)
+      ? (['E_VERSION', /version none, expected 3/] as const)
       : (['E_CHECKPOINT', /state\.json was edited/] as const)
   await refused(`state.json without ${field}`, (folder) => edit(folder, (content) => delete content[field]), code, why)
 }
@@ -76,7 +77,7 @@ await refused(
 )
 await refused('a round edited', (folder) => edit(folder, (c) => (c.round = 2)), 'E_CHECKPOINT', /edited/)
 await refused('a field more', (folder) => edit(folder, (c) => (c.more = 1)), 'E_CHECKPOINT', /edited/)
-await refused('another version', (folder) => edit(folder, (c) => (c.version = 1)), 'E_VERSION', /version 1, expected 2/)
+await refused('another version', (folder) => edit(folder, (c) => (c.version = 2)), 'E_VERSION', /version 2, expected 3/)
 await refused('state.json torn', (folder) => truncateSync(join(folder, state), 40), 'E_FORMAT', /state\.json/)
 await refused('state.json gone', (folder) => rmSync(join(folder, state)), 'E_MISSING', /state\.json/)
 
@@ -140,7 +141,7 @@ await refused(
 
 t.test('a folder where a residual that nothing names lay does no harm', async (t) => {
   const folder = copy()
-  mkdirSync(join(folder, 'residuals', 'client-0.round-99.f32', 'x'), { recursive: true })
+  mkdirSync(join(folder, 'residuals', 'client-0.round-99.flup', 'x'), { recursive: true })
   await resume(folder)
   t.same(filesOf(folder), filesOf(whole))
 })

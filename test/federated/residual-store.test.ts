@@ -44,8 +44,8 @@ t.test('all residuals of a round count though an old file cannot be removed', as
   const { store: residuals, folder } = await store('stuck', [0, 1, 2])
   for (const client of [0, 1, 2]) await residuals.write(client, 2, vector(10 + client))
   // rm without `recursive` refuses a folder, as it does a file on a read-only or failing disk.
-  rmSync(join(folder, 'client-0.round-1.f32'))
-  mkdirSync(join(folder, 'client-0.round-1.f32'))
+  rmSync(join(folder, 'client-0.round-1.flup'))
+  mkdirSync(join(folder, 'client-0.round-1.flup'))
   await residuals.endRound()
   t.same(
     [...residuals.index].map(([, round]) => round),
@@ -59,13 +59,13 @@ t.test('files go when neither a checkpoint nor the round under way needs them', 
   await residuals.committed()
   await residuals.write(0, 2, vector(2))
   await residuals.endRound()
-  t.same(readdirSync(folder).sort(), ['client-0.round-1.f32', 'client-0.round-2.f32'], 'round 1 is the checkpoint’s')
+  t.same(readdirSync(folder).sort(), ['client-0.round-1.flup', 'client-0.round-2.flup'], 'round 1 is the checkpoint’s')
   await residuals.write(0, 3, vector(3))
   await residuals.endRound()
-  t.same(readdirSync(folder).sort(), ['client-0.round-1.f32', 'client-0.round-3.f32'], 'round 2 was nobody’s')
+  t.same(readdirSync(folder).sort(), ['client-0.round-1.flup', 'client-0.round-3.flup'], 'round 2 was nobody’s')
   await residuals.flush()
   await residuals.committed()
-  t.same(readdirSync(folder), ['client-0.round-3.f32'])
+  t.same(readdirSync(folder), ['client-0.round-3.flup'])
 })
 
 t.test(
@@ -85,12 +85,12 @@ t.test(
       { code: 'E_CHECKPOINT', message: /client 5/ },
     )
     t.ok(
-      existsSync(join(folder, 'left-over')) && existsSync(join(folder, 'client-1.round-1.f32')),
+      existsSync(join(folder, 'left-over')) && existsSync(join(folder, 'client-1.round-1.flup')),
       'nothing was removed',
     )
     const opened = await ResidualStore.open(folder, 8, new Map([[0, 1]]))
-    t.same(readdirSync(folder), ['client-0.round-1.f32'])
-    writeFileSync(join(folder, 'client-0.round-1.f32'), encodeVector(new Float32Array(4)))
+    t.same(readdirSync(folder), ['client-0.round-1.flup'])
+    writeFileSync(join(folder, 'client-0.round-1.flup'), encodeVector(new Float32Array(4)))
     await t.rejects(opened.read(0), { code: 'E_CHECKPOINT', message: /holds 4 values, expected 8/ })
   },
 )

@@ -6,8 +6,9 @@ import t from 'tap'
 import { simulate } from '../../src/federated/index.js'
 import { loadModel } from '../../src/model/load.js'
 import { goldenFolder } from '../support/golden-model.js'
+import { filesOf } from '../support/run-folder.js'
 import { temporaryFolder } from '../support/train.js'
-import { eventsOf, federation, filesOf, timeless, type Variation } from './support/federation.js'
+import { eventsOf, federation, timeless, type Variation } from './support/federation.js'
 
 const model = await loadModel(goldenFolder('llama'), { quantization: 'nf4', threads: 1 })
 const root = temporaryFolder('federation-resume')

@@ -162,7 +162,7 @@ t.test('baselines side by side, with the same budget of steps', async (t) => {
     'checkpoints',
     'config.json',
     'events.ndjson',
-    'initial.f32',
+    'initial',
     'residuals',
   ])
   t.match(eventsOf(folder).at(-1), { type: 'done', rounds: 3 })

@@ -1,10 +1,11 @@
 /** Small data sets and folders for tests of training. */
-import { mkdtempSync, readFileSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Dataset } from '../../src/data/dataset.js'
 import { loadDataset } from '../../src/data/load-dataset.js'
 import type { Adapter } from '../../src/model/adapter.js'
+import { linesOf } from './run-folder.js'
 
 /** A folder of its own for one test. */
 export function temporaryFolder(name: string): string {
@@ -31,10 +32,5 @@ export function sameBits(a: Adapter, b: Adapter): boolean {
 
 /** The events of a run folder without what differs from run to run: times and speeds. */
 export function eventsOf(folder: string): Record<string, unknown>[] {
-  const text = readFileSync(join(folder, 'events.ndjson'), 'utf8')
-  const lines = text.split('\n').slice(0, -1)
-  return lines.map((line) => {
-    const { time: _, tokensPerSecond: __, seconds: ___, outputDir: ____, ...event } = JSON.parse(line)
-    return event
-  })
+  return linesOf(folder).map(({ time: _, tokensPerSecond: __, seconds: ___, outputDir: ____, ...event }) => event)
 }

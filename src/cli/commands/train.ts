@@ -5,12 +5,13 @@ import type { z } from 'zod'
 import type { Dataset } from '../../data/index.js'
 import { isFedloraError } from '../../errors.js'
 import { makeFolder } from '../../files/atomic.js'
+import { refuseUsedFolder } from '../../run/folder.js'
 import type { TrainEvent, TrainResult } from '../../training/events.js'
 import { scheduleContext } from '../../training/extension.js'
 import { parseTrainOptions, type TrainOptions } from '../../training/options.js'
 import { outputFolder } from '../../training/record.js'
-import { refuseUsedFolder } from '../../training/run-folder.js'
 import { scheduleFactor } from '../../training/schedule.js'
+import { trainForm } from '../../training/state.js'
 import { train as startTraining, type TrainRun } from '../../training/train.js'
 import type { FlagValues } from '../arguments.js'
 import { type Command, type Config, configFlag, section, text, usage } from '../command.js'
@@ -51,7 +52,7 @@ async function checkOptions(options: Options, evaluation: EvaluationPlan | undef
     const config = parseTrainOptions({ ...options, ...evaluate } as TrainOptions)
     scheduleFactor(config.schedule, 0, scheduleContext(config, 1))
     if (options.resumeFrom !== undefined || options.outputDir === undefined) return
-    await refuseUsedFolder(resolve(options.outputDir)).catch((error) => {
+    await refuseUsedFolder(resolve(options.outputDir), trainForm).catch((error) => {
       const folder = shownPath(resolve(options.outputDir!))
       throw isFedloraError(error) && error.details.holds === 'run'
         ? new UsageError(

@@ -17,7 +17,7 @@ export function encodeVector(values: Float32Array): Uint8Array {
 }
 
 function fileName(client: number, round: number): string {
-  return `client-${client}.round-${round}.f32`
+  return `client-${client}.round-${round}.flup`
 }
 
 function missing(client: number, path: string, cause?: unknown): FedloraError {

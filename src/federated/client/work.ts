@@ -1,11 +1,13 @@
 /** The work of one client in one round: start from the broadcast adapter, train on its own rows, hand back the difference. */
-import type { Dataset } from '../../data/dataset.js'
+import type { Dataset } from '../../data/index.js'
 import { FedloraError, isFedloraError } from '../../errors.js'
 import type { Adapter } from '../../model/adapter.js'
-import type { TrainResult } from '../../training/events.js'
+import { holding } from '../../training/hold.js'
+import { Loop, type Recipe } from '../../training/loop.js'
+import { chooseRecompute } from '../../training/memory.js'
 import type { Stepper } from '../../training/stepper.js'
-import { trainBy } from '../../training/train.js'
 import type { FederationConfig } from '../options.js'
+import type { Task } from '../protocol/messages.js'
 
 export interface LocalWork {
   /** Adapter after minus adapter before. */
@@ -18,47 +20,48 @@ export interface LocalWork {
   seconds: number
 }
 
-export interface LocalTask {
+/** What a client works with. */
+export interface Workplace {
   /** For messages. */
-  client: string
-  round: number
-  start: Float32Array
+  name: string
+  /** Its own rows, tokenised. */
   data: Dataset
-  learningRate: number
-  seed: number
+  /** Overwritten. */
+  adapter: Adapter
+  stepper: Stepper
   signal: AbortSignal
 }
 
-/** `adapter` is overwritten. */
+/** @throws FedloraError of the training, naming round and client; the signal's reason. */
 export async function trainLocally(
-  adapter: Adapter,
-  task: LocalTask,
+  { name, data, adapter, stepper, signal: outer }: Workplace,
+  task: Task,
   local: FederationConfig['local'],
-  stepper: Stepper,
 ): Promise<LocalWork> {
-  const { steps: maxSteps, epochs, schedule: _, ...recipe } = local
-  adapter.setVector(task.start)
-  let result: TrainResult
+  const { steps: maxSteps, memoryBudget, ...rest } = local
+  const { learningRate, seed, round } = task
+  const recipe: Recipe = { ...rest, maxSteps, learningRate, seed, schedule: () => 1 }
+  adapter.setVector(task.adapter)
   try {
-    result = await trainBy(stepper, adapter, task.data, {
-      ...recipe,
-      ...(maxSteps === undefined ? { epochs: epochs! } : { maxSteps }),
-      learningRate: task.learningRate,
-      schedule: 'constant',
-      seed: task.seed,
-      signal: task.signal,
+    return await holding('train', adapter, outer, async ({ model, values, signal }) => {
+      const recompute = chooseRecompute(model, adapter, data, { ...recipe, memoryBudget })
+      const loop = new Loop({ model, values, data, recipe, recompute, stepper })
+      try {
+        while (!loop.done) {
+          signal.throwIfAborted()
+          await loop.step(signal)
+        }
+      } finally {
+        loop.dispose()
+      }
+      const update = values.read()
+      for (let i = 0; i < update.length; i++) update[i] = update[i]! - task.adapter[i]!
+      const { step: steps, tokens, supervisedTokens } = loop.progress
+      return { update, loss: supervisedTokens > 0 ? loop.meanLoss : null, steps, tokens, seconds: loop.seconds }
     })
   } catch (error) {
     if (!isFedloraError(error)) throw error
-    throw new FedloraError(
-      error.code,
-      `round ${task.round}, client ${task.client}: ${error.message}`,
-      { ...error.details, round: task.round, client: task.client },
-      error,
-    )
+    const details = { ...error.details, round, client: name }
+    throw new FedloraError(error.code, `round ${round}, client ${name}: ${error.message}`, details, error)
   }
-  const update = adapter.vector()
-  for (let i = 0; i < update.length; i++) update[i] = update[i]! - task.start[i]!
-  const { meanLoss, supervisedTokens, steps, tokens, seconds } = result
-  return { update, loss: supervisedTokens > 0 ? meanLoss : null, steps, tokens, seconds }
 }

@@ -1,9 +1,8 @@
 /** A small federation over a golden model, for tests. */
-import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Dataset } from '../../../src/data/index.js'
 import type { SimulateOptions } from '../../../src/federated/simulate/simulate.js'
 import type { Model } from '../../../src/model/model.js'
+import { linesOf } from '../../support/run-folder.js'
 import { tokenRows } from '../../support/train.js'
 
 export const lora = { rank: 4, alpha: 8, seed: 2 }
@@ -57,17 +56,5 @@ export function timeless(value: unknown): unknown {
 
 /** The event log of a run folder without times. */
 export function eventsOf(folder: string): unknown[] {
-  const lines = readFileSync(join(folder, 'events.ndjson'), 'utf8').split('\n')
-  lines.pop()
-  return lines.map((line) => timeless(JSON.parse(line)))
-}
-
-/** Every file of a run folder whose bytes must not depend on when the run was interrupted. */
-export function filesOf(folder: string): Record<string, string> {
-  const files: Record<string, string> = {}
-  for (const name of (readdirSync(folder, { recursive: true }) as string[]).sort()) {
-    if (!/\.(f32|safetensors)$/.test(name)) continue
-    files[name] = readFileSync(join(folder, name)).toString('base64')
-  }
-  return files
+  return linesOf(folder).map(timeless)
 }

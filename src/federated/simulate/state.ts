@@ -1,0 +1,72 @@
+/** What a federation's checkpoint holds beside its vectors, and who the run is. */
+import { z } from 'zod'
+import type { Dataset } from '../../data/index.js'
+import { FedloraError } from '../../errors.js'
+import type { Adapter } from '../../model/adapter.js'
+import { native } from '../../native/load.js'
+import type { RunForm } from '../../run/folder.js'
+import { describeSchedule, type Identity, identityOf } from '../../run/identity.js'
+import { checkExtension } from '../../training/extension.js'
+import type { FederationConfig } from '../options.js'
+import { totalsSchema } from '../server/figures.js'
+import { type Clients, fingerprint } from './clients.js'
+
+const count = z.int().min(0)
+
+/** The vectors beside it are the adapter and the server's moments; residuals lie in files of their own. */
+const stateSchema = z.strictObject({
+  round: z.int().min(1),
+  /** Rounds that the run was to do. */
+  rounds: z.int().min(1),
+  eventBytes: count,
+  totals: totalsSchema,
+  /** [client, round of its valid residual]. */
+  residuals: z.array(z.tuple([count, z.int().min(1)])),
+})
+
+export type FederationState = z.output<typeof stateSchema>
+
+export const federationForm: RunForm<FederationState> = {
+  kind: 'federation',
+  unit: 'round',
+  state: stateSchema,
+  length: ['federation.rounds'],
+  writes: ['residuals', 'baselines'],
+  older: false,
+}
+
+/** Everything that decides the bits of a run. */
+export function identify(
+  adapter: Adapter,
+  clients: Clients,
+  config: FederationConfig,
+  evaluation: { data: Dataset; every: number } | undefined,
+): Identity {
+  const { outputDir, resumeFrom, concurrency, checkpointEvery, ...federation } = config
+  return identityOf('federation', adapter, native().info().isa, {
+    clients: { count: clients.length, fingerprint: fingerprint(clients) },
+    federation: {
+      ...federation,
+      local: { ...federation.local, schedule: describeSchedule(federation.local.schedule) },
+      baselineSchedule: describeSchedule(federation.baselineSchedule),
+    },
+    evaluate: evaluation === undefined ? null : { fingerprint: evaluation.data.fingerprint, every: evaluation.every },
+  })
+}
+
+/**
+ * A federation may grow as a training run may; baselines have the budget of all its rounds, so that with them it may not.
+ * @throws FedloraError `E_CHECKPOINT`.
+ */
+export function checkRounds(config: FederationConfig, { round, rounds: before }: FederationState): void {
+  const { rounds, local, baselines } = config
+  if (before !== rounds && baselines.length > 0) {
+    throw new FedloraError(
+      'E_CHECKPOINT',
+      `the run was begun with ${before} rounds and its baselines have their budget; resume with ${before} rounds, or start a new run`,
+      { field: 'federation.rounds', saved: before, now: rounds },
+    )
+  }
+  const horizon = (steps: number) => ({ steps, warmup: 0, peak: local.learningRate })
+  checkExtension({ unit: 'round', done: round, before, now: rounds, schedule: local.schedule, horizon })
+}

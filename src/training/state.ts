@@ -1,0 +1,59 @@
+/** What a training run's checkpoint holds beside its vectors, and who the run is. */
+import { z } from 'zod'
+import type { Dataset } from '../data/dataset.js'
+import type { Adapter } from '../model/adapter.js'
+import { native } from '../native/load.js'
+import type { RunForm } from '../run/folder.js'
+import { describeSchedule, type Identity, identityOf } from '../run/identity.js'
+import { progressSchema } from './loop.js'
+import type { TrainConfig } from './options.js'
+
+const count = z.int().min(0)
+
+const evaluationSchema = z.strictObject({
+  loss: z.number(),
+  perplexity: z.number(),
+  tokenAccuracy: z.number(),
+  tokens: count,
+})
+
+/** The vectors beside it are the adapter and the optimiser's moments. */
+const stateSchema = progressSchema.extend({
+  totalSteps: count,
+  evaluation: evaluationSchema.nullable(),
+  /** False when the evaluation that is due at this step has not run yet. */
+  evaluated: z.boolean(),
+  /** Of `evaluate.best` and `evaluate.patience`. */
+  best: evaluationSchema.extend({ step: count }).nullable(),
+  sinceBest: count,
+  eventBytes: count,
+  /** False when it was written because the run was told to end: such a one has no event. */
+  announced: z.boolean(),
+})
+
+export type TrainState = z.output<typeof stateSchema>
+
+export const trainForm: RunForm<TrainState> = {
+  kind: 'train',
+  unit: 'step',
+  state: stateSchema,
+  length: ['totalSteps', 'options.epochs', 'options.maxSteps'],
+  writes: ['best'],
+  older: true,
+}
+
+/** Everything that decides the bits of a run. */
+export function identify(adapter: Adapter, data: Dataset, config: TrainConfig, totalSteps: number): Identity {
+  const { outputDir, resumeFrom, signal, memoryBudget, checkpointEvery, keepCheckpoints, tensorboard, ...rest } = config
+  const { evaluate, ...recipe } = rest
+  return identityOf('train', adapter, native().info().isa, {
+    totalSteps,
+    options: { ...recipe, schedule: describeSchedule(recipe.schedule) },
+    data: { fingerprint: data.fingerprint, rows: data.length, format: data.format, maxLength: data.maxLength },
+    evaluate: evaluate === undefined ? null : describeEvaluation(evaluate),
+  })
+}
+
+function describeEvaluation({ data, every, best }: NonNullable<TrainConfig['evaluate']>): object {
+  return { fingerprint: data.fingerprint, every: every ?? null, ...(best === undefined ? {} : { best }) }
+}
