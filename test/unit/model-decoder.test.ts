@@ -244,3 +244,46 @@ t.test('prompts that are none', async (t) => {
   await refused({ a: 1, b: 2 }, 'E_ARGUMENT', /a row of a, b is a prompt of no one format; .*alpaca/)
   await refused({}, 'E_ARGUMENT', /a row of no columns/)
 })
+
+t.test('options of decoding: defaults, and every bound', (t) => {
+  t.strictSame(decodingOptionsSchema.parse({}), {
+    maxTokens: 256,
+    temperature: 0,
+    topK: 0,
+    topP: 1,
+    seed: 0,
+    stop: [],
+    raw: false,
+  })
+  const good = [
+    { maxTokens: 1 },
+    { topP: 1e-9 },
+    { topP: 1 },
+    { stop: 'a' },
+    { stop: [] },
+    { endTokens: [] },
+    { endTokens: [0] },
+  ]
+  for (const options of good) t.match(decodingOptionsSchema.parse(options), options)
+  for (const wrong of [
+    { maxTokens: 0 },
+    { maxTokens: 1.5 },
+    { temperature: -0.1 },
+    { topK: -1 },
+    { topK: 0.5 },
+    { topP: 0 },
+    { topP: 1.1 },
+    { seed: -1 },
+    { seed: 0.5 },
+    { stop: '' },
+    { stop: [''] },
+    { endTokens: [-1] },
+    { endTokens: [0.5] },
+    { format: 'none' },
+    { raw: 1 },
+    { signal: {} },
+    { other: 1 },
+  ])
+    t.equal(decodingOptionsSchema.safeParse(wrong).success, false, JSON.stringify(wrong))
+  t.end()
+})

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { stringifyKeepingNumbers } from '../../src/model/json-numbers.js'
 import { mergedConfig } from '../../src/model/merge.js'
-import { checkBaseFormat } from '../../src/model/model-options.js'
+import { availableCores, checkBaseFormat, modelOptionsSchema } from '../../src/model/model-options.js'
 import { checkOutputFolder, writeModelFolder } from '../../src/model/output-folder.js'
 import { quantizationConfig } from '../../src/model/quantize.js'
 import { readPromptFormat, writePromptFormat } from '../../src/model/remembered.js'
@@ -67,6 +67,39 @@ t.test('double quantisation needs block scales', (t) => {
       message: `o: doubleQuantization needs quantization 'nf4' or 'fp4', got '${quantization}'`,
     })
   }
+  t.end()
+})
+
+t.test('how weights are held: defaults, and every value that is taken', (t) => {
+  t.strictSame(modelOptionsSchema.parse({}), {
+    quantization: 'none',
+    doubleQuantization: false,
+    blockSize: 64,
+    compute: 'f32',
+  })
+  const taken = {
+    quantization: ['none', 'bf16', 'int8', 'nf4', 'fp4'],
+    doubleQuantization: [true],
+    blockSize: [64, 128],
+    compute: ['f32', 'bf16'],
+    threads: [1, 1024],
+    baseModelName: ['x'],
+    onProgress: [() => {}],
+  }
+  const refused = {
+    quantization: ['', 'int4'],
+    blockSize: [32, 96],
+    compute: ['', 'f16'],
+    threads: [0, 1025, 1.5],
+    baseModelName: [''],
+    onProgress: [1],
+  }
+  const accepts = (field: string, value: unknown) => modelOptionsSchema.safeParse({ [field]: value }).success
+  for (const [field, values] of Object.entries(taken))
+    for (const one of values) t.equal(accepts(field, one), true, `${field} ${one}`)
+  for (const [field, values] of Object.entries(refused))
+    for (const one of values) t.equal(accepts(field, one), false, `${field} ${one}`)
+  t.ok(availableCores() >= 1)
   t.end()
 })
 

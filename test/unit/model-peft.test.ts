@@ -63,7 +63,11 @@ t.test('every other variant is refused by the name of its field', (t) => {
     t.throws(() => parse({ [field]: value }), { code: 'E_UNSUPPORTED', message: new RegExp(field) }, field)
   }
   t.throws(() => parse({ init_lora_weights: 'pissa' }), { code: 'E_UNSUPPORTED', message: /base weights/ })
-  t.throws(() => parse({ task_type: 'SEQ_CLS' }), { code: 'E_UNSUPPORTED' })
+  t.throws(() => parse({ task_type: 'SEQ_CLS' }), {
+    code: 'E_UNSUPPORTED',
+    message: /task_type = "SEQ_CLS".*CAUSAL_LM/,
+  })
+  for (const task_type of [null, undefined]) t.doesNotThrow(() => parse({ task_type }))
   t.throws(() => parse({ peft_type: undefined }), { code: 'E_UNSUPPORTED' })
   t.throws(() => parse({ target_modules: ['q_proj', 'lm_head'] }), { code: 'E_UNSUPPORTED', message: /lm_head/ })
   t.throws(() => parse({ target_modules: ['c_attn'] }), { code: 'E_MISSING' })

@@ -1,6 +1,7 @@
 /** Python's regular expressions: what `re` of CPython 3.11 matches, captures and refuses, pattern by pattern. */
 import { readFileSync } from 'node:fs'
 import t from 'tap'
+import { isFedloraError } from '../../src/errors.js'
 import { PythonPattern } from '../../src/model/python-regex/match.js'
 import { differences, type PatternGolden } from '../support/python-regex.js'
 
@@ -12,6 +13,27 @@ t.test('every golden pattern, on every name, and as a key of rank_pattern', (t) 
   const [, second] = golden.patterns.filter(([, mask]) => mask !== 'error' && mask !== '0')
   const wrong = { ...golden, patterns: [[second![0], '0', second![2]] as [string, string, string]] }
   t.equal(differences(wrong).length, 1, 'canary')
+  t.end()
+})
+
+t.test('patterns at the edges, each on its own texts', (t) => {
+  const cases = JSON.parse(readFileSync('test/golden/regex/cases.json', 'utf8')) as [
+    string,
+    string,
+    boolean | 'error',
+  ][]
+  const judge = (pattern: string, text: string) => {
+    try {
+      return new PythonPattern(pattern).fullmatch(text) !== undefined
+    } catch (error) {
+      if (isFedloraError(error, 'E_CONFIG')) return 'error'
+      throw error
+    }
+  }
+  const wrong = (list: typeof cases) => list.filter(([pattern, text, judged]) => judge(pattern, text) !== judged)
+  t.ok(cases.length > 200)
+  t.same(wrong(cases), [])
+  t.same(wrong([['[a-c]', 'b', false]]).length, 1, 'canary')
   t.end()
 })
 

@@ -108,11 +108,11 @@ t.test('everywhere a model is named', async (t) => {
     'found, but it has none',
   )
   for (const refused of [
-    loadModel('acme/none'),
-    readModelConfig('acme/none'),
-    estimate({ model: 'acme/none' }),
-    quantizeModel('acme/none', join(output, 'x')),
-    model.loadAdapter('acme/none'),
+    () => loadModel('acme/none'),
+    () => readModelConfig('acme/none'),
+    () => estimate({ model: 'acme/none' }),
+    () => quantizeModel('acme/none', join(output, 'x')),
+    () => model.loadAdapter('acme/none'),
   ])
     await t.rejects(refused, { code: 'E_MISSING', message: /hf download acme\/none/ })
   await t.rejects(loadTokenizer('acme/none'), { code: 'E_TOKENIZER', message: /hf download acme\/none/ })
