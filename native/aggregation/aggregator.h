@@ -13,23 +13,15 @@
 /// A refused call leaves the aggregator as it was. Memory: 8 bytes an element for updates of ordinary range, 16 or 56 where a tile
 /// needs them. Not safe for concurrent calls; a pool parallelises over tiles.
 #pragma once
-#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
 
+#include "aggregation/message.h"
 #include "aggregation/tile_sum.h"
 #include "aggregation/weight.h"
-#include "base/thread_pool.h"
-#include "compression/update_reader.h"
 
 namespace fedlora {
-
-struct WeightedMessage {
-  std::span<const uint8_t> bytes;
-  /// Number of training rows or any other positive weight.
-  double weight;
-};
 
 class Aggregator {
  public:
@@ -53,24 +45,6 @@ class Aggregator {
   void reset();
 
  private:
-  struct Source;
-  struct Run {
-    int64_t first, end;
-  };
-  /// What is probably added next, so that it can be fetched: these messages at so many tiles further on.
-  struct Later {
-    std::span<Source> messages;
-    int64_t tiles;
-  };
-  std::vector<Source> open(std::span<const WeightedMessage> messages, ThreadPool* pool) const;
-  Run run_of(int64_t task) const;
-  size_t add_group(std::span<Source> group, Later later, Run run);
-  static const UpdateReader* follower(const Later& later, size_t k, Codec codec);
-  bool add_floats(std::span<Source> group, Later later, Run run);
-  bool add_codes(std::span<Source> group, Later later, Run run);
-  bool add_run(Source& source, Run run);
-  void add_values(const Source& source, Run run, double weight);
-
   const CodecKernels* codec_;
   const SumKernels* kernels_;
   int64_t length_;

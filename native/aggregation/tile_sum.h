@@ -19,6 +19,11 @@
 
 namespace fedlora {
 
+/// Tiles [first, end).
+struct TileRun {
+  int64_t first, end;
+};
+
 /// What is going to be added to every element of a tile: at most `products` products, together at most `magnitude`, each a multiple
 /// of 2^lowest_bit.
 struct TileLoad {
