@@ -11,7 +11,7 @@ void blocks_forward(const Pass& pass) {
     pass.check_cancelled();
     attention_forward(pass, l, b.x, l == 0 ? nullptr : b.delta, b.delta);
     // x is still the stream at the block's entry: the MLP's norm adds what attention gave.
-    if (pass.shape.training && pass.shape.recompute == Recompute::all) pass.copy(pass.block(l).x_entry, b.x);
+    if (pass.shape.training && pass.shape.recompute == Recompute::all) pass.backend.copy(pass.M() * d.hidden, b.x, pass.block(l).x_entry);
     mlp_forward(pass, l, b.x, b.delta, b.delta);
   }
 }

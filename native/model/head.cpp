@@ -35,7 +35,7 @@ void head_loss(const Pass& pass) {
   if (!training) return;
   const Activation d_normed = b.d_input;
   pass.backend.scatter_rows(pass.M(), d.hidden, rows, d_rows, d_normed);
-  pass.zero(b.d_x);
+  pass.backend.zero(pass.M() * d.hidden, b.d_x);
   pass.backend.rms_norm_backward(pass.M(), d.hidden, d_normed, b.x_final, b.rstd_final, pass.weights.final_norm.data(), b.d_x, b.d_delta);
 }
 

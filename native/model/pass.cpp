@@ -46,8 +46,4 @@ void Pass::check_cancelled() const {
   if (workspace.cancel != nullptr && workspace.cancel->load(std::memory_order_relaxed)) throw Cancelled{};
 }
 
-void Pass::copy(float* to, const float* from) const { backend.copy(M() * description().hidden, from, to); }
-
-void Pass::zero(float* x) const { backend.zero(M() * description().hidden, x); }
-
 }  // namespace fedlora

@@ -47,9 +47,6 @@ struct Pass {
 
   /// Throws Cancelled when the flag is raised.
   void check_cancelled() const;
-  /// Where the model itself, and no operator, writes activations: f32 [M, hidden].
-  void copy(float* to, const float* from) const;
-  void zero(float* x) const;
 };
 
 }  // namespace fedlora

@@ -39,14 +39,15 @@ std::string refusal(const std::vector<AdapterLayer>& layers, Code code) {
 CASE("the layout by hand: in forward order A [R,K], then B [N,R]") {
   const AdapterMap map(two_layers(), three);
   const TensorLayout want[] = {
-      {"base_model.model.0.k.lora_A.weight", 3, 10, 0},      {"base_model.model.0.k.lora_B.weight", 8, 3, 30},
-      {"base_model.model.1.q.lora_A.weight", 4, 10, 54},     {"base_model.model.1.q.lora_B.weight", 24, 4, 94},
-      {"base_model.model.1.down.lora_A.weight", 2, 30, 190}, {"base_model.model.1.down.lora_B.weight", 10, 2, 250},
+      {"base_model.model.0.k.lora_A.weight", Factor::A, 3, 10, 0},      {"base_model.model.0.k.lora_B.weight", Factor::B, 8, 3, 30},
+      {"base_model.model.1.q.lora_A.weight", Factor::A, 4, 10, 54},     {"base_model.model.1.q.lora_B.weight", Factor::B, 24, 4, 94},
+      {"base_model.model.1.down.lora_A.weight", Factor::A, 2, 30, 190}, {"base_model.model.1.down.lora_B.weight", Factor::B, 10, 2, 250},
   };
   CHECK(map.layout().size() == std::size(want));
   for (size_t i = 0; i < std::size(want); ++i) {
     const TensorLayout& got = map.layout()[i];
-    CHECK(got.name == want[i].name && got.rows == want[i].rows && got.columns == want[i].columns && got.offset == want[i].offset);
+    CHECK(got.name == want[i].name && got.factor == want[i].factor && got.size() == want[i].rows * want[i].columns);
+    CHECK(got.rows == want[i].rows && got.columns == want[i].columns && got.offset == want[i].offset);
   }
   CHECK(map.size() == 270);
   CHECK(Adapter(map).values.size() == 270);
@@ -94,6 +95,22 @@ CASE("initialised: A uniform in ±1/√K from (seed, slot, element), B zero") {
   check(190, 60, 30, linears_per_layer + linear_down);
   for (const auto& [begin, end] : {std::pair{30, 54}, {94, 190}, {250, 270}})
     for (int i = begin; i < end; ++i) CHECK(adapter.values[static_cast<size_t>(i)] == 0);
+}
+
+CASE("all values are written at once, or none: their number and each of them is looked at, the version grows") {
+  Adapter adapter{AdapterMap(two_layers(), {{"0.q", 1, 1, 0}})};
+  std::vector<float> values(34, 0.5f);
+  adapter.write(values);
+  CHECK(std::equal(values.begin(), values.end(), adapter.values.begin()) && adapter.version == 1);
+  std::vector<float> other(34, 2.0f);
+  for (size_t place : {size_t{0}, size_t{33}})
+    for (float bad : {INFINITY, NAN}) {
+      std::vector<float> broken = other;
+      broken[place] = bad;
+      CHECK_THROWS(adapter.write(broken), E_NONFINITE);
+    }
+  CHECK_THROWS(adapter.write(std::span(other).first(33)), E_SHAPE);
+  CHECK(std::equal(values.begin(), values.end(), adapter.values.begin()) && adapter.version == 1);
 }
 
 CASE("the calls of a pass: each group's pairs of each segment, with gradients, dropout and streams of their own") {

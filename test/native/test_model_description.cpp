@@ -75,7 +75,7 @@ CASE("a size out of range, or sizes that disagree, are named") {
       {"head_dim is 258", [](Description& d) { d.head_dim = 258; }},
       {"4097 heads", [](Description& d) { d.heads = 4097, d.kv_heads = 1; }},
       {"4097 layers", [](Description& d) { d.layers.resize(4097, d.layers[0]); }},
-      {"frequencies", [](Description& d) { d.ropes[0].inverse_frequencies.pop_back(); }},
+      {"rope has 31 frequencies, expected head_dim / 2 = 32", [](Description& d) { d.ropes[0].inverse_frequencies.pop_back(); }},
       {"layer 1 names rope 1 of 1", [](Description& d) { d.layers[1].rope = 1; }},
       {"layer 0 names rope -2 of 1", [](Description& d) { d.layers[0].rope = -2; }},
       {"layer 1 has the window -1", [](Description& d) { d.layers[1].window = -1; }},
