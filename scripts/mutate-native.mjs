@@ -9,7 +9,6 @@
 // The sources are copied to build/mutants and changed there: the checkout is never written to. A mutant is killed by a failed
 // case, a crash, or no end within five times the usual processor time; one that does not compile, or compiles to the same
 // program, does not count.
-import { readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { findMutations } from './lib/cpp-mutations.mjs'
@@ -68,7 +67,7 @@ async function tryMutant(
   /** @type {import('./lib/mutants.mjs').Mutant} */ mutant,
 ) {
   const { file, start, end, after } = mutant
-  const source = readFileSync(join(tree.base, file), 'utf8')
+  const source = tree.source(file)
   const order = runs.of(file) // before the change: it runs the sound programs
   const same = new Set()
   const built = new Set()
@@ -96,11 +95,14 @@ await runMain(import.meta, 'mutate-native', async () => {
   const base = resolve(values.root ?? root)
   const folders = values.rooms?.split(',') ?? allRooms
   const files = values.file ?? folders.flatMap((folder) => listFiles(folder, /\.(cpp|h)$/, base))
+  const folder = join(base, 'build', 'mutants')
+  const tree = new NativeMutantTree(base, join(folder, 'native'))
+  tree.copy()
   const all = files.flatMap((file) => {
-    const source = readFileSync(join(base, file), 'utf8')
+    const source = tree.source(file)
     return nameMutants(source, findMutations(file, source))
   })
-  const chosen = chooseMutants(all, { seed: values.seed, count: values.count, only: values.only })
+  const chosen = chooseMutants(all, { seed: values.seed, count: values.count, only: values.only, evenly: true })
   if (chosen.length === 0) throw new ScriptError('E_MUTANTS', `no mutant in ${files.length} files`)
   if (values.list) {
     for (const mutant of chosen) console.log(describeMutant(mutant))
@@ -108,9 +110,7 @@ await runMain(import.meta, 'mutate-native', async () => {
   }
 
   const equivalents = readEquivalents(join(base, 'test', 'mutants-equivalent.json'))
-  const folder = join(base, 'build', 'mutants')
   const report = startReport(values.report ?? join(folder, 'native.jsonl'), chosen.length)
-  const tree = new NativeMutantTree(base, join(folder, 'native'))
   tree.prepare()
   const runs = new Runs(tree)
   // File by file, so that putting one mutant back and making the next compiles once.

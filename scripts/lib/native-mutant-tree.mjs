@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, 
 import { availableParallelism } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { findPrograms } from './native-programs.mjs'
-import { listFiles, run } from './project.mjs'
+import { listFiles, run, ScriptError } from './project.mjs'
 
 const sources = /\.(h|cpp|def|inc|inl)$/
 const linkRule =
@@ -27,6 +27,8 @@ export class NativeMutantTree {
     this.tree = join(folder, 'tree')
     this.build = join(folder, 'cmake')
     this.scratch = join(folder, 'tmp')
+    /** What was copied: the checkout may change meanwhile. @type {Map<string, Buffer>} */
+    this.sources = new Map()
     /** The test programs. @type {{ name: string, path: string }[]} */
     this.programs = []
     /** Program → its hash without a mutant. @type {Map<string, string>} */
@@ -37,8 +39,8 @@ export class NativeMutantTree {
     this.maps = new Map()
   }
 
-  /** Makes the copy equal to the checkout and builds all test programs; a second time only what has changed. */
-  prepare() {
+  /** Makes the copy equal to the checkout; a second time only what has changed is written. */
+  copy() {
     const wanted = [
       'CMakeLists.txt',
       'package.json',
@@ -47,18 +49,22 @@ export class NativeMutantTree {
     ]
     for (const file of wanted) {
       const source = readFileSync(join(this.base, file))
+      this.sources.set(file, source)
       const copy = join(this.tree, file)
       if (existsSync(copy) && readFileSync(copy).equals(source)) continue
       mkdirSync(dirname(copy), { recursive: true })
       writeFileSync(copy, source)
     }
-    const known = new Set(wanted)
     for (const file of ['native', 'test/native'].flatMap((folder) => listFiles(folder, sources, this.tree))) {
-      if (!known.has(file)) rmSync(join(this.tree, file))
+      if (!this.sources.has(file)) rmSync(join(this.tree, file))
     }
     const golden = join(this.tree, 'test', 'golden')
     if (!existsSync(golden) && existsSync(join(this.base, 'test', 'golden')))
       symlinkSync(join(this.base, 'test', 'golden'), golden)
+  }
+
+  /** Builds all test programs, a second time what has changed, and learns what stands on what. */
+  prepare() {
     const options = [
       '-DFEDLORA_TESTS=ON',
       '-DFEDLORA_ADDON=OFF',
@@ -69,7 +75,7 @@ export class NativeMutantTree {
     run('cmake', ['-G', 'Ninja', '-S', this.tree, '-B', this.build, ...options], { quiet: true })
     const programs = join(this.build, 'tests')
     for (const { name, path } of findPrograms(programs)) {
-      if (!known.has(`test/native/${name}.cpp`)) rmSync(path)
+      if (!this.sources.has(`test/native/${name}.cpp`)) rmSync(path)
     }
     run('cmake', ['--build', this.build, '--parallel', String(availableParallelism())])
     this.programs = findPrograms(programs)
@@ -124,12 +130,18 @@ export class NativeMutantTree {
       .digest('hex')
   }
 
+  source(/** @type {string} */ file) {
+    const source = this.sources.get(file)
+    if (source === undefined) throw new ScriptError('E_MUTANTS', `${file} is none of the native sources`)
+    return source.toString('utf8')
+  }
+
   write(/** @type {string} */ file, /** @type {string} */ text) {
     writeFileSync(join(this.tree, file), text)
   }
 
   restore(/** @type {string} */ file) {
-    writeFileSync(join(this.tree, file), readFileSync(join(this.base, file)))
+    writeFileSync(join(this.tree, file), this.source(file))
   }
 
   /** Builds one program; false when it does not compile. */
