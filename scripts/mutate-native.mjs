@@ -102,7 +102,7 @@ await runMain(import.meta, 'mutate-native', async () => {
     const source = tree.source(file)
     return nameMutants(source, findMutations(file, source))
   })
-  const chosen = chooseMutants(all, { seed: values.seed, count: values.count, only: values.only, evenly: true })
+  const chosen = chooseMutants(all, { seed: values.seed, count: values.count, only: values.only })
   if (chosen.length === 0) throw new ScriptError('E_MUTANTS', `no mutant in ${files.length} files`)
   if (values.list) {
     for (const mutant of chosen) console.log(describeMutant(mutant))

@@ -2,7 +2,7 @@
 // clang-format, which tells apart what the grammar leaves open: a binary operator has blanks on both sides, a pointer, a
 // reference and the bracket of a template have none before. What slips through does not compile and is not counted.
 
-import { closing, headed, nameBack, tokenize } from './cpp-tokens.mjs'
+import { closing, headed, nameBack, surroundings, tokenize } from './cpp-tokens.mjs'
 
 /**
  * @typedef {import('./cpp-tokens.mjs').Token} Token
@@ -56,7 +56,7 @@ const notStatements = new Set(
   ),
 )
 /** Calls that tell the machine or the allocator what will come: their absence costs time and changes no result. */
-const hints = /^(reserve|shrink_to_fit|prefetch\w*|_mm_prefetch|madvise)$/
+const hints = /^(reserve|shrink_to_fit|\w*prefetch\w*|madvise)$/
 /** f(a, b) == f(b, a) */
 const symmetric = /^(min|max|swap|equal)$/
 
@@ -124,6 +124,13 @@ function effect(/** @type {Token[]} */ tokens, /** @type {number} */ from) {
 export function findMutations(file, source) {
   const tokens = tokenize(source)
   const skipped = declared(tokens)
+  const around = surroundings(tokens, skipped)
+  /** Whether a field's initial value stands here, or a parameter's: part of its declaration. */
+  const isField = (/** @type {number} */ i) => {
+    let first = i
+    while (first > 0 && !/^[{};:]$/.test(tokens[first - 1].text)) first--
+    return around[i] === 'scope' && !tokens.slice(first, i).some(({ text }) => text === 'constexpr')
+  }
   /** @type {Change[]} */
   const changes = []
   const blank = (/** @type {number} */ offset) => /\s/.test(source[offset] ?? ' ')
@@ -145,6 +152,7 @@ export function findMutations(file, source) {
     if (text === 'for' && tokens[i + 1]?.text === '(') head = closing(tokens, i + 1)
     const previous = tokens[i - 1]?.text ?? ';'
     const next = tokens[i + 1]?.text ?? ''
+    if ((kind === 'number' || text === 'true' || text === 'false') && isField(i)) continue
     if (kind === 'number') {
       for (const after of otherConstants(text)) replace('constant', i, i, after)
     } else if (text === 'true' || text === 'false') {
@@ -187,7 +195,9 @@ export function findMutations(file, source) {
     }
     // A statement begins behind ; { } and behind the bracket of a condition.
     const begins =
-      i > head && ([';', '{', '}', 'else'].includes(previous) || (previous === ')' && headed(tokens, i - 1)))
+      around[i] === 'code' &&
+      i > head &&
+      ([';', '{', '}', 'else'].includes(previous) || (previous === ')' && headed(tokens, i - 1)))
     const last = begins ? effect(tokens, i) : undefined
     if (last !== undefined && !tokens.slice(i, last).some(({ text }) => hints.test(text)))
       replace('statement', i, last, ';')

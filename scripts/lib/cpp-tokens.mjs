@@ -56,3 +56,24 @@ export function nameBack(/** @type {Token[]} */ tokens, /** @type {number} */ i)
   while (['.', '->', '::'].includes(tokens[i - 1]?.text) && tokens[i - 2]?.kind === 'word') i -= 2
   return i
 }
+
+const scopes = new Set(['namespace', 'class', 'struct', 'union', 'enum'])
+
+/**
+ * For each token the innermost braces around it: 'code' (a function's or a value's) or 'scope' (of a class, a namespace, an
+ * enumeration; at the top).
+ */
+export function surroundings(/** @type {Token[]} */ tokens, /** @type {Set<number>} */ skipped) {
+  const around = []
+  const open = ['scope']
+  let head = [] // of what may open next
+  for (const [i, { text, kind }] of tokens.entries()) {
+    if (text === '}' && kind === 'punctuation') open.pop()
+    around.push(open.at(-1))
+    if (kind === 'punctuation' && '{};'.includes(text)) {
+      if (text === '{') open.push(head.some((word) => scopes.has(word)) ? 'scope' : 'code')
+      head = []
+    } else if (!skipped.has(i)) head.push(text)
+  }
+  return around
+}

@@ -31,7 +31,8 @@ t.test('what is changed', async (t) => {
     ['for (int i = first; i < n; ++i) f(i);', ['< → <=', '< → >=', 'f(i); → ;']],
     ['*at = b;', ['*at = b; → ;']],
   ]
-  for (const [source, expected] of cases) t.same(changes(source), expected, source)
+  for (const [source, expected] of cases) t.same(changes(`void f() { ${source} }`), expected, source)
+  t.same(changes('constexpr int most = 3;'), ['3 → 4', '3 → 2'], 'a constant at the top')
 })
 
 t.test('what is left alone', async (t) => {
@@ -51,6 +52,9 @@ t.test('what is left alone', async (t) => {
     'values.reserve(n);',
     'return f(a, a.b());',
     'using X = Y<3>;',
+    'struct A { int a = 3; bool b = true; };',
+    'class A { A(const A&) = delete; void (*f)(int); };',
+    'class A { int f(int x = 3) const; };',
   ]
   for (const source of sources) t.same(changes(source), [], source)
 })
@@ -69,7 +73,7 @@ t.test('a mutant keeps its name when lines are added above it', async (t) => {
 t.test('verdicts on a project whose test has a hole', async (t) => {
   // `least` is tested; the upper end of `clamp` is not.
   const toy =
-    'int least(int a, int b) { return a < b ? a : b; }\nint clamp(int x) {\n  if (x > 9) return 9;\n  return x;\n}\n'
+    'int least(int a, int b) { return a < b ? a : b; }\nint clamp(int x) {\n  if (x > 9) return 8;\n  return x;\n}\n'
   const folder = t.testdir({
     'CMakeLists.txt': `cmake_minimum_required(VERSION 3.24)
 project(toy LANGUAGES CXX)
