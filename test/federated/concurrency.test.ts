@@ -170,5 +170,7 @@ t.test('estimate() counts adapters at the same time, and the pass that they shar
   t.ok(many.saved > 7.9 * one.saved && many.saved < 8.1 * one.saved, 'a pass of 1,024 tokens, no larger')
   const [long, longer] = [await plan(1, 800), await plan(4, 800)]
   t.equal(longer.saved, long.saved, 'micro-batches that are larger go alone')
+  using adapter = model.createAdapter({})
+  t.equal(one.trainable, adapter.length)
   await t.rejects(plan(0), { code: 'E_CONFIG' })
 })

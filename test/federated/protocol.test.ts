@@ -24,6 +24,15 @@ t.test('uniform draws are uniform, addressed and independent of order', async (t
   for (const seed of seeds) if (!(Number.isSafeInteger(seed) && seed < 2 ** 48)) t.fail(`seed ${seed}`)
 })
 
+t.test('draws are those of another implementation, so that a run begun long ago goes on alike', async (t) => {
+  // Philox4x32-10 in Python, key = seed, counter = client, stream = purpose << 32 | round; it gives Random123's known answers.
+  t.equal(deriveSeed(11, 'training', 1), 195379644251739)
+  t.equal(deriveSeed(2 ** 40 + 5, 'encoding', 7, 300), 231549249467977)
+  t.equal(deriveSeed(0, 'baseline', 0, 2), 138469408666725)
+  t.equal(uniform(11, 'cohort', 1), 0.7397801012564864)
+  t.equal(uniform(2 ** 40 + 5, 'absence', 7, 300), 0.9281159456501469)
+})
+
 t.test('cohort sizes: shares, counts and what is neither', async (t) => {
   t.equal(cohortSize(0.3, 10), 3)
   t.equal(cohortSize(1, 10), 10)

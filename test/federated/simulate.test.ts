@@ -126,6 +126,17 @@ t.test('error feedback: what is left out of one round is sent later', async (t) 
   t.ok(keptError < lostError, `with ${keptError}, without ${lostError}`)
 })
 
+t.test('evaluations: after every so many rounds, and once at the end', async (t) => {
+  const data = await tokenRows(4, 263, 9)
+  const evaluated = async (every: number | undefined, rounds: number) => {
+    const { events } = await vectorOf(await federation(model, { rounds, evaluate: { data, ...(every && { every }) } }))
+    return events.flatMap((event) => (event.type === 'evaluation' ? [event.round] : []))
+  }
+  t.same(await evaluated(2, 5), [2, 4, 5])
+  t.same(await evaluated(2, 4), [2, 4], 'not twice at the end')
+  t.same(await evaluated(undefined, 2), [2])
+})
+
 t.test('rounds that nobody answers change nothing', async (t) => {
   const { vector, events } = await vectorOf(
     await federation(model, { absence: 0.999999, rounds: 2, serverOptimizer: 'adam', evaluate: undefined }),

@@ -2,12 +2,22 @@
 import t from 'tap'
 import { FedloraError } from '../../src/errors.js'
 import type { NativeModel, NativeSession, SessionStep, StepOutcome } from '../../src/native/binding.js'
-import { Lockstep, type StepRequest } from '../../src/training/stepper.js'
+import { alone, Lockstep, type StepRequest } from '../../src/training/stepper.js'
 
 type Answer = (names: string[]) => Promise<StepOutcome[]>
 
 const name = (session: unknown) => (session as { name: string }).name
 const done = (tokens: number): StepOutcome => ({ loss: 1, gradNorm: 2, tokens, supervised: tokens, cancelled: false })
+
+/** Milliseconds; every pass takes six seconds. */
+let clock = 500
+const { now } = performance
+t.before(() => {
+  performance.now = () => clock
+})
+t.teardown(() => {
+  performance.now = now
+})
 
 /** A model that notes who steps with whom, and sessions that note who was told to stop. */
 function makeTeam(members: number, answer: Answer = async (names) => names.map((_, i) => done(i + 1))) {
@@ -19,6 +29,7 @@ function makeTeam(members: number, answer: Answer = async (names) => names.map((
       const names = steps.map(({ session }) => name(session))
       passes.push(names.join('+'))
       await new Promise((resolve) => setImmediate(resolve))
+      clock += 6000
       return await answer(names)
     },
   } as unknown as NativeModel
@@ -44,8 +55,11 @@ t.test('a common step begins when every member waits, and seconds are shared by 
     steps.map(({ tokens }) => tokens),
     [1, 2, 3],
   )
-  const [first, second, third] = steps.map(({ seconds }) => seconds)
-  t.ok(first! > 0 && Math.abs(second! / first! - 2) < 1e-9 && Math.abs(third! / first! - 3) < 1e-9)
+  t.same(
+    steps.map(({ seconds }) => seconds),
+    [1, 2, 3],
+    'six seconds of six tokens',
+  )
 })
 
 t.test('the others go on when a member leaves, and wait for one that begins anew', async (t) => {
@@ -107,4 +121,26 @@ t.test('canary: a team of one never waits', async (t) => {
   await team.step(request('a'))
   await team.step(request('b'))
   t.same(passes, ['a', 'b'])
+})
+
+t.test('alone: the step of the session itself, its own seconds, stopped by its own signal', async (t) => {
+  const controller = new AbortController()
+  let cancels = 0
+  const session = {
+    cancel: () => cancels++,
+    async step(batches: unknown, learningRate: number) {
+      t.same([batches, learningRate], [[], 1])
+      clock += 1500
+      controller.abort()
+      return done(4)
+    },
+  } as unknown as NativeSession
+  const { request } = makeTeam(1)
+  const step = await alone.step({ ...request('a', controller.signal), session })
+  t.same(step, { ...done(4), seconds: 1.5 })
+  t.equal(cancels, 1)
+  const later = new AbortController()
+  await alone.step({ ...request('a', later.signal), session })
+  later.abort()
+  t.equal(cancels, 1, 'a signal that fires after the step stops nothing')
 })
