@@ -67,6 +67,24 @@ struct AdamWStep {
   float grad_scale;  // multiplies every gradient first (clipping)
 };
 
+/// What a model asks of a backend, known before a weight is read: its description, and the formats that its files and options give.
+struct Need {
+  int head_dim = 0;
+  Format embedding = Format::f32, head = Format::f32;
+  std::vector<Format> linears;  // each that occurs
+};
+
+/// How large a training pass is.
+struct PassSize {
+  int64_t tokens = 0, supervised = 0, vocabulary = 0;
+  int heads = 0, head_dim = 0;
+};
+
+/// Bytes that a backend holds itself while such a pass runs, beside the buffers it is given.
+struct OwnBytes {
+  size_t scratch = 0, loss = 0;  // loss: of linear_cross_entropy
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -79,6 +97,10 @@ class Backend {
 #include "backend/ops.def"
 #undef OP
 
+  /// The first thing in `need` that this backend cannot run, by name ("an embedding in nf4"); empty: it supports all.
+  virtual std::string lacks(const Need& need) const = 0;
+  /// For the memory plan.
+  virtual OwnBytes needs(const PassSize& pass) const = 0;
   /// Bytes of scratch memory this backend has allocated by itself so far (for the memory report).
   virtual size_t scratch_bytes() const = 0;
 };

@@ -3,8 +3,6 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "engine/open_backend.h"
-
 namespace fedlora {
 
 namespace {
@@ -14,11 +12,10 @@ bool profile_wanted() {
 }
 }  // namespace
 
-std::shared_ptr<Engine> make_engine(std::shared_ptr<const Weights> weights, Compute compute, int threads) {
+std::shared_ptr<Engine> make_engine(std::shared_ptr<const Weights> weights, std::unique_ptr<Backend> backend) {
   auto engine = std::make_shared<Engine>();
   engine->memory = measure(*weights);
-  engine->threads = threads;
-  std::unique_ptr<Backend> backend = open_backend({compute, threads});
+  engine->threads = backend->threads();
   if (profile_wanted()) {
     auto profiled = std::make_unique<Profiled>(std::move(backend));
     engine->profile = profiled.get();

@@ -25,7 +25,7 @@ struct Engine {
   const Description& description() const { return transformer->description(); }
 };
 
-/// What runs these weights: a backend of `compute` on `threads` threads.
-std::shared_ptr<Engine> make_engine(std::shared_ptr<const Weights> weights, Compute compute, int threads);
+/// Weights and what runs them, profiled when FEDLORA_PROFILE asks for it.
+std::shared_ptr<Engine> make_engine(std::shared_ptr<const Weights> weights, std::unique_ptr<Backend> backend);
 
 }  // namespace fedlora

@@ -1,8 +1,11 @@
 // From a checkpoint to an engine: names and shapes checked first, then one tensor at a time read, packed and released.
 #include "engine/load.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "engine/model_tensors.h"
+#include "engine/open_backend.h"
 #include "io/bnb_checkpoint.h"
 #include "io/matrix_reader.h"
 #include "io/plain_tensor.h"
@@ -19,6 +22,14 @@ std::optional<Format> wanted_format(const LoadOptions& options, const ModelTenso
   return all || tensor.role == TensorRole::linear ? options.quantization : std::nullopt;
 }
 
+/// The format that it will have once loaded.
+Format format_of(const LoadOptions& options, const ModelTensors& tensors, const ModelTensor& tensor) {
+  std::optional<Format> format = wanted_format(options, tensor);
+  if (!format) format = bnb_format(tensors, tensor.name());
+  if (!format) format = plain_format(tensors.get(tensor.name()).dtype);
+  return format.value_or(Format::f32);
+}
+
 /// A checkpoint that has every tensor of a description that runs.
 struct Source {
   explicit Source(const LoadOptions& options) : description(checked(options.description)), tensors(options.files, description) {
@@ -28,6 +39,22 @@ struct Source {
   Description description;
   ModelTensors tensors;
 };
+
+Need need_of(const LoadOptions& options, const Source& source) {
+  Need need;
+  need.head_dim = source.description.head_dim;
+  for (const ModelTensor& tensor : list_tensors(source.description)) {
+    if (!tensor.is_matrix()) continue;
+    const Format format = format_of(options, source.tensors, tensor);
+    if (tensor.role == TensorRole::embedding)
+      need.embedding = format;
+    else if (tensor.role == TensorRole::head)
+      need.head = format;
+    else if (std::find(need.linears.begin(), need.linears.end(), format) == need.linears.end())
+      need.linears.push_back(format);
+  }
+  return need;
+}
 
 Matrix load_matrix(const LoadOptions& options, const ModelTensors& tensors, const ModelTensor& tensor, ThreadPool& pool) {
   Matrix matrix = read_matrix(tensors, tensor.name(), wanted_format(options, tensor), options.block, options.double_quantization, pool);
@@ -41,8 +68,9 @@ Matrix load_matrix(const LoadOptions& options, const ModelTensors& tensors, cons
 }  // namespace
 
 std::shared_ptr<Engine> load_engine(const LoadOptions& options, const std::function<void(int64_t, int64_t)>& progress) {
-  if (options.threads < 1 || options.threads > 1024) fail(Code::E_ARGUMENT, "threads is %d, expected 1 to 1024", options.threads);
+  std::unique_ptr<Backend> backend = open_backend({options.compute, options.threads});
   const Source source(options);
+  check_supported(*backend, need_of(options, source), source.description.family);
   const ModelTensors& tensors = source.tensors;
   const std::vector<ModelTensor> list = list_tensors(source.description);
   ThreadPool pool(options.threads);
@@ -60,13 +88,14 @@ std::shared_ptr<Engine> load_engine(const LoadOptions& options, const std::funct
     }
     if (progress) progress(++done, static_cast<int64_t>(list.size()));
   }
-  std::shared_ptr<Engine> engine = make_engine(std::move(weights), options.compute, options.threads);
+  std::shared_ptr<Engine> engine = make_engine(std::move(weights), std::move(backend));
   engine->unused = tensors.unused();
   return engine;
 }
 
-size_t plan_weights(const LoadOptions& options) {
+size_t plan_weights(const LoadOptions& options, const Backend& backend) {
   const Source source(options);
+  check_supported(backend, need_of(options, source), source.description.family);
   const ModelTensors& tensors = source.tensors;
   size_t bytes = 0;
   for (const ModelTensor& tensor : list_tensors(source.description)) {
@@ -74,10 +103,7 @@ size_t plan_weights(const LoadOptions& options) {
       bytes += static_cast<size_t>(tensor.N) * sizeof(float);
       continue;
     }
-    std::optional<Format> format = wanted_format(options, tensor);
-    if (!format) format = bnb_format(tensors, tensor.name());
-    if (!format) format = plain_format(tensors.get(tensor.name()).dtype);
-    bytes += packed_bytes(format.value_or(Format::f32), tensor.N, tensor.K, options.block, options.double_quantization);
+    bytes += packed_bytes(format_of(options, tensors, tensor), tensor.N, tensor.K, options.block, options.double_quantization);
   }
   return bytes;
 }

@@ -21,11 +21,12 @@ struct LoadOptions {
 };
 
 /// Reads, converts and packs every weight; one source tensor at a time is resident. `progress(done, total)` counts tensors.
-/// Missing tensors are listed together (E_MISSING); a wrong shape is E_SHAPE; NaN or infinite weights are E_NONFINITE.
+/// Missing tensors are listed together (E_MISSING); a wrong shape is E_SHAPE; NaN or infinite weights are E_NONFINITE; what the
+/// backend cannot run is E_UNSUPPORTED before a weight is read.
 std::shared_ptr<Engine> load_engine(const LoadOptions& options, const std::function<void(int64_t, int64_t)>& progress);
 
-/// Weight bytes of a model that is not loaded, from its checkpoint's headers.
-size_t plan_weights(const LoadOptions& options);
+/// Weight bytes of a model that is not loaded, from its checkpoint's headers. E_UNSUPPORTED when `backend` cannot run it.
+size_t plan_weights(const LoadOptions& options, const Backend& backend);
 
 /// A model of random weights of `options.quantization` (none: bf16), for benchmarks; no file is read.
 std::shared_ptr<Engine> random_engine(const LoadOptions& options, uint64_t seed);

@@ -1,14 +1,8 @@
 #include "engine/memory.h"
 
-#include "backend/cpu/cpu.h"
 #include "base/error.h"
 
 namespace fedlora {
-
-namespace {
-/// Packed panels, decoded rows and attention blocks of each thread.
-constexpr size_t scratch_per_thread = 2 << 20;
-}  // namespace
 
 size_t& ModelMemory::of(TensorRole role) {
   switch (role) {
@@ -30,7 +24,7 @@ ModelMemory measure(const Weights& weights) {
   return memory;
 }
 
-MemoryPlan plan_step(const Description& description, size_t weight_bytes, Compute compute, int threads, const PlanRequest& request) {
+MemoryPlan plan_step(const Description& description, size_t weight_bytes, const Backend& backend, const PlanRequest& request) {
   if (request.tokens < 1 || request.supervised < 0 || request.supervised > request.tokens)
     fail(Code::E_ARGUMENT, "a plan for %lld tokens, %lld of them supervised: expected 0 ≤ supervised ≤ tokens and at least one token",
          static_cast<long long>(request.tokens), static_cast<long long>(request.supervised));
@@ -41,7 +35,7 @@ MemoryPlan plan_step(const Description& description, size_t weight_bytes, Comput
   shape.supervised = request.supervised;
   shape.training = true;
   shape.recompute = request.recompute;
-  shape.compute = compute;
+  shape.compute = backend.compute();
   for (const ModelTensor& tensor : list_linears(description)) shape.ranks.push_back(adapter.slot(tensor.layer, tensor.linear).rank);
   const StepBuffers buffers = StepBuffers::place(description, shape, nullptr);
 
@@ -50,10 +44,9 @@ MemoryPlan plan_step(const Description& description, size_t weight_bytes, Comput
   const size_t vectors = request.adamw ? 4 : 2;  // values, gradient, moments
   plan.adapter = static_cast<size_t>(adapter.size() * request.adapters) * sizeof(float) * vectors;
   plan.saved = buffers.saved_bytes;
-  // Backward of attention sums the gradients of q, k and v in f32 before it rounds them.
-  const size_t attention = 2 * static_cast<size_t>(request.tokens * (description.query_width() + 2 * description.heads)) * sizeof(float);
-  plan.workspace = buffers.workspace_bytes + attention + static_cast<size_t>(threads) * scratch_per_thread;
-  plan.loss = linear_cross_entropy_bytes(compute, request.supervised, description.vocabulary);
+  const OwnBytes own = backend.needs({request.tokens, request.supervised, description.vocabulary, description.heads, description.head_dim});
+  plan.workspace = buffers.workspace_bytes + own.scratch;
+  plan.loss = own.loss;
   return plan;
 }
 

@@ -31,7 +31,7 @@ struct PlanRequest {
   std::vector<AdapterLayer> layers;
 };
 
-/// Bytes of a training step: weights as given, the rest from the same layout code that places the buffers.
-MemoryPlan plan_step(const Description& description, size_t weight_bytes, Compute compute, int threads, const PlanRequest& request);
+/// Bytes of a training step: weights as given, buffers from the code that lays them out, the rest from the backend that will run it.
+MemoryPlan plan_step(const Description& description, size_t weight_bytes, const Backend& backend, const PlanRequest& request);
 
 }  // namespace fedlora

@@ -1,9 +1,20 @@
 #include "engine/open_backend.h"
 
 #include "backend/cpu/cpu.h"
+#include "base/error.h"
 
 namespace fedlora {
 
-std::unique_ptr<Backend> open_backend(const BackendOptions& options) { return make_cpu_backend(options.compute, options.threads); }
+std::unique_ptr<Backend> open_backend(const BackendOptions& options) {
+  if (options.threads < 1 || options.threads > 1024) fail(Code::E_ARGUMENT, "threads is %d, expected 1 to 1024", options.threads);
+  return make_cpu_backend(options.compute, options.threads);
+}
+
+void check_supported(const Backend& backend, const Need& need, const std::string& family) {
+  const std::string lack = backend.lacks(need);
+  if (!lack.empty())
+    fail(Code::E_UNSUPPORTED, "model family '%s' needs %s, which the backend %s does not run. Choose another quantization, e.g. bf16.",
+         family.c_str(), lack.c_str(), backend.name().c_str());
+}
 
 }  // namespace fedlora

@@ -1,12 +1,14 @@
 // A model without a file: random weights made directly in their packed form, so that shapes of any size fit in the memory they need.
 // For benchmarks: see quant/random_matrix.h.
 #include "engine/load.h"
+#include "engine/open_backend.h"
 #include "quant/random_matrix.h"
 
 namespace fedlora {
 
 std::shared_ptr<Engine> random_engine(const LoadOptions& options, uint64_t seed) {
   const Description& d = checked(options.description);
+  std::unique_ptr<Backend> backend = open_backend({options.compute, options.threads});
   RandomWords words(seed);
   auto weights = std::make_shared<Weights>();
   weights->description = d;
@@ -19,7 +21,7 @@ std::shared_ptr<Engine> random_engine(const LoadOptions& options, uint64_t seed)
     const Format format = tensor.role == TensorRole::linear ? options.quantization.value_or(Format::bf16) : Format::bf16;
     matrix_of(*weights, tensor) = random_matrix(words, format, tensor.N, tensor.K, options.block, options.double_quantization);
   }
-  return make_engine(std::move(weights), options.compute, options.threads);
+  return make_engine(std::move(weights), std::move(backend));
 }
 
 }  // namespace fedlora

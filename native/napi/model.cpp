@@ -1,4 +1,5 @@
 // NativeModel: a loaded model; evaluation, logits, plans, and the factories of adapters and generations.
+#include "engine/open_backend.h"
 #include "napi/generation.h"
 #include "napi/host.h"
 #include "training/session.h"
@@ -77,8 +78,8 @@ class Model : public Napi::ObjectWrap<Model> {
   Napi::Value plan(const Napi::CallbackInfo& info) {
     return guard(info.Env(), [&] {
       const Engine& engine = *host_->alive();
-      return encode_plan(info.Env(), plan_step(engine.description(), engine.memory.total(), engine.transformer->backend().compute(),
-                                               engine.threads, decode_plan_request(info[0])));
+      return encode_plan(
+          info.Env(), plan_step(engine.description(), engine.memory.total(), engine.transformer->backend(), decode_plan_request(info[0])));
     });
   }
 
@@ -236,8 +237,9 @@ Napi::Value random_model(const Napi::CallbackInfo& info) {
 Napi::Value plan_model(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&] {
     const LoadOptions options = decode_load_options(info[0]);
-    return encode_plan(
-        info.Env(), plan_step(options.description, plan_weights(options), options.compute, options.threads, decode_plan_request(info[1])));
+    const std::unique_ptr<Backend> backend = open_backend({options.compute, options.threads});
+    const size_t weight_bytes = plan_weights(options, *backend);
+    return encode_plan(info.Env(), plan_step(options.description, weight_bytes, *backend, decode_plan_request(info[1])));
   });
 }
 

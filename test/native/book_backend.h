@@ -21,6 +21,8 @@ class BookBackend : public Backend {
   std::string name() const override { return "book"; }
   Compute compute() const override { return Compute::f32; }
   int threads() const override { return 1; }
+  std::string lacks(const Need&) const override { return {}; }
+  OwnBytes needs(const PassSize&) const override { return {}; }
 
   void embedding_forward(std::span<const int32_t> ids, const Matrix& table, float multiplier, float* x) override {
     ref::embedding_forward<float>(ids, table.K, dense(table).data(), multiplier, x);

@@ -2,11 +2,14 @@
 // shapes that its golden checkpoint really holds.
 #include <set>
 
+#include "convert/quantize.h"
 #include "engine/load.h"
+#include "engine/open_backend.h"
 #include "golden_model.h"
 #include "harness.h"
 #include "model/tensor_list.h"
 #include "quant/encode.h"
+#include "scratch_folder.h"
 
 using namespace fedlora;
 
@@ -96,9 +99,45 @@ CASE("the bytes that are planned are the bytes that are held, in every format, a
         options.quantization = format;
         options.double_quantization = nested && format && is_4bit(*format);
         const std::shared_ptr<Engine> engine = load_engine(options, {});
-        CHECK(plan_weights(options) == engine->memory.total());
+        CHECK(plan_weights(options, engine->transformer->backend()) == engine->memory.total());
         if (format) CHECK(random_engine(options, 1)->memory.linears == engine->memory.linears);
       }
+}
+
+CASE("what the backend cannot run is refused by name, before a weight is read, when loading and when planning") {
+  const ScratchFolder folder;
+  const auto quantized = [&](Format format, const std::string& module) {
+    QuantizeRequest request;
+    request.files = options_of("llama").files;
+    request.output = folder / (format_name(format) + module);
+    request.modules = {module};
+    request.format = format;
+    quantize_checkpoint(request);
+    return std::vector<std::string>{request.output};
+  };
+  for (const Format format : {Format::nf4, Format::int8}) {
+    LoadOptions options = options_of("llama");
+    options.files = quantized(format, "model.embed_tokens");
+    int64_t read = 0;
+    const auto count = [&](int64_t, int64_t) { ++read; };
+    const std::unique_ptr<Backend> backend = open_backend({Compute::f32, 1});
+    for (const auto& call :
+         std::vector<std::function<void()>>{[&] { load_engine(options, count); }, [&] { plan_weights(options, *backend); }})
+      try {
+        call();
+        CHECK(!"refused");
+      } catch (const Error& error) {
+        CHECK(error.code() == Code::E_UNSUPPORTED);
+        CHECK(std::string(error.what()).find(std::string("an embedding in ") + format_name(format)) != std::string::npos);
+        CHECK(std::string(error.what()).find(backend->name()) != std::string::npos);
+      }
+    CHECK(read == 0);
+    options.quantization = Format::bf16;  // the cure that the message names
+    CHECK(plan_weights(options, *backend) == load_engine(options, count)->memory.total() && read > 0);
+    options.files = quantized(format, "lm_head");  // which it can
+    options.quantization = std::nullopt;
+    CHECK(plan_weights(options, *backend) == load_engine(options, {})->memory.total());
+  }
 }
 
 CASE("memory by kind is the sum over the tensors of that kind") {

@@ -12,8 +12,6 @@ struct KernelInfo {
   std::string kernel, isa;
 };
 
-/// Bytes that linear_cross_entropy holds in training for M rows and a vocabulary of V. For the memory plan.
-size_t linear_cross_entropy_bytes(Compute compute, int64_t M, int64_t V);
 /// The CPU backend: `threads` ≥ 1 members; the ISA from select_isa().
 std::unique_ptr<Backend> make_cpu_backend(Compute compute, int threads);
 /// Peak arithmetic in registers, flop/s of all threads together, measured for about `seconds`: f32 multiply-adds, or for bf16 what its

@@ -12,6 +12,20 @@ CpuBackend::CpuBackend(Compute compute, int threads, Isa isa) : compute_(compute
 
 std::string CpuBackend::name() const { return std::string("cpu-") + isa_name(isa_); }
 
+std::string CpuBackend::lacks(const Need& need) const {
+  if (need.embedding != Format::f32 && need.embedding != Format::f16 && need.embedding != Format::bf16)
+    return std::string("an embedding in ") + format_name(need.embedding);
+  return {};
+}
+
+OwnBytes CpuBackend::needs(const PassSize& pass) const {
+  constexpr size_t each_thread = 2 << 20;  // packed panels, decoded rows and attention blocks
+  // Backward of attention sums the gradients of q, k and v in f32 before it rounds them.
+  const int64_t attention = 2 * pass.tokens * pass.heads * (pass.head_dim + 2);
+  return {static_cast<size_t>(attention) * sizeof(float) + static_cast<size_t>(threads()) * each_thread,
+          linear_cross_entropy_bytes(compute_, pass.supervised, pass.vocabulary)};
+}
+
 size_t CpuBackend::scratch_bytes() const {
   size_t total = 0;
   for (const Scratch& scratch : scratch_) total += scratch.bytes();

@@ -11,6 +11,9 @@
 
 namespace fedlora {
 
+/// Bytes that linear_cross_entropy holds in training for M rows and a vocabulary of V.
+size_t linear_cross_entropy_bytes(Compute compute, int64_t M, int64_t V);
+
 class CpuBackend final : public Backend {
  public:
   /// `isa` must be one that this machine supports.
@@ -24,6 +27,8 @@ class CpuBackend final : public Backend {
 #define OP(Result, name, arguments) Result name arguments override;
 #include "backend/ops.def"
 #undef OP
+  std::string lacks(const Need& need) const override;
+  OwnBytes needs(const PassSize& pass) const override;
   size_t scratch_bytes() const override;
 
   /// out[m,n] = scale × x[m,:]·W[n,:].   x Activation [M,K], out f32 [M,N]. Below, T is the activations' element.

@@ -4,7 +4,6 @@
 /// neither on its chunk nor on threads. The head is unpacked twice a chunk, so a chunk should not be small.
 #include <cmath>
 
-#include "backend/cpu/cpu.h"
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/rows.h"
 
