@@ -6,7 +6,7 @@ import type { Base } from './base.js'
 import { writeModelFolder } from './output-folder.js'
 
 /** The config of the merged folder: no quantization_config; the type is what the weights are written in, in the spelling that was there. */
-function mergedConfig(config: Json): Json {
+export function mergedConfig(config: Json): Json {
   const { quantization_config: quantized, ...raw } = config
   if (quantized === undefined || quantized === null) return raw
   return { ...raw, ['torch_dtype' in raw ? 'torch_dtype' : 'dtype']: 'bfloat16' }
