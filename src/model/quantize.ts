@@ -35,7 +35,10 @@ export interface QuantizeResult {
 }
 
 /** `quantization_config` as transformers writes it into `config.json`. */
-export function quantizationConfig(options: { quantization: 'nf4' | 'fp4' | 'int8'; doubleQuantization: boolean }): Json {
+export function quantizationConfig(options: {
+  quantization: 'nf4' | 'fp4' | 'int8'
+  doubleQuantization: boolean
+}): Json {
   const four = options.quantization !== 'int8'
   return {
     _load_in_4bit: four,

@@ -166,6 +166,10 @@ t.test('whoever leaves, aborts or fails lets the engine go', async (t) => {
   for await (const piece of generation(left, [1])) if (piece === 'a') break
   t.same(left.calls, ['next 4', 'dispose'])
 
+  const unread = generation(fake('a'), [1])
+  await unread.return()
+  t.same(await unread.result, { text: '', finishReason: 'abort', usage: { promptTokens: 0, completionTokens: 0 } })
+
   const early = fake('never')
   const reason = new Error('enough')
   const gone = AbortSignal.abort(reason)

@@ -207,7 +207,18 @@ t.test('a model folder is written whole, replaced whole, or not at all', async (
   await t.rejects(writeModelFolder(folder, from, failing, config), { message: 'broken' })
   t.same(readdirSync(folder), [], 'a folder that was there stays')
 
-  await writeModelFolder(folder, from, weights('W'), config)
+  const meanwhile: unknown[] = []
+  const looking = async (path: string) => {
+    meanwhile.push(readdirSync(folder), JSON.parse(read('fedlora-files.json')))
+    writeFileSync(path, 'W')
+  }
+  await writeModelFolder(folder, from, looking, config)
+  const begun = { 'model.safetensors': null, 'merges.txt': null, 'tokenizer.json': null, 'config.json': null }
+  t.strictSame(
+    meanwhile,
+    [['fedlora-files.json'], { files: begun }],
+    'what a killed run would have written is told first',
+  )
   const written = ['config.json', 'fedlora-files.json', 'merges.txt', 'model.safetensors', 'tokenizer.json']
   t.same(readdirSync(folder).sort(), written)
   t.same([read('model.safetensors'), read('tokenizer.json'), read('merges.txt')], ['W', 'T', 'M'])

@@ -35,10 +35,8 @@ export function inCategory(category: Category, character: number, ascii: boolean
 export function lower(character: number, ascii: boolean): number {
   if (character < 128) return character >= 65 && character <= 90 ? character + 32 : character
   if (ascii) return character
-  if (character === 0x130) return 0x69 // İ, whose full lower case has two code points
-  const text = String.fromCodePoint(character).toLowerCase()
-  const first = text.codePointAt(0)!
-  return text.length === String.fromCodePoint(first).length ? first : character
+  if (character === 0x130) return 0x69 // İ, the only one whose full lower case has two code points
+  return String.fromCodePoint(character).toLowerCase().codePointAt(0)!
 }
 
 /** The last code point with a case, Adlam's small sha. */
