@@ -13,6 +13,7 @@
 #include "base/philox.h"
 #include "harness.h"
 #include "io/closest_name.h"
+#include "io/plain_tensor.h"
 #include "io/safetensors.h"
 #include "io/safetensors_writer.h"
 #include "scratch_folder.h"
@@ -252,6 +253,43 @@ CASE("a missing tensor is reported with the closest name") {
   }
   CHECK_THROWS(file.release("nothing"), E_MISSING);
   CHECK(closest_name("x", {}).empty() && closest_name("abc", {"xyz", "abd", "ab"}) == "abd");
+  CHECK(closest_name("abc", {"xyz", "abcde", "xabc"}) == "xabc");   // 3, 2 added, 1 added
+  CHECK(closest_name("abcd", {"ad", "bcd", "abXY"}) == "bcd");      // 2 taken away, 1 taken away, 2 changed
+  CHECK(closest_name("kitten", {"sitting", "kit"}) == "sitting");   // 3 and 3: the first of equals
+  CHECK(closest_name("abcdef", {"bcdefa", "fedcba"}) == "bcdefa");  // 2 (one moved), 6
+}
+
+CASE("plain tensors as float32: every type, by element; what is no number or not finite is refused") {
+  const ScratchFolder folder;
+  const float one_and_two[] = {1, 2}, damaged[] = {1, NAN};
+  const double wide[] = {1, 2};
+  const uint16_t halves[] = {0x3c00, 0x4000}, brains[] = {0x3f80, 0x4000}, other[] = {0x3f80, 0x4040}, thirds[] = {0x3f81, 0x4000};
+  const int32_t whole[] = {1, 2};
+  const std::vector<NamedTensor> tensors = {{{"f32", DType::f32, {2}}, {}, one_and_two},
+                                            {{"f64", DType::f64, {2}}, {}, wide},
+                                            {{"f16", DType::f16, {2}}, {}, halves},
+                                            {{"bf16", DType::bf16, {2}}, {}, brains},
+                                            {{"last", DType::bf16, {2}}, {}, other},
+                                            {{"first", DType::bf16, {2}}, {}, thirds},
+                                            {{"column", DType::f32, {2, 1}}, {}, one_and_two},
+                                            {{"nan", DType::f32, {2}}, {}, damaged},
+                                            {{"i32", DType::i32, {2}}, {}, whole},
+                                            {{"again", DType::i32, {2}}, {}, whole},
+                                            {{"none", DType::f32, {0}}, {}, nullptr},
+                                            {{"nothing", DType::bf16, {0}}, {}, nullptr}};
+  write_safetensors(folder / "x", tensors, {});
+  const SafetensorsFile file(folder / "x");
+  for (const char* name : {"f32", "f64", "f16", "bf16"}) {
+    CHECK(read_vector(file, name) == std::vector<float>({1, 2}));
+    CHECK(same_values(file, "f32", name) && same_values(file, name, "bf16"));
+  }
+  CHECK(read_vector(file, "none").empty() && same_values(file, "none", "nothing"));
+  CHECK(!same_values(file, "f32", "last") && !same_values(file, "f32", "first") && !same_values(file, "f32", "column"));
+  CHECK(!same_values(file, "bf16", "last") && !same_values(file, "nan", "f64"));
+  CHECK(same_values(file, "i32", "again"));  // equal bytes of one type are equal numbers, whatever the type
+  CHECK_THROWS(same_values(file, "i32", "f32"), E_DTYPE);
+  CHECK_THROWS(read_vector(file, "i32"), E_DTYPE);
+  CHECK_THROWS(read_vector(file, "nan"), E_NONFINITE);
 }
 
 CASE("released pages leave the process and come back when read") {
