@@ -97,7 +97,6 @@ await runMain(import.meta, 'mutate-native', async () => {
   const files = values.file ?? folders.flatMap((folder) => listFiles(folder, /\.(cpp|h)$/, base))
   const folder = join(base, 'build', 'mutants')
   const tree = new NativeMutantTree(base, join(folder, 'native'))
-  tree.copy()
   const all = files.flatMap((file) => {
     const source = tree.source(file)
     return nameMutants(source, findMutations(file, source))

@@ -27,8 +27,11 @@ export class NativeMutantTree {
     this.tree = join(folder, 'tree')
     this.build = join(folder, 'cmake')
     this.scratch = join(folder, 'tmp')
-    /** What was copied: the checkout may change meanwhile. @type {Map<string, Buffer>} */
-    this.sources = new Map()
+    const files = ['native', 'test/native'].flatMap((part) => listFiles(part, sources, base))
+    /** The sources as they are now: the checkout may change while mutants are tried. */
+    this.sources = new Map(
+      ['CMakeLists.txt', 'package.json', ...files].map((file) => [file, readFileSync(join(base, file))]),
+    )
     /** The test programs. @type {{ name: string, path: string }[]} */
     this.programs = []
     /** Program → its hash without a mutant. @type {Map<string, string>} */
@@ -39,17 +42,9 @@ export class NativeMutantTree {
     this.maps = new Map()
   }
 
-  /** Makes the copy equal to the checkout; a second time only what has changed is written. */
-  copy() {
-    const wanted = [
-      'CMakeLists.txt',
-      'package.json',
-      ...listFiles('native', sources, this.base),
-      ...listFiles('test/native', sources, this.base),
-    ]
-    for (const file of wanted) {
-      const source = readFileSync(join(this.base, file))
-      this.sources.set(file, source)
+  /** Makes the copy equal to what was read and builds all test programs, a second time what has changed. */
+  prepare() {
+    for (const [file, source] of this.sources) {
       const copy = join(this.tree, file)
       if (existsSync(copy) && readFileSync(copy).equals(source)) continue
       mkdirSync(dirname(copy), { recursive: true })
@@ -61,10 +56,6 @@ export class NativeMutantTree {
     const golden = join(this.tree, 'test', 'golden')
     if (!existsSync(golden) && existsSync(join(this.base, 'test', 'golden')))
       symlinkSync(join(this.base, 'test', 'golden'), golden)
-  }
-
-  /** Builds all test programs, a second time what has changed, and learns what stands on what. */
-  prepare() {
     const options = [
       '-DFEDLORA_TESTS=ON',
       '-DFEDLORA_ADDON=OFF',
