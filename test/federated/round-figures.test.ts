@@ -1,5 +1,6 @@
 /** What a round reports, computed by hand from what each client gets alone: clients of unequal rows, one of them with nothing to learn. */
 import t from 'tap'
+import { encodeUpdate } from '../../src/compression/codec.js'
 import type { Dataset } from '../../src/data/dataset.js'
 import { loadDataset } from '../../src/data/load-dataset.js'
 import type { FederationEvent, RoundEvent } from '../../src/federated/events.js'
@@ -70,6 +71,44 @@ t.test('loss, tokens and norm of a round of unequal clients', async (t) => {
     Math.abs(round!.updateNorm / Math.sqrt(squares) - 1) <= bound,
     `${round!.updateNorm}, by hand ${Math.sqrt(squares)}`,
   )
+})
+
+t.test('cosine, bytes and ratio of uploads that lose', async (t) => {
+  const parts = await Promise.all(clients.map(alone))
+  const rows = clients.map((client) => client.length)
+  const all = rows.reduce((a, b) => a + b)
+  const meant = parts[0]!.update.map((_, i) =>
+    parts.reduce((sum, part, k) => sum + (part.update[i]! * rows[k]!) / all, 0),
+  )
+  using initial = model.createAdapter(lora)
+  const start = initial.vector()
+  const raw = 4 * start.length
+  for (const upload of [{ codec: 'int8' }, { codec: 'int4' }, { codec: 'topk', density: 1 / 8, bits: 8 }] as const) {
+    const { rounds, vector, result } = await run({ clients, upload })
+    const [round] = rounds
+    // The server adds the mean as it is: what it sent is the difference.
+    const sent = Float64Array.from(vector, (value, i) => value - start[i]!)
+    const product = (a: Float64Array, b: Float64Array) => a.reduce((sum, value, i) => sum + value * b[i]!, 0)
+    const cosine = product(sent, meant) / Math.sqrt(product(sent, sent) * product(meant, meant))
+    // Of start + mean only float32 is left: each element of the mean is known within 2^-25 · |start + mean|.
+    const unknown = (2 ** -25 * Math.sqrt(vector.reduce((sum, x) => sum + x * x, 0))) / Math.sqrt(product(sent, sent))
+    t.ok(Math.abs(round!.cosine! - cosine) <= 2 * unknown, `${upload.codec}: ${round!.cosine}, by hand ${cosine}`)
+    t.notOk(1 - cosine <= 2 * unknown, 'canary: something is lost, and it is seen')
+    t.ok(Math.abs(round!.updateNorm / Math.sqrt(product(sent, sent)) - 1) <= unknown)
+    const message = encodeUpdate(Float32Array.from(parts[0]!.update), upload).bytes.length
+    for (const client of round!.clients) {
+      // A message of the k largest is as long as their places compress, the others depend on nothing but the length.
+      if (upload.codec === 'topk') t.ok(client.bytesUp < raw / 4)
+      else t.equal(client.bytesUp, message)
+    }
+    const bytes = round!.clients.reduce((sum, client) => sum + client.bytesUp, 0)
+    t.same(
+      [round!.bytesUp, round!.bytesUpRaw, round!.compressionRatio],
+      [bytes, 3 * raw, (3 * raw) / bytes],
+      upload.codec,
+    )
+    t.same([result.bytesUp, result.bytesUpRaw, result.bytesDown], [bytes, 3 * raw, round!.bytesDown])
+  }
 })
 
 t.test('a client without a supervised token sends nothing, weighs nothing, and hides nobody', async (t) => {
