@@ -68,12 +68,16 @@ Matrix load_matrix(const LoadOptions& options, const ModelTensors& tensors, cons
 }  // namespace
 
 std::shared_ptr<Engine> load_engine(const LoadOptions& options, const std::function<void(int64_t, int64_t)>& progress) {
-  std::unique_ptr<Backend> backend = open_backend({options.compute, options.threads});
+  return load_engine(options, open_backend({options.compute, options.threads}), progress);
+}
+
+std::shared_ptr<Engine> load_engine(const LoadOptions& options, std::unique_ptr<Backend> backend,
+                                    const std::function<void(int64_t, int64_t)>& progress) {
   const Source source(options);
   check_supported(*backend, need_of(options, source), source.description.family);
   const ModelTensors& tensors = source.tensors;
   const std::vector<ModelTensor> list = list_tensors(source.description);
-  ThreadPool pool(options.threads);
+  ThreadPool pool(backend->threads());
   auto weights = std::make_shared<Weights>();
   weights->description = source.description;
   weights->layers.resize(source.description.layers.size());

@@ -24,6 +24,9 @@ struct LoadOptions {
 /// Missing tensors are listed together (E_MISSING); a wrong shape is E_SHAPE; NaN or infinite weights are E_NONFINITE; what the
 /// backend cannot run is E_UNSUPPORTED before a weight is read.
 std::shared_ptr<Engine> load_engine(const LoadOptions& options, const std::function<void(int64_t, int64_t)>& progress);
+/// The same on a backend of the caller's instead of options.compute and .threads.
+std::shared_ptr<Engine> load_engine(const LoadOptions& options, std::unique_ptr<Backend> backend,
+                                    const std::function<void(int64_t, int64_t)>& progress);
 
 /// Weight bytes of a model that is not loaded, from its checkpoint's headers. E_UNSUPPORTED when `backend` cannot run it.
 size_t plan_weights(const LoadOptions& options, const Backend& backend);

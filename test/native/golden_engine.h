@@ -12,12 +12,7 @@ inline std::shared_ptr<Engine> golden_engine(const std::string& family, const De
   options.files = {golden_path(family, "model.safetensors")};
   options.description = description;
   options.threads = threads;
-  std::shared_ptr<Engine> engine = load_engine(options, {});
-  if (backend == nullptr) return engine;
-  auto weights = std::make_shared<Weights>();
-  std::swap(*weights, const_cast<Weights&>(engine->transformer->weights()));
-  engine->transformer = std::make_unique<Transformer>(weights, std::move(backend));
-  return engine;
+  return backend == nullptr ? load_engine(options, {}) : load_engine(options, std::move(backend), {});
 }
 
 }  // namespace fedlora

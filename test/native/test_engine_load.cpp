@@ -2,14 +2,14 @@
 // shapes that its golden checkpoint really holds.
 #include <set>
 
-#include "convert/quantize.h"
+#include "backend/forwarding.h"
+#include "book_backend.h"
 #include "engine/load.h"
 #include "engine/open_backend.h"
 #include "golden_model.h"
 #include "harness.h"
 #include "model/tensor_list.h"
 #include "quant/encode.h"
-#include "scratch_folder.h"
 
 using namespace fedlora;
 
@@ -24,6 +24,17 @@ LoadOptions options_of(const char* family) {
   options.description = golden_description(family);
   return options;
 }
+
+/// A backend that runs little: heads of 32, embedding and head in f32, linear layers in nf4.
+class Particular : public Forwarding {
+ public:
+  Particular() : Forwarding(std::make_unique<BookBackend>()) {}
+  std::string lacks(const Need& need) const override {
+    if (need.head_dim != 32) return "heads of " + std::to_string(need.head_dim);
+    if (need.embedding != Format::f32 || need.head != Format::f32) return "a table";
+    return need.linears == std::vector<Format>{Format::nf4} ? "" : "a linear layer";
+  }
+};
 
 }  // namespace
 
@@ -105,39 +116,39 @@ CASE("the bytes that are planned are the bytes that are held, in every format, a
 }
 
 CASE("what the backend cannot run is refused by name, before a weight is read, when loading and when planning") {
-  const ScratchFolder folder;
-  const auto quantized = [&](Format format, const std::string& module) {
-    QuantizeRequest request;
-    request.files = options_of("llama").files;
-    request.output = folder / (format_name(format) + module);
-    request.modules = {module};
-    request.format = format;
-    quantize_checkpoint(request);
-    return std::vector<std::string>{request.output};
-  };
-  for (const Format format : {Format::nf4, Format::int8}) {
-    LoadOptions options = options_of("llama");
-    options.files = quantized(format, "model.embed_tokens");
+  const auto refused = [](const LoadOptions& options) {
     int64_t read = 0;
     const auto count = [&](int64_t, int64_t) { ++read; };
-    const std::unique_ptr<Backend> backend = open_backend({Compute::f32, 1});
-    for (const auto& call :
-         std::vector<std::function<void()>>{[&] { load_engine(options, count); }, [&] { plan_weights(options, *backend); }})
-      try {
-        call();
-        CHECK(!"refused");
-      } catch (const Error& error) {
-        CHECK(error.code() == Code::E_UNSUPPORTED);
-        CHECK(std::string(error.what()).find(std::string("an embedding in ") + format_name(format)) != std::string::npos);
-        CHECK(std::string(error.what()).find(backend->name()) != std::string::npos);
-      }
-    CHECK(read == 0);
-    options.quantization = Format::bf16;  // the cure that the message names
-    CHECK(plan_weights(options, *backend) == load_engine(options, count)->memory.total() && read > 0);
-    options.files = quantized(format, "lm_head");  // which it can
-    options.quantization = std::nullopt;
-    CHECK(plan_weights(options, *backend) == load_engine(options, {})->memory.total());
+    CHECK_THROWS(load_engine(options, std::make_unique<Particular>(), count), E_UNSUPPORTED);
+    CHECK_THROWS(plan_weights(options, Particular()), E_UNSUPPORTED);
+    return read == 0;
+  };
+  LoadOptions options = options_of("llama");
+  options.quantization = Format::fp4;
+  CHECK(refused(options));
+  options.quantization = Format::bf16;
+  CHECK(refused(options));
+  options.quantization = Format::nf4;
+  CHECK(plan_weights(options, Particular()) == load_engine(options, std::make_unique<Particular>(), {})->memory.total());
+  try {
+    check_supported(Particular(), {12, Format::f32, Format::f32, {Format::nf4}}, "llama");
+    CHECK(!"refused");
+  } catch (const Error& error) {
+    CHECK(error.code() == Code::E_UNSUPPORTED);
+    for (const char* name : {"llama", "heads of 12", "book"}) CHECK(std::string(error.what()).find(name) != std::string::npos);
   }
+}
+
+CASE("the CPU runs linear layers and heads of every format, embeddings of plain ones") {
+  const std::unique_ptr<Backend> cpu = open_backend({Compute::bf16, 1});
+  for (const Format format : {Format::f32, Format::f16, Format::bf16}) CHECK(cpu->lacks({64, format, Format::nf4, {format}}).empty());
+  for (const Format format : {Format::nf4, Format::fp4, Format::int8}) {
+    CHECK(cpu->lacks({64, format, Format::f32, {}}) == std::string("an embedding in ") + format_name(format));
+    CHECK(cpu->lacks({64, Format::f32, format, {format}}).empty());
+  }
+  CHECK_THROWS(open_backend({Compute::f32, 0}), E_ARGUMENT);
+  CHECK_THROWS(open_backend({Compute::f32, 1025}), E_ARGUMENT);
+  CHECK(open_backend({Compute::f32, 3})->threads() == 3 && cpu->compute() == Compute::bf16);
 }
 
 CASE("memory by kind is the sum over the tensors of that kind") {
