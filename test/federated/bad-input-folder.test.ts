@@ -1,9 +1,10 @@
 /** A federation's folder in which one thing is damaged, gone, edited or foreign: each is refused by a code, and nothing in it is lost. */
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { simulate } from '../../src/federated/index.js'
 import { loadModel } from '../../src/model/load.js'
+import { damagesOf, edit } from '../support/damages.js'
 import { goldenFolder } from '../support/golden-model.js'
 import { filesOf } from '../support/run-folder.js'
 import { temporaryFolder } from '../support/train.js'
@@ -12,7 +13,6 @@ import { eventsOf, federation } from './support/federation.js'
 const model = await loadModel(goldenFolder('llama'), { quantization: 'nf4', threads: 1 })
 const root = temporaryFolder('federation-folder')
 const whole = join(root, 'whole')
-const state = 'checkpoints/round-5/state.json'
 ;(await simulate(await federation(model, { outputDir: whole }))).adapter.dispose()
 t.teardown(() => {
   model.dispose()
@@ -42,16 +42,11 @@ async function refused(name: string, damage: (folder: string) => void, code: str
   })
 }
 
-type Json = Record<string, unknown>
-function edit(folder: string, change: (content: Json) => void): void {
-  const content = JSON.parse(readFileSync(join(folder, state), 'utf8')) as Json
-  change(content)
-  writeFileSync(join(folder, state), JSON.stringify(content))
-}
+const round = 'checkpoints/round-5'
 
 t.test('canary: the undamaged copy is taken, however state.json is spelt', async (t) => {
   const folder = copy()
-  edit(folder, (content) => {
+  edit(join(folder, round), (content) => {
     const { round, ...rest } = content
     for (const key of Object.keys(content)) delete content[key]
     Object.assign(content, rest, { round })
@@ -60,63 +55,22 @@ t.test('canary: the undamaged copy is taken, however state.json is spelt', async
   t.same(eventsOf(folder), eventsOf(whole))
 })
 
-const fields = Object.keys(JSON.parse(readFileSync(join(whole, state), 'utf8')) as Json)
-t.same(fields.sort(), ['eventBytes', 'files', 'residuals', 'round', 'rounds', 'seal', 'totals', 'version'])
-for (const field of fields) {
-  const [code, why] =
-    field === 'version'
-      ? (['E_VERSION', /version none, expected 3/] as const)
-      : (['E_CHECKPOINT', /state\.json was edited/] as const)
-  await refused(`state.json without ${field}`, (folder) => edit(folder, (content) => delete content[field]), code, why)
+const damages = damagesOf(join(whole, round), 'round', ['adapter', 'moment1'])
+t.ok(damages.length > 20, `${damages.length} damages`)
+for (const { name, befall, code, message } of damages) {
+  await refused(name, (folder) => befall(join(folder, round)), code, message)
+}
+for (const { name, befall, code, message } of [
+  { name: 'gone', befall: rmSync, code: 'E_CHECKPOINT', message: /'adapter\.f32' is missing/ },
+  { name: 'torn', befall: (at: string) => truncateSync(at, 100), code: 'E_CHECKPOINT', message: /is damaged/ },
+]) {
+  await refused(`the initial adapter ${name}`, (folder) => befall(join(folder, 'initial/adapter.f32')), code, message)
 }
 await refused(
-  'a count edited',
-  (folder) => edit(folder, (c) => ((c.totals as Json).tokens = 1)),
+  'config.json gone',
+  (folder) => rmSync(join(folder, 'config.json')),
   'E_CHECKPOINT',
-  /edited/,
-)
-await refused('a round edited', (folder) => edit(folder, (c) => (c.round = 2)), 'E_CHECKPOINT', /edited/)
-await refused('a field more', (folder) => edit(folder, (c) => (c.more = 1)), 'E_CHECKPOINT', /edited/)
-await refused('another version', (folder) => edit(folder, (c) => (c.version = 2)), 'E_VERSION', /version 2, expected 3/)
-await refused('state.json torn', (folder) => truncateSync(join(folder, state), 40), 'E_FORMAT', /state\.json/)
-await refused('state.json gone', (folder) => rmSync(join(folder, state)), 'E_MISSING', /state\.json/)
-
-for (const name of ['adapter', 'moment1']) {
-  const file = `checkpoints/round-5/${name}.f32`
-  await refused(
-    `${name} gone`,
-    (folder) => rmSync(join(folder, file)),
-    'E_CHECKPOINT',
-    new RegExp(`'${name}.f32' is missing`),
-  )
-  await refused(
-    `${name} torn`,
-    (folder) => truncateSync(join(folder, file), 100),
-    'E_CHECKPOINT',
-    new RegExp(`'${name}.f32' is damaged`),
-  )
-  await refused(
-    `one bit of ${name} turned`,
-    (folder) => {
-      const bytes = readFileSync(join(folder, file))
-      bytes[bytes.length - 1]! ^= 1
-      writeFileSync(join(folder, file), bytes)
-    },
-    'E_CHECKPOINT',
-    new RegExp(`'${name}.f32' is damaged`),
-  )
-}
-await refused(
-  'moments exchanged for the adapter',
-  (folder) => cpSync(join(folder, 'checkpoints/round-5/adapter.f32'), join(folder, 'checkpoints/round-5/moment1.f32')),
-  'E_CHECKPOINT',
-  /moment1/,
-)
-await refused(
-  'a foreign file',
-  (folder) => writeFileSync(join(folder, 'checkpoints/round-5/moment2.f32'), 'x'),
-  'E_CHECKPOINT',
-  /holds 'moment2\.f32'/,
+  /has lost its config\.json; put it back/,
 )
 await refused(
   'the folder of another round',
