@@ -1,4 +1,6 @@
 /// embedding_forward, gather_rows and scatter_rows of the CPU backend: exact.
+#include <algorithm>
+
 #include "backend_check.h"
 #include "ref/embedding_ref.h"
 
@@ -78,6 +80,20 @@ CASE("gather_rows and scatter_rows move rows and zero the rest") {
             }
           CHECK(back == want);
         });
+  }
+}
+
+CASE("copy and zero write exactly what they are asked to, to the bit") {
+  for (const int64_t count : {1, 7, 64, 1000}) {
+    book::Random random(8);
+    CpuBackend backend(Compute::f32, 1, detect_isa());
+    const std::vector<float> from = random.normals<float>(count + 1);
+    std::vector<float> to(from.size(), 5), cleared(from.size(), 5);
+    backend.copy(count, from.data(), to.data());
+    backend.zero(count, cleared.data());
+    const size_t size = static_cast<size_t>(count);
+    CHECK(std::equal(from.begin(), from.begin() + count, to.begin()) && to[size] == 5);
+    CHECK(std::count(cleared.begin(), cleared.begin() + count, 0.0f) == count && cleared[size] == 5);
   }
 }
 

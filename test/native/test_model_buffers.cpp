@@ -26,9 +26,9 @@ struct Room {
   int64_t bytes;
 };
 
-/// What the buffers must hold, from the shapes that step_buffers.h tells. [M = 7 rows, 3 supervised]
+/// What the buffers must hold, from the shapes that step_buffers.h tells. [3 rows supervised]
 std::vector<Room> rooms(const Description& d, const StepShape& shape, const StepBuffers& b) {
-  const int64_t M = 7, q = 24, kv = 8, I = d.intermediate, width = shape.compute == Compute::bf16 ? 2 : 4;
+  const int64_t M = shape.tokens, q = 24, kv = 8, I = d.intermediate, width = shape.compute == Compute::bf16 ? 2 : 4;
   const bool all = shape.recompute == Recompute::all;
   std::vector<Room> list;
   const auto activation = [&](const void* begin, int64_t columns) { list.push_back({begin, M * columns * width}); };
@@ -81,12 +81,13 @@ StepShape shape_of(bool training, Recompute recompute, Compute compute) {
 
 CASE("every buffer has its room, aligned, beside the others; plan and placing agree") {
   for (const QueryKeyNorm norm : {QueryKeyNorm::none, QueryKeyNorm::head})
-    for (const int64_t intermediate : {30, 12})
+    for (const auto& [intermediate, tokens] : {std::pair<int64_t, int64_t>{30, 7}, {12, 7}, {30, 8}})  // 8: whole lines
       for (const Compute compute : {Compute::f32, Compute::bf16})
         for (const auto& [training, recompute] :
              {std::pair{false, Recompute::none}, {true, Recompute::none}, {true, Recompute::gate_up}, {true, Recompute::all}}) {
           const Description d = small(norm, intermediate);
-          const StepShape shape = shape_of(training, recompute, compute);
+          StepShape shape = shape_of(training, recompute, compute);
+          shape.tokens = tokens;
           const StepBuffers plan = StepBuffers::place(d, shape, nullptr);
           AlignedBuffer<uint8_t> arena(plan.total_bytes);
           const StepBuffers buffers = StepBuffers::place(d, shape, arena.data());

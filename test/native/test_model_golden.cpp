@@ -47,23 +47,6 @@ void judge(const std::string& family, bool book) {
   CHECK_LE(errors.loss, errors.loss_bound);
   CHECK_LE(errors.gradient, errors.gradient_bound);
 }
-
-/// Gradients with recomputation are the same bits as without.
-void judge_recompute(const std::string& family) {
-  const Golden golden(family);
-  const auto engine = golden_engine(family, golden.description);
-  const Adapter adapter = golden.adapter();
-  const Batch batch = make_batch(golden.description, golden.ids, golden.labels, golden.lengths);
-  std::vector<std::vector<float>> gradients;
-  for (const Recompute recompute : {Recompute::none, Recompute::gate_up, Recompute::all}) {
-    gradients.emplace_back(adapter.values.size());
-    const AdapterSegment segment{0, batch.tokens(), &adapter, gradients.back().data(), 1.0f / 64};
-    engine->transformer->accumulate(batch, {&segment, 1}, recompute);
-  }
-  CHECK(std::memcmp(gradients[0].data(), gradients[1].data(), gradients[0].size() * sizeof(float)) == 0);
-  CHECK(std::memcmp(gradients[0].data(), gradients[2].data(), gradients[0].size() * sizeof(float)) == 0);
-}
-
 }  // namespace
 
 CASE("over the book: logits, loss and every gradient of five families") {
@@ -72,10 +55,6 @@ CASE("over the book: logits, loss and every gradient of five families") {
 
 CASE("over the CPU backend: logits, loss and every gradient of five families") {
   for (const char* family : families) judge(family, false);
-}
-
-CASE("recomputing gate and up, or whole blocks, changes no bit") {
-  for (const char* family : families) judge_recompute(family);
 }
 
 CASE("decoding with a cache gives the golden greedy continuation, with the same logits at any number of threads") {

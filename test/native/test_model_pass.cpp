@@ -128,6 +128,25 @@ int64_t blow_everywhere(Bench& bench, const std::function<void()>& pass, const s
 }
 }  // namespace
 
+CASE("a pass knows its shape: rows, what is supervised, ranks, how it computes; with a cache one row reaches the head") {
+  const Bench bench("llama");
+  const auto backend = make_cpu_backend(Compute::bf16, 1);
+  Workspace workspace;
+  workspace.ropes.emplace_back(bench.golden.description.ropes[0]);
+  const AdapterSegment segment{0, 11, &bench.first};
+  const Weights& weights = bench.engine->transformer->weights();
+  const Pass pass(weights, *backend, workspace, bench.batch, {&segment, 1}, {.training = true, .recompute = Recompute::all});
+  CHECK(pass.shape.tokens == 11 && pass.shape.supervised == 8 && pass.shape.training && pass.shape.recompute == Recompute::all);
+  CHECK(pass.shape.compute == Compute::bf16);
+  CHECK(pass.shape.ranks == std::vector<int>(static_cast<size_t>(2 * linears_per_layer), 8));
+  CHECK(pass.M() == 11 && pass.layers() == 2 && pass.rows == Rows::many && pass.cache == nullptr);
+  KvCache cache(bench.golden.description, Compute::bf16, 300);
+  const Pass cached(weights, *backend, workspace, bench.batch, {}, {.cache = &cache});
+  CHECK(cached.shape.supervised == 1 && !cached.shape.training && cached.shape.recompute == Recompute::none);
+  CHECK(cached.block(1).k == cache.key(1, 0) && cached.block(0).v == cache.value(0, 0));
+  CHECK(workspace.ropes[0].bytes() == 512 * 16 * 4 * 2);  // for every row that the cache may get
+}
+
 CASE("whichever operator of a pass throws, the passes after it have the bits of undisturbed ones") {
   for (const char* family : {"llama", "qwen3"}) {
     Bench bench(family);
@@ -200,7 +219,7 @@ CASE("canary: one bit of an adapter is seen in every kind of pass") {
 }
 
 CASE("recomputing gate and up, or whole blocks, changes no bit of loss and gradient") {
-  for (const char* family : {"llama", "qwen2", "qwen3"}) {
+  for (const char* family : {"llama", "llama3-rope", "mistral", "qwen2", "qwen3"}) {
     Bench bench(family);
     const std::vector<float> kept = bench.accumulate(Recompute::none);
     CHECK(same(bench.accumulate(Recompute::gate_up), kept));
