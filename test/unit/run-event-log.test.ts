@@ -1,49 +1,114 @@
-/** The event log on disk: what of it counts after a crash, and what is in it after a failed write. */
-import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+/** The event log on disk: where a resumed run cuts it, what another release's is told, and what a failed write leaves. */
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { EventLog, readLines } from '../../src/run/event-log.js'
+import { EventLog, logReaches } from '../../src/run/event-log.js'
 
+const root = t.testdir()
+/** A new empty folder. */
+const place = () => mkdtempSync(join(root, 'log-'))
 const file = (folder: string) => join(folder, 'events.ndjson')
-function folderWith(text: string): string {
-  const folder = t.testdir()
-  writeFileSync(file(folder), text)
-  return folder
+const text = (folder: string) => readFileSync(file(folder), 'utf8')
+/** Its lines without their times, each of which is one. */
+function linesOf(folder: string): unknown[] {
+  const lines = text(folder).split('\n')
+  if (lines.pop() !== '') throw new Error('the last line is torn')
+  return lines.map((line) => {
+    const { time, ...event } = JSON.parse(line)
+    if (new Date(time).toISOString() !== time) throw new Error(`${time} is no time`)
+    return event
+  })
 }
 
-t.test('whole lines count up to the first that is torn, wherever it is', async (t) => {
-  const lines = ['{"a":1}', '{"b":2}', '{"c":3}']
-  const all = lines.map((line) => `${line}\n`)
-  t.same(await readLines(folderWith(all.join(''))), lines)
-  t.same(await readLines(folderWith(`${all[0]}{"b"`)), lines.slice(0, 1), 'the last without its end')
-  t.same(await readLines(folderWith(`${all[0]}${lines[1]}`)), lines.slice(0, 1), 'nor one that only lacks its newline')
-  for (const torn of [0, 1, 2]) {
-    const damaged = all.with(torn, '{"b"\n').join('')
-    t.same(await readLines(folderWith(damaged)), lines.slice(0, torn), `line ${torn}`)
-  }
-  t.same(await readLines(folderWith('')), [])
-  t.same(await readLines(join(t.testdir(), 'absent')), [])
-  const blocked = t.testdir()
-  mkdirSync(file(blocked))
-  await t.rejects(readLines(blocked), { code: 'E_IO' })
+const head = { type: 'log', version: 1, kind: 'train' }
+
+t.test('a new log says what it is, counts its bytes, and empties what lies there', async (t) => {
+  const folder = place()
+  writeFileSync(file(folder), 'what was there before and is far longer than a first line '.repeat(9))
+  const log = await EventLog.begin(folder, 'train')
+  await log.append({ type: 'ü' })
+  t.equal(log.bytes, Buffer.byteLength(text(folder)))
+  t.same(linesOf(folder), [head, { type: 'ü' }])
+  await log.close()
+  await t.rejects(log.append({}), { code: 'E_IO' })
+  await t.rejects(log.sync(), { code: 'E_IO' })
 })
 
-t.test('it goes on after the lines it is opened with, and counts lines and bytes', async (t) => {
-  const folder = folderWith('{"old":1}\n{"old":2}\n{"torn')
-  const log = await EventLog.open(folder, ['{"old":1}'])
-  t.same([log.lines, log.bytes], [1, 10])
-  await log.append({ type: 'ü' })
-  await log.sync()
-  const text = readFileSync(file(folder), 'utf8')
-  t.same([log.lines, log.bytes], [2, Buffer.byteLength(text)])
-  const [first, second, rest] = text.split('\n')
-  t.same([first, rest], ['{"old":1}', ''])
-  const { type, time, ...others } = JSON.parse(second!)
-  t.same([type, others], ['ü', {}])
-  t.ok(Math.abs(Date.parse(time) - Date.now()) < 3600_000, 'the time it happened')
+t.test('a resumed log is cut at its bytes, in its own folder or copied into another', async (t) => {
+  const from = place()
+  const begun = await EventLog.begin(from, 'train')
+  await begun.append({ a: 1 })
+  const { bytes } = begun
+  await begun.append({ b: 2 })
+  await begun.close()
+  for (const folder of [place(), from]) {
+    const log = await EventLog.resume(folder, bytes, from)
+    t.equal(log.bytes, bytes)
+    await log.append({ c: 3 })
+    t.same(linesOf(folder), [head, { a: 1 }, { c: 3 }])
+    await log.close()
+  }
+})
+
+t.test('a log reaches a place when the line before it is whole', async (t) => {
+  const folder = place()
+  t.same([await logReaches(folder, 0), await logReaches(folder, 1)], [true, false], 'there is none')
+  writeFileSync(file(folder), '{"a":1}\n{"b"')
+  const reached: number[] = []
+  for (let bytes = 0; bytes <= 20; bytes++) if (await logReaches(folder, bytes)) reached.push(bytes)
+  t.same(reached, [0, 8])
+})
+
+t.test('what another release wrote, or is no log, is refused by version', async (t) => {
+  const folder = place()
+  for (const [first, got] of [
+    ['{"type":"log","version":2}', '2'],
+    ['{"type":"step","version":1}', 'none'],
+    ['{"type":"log"', 'none'],
+    ['3', 'none'],
+  ]) {
+    writeFileSync(file(folder), `${first}\n`)
+    await t.rejects(EventLog.resume(folder, 0, folder), {
+      code: 'E_VERSION',
+      message: new RegExp(`version ${got} of the event log, expected 1`),
+    })
+    t.equal(text(folder), `${first}\n`, 'and not touched')
+  }
+  await t.rejects(EventLog.resume(place(), 0, folder.concat('-absent')), { code: 'E_IO' })
+  const blocked = place()
+  mkdirSync(file(blocked))
+  await t.rejects(EventLog.begin(blocked, 'train'), { code: 'E_IO' })
+  await t.rejects(EventLog.resume(blocked, 0, blocked), { code: 'E_IO' })
+})
+
+t.test('a line that could not be written comes before the next, whole', async (t) => {
+  const folder = place()
+  const log = await EventLog.begin(folder, 'train')
+  const probe = await open(file(folder))
+  const prototype = Object.getPrototypeOf(probe)
+  await probe.close()
+  const { write } = prototype
+  let room = 5
+  // The disk takes five bytes more.
+  prototype.write = async function (bytes: Buffer, offset: number, length: number, position: number) {
+    if (room === 0) throw Object.assign(new Error('no space'), { code: 'ENOSPC' })
+    const taken = Math.min(room, length)
+    room -= taken
+    return await write.call(this, bytes, offset, taken, position)
+  }
+  t.teardown(() => {
+    prototype.write = write
+  })
+  const before = log.bytes
+  await t.rejects(log.append({ a: 1 }), { code: 'E_IO', message: /the disk is full/ })
+  t.equal(log.bytes, before + 5)
+  await t.rejects(log.sync(), { code: 'E_IO' }, 'what is not written is not durable')
+  room = 7
+  await t.rejects(log.append({ b: 2 }), { code: 'E_IO' })
+  room = 1000
+  await log.append({ c: 3 })
+  t.same(linesOf(folder), [head, { a: 1 }, { b: 2 }, { c: 3 }])
+  t.equal(log.bytes, Buffer.byteLength(text(folder)))
   await log.close()
-  await t.rejects(log.append({}), { code: 'E_IO' }, 'a log that cannot be written says so')
-  await t.rejects(log.sync(), { code: 'E_IO' })
-  appendFileSync(file(folder), '{"more":1}\n')
-  t.equal((await readLines(folder)).length, 3, 'canary: what is there is read')
 })
