@@ -77,8 +77,9 @@ export function flatten(layout: Layout, length: number, tensors: NamedTensors): 
 
 /** @throws FedloraError `E_NONFINITE` naming tensor and element of the first value that is NaN or infinite. */
 export function checkFinite(layout: Layout, flat: Float32Array): void {
-  const index = flat.findIndex((value) => !Number.isFinite(value))
-  if (index < 0) return
+  let index = 0
+  while (index < flat.length && Number.isFinite(flat[index])) index++ // findIndex takes five times as long
+  if (index === flat.length) return
   const { name, offset } = layout.find(({ offset, length }) => index >= offset && index < offset + length)!
   throw new FedloraError('E_NONFINITE', `adapter tensor '${name}' holds ${flat[index]} at element ${index - offset}`, {
     tensor: name,

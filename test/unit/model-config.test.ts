@@ -118,6 +118,32 @@ t.test('bitsandbytes folders', async (t) => {
   t.same(nf4.storedQuantization, { method: 'bitsandbytes', format: 'nf4', doubleQuantization: true })
   const int8 = await readModelConfig(goldenFolder('qwen2-bnb-int8'))
   t.same(int8.storedQuantization, { method: 'bitsandbytes', format: 'int8', doubleQuantization: false })
+  const stored = (quantization_config: Json) =>
+    parseModelConfig({ ...config('llama'), quantization_config }).storedQuantization
+  const four = { method: 'bitsandbytes', format: 'fp4', doubleQuantization: false }
+  t.strictSame(stored({ load_in_4bit: true }), four, "bitsandbytes' own defaults")
+  t.strictSame(stored({ quant_method: 'bitsandbytes', load_in_4bit: true, load_in_8bit: false }), four)
+  t.strictSame(stored({ load_in_8bit: true, bnb_4bit_use_double_quant: true, bnb_4bit_quant_type: 'nf4' }), {
+    method: 'bitsandbytes',
+    format: 'int8',
+    doubleQuantization: false,
+  })
+  t.match(stored({ load_in_4bit: true, bnb_4bit_quant_type: 'nf4', bnb_4bit_use_double_quant: true }), {
+    format: 'nf4',
+    doubleQuantization: true,
+  })
+  t.strictSame(
+    parseModelConfig({ ...config('llama'), compression_config: { load_in_4bit: true } }).storedQuantization,
+    four,
+  )
+  t.equal(parseModelConfig(config('llama')).storedQuantization, undefined)
+  const refused = (quantization_config: Json, code: string, message: RegExp) =>
+    t.throws(() => stored(quantization_config), { code, message })
+  refused({ quant_method: 'bitsandbytes' }, 'E_CONFIG', /load_in_4bit is nothing, expected exactly one of/)
+  refused({ load_in_4bit: true, load_in_8bit: true }, 'E_CONFIG', /exactly one of/)
+  refused({ load_in_4bit: true, bnb_4bit_quant_type: 'nf5' }, 'E_CONFIG', /bnb_4bit_quant_type is "nf5"/)
+  refused({ load_in_4bit: true, bnb_4bit_quant_storage: 'float16' }, 'E_UNSUPPORTED', /quant_storage 'float16'/)
+  refused({ quant_method: 'awq', load_in_4bit: true }, 'E_UNSUPPORTED', /'awq'/)
 })
 
 t.test('end tokens: one, several, from both files, none outside the vocabulary', (t) => {

@@ -52,7 +52,27 @@ t.test('rows become one batch; bad ones are refused', (t) => {
   t.same([...batch.ids], [1, 2, 3, 4])
   t.same([...batch.labels], [-100, 2, 3, -100])
   t.same([...batch.lengths], [3, 1])
+  t.same([...flattenBatch([[0, 4]], [[0, 4]], 5).labels], [0, 4], 'the first and the last token of a vocabulary')
   t.throws(() => flattenIds([], 5), { code: 'E_ARGUMENT' })
+  t.throws(() => flattenIds([[-1]], 5), {
+    code: 'E_ARGUMENT',
+    message: 'inputIds[0][0] is -1, expected a token id of the model',
+  })
+  t.throws(() => flattenIds([[1], 7 as never], 5, 'p'), {
+    code: 'E_ARGUMENT',
+    message: /^p\[1\]: got 7, expected a row/,
+  })
+  t.throws(() => flattenIds(null as never, 5), { code: 'E_ARGUMENT', message: /^inputIds: got null, expected a list/ })
+  t.throws(() => flattenBatch([[1]], [[5]], 5), { code: 'E_ARGUMENT', message: /^labels\[0\]\[0\] is 5/ })
+  t.throws(() => flattenBatch([[1]], [[1], [1]], 5), {
+    code: 'E_SHAPE',
+    message: 'labels has 2 rows, expected 1 as inputIds has',
+  })
+  t.throws(() => flattenBatch([[1, 2]], [[1]], 5), {
+    code: 'E_SHAPE',
+    message: 'labels[0] has 1 entries, expected 2 as inputIds[0] has',
+  })
+  t.throws(() => flattenBatch([[1]], [], 5), { code: 'E_ARGUMENT', message: /^labels: got \[\]/ })
   t.throws(() => flattenIds([[]], 5), { code: 'E_ARGUMENT', message: /inputIds\[0\]/ })
   t.throws(() => flattenIds([[5]], 5), { code: 'E_ARGUMENT', message: /inputIds\[0\]\[0\] is 5/ })
   t.throws(() => flattenIds([[1.5]], 5), { code: 'E_ARGUMENT' })
