@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/half.h"
+#include "compression/checksum.h"
 #include "compression/codec.h"
 #include "compression/update_reader.h"
 #include "harness.h"
@@ -211,6 +212,48 @@ CASE("seeds change the draws, and only they do") {
   CHECK(a == b && a != c);
 }
 
+CASE("the bytes and residuals of every codec are those of version 1 of the wire") {
+  // Numbers of a generator of our own: steep enough for many levels, and a crowd of equal magnitudes beyond one slice.
+  const auto values = [](size_t count, uint32_t state) {
+    std::vector<float> all(count);
+    for (size_t i = 0; i < count; ++i) {
+      state = state * 1664525u + 1013904223u;
+      const float uniform = static_cast<float>(static_cast<int32_t>(state)) * 0x1p-31f;
+      all[i] = i % 3 == 0 ? 0.01f * uniform * uniform * uniform : i % 7 == 0 ? std::copysign(0.00390625f, uniform) : 0.004f * uniform;
+    }
+    return all;
+  };
+  const auto crowd = [](size_t count) {
+    std::vector<float> all(count);
+    for (size_t i = 0; i < count; ++i) all[i] = (i % 5 ? 0.125f : 0.1250001f) * (i % 2 ? 1.0f : -1.0f);
+    return all;
+  };
+  struct Golden {
+    uint32_t plain, crowded;
+  };
+  const Golden golden[] = {// f32, bf16, int8, int4; topk of 2, 4 and 8 bits at densities 1/64, 0.1 and 1
+                           {0x983d2439, 0xeaaf85f9}, {0x135912e1, 0xb58e433f}, {0xe69f21d1, 0xd09bb6ac}, {0x8e1fb962, 0x83442794},
+                           {0x387b8660, 0x2e1063e2}, {0xd854d3bb, 0xca60ae78}, {0xaf84e87f, 0x55407954}, {0x743847d1, 0x96ef7394},
+                           {0xbafaa82e, 0xfe409488}, {0x6e9c4355, 0x3e516827}, {0x1cd2f8cf, 0x0db9e420}, {0xf1756e07, 0xc10dac8c},
+                           {0x7395834a, 0xd2c44c51}};
+  size_t at = 0;
+  for (const CodecOptions& options : every_codec()) {
+    const auto digest = [&](const std::vector<float>& update, std::vector<float> residual) {
+      std::vector<uint8_t> bytes;
+      encode_update(update, residual, options, bytes);
+      const uint8_t* kept = reinterpret_cast<const uint8_t*>(residual.data());
+      bytes.insert(bytes.end(), kept, kept + residual.size() * sizeof(float));
+      return crc32c(bytes);
+    };
+    const Golden got{digest(values(10007, 7), values(10007, 99)), digest(crowd(300000), std::vector<float>(300000))};
+    if (at >= std::size(golden) || got.plain != golden[at].plain || got.crowded != golden[at].crowded)
+      harness::report(__FILE__, __LINE__,
+                      format_text("%s, %d bits, density %g: {0x%08x, 0x%08x}", codec_name(options.codec), options.bits, options.density,
+                                  got.plain, got.crowded));
+    ++at;
+  }
+}
+
 CASE("sizes on the wire: topk 1/64 with 2 bits takes at most 0.16 bit per parameter from 100,000 on") {
   for (size_t length : {100000, 262144, 1000000})
     for (const char* kind : distributions) {
@@ -347,7 +390,13 @@ CASE("bad options are refused") {
   CHECK_THROWS(encode_update(update, {}, {Codec::topk, 1.5, 2, 0}, bytes), E_ARGUMENT);
   CHECK_THROWS(encode_update(update, {}, {Codec::topk, NAN, 2, 0}, bytes), E_ARGUMENT);
   CHECK_THROWS(encode_update(update, {}, {Codec::topk, 0.5, 3, 0}, bytes), E_ARGUMENT);
-  CHECK_THROWS(encode_update(update, {}, {static_cast<Codec>(9), 0.5, 2, 0}, bytes), E_ARGUMENT);
+  for (int number : {-1, 5, 9}) CHECK_THROWS(encode_update(update, {}, {static_cast<Codec>(number), 0.5, 2, 0}, bytes), E_ARGUMENT);
+  try {
+    encode_update(update, {}, {static_cast<Codec>(9), 0.5, 2, 0}, bytes);
+  } catch (const Error& error) {
+    CHECK(std::string(error.what()) == "codec number 9 is unknown, expected 0 to 4");
+  }
+  encode_update(update, {}, {Codec::topk, 1.0, 8, 0}, bytes);
 }
 
 CASE("canary: a residual that forgets one element, or a value off by three ulp, breaks the law") {

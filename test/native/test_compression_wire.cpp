@@ -161,6 +161,45 @@ CASE("resealed forgeries: numbers that are not finite, negative scales, position
   CHECK(!accepted(sparse));
 }
 
+CASE("resealed headers: every field at its bounds") {
+  const auto verdict = [](UpdateHeader header, std::vector<uint8_t> body) {
+    std::vector<uint8_t> bytes(static_cast<size_t>(update_header_bytes));
+    bytes.insert(bytes.end(), body.begin(), body.end());
+    header.body_bytes = static_cast<int64_t>(body.size());
+    write_header(header, bytes.data());
+    reseal(bytes);
+    return accepted(bytes);
+  };
+  const auto header = [](Codec codec, int bits, int parameter, int64_t count, int64_t sent) {
+    UpdateHeader h;
+    h.codec = codec, h.bits = bits, h.parameter = parameter, h.count = count, h.sent = sent;
+    return h;
+  };
+  const std::vector<uint8_t> four(4), two(2), one_block(2 + 128);
+  CHECK(verdict(header(Codec::f32, 32, 0, 1, 1), four) && verdict(header(Codec::bf16, 16, 0, 1, 1), two));
+  CHECK(verdict(header(Codec::int8, 8, static_cast<int>(update_block_log2), 128, 128), one_block));
+  // Bits, parameter, elements sent and body of dense codecs are what the codec says, exactly.
+  CHECK(!verdict(header(Codec::f32, 31, 0, 1, 1), four) && !verdict(header(Codec::f32, 32, 1, 1, 1), four));
+  CHECK(!verdict(header(Codec::f32, 32, 0, 1, 0), four) && !verdict(header(Codec::f32, 32, 0, 2, 1), four));
+  CHECK(!verdict(header(Codec::f32, 32, 0, 1, 1), two) && !verdict(header(Codec::f32, 32, 0, 1, 1), std::vector<uint8_t>(8)));
+  CHECK(!verdict(header(Codec::int8, 8, 0, 128, 128), one_block) && !verdict(header(Codec::bf16, 16, 7, 1, 1), two));
+  // topk of one element in eight: two levels of bf16 each, a code of two bits, b bits of remainder, the quotient's one and its zeros.
+  std::vector<uint8_t> sparse = {0x80, 0x3f, 0x00, 0x40, 0, 0, 1};
+  CHECK(verdict(header(Codec::topk, 2, 3, 8, 1), sparse));
+  for (int bits : {0, 1, 3, 16}) CHECK(!verdict(header(Codec::topk, bits, 3, 8, 1), sparse));
+  CHECK(!verdict(header(Codec::topk, 2, 32, 8, 1), sparse));
+  CHECK(!verdict(header(Codec::topk, 2, 3, 8, 9), sparse));  // more sent than there are
+  sparse.push_back(0);
+  CHECK(!verdict(header(Codec::topk, 2, 3, 8, 1), sparse));  // the last byte of the quotients holds a one
+  // One quotient of 7 zeros needs a byte, one of 8 a second.
+  CHECK(verdict(header(Codec::topk, 2, 0, 8, 1), {0x80, 0x3f, 0x00, 0x40, 0, 0x80}));
+  CHECK(verdict(header(Codec::topk, 2, 0, 9, 1), {0x80, 0x3f, 0x00, 0x40, 0, 0, 1}));
+  CHECK(!verdict(header(Codec::topk, 2, 0, 8, 1), {0x80, 0x3f, 0x00, 0x40, 0, 0, 1}));
+  // Nothing sent has no body; the most elements that a header may claim.
+  CHECK(verdict(header(Codec::topk, 2, 31, update_max_elements, 0), {}) && !verdict(header(Codec::topk, 2, 31, 8, 0), {0}));
+  CHECK(!verdict(header(Codec::topk, 2, 31, update_max_elements + 1, 0), {}));
+}
+
 CASE("fuzz: random edits, resealed or not, never crash a reader and never give what is not finite") {
   std::mt19937_64 random(20240229);
   int64_t taken = 0;
