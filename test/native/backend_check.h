@@ -75,13 +75,22 @@ class Numbers {
   Guarded memory_;
 };
 
+/// The largest |x|.
+inline double largest(const Tensor& x) {
+  double most = 0;
+  for (double value : x) most = std::fmax(most, std::fabs(value));
+  return most;
+}
+
 /// Largest |got − want| over the largest |want| (at least `least`); NaN stays NaN.
 inline double scaled_error(const Tensor& got, const Tensor& want, double least = 1e-30) {
-  double worst = got.size() == want.size() ? 0 : NAN, largest = least;
-  for (double value : want) largest = std::fmax(largest, std::fabs(value));
+  double worst = got.size() == want.size() ? 0 : NAN;
   for (size_t i = 0; i < want.size() && !std::isnan(worst); ++i) worst = book::worse(worst, std::fabs(got[i] - want[i]));
-  return worst / largest;
+  return worst / std::fmax(least, largest(want));
 }
+
+/// Half a unit in the last of bf16's 8 places, relative: what one rounding costs at most.
+inline constexpr double bf16_unit = 0x1p-8;
 
 /// The instruction sets of this machine, weakest first.
 inline std::vector<fedlora::Isa> levels() {
@@ -119,6 +128,6 @@ void each_backend(const Run& run, const Judge& judge) {
   }
 
 /// The rounding of an output to the compute mode's type, and a little more.
-inline double rounding(bool f32, double f32_tolerance = 2e-6) { return f32 ? f32_tolerance : 0x1p-8; }
+inline double rounding(bool f32, double f32_tolerance = 2e-6) { return f32 ? f32_tolerance : bf16_unit; }
 
 }  // namespace check

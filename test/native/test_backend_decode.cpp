@@ -86,9 +86,12 @@ CASE("lora_linear_decode: every format, rows that are no whole groups of codes, 
           }
           const Tensor want = book_y(c, weights, Numbers(f32, row).values(), bias, A, B, scaling);
           CHECK_LE(check::scaled_error(all, want), check::rounding(f32));
-          CHECK(!(check::scaled_error(all, book_y(c, weights, Numbers(f32, row).values(), bias, A, B, 1.1 * scaling)) <=
-                  check::rounding(f32)) ||
-                c.rank == 0);  // canary: another scaling
+          // Canaries: another bias; another scaling, where there is something to scale.
+          Tensor other = bias;
+          other[0] += 0.1 * check::largest(want);
+          CHECK(!(check::scaled_error(all, book_y(c, weights, Numbers(f32, row).values(), other, A, B, scaling)) <= check::rounding(f32)));
+          const double scaled = check::scaled_error(all, book_y(c, weights, Numbers(f32, row).values(), bias, A, B, 1.1 * scaling));
+          CHECK(c.rank == 0 ? scaled == check::scaled_error(all, want) : !(scaled <= check::rounding(f32)));
         });
   }
 }
