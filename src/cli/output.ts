@@ -3,7 +3,7 @@
  * without it, people's text goes to stdout. Progress is on stderr: a line that is redrawn on a terminal, elsewhere a line every ten
  * seconds (FEDLORA_PROGRESS_SECONDS).
  */
-import { isAbsolute, relative } from 'node:path'
+import { formatCount, formatSeconds } from './words.js'
 
 export interface OutputStream {
   write(text: string): unknown
@@ -63,53 +63,6 @@ function measuredStatus({ phase, done, total, remaining }: Measured): Status {
 
 const clearLine = '\r\u001b[K'
 
-/** A path as people read it: relative to the working directory where it lies below that. */
-export function shownPath(path: string): string {
-  const below = relative(process.cwd(), path)
-  return below !== '' && !below.startsWith('..') && !isAbsolute(below) ? below : path
-}
-
-/** `1234567` → `1.23 M`. */
-export function formatCount(value: number): string {
-  for (const [unit, factor] of [
-    ['G', 1e9],
-    ['M', 1e6],
-    ['k', 1e3],
-  ] as const) {
-    if (value >= factor) return `${(value / factor).toPrecision(3)} ${unit}`
-  }
-  return String(Math.round(value))
-}
-
-/** Bytes in KiB, MiB or GiB. */
-export function formatBytes(bytes: number): string {
-  for (const [unit, power] of [
-    ['GiB', 30],
-    ['MiB', 20],
-    ['KiB', 10],
-  ] as const) {
-    if (bytes >= 2 ** power) return `${(bytes / 2 ** power).toFixed(1)} ${unit}`
-  }
-  return `${bytes} B`
-}
-
-/** Seconds as `45s`, `3m05s` or `2h15m`. */
-export function formatSeconds(seconds: number): string {
-  const whole = Math.max(0, Math.round(seconds))
-  if (whole >= 3600) return `${Math.floor(whole / 3600)}h${String(Math.floor((whole % 3600) / 60)).padStart(2, '0')}m`
-  return whole < 60 ? `${whole}s` : `${Math.floor(whole / 60)}m${String(whole % 60).padStart(2, '0')}s`
-}
-
-/** Rows of cells as aligned columns; the first column to the left, the others to the right. */
-export function formatTable(rows: readonly (readonly string[])[]): string {
-  const widths: number[] = []
-  for (const row of rows) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length)
-  return rows
-    .map((row) => row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join('  '))
-    .map((line) => line.trimEnd())
-    .join('\n')
-}
-
 export class Output {
   readonly json: boolean
   /** True where a progress line is shown. */
@@ -154,8 +107,9 @@ export class Output {
     this.#stderr.write(`${line}\n`)
   }
 
-  /** Text without a line end, such as generated pieces. */
+  /** A piece of generated text: no line ends behind it. */
   piece(text: string): void {
+    this.event({ type: 'piece', text })
     this.#erase()
     ;(this.json ? this.#stderr : this.#stdout).write(text)
   }
@@ -222,42 +176,5 @@ export class Output {
     clearInterval(this.#timer)
     this.#timer = undefined
     this.#status = undefined
-  }
-}
-
-/** Progress of something with a known number of parts: how many are done, and the time left by the pace so far. */
-export class ProgressLine {
-  readonly #output: Output
-  readonly #label: string
-  readonly #total: number
-  readonly #started = performance.now()
-  #first: number | undefined
-
-  constructor(output: Output, label: string, total: number) {
-    this.#output = output
-    this.#label = label
-    this.#total = total
-  }
-
-  /** `done` of the total; those before the first call are not part of the pace. */
-  update(done: number, loss?: number | null, tokensPerSecond?: number): void {
-    this.#first ??= done - 1
-    const elapsed = (performance.now() - this.#started) / 1000
-    const here = done - this.#first
-    const left = here > 0 ? (elapsed / here) * (this.#total - done) : undefined
-    const details: string[] = []
-    if (loss !== undefined && loss !== null) details.push(`loss ${loss.toFixed(4)}`)
-    if (tokensPerSecond !== undefined) details.push(`${formatCount(tokensPerSecond)} tokens/s`)
-    const event = { phase: this.#label, done, total: this.#total, ...(left !== undefined && { left }) }
-    this.#output.status({
-      label: `${this.#label} ${done}/${this.#total}`,
-      ...(left !== undefined && { left }),
-      details,
-      event,
-    })
-  }
-
-  end(): void {
-    this.#output.endProgress()
   }
 }

@@ -1,6 +1,7 @@
 /** The table of operators at the end of a command that ran with FEDLORA_PROFILE=1. */
 import type { ProfileEntry } from '../native/binding.js'
-import { formatTable, type Output } from './output.js'
+import type { Output } from './output.js'
+import { formatTable } from './words.js'
 
 /** Operators whose time is products of matrices; the rest is what a step needs around them. */
 const products = /^(lora_linear|linear_cross_entropy|attention|head_logits)/

@@ -9,9 +9,9 @@ import { resumeTarget } from '../run/checkpoint.js'
 import type { FlagValues } from './arguments.js'
 import { type Config, text } from './command.js'
 import type { ConfigFile } from './config-file.js'
-import { absolute } from './open.js'
-import { shownPath } from './output.js'
+import { absolute } from './open-model.js'
 import { UsageError } from './usage.js'
+import { shownPath } from './words.js'
 
 const fileName = 'recipe.json'
 

@@ -44,6 +44,13 @@ export const modelFlag: Flag = {
   description: 'model folder, or id in the Hugging Face cache',
 }
 
+/** An adapter that is used as it is. */
+export const adapterFlag: Flag = {
+  type: 'string',
+  value: 'DIR',
+  description: 'PEFT adapter folder; without it the base model alone',
+}
+
 export const dataFlags: Record<'data' | 'format', Flag> = {
   data: {
     type: 'string',

@@ -38,3 +38,15 @@ export function describeField(value: unknown): string {
 export function listed(names: readonly string[]): string {
   return names.length <= 8 ? names.join(', ') : `${names.slice(0, 8).join(', ')} and ${names.length - 8} more`
 }
+
+/** Bytes in KiB, MiB or GiB. */
+export function formatBytes(bytes: number): string {
+  for (const [unit, power] of [
+    ['GiB', 30],
+    ['MiB', 20],
+    ['KiB', 10],
+  ] as const) {
+    if (bytes >= 2 ** power) return `${(bytes / 2 ** power).toFixed(1)} ${unit}`
+  }
+  return `${bytes} B`
+}

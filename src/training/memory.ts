@@ -1,5 +1,6 @@
 /** Choosing how much a run recomputes, from the plan of its largest micro-batch. */
 import type { Dataset } from '../data/dataset.js'
+import { formatBytes } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
 import type { Adapter } from '../model/adapter.js'
 import { adapterLayers } from '../model/adapter-options.js'
@@ -14,12 +15,6 @@ export const passTokens = 1024
 
 /** From the fastest to the leanest way of keeping activations. */
 export const recomputeLevels: readonly Recompute[] = ['none', 'gate-up', 'all']
-
-/** Bytes as people read them. */
-export function formatBytes(bytes: number): string {
-  if (bytes < 2 ** 20) return `${(bytes / 2 ** 10).toFixed(1)} KiB`
-  return bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`
-}
 
 export type Extent = Pick<PlanRequest, 'tokens' | 'rows' | 'longestRow' | 'supervised'>
 

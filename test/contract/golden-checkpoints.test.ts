@@ -1,7 +1,7 @@
 /** Every spelling of a checkpoint that a stranger may bring: the logits that transformers gives, or a refusal by name. */
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { loadPlanned, planModel } from '../../src/cli/open.js'
+import { loadPlanned, planModel } from '../../src/cli/open-model.js'
 import type { Output } from '../../src/cli/output.js'
 import { loadModel } from '../../src/model/load.js'
 import { estimate } from '../../src/training/estimate.js'

@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { baseModelFolder, gsm8kFolder } from '../../src/cli/demo/assets.js'
 import { calculatorAccuracy, calculatorPrompts } from '../../src/cli/demo/calculator.js'
-import { clientRows, judgeRows, kindOf, readRows, toTokenRow } from '../../src/cli/demo/data.js'
+import { clientRows, kindOf } from '../../src/cli/demo/data.js'
 import { baselineFactor, recipe } from '../../src/cli/demo/recipe.js'
-import { loadTokenizer } from '../../src/data/index.js'
+import { loadDataset, loadTokenizer } from '../../src/data/index.js'
 
 const golden = JSON.parse(readFileSync(new URL('../golden/demo.json', import.meta.url), 'utf8'))
 
@@ -17,22 +17,33 @@ t.test('kinds of arithmetic', async (t) => {
 
 t.test('data and judge are those of the golden run', async (t) => {
   const tokenizer = await loadTokenizer(baseModelFolder)
-  const pools = clientRows(await readRows(`${gsm8kFolder}/train.jsonl`), tokenizer, recipe.rowsEach, 512)
+  const read = (name: string, overlong: 'truncate' | 'drop') =>
+    loadDataset(`${gsm8kFolder}/${name}.jsonl`, { format: 'gsm8k', tokenizer, maxLength: 512, overlong })
+  const pools = clientRows(await read('train', 'truncate'), recipe.rowsEach)
   t.same(
     pools.map((rows) => rows.length),
     [256, 256, 256],
   )
-  const judged = judgeRows(await readRows(`${gsm8kFolder}/test.jsonl`), tokenizer, 512)
-  const supervised = judged.reduce((sum, row) => sum + row.completionIds.length, 0)
-  t.equal(supervised, golden.base.tokens, 'as many supervised tokens as PyTorch counts')
-  const row = toTokenRow(judged[0]!)
-  t.equal(row.input_ids.length, row.labels.length)
+  for (const [k, kind] of ['add', 'multiply', 'divide'].entries()) {
+    t.ok(Array.from({ length: 256 }, (_, row) => kindOf(String(pools[k]!.row(row).answer))).every((of) => of === kind))
+    t.equal(pools[k]!.counts.truncated, 0, 'none was cut')
+  }
+  const judged = await read('test', 'drop')
+  const supervised = Array.from({ length: judged.length }, (_, row) => judged.sample(row).supervised)
   t.equal(
-    row.labels.findIndex((label) => label >= 0),
-    judged[0]!.promptIds.length,
+    supervised.reduce((sum, count) => sum + count, 0),
+    golden.base.tokens,
+    'as many supervised tokens as PyTorch counts',
   )
-  t.equal(row.labels.at(-1), tokenizer.eosToken)
-  t.equal(calculatorPrompts(judged, tokenizer, 150).length, golden.base.calculator_prompts)
+  const prompts = calculatorPrompts(judged, tokenizer, 150)
+  t.equal(prompts.length, golden.base.calculator_prompts)
+  const text = tokenizer.decode(prompts[0]!.ids)
+  t.ok(text.startsWith(judged.prompt(0).text))
+  const said = text.slice(judged.prompt(0).text.length)
+  t.ok(
+    String(judged.row(0).answer).startsWith(said + prompts[0]!.want),
+    'the answer up to an expression, then its result',
+  )
 })
 
 t.test('calculator accuracy reads continuations as the golden does', async (t) => {

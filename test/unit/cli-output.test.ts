@@ -1,14 +1,8 @@
 import t from 'tap'
-import {
-  fitStatus,
-  formatBytes,
-  formatCount,
-  formatSeconds,
-  formatTable,
-  Output,
-  type OutputStream,
-  ProgressLine,
-} from '../../src/cli/output.js'
+import { fitStatus, Output, type OutputStream } from '../../src/cli/output.js'
+import { ProgressLine } from '../../src/cli/progress-line.js'
+import { formatCount, formatSeconds, formatTable } from '../../src/cli/words.js'
+import { formatBytes } from '../../src/errors/describe.js'
 
 function capture(isTTY: boolean): OutputStream & { text: string } {
   return {

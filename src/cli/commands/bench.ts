@@ -13,9 +13,10 @@ import { type ShapeName, shapeNames } from '../bench/shapes.js'
 import { benchStep, type StepBench, type StepReport } from '../bench/step.js'
 import { benchTokenizer } from '../bench/tokenizer.js'
 import type { Command, Context } from '../command.js'
-import { formatTable, type Output } from '../output.js'
+import type { Output } from '../output.js'
 import { printProfile } from '../profile.js'
 import { UsageError } from '../usage.js'
+import { formatTable } from '../words.js'
 
 const flags: Flags = {
   shape: {

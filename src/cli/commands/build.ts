@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { FedloraError } from '../../errors.js'
 import { addonPath, native, packageRoot } from '../../native/load.js'
 import type { Command } from '../command.js'
-import { formatSeconds, shownPath } from '../output.js'
+import { formatSeconds, shownPath } from '../words.js'
 
 const needed = ['CMakeLists.txt', 'native', 'scripts/build-native.mjs']
 

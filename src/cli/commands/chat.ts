@@ -4,10 +4,10 @@ import { generateOptionsSchema } from '../../model/generate-options.js'
 import { History } from '../chat/history.js'
 import { Lines } from '../chat/lines.js'
 import { type Command, configFlag, section, text } from '../command.js'
-import { loadPlanned, planModel } from '../open.js'
+import { loadPlanned, openOwnAdapter, planModel } from '../open-model.js'
 import { describeError } from '../run.js'
 import { schemaFlags, schemaValues } from '../schema-flags.js'
-import { modelFlag, modelSections } from '../sections.js'
+import { adapterFlag, modelFlag, modelSections } from '../sections.js'
 
 const samplingSchema = generateOptionsSchema.omit({ adapter: true, signal: true, raw: true })
 
@@ -22,7 +22,7 @@ export const chat: Command = {
   flags: {
     ...configFlag,
     model: modelFlag,
-    adapter: { type: 'string', value: 'DIR', description: 'PEFT adapter folder; without it the base model alone' },
+    adapter: adapterFlag,
     system: { type: 'string', value: 'TEXT', description: 'what the system says before the conversation' },
     ...schemaFlags(samplingSchema),
     stop: {
@@ -38,7 +38,7 @@ export const chat: Command = {
     const sampling = section(samplingSchema, 'generate', {}, schemaValues(samplingSchema, flags))
     const plan = await planModel(flags, config)
     using model = await loadPlanned(plan, output)
-    using adapter = plan.adapter === undefined ? undefined : await model.loadAdapter(plan.adapter)
+    using adapter = await openOwnAdapter(model, plan)
     const { format } = sampling
     const asked = format === undefined ? undefined : { format, fields: {}, chatTemplateKwargs: {} }
     const history = new History(await model.tokenizer(), asked ?? adapter?.promptFormat, text(flags, 'system'))
@@ -85,7 +85,6 @@ export const chat: Command = {
       try {
         for await (const piece of said) {
           whole += piece
-          output.event({ type: 'piece', text: piece })
           output.piece(piece)
         }
         ended = await said.result

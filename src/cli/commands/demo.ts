@@ -1,7 +1,10 @@
 /** `fedlora demo`: three organisations fine-tune one adapter over one quantised model on GSM8K, and what that is worth. */
 import { join, resolve } from 'node:path'
 import { type Dataset, loadDataset } from '../../data/index.js'
+import type { PromptText } from '../../data/prompt.js'
+import { formatBytes } from '../../errors/describe.js'
 import { evaluate } from '../../evaluation/evaluate.js'
+import type { FederationEvent } from '../../federated/events.js'
 import { simulate } from '../../federated/simulate/simulate.js'
 import { exists } from '../../files/atomic.js'
 import type { Adapter } from '../../model/adapter.js'
@@ -11,9 +14,12 @@ import { native } from '../../native/load.js'
 import { type Command, text } from '../command.js'
 import { baseModelFolder, gsm8kFolder } from '../demo/assets.js'
 import { type CalculatorPrompt, calculatorAccuracy, calculatorPrompts } from '../demo/calculator.js'
-import { clientRows, type EncodedRow, judgeRows, kinds, readRows, toTokenRow } from '../demo/data.js'
+import { clientRows, kinds } from '../demo/data.js'
 import { baselineFactor, recipe } from '../demo/recipe.js'
-import { formatBytes, formatCount, formatTable, type Output, ProgressLine, shownPath } from '../output.js'
+import { follow, tellClient } from '../follow.js'
+import type { Output } from '../output.js'
+import { ProgressLine } from '../progress-line.js'
+import { formatCount, formatTable, shownPath } from '../words.js'
 
 interface Score extends Record<string, number> {
   loss: number
@@ -28,8 +34,10 @@ interface Judge {
   signal: AbortSignal
 }
 
-async function toDataset(rows: readonly EncodedRow[], maxLength: number): Promise<Dataset> {
-  return await loadDataset(rows.map(toTokenRow), { format: 'tokens', maxLength })
+/** Rows of GSM8K, each as its question and its answer. */
+async function readGsm8k(file: string, model: Model, overlong: 'truncate' | 'drop'): Promise<Dataset> {
+  const maxLength = model.config.maxPositions
+  return await loadDataset(join(gsm8kFolder, file), { format: 'gsm8k', tokenizer: model, maxLength, overlong })
 }
 
 async function calculator(model: Model, adapter: Adapter | undefined, judge: Judge): Promise<number> {
@@ -46,12 +54,12 @@ async function score(model: Model, adapter: Adapter | undefined, judge: Judge): 
 async function answer(
   model: Model,
   adapter: Adapter | undefined,
-  row: EncodedRow,
+  prompt: PromptText,
   signal: AbortSignal,
 ): Promise<string> {
   let said = ''
   const options = { adapter, maxTokens: recipe.answerTokens, stop: ['</s>', 'Question:'], signal }
-  for await (const piece of model.generate(row.promptIds, options)) said += piece
+  for await (const piece of model.generate(prompt, options)) said += piece
   return said.trim()
 }
 
@@ -80,16 +88,12 @@ function scoreTable(scores: readonly (readonly [string, Score])[]): string {
   ])
 }
 
-/** Prints what a federation tells; returns when it has ended. */
-async function follow(run: ReturnType<typeof simulate>, output: Output): Promise<void> {
+/** What people are told of the events of the federation. */
+function teller(output: Output): (event: FederationEvent) => void {
   let line: { name: string; progress: ProgressLine } | undefined
-  for await (const event of run) {
-    output.event({ ...event })
-    if (event.type === 'client') {
-      output.progress(
-        `round ${event.round}/${recipe.rounds} · ${event.name} · loss ${event.loss?.toFixed(4) ?? '–'} · ${formatCount(event.tokensPerSecond)} tokens/s`,
-      )
-    } else if (event.type === 'round') {
+  return (event) => {
+    if (event.type === 'client') tellClient(output, event, recipe.rounds)
+    else if (event.type === 'round') {
       output.text(
         `  round ${event.round}/${event.rounds}: loss ${event.loss!.toFixed(4)}, up ${formatBytes(event.bytesUp)} ` +
           `(${event.compressionRatio!.toFixed(1)} times smaller), cosine to the exact mean ${event.cosine!.toFixed(4)}`,
@@ -120,24 +124,17 @@ export const demo: Command = {
     const folder = resolve(resume ?? text(flags, 'output') ?? (await freeFolder()))
     using model = await loadModel(baseModelFolder, { quantization: 'nf4', compute: 'bf16' })
     const tokenizer = await model.tokenizer()
-    const maxLength = model.config.maxPositions
-    const pools = clientRows(await readRows(join(gsm8kFolder, 'train.jsonl')), tokenizer, recipe.rowsEach, maxLength)
-    const judged = judgeRows(await readRows(join(gsm8kFolder, 'test.jsonl')), tokenizer, maxLength)
-    const judge: Judge = {
-      data: await toDataset(judged, maxLength),
-      prompts: calculatorPrompts(judged, tokenizer, recipe.calculatorPrompts),
-      signal,
-    }
-    const clients = await Promise.all(
-      pools.map(async (rows, index) => ({ name: kinds[index]!, train: await toDataset(rows, maxLength) })),
-    )
+    const pools = clientRows(await readGsm8k('train.jsonl', model, 'truncate'), recipe.rowsEach)
+    const clients = pools.map((train, index) => ({ name: kinds[index]!, train }))
+    const data = await readGsm8k('test.jsonl', model, 'drop')
+    const judge: Judge = { data, prompts: calculatorPrompts(data, tokenizer, recipe.calculatorPrompts), signal }
     output.text(
       `A ${model.config.family} model of ${model.config.layers} layers in NF4 (${formatBytes(model.memory.total)}); ` +
         `three organisations with ${recipe.rowsEach} private GSM8K answers each: ${kinds.join(', ')}.`,
     )
 
     const base = await score(model, undefined, judge)
-    const question = judged[0]!
+    const question = data.prompt(0)
     const before = await answer(model, undefined, question, signal)
     output.text(`Before: held-out loss ${base.loss.toFixed(4)}.`)
     output.text(`Federation, then the same budget of steps for everyone alone and for all data in one place:`)
@@ -156,8 +153,7 @@ export const demo: Command = {
       ...(resume === undefined ? { outputDir: folder } : { resumeFrom: folder }),
       signal,
     })
-    await follow(run, output)
-    const result = await run
+    const result = await follow(run, output, teller(output))
     using adapter = result.adapter
     output.endProgress()
 
@@ -189,10 +185,10 @@ export const demo: Command = {
       ]),
     )
     output.text()
-    output.text(`Question: ${question.question}`)
+    output.text(`Question: ${data.row(0).question}`)
     output.text(`Before:   ${before.replaceAll('\n', '\n          ')}`)
     output.text(`After:    ${after.replaceAll('\n', '\n          ')}`)
-    output.text(`Answer:   ${question.answer.replaceAll('\n', '\n          ')}`)
+    output.text(`Answer:   ${String(data.row(0).answer).replaceAll('\n', '\n          ')}`)
     output.text()
     output.text(
       `Bytes up ${formatBytes(result.bytesUp)} (${formatBytes(result.bytesUpRaw)} as raw float32: ${(result.bytesUpRaw / result.bytesUp).toFixed(1)} times smaller), ` +

@@ -1,9 +1,10 @@
 /** `fedlora doctor`: which addon is loaded, which instruction set and kernels run, and what would be faster. */
 import { freemem, totalmem } from 'node:os'
+import { formatBytes } from '../../errors/describe.js'
 import type { NativeInfo } from '../../native/binding.js'
 import { addonPath, native } from '../../native/load.js'
 import type { Command } from '../command.js'
-import { formatBytes, formatTable } from '../output.js'
+import { formatTable } from '../words.js'
 
 /** From slowest to fastest, with what a processor must offer. */
 const levels = [

@@ -3,20 +3,11 @@ import { evaluate as evaluateTarget } from '../../evaluation/evaluate.js'
 import { progressOf } from '../../training/progress.js'
 import type { FlagValues } from '../arguments.js'
 import { type Command, type Config, configFlag, section } from '../command.js'
-import {
-  type DataPlan,
-  keepBack,
-  loadPlanned,
-  planData,
-  planEvaluation,
-  planModel,
-  readData,
-  reportCounts,
-  withModel,
-} from '../open.js'
-import { formatTable } from '../output.js'
+import { type DataPlan, keepBack, planData, planEvaluation, readData, reportCounts, withModel } from '../open-data.js'
+import { loadPlanned, openOwnAdapter, planModel } from '../open-model.js'
 import { printProfile } from '../profile.js'
-import { dataFlags, evaluateSchema, modelFlag, modelSections, trainSchema } from '../sections.js'
+import { adapterFlag, dataFlags, evaluateSchema, modelFlag, modelSections, trainSchema } from '../sections.js'
+import { formatTable } from '../words.js'
 
 /** `--data`; else the rows of `evaluate`, or those that `data.validation` keeps back; else `data`. */
 function planRows(flags: FlagValues, config: Config): { data: DataPlan; share?: number } {
@@ -33,7 +24,7 @@ export const evaluate: Command = {
     ...configFlag,
     model: modelFlag,
     ...dataFlags,
-    adapter: { type: 'string', value: 'DIR', description: 'PEFT adapter folder; without it the base model alone' },
+    adapter: adapterFlag,
   },
   sections: modelSections,
   ignoredSections: ['split', 'federation'],
@@ -43,7 +34,7 @@ export const evaluate: Command = {
     const rows = await readData(dataPlan, output)
     const kept = keepBack(rows, share, section(trainSchema, 'train', config).seed)
     using model = await loadPlanned(modelPlan, output, kept.held ?? kept.train)
-    using adapter = modelPlan.adapter === undefined ? undefined : await model.loadAdapter(modelPlan.adapter)
+    using adapter = await openOwnAdapter(model, modelPlan)
     const data = await withModel(kept.held ?? kept.train, model, output)
     reportCounts(data, (line) => output.note(line))
     const onProgress = progressOf('evaluating', (event) => output.measure(event))

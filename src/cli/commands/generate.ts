@@ -5,10 +5,10 @@ import { generateOptionsSchema } from '../../model/generate-options.js'
 import type { Prompt } from '../../model/prompt.js'
 import type { FlagValues } from '../arguments.js'
 import { type Command, configFlag, section, text } from '../command.js'
-import { loadPlanned, planModel } from '../open.js'
+import { loadPlanned, openOwnAdapter, planModel } from '../open-model.js'
 import { printProfile } from '../profile.js'
 import { schemaFlags, schemaValues } from '../schema-flags.js'
-import { modelFlag, modelSections } from '../sections.js'
+import { adapterFlag, modelFlag, modelSections } from '../sections.js'
 import { UsageError } from '../usage.js'
 
 const samplingSchema = generateOptionsSchema.omit({ adapter: true, signal: true })
@@ -38,7 +38,7 @@ export const generate: Command = {
   flags: {
     ...configFlag,
     model: modelFlag,
-    adapter: { type: 'string', value: 'DIR', description: 'PEFT adapter folder; without it the base model alone' },
+    adapter: adapterFlag,
     prompt: {
       type: 'string',
       value: 'TEXT',
@@ -61,12 +61,9 @@ export const generate: Command = {
     const prompt = asked(flags)
     const plan = await planModel(flags, config)
     using model = await loadPlanned(plan, output)
-    using adapter = plan.adapter === undefined ? undefined : await model.loadAdapter(plan.adapter)
+    using adapter = await openOwnAdapter(model, plan)
     const answer = model.generate(prompt, { ...sampling, adapter, signal })
-    for await (const piece of answer) {
-      output.event({ type: 'piece', text: piece })
-      output.piece(piece)
-    }
+    for await (const piece of answer) output.piece(piece)
     output.text()
     printProfile(output, model.profile())
     return { ...(await answer.result) }

@@ -2,9 +2,9 @@
 import { loadModel } from '../../model/load.js'
 import { outputOptionsSchema } from '../../model/output-folder.js'
 import { type Command, section, text } from '../command.js'
-import { openOutput } from '../open.js'
-import { shownPath } from '../output.js'
+import { openOutput } from '../open-model.js'
 import { schemaFlags, schemaValues } from '../schema-flags.js'
+import { shownPath } from '../words.js'
 
 export const merge: Command = {
   name: 'merge',

@@ -1,9 +1,11 @@
 /** `fedlora quantize`: writes a checkpoint that transformers and bitsandbytes load. */
+
+import { formatBytes } from '../../errors/describe.js'
 import { quantizeModel, quantizeOptionsSchema } from '../../model/quantize.js'
 import { type Command, section, text } from '../command.js'
-import { openOutput } from '../open.js'
-import { formatBytes, shownPath } from '../output.js'
+import { openOutput } from '../open-model.js'
 import { schemaFlags, schemaValues } from '../schema-flags.js'
+import { shownPath } from '../words.js'
 
 const optionFlags = schemaFlags(quantizeOptionsSchema)
 

@@ -2,30 +2,24 @@
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type Dataset, type Split, splitOptionsSchema } from '../../data/index.js'
+import { formatBytes } from '../../errors/describe.js'
 import { isFedloraError } from '../../errors.js'
 import type { FederationEvent, FederationResult } from '../../federated/events.js'
 import { split } from '../../federated/index.js'
 import { type FederationConfig, federationSchema } from '../../federated/options.js'
 import { simulate as startSimulation } from '../../federated/simulate/simulate.js'
 import { makeFolder } from '../../files/atomic.js'
-import type { Run } from '../../run/run.js'
 import { type Command, type Config, configFlag, section, text } from '../command.js'
-import {
-  keepBack,
-  loadPlanned,
-  openAdapter,
-  planData,
-  planEvaluation,
-  planModel,
-  readData,
-  reportCounts,
-  withModel,
-} from '../open.js'
-import { formatBytes, formatCount, formatTable, type Output, ProgressLine, shownPath } from '../output.js'
+import { figure, follow, type StoppedRun, tellClient, tellStopped } from '../follow.js'
+import { fitRows, planData, planEvaluation, readRows } from '../open-data.js'
+import { loadPlanned, openAdapter, planModel } from '../open-model.js'
+import type { Output } from '../output.js'
 import { printProfile } from '../profile.js'
+import { ProgressLine } from '../progress-line.js'
 import { recipeOf, rememberedRecipe, resumeCommand, writeRecipe } from '../recipe.js'
 import { dataFlags, federationEvaluateSchema, modelFlag, modelSections, runFlags } from '../sections.js'
 import { UsageError } from '../usage.js'
+import { formatCount, formatTable, shownPath } from '../words.js'
 
 const sections = async () => {
   const { train: _, ...shared } = await modelSections()
@@ -60,37 +54,17 @@ function planFederation(
   return federation
 }
 
-const dash = (value: number | null | undefined, digits: number) => value?.toFixed(digits) ?? '–'
-
-async function follow(
-  run: Run<FederationEvent, FederationResult>,
-  rounds: number,
-  output: Output,
-  onBegun: () => Promise<void>,
-): Promise<FederationResult> {
+/** What people are told of the events of a federation. */
+function teller(output: Output, rounds: number): (event: FederationEvent) => void {
   let progress: ProgressLine | undefined
-  let begun = false
-  output.phase('training')
-  for await (const event of run) {
-    output.event({ ...event })
-    if (!begun && event.type === 'round') {
-      begun = true
-      await onBegun()
-    }
-    if (event.type === 'client') {
-      const speed = `${formatCount(event.tokensPerSecond)} tokens/s`
-      const details = [event.name, `loss ${dash(event.loss, 4)}`, speed]
-      output.status({
-        label: `round ${event.round}/${rounds}`,
-        details,
-        event: { phase: 'round', done: event.round, total: rounds },
-      })
-    } else if (event.type === 'round') {
+  return (event) => {
+    if (event.type === 'client') tellClient(output, event, rounds)
+    else if (event.type === 'round') {
       progress ??= new ProgressLine(output, 'round', rounds)
       progress.update(event.round, event.loss, event.tokensPerSecond)
       output.text(
-        `round ${event.round}: loss ${dash(event.loss, 4)} · up ${formatBytes(event.bytesUp)} (${dash(event.compressionRatio, 1)}×) · ` +
-          `down ${formatBytes(event.bytesDown)} · cosine ${dash(event.cosine, 4)} · ${event.seconds.total.toFixed(1)} s`,
+        `round ${event.round}: loss ${figure(event.loss, 4)} · up ${formatBytes(event.bytesUp)} (${figure(event.compressionRatio, 1)}×) · ` +
+          `down ${formatBytes(event.bytesDown)} · cosine ${figure(event.cosine, 4)} · ${event.seconds.total.toFixed(1)} s`,
       )
     } else if (event.type === 'evaluation') {
       output.text(`round ${event.round}: held-out loss ${event.loss.toFixed(4)}`)
@@ -99,7 +73,6 @@ async function follow(
       output.status({ label, details: [`loss ${event.loss.toFixed(4)}`] })
     }
   }
-  return await run
 }
 
 function report({ baselines, evaluation, ...result }: FederationResult, output: Output): void {
@@ -143,12 +116,9 @@ export const simulate: Command = {
     const folder = place === undefined ? undefined : resolve(place)
     if (folder !== undefined) await makeFolder(folder)
 
-    const rows = keepBack(await readData(dataPlan, output), dataPlan.validation, federation.seed)
-    const heldRows = evaluation?.data ? await readData(evaluation.data, output) : rows.held
-    using model = await loadPlanned(modelPlan, output, rows.train, heldRows)
-    const data = await withModel(rows.train, model, output)
-    const held = heldRows && (await withModel(heldRows, model, output))
-    reportCounts(data, (line) => output.note(line))
+    const rows = await readRows(dataPlan, evaluation, federation.seed, output)
+    using model = await loadPlanned(modelPlan, output, rows.train, rows.held)
+    const { train: data, held } = await fitRows(rows, model, output)
     using adapter = await openAdapter(model, modelPlan, config, output)
     const clients = split(data, splitOptions)
     const evaluate = held ? { ...evaluation!.when, data: held } : testRows(clients)
@@ -159,7 +129,13 @@ export const simulate: Command = {
     return await holding(async () => {
       const run = startSimulation({ ...federation, model, adapter, clients, ...(evaluate && { evaluate }), signal })
       try {
-        const { adapter: _, ...result } = await follow(run, federation.rounds, output, remember)
+        const { adapter: _, ...result } = await follow(
+          run,
+          output,
+          teller(output, federation.rounds),
+          ['round'],
+          remember,
+        )
         output.endProgress()
         report({ ...result, adapter }, output)
         printProfile(output, model.profile())
@@ -167,24 +143,14 @@ export const simulate: Command = {
       } catch (error) {
         let round = 0
         for await (const event of run.events()) if (event.type === 'round') round = event.round
-        stopped(folder, round, isFedloraError(error), output)
+        tellStopped(stopped(folder, round), isFedloraError(error), output)
         throw error
       }
     })
   },
 }
 
-/** Where a run that did not end stands, and how to go on. A failure before any round leaves nothing worth going on with. */
-function stopped(folder: string | undefined, round: number, failed: boolean, output: Output): void {
-  output.endProgress()
-  if (failed && round === 0) return
-  const where = round === 0 ? 'stopped before a round was done' : `stopped after round ${round}`
-  if (folder === undefined || !existsSync(join(folder, 'config.json'))) {
-    output.note(`${where}; ${folder === undefined ? 'no --output: nothing' : 'nothing'} is kept`)
-    return
-  }
-  const resume = resumeCommand('simulate', folder)
-  if (!failed) output.event({ type: 'stopped', round, folder, adapter: `${folder}/adapter`, resume })
-  output.note(`${where} · run folder: ${shownPath(folder)}`)
-  output.note(`go on ${failed ? 'when the cause is mended ' : ''}with: ${resume}`)
+function stopped(folder: string | undefined, round: number): StoppedRun {
+  const place = folder === undefined ? '' : `run folder: ${shownPath(folder)}`
+  return { command: 'simulate', unit: 'round', done: round, folder, sign: 'config.json', fields: { folder }, place }
 }

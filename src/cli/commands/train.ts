@@ -1,5 +1,4 @@
 /** `fedlora train`: fine-tunes an adapter. */
-import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { z } from 'zod'
 import type { Dataset } from '../../data/index.js'
@@ -12,26 +11,19 @@ import { parseTrainOptions, type TrainOptions } from '../../training/options.js'
 import { outputFolder } from '../../training/record.js'
 import { scheduleFactor } from '../../training/schedule.js'
 import { trainForm } from '../../training/state.js'
-import { train as startTraining, type TrainRun } from '../../training/train.js'
+import { train as startTraining } from '../../training/train.js'
 import type { FlagValues } from '../arguments.js'
 import { type Command, type Config, configFlag, section, text, usage } from '../command.js'
-import {
-  type EvaluationPlan,
-  keepBack,
-  loadPlanned,
-  openAdapter,
-  planData,
-  planEvaluation,
-  planModel,
-  readData,
-  reportCounts,
-  withModel,
-} from '../open.js'
-import { formatCount, type Output, ProgressLine, shownPath } from '../output.js'
+import { follow, type StoppedRun, tellStopped } from '../follow.js'
+import { type EvaluationPlan, fitRows, planData, planEvaluation, readRows } from '../open-data.js'
+import { loadPlanned, openAdapter, planModel } from '../open-model.js'
+import type { Output } from '../output.js'
 import { printProfile } from '../profile.js'
+import { ProgressLine } from '../progress-line.js'
 import { recipeOf, rememberedRecipe, resumeCommand, writeRecipe } from '../recipe.js'
 import { dataFlags, evaluateSchema, modelFlag, modelSections, runFlags, trainSchema } from '../sections.js'
 import { UsageError } from '../usage.js'
+import { formatCount, shownPath } from '../words.js'
 
 type Options = z.output<typeof trainSchema>
 
@@ -63,31 +55,19 @@ async function checkOptions(options: Options, evaluation: EvaluationPlan | undef
   })
 }
 
-/** Follows a run: events for machines, a progress line and a few words for people. */
-async function follow(run: TrainRun, output: Output, onBegun: () => Promise<void>): Promise<TrainResult> {
+/** What people are told of the events of a run. */
+function teller(output: Output): (event: TrainEvent) => void {
   let steps: ProgressLine | undefined
-  let begun = false
-  output.phase('training')
-  for await (const event of run) {
-    output.event({ ...event })
-    if (!begun && (event.type === 'step' || event.type === 'evaluation' || event.type === 'done')) {
-      begun = true
-      await onBegun()
-    }
+  return (event) => {
     if (event.type === 'step') {
       steps ??= new ProgressLine(output, 'step', event.totalSteps)
       steps.update(event.step, event.loss, event.tokensPerSecond)
-    } else tell(event, output)
-  }
-  return await run
-}
-
-function tell(event: TrainEvent, output: Output): void {
-  if (event.type === 'warning') output.note(event.message)
-  else if (event.type === 'progress') output.measure(event)
-  else if (event.type === 'evaluation') {
-    const best = event.best ? ', the best so far' : ''
-    output.text(`step ${event.step}: held-out loss ${event.loss.toFixed(4)}${best}`)
+    } else if (event.type === 'warning') output.note(event.message)
+    else if (event.type === 'progress') output.measure(event)
+    else if (event.type === 'evaluation') {
+      const best = event.best ? ', the best so far' : ''
+      output.text(`step ${event.step}: held-out loss ${event.loss.toFixed(4)}${best}`)
+    }
   }
 }
 
@@ -129,13 +109,10 @@ export const train: Command = {
     const folder = outputFolder({ ...options, evaluate: undefined, signal: undefined })
     if (folder !== undefined) await makeFolder(folder)
 
-    const rows = keepBack(await readData(dataPlan, output), dataPlan.validation, options.seed)
-    const heldRows = evaluation?.data ? await readData(evaluation.data, output) : rows.held
-    using model = await loadPlanned(modelPlan, output, rows.train, heldRows)
+    const rows = await readRows(dataPlan, evaluation, options.seed, output)
+    using model = await loadPlanned(modelPlan, output, rows.train, rows.held)
     using adapter = await openAdapter(model, modelPlan, config, output)
-    const data = await withModel(rows.train, model, output)
-    const held = heldRows && (await withModel(heldRows, model, output))
-    reportCounts(data, (line) => output.note(line))
+    const { train: data, held } = await fitRows(rows, model, output)
     output.text(
       `${data.length} rows · ${formatCount(adapter.length)} trainable values in ${adapter.targets.length} layers`,
     )
@@ -153,31 +130,29 @@ export const train: Command = {
       const run = startTraining(adapter, data, { ...options, ...evaluate, signal })
       let step = 0
       try {
-        const result = await follow(run, output, remember)
+        const result = await follow(run, output, teller(output), ['step', 'evaluation', 'done'], remember)
         output.endProgress()
         report(result, output)
         printProfile(output, model.profile())
         return { ...result }
       } catch (error) {
         for await (const event of run.events()) if ('step' in event) step = event.step
-        stopped(folder, step, isFedloraError(error), output)
+        tellStopped(stopped(folder, step), isFedloraError(error), output)
         throw error
       }
     })
   },
 }
 
-/** Where a run that did not end stands, and how to go on. A failure before any step leaves nothing worth going on with. */
-function stopped(folder: string | undefined, step: number, failed: boolean, output: Output): void {
-  output.endProgress()
-  if (failed && step === 0) return
-  const where = step === 0 ? 'stopped before a step was done' : `stopped after step ${step}`
-  if (folder === undefined || !existsSync(`${folder}/checkpoints`)) {
-    output.note(`${where}; ${folder === undefined ? 'no --output: nothing' : 'nothing'} is kept`)
-    return
+function stopped(folder: string | undefined, step: number): StoppedRun {
+  const place = folder === undefined ? '' : `adapter: ${shownPath(folder)}/adapter`
+  return {
+    command: 'train',
+    unit: 'step',
+    done: step,
+    folder,
+    sign: 'checkpoints',
+    fields: { outputDir: folder },
+    place,
   }
-  const resume = resumeCommand('train', folder)
-  if (!failed) output.event({ type: 'stopped', step, outputDir: folder, adapter: `${folder}/adapter`, resume })
-  output.note(`${where} · adapter: ${shownPath(folder)}/adapter`)
-  output.note(`go on ${failed ? 'when the cause is mended ' : ''}with: ${resume}`)
 }

@@ -2,7 +2,8 @@
  * Calculator accuracy: given a question and its answer up to `<<expression=`, does the greedy continuation, of 12 tokens at
  * most, begin with the reference's result up to and with `>>`?
  */
-import type { EncodedRow, Encoder } from './data.js'
+import type { Dataset } from '../../data/dataset.js'
+import type { Tokenizer } from '../../data/tokenizer/tokenizer.js'
 
 const calculatorTokens = 12
 
@@ -13,16 +14,17 @@ export interface CalculatorPrompt {
 }
 
 /** The first `limit` prompts of the rows, in order. */
-export function calculatorPrompts(rows: readonly EncodedRow[], tokenizer: Encoder, limit: number): CalculatorPrompt[] {
+export function calculatorPrompts(data: Dataset, tokenizer: Tokenizer, limit: number): CalculatorPrompt[] {
   const prompts: CalculatorPrompt[] = []
-  for (const row of rows) {
-    for (const match of row.answer.matchAll(/<<[^<>=]*=/g)) {
+  for (let row = 0; row < data.length; row++) {
+    const answer = String(data.row(row).answer)
+    for (const match of answer.matchAll(/<<[^<>=]*=/g)) {
       if (prompts.length >= limit) return prompts
       const end = match.index + match[0].length
-      const ids = tokenizer.encode(row.answer.slice(0, end), { addSpecialTokens: false })
+      const said = tokenizer.encodeContinuation(answer.slice(0, end))
       prompts.push({
-        ids: [...row.promptIds, ...ids],
-        want: row.answer.slice(end, row.answer.indexOf('>>', end) + 2),
+        ids: [...data.prompt(row).inputIds, ...said],
+        want: answer.slice(end, answer.indexOf('>>', end) + 2),
       })
     }
   }

@@ -1,88 +1,19 @@
 /**
- * What a command line and its config ask for, in two steps: plans are made and checked before anything is loaded, so that a mistake shows
- * at once and is a usage error; then they are opened, rows before the model, which takes longest.
+ * The rows that a command line and its config ask for: a plan, checked before anything is read; then the rows; then, when the model is there,
+ * their tokens.
  */
 import { existsSync } from 'node:fs'
-import { resolve } from 'node:path'
 import type { z } from 'zod'
 import { fitToModel } from '../data/fit.js'
 import { type Dataset, loadDataset } from '../data/index.js'
 import type { DataProgress } from '../data/progress.js'
-import { listed } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
-import { findModel } from '../files/model-source.js'
-import type { Adapter } from '../model/adapter.js'
-import { adapterOptionsSchema } from '../model/adapter-options.js'
-import { readModelConfig } from '../model/config.js'
-import { loadModel } from '../model/load.js'
 import type { Model } from '../model/model.js'
-import { checkBaseFormat } from '../model/model-options.js'
-import { checkOutputFolder } from '../model/output-folder.js'
 import type { FlagValues } from './arguments.js'
-import { type Config, section, text, usage } from './command.js'
+import { type Config, section } from './command.js'
 import type { Output } from './output.js'
-import { dataSchema, type evaluateSchema, type federationEvaluateSchema, modelSchema } from './sections.js'
+import { dataSchema, type evaluateSchema, type federationEvaluateSchema } from './sections.js'
 import { UsageError } from './usage.js'
-
-export interface ModelPlan {
-  path: string
-  /** A PEFT folder to start from; undefined: a new adapter, or none. */
-  adapter: string | undefined
-  options: Omit<z.output<typeof modelSchema>, 'path' | 'adapter'>
-}
-
-/** The model of the section `model`, `--model` and `--adapter`. */
-export async function planModel(flags: FlagValues, config: Config): Promise<ModelPlan> {
-  const given = { path: text(flags, 'model'), adapter: text(flags, 'adapter') }
-  const { path, adapter, ...options } = section(modelSchema, 'model', config, given)
-  if (path === undefined) throw new UsageError('no model: give --model DIR, or model.path in the config file')
-  await usage(() => checkBaseFormat(options, 'model'))
-  if (adapter !== undefined) await findModel(adapter, 'adapter')
-  return { path, adapter, options }
-}
-
-/** The folder of `--output` for a model made from that of `--model`; one that must not be written to is a usage error. */
-export async function openOutput(flags: FlagValues, doing: string, overwrite: boolean): Promise<string> {
-  const { folder } = await findModel(text(flags, 'model')!)
-  return await usage(() => checkOutputFolder(text(flags, 'output')!, doing, overwrite, folder))
-}
-
-/** Loads the model, telling how far that is; first, data sets that cannot fit it are refused. */
-export async function loadPlanned(
-  { path, options }: ModelPlan,
-  output?: Output,
-  ...data: readonly (Dataset | undefined)[]
-): Promise<Model> {
-  if (data.length > 0) {
-    const { maxPositions } = await readModelConfig((await findModel(path)).folder)
-    await usage(() => {
-      for (const rows of data) rows?.checkLength(maxPositions)
-    })
-  }
-  output?.phase('loading model')
-  const onProgress = ({ loaded, total }: { loaded: number; total: number }) => {
-    const percent = `${Math.floor((100 * loaded) / total)} %`
-    const event = { phase: 'loading model', done: loaded, total }
-    output?.status({ label: `loading model ${percent}`, event })
-  }
-  try {
-    const model = await loadModel(path, { ...options, onProgress })
-    const unused = model.unusedTensors
-    if (unused.length > 0)
-      output?.note(`the model has no use for ${unused.length} of the stored tensors: ${listed(unused)}`)
-    return model
-  } finally {
-    output?.endProgress()
-  }
-}
-
-/** The adapter of the plan, or a new one by the section `adapter`. */
-export async function openAdapter(model: Model, plan: ModelPlan, config: Config, output: Output): Promise<Adapter> {
-  if (plan.adapter === undefined) return model.createAdapter(section(adapterOptionsSchema, 'adapter', config))
-  if (config.adapter !== undefined)
-    output.note(`the section adapter is for new adapters; '${plan.adapter}' has its own`)
-  return await model.loadAdapter(plan.adapter)
-}
 
 type DataOptions = Omit<z.output<typeof dataSchema>, 'path' | 'format' | 'validation'>
 
@@ -177,12 +108,29 @@ export async function readData(plan: DataPlan, output: Output): Promise<Dataset>
 }
 
 /** The rows to train on, and those kept back for evaluation. */
-export function keepBack(data: Dataset, share: number | undefined, seed: number): { train: Dataset; held?: Dataset } {
+export function keepBack(data: Dataset, share: number | undefined, seed: number): RunRows {
   if (share === undefined) return { train: data }
   const { train, validation } = data.split({ validation: share, seed })
   if (train.length > 0 && validation.length > 0) return { train, held: validation }
   const empty = validation.length === 0 ? 'evaluate on' : 'train on'
   throw new UsageError(`data.validation: ${share} of ${data.length} rows leaves none to ${empty}`, {}, 'E_CONFIG')
+}
+
+/** The rows to train on, and those to evaluate on: of the section `evaluate`, or kept back. */
+export interface RunRows {
+  train: Dataset
+  held?: Dataset | undefined
+}
+
+/** Reads the rows of a run. */
+export async function readRows(
+  plan: DataPlan,
+  evaluation: EvaluationPlan | undefined,
+  seed: number,
+  output: Output,
+): Promise<RunRows> {
+  const rows = keepBack(await readData(plan, output), plan.validation, seed)
+  return evaluation?.data === undefined ? rows : { train: rows.train, held: await readData(evaluation.data, output) }
 }
 
 /** The data set as the model takes it: tokenised, and fitted to its positions. */
@@ -197,6 +145,13 @@ export async function withModel(data: Dataset, model: Model, output: Output): Pr
   }
 }
 
+/** The rows of a run as the model takes them; what became of those to train on is told. */
+export async function fitRows({ train, held }: RunRows, model: Model, output: Output): Promise<RunRows> {
+  const rows = { train: await withModel(train, model, output), held: held && (await withModel(held, model, output)) }
+  reportCounts(rows.train, (line) => output.note(line))
+  return rows
+}
+
 /** Tells what became of the rows, where something did. */
 export function reportCounts(data: Dataset, note: (line: string) => void): void {
   const { truncated, skipped, unsupervised, empty } = data.counts
@@ -206,9 +161,4 @@ export function reportCounts(data: Dataset, note: (line: string) => void): void 
   if (empty > 0) note(`${empty} rows hold nothing to learn (a blank record or completion) and are left out`)
   if (unsupervised > 0) note(`${unsupervised} rows have no supervised token and teach nothing`)
   for (const line of data.warnings) note(line)
-}
-
-/** A place on disk as an absolute path; what is no place, such as a model's name, as it stands. */
-export function absolute(path: string): string {
-  return existsSync(path) || /[*?]/.test(path) ? resolve(path) : path
 }

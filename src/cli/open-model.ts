@@ -1,0 +1,92 @@
+/**
+ * The model and the adapter that a command line and its config ask for. Plans are made and checked before anything is loaded, so that a
+ * mistake shows at once and is a usage error; then they are opened, rows before the model, which takes longest.
+ */
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { z } from 'zod'
+import type { Dataset } from '../data/index.js'
+import { listed } from '../errors/describe.js'
+import { findModel } from '../files/model-source.js'
+import type { Adapter } from '../model/adapter.js'
+import { adapterOptionsSchema } from '../model/adapter-options.js'
+import { readModelConfig } from '../model/config.js'
+import { loadModel } from '../model/load.js'
+import type { Model } from '../model/model.js'
+import { checkBaseFormat } from '../model/model-options.js'
+import { checkOutputFolder } from '../model/output-folder.js'
+import type { FlagValues } from './arguments.js'
+import { type Config, section, text, usage } from './command.js'
+import type { Output } from './output.js'
+import { modelSchema } from './sections.js'
+import { UsageError } from './usage.js'
+
+export interface ModelPlan {
+  path: string
+  /** A PEFT folder to start from; undefined: a new adapter, or none. */
+  adapter: string | undefined
+  options: Omit<z.output<typeof modelSchema>, 'path' | 'adapter'>
+}
+
+/** The model of the section `model`, `--model` and `--adapter`. */
+export async function planModel(flags: FlagValues, config: Config): Promise<ModelPlan> {
+  const given = { path: text(flags, 'model'), adapter: text(flags, 'adapter') }
+  const { path, adapter, ...options } = section(modelSchema, 'model', config, given)
+  if (path === undefined) throw new UsageError('no model: give --model DIR, or model.path in the config file')
+  await usage(() => checkBaseFormat(options, 'model'))
+  if (adapter !== undefined) await findModel(adapter, 'adapter')
+  return { path, adapter, options }
+}
+
+/** The folder of `--output` for a model made from that of `--model`; one that must not be written to is a usage error. */
+export async function openOutput(flags: FlagValues, doing: string, overwrite: boolean): Promise<string> {
+  const { folder } = await findModel(text(flags, 'model')!)
+  return await usage(() => checkOutputFolder(text(flags, 'output')!, doing, overwrite, folder))
+}
+
+/** Loads the model, telling how far that is; first, data sets that cannot fit it are refused. */
+export async function loadPlanned(
+  { path, options }: ModelPlan,
+  output?: Output,
+  ...data: readonly (Dataset | undefined)[]
+): Promise<Model> {
+  if (data.length > 0) {
+    const { maxPositions } = await readModelConfig((await findModel(path)).folder)
+    await usage(() => {
+      for (const rows of data) rows?.checkLength(maxPositions)
+    })
+  }
+  output?.phase('loading model')
+  const onProgress = ({ loaded, total }: { loaded: number; total: number }) => {
+    const percent = `${Math.floor((100 * loaded) / total)} %`
+    const event = { phase: 'loading model', done: loaded, total }
+    output?.status({ label: `loading model ${percent}`, event })
+  }
+  try {
+    const model = await loadModel(path, { ...options, onProgress })
+    const unused = model.unusedTensors
+    if (unused.length > 0)
+      output?.note(`the model has no use for ${unused.length} of the stored tensors: ${listed(unused)}`)
+    return model
+  } finally {
+    output?.endProgress()
+  }
+}
+
+/** The adapter of the plan; undefined: the base model alone. */
+export async function openOwnAdapter(model: Model, { adapter }: ModelPlan): Promise<Adapter | undefined> {
+  return adapter === undefined ? undefined : await model.loadAdapter(adapter)
+}
+
+/** The adapter of the plan, or a new one by the section `adapter`. */
+export async function openAdapter(model: Model, plan: ModelPlan, config: Config, output: Output): Promise<Adapter> {
+  if (plan.adapter === undefined) return model.createAdapter(section(adapterOptionsSchema, 'adapter', config))
+  if (config.adapter !== undefined)
+    output.note(`the section adapter is for new adapters; '${plan.adapter}' has its own`)
+  return await model.loadAdapter(plan.adapter)
+}
+
+/** A place on disk as an absolute path; what is no place, such as a model's name, as it stands. */
+export function absolute(path: string): string {
+  return existsSync(path) || /[*?]/.test(path) ? resolve(path) : path
+}
