@@ -8,8 +8,9 @@ import { loadModel } from '../../src/model/load.js'
 import type { Model } from '../../src/model/model.js'
 import { estimate } from '../../src/training/estimate.js'
 import { goldenFolder } from '../support/golden-model.js'
+import { filesOf } from '../support/run-folder.js'
 import { bytesOf, temporaryFolder } from '../support/train.js'
-import { federation, filesOf, makeClients, timeless, type Variation } from './support/federation.js'
+import { federation, makeClients, timeless, type Variation } from './support/federation.js'
 
 const model = await loadModel(goldenFolder('qwen3'), { quantization: 'nf4', compute: 'bf16', threads: 2 })
 const root = temporaryFolder('federation-concurrency')
@@ -173,4 +174,9 @@ t.test('estimate() counts adapters at the same time, and the pass that they shar
   using adapter = model.createAdapter({})
   t.equal(one.trainable, adapter.length)
   await t.rejects(plan(0), { code: 'E_CONFIG' })
+  const of = { model: goldenFolder('qwen3'), quantization: 'nf4', batchSize: 2, maxLength: 64, threads: 1 } as const
+  const { process: _, ...alone } = await estimate(of)
+  t.match(one, alone, 'one adapter unless said otherwise')
+  const twice = estimate({ ...of, quantization: 'int8', doubleQuantization: true })
+  await t.rejects(twice, { code: 'E_CONFIG', message: /doubleQuantization/ })
 })

@@ -348,3 +348,29 @@ t.test('few different texts are kept, too many are not', async (t) => {
   for (const text of ['a', undefined, 'a']) some.add(text)
   t.same([some.length, some.at(0), some.at(1), some.at(2)], [3, 'a', undefined, 'a'])
 })
+
+t.test('parts that are not asked for are empty, and train is what is left', async (t) => {
+  const data = await loadDataset(
+    Array.from({ length: 20 }, (_, i) => ({ input_ids: [i] })),
+    { format: 'tokens' },
+  )
+  const sizes = (options: object) => {
+    const { train, validation, test } = data.split(options)
+    return [train.length, validation.length, test.length]
+  }
+  t.same(sizes({}), [20, 0, 0])
+  t.same(sizes({ validation: 0.25 }), [15, 5, 0])
+  t.same(sizes({ test: 0.1 }), [18, 0, 2])
+  t.same(sizes({ train: 0.5, test: 0.1 }), [10, 0, 2])
+  t.same(sizes({ validation: 0.5, test: 0.5 }), [0, 10, 10])
+  t.throws(() => sizes({ train: 0.6, test: 0.5 }), { code: 'E_CONFIG', message: /sum to 1\.1/ })
+})
+
+t.test('what is no tokenizer is refused at once, and so are texts without one', async (t) => {
+  for (const tokenizer of [null, 3, {}, '', { path: 3 }] as never[]) {
+    await t.rejects(loadDataset([{ text: 'a' }], { format: 'text', tokenizer }), { code: 'E_CONFIG' })
+  }
+  const bare = await loadDataset([{ text: 'a' }], { format: 'text' })
+  await t.rejects(bare.prepare(), { code: 'E_ARGUMENT', message: /has no tokenizer/ })
+  await t.rejects(bare.subset([]).prepare(), { code: 'E_ARGUMENT' }, 'even where there is no row')
+})

@@ -295,3 +295,9 @@ t.test('a pattern may begin at the working folder', async (t) => {
   t.same(texts(await loadDataset('./*/*.jsonl', { format: 'text' })), ['c'])
   t.same(texts(await loadDataset(join(here, '{a,x}.jsonl'), { format: 'text' })), ['a'])
 })
+
+t.test('.json: lines, the first of which is longer than a piece', async (t) => {
+  const rows = ['x'.repeat(3_000_000), 'y'].map((text) => ({ text }))
+  const lines = rows.map((row) => `${JSON.stringify(row)}\n`).join('')
+  t.same(texts(await loadDataset(await file('long-lines.json', lines), { format: 'text' })), [rows[0]!.text, 'y'])
+})

@@ -126,6 +126,23 @@ t.test('a file that was torn, edited or lengthened is no table', async (t) => {
   t.equal(await judge(Buffer.concat([whole, Buffer.alloc(8)])), undefined)
 })
 
+t.test('a writer counts rows, tokens and bytes as they come', async (t) => {
+  const writer = new TableWriter('', () => scratchFile([folder]))
+  t.same([writer.rows, writer.tokens, writer.bytes], [0, 0, 0])
+  writer.add({ inputIds: Int32Array.of(1, 2, 3), labels: Int32Array.of(-100, 2, 3), supervised: 2, truncated: false })
+  writer.add({ inputIds: Int32Array.of(4), labels: Int32Array.of(-100), supervised: 0, truncated: true })
+  t.same([writer.rows, writer.tokens], [2, 4])
+  t.ok(writer.bytes >= 4 * 4)
+  const { table } = await writer.finish(false)
+  t.match(
+    [table.facts(0), table.facts(1)],
+    [
+      { tokens: 3, supervised: 2, truncated: false },
+      { tokens: 1, supervised: 0, truncated: true },
+    ],
+  )
+})
+
 t.test('pages that the disk does not take stay in memory', async (t) => {
   const ids = { inputIds: Int32Array.from({ length: 200_000 }, (_, i) => i), labels: new Int32Array(200_000) }
   const sample = cut(ids, 200_000)
@@ -389,6 +406,15 @@ t.test('rows beyond the room in memory lie in a file', async (t) => {
   )
   t.not(store.row(3), rows[3], 'canary: read again')
   t.same(await readdir(place('spool')), [], 'the file has no name')
+})
+
+t.test('a store counts the bytes of its rows’ text', async (t) => {
+  const store = new RowStore(textCodec, [place('count')], 5000)
+  t.equal(store.bytes, 0)
+  store.begin(undefined)
+  const row = { text: 'ü' }
+  for (let i = 0; i < 3; ++i) store.add({ file: '(in memory)', unit: 'row', number: 1, row, problem: null })
+  t.equal(store.bytes, 3 * Buffer.byteLength(JSON.stringify(row)))
 })
 
 t.test('a large file is read where it lies, and not after it was changed', async (t) => {

@@ -1,7 +1,16 @@
 /** TensorBoard's files, byte for byte as TensorBoard writes them (test/golden/make_tensorboard.py). */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
-import { crc32c, restartRecord, scalarsOf, scalarsRecord, versionRecord } from '../../src/training/tensorboard.js'
+import type { TrainEvent } from '../../src/training/events.js'
+import {
+  crc32c,
+  restartRecord,
+  scalarsOf,
+  scalarsRecord,
+  TensorBoard,
+  versionRecord,
+} from '../../src/training/tensorboard.js'
 
 const golden = JSON.parse(readFileSync(new URL('../golden/tensorboard.json', import.meta.url), 'utf8'))
 const { seconds } = golden
@@ -46,4 +55,35 @@ t.test('which events have scalars', async (t) => {
     'eval/token_accuracy': 0.5,
   })
   t.same(scalarsOf({ type: 'checkpoint', step: 3, path: 'x' }), {})
+})
+
+t.test('a file is named after its second, begins with the version, and says from where it goes on', async (t) => {
+  const { now } = Date
+  Date.now = () => seconds * 1000
+  t.teardown(() => {
+    Date.now = now
+  })
+  const step = {
+    type: 'step',
+    step: 3,
+    loss: 1,
+    learningRate: 2,
+    gradNorm: 3,
+    tokensPerSecond: 5,
+    epoch: 0.75,
+  } as TrainEvent
+  for (const done of [0, 2]) {
+    const folder = join(t.testdir(), `${done}`)
+    const board = await TensorBoard.open(folder, done)
+    await board.add(step)
+    await board.add({ type: 'checkpoint', step: 3, path: 'x' } as TrainEvent)
+    await board.close()
+    t.same(readdirSync(folder), [`events.out.tfevents.${seconds.toFixed(3).replace('.', '')}.fedlora`])
+    const expected = [
+      versionRecord(seconds),
+      ...(done > 0 ? [restartRecord(seconds, 3)] : []),
+      scalarsRecord(seconds, 3, scalarsOf(step)),
+    ]
+    t.ok(readFileSync(join(folder, readdirSync(folder)[0]!)).equals(Buffer.concat(expected)))
+  }
 })
