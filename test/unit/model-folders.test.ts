@@ -1,12 +1,13 @@
 /** What is written beside weights, and into which folders: files and names, without a model. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { stringifyKeepingNumbers } from '../../src/model/json-numbers.js'
 import { mergedConfig } from '../../src/model/merge.js'
 import { availableCores, checkBaseFormat, modelOptionsSchema } from '../../src/model/model-options.js'
 import { checkOutputFolder, writeModelFolder } from '../../src/model/output-folder.js'
-import { quantizationConfig } from '../../src/model/quantize.js'
+import { quantizationConfig, quantizeOptionsSchema } from '../../src/model/quantize.js'
 import { readPromptFormat, writePromptFormat } from '../../src/model/remembered.js'
 import { copySideFiles, sideFiles } from '../../src/model/side-files.js'
 import { weightFiles } from '../../src/model/weight-files.js'
@@ -58,6 +59,29 @@ t.test('quantization_config as transformers writes it', (t) => {
   t.end()
 })
 
+t.test('options of quantising: defaults, and every value that is taken', (t) => {
+  t.strictSame(quantizeOptionsSchema.parse({}), {
+    quantization: 'nf4',
+    doubleQuantization: false,
+    blockSize: 64,
+    overwrite: false,
+  })
+  const accepts = (options: object) => quantizeOptionsSchema.safeParse(options).success
+  for (const quantization of ['nf4', 'fp4', 'int8']) t.ok(accepts({ quantization }))
+  for (const wrong of [
+    { quantization: '' },
+    { quantization: 'bf16' },
+    { threads: 0 },
+    { threads: 1025 },
+    { blockSize: 32 },
+    { x: 1 },
+  ]) {
+    t.notOk(accepts(wrong), JSON.stringify(wrong))
+  }
+  t.ok(accepts({ threads: 1 }) && accepts({ threads: 1024 }) && accepts({ overwrite: true, blockSize: 128 }))
+  t.end()
+})
+
 t.test('double quantisation needs block scales', (t) => {
   for (const quantization of ['nf4', 'fp4']) checkBaseFormat({ quantization, doubleQuantization: true }, 'o')
   for (const quantization of ['none', 'bf16', 'int8']) {
@@ -99,7 +123,7 @@ t.test('how weights are held: defaults, and every value that is taken', (t) => {
     for (const one of values) t.equal(accepts(field, one), true, `${field} ${one}`)
   for (const [field, values] of Object.entries(refused))
     for (const one of values) t.equal(accepts(field, one), false, `${field} ${one}`)
-  t.ok(availableCores() >= 1)
+  t.equal(availableCores(), availableParallelism())
   t.end()
 })
 

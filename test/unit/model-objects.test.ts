@@ -26,6 +26,79 @@ t.test('what an adapter knows of its model, and a copy of it', async (t) => {
   t.equal((await model.logits({ inputIds: [[1, 2]] }, { adapter: copy })).rows.length, 1)
 })
 
+t.test('factors by name, in and out; logits row by row; what is no batch', async (t) => {
+  using model = await open()
+  using adapter = model.createAdapter({ rank: 1, targetModules: ['q_proj'] })
+  const tensors = adapter.tensors()
+  t.equal(tensors.size, 4)
+  for (const { data } of tensors.values()) data.fill(2)
+  adapter.load(tensors)
+  t.same(new Set(adapter.vector()), new Set([2]))
+  t.throws(() => adapter.load(null as never), { code: 'E_ARGUMENT', message: /^load: got null, expected a Map/ })
+  t.throws(() => adapter.setVector([1] as never), {
+    code: 'E_SHAPE',
+    message: /^setVector: got 1 values, expected a F/,
+  })
+  const rows = [[1, 2], [3], [4, 5, 6]]
+  const all = await model.logits({ inputIds: rows })
+  t.equal(all.vocab, model.config.vocabulary)
+  t.same(
+    all.rows.map(({ length }) => length),
+    [2, 1, 3],
+  )
+  for (const [i, { offset, length }] of all.rows.entries()) {
+    const { data } = await model.logits({ inputIds: [rows[i]!] })
+    t.same(all.data.slice(offset, offset + length * all.vocab), data, `row ${i} where it is said to lie`)
+  }
+  await t.rejects(adapter.gradients(null as never), {
+    code: 'E_ARGUMENT',
+    message: /^gradients: got null, expected \{/,
+  })
+  await t.rejects(adapter.gradients(7 as never), { code: 'E_ARGUMENT', message: /^gradients: got 7/ })
+  await t.rejects(model.logits(null as never), { code: 'E_ARGUMENT', message: /^logits: got null/ })
+  await t.rejects(model.logits(7 as never), { code: 'E_ARGUMENT', message: /^logits: got 7/ })
+  await t.rejects(adapter.merge(model.path), { code: 'E_ARGUMENT', message: /^merge: the output folder/ })
+  const { loss, tokens, supervised, gradients } = await adapter.gradients({
+    inputIds: rows,
+    labels: [[1, 2], [-100], [-100, 5, -100]],
+  })
+  t.ok(loss > 0)
+  t.same([tokens, supervised], [6, 2])
+  t.same(
+    [...gradients].map(([name, { length }]) => [name, length]),
+    [...tensors].map(([name, { data }]) => [name, data.length]),
+  )
+})
+
+t.test('loading: options that do not go together, and a listener that throws', async (t) => {
+  await t.rejects(open({ doubleQuantization: true }), {
+    code: 'E_CONFIG',
+    message: /^model options: doubleQuantization/,
+  })
+  await t.rejects(loadModel('a\0b'), { code: 'E_ARGUMENT', message: /^loadModel: got/ })
+  const addon = native()
+  const { loadModel: loadNative } = addon
+  t.teardown(() => Object.assign(addon, { loadModel: loadNative }))
+  let given = 0
+  addon.loadModel = async (options, progress) => {
+    const model = await loadNative(options, progress)
+    return {
+      dispose: () => {
+        given++
+        model.dispose()
+      },
+    } as typeof model
+  }
+  let late = 0
+  const onProgress = ({ loaded, total }: { loaded: number; total: number }) => {
+    if (loaded < total / 2) return
+    late++
+    throw new Error('enough')
+  }
+  await t.rejects(open({ onProgress }), { message: 'enough' })
+  t.same([late, given], [1, 1], 'it is not asked again, and what was loaded is given back')
+})
+
 t.test('an end is told by what was asked', async (t) => {
   const model = await open()
   const adapter = model.createAdapter({ rank: 1 })
@@ -69,6 +142,7 @@ t.test('files that were opened are closed, whether an adapter loads or not', asy
   using model = await open()
   using adapter = model.createAdapter({ rank: 1, targetModules: ['q_proj'] })
   const folder = temporaryFolder('closed')
+  adapter.setVector(adapter.vector().map((_, i) => i))
   await adapter.save(folder)
   const addon = native()
   const { openCheckpoint } = addon

@@ -68,7 +68,32 @@ t.test('every other variant is refused by the name of its field', (t) => {
     message: /task_type = "SEQ_CLS".*CAUSAL_LM/,
   })
   for (const task_type of [null, undefined]) t.doesNotThrow(() => parse({ task_type }))
-  t.throws(() => parse({ peft_type: undefined }), { code: 'E_UNSUPPORTED' })
+  t.throws(() => parse({ peft_type: undefined }), { code: 'E_UNSUPPORTED', message: /peft_type = null .*only LORA/ })
+  t.throws(() => parse({ use_dora: true }), { message: /use_dora = true .*DoRA learns a magnitude/ })
+  t.throws(() => parse({ exclude_modules: 7 }), { code: 'E_UNSUPPORTED', message: /exclude_modules = 7 .*a list or a/ })
+  t.throws(() => parse({ target_modules: 7 }), {
+    code: 'E_CONFIG',
+    message: /target_modules is 7, expected a string or a list/,
+  })
+  t.throws(() => parse({ layers_to_transform: [0.5], target_modules: ['q_proj'] }), {
+    code: 'E_CONFIG',
+    message: /layer numbers/,
+  })
+  t.throws(() => parse({ layers_to_transform: [0], layers_pattern: [1], target_modules: ['q_proj'] }), {
+    code: 'E_CONFIG',
+    message: /layers_pattern .*a name or a list of names/,
+  })
+  t.throws(() => parse({ lora_alpha: 0 }), { code: 'E_CONFIG', message: /lora_alpha is 0/ })
+  t.throws(() => parse({ lora_dropout: -1 }), { code: 'E_CONFIG', message: /lora_dropout is -1/ })
+  t.throws(() => parse({ rank_pattern: { q_proj: 0 } }), { code: 'E_CONFIG', message: /rank_pattern\.q_proj is 0/ })
+  t.throws(() => parse({ alpha_pattern: [] }), {
+    code: 'E_CONFIG',
+    message: /alpha_pattern is \[\], expected an object/,
+  })
+  t.match(parse({ r: undefined, lora_alpha: null, lora_dropout: null }).config, { rank: 8, alpha: 8, dropout: 0 })
+  for (const init_lora_weights of [undefined, null, true, false, 'gaussian', 'eva', 'orthogonal']) {
+    t.doesNotThrow(() => parse({ init_lora_weights }), `${init_lora_weights} leaves the base as it is`)
+  }
   t.throws(() => parse({ target_modules: ['q_proj', 'lm_head'] }), { code: 'E_UNSUPPORTED', message: /lm_head/ })
   t.throws(() => parse({ target_modules: ['c_attn'] }), { code: 'E_MISSING' })
   t.throws(() => parse({ r: 0 }), { code: 'E_CONFIG', message: /r is 0/ })

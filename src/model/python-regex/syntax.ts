@@ -56,7 +56,7 @@ function nodeWidth(node: Node, groups: readonly (Width | undefined)[]): Width {
       return [0, 0]
     case 'repeat': {
       const [least, most] = widthOf(node.body, groups)
-      return [least * node.min, most === 0 ? 0 : most * node.max]
+      return [least * node.min, most * node.max]
     }
     case 'group':
     case 'atomic':
