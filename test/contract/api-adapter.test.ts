@@ -182,11 +182,7 @@ t.test('tensors, load, clone, vector', async (t) => {
 })
 
 t.test('merging: the merged folder has the logits of base and adapter', async (t) => {
-  for (const [family, tolerance] of [
-    ['llama', 1e-4],
-    ['qwen3', 1e-4],
-    ['llama-bnb-nf4', 0.2],
-  ] as const) {
+  for (const family of ['llama', 'qwen3', 'llama-bnb-nf4'] as const) {
     const base = family.startsWith('llama') ? 'llama' : family
     const golden = new GoldenFile(join(goldenRoot, base, 'golden.safetensors'))
     const rows = rowsOf(golden)
@@ -200,10 +196,13 @@ t.test('merging: the merged folder has the logits of base and adapter', async (t
     t.equal(merged.config.storedType, family === base ? 'float32' : 'bfloat16')
     const want = await model.logits({ inputIds: rows.inputIds }, { adapter })
     const got = await merged.logits({ inputIds: rows.inputIds })
-    const error = maxError(got.data, want.data)
-    t.ok(error <= tolerance, `${family}: ${error}`)
-    const bare = await model.logits({ inputIds: rows.inputIds })
-    t.notOk(maxError(got.data, bare.data) <= tolerance, 'canary: not the base alone')
+    // float32 is stored as it is, and sums have another order; bf16 rounds the weights, of all that a run in bf16 rounds.
+    const near = (logits: { data: Float32Array }) =>
+      family === base
+        ? maxError(got.data, logits.data) <= 10 * golden.bound('f32_error.logits')
+        : relativeError(got.data, logits.data) <= 1.5 * golden.bound('bf16_error.logits_relative')
+    t.ok(near(want), `${family}: ${maxError(got.data, want.data)}, ${relativeError(got.data, want.data)}`)
+    t.notOk(near(await model.logits({ inputIds: rows.inputIds })), 'canary: not the base alone')
     await t.rejects(adapter.merge(model.path), { code: 'E_ARGUMENT' })
     rmSync(folder, { recursive: true })
   }

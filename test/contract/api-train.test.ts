@@ -52,7 +52,8 @@ for (const family of families) {
       t.ok(Math.abs(event.learningRate - rates[event.step - 1]!) <= 1e-9)
     }
     t.ok(worst <= Math.max(10 * golden.bound('f32_error.curve_loss'), 1e-5), `loss: ${worst}`)
-    t.ok(worstNorm <= 1e-3, `gradient norm: ${worstNorm}`)
+    // A norm is as wrong as its vector at most.
+    t.ok(worstNorm <= 10 * golden.bound('f32_error.grad_relative'), `gradient norm: ${worstNorm}`)
     t.equal((await run).steps, want.length)
   })
 }
@@ -72,7 +73,9 @@ t.test('accumulated micro-batches give the loss of the whole step', async (t) =>
   t.equal(whole.length, 6)
   t.equal(split.length, 6)
   const difference = Math.max(...whole.map(({ loss }, i) => Math.abs(loss - split[i]!.loss) / loss))
-  t.ok(difference <= 1e-4, `${difference}`)
+  // Only the order of float32 sums differs: as far apart as float32 and float64 are along PyTorch's curve.
+  const golden = new GoldenFile(join(goldenRoot, 'llama', 'golden.safetensors'))
+  t.ok(difference <= 10 * golden.bound('f32_error.curve_loss'), `${difference}`)
   const drawn = whole.reduce((sum, event) => sum + event.tokens, 0)
   let tokens = 0
   for (let i = 0; i < data.length; i++) tokens += data.sample(i).inputIds.length

@@ -102,10 +102,10 @@ t.test('bytes are those of the messages; the mean of what was sent stays near th
       t.equal(round.compressionRatio, round.bytesUpRaw / round.bytesUp)
       t.ok(round.bytesDown >= round.bytesDownRaw && round.bytesDownRaw === 4 * raw, 'f32 broadcast')
     }
-    // Later rounds also send what earlier ones left out, so that only the first is near its own mean.
-    const { cosine } = rounds(events)[0]!
-    const least = { f32: 1, bf16: 0.9999, int8: 0.99, int4: 0.9, topk: 0.5 }[upload.codec]
-    t.ok(cosine! >= least, `${upload.codec}: cosine ${cosine}`)
+    // How much is lost is computed by hand in round-figures.test.ts.
+    for (const { cosine } of rounds(events)) {
+      t.ok(upload.codec === 'f32' ? cosine === 1 : cosine! > 0 && cosine! < 1, `${upload.codec}: cosine ${cosine}`)
+    }
   }
   const { events } = await vectorOf(await federation(model, { download: { codec: 'bf16' }, rounds: 1 }))
   const [round] = rounds(events)
