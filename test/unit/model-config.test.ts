@@ -156,6 +156,15 @@ t.test('end tokens: one, several, from both files, none outside the vocabulary',
   t.end()
 })
 
+t.test('tokens with a part of their own: within the vocabulary, the first of several', (t) => {
+  const { bosTokenId, padTokenId } = parseModelConfig({ ...config('llama'), bos_token_id: [3, 4], pad_token_id: 5 })
+  t.same([bosTokenId, padTokenId], [3, 5])
+  const none = parseModelConfig({ ...config('llama'), bos_token_id: 263, pad_token_id: -1 })
+  t.same([none.bosTokenId, none.padTokenId], [undefined, undefined])
+  t.equal(parseModelConfig({ ...config('llama'), pad_token_id: 262 }).padTokenId, 262)
+  t.end()
+})
+
 t.test('weight files: whole, sharded, missing', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'fedlora-files-'))
   await t.rejects(weightFiles(folder), { code: 'E_MISSING' })

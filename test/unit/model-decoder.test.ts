@@ -170,6 +170,13 @@ t.test('whoever leaves, aborts or fails lets the engine go', async (t) => {
   await unread.return()
   t.same(await unread.result, { text: '', finishReason: 'abort', usage: { promptTokens: 0, completionTokens: 0 } })
 
+  const thrown = fake('a long text')
+  const told = generation(thrown, [1])
+  await told.next()
+  const back = told.throw(new Error('mine'))
+  await t.rejects(back, { message: 'mine' })
+  t.same(thrown.calls, ['next 4', 'dispose'])
+
   const early = fake('never')
   const reason = new Error('enough')
   const gone = AbortSignal.abort(reason)

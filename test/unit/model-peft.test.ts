@@ -91,6 +91,7 @@ t.test('every other variant is refused by the name of its field', (t) => {
     message: /alpha_pattern is \[\], expected an object/,
   })
   t.match(parse({ r: undefined, lora_alpha: null, lora_dropout: null }).config, { rank: 8, alpha: 8, dropout: 0 })
+  t.equal(parse({ lora_dropout: 0.25 }).config.dropout, 0.25)
   for (const init_lora_weights of [undefined, null, true, false, 'gaussian', 'eva', 'orthogonal']) {
     t.doesNotThrow(() => parse({ init_lora_weights }), `${init_lora_weights} leaves the base as it is`)
   }
