@@ -1,7 +1,7 @@
 /** Finds the command, reads its flags and config, runs it, and turns what happens into an exit code. */
-import { readFile } from 'node:fs/promises'
 import { isFedloraError } from '../errors.js'
 import { removeTemporaries } from '../files/atomic.js'
+import { packageVersion } from '../files/package.js'
 import { type Flags, readFlags, suggestion } from './arguments.js'
 import { type Command, checkConfig, commonFlags, readConfig } from './command.js'
 import { commandHelp } from './help.js'
@@ -19,11 +19,6 @@ function overview(commands: CommandTable): string {
   const width = Math.max(...Object.keys(commands).map((name) => name.length))
   const lines = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`)
   return `fedlora: fine-tune quantised language models with LoRA, alone or as a federation\n\nUsage: fedlora COMMAND [--flags]\n\n${lines.join('\n')}\n\nfedlora COMMAND --help tells more; fedlora --version prints the version.\n`
-}
-
-async function version(): Promise<string> {
-  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
 }
 
 /** `E_CODE: message`; an error of no code shows its name, and its stack when FEDLORA_DEBUG is set. */
@@ -100,7 +95,7 @@ export async function runCli(words: readonly string[], commands: CommandTable): 
     return name === undefined ? exitCodes.usage : exitCodes.ok
   }
   if (name === '--version' || name === '-v') {
-    process.stdout.write(`${await version()}\n`)
+    process.stdout.write(`${packageVersion()}\n`)
     return exitCodes.ok
   }
   const found = Object.hasOwn(commands, name) ? commands[name] : undefined

@@ -24,7 +24,7 @@ const recipe = trainOptionsSchema.pick({
 export const localSchema = recipe
   .extend({
     schedule: scheduleSchema
-      .default({ name: 'constant', power: 1, endLearningRate: 1e-7, minRatio: 0 })
+      .prefault('constant')
       .describe('how the learning rate moves over the rounds; within a round it is constant'),
     steps: z.int().min(1).optional().describe('optimiser steps of a client in a round; this or epochs'),
     epochs: z.number().positive().optional().describe("passes over a client's rows in a round; this or steps"),

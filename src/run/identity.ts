@@ -2,11 +2,11 @@
  * Who a run is: everything that decides its bits, in `config.json` of its folder. Two runs of equal identity, from equal adapters, end in
  * equal adapters; a run goes on only as the one that it was.
  */
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { FedloraError } from '../errors.js'
 import { exists } from '../files/atomic.js'
 import { type Json, readJsonObject } from '../files/json.js'
+import { packageVersion } from '../files/package.js'
 
 /** Of `config.json`: raised when a field changes its meaning. */
 export const identityVersion = 2
@@ -18,11 +18,6 @@ export interface Identity extends Json {
   kind: Kind
   version: number
   origin: { modelPath: string; isa: string; fedlora: string }
-}
-
-function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
 }
 
 /** What an identity says of an adapter and of the model below it. */

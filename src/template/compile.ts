@@ -192,40 +192,41 @@ function compileFor(node: For, place: Body, line: number): Execute {
   }
 }
 
-function compileSetBlock(node: SetBlock, place: Body): Execute {
+/** A body whose text is caught for what `compileUse` makes of it; one that is left early is not used. */
+function compileCaptured(
+  body: readonly Statement[],
+  place: Body,
+  compileUse: (within: Body, text: () => string) => (frame: Frame) => void,
+): Execute {
   const symbols = place.symbols.inner()
-  analyse(node.body, symbols)
+  analyse(body, symbols)
   const enter = compileEnter(symbols)
-  const body = compileBody(node.body, within(place, symbols))
+  const inner = within(place, symbols)
+  const run = compileBody(body, inner)
   let text = ''
-  const value: Evaluate =
-    node.filter === null ? () => text : compileExpression(node.filter, { ...within(place, symbols), block: () => text })
-  const assign = compileAssignment(node.target, value, place)
+  const use = compileUse({ ...inner, block: () => text }, () => text)
   return (frame) => {
     enter(frame)
-    const written = frame.context.capture(() => body(frame))
+    const written = frame.context.capture(() => run(frame))
     if (written.result !== goOn) return written.result
     text = written.text
-    assign(frame)
+    use(frame)
     return goOn
   }
 }
 
-function compileFilterBlock(node: FilterBlock, place: Body): Execute {
-  const symbols = place.symbols.inner()
-  analyse(node.body, symbols)
-  const enter = compileEnter(symbols)
-  const body = compileBody(node.body, within(place, symbols))
-  let text = ''
-  const print = compilePrint(node.filter, { ...within(place, symbols), block: () => text })
-  return (frame) => {
-    enter(frame)
-    const written = frame.context.capture(() => body(frame))
-    if (written.result !== goOn) return written.result
-    text = written.text
-    frame.context.write(print(frame))
-    return goOn
-  }
+function compileSetBlock({ body, filter, target }: SetBlock, place: Body): Execute {
+  return compileCaptured(body, place, (inner, text) => {
+    const value: Evaluate = filter === null ? text : compileExpression(filter, inner)
+    return compileAssignment(target, value, place)
+  })
+}
+
+function compileFilterBlock({ body, filter }: FilterBlock, place: Body): Execute {
+  return compileCaptured(body, place, (inner) => {
+    const print = compilePrint(filter, inner)
+    return (frame) => frame.context.write(print(frame))
+  })
 }
 
 function compileWith(node: With, place: Body): Execute {

@@ -9,6 +9,7 @@ import { describeValue } from '../errors/describe.js'
 import { FedloraError, isFedloraError } from '../errors.js'
 import type { NativeAdapter, NativeModel, NativeSession, Recompute, SessionState } from '../native/binding.js'
 import { scheduleContext } from './extension.js'
+import { optimizerOf } from './optimizer.js'
 import type { TrainConfig } from './options.js'
 import { type ScheduleContext, scheduleFactor } from './schedule.js'
 import { alone, type Stepper, type TimedStep } from './stepper.js'
@@ -96,14 +97,7 @@ export class Loop {
     this.#schedule = scheduleContext(recipe, this.totalSteps)
     scheduleFactor(recipe.schedule, 0, this.#schedule)
     this.#session = values.createSession({
-      optimizer: {
-        kind: recipe.optimizer,
-        beta1: recipe.betas[0],
-        beta2: recipe.betas[1],
-        epsilon: recipe.epsilon,
-        weightDecay: recipe.weightDecay,
-        momentum: recipe.momentum,
-      },
+      optimizer: optimizerOf(recipe),
       maxGradNorm: recipe.maxGradNorm,
       dropoutSeed: seed,
       recompute: parts.recompute ?? 'none',

@@ -4,6 +4,7 @@ import type { Dataset } from '../data/dataset.js'
 import { FedloraError } from '../errors.js'
 import { parseOptions } from '../options/parse.js'
 import { bestMetrics } from './early-stopping.js'
+import { adamw } from './optimizer.js'
 import { scheduleSchema } from './schedule.js'
 
 const units: Readonly<Record<string, number>> = {
@@ -55,22 +56,24 @@ export const trainOptionsSchema = z.strictObject({
   batchSize: z.int().min(1).default(8).describe('rows of a micro-batch'),
   gradientAccumulation: z.int().min(1).max(4096).default(1).describe('micro-batches of an optimiser step'),
   learningRate: z.number().positive().default(2e-4).describe('peak learning rate'),
-  schedule: scheduleSchema
-    .default({ name: 'linear', power: 1, endLearningRate: 1e-7, minRatio: 0 })
-    .describe('how the learning rate moves'),
+  schedule: scheduleSchema.prefault('linear').describe('how the learning rate moves'),
   warmupSteps: z
     .int()
     .min(0)
     .optional()
     .describe('steps over which the learning rate rises from 0; this or warmupRatio; default 0'),
   warmupRatio: z.number().min(0).max(1).optional().describe('the same as a share of all steps'),
-  weightDecay: z.number().min(0).default(0).describe('decoupled for adamw, added to the gradient for sgd'),
+  weightDecay: z
+    .number()
+    .min(0)
+    .default(adamw.weightDecay)
+    .describe('decoupled for adamw, added to the gradient for sgd'),
   betas: z
     .tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)])
-    .default([0.9, 0.999])
+    .default([adamw.beta1, adamw.beta2])
     .describe('adamw: decay of the two moments'),
-  epsilon: z.number().positive().default(1e-8).describe('adamw: added to the denominator'),
-  momentum: z.number().min(0).lt(1).default(0).describe('sgd'),
+  epsilon: z.number().positive().default(adamw.epsilon).describe('adamw: added to the denominator'),
+  momentum: z.number().min(0).lt(1).default(adamw.momentum).describe('sgd'),
   maxGradNorm: z.number().min(0).default(1).describe('gradients are scaled down to this 2-norm; 0: never'),
   optimizer: z.enum(['adamw', 'sgd']).default('adamw').describe('optimiser'),
   packing: z

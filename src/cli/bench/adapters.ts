@@ -3,8 +3,10 @@
  * clients one after another. Interleaved, so that a drifting machine slows all alike; in the same run one client is trained alone as well
  * and must end in the same bits.
  */
+
 import type { NativeAdapter, NativeModel, NativeSession } from '../../native/binding.js'
 import { native } from '../../native/load.js'
+import { adamw } from '../../training/optimizer.js'
 import { type Measurement, median } from './measure.js'
 import { shapeConfig } from './shapes.js'
 import { makeBatch, type StepBench } from './step.js'
@@ -18,7 +20,7 @@ function makeClient(model: NativeModel, options: StepBench, seed: number): Clien
   const layers = model.linears().map(({ module }) => ({ module, rank: options.rank, scaling: 2, dropout: 0 }))
   const adapter = model.createAdapter(layers, seed)
   const session = adapter.createSession({
-    optimizer: { kind: 'adamw', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, momentum: 0 },
+    optimizer: adamw,
     maxGradNorm: 1,
     dropoutSeed: 0,
     recompute: options.recompute,

@@ -1,6 +1,8 @@
 /** How long a short generation takes while a step trains the same model, beside what it takes on an idle one. */
+
 import type { NativeModel } from '../../native/binding.js'
 import { native } from '../../native/load.js'
+import { adamw } from '../../training/optimizer.js'
 import type { GenerateBench } from './generate.js'
 import { type Measurement, median } from './measure.js'
 import { type ShapeName, shapeConfig } from './shapes.js'
@@ -43,7 +45,7 @@ export async function benchWhileTraining(options: WhileTrainingBench): Promise<M
   try {
     const layers = model.linears().map(({ module }) => ({ module, rank, scaling: 2, dropout: 0 }))
     const session = model.createAdapter(layers, 7).createSession({
-      optimizer: { kind: 'adamw', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, momentum: 0 },
+      optimizer: adamw,
       maxGradNorm: 1,
       dropoutSeed: 0,
       recompute: 'none',

@@ -1,4 +1,5 @@
 /** How fast a checkpoint becomes packed weights, in bytes of its file. */
+
 import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,6 +8,7 @@ import { readModelConfig } from '../../model/config.js'
 import { loadModel } from '../../model/load.js'
 import { quantizeModel } from '../../model/quantize.js'
 import type { Quantization } from '../../native/binding.js'
+import { adamw } from '../../training/optimizer.js'
 import { writeCheckpoint } from './checkpoint.js'
 import { gigabytesPerSecond, type Measurement, median } from './measure.js'
 import type { ShapeName } from './shapes.js'
@@ -17,8 +19,6 @@ interface Loading {
   quantization: Quantization
   stored: string
 }
-
-const optimizer = { kind: 'adamw', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, momentum: 0 } as const
 
 /**
  * Loads a checkpoint a few times, the page cache warm, and takes three training steps of 512 tokens on it each time; the first step
@@ -39,7 +39,7 @@ async function measureLoading(loading: Loading, threads: number): Promise<{ line
       const adapter = model.createAdapter()
       const session = adapter.handle
         .use('bench load')
-        .createSession({ optimizer, maxGradNorm: 1, dropoutSeed: 0, recompute: 'none' })
+        .createSession({ optimizer: adamw, maxGradNorm: 1, dropoutSeed: 0, recompute: 'none' })
       const ids = Int32Array.from({ length: 512 }, (_, i) => (i * 7919 + 13) % model.config.vocabulary)
       const steps: number[] = []
       for (let begin = loaded; steps.length < 3; begin = performance.now()) {

@@ -4,6 +4,7 @@
  * matrix parameters (head included), T the row length (of ragged rows Σ length² / Σ length) and P the adapter's
  * parameters; nothing is deducted for what is not computed.
  */
+
 import { notSupervised } from '../../data/ids/labels.js'
 import type {
   AdapterLayer,
@@ -16,6 +17,7 @@ import type {
   TokenBatch,
 } from '../../native/binding.js'
 import { native } from '../../native/load.js'
+import { adamw } from '../../training/optimizer.js'
 import { measureRoofs, median, type Roof, soundSamples } from './measure.js'
 import { type ShapeName, shapeConfig } from './shapes.js'
 
@@ -127,7 +129,7 @@ export async function benchStep(
       .map(({ module }) => ({ module, rank: options.rank, scaling: 2, dropout: 0 }))
     const adapter = model.createAdapter(layers, 7)
     const session = adapter.createSession({
-      optimizer: { kind: 'adamw', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, momentum: 0 },
+      optimizer: adamw,
       maxGradNorm: 1,
       dropoutSeed: 0,
       recompute,
