@@ -1,5 +1,5 @@
 /** A training run's folder in which one thing is damaged, gone, edited or foreign: each is refused by a code, and nothing in it is lost. */
-import { cpSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { loadModel } from '../../src/model/load.js'
@@ -11,7 +11,7 @@ import { bytesOf, eventsOf, temporaryFolder, tokenRows } from '../support/train.
 
 const model = await loadModel(goldenFolder('llama'), { quantization: 'nf4', threads: 1 })
 const data = await tokenRows(8, 263)
-const recipe = { batchSize: 2, maxSteps: 4, learningRate: 1e-2, checkpointEvery: 2, keepCheckpoints: 3 }
+const recipe = { batchSize: 2, maxSteps: 4, learningRate: 1e-2, checkpointEvery: 2, keepCheckpoints: 2 }
 const root = temporaryFolder('training-folder')
 const whole = join(root, 'whole')
 const adapter = model.createAdapter({ rank: 2, seed: 1 })
@@ -43,6 +43,7 @@ t.test('canary: the undamaged copy is taken', async (t) => {
   const folder = copy()
   const { warnings, vector } = await resume(folder, join(folder, step))
   t.same(warnings, [])
+  t.same(readdirSync(join(whole, 'checkpoints')).sort(), ['step-2', 'step-4'], 'the newest two are kept')
   t.ok(vector.equals(expected))
   t.same(eventsOf(folder), eventsOf(whole))
 })
@@ -65,7 +66,7 @@ for (const { name, befall, code, message } of damages) {
 
 t.test('when every checkpoint is damaged, the last refusal is told', async (t) => {
   const folder = copy()
-  for (const n of [0, 2, 4]) rmSync(join(folder, 'checkpoints', `step-${n}`, 'adapter.f32'), { force: true })
+  for (const n of [2, 4]) rmSync(join(folder, 'checkpoints', `step-${n}`, 'adapter.f32'), { force: true })
   await t.rejects(resume(folder), { code: 'E_CHECKPOINT', message: /'adapter\.f32' is missing/ })
 })
 

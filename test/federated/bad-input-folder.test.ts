@@ -67,6 +67,12 @@ for (const { name, befall, code, message } of [
   await refused(`the initial adapter ${name}`, (folder) => befall(join(folder, 'initial/adapter.f32')), code, message)
 }
 await refused(
+  'config.json of another kind',
+  (folder) => writeFileSync(join(folder, 'config.json'), '{"kind":"train"}'),
+  'E_CHECKPOINT',
+  /not the config of a federation; name the folder of one/,
+)
+await refused(
   'config.json gone',
   (folder) => rmSync(join(folder, 'config.json')),
   'E_CHECKPOINT',

@@ -13,6 +13,7 @@ import {
   writeCheckpoint,
 } from '../../src/run/checkpoint.js'
 import { writeSealed } from '../../src/run/sealed.js'
+import { readVector } from '../../src/run/vectors.js'
 
 const schema = z.strictObject({ step: z.int(), note: z.string() })
 const adapter = Float32Array.of(1.5, -2, 3e-30)
@@ -31,6 +32,12 @@ t.test('what is written is read; empty vectors are no files; the values lie bare
   t.same(readdirSync(path).sort(), ['adapter.f32', 'moment.f32', 'state.json'])
   t.same([...new Float32Array(new Uint8Array(readFileSync(join(path, 'adapter.f32'))).buffer)], [...adapter])
   t.same(await readCheckpoint(folder, 'step', 3, schema, 3), { state, vectors: { adapter, moment } })
+})
+
+t.test('bytes of a vector that make no whole value are left out', async (t) => {
+  const path = join(t.testdir(), 'torn.f32')
+  writeFileSync(path, Buffer.concat([Buffer.from(adapter.buffer), Buffer.from([1, 2, 3])]))
+  t.same(await readVector(path), adapter)
 })
 
 t.test('a byte changed anywhere is refused', async (t) => {

@@ -97,6 +97,8 @@ t.test('the first difference between two values', (t) => {
   t.same(firstDifference({}, { a: null }), { path: 'a', a: undefined, b: null })
   t.same(firstDifference({ a: 1 }, {}), { path: 'a', a: 1, b: undefined })
   t.same(firstDifference({ a: {} }, { a: null }), { path: 'a', a: {}, b: null })
+  t.same(firstDifference({ a: {} }, { a: 1 }), { path: 'a', a: {}, b: 1 })
+  t.same(firstDifference({ a: null }, { a: {} }), { path: 'a', a: null, b: {} })
   t.same(firstDifference(0, -0), { path: '', a: 0, b: -0 })
   t.end()
 })

@@ -79,6 +79,14 @@ t.test('a reader that falls behind catches up from the log', async (t) => {
   )
 })
 
+t.test('a reader that has left gets nothing more', async (t) => {
+  const { events } = logged(t, 3)
+  const cursor = events.cursor(true)
+  t.equal((await cursor.take())!.event.n, 0)
+  cursor.close()
+  t.equal(await cursor.take(), undefined)
+})
+
 t.test('without a log the gap is told', async (t) => {
   const events = new RunEvents<Numbered>(4)
   for (const n of range(0, 21)) events.add({ type: 'step', n })

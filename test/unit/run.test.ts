@@ -26,6 +26,20 @@ t.test('awaited alone', async (t) => {
   t.equal(await new Run<number, number>((context) => count(context, 3)), 3)
 })
 
+t.test('an iterator that is disposed of has stopped the run', async (t) => {
+  const run = new Run<number, number>((context) => count(context, 1000))
+  let ended = false
+  run
+    .catch(() => {})
+    .finally(() => {
+      ended = true
+    })
+  const events = run[Symbol.asyncIterator]() as AsyncIterableIterator<number> & AsyncDisposable
+  t.equal((await events.next()).value, 1)
+  await events[Symbol.asyncDispose]()
+  t.ok(ended, 'and waited for its end')
+})
+
 async function read(events: AsyncIterable<number>, limit = Number.POSITIVE_INFINITY): Promise<number[]> {
   const seen: number[] = []
   for await (const event of events) if (seen.push(event) === limit) break
