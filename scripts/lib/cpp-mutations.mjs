@@ -57,8 +57,8 @@ const notStatements = new Set(
 )
 /** Calls that tell the machine or the allocator what will come: their absence costs time and changes no result. */
 const hints = /^(reserve|shrink_to_fit|\w*prefetch\w*|madvise)$/
-/** f(a, b) == f(b, a) */
-const symmetric = /^(min|max|swap|equal)$/
+/** f(a, b) == f(b, a), or 0 together. */
+const symmetric = /^(min|max|swap|equal|memcmp)$/
 
 /** Tokens of declarations, in which a change either does not compile or is no change of the program. */
 function declared(/** @type {Token[]} */ tokens) {
