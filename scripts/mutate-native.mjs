@@ -28,63 +28,53 @@ import { listFiles, root, runMain, ScriptError } from './lib/project.mjs'
 
 const allRooms = ['training', 'engine', 'model', 'aggregation', 'compression', 'io'].map((room) => `native/${room}`)
 
-/** A program at an instruction set, the seconds it takes when nothing is wrong, and how far it is from a file. */
-class Runs {
-  constructor(/** @type {NativeMutantTree} */ tree) {
-    this.tree = tree
-    /** @type {Map<string, number>} */
-    this.seconds = new Map()
-  }
+/** @typedef {{ name: string, path: string, level: string, distance: number }} Run a program at an instruction set */
 
-  /** Runs the sound program once. */
-  sound(/** @type {string} */ name, /** @type {string} */ path, /** @type {string} */ level) {
-    const key = `${name} ${level}`
-    if (!this.seconds.has(key)) {
-      const seconds = this.tree.measure(path, level)
-      if (seconds === undefined) throw new ScriptError('E_MUTANTS', `${name} fails without a mutant`)
-      this.seconds.set(key, seconds)
-    }
-    return this.seconds.get(key) ?? 0
-  }
-
-  /** What may notice a change of `file`: nearest and fastest first. */
-  of(/** @type {string} */ file) {
-    const levels = ['', ...(isDispatched(join(this.tree.base, dirname(file))) ? lowerIsaLevels() : [])]
-    const runs = []
-    for (const level of levels) {
-      for (const { name, path, distance } of this.tree.users(file)) {
-        runs.push({ name, path, level, distance, seconds: this.sound(name, path, level) })
-      }
-    }
-    return runs.sort((a, b) => a.distance - b.distance || a.seconds - b.seconds)
-  }
+/** What may notice a change of `file`, nearest first; the near ones at every instruction set where the room has files of single ones. */
+function runsOf(/** @type {NativeMutantTree} */ tree, /** @type {string} */ file) {
+  const levels = isDispatched(join(tree.base, dirname(file))) ? lowerIsaLevels() : []
+  const users = tree.users(file)
+  const near = users.filter(({ distance }) => distance < 2)
+  /** @type {Run[]} */
+  const weaker = near.flatMap((program) => levels.map((level) => ({ ...program, level })))
+  return [
+    ...near.map((program) => ({ ...program, level: '' })),
+    ...weaker,
+    ...users.filter(({ distance }) => distance === 2).map((program) => ({ ...program, level: '' })),
+  ]
 }
 
 /** Builds and runs one mutant. */
 async function tryMutant(
   /** @type {NativeMutantTree} */ tree,
-  /** @type {Runs} */ runs,
-  /** @type {import('./lib/mutants.mjs').Mutant} */ mutant,
+  /** @type {import('./lib/mutants.mjs').Mutant} */ { file, start, end, after },
 ) {
-  const { file, start, end, after } = mutant
   const source = tree.source(file)
-  const order = runs.of(file) // before the change: it runs the sound programs
+  const change = () => tree.write(file, source.slice(0, start) + after + source.slice(end))
   const same = new Set()
   const built = new Set()
-  tree.write(file, source.slice(0, start) + after + source.slice(end))
+  change()
   try {
-    for (const { name, path, level, seconds } of order) {
+    const runs = runsOf(tree, file)
+    for (const { name, path, level } of runs) {
       if (!built.has(name)) {
         if (!(await tree.link(name))) return { outcome: 'invalid', by: 'does not compile' }
         built.add(name)
         if (tree.hash(name) === tree.baseline.get(name)) same.add(name)
       }
       if (same.has(name)) continue
-      const failure = await tree.execute(path, { level, limit: 3 + 5 * seconds })
+      if (tree.seconds(name, level) === undefined) {
+        tree.restore(file)
+        await tree.link(name)
+        tree.measure(name, level)
+        change()
+        await tree.link(name)
+      }
+      const failure = await tree.execute(path, { level, limit: 3 + 5 * (tree.seconds(name, level) ?? 0) })
       if (failure !== undefined) return { outcome: 'killed', by: `${name}${level && ` at ${level}`}: ${failure}` }
     }
-    if (order.length > 0 && same.size === built.size) return { outcome: 'invalid', by: 'the same program' }
-    return { outcome: 'alive', by: order.length === 0 ? 'no program holds it' : '' }
+    if (runs.length > 0 && same.size === built.size) return { outcome: 'invalid', by: 'the same program' }
+    return { outcome: 'alive', by: runs.length === 0 ? 'no program holds it' : '' }
   } finally {
     tree.restore(file)
   }
@@ -111,13 +101,11 @@ await runMain(import.meta, 'mutate-native', async () => {
   const equivalents = readEquivalents(join(base, 'test', 'mutants-equivalent.json'))
   const report = startReport(values.report ?? join(folder, 'native.jsonl'), chosen.length)
   tree.prepare()
-  const runs = new Runs(tree)
   // File by file, so that putting one mutant back and making the next compiles once.
   for (const mutant of chosen.sort((a, b) => (a.file < b.file ? -1 : a.file > b.file ? 1 : a.start - b.start))) {
     const start = performance.now()
     const reason = equivalents.reasonFor(mutant)
-    const { outcome, by } =
-      reason === undefined ? await tryMutant(tree, runs, mutant) : { outcome: 'equivalent', by: reason }
+    const { outcome, by } = reason === undefined ? await tryMutant(tree, mutant) : { outcome: 'equivalent', by: reason }
     report.add({ mutant, outcome: /** @type {any} */ (outcome), by, seconds: (performance.now() - start) / 1000 })
   }
   tree.clean()

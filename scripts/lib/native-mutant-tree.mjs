@@ -27,6 +27,9 @@ export class NativeMutantTree {
     this.tree = join(folder, 'tree')
     this.build = join(folder, 'cmake')
     this.scratch = join(folder, 'tmp')
+    this.timesFile = join(folder, 'seconds.json')
+    /** Program, instruction set and hash → seconds. @type {Record<string, number>} */
+    this.times = existsSync(this.timesFile) ? JSON.parse(readFileSync(this.timesFile, 'utf8')) : {}
     const files = ['native', 'test/native'].flatMap((part) => listFiles(part, sources, base))
     /** The sources as they are now: the checkout may change while mutants are tried. */
     this.sources = new Map(
@@ -173,25 +176,27 @@ export class NativeMutantTree {
     })
   }
 
-  /** Seconds of processor time that a sound program takes; the clock would count the machine's other work. */
-  measure(/** @type {string} */ path, /** @type {string} */ level) {
+  /** Seconds of processor time that a program takes without a mutant, if it was measured: now or, the same bytes, in an earlier run. */
+  seconds(/** @type {string} */ name, /** @type {string} */ level) {
+    return this.times[`${name} ${level} ${this.baseline.get(name)}`]
+  }
+
+  /** Runs a program without a mutant, which must pass. The clock would count the machine's other work. */
+  measure(/** @type {string} */ name, /** @type {string} */ level) {
     mkdirSync(this.scratch, { recursive: true })
     const env = { ...process.env, TMPDIR: this.scratch, ...(level === '' ? {} : { FEDLORA_ISA: level }) }
-    const { stdout, status } = spawnSync('sh', ['-c', '"$0"; status=$?; times; exit $status', path], {
-      cwd: this.scratch,
-      env,
-      encoding: 'utf8',
-      maxBuffer: 1 << 28,
-    })
-    if (status !== 0) return undefined
-    const parts =
+    const words = ['-c', '"$0"; status=$?; times; exit $status', join(this.build, 'tests', name)]
+    const { stdout, status } = spawnSync('sh', words, { cwd: this.scratch, env, encoding: 'utf8', maxBuffer: 1 << 28 })
+    if (status !== 0) throw new ScriptError('E_MUTANTS', `${name} fails without a mutant`)
+    const [m, s, systemM, systemS] =
       stdout
         .trim()
         .split('\n')
         .at(-1)
         ?.match(/[\d.]+(?=[ms])/g)
         ?.map(Number) ?? []
-    return parts[0] * 60 + parts[1] + parts[2] * 60 + parts[3]
+    this.times[`${name} ${level} ${this.baseline.get(name)}`] = 60 * (m + systemM) + s + systemS
+    writeFileSync(this.timesFile, JSON.stringify(this.times))
   }
 
   clean() {
