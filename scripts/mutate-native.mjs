@@ -30,17 +30,17 @@ const allRooms = ['training', 'engine', 'model', 'aggregation', 'compression', '
 
 /** @typedef {{ name: string, path: string, level: string, distance: number }} Run a program at an instruction set */
 
-/** What may notice a change of `file`, nearest first; the near ones at every instruction set where the room has files of single ones. */
+/** What may notice a change of `file`, nearest first; those of the room at every instruction set where the room has files of single ones. */
 function runsOf(/** @type {NativeMutantTree} */ tree, /** @type {string} */ file) {
   const levels = isDispatched(join(tree.base, dirname(file))) ? lowerIsaLevels() : []
   const users = tree.users(file)
-  const near = users.filter(({ distance }) => distance < 2)
+  const near = users.filter(({ distance }) => distance === 0)
   /** @type {Run[]} */
   const weaker = near.flatMap((program) => levels.map((level) => ({ ...program, level })))
   return [
     ...near.map((program) => ({ ...program, level: '' })),
     ...weaker,
-    ...users.filter(({ distance }) => distance === 2).map((program) => ({ ...program, level: '' })),
+    ...users.filter(({ distance }) => distance > 0).map((program) => ({ ...program, level: '' })),
   ]
 }
 

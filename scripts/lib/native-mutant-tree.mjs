@@ -99,8 +99,8 @@ export class NativeMutantTree {
   }
 
   /**
-   * The programs that hold a file, nearest first: those whose own source includes the file's header, then those that include
-   * something of its room, then the others.
+   * The programs that hold a file, nearest first: those named after its room (0), those whose source includes the file's header
+   * (1) or something of its room (2), the others (3).
    * @param {string} file
    */
   users(file) {
@@ -108,8 +108,9 @@ export class NativeMutantTree {
     const path = file.replace(/^native\//, '')
     const header = path.replace(/\.cpp$/, '.h')
     const distance = (/** @type {string} */ name) => {
-      const source = readFileSync(join(this.tree, 'test', 'native', `${name}.cpp`), 'utf8')
-      return source.includes(`"${header}"`) ? 0 : source.includes(`"${dirname(path)}/`) ? 1 : 2
+      if (name.startsWith(`test_${dirname(path).replaceAll('/', '_')}`)) return 0
+      const source = this.source(`test/native/${name}.cpp`)
+      return source.includes(`"${header}"`) ? 1 : source.includes(`"${dirname(path)}/`) ? 2 : 3
     }
     return this.programs
       .filter(({ name }) => objects.some((object) => this.maps.get(name)?.has(object)))
