@@ -17,12 +17,6 @@ bool CodeSet::contains(char32_t code) const {
   return after != ranges_.begin() && code <= std::prev(after)->last;
 }
 
-size_t CodeSet::size() const {
-  size_t count = 0;
-  for (const Range& range : ranges_) count += range.last - range.first + 1;
-  return count;
-}
-
 void CodeSet::add(char32_t first, char32_t last) {
   // The ranges that overlap or touch [first, last] become one with it.
   auto begin = std::lower_bound(ranges_.begin(), ranges_.end(), first, [](const Range& r, char32_t value) { return r.last + 1 < value; });

@@ -25,8 +25,6 @@ class CodeSet {
   const std::vector<Range>& ranges() const { return ranges_; }
   bool empty() const { return ranges_.empty(); }
   bool contains(char32_t code) const;
-  /// Number of code points.
-  size_t size() const;
 
   void add(char32_t first, char32_t last);
   void add(const CodeSet& other);
