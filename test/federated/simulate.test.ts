@@ -1,5 +1,5 @@
 /** A federation over a golden model: what changes bits, what must not, and what is counted. */
-import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { createAggregator } from '../../src/aggregation/aggregator.js'
@@ -177,6 +177,26 @@ t.test('baselines side by side, with the same budget of steps', async (t) => {
     'residuals',
   ])
   t.match(eventsOf(folder).at(-1), { type: 'done', rounds: 3 })
+})
+
+t.test('a finished baseline is not run again; a damaged report of one is refused with its field', async (t) => {
+  const folder = join(root, 'damaged-baseline')
+  const options = { baselines: ['local'], rounds: 1, absence: 0 } as const
+  const first = await simulate(await federation(model, { ...options, outputDir: folder }))
+  first.adapter.dispose()
+  const again = await simulate(await federation(model, { ...options, resumeFrom: folder }))
+  again.adapter.dispose()
+  t.same(again.baselines, first.baselines)
+  const reports = (readdirSync(join(folder, 'baselines'), { recursive: true }) as string[]).filter((name) =>
+    name.endsWith('result.json'),
+  )
+  t.equal(reports.length, 6)
+  const file = join(folder, 'baselines', reports[0]!)
+  writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), steps: 'two' }))
+  await t.rejects(simulate(await federation(model, { ...options, resumeFrom: folder })), {
+    code: 'E_CHECKPOINT',
+    message: /result\.json': steps: .*remove the file/,
+  })
 })
 
 t.test('break stops the run, keeps the last complete round, and the run goes on from there', async (t) => {

@@ -81,6 +81,11 @@ t.test('done counts bytes over all files, up to their sum', async (t) => {
     await writeFile(paths.at(-1)!, content)
     total += Buffer.byteLength(content)
   }
+  for (const [i, path] of paths.entries()) {
+    let last = 0
+    for await (const { done } of readRows([path], { wanted: [], onBlank: () => {} })) last = done
+    t.equal(last, Buffer.byteLength(contents[i]![1]), contents[i]![0])
+  }
   let before = 0
   let batches = 0
   for await (const batch of readRows(paths, { wanted: [], onBlank: () => {} })) {

@@ -3,6 +3,7 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { loadDataset } from '../../src/data/load-dataset.js'
 import { loadTokenizer } from '../../src/data/tokenizer/load-tokenizer.js'
 import { resolveTokenizer } from '../../src/data/tokenizer/resolve.js'
 import type { Tokenizer } from '../../src/data/tokenizer/tokenizer.js'
@@ -113,6 +114,12 @@ t.test('a tokenizer that puts tokens around a text says so', async (t) => {
     }
   })
   const around = await loadTokenizer(copy)
+  // A prompt is what a row begins with: special tokens that stand before a text are there, too.
+  const row = { instruction: 'a', input: '', output: 'b' }
+  const data = await loadDataset([row], { format: 'alpaca', tokenizer: around })
+  const { inputIds } = data.prompt({ instruction: 'a', input: '' })
+  t.equal(inputIds[0], 0)
+  t.same(data.sample(0).inputIds.subarray(0, inputIds.length), inputIds)
   t.same(around.specialPrefix, [0])
   t.same(around.specialSuffix, [2])
   t.same(around.encode('x'), [0, ...around.encode('x', { addSpecialTokens: false }), 2])
