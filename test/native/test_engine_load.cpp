@@ -146,6 +146,13 @@ CASE("the CPU runs linear layers and heads of every format, embeddings of plain 
     CHECK(cpu->lacks({64, format, Format::f32, {}}) == std::string("an embedding in ") + format_name(format));
     CHECK(cpu->lacks({64, Format::f32, format, {format}}).empty());
   }
+  // Attention's backward sums q's, k's and v's gradients in f32, with two numbers a row and head; the loss goes by the supervised rows
+  // alone.
+  const auto needs = [](int64_t tokens, int64_t supervised) {
+    return open_backend({Compute::bf16, 2})->needs({tokens, supervised, 1000, 4, 64});
+  };
+  CHECK(needs(100, 10).scratch - needs(0, 10).scratch == 2 * 100 * 4 * (64 + 2) * sizeof(float));
+  CHECK(needs(100, 10).loss == needs(10, 10).loss && needs(100, 10).loss < needs(100, 20).loss);
   CHECK_THROWS(open_backend({Compute::f32, 0}), E_ARGUMENT);
   CHECK_THROWS(open_backend({Compute::f32, 1025}), E_ARGUMENT);
   CHECK(open_backend({Compute::f32, 3})->threads() == 3 && cpu->compute() == Compute::bf16);
