@@ -239,6 +239,22 @@ t.test('rows over maxLength are cut at the right, or dropped, and counted', asyn
   t.same([...dropped.sample(0).inputIds], [1, 2, 3])
 })
 
+t.test('rows of several tables are found in the table that holds them', async (t) => {
+  const data = await loadDataset([{ input_ids: [1, 2] }, { input_ids: [3, 4, 5] }, { input_ids: [6] }], {
+    format: 'tokens',
+  })
+  await data.subset([0]).prepare()
+  await data.subset([2, 1]).prepare()
+  t.same(
+    [0, 1, 2].map((row) => [...data.sample(row).inputIds]),
+    [[1, 2], [3, 4, 5], [6]],
+  )
+  t.same(
+    [0, 1, 2].map((row) => data.facts(row).tokens),
+    [2, 3, 1],
+  )
+})
+
 t.test('without a tokenizer rows are tokenised when one comes', async (t) => {
   const data = await loadDataset([{ text: 'a b c d e f' }, { text: 'a' }], {
     format: 'text',
