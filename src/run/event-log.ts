@@ -9,7 +9,7 @@ import { FedloraError } from '../errors.js'
 import { exists, ioError } from '../files/atomic.js'
 
 /** Of the lines: raised when a field changes its meaning. */
-export const logVersion = 1
+const logVersion = 1
 
 const fileName = 'events.ndjson'
 /** More than a first line has. */

@@ -9,7 +9,7 @@ import { type Json, readJsonObject } from '../files/json.js'
 import { packageVersion } from '../files/package.js'
 
 /** Of `config.json`: raised when a field changes its meaning. */
-export const identityVersion = 2
+const identityVersion = 2
 
 export type Kind = 'train' | 'federation'
 
