@@ -30,6 +30,8 @@ struct Case {
   int rank = 0;  // of the first target; the second has about half of it, the others none
 
   int rank_of(size_t target) const { return target == 0 ? rank : target == 1 ? (rank + 1) / 2 : 0; }
+  /// Where a target's rows begin in A: the second has the last ones.
+  int64_t A_at(size_t target) const { return target == 1 ? (rank - rank_of(1)) * K : 0; }
 };
 
 /// The targets' outputs, one after another.
@@ -43,7 +45,7 @@ Tensor book_y(const Case& c, const std::vector<Matrix>& weights, const Tensor& x
     adapter.row_end = 1;
     adapter.rank = c.rank_of(t);
     adapter.scaling = scaling;
-    adapter.A = a.data(), adapter.B = b.data();
+    adapter.A = a.data() + c.A_at(t), adapter.B = b.data();
     ref::lora_linear_forward<double>(1, c.N[t], c.K, x.data(), W.data(), t == 0 ? bias.data() : nullptr,
                                      {&adapter, c.rank_of(t) > 0 ? 1u : 0u}, h.data(), c.rank_of(t), y.data());
     all.insert(all.end(), y.begin(), y.end());
@@ -76,7 +78,7 @@ CASE("lora_linear_decode: every format, rows that are no whole groups of codes, 
             targets.push_back({&weights[t], t == 0 ? biases.data() : nullptr, y[t].data(), nullptr, 0, nullptr});
             LoraPair& pair = pairs.emplace_back();
             if (c.rank_of(t) > 0)
-              pair.rank = c.rank_of(t), pair.scaling = static_cast<float>(scaling), pair.A = A.data(), pair.B = B.data();
+              pair.rank = c.rank_of(t), pair.scaling = static_cast<float>(scaling), pair.A = A.data() + c.A_at(t), pair.B = B.data();
           }
           backend.lora_linear_decode(x.data(), targets, pairs);
           return y;

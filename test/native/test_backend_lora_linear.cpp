@@ -140,7 +140,10 @@ struct Result {
 constexpr float gradient_start = 0.25f;  // gradients accumulate onto this
 
 /// Forward and backward of rows [begin, end) as a call of its own. Segments are cut to those rows.
-Result run(const Problem& p, Isa isa, int threads, int64_t begin = 0, int64_t end = -1) {
+/// Gradients of the first target that nobody wants.
+enum class Unwanted { none, A, B };
+
+Result run(const Problem& p, Isa isa, int threads, int64_t begin = 0, int64_t end = -1, Unwanted unwanted = Unwanted::none) {
   if (end < 0) end = p.shape.M;
   const int64_t M = end - begin;
   CpuBackend backend(p.compute, threads, isa);
@@ -167,8 +170,8 @@ Result run(const Problem& p, Isa isa, int threads, int64_t begin = 0, int64_t en
       out.d_A.back().push_back(std::vector<float>(p.A[s][t].size() + 1, gradient_start));
       out.d_B.back().push_back(std::vector<float>(p.B[s][t].size() + 1, gradient_start));
       if (pairs.back().back().rank == 0) continue;
-      pairs.back().back().d_A = out.d_A[s][t].data();
-      pairs.back().back().d_B = out.d_B[s][t].data();
+      if (t > 0 || unwanted != Unwanted::A) pairs.back().back().d_A = out.d_A[s][t].data();
+      if (t > 0 || unwanted != Unwanted::B) pairs.back().back().d_B = out.d_B[s][t].data();
     }
   }
   for (size_t s = 0; s < p.rows.size(); ++s) {
@@ -394,6 +397,25 @@ CASE("no gradient wanted, no adapter, no rows") {
     for (int64_t n = 0; n < 24; ++n) CHECK(y.get(n) == full.y[0].get(n) && y.get(24 + n) != full.y[0].get(24 + n));
     CHECK(backend.scratch_bytes() > 0);
   }
+}
+
+CASE("a gradient that nobody wants is not made, and changes no bit of the others") {
+  for (const float dropout : {0.0f, 0.3f})
+    for (const Compute compute : {Compute::f32, Compute::bf16}) {
+      const Problem problem({37, 300, {40, 33}, {6, 3}, dropout}, compute, Format::nf4);
+      for (const Isa isa : levels()) {
+        const Result all = run(problem, isa, 2);
+        for (const Unwanted unwanted : {Unwanted::A, Unwanted::B}) {
+          Result some = run(problem, isa, 2, 0, -1, unwanted);
+          for (size_t s = 0; s < problem.rows.size(); ++s) {
+            std::vector<float>& left = unwanted == Unwanted::A ? some.d_A[s][0] : some.d_B[s][0];
+            CHECK(std::all_of(left.begin(), left.end(), [](float value) { return value == gradient_start; }));
+            left = unwanted == Unwanted::A ? all.d_A[s][0] : all.d_B[s][0];
+          }
+          CHECK(same(some, all));
+        }
+      }
+    }
 }
 
 CASE("gradients along a random direction, in double differences of the f32 forward") {
