@@ -92,5 +92,7 @@ t.test(
     t.same(readdirSync(folder), ['client-0.round-1.flup'])
     writeFileSync(join(folder, 'client-0.round-1.flup'), encodeVector(new Float32Array(4)))
     await t.rejects(opened.read(0), { code: 'E_CHECKPOINT', message: /holds 4 values, expected 8/ })
+    rmSync(join(folder, 'client-0.round-1.flup'))
+    await t.rejects(opened.read(0), { code: 'E_CHECKPOINT', message: /client 0: .* is missing/ }, 'never zeros')
   },
 )

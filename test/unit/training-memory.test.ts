@@ -64,6 +64,37 @@ t.test('no order gives a larger batch than the plan says', async (t) => {
   t.ok(tight > 30, `canary: the bound is met by ${tight} of 60`)
 })
 
+t.test('packed: a batch is as full as its budget, by the shortest rows, all of it supervised at worst', async (t) => {
+  const data = await rowsOf([7, 2, 5])
+  const { maxLength } = data
+  const plan = largestMicroBatch(data, { batchSize: 3, packing: true })
+  t.same(plan, {
+    tokens: 3 * maxLength,
+    rows: Math.floor((3 * maxLength) / 2),
+    longestRow: 7,
+    supervised: 3 * maxLength,
+  })
+  let most = 0
+  for (let round = 0; round < 30; ++round) {
+    const rows = await rowsOf(Array.from({ length: 1 + random.below(40) }, () => 1 + random.below(60)))
+    const batchSize = 1 + random.below(3)
+    const {
+      tokens,
+      rows: count,
+      longestRow,
+      supervised,
+    } = largestMicroBatch(rows, { batchSize, packing: true, epochs: 2 })
+    for (const { indices } of new Batches(rows, { batchSize, packing: true, epochs: 2, seed: round })) {
+      const facts = indices.map((index) => rows.facts(index))
+      const sum = (of: 'tokens' | 'supervised') => facts.reduce((total, row) => total + row[of], 0)
+      if (!(sum('tokens') <= tokens && sum('supervised') <= supervised)) t.fail(`${sum('tokens')} tokens`)
+      if (!(indices.length <= count && facts.every((row) => row.tokens <= longestRow))) t.fail(`${indices.length} rows`)
+      most = Math.max(most, sum('supervised'))
+    }
+  }
+  t.ok(most > 0, 'canary: some are supervised')
+})
+
 t.test('planning tokenises no row a second time', async (t) => {
   const rows = Array.from({ length: 50 }, (_, i) => ({ input_ids: [1, 2, i] }))
   const data = await loadDataset(rows, { format: 'tokens' })
