@@ -236,6 +236,10 @@ CASE("a damaged 4-bit weight is refused with the right code") {
   refuse(Code::E_SHAPE, [](MemorySource& s) { edit(s, "[5, 77]", "[5, 79]"); });
   refuse(Code::E_SHAPE, [](MemorySource& s) { edit(s, "[5, 77]", "[385]"); });
   refuse(Code::E_SHAPE, [](MemorySource& s) { edit(s, "[5, 77]", "[0, 77]"); });
+  refuse(Code::E_SHAPE, [&](MemorySource& s) {  // nothing at all, and every part says so
+    edit(s, "[5, 77]", "[0, 77]");
+    for (const char* part : {"", ".absmax", ".nested_absmax"}) tensor(s, part).bytes.clear(), tensor(s, part).shape = {0};
+  });
   refuse(Code::E_SHAPE, [](MemorySource& s) { edit(s, "[5, 77]", "[-5, -77]"); });
   refuse(Code::E_SHAPE, [](MemorySource& s) { edit(s, "[5, 77]", "[4611686018427387904, 4]"); });
   refuse(Code::E_FORMAT, [](MemorySource& s) { edit(s, "[5, 77]", "[5, 7.5]"); });

@@ -255,6 +255,7 @@ CASE("a missing tensor is reported with the closest name") {
   CHECK(closest_name("x", {}).empty() && closest_name("abc", {"xyz", "abd", "ab"}) == "abd");
   CHECK(closest_name("abc", {"xyz", "abcde", "xabc"}) == "xabc");   // 3, 2 added, 1 added
   CHECK(closest_name("abcd", {"ad", "bcd", "abXY"}) == "bcd");      // 2 taken away, 1 taken away, 2 changed
+  CHECK(closest_name("abc", {"xyabc", "abd"}) == "abd");            // 2 added before, 1 changed
   CHECK(closest_name("kitten", {"sitting", "kit"}) == "sitting");   // 3 and 3: the first of equals
   CHECK(closest_name("abcdef", {"bcdefa", "fedcba"}) == "bcdefa");  // 2 (one moved), 6
 }
