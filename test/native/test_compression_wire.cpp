@@ -3,6 +3,7 @@
 #include <random>
 #include <vector>
 
+#include "compression/bits.h"
 #include "compression/checksum.h"
 #include "compression/codec.h"
 #include "compression/update_reader.h"
@@ -74,6 +75,21 @@ CASE("CRC32C gives the published check value, and the two levels are what they s
   for (size_t at = 0; at < body.size(); at += checksum_segment_bytes)
     list.push_back(crc32c(std::span<const uint8_t>(body).subspan(at, std::min(checksum_segment_bytes, body.size() - at))));
   CHECK(body_checksum(body) == crc32c({reinterpret_cast<const uint8_t*>(list.data()), list.size() * 4}));
+}
+
+CASE("fields of bits: written one after another, read at any place, zero beyond the end") {
+  uint8_t bytes[8] = {};
+  BitWriter writer(bytes);
+  writer.put(5, 3), writer.put(0, 0), writer.put(0x7fffffff, 31), writer.put(1, 2), writer.put(0x13, 5);
+  writer.finish();
+  CHECK(std::memcmp(bytes, "\xfd\xff\xff\xff\x37\x01\0\0", 8) == 0);  // 101, 31 ones, 10 and 11001, lowest bit first
+  std::fill(std::begin(bytes), std::end(bytes), uint8_t{0xff});
+  for (int64_t size = 0; size <= 8; ++size)
+    for (int64_t at = 0; at < 64; ++at) {
+      uint64_t want = 0;
+      for (int64_t bit = at; bit < std::min<int64_t>(8 * size, at / 8 * 8 + 64); ++bit) want |= uint64_t{1} << (bit - at);
+      CHECK(bits_at(bytes, size, at) == want);
+    }
 }
 
 CASE("the header says what was encoded, byte by byte") {
