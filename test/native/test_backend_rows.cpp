@@ -48,15 +48,6 @@ CASE("embedding_forward picks rows of every plain format") {
     }
 }
 
-CASE("embedding_forward refuses a quantised table") {
-  CpuBackend backend(Compute::f32, 1, Isa::scalar);
-  Matrix table;
-  table.format = Format::nf4, table.N = 1, table.K = 1;
-  const int32_t id = 0;
-  float x;
-  CHECK_THROWS(backend.embedding_forward({&id, 1}, table, 1, &x), E_INTERNAL);
-}
-
 CASE("gather_rows and scatter_rows move rows and zero the rest") {
   for (int64_t K : {1, 7, 33, 1000}) {
     const int64_t M = 40;
