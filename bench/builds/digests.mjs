@@ -121,7 +121,8 @@ try {
         if (event.type !== 'round') continue
         const { loss, bytesUp, bytesDown, cosine, updateNorm, tokens } = event
         figures.push(loss, bytesUp, bytesDown, cosine, updateNorm, tokens)
-        for (const client of event.clients) figures.push(client.name, client.rows, client.loss, client.steps, client.bytesUp)
+        for (const client of event.clients)
+          figures.push(client.name, client.rows, client.loss, client.steps, client.bytesUp)
       }
       const result = await federation
       note(`federation, ${concurrency} at once: figures`, figures)
