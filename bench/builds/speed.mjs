@@ -31,6 +31,7 @@ function rate(build) {
     const output = execFileSync(process.execPath, [program, ...words, '--json'], {
       cwd: folder,
       encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
       maxBuffer: 1 << 26,
     })
     const { tokensPerSecond, seconds } = JSON.parse(output.trim().split('\n').at(-1) ?? '')
@@ -41,7 +42,11 @@ function rate(build) {
 }
 
 /** @param {number[]} numbers */
-const median = (numbers) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? Number.NaN
+const median = (numbers) => {
+  const sorted = [...numbers].sort((a, b) => a - b)
+  const half = sorted.length / 2
+  return ((sorted[Math.ceil(half) - 1] ?? Number.NaN) + (sorted[Math.floor(half)] ?? Number.NaN)) / 2
+}
 
 /** @type {{ before: number, after: number }[]} */
 const pairs = []
