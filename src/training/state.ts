@@ -12,7 +12,11 @@ const count = z.int().min(0)
 
 const evaluationSchema = z.strictObject({
   loss: z.number(),
-  perplexity: z.number(),
+  /** e^loss: infinite from a loss of 710 on, which JSON writes as null. */
+  perplexity: z
+    .number()
+    .nullable()
+    .transform((value) => value ?? Number.POSITIVE_INFINITY),
   tokenAccuracy: z.number(),
   tokens: count,
 })
