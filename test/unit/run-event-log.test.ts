@@ -82,7 +82,7 @@ t.test('what another release wrote, or is no log, is refused by version', async 
   await t.rejects(EventLog.resume(blocked, 0, blocked), { code: 'E_IO' })
 })
 
-t.test('a line that could not be written comes before the next, whole', async (t) => {
+t.test('a line that could not be written comes before a flush and the next, whole', async (t) => {
   const folder = place()
   const log = await EventLog.begin(folder, 'train')
   const probe = await open(file(folder))
@@ -107,6 +107,8 @@ t.test('a line that could not be written comes before the next, whole', async (t
   room = 7
   await t.rejects(log.append({ b: 2 }), { code: 'E_IO' })
   room = 1000
+  await log.sync()
+  t.same(linesOf(folder), [head, { a: 1 }, { b: 2 }], 'a flush writes what is left')
   await log.append({ c: 3 })
   t.same(linesOf(folder), [head, { a: 1 }, { b: 2 }, { c: 3 }])
   t.equal(log.bytes, Buffer.byteLength(text(folder)))

@@ -13,6 +13,8 @@ t.test('the first difference is found on either side, at any depth', async (t) =
   t.same(firstDifference({ a: null }, { a: {} }), { path: 'a', a: null, b: {} })
   t.same(firstDifference({ a: {} }, { a: null }), { path: 'a', a: {}, b: null })
   t.same(firstDifference(1, {}), { path: '', a: 1, b: {} })
+  t.equal(firstDifference({ a: Number.NaN }, { a: Number.NaN }), undefined)
+  t.same(firstDifference(0, -0), { path: '', a: 0, b: -0 })
 })
 
 const described: Described = {
@@ -40,7 +42,7 @@ t.test('it holds what decides the bits, and nothing that does not', async (t) =>
   t.same([describeSchedule({ name: 'cosine' }), describeSchedule(undefined)], [{ name: 'cosine' }, null])
   t.match(
     describeSchedule((step: number) => step),
-    { function: /step/ },
+    { function: '(step) => step' },
   )
 })
 
