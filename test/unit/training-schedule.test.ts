@@ -78,5 +78,19 @@ t.test('a name alone, a function, and what is refused', (t) => {
   })
   t.notOk(scheduleSchema.safeParse('cosinus').success)
   t.notOk(scheduleSchema.safeParse({ name: 'cosine', cycle: 1 }).success)
+  for (const [bounds, good] of [
+    [{ timescale: 1 }, true],
+    [{ timescale: 0 }, false],
+    [{ minRatio: 0 }, true],
+    [{ minRatio: 1 }, true],
+    [{ minRatio: 1.01 }, false],
+    [{ minRatio: -0.01 }, false],
+    [{ endLearningRate: 0 }, true],
+    [{ endLearningRate: -1e-9 }, false],
+    [{ power: 0 }, false],
+    [{ cycles: 0 }, false],
+  ] as const) {
+    t.equal(scheduleSchema.safeParse({ name: 'linear', ...bounds }).success, good, JSON.stringify(bounds))
+  }
   t.end()
 })
