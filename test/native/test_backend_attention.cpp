@@ -314,6 +314,50 @@ CASE("attention f32: where one key has everything, the gradients of q and k are 
   }
 }
 
+CASE("attention f32: where one key has most of a row, what is left of the row's sum is taken back from it, in either half") {
+  // The last component of every key is C and that of every query 0: it changes no score, and of d_q it is scale·C·Σ_j d_s_ij, zero but for
+  // the order of its sum: n terms give at most n·2⁻²⁴·Σ_j |d_s_ij|. A δ rounded to float32 would leave 2⁻²⁴·|d_p|, here a thousand times
+  // more.
+  constexpr int64_t length = 257;
+  constexpr int D = 64;
+  constexpr double C = 64;
+  // Rows at which a block of keys begins have their own key, the first and only one of a half's, as their largest.
+  Inputs in = saturated(Kind::near_one_key, 30, 2, 1, D, 0, length);
+  for (int64_t i = 64; i < length; i += 64)
+    for (int h = 0; h < 2; ++h) {
+      double norm = 0;
+      for (int d = 0; d < D; ++d) norm += in.k[i * D + d] * in.k[i * D + d];
+      for (int d = 0; d < D; ++d) in.q[(i * 2 + h) * D + d] = 30 * std::sqrt(D) * in.k[i * D + d] / norm;
+    }
+  for (size_t i = D - 1; i < in.q.size(); i += D) in.q[i] = 0;
+  for (size_t i = D - 1; i < in.k.size(); i += D) in.k[i] = C;
+  const double scale = in.shape.scale;
+  for (Isa isa : check::levels())
+    for (int threads : {1, 2}) {
+      CpuBackend backend(Compute::f32, threads, isa);
+      const Tensor d_q = attend(backend, true, in)[2].values();
+      int saturated_rows = 0;
+      for (int64_t i = 0; i < length; ++i)
+        for (int h = 0; h < 2; ++h) {
+          const double *q = &in.q[(i * 2 + h) * D], *d_o = &in.d_o[(i * 2 + h) * D];
+          Tensor p, d_p;
+          double largest = -INFINITY, sum = 0, delta = 0, absolute = 0;
+          for (int64_t j = 0; j <= i; ++j) {
+            double score = 0, gradient = 0;
+            for (int d = 0; d < D; ++d) score += q[d] * in.k[j * D + d] * scale, gradient += d_o[d] * in.v[j * D + d];
+            p.push_back(score), d_p.push_back(gradient), largest = std::max(largest, score);
+          }
+          for (double& x : p) sum += x = std::exp(x - largest);
+          for (int64_t j = 0; j <= i; ++j) delta += p[j] / sum * d_p[j];
+          for (int64_t j = 0; j <= i; ++j) absolute += std::abs(p[j] / sum * (d_p[j] - delta));
+          if (i == 0 || 1 / sum < 0.9) continue;
+          ++saturated_rows;
+          CHECK_LE(std::abs(d_q[(i * 2 + h) * D + D - 1]) / (scale * C), (i + 1) * (0x1p-24 * absolute + 0x1p-126));
+        }
+      CHECK(saturated_rows > length / 4);
+    }
+}
+
 CASE("canary: the shortcuts of fused kernels are called wrong where the softmax saturates") {
   for (Kind kind : {Kind::one_key, Kind::near_one_key}) {
     const Inputs in = saturated(kind, 300, 2, 1, 64, 0, 130);
