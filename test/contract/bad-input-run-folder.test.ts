@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { loadModel } from '../../src/model/load.js'
 import { train } from '../../src/training/train.js'
-import { damagesOf } from '../support/damages.js'
+import { copiesOf, damagesOf } from '../support/damages.js'
 import { goldenFolder } from '../support/golden-model.js'
 import { filesOf } from '../support/run-folder.js'
 import { bytesOf, eventsOf, temporaryFolder, tokenRows } from '../support/train.js'
@@ -21,12 +21,7 @@ t.teardown(() => {
   rmSync(root, { recursive: true })
 })
 
-let copies = 0
-function copy(): string {
-  const folder = join(root, `copy-${copies++}`)
-  cpSync(whole, folder, { recursive: true })
-  return folder
-}
+const copy = copiesOf(whole, root)
 
 async function resume(folder: string, place = folder) {
   using adapter = model.createAdapter({ rank: 2, seed: 1 })

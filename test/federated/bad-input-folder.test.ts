@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { simulate } from '../../src/federated/index.js'
 import { loadModel } from '../../src/model/load.js'
-import { damagesOf, edit } from '../support/damages.js'
+import { copiesOf, damagesOf, edit } from '../support/damages.js'
 import { goldenFolder } from '../support/golden-model.js'
 import { filesOf } from '../support/run-folder.js'
 import { temporaryFolder } from '../support/train.js'
@@ -19,12 +19,7 @@ t.teardown(() => {
   rmSync(root, { recursive: true })
 })
 
-let copies = 0
-function copy(): string {
-  const folder = join(root, `copy-${copies++}`)
-  cpSync(whole, folder, { recursive: true })
-  return folder
-}
+const copy = copiesOf(whole, root)
 
 async function resume(folder: string): Promise<void> {
   const { adapter } = await simulate(await federation(model, { resumeFrom: folder }))

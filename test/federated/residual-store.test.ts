@@ -2,7 +2,8 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { encodeVector, ResidualStore } from '../../src/federated/client/residual-store.js'
+import { ResidualStore } from '../../src/federated/client/residual-store.js'
+import { encodeVector } from '../../src/federated/vector-message.js'
 import { temporaryFolder } from '../support/train.js'
 
 const root = temporaryFolder('residuals')

@@ -12,6 +12,16 @@ export interface Damage {
   message: RegExp
 }
 
+/** Makes copies of the folder `whole` inside `root`, each to be damaged in its own way. */
+export function copiesOf(whole: string, root: string): () => string {
+  let copies = 0
+  return () => {
+    const folder = join(root, `copy-${copies++}`)
+    cpSync(whole, folder, { recursive: true })
+    return folder
+  }
+}
+
 /** Changes `state.json`, which keeps its seal. */
 export function edit(checkpoint: string, change: (state: Json) => void): void {
   const path = join(checkpoint, 'state.json')

@@ -8,13 +8,7 @@ import { join } from 'node:path'
 import { FedloraError } from '../../errors.js'
 import { ioError, makeFolder, syncPath, temporaryName } from '../../files/atomic.js'
 import { native } from '../../native/load.js'
-
-const plain = { codec: 'f32', density: 1, bits: 8, seed: 0 } as const
-
-/** A vector as an uncompressed update message: it carries a header and a checksum. */
-export function encodeVector(values: Float32Array): Uint8Array {
-  return native().encodeUpdate(values, null, plain).bytes
-}
+import { encodeVector } from '../vector-message.js'
 
 function fileName(client: number, round: number): string {
   return `client-${client}.round-${round}.flup`

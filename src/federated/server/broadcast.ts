@@ -1,6 +1,7 @@
 /** How the adapter travels to the clients. */
 import { native } from '../../native/load.js'
 import type { FederationConfig } from '../options.js'
+import { encodeVector } from '../vector-message.js'
 
 export interface Broadcast {
   /** The adapter as clients receive it. */
@@ -20,14 +21,10 @@ export class Broadcaster {
 
   send(adapter: Float32Array): Broadcast {
     if (this.#codec === 'f32') {
-      this.#plainBytes ??= this.#encode(adapter).length
+      this.#plainBytes ??= encodeVector(adapter, this.#codec).length
       return { adapter, bytes: this.#plainBytes }
     }
-    const message = this.#encode(adapter)
+    const message = encodeVector(adapter, this.#codec)
     return { adapter: native().decodeUpdate(message), bytes: message.length }
-  }
-
-  #encode(adapter: Float32Array): Uint8Array {
-    return native().encodeUpdate(adapter, null, { codec: this.#codec, density: 1, bits: 8, seed: 0 }).bytes
   }
 }

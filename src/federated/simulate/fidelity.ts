@@ -1,7 +1,7 @@
 /** What encoding costs, as only a simulation can know: the mean that was sent beside the mean of the updates as they were. */
 import type { NativeAggregator } from '../../native/binding.js'
 import { native } from '../../native/load.js'
-import { encodeVector } from '../client/residual-store.js'
+import { encodeVector } from '../vector-message.js'
 
 export class Fidelity {
   readonly #exact: NativeAggregator | undefined

@@ -1,0 +1,7 @@
+/** A vector whole in an update message, with its header and checksum. */
+import { native } from '../native/load.js'
+
+/** @param codec - one that needs no seed: `f32` loses nothing. */
+export function encodeVector(values: Float32Array, codec: 'f32' | 'bf16' = 'f32'): Uint8Array {
+  return native().encodeUpdate(values, null, { codec, density: 1, bits: 8, seed: 0 }).bytes
+}
