@@ -9,7 +9,7 @@ import type { ProgressEvent } from '../training/events.js'
 export interface ClientReport {
   client: number
   name: string
-  /** Rows it trains on: its weight in the mean. */
+  /** Rows it trains on. */
   rows: number
   /** Mean over the supervised tokens of its local steps; null when they held none: such a client sends nothing and weighs nothing. */
   loss: number | null
@@ -48,6 +48,13 @@ export interface RoundEvent {
   compressionRatio: number | null
   /** Cosine between the mean of the decoded updates and the mean of the updates before encoding; null when nobody sent one. */
   cosine: number | null
+  /**
+   * ‖ΔW_server − Σ pₖ sₖ Bₖ Aₖ‖ / ‖Σ pₖ sₖ Bₖ Aₖ‖ over all adapted layers: how far the server's product is from the mean of the clients'
+   * products; null when nobody sent an update.
+   */
+  aggregationError: number | null
+  /** What the algorithm reports of the round. */
+  measurements: Record<string, number>
   /** 2-norm of the mean update; 0 when nobody sent one. */
   updateNorm: number
   tokens: number

@@ -4,6 +4,7 @@ import { codecShape } from '../compression/codec.js'
 import { formerNames } from '../options/schema-paths.js'
 import { trainOptionsSchema } from '../training/options.js'
 import { scheduleSchema } from '../training/schedule.js'
+import { type AlgorithmInput, algorithmSchema } from './algorithms/index.js'
 import { serverOptimizerSchema, serverRules } from './server-step/step.js'
 
 const recipe = trainOptionsSchema.pick({
@@ -21,15 +22,23 @@ const recipe = trainOptionsSchema.pick({
   memoryBudget: true,
 })
 
-export const localSchema = recipe
-  .extend({
-    schedule: scheduleSchema
-      .prefault('constant')
-      .describe('how the learning rate moves over the rounds; within a round it is constant'),
-    steps: z.int().min(1).optional().describe('optimiser steps of a client in a round; this or epochs'),
-    epochs: z.number().positive().optional().describe("passes over a client's rows in a round; this or steps"),
-  })
-  .refine((local) => (local.steps === undefined) !== (local.epochs === undefined), 'expected either steps or epochs')
+const localObject = recipe.extend({
+  schedule: scheduleSchema
+    .prefault('constant')
+    .describe('how the learning rate moves over the rounds; within a round it is constant'),
+  steps: z.int().min(1).optional().describe('optimiser steps of a client in a round; this or epochs'),
+  epochs: z.number().positive().optional().describe("passes over a client's rows in a round; this or steps"),
+})
+
+export const localSchema = localObject.refine(
+  (local) => (local.steps === undefined) !== (local.epochs === undefined),
+  'expected either steps or epochs',
+)
+
+/** Options of local work that some clients have for themselves: all but the schedule. */
+export const overridesSchema = localObject.omit({ schedule: true }).partial()
+
+export type LocalOverrides = z.input<typeof overridesSchema>
 
 export const uploadSchema = z.strictObject({
   codec: codecShape.codec.default('f32'),
@@ -62,7 +71,18 @@ export const federationSchema = z.strictObject({
   local: localSchema.describe('work of a client in a round; its schedule runs over the rounds'),
   upload: uploadSchema.prefault({}).describe('how updates travel to the server'),
   download: downloadSchema.prefault({}).describe('how the adapter travels to the clients'),
-  aggregation: z.enum(['fedavg']).default('fedavg').describe('mean of the updates, weighted by rows'),
+  algorithm: algorithmSchema
+    .default('fedavg')
+    .describe('what clients train and send, and what the server makes of it: a name, or a name with its options')
+    .register(formerNames, { name: 'aggregation' }),
+  weighting: z
+    .enum(['rows', 'tokens', 'uniform'])
+    .optional()
+    .describe("what a client counts by in means; default: the algorithm's, for most of them rows"),
+  overrides: z
+    .record(z.string().min(1), overridesSchema)
+    .optional()
+    .describe('local options of some clients, by name or by a pattern with *; later entries win'),
   serverOptimizer: serverOptimizer.prefault('none').describe("the server's step: a name, or its options"),
   absence: z
     .number()
@@ -96,5 +116,10 @@ export const federationSchema = z.strictObject({
  * with AdamW), and the activations of the larger pass: `estimate({ concurrency })` gives the sum. With `local.memoryBudget` no more clients
  * run at the same time than its plan has room for. Default 1.
  */
-export type FederationOptions = z.input<typeof federationSchema>
+export type FederationOptions = Omit<z.input<typeof federationSchema>, 'algorithm' | 'overrides'> & {
+  /** A name, a name with its options, or a record of your own. Default 'fedavg'. */
+  algorithm?: AlgorithmInput
+  /** Local options of some clients: by name or pattern, or a function of the name. */
+  overrides?: Record<string, LocalOverrides> | ((client: string) => LocalOverrides | undefined)
+}
 export type FederationConfig = z.output<typeof federationSchema>

@@ -5,3 +5,8 @@ import { native } from '../native/load.js'
 export function encodeVector(values: Float32Array, codec: 'f32' | 'bf16' = 'f32'): Uint8Array {
   return native().encodeUpdate(values, null, { codec, density: 1, bits: 8, seed: 0 }).bytes
 }
+
+/** @throws FedloraError `E_FORMAT`, `E_CHECKSUM`, `E_VERSION` for what is no such message. */
+export function decodeVector(message: Uint8Array): Float32Array {
+  return native().decodeUpdate(message)
+}

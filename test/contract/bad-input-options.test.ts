@@ -147,6 +147,7 @@ t.test('unknown keys and wrong types in every option object', async (t) => {
         [{ rounds: 0 }, /rounds/],
         [{ upload: { codec: 'zip' } }, /upload\.codec/],
         [{ aggregation: 'fedsum' }, /aggregation/],
+        [{ algorithm: 'fedsum' }, /known are fedavg/],
         [{ local: { stepz: 3 } }, /local\.stepz|stepz/],
       ],
     ],

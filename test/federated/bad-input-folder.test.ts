@@ -86,17 +86,17 @@ await refused(
   /shorter/,
 )
 
-const residual = readdirSync(join(whole, 'residuals')).sort()[0]!
+const residual = readdirSync(join(whole, 'own')).sort()[0]!
 await refused(
   'a residual gone',
-  (folder) => rmSync(join(folder, 'residuals', residual)),
+  (folder) => rmSync(join(folder, 'own', residual)),
   'E_CHECKPOINT',
   new RegExp(`${residual.replaceAll('.', '\\.')}' is missing`),
 )
 
 t.test('a folder where a residual that nothing names lay does no harm', async (t) => {
   const folder = copy()
-  mkdirSync(join(folder, 'residuals', 'client-0.round-99.flup', 'x'), { recursive: true })
+  mkdirSync(join(folder, 'own', 'client-0.v.round-99.flup', 'x'), { recursive: true })
   await resume(folder)
   t.same(filesOf(folder), filesOf(whole))
 })
@@ -116,7 +116,7 @@ t.test('a state that cannot be kept is told, beside what ended the run', async (
   t.equal((failure!.cause as Error).name, 'AbortError')
 })
 
-t.test('no folder for residuals: what to do is said', async (t) => {
+t.test('no folder for what clients keep: what to do is said', async (t) => {
   const before = process.env.TMPDIR
   process.env.TMPDIR = join(root, 'nowhere')
   t.teardown(() => {

@@ -22,18 +22,21 @@ t.test('pooled rows are those of every client, whole, client after client', asyn
   }
 })
 
-t.test('data sets are named by their number, others as they say; a split by its own names', async (t) => {
-  const names = async (given: Parameters<typeof openClients>[0]) => {
-    const clients = await openClients(given, model, {})
-    return Array.from({ length: clients.length }, (_, i) => clients.name(i))
-  }
-  t.same(await names([data[0]!, { name: 'b', train: data[1]! }]), ['client-0', 'b'])
-  const rows = await loadDataset(
-    [0, 1, 2, 3].map((i) => ({ input_ids: [1, i], topic: `t${i % 2}` })),
-    { format: 'tokens', category: 'topic' },
-  )
-  t.same(await names(split(rows, { by: 'category', testFraction: 0 })), ['t0', 't1'])
-})
+t.test(
+  'data sets are named by their number, others as they say; a split by its own names; in their order',
+  async (t) => {
+    const names = async (given: Parameters<typeof openClients>[0]) => {
+      const clients = await openClients(given, model, {})
+      return Array.from({ length: clients.length }, (_, i) => clients.name(i))
+    }
+    t.same(await names([data[0]!, { name: 'b', train: data[1]! }]), ['b', 'client-0'])
+    const rows = await loadDataset(
+      [0, 1, 2, 3].map((i) => ({ input_ids: [1, i], topic: `t${i % 2}` })),
+      { format: 'tokens', category: 'topic' },
+    )
+    t.same(await names(split(rows, { by: 'category', testFraction: 0 })), ['t0', 't1'])
+  },
+)
 
 t.test('the fingerprint knows names, rows and their order', async (t) => {
   const of = async (given: Parameters<typeof openClients>[0]) => fingerprint(await openClients(given, model, {}))
@@ -51,5 +54,17 @@ t.test('what is no client is named with its place', async (t) => {
   await refused([data[0], { name: 'b' }], 'E_ARGUMENT', /clients\[1\]/)
   await refused([data[0], null], 'E_ARGUMENT', /clients\[1\]/)
   await refused([{ name: 3, train: data[0] }], 'E_ARGUMENT', /clients\[0\]/)
+  await refused(
+    [
+      { name: 'b', train: data[0] },
+      { name: 'b', train: data[1] },
+    ],
+    'E_ARGUMENT',
+    /clients\[1\]: the name 'b'/,
+  )
+  await refused([{ name: 'b', train: data[0], rnak: 3 }], 'E_ARGUMENT', /clients\[0\]: unknown key "rnak"/)
+  await refused([{ name: 'b', train: data[0], rank: 0 }], 'E_ARGUMENT', /clients\[0\]\.rank: got 0/)
+  await refused([{ name: 'b', train: data[0], alpha: -1 }], 'E_ARGUMENT', /clients\[0\]\.alpha: got -1/)
+  await refused([{ name: 'b', train: data[0], test: [] }], 'E_ARGUMENT', /clients\[0\]\.test/)
   await refused([data[0], data[1]!.subset([])], 'E_DATA', /client 1 \(client-1\) has no row/)
 })

@@ -1,31 +1,34 @@
 /** The figures of a round and of a run, from numbers that can be added up by hand; and the parts of the server that make them. */
 import t from 'tap'
-import type { ClientReport, RoundEvent } from '../../src/federated/events.js'
-import { Broadcaster } from '../../src/federated/server/broadcast.js'
+import type { Algorithm } from '../../src/federated/algorithms/algorithm.js'
+import { fedavg } from '../../src/federated/algorithms/fedavg.js'
+import type { RoundEvent } from '../../src/federated/events.js'
+import type { Answer } from '../../src/federated/protocol/messages.js'
+import type { Space } from '../../src/federated/protocol/space.js'
 import { Collector } from '../../src/federated/server/collect.js'
-import { figuresOf } from '../../src/federated/server/figures.js'
-import { Server } from '../../src/federated/server/server.js'
+import { type Restored, Server } from '../../src/federated/server/server.js'
 import { serverOptimizerSchema } from '../../src/federated/server-step/step.js'
 import { Fidelity } from '../../src/federated/simulate/fidelity.js'
+import { addRound, type Counted, figuresOf, noTotals } from '../../src/federated/simulate/figures.js'
 import { native } from '../../src/native/load.js'
 import { Stopwatch } from '../../src/run/stopwatch.js'
 
 const plain = { codec: 'f32', density: 1, bits: 8, seed: 0 } as const
 const message = (...values: number[]) => native().encodeUpdate(Float32Array.from(values), null, plain).bytes
 
-const clients: ClientReport[] = [
-  { client: 0, name: 'a', rows: 1, loss: 2, steps: 3, tokens: 10, bytesUp: 30 },
-  { client: 1, name: 'b', rows: 3, loss: 4, steps: 5, tokens: 200, bytesUp: 50 },
-  { client: 2, name: 'c', rows: 100, loss: null, steps: 7, tokens: 3000, bytesUp: 0 },
+const clients: Counted[] = [
+  { client: 0, name: 'a', rows: 1, loss: 2, steps: 3, tokens: 10, bytesUp: 30, bytesUpRaw: 100 },
+  { client: 1, name: 'b', rows: 3, loss: 4, steps: 5, tokens: 200, bytesUp: 50, bytesUpRaw: 100 },
+  { client: 2, name: 'c', rows: 100, loss: null, steps: 7, tokens: 3000, bytesUp: 0, bytesUpRaw: 0 },
 ]
 
-t.test('unequal clients, one of which taught nothing, and one that did not answer', async (t) => {
-  t.same(figuresOf(clients, 4, 9, 100, Float32Array.of(2, -3, 6)), {
+t.test('unequal clients, one of which taught nothing', async (t) => {
+  t.same(figuresOf(clients, { bytes: 36, raw: 400 }, { adapter: Float32Array.of(2, -3), other: Float32Array.of(6) }), {
     loss: 3.5, // (1·2 + 3·4) / (1 + 3)
     tokens: 3210,
     bytesUp: 80,
     bytesUpRaw: 200, // two messages
-    bytesDown: 36, // four were asked
+    bytesDown: 36,
     bytesDownRaw: 400,
     compressionRatio: 2.5,
     updateNorm: 7, // √(4 + 9 + 36)
@@ -34,94 +37,164 @@ t.test('unequal clients, one of which taught nothing, and one that did not answe
 
 t.test('a round that nobody answered, and one in which nobody learnt', async (t) => {
   const nothing = { loss: null, bytesUp: 0, bytesUpRaw: 0, compressionRatio: null, updateNorm: 0 }
-  t.match(figuresOf([], 2, 9, 100, null), { ...nothing, tokens: 0, bytesDown: 18, bytesDownRaw: 200 })
-  t.match(figuresOf(clients.slice(2), 1, 9, 100, null), { ...nothing, tokens: 3000, bytesDown: 9, bytesDownRaw: 100 })
+  const down = { bytes: 18, raw: 200 }
+  t.match(figuresOf([], down, {}), { ...nothing, tokens: 0, bytesDown: 18, bytesDownRaw: 200 })
+  t.match(figuresOf(clients.slice(2), down, {}), { ...nothing, tokens: 3000, bytesDown: 18, bytesDownRaw: 200 })
 })
 
-t.test('sums over rounds; the loss is the last that there was; a round without a mean moves nothing', async (t) => {
-  const server = new Server(serverOptimizerSchema.parse({}), Float32Array.of(1, 2))
-  const event = (round: number, loss: number | null): RoundEvent =>
+t.test('sums over rounds; the loss is the last that there was', async (t) => {
+  const event = (loss: number | null): RoundEvent =>
     ({
-      round,
       loss,
       clients,
       ...{ tokens: 10, bytesUp: 2, bytesUpRaw: 8, bytesDown: 3, bytesDownRaw: 12 },
       seconds: { train: 0.25, encode: 1, aggregate: 1, total: 9 },
     }) as unknown as RoundEvent
-  server.finish(event(1, 0.5), Float32Array.of(1, -1))
-  t.same([...server.adapter], [2, 1])
-  server.finish(event(2, null), null)
-  t.same([...server.adapter], [2, 1])
-  t.equal(server.round, 2)
   const sums = { bytesUp: 4, bytesUpRaw: 16, bytesDown: 6, bytesDownRaw: 24, tokens: 20, steps: 30, trainSeconds: 0.5 }
-  t.same(server.totals, { ...sums, loss: 0.5 })
+  t.same(addRound(addRound(noTotals, event(0.5)), event(null)), { ...sums, loss: 0.5 })
+})
+
+const spaceOfLength = (length: number): Space => ({ length, tensors: [], modules: [] })
+
+function serverOf(initial: number[], options: object = {}, restored?: Restored, algorithm: Algorithm = fedavg): Server {
+  const config = serverOptimizerSchema.parse(options)
+  const server = new Server({
+    chosen: { algorithm, options: {} },
+    config: { rounds: 9, seed: 1, serverOptimizer: config, download: { codec: 'f32' } },
+    space: spaceOfLength(initial.length),
+    initial: Float32Array.from(initial),
+    population: 5,
+    restored,
+  })
+  t.teardown(() => server.dispose())
+  return server
+}
+
+/** What a client says: a loss, and its update. */
+function answer(round: number, client: string, rows: number, update: number[] | null): Answer {
+  const vectors: Record<string, Uint8Array> = update === null ? {} : { adapter: message(...update) }
+  const loss = update === null ? null : 1
+  return { version: 1, round, client, rows, steps: 1, tokens: 10 * rows, loss, vectors, numbers: {} }
+}
+
+async function round(server: Server, ...answers: Answer[]) {
+  await server.begin()
+  for (const one of answers) await server.accept(one, server.space)
+  return await server.finish(server.round + 1, 0.1)
+}
+
+t.test('means are weighted by rows; an answer without a loss weighs nothing; a round begins empty', async (t) => {
+  const server = serverOf([0, 0])
+  const { means } = await round(
+    server,
+    answer(1, 'a', 1, [1, 10]),
+    answer(1, 'b', 3, [5, -10]),
+    answer(1, 'c', 1000, null),
+  )
+  t.same([...means.adapter!], [4, -5])
+  t.same([...server.adapter], [4, -5])
+  await round(server, answer(2, 'c', 7, null))
+  t.same([...server.adapter], [4, -5], 'a round in which nobody learnt moves nothing')
+  await round(server, answer(3, 'a', 2, [7, 8]))
+  t.same([...server.adapter], [11, 3])
+  t.equal(server.round, 3)
+})
+
+t.test('a foreign answer is refused and the sums stay as they are', async (t) => {
+  const server = serverOf([0, 0])
+  await server.begin()
+  await server.accept(answer(1, 'a', 1, [1, 10]), server.space)
+  await t.rejects(server.accept(answer(1, 'b', 1, [1]), server.space), { code: 'E_SHAPE' })
+  const unasked = { ...answer(1, 'b', 1, [1, 1]), vectors: { bdapter: message(1, 1) } }
+  await t.rejects(server.accept(unasked, server.space), { code: 'E_FORMAT', message: /'bdapter'/ })
+  await server.finish(1, 0.1)
+  t.same([...server.adapter], [1, 10])
 })
 
 t.test('a server continues from what a checkpoint holds', async (t) => {
-  const options = serverOptimizerSchema.parse({ name: 'momentum', beta1: 0.5 })
-  const event = { round: 1, clients: [], seconds: {} } as unknown as RoundEvent
-  const straight = new Server(options, Float32Array.of(0))
-  straight.finish(event, Float32Array.of(4))
+  const options = { name: 'momentum', beta1: 0.5 }
+  const straight = serverOf([0], options)
+  await round(straight, answer(1, 'a', 1, [4]))
   const vectors = { adapter: straight.adapter.slice(), moment1: straight.moments.moment1.slice() }
-  const resumed = new Server(options, Float32Array.of(9), { round: 1, totals: straight.totals, vectors })
-  t.same([resumed.round, resumed.totals], [1, straight.totals])
-  for (const server of [straight, resumed]) server.finish({ ...event, round: 2 }, Float32Array.of(4))
+  const resumed = serverOf([9], options, { round: 1, vectors, numbers: {} })
+  t.equal(resumed.round, 1)
+  for (const server of [straight, resumed]) await round(server, answer(2, 'a', 1, [4]))
   t.same([[...straight.adapter], [...resumed.adapter]], [[10], [10]], '4, then 4 + (2 + 4)')
-  t.throws(() => new Server(options, Float32Array.of(9), { round: 1, totals: straight.totals, vectors: {} }), {
-    code: 'E_SHAPE',
-  })
-  const initial = Float32Array.of(1)
-  new Server(options, initial).finish(event, Float32Array.of(4))
-  t.same([...initial], [1], 'what it began with is not touched')
+  t.throws(() => serverOf([9], options, { round: 1, vectors: {}, numbers: {} }), { code: 'E_SHAPE' })
 })
 
-t.test('the mean is weighted by rows; an answer without a message weighs nothing; a round begins empty', async (t) => {
-  const collector = new Collector(2)
+t.test('what a record does not do whole is of no round', async (t) => {
+  const torn: Algorithm = {
+    ...fedavg,
+    finish({ state }) {
+      state.vectors.adapter![0] = 5
+      throw new Error('in the middle')
+    },
+  }
+  const server = serverOf([0], {}, undefined, torn)
+  t.ok(server.whole)
+  await t.rejects(round(server, answer(1, 'a', 1, [4])), { message: 'in the middle' })
+  t.notOk(server.whole, 'it must not be kept')
+  t.equal(server.round, 0)
+})
+
+t.test('sums by name and length', async (t) => {
+  const collector = new Collector()
   t.teardown(() => collector.dispose())
-  t.equal(collector.mean(), null)
-  collector.add({ message: message(1, 10), rows: 1 })
-  collector.add({ message: message(5, -10), rows: 3 })
-  collector.add({ message: null, rows: 1000 })
-  t.same([...collector.mean()!], [4, -5])
-  t.throws(() => collector.add({ message: message(1), rows: 1 }), { code: 'E_SHAPE' })
-  t.same([...collector.mean()!], [4, -5], 'a message that is none changes nothing')
+  t.equal(collector.mean('v'), null)
+  collector.add({ v: message(1, 2), w: message(5) }, { v: 2, w: 1 }, 1)
+  collector.add({ v: message(3, 4) }, { v: 2 }, 1)
+  t.same([[...collector.mean('v')!], [...collector.mean('w')!]], [[2, 3], [5]])
   collector.reset()
-  t.equal(collector.mean(), null)
-  collector.add({ message: message(7, 8), rows: 2 })
-  t.same([...collector.mean()!], [7, 8])
+  t.equal(collector.mean('v'), null)
+  collector.add({ v: message(7, 8, 9) }, { v: 3 }, 2)
+  t.same([...collector.mean('v')!], [7, 8, 9], 'another length in another round')
 })
 
 t.test('fidelity: the cosine to the mean of what was meant', async (t) => {
-  const fidelity = new Fidelity(2, false)
+  const fidelity = new Fidelity(false)
   t.teardown(() => fidelity.dispose())
-  fidelity.add(Float32Array.of(4, 0), 3)
-  fidelity.add(Float32Array.of(0, 12), 1)
+  const adapter = (...values: number[]) => ({ adapter: Float32Array.from(values) })
+  fidelity.add(adapter(4, 0), 3)
+  fidelity.add(adapter(0, 12), 1)
   // The mean is (3, 3): at 45° to the axes, and (3, 4) at an angle of cosine 21 / (5 · √18).
-  t.ok(Math.abs(fidelity.cosine(Float32Array.of(8, 0)) - Math.SQRT1_2) <= 2 ** -50)
-  t.ok(Math.abs(fidelity.cosine(Float32Array.of(3, 4)) - 21 / (5 * Math.sqrt(18))) <= 2 ** -50)
+  t.ok(Math.abs(fidelity.cosine(adapter(8, 0))! - Math.SQRT1_2) <= 2 ** -50)
+  t.ok(Math.abs(fidelity.cosine(adapter(3, 4))! - 21 / (5 * Math.sqrt(18))) <= 2 ** -50)
   fidelity.reset()
-  fidelity.add(Float32Array.of(0, 2), 1)
-  t.equal(fidelity.cosine(Float32Array.of(1, 0)), 0)
-  const lossless = new Fidelity(2, true)
-  lossless.add(Float32Array.of(4, 0), 3)
+  fidelity.add(adapter(0, 2), 1)
+  t.equal(fidelity.cosine(adapter(1, 0)), 0)
+  t.equal(fidelity.cosine({}), null, 'nothing was averaged')
+  fidelity.reset()
+  fidelity.add({ a: Float32Array.of(3), b: Float32Array.of(0, 4) }, 1)
+  const both = fidelity.cosine({ b: Float32Array.of(0, 1), a: Float32Array.of(0) })!
+  t.ok(Math.abs(both - 4 / 5) <= 2 ** -50, 'several vectors count as one, by name')
+  const lossless = new Fidelity(true)
+  lossless.add(adapter(4, 0), 3)
   lossless.reset()
-  t.equal(lossless.cosine(Float32Array.of(0, 1)), 1, 'nothing is compared where nothing is lost')
+  t.equal(lossless.cosine(adapter(0, 1)), 1, 'nothing is compared where nothing is lost')
   lossless.dispose()
 })
 
-t.test(
-  'a broadcast: float32 is the adapter itself, bf16 what clients really get; both count their messages',
-  async (t) => {
-    const adapter = Float32Array.of(1, 1 + 2 ** -7, 1 + 2 ** -10, -3)
-    const whole = new Broadcaster('f32').send(adapter)
-    t.equal(whole.adapter, adapter)
-    t.equal(whole.bytes, message(...adapter).length)
-    const half = new Broadcaster('bf16').send(adapter)
-    t.same([...half.adapter], [1, 1 + 2 ** -7, 1, -3], 'eight bits of a number')
-    t.equal(half.bytes, native().encodeUpdate(adapter, null, { ...plain, codec: 'bf16' }).bytes.length)
-    t.ok(half.bytes < whole.bytes)
-  },
-)
+t.test('a broadcast is what clients really get, encoded once for all of a round', async (t) => {
+  const adapter = [1, 1 + 2 ** -7, 1 + 2 ** -10, -3]
+  const whole = serverOf(adapter)
+  const sent = whole.broadcast(whole.space, 1)
+  t.same([...sent.adapter], adapter)
+  t.same([sent.bytes, sent.raw], [message(...adapter).length, 16])
+  t.equal(whole.broadcast(whole.space, 1), sent)
+  t.not(whole.broadcast(whole.space, 2), sent)
+  const half = new Server({
+    chosen: { algorithm: fedavg, options: {} },
+    config: { rounds: 9, seed: 1, serverOptimizer: serverOptimizerSchema.parse({}), download: { codec: 'bf16' } },
+    space: spaceOfLength(4),
+    initial: Float32Array.from(adapter),
+    population: 5,
+  })
+  t.teardown(() => half.dispose())
+  const rounded = half.broadcast(half.space, 1)
+  t.same([...rounded.adapter], [1, 1 + 2 ** -7, 1, -3], 'eight bits of a number')
+  t.ok(rounded.bytes < sent.bytes)
+})
 
 t.test('seconds by phase', async (t) => {
   let clock = 1000

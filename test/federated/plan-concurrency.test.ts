@@ -32,7 +32,14 @@ async function clientsOf(...lengths: number[]) {
   const of = lengths.map((length) =>
     rows.subset([Array.from({ length: 40 }, (_, i) => i).find((row) => rows.facts(row).tokens === length)!]),
   )
-  return { length: of.length, name: (i: number) => `c${i}`, data: (i: number) => of[i]! }
+  return {
+    length: of.length,
+    name: (i: number) => `c${i}`,
+    place: (i: number) => i,
+    data: (i: number) => of[i]!,
+    test: () => undefined,
+    own: () => ({}),
+  }
 }
 
 const config = (concurrency: number, memoryBudget?: number) =>

@@ -1,6 +1,7 @@
 import t from 'tap'
-import { cohortSize, planRound, sampleCohort } from '../../src/federated/protocol/plan.js'
-import { deriveSeed, uniform } from '../../src/federated/protocol/random.js'
+import { cohortOf, cohortSize, sampleCohort } from '../../src/federated/protocol/plan.js'
+import { deriveSeed, streamOf, uniform } from '../../src/federated/protocol/random.js'
+import { isAbsent } from '../../src/federated/simulate/absence.js'
 
 t.test('uniform draws are uniform, addressed and independent of order', async (t) => {
   const n = 20000
@@ -63,21 +64,23 @@ t.test('cohorts are ascending, without repeats, fair, and differ between rounds'
   t.same(sampleCohort(6, 6, 1, 1), [0, 1, 2, 3, 4, 5])
 })
 
-t.test('plans: reproducible, drop-outs by probability', async (t) => {
-  const shape = { clients: 50, cohort: 0.4, absence: 0.25, seed: 5 }
-  t.same(planRound(shape, 3), planRound(shape, 3))
-  t.notSame(planRound(shape, 3).cohort, planRound(shape, 4).cohort)
-  let dropped = 0
+t.test('cohorts of a round: reproducible, refused for no round', async (t) => {
+  t.same(cohortOf(50, 0.4, 5, 3), cohortOf(50, 0.4, 5, 3))
+  t.notSame(cohortOf(50, 0.4, 5, 3), cohortOf(50, 0.4, 5, 4))
+  t.equal(cohortOf(50, 0.4, 5, 3).length, 20)
+  for (const round of [0, -1, 1.5]) t.throws(() => cohortOf(50, 0.4, 5, round), { code: 'E_ARGUMENT' })
+})
+
+t.test('absences: by probability, each client and round by itself', async (t) => {
+  let absent = 0
   for (let round = 1; round <= 200; round++) {
-    const plan = planRound(shape, round)
-    t.equal(plan.cohort.length, 20)
-    t.same(
-      [...plan.dropped, ...plan.participants].sort((a, b) => a - b),
-      plan.cohort,
-    )
-    dropped += plan.dropped.length
+    for (let client = 0; client < 20; client++) if (isAbsent(5, round, `c${client}`, 0.25)) absent++
   }
-  t.ok(Math.abs(dropped / 4000 - 0.25) < 0.03, `${dropped} of 4000 dropped`)
-  t.same(planRound({ ...shape, absence: 0 }, 1).dropped, [])
-  t.throws(() => planRound(shape, 0), { code: 'E_ARGUMENT' })
+  t.ok(Math.abs(absent / 4000 - 0.25) < 0.03, `${absent} of 4000 absent`)
+  t.notOk(isAbsent(5, 1, 'c1', 0))
+})
+
+t.test('a client is addressed by its name', async (t) => {
+  t.equal(streamOf('client-0'), 0x16c288552529, 'the first 48 bits of SHA-256')
+  t.not(streamOf('a'), streamOf('b'))
 })

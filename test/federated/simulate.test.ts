@@ -174,7 +174,7 @@ t.test('baselines side by side, with the same budget of steps', async (t) => {
     'config.json',
     'events.ndjson',
     'initial',
-    'residuals',
+    'own',
   ])
   t.match(eventsOf(folder).at(-1), { type: 'done', rounds: 3 })
 })
@@ -239,7 +239,10 @@ t.test('wrong options and misuse', async (t) => {
   refused({ local: { batchSize: 2 } }, /either steps or epochs/)
   refused({ local: { steps: 1, epochs: 1 } }, /either steps or epochs/)
   refused({ upload: { codec: 'int5' } }, /upload\.codec/)
-  refused({ aggregation: 'median' }, /aggregation/)
+  refused({ aggregation: 'fedavg' }, /unknown key "aggregation" \(its name is "algorithm"\)/)
+  refused({ algorithm: 'fedpox' }, /did you mean "fedprox".*known are fedavg, fedprox/)
+  refused({ algorithm: { name: 'fedprox', mu: -1 } }, /algorithm fedprox: mu/)
+  refused({ algorithm: { name: 'fedavg', mu: 1 } }, /unknown key "mu"/)
   refused({ serverOptimizer: 'adma' }, /serverOptimizer/)
   refused({ absence: 1 }, /absence/)
   refused({ dropout: 0.2 }, /unknown key "dropout" \(its name is "absence"\)/)

@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { ResidualStore } from '../../src/federated/client/residual-store.js'
+import { OwnState } from '../../src/federated/client/own-state.js'
 import { encodeUpload } from '../../src/federated/client/upload.js'
 import { native } from '../../src/native/load.js'
 import { Random } from '../../src/random/random.js'
@@ -35,22 +35,24 @@ function brokenBy(sent: Float32Array, residual: Float32Array, update: Float32Arr
 
 for (const upload of lossy) {
   t.test(`${upload.codec}: sent + residual = update + residual before, round after round`, async (t) => {
-    const store = await ResidualStore.open(join(root, upload.codec), length)
+    const store = await OwnState.open(join(root, upload.codec))
+    const residualOf = async (client: string) =>
+      (await store.read(client, 'residual-adapter')) ?? new Float32Array(length)
     const total = { sent: new Float64Array(length), learnt: new Float64Array(length) }
     let last = new Float32Array(length)
     let largest = 0
     for (let round = 1; round <= 6; round++) {
-      // Client 1 is asked in odd rounds only; its residual waits meanwhile.
-      for (const client of round % 2 === 1 ? [0, 1] : [0]) {
-        const learnt = update(client === 0 ? 10 ** (round % 3) : 0.1)
+      // Client b is asked in odd rounds only; its residual waits meanwhile.
+      for (const client of round % 2 === 1 ? ['a', 'b'] : ['a']) {
+        const learnt = update(client === 'a' ? 10 ** (round % 3) : 0.1)
         const given = learnt.slice()
-        const before = await store.read(client)
-        const message = await encodeUpload(learnt, { client, round }, upload, 1000 * round + client, store)
+        const before = await residualOf(client)
+        const message = await encodeUpload('adapter', learnt, { client, round, seed: 1000 }, upload, store)
         t.ok(bytesOf(learnt).equals(bytesOf(given)), 'the update is only read')
-        t.same(await store.read(client), before, 'the round has not ended: the residual before it still counts')
+        t.same(await residualOf(client), before, 'the round has not ended: the residual before it still counts')
         await store.endRound()
         const sent = native().decodeUpdate(message)
-        const residual = await store.read(client)
+        const residual = await residualOf(client)
         // Two float32 roundings, of update + before and of its difference to what was sent.
         const error = brokenBy(sent, residual, learnt, before)
         t.ok(error <= 2, `round ${round}, client ${client}: ${error}`)
@@ -58,7 +60,7 @@ for (const upload of lossy) {
           residual.some((value) => value !== 0),
           'something is left',
         )
-        if (client !== 0) continue
+        if (client !== 'a') continue
         if (round > 1)
           t.notOk(brokenBy(sent, residual, learnt, new Float32Array(length)) <= 2, 'canary: without before')
         for (let i = 0; i < length; i++) {
@@ -78,17 +80,27 @@ for (const upload of lossy) {
 t.test('without error feedback what is left out is lost; float32 leaves nothing', async (t) => {
   const learnt = update(1)
   const topk = lossy[3]
-  const message = await encodeUpload(learnt, { client: 0, round: 1 }, topk, 3, undefined)
+  const message = await encodeUpload('adapter', learnt, { client: 'a', round: 1, seed: 3 }, topk, undefined)
   const sent = native().decodeUpdate(message)
   const kept = sent.filter((value) => value !== 0).length
   t.ok(kept > 0 && kept <= Math.ceil(length * topk.density), `${kept} of ${length}`)
-  const exact = await encodeUpload(learnt, { client: 0, round: 1 }, { codec: 'f32', density: 1, bits: 8 }, 3, undefined)
+  const exact = await encodeUpload(
+    'adapter',
+    learnt,
+    { client: 'a', round: 1, seed: 3 },
+    { codec: 'f32', density: 1, bits: 8 },
+    undefined,
+  )
   t.ok(bytesOf(native().decodeUpdate(exact)).equals(bytesOf(learnt)))
 })
 
-t.test('the seed decides the rounding', async (t) => {
+t.test('seed, round, client and vector decide the rounding', async (t) => {
   const learnt = update(1)
-  const of = (seed: number) => encodeUpload(learnt, { client: 0, round: 1 }, lossy[2], seed, undefined)
+  const of = (seed: number, client = 'a', vector = 'adapter', round = 1) =>
+    encodeUpload(vector, learnt, { client, round, seed }, lossy[2], undefined)
   t.same(await of(5), await of(5))
   t.notSame(await of(5), await of(6))
+  t.notSame(await of(5), await of(5, 'b'), 'each client has roundings of its own')
+  t.notSame(await of(5), await of(5, 'a', 'control'), 'and each vector')
+  t.notSame(await of(5), await of(5, 'a', 'adapter', 2), 'and each round')
 })

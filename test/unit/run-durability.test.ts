@@ -7,7 +7,7 @@ import { open } from 'node:fs/promises'
 import { createRequire, syncBuiltinESMExports } from 'node:module'
 import { basename, join, relative } from 'node:path'
 import t, { type Test } from 'tap'
-import { ResidualStore } from '../../src/federated/client/residual-store.js'
+import { OwnState } from '../../src/federated/client/own-state.js'
 import { replaceFolder, writeTextFile } from '../../src/files/atomic.js'
 import { writeCheckpoint } from '../../src/run/checkpoint.js'
 import { EventLog } from '../../src/run/event-log.js'
@@ -83,17 +83,17 @@ t.test('the event log, when asked', async (t) => {
   t.same(noted, ['sync events.ndjson'])
 })
 
-t.test('residuals: those of the ended rounds, then their folder; nothing twice', async (t) => {
+t.test('what clients keep: those of the ended rounds, then their folder; nothing twice', async (t) => {
   const noted = await calls(t, async (folder) => {
-    const store = await ResidualStore.open(folder, 2)
-    for (const client of [0, 3]) await store.write(client, 1, Float32Array.of(1, client))
+    const store = await OwnState.open(folder)
+    for (const client of ['a', 'b']) await store.write(client, 'v', 1, Float32Array.of(1, 2))
     await store.flush() // the round has not ended
     await store.endRound()
-    await store.write(0, 2, Float32Array.of(5, 5))
+    await store.write('a', 'v', 2, Float32Array.of(5, 5))
     await store.flush()
     await store.committed()
     await store.flush()
   })
   const names = noted.filter((call) => call.startsWith('sync')).map((call) => basename(call.slice(5)))
-  t.same(names, ['client-0.round-1.flup', 'client-3.round-1.flup', '.'])
+  t.same(names, ['client-ca978112ca1bbdca.v.round-1.flup', 'client-3e23e8160039594a.v.round-1.flup', '.'])
 })

@@ -1,22 +1,39 @@
 /** How an update leaves a client: what earlier messages left out is added, and what this one leaves out is kept. */
 import { native } from '../../native/load.js'
 import type { FederationConfig } from '../options.js'
-import type { ResidualStore } from './residual-store.js'
+import { deriveSeed, streamOf } from '../protocol/random.js'
+import type { OwnState } from './own-state.js'
+
+/** Under which name the residual of a vector is kept. */
+const residualOf = (vector: string) => `residual-${vector}`
+
+/** Whether what a lossy codec leaves out is kept for the next message. */
+export function feedsBack({ codec, errorFeedback }: FederationConfig['upload']): boolean {
+  return codec !== 'f32' && errorFeedback !== false
+}
+
+/** The stream of a vector's roundings: of the client's name, and of the vector's when it is not the adapter. */
+const roundingStream = (client: string, vector: string) =>
+  streamOf(vector === 'adapter' ? client : JSON.stringify([client, vector]))
 
 /**
- * The message that carries `update`.
- * @param seed - of the stochastic rounding.
- * @param residuals - none without error feedback; the new residual counts when the round has ended.
+ * The message that carries one vector.
+ * @param own - where residuals are kept; the new one counts when the round has ended.
  */
 export async function encodeUpload(
+  vector: string,
   update: Float32Array,
-  { client, round }: { client: number; round: number },
-  { codec, density, bits }: FederationConfig['upload'],
-  seed: number,
-  residuals: ResidualStore | undefined,
+  { client, round, seed }: { client: string; round: number; seed: number },
+  upload: FederationConfig['upload'],
+  own: OwnState | undefined,
 ): Promise<Uint8Array> {
-  const before = (await residuals?.read(client)) ?? null
-  const { bytes, residual } = native().encodeUpdate(update, before, { codec, density, bits, seed, inPlace: true })
-  if (residual !== null) await residuals?.write(client, round, residual)
+  const { codec, density, bits } = upload
+  const feedback = feedsBack(upload) ? own : undefined
+  const before =
+    feedback && ((await feedback.read(client, residualOf(vector), update.length)) ?? new Float32Array(update.length))
+  const rounding = deriveSeed(seed, 'encoding', round, roundingStream(client, vector))
+  const options = { codec, density, bits, seed: rounding, inPlace: true }
+  const { bytes, residual } = native().encodeUpdate(update, before ?? null, options)
+  if (residual !== null) await feedback?.write(client, residualOf(vector), round, residual)
   return bytes
 }

@@ -1,67 +1,108 @@
-/** The work of one client in one round: start from the broadcast adapter, train on its own rows, hand back the difference. */
-import type { Dataset } from '../../data/index.js'
+/** The work of one client in one round: a task comes in, the algorithm's client part runs over it, an answer goes out. */
 import { FedloraError, isFedloraError } from '../../errors.js'
-import type { Adapter } from '../../model/adapter.js'
-import { holding } from '../../training/hold.js'
-import { Loop, type Recipe } from '../../training/loop.js'
-import { chooseRecompute } from '../../training/memory.js'
-import type { Stepper } from '../../training/stepper.js'
+import type { Chosen, ClientKit, Vectors } from '../algorithms/algorithm.js'
+import { placeReceived, travelOf, workOf } from '../algorithms/defaults.js'
 import type { FederationConfig } from '../options.js'
-import type { Task } from '../protocol/messages.js'
+import { type Answer, messageVersion, type Task } from '../protocol/messages.js'
+import type { Space } from '../protocol/space.js'
+import { decodeVector } from '../vector-message.js'
+import type { OwnState } from './own-state.js'
+import { Trainer, type Workplace } from './trainer.js'
+import { encodeUpload } from './upload.js'
 
-export interface LocalWork {
-  /** Adapter after minus adapter before. */
-  update: Float32Array
-  /** Mean over the supervised tokens of all its steps; null when they held none, and the update teaches nothing. */
-  loss: number | null
-  steps: number
-  tokens: number
-  /** Of the machine, in its steps: a pass that other clients shared counts by the share of its tokens. */
-  seconds: number
+/** What a client of a federation has beside the task. */
+export interface ClientPlace extends Workplace {
+  chosen: Chosen
+  space: Space
+  /** The adapter that the federation began with, at the client's ranks. */
+  initial: Float32Array
+  upload: FederationConfig['upload']
+  own: OwnState | undefined
+  /** Runs what must take its turn among clients that work side by side. */
+  inTurn<R>(work: () => Promise<R>): Promise<R>
 }
 
-/** What a client works with. */
-export interface Workplace {
-  /** For messages. */
-  name: string
-  /** Its own rows, tokenised. */
-  data: Dataset
-  /** Overwritten. */
-  adapter: Adapter
-  stepper: Stepper
-  signal: AbortSignal
+export interface Worked {
+  answer: Answer
+  /** What was sent, before encoding. */
+  vectors: Vectors
+  /** Seconds of the machine. */
+  seconds: { train: number; encode: number }
 }
 
-/** @throws FedloraError of the training, naming round and client; the signal's reason. */
-export async function trainLocally(
-  { name, data, adapter, stepper, signal: outer }: Workplace,
-  task: Task,
-  local: FederationConfig['local'],
-): Promise<LocalWork> {
-  const { steps: maxSteps, memoryBudget, ...rest } = local
-  const { learningRate, seed, round } = task
-  const recipe: Recipe = { ...rest, maxSteps, learningRate, seed, schedule: () => 1 }
-  adapter.setVector(task.adapter)
+async function ownVectors({ chosen, own }: ClientPlace, client: string): Promise<Partial<Vectors>> {
+  const kept: Partial<Vectors> = {}
+  for (const name of chosen.algorithm.keeps ?? []) {
+    const values = await own?.read(client, name)
+    if (values !== undefined) kept[name] = values
+  }
+  return kept
+}
+
+/** The task as the algorithm's client part sees it. */
+async function kitOf(task: Task, place: ClientPlace, trainer: Trainer): Promise<ClientKit> {
+  const { chosen, space, initial, data } = place
+  const { client, round, rounds, seed, learningRate, numbers } = task
+  const turn = { space, round }
+  const given: Vectors = {}
+  for (const [name, message] of Object.entries(task.vectors)) given[name] = decodeVector(message)
+  given.adapter = placeReceived(chosen, turn, initial, given.adapter!)
+  return {
+    client,
+    round,
+    rounds,
+    seed,
+    space,
+    learningRate,
+    rows: data.length,
+    given,
+    numbers,
+    own: await ownVectors(place, client),
+    travels: travelOf(chosen, turn),
+    train: (plan) => trainer.train(plan),
+  }
+}
+
+async function work(task: Task, place: ClientPlace): Promise<Worked> {
+  const { chosen, upload, own, data } = place
+  const { client, round, seed } = task
+  const trainer = new Trainer(place, task)
+  const { trained, vectors, numbers = {}, keep = {} } = await workOf(chosen, await kitOf(task, place, trainer))
+  const { loss, steps, tokens } = trained
+  const answer: Answer = {
+    version: messageVersion,
+    round,
+    client,
+    rows: data.length,
+    steps,
+    tokens,
+    loss,
+    vectors: {},
+    numbers: {},
+  }
+  const seconds = { train: trainer.seconds, encode: 0 }
+  // Without a supervised token there was nothing to learn: nothing is sent or kept, and the residual waits for a later round.
+  if (loss === null) return { answer, vectors: {}, seconds }
+  await place.inTurn(async () => {
+    const started = performance.now()
+    for (const [name, update] of Object.entries(vectors)) {
+      answer.vectors[name] = await encodeUpload(name, update, { client, round, seed }, upload, own)
+    }
+    for (const [name, values] of Object.entries(keep)) await own?.write(client, name, round, values)
+    for (const [name, list] of Object.entries(numbers)) answer.numbers[name] = [...list]
+    seconds.encode = (performance.now() - started) / 1000
+  })
+  return { answer, vectors, seconds }
+}
+
+/** @throws FedloraError of the work, naming round and client; the signal's reason. */
+export async function workOn(task: Task, place: ClientPlace): Promise<Worked> {
   try {
-    return await holding('train', adapter, outer, async ({ model, values, signal }) => {
-      const recompute = chooseRecompute(model, adapter, data, { ...recipe, memoryBudget })
-      const loop = new Loop({ model, values, data, recipe, recompute, stepper })
-      try {
-        while (!loop.done) {
-          signal.throwIfAborted()
-          await loop.step(signal)
-        }
-      } finally {
-        loop.dispose()
-      }
-      const update = values.read()
-      for (let i = 0; i < update.length; i++) update[i] = update[i]! - task.adapter[i]!
-      const { step: steps, tokens, supervisedTokens } = loop.progress
-      return { update, loss: supervisedTokens > 0 ? loop.meanLoss : null, steps, tokens, seconds: loop.seconds }
-    })
+    return await work(task, place)
   } catch (error) {
     if (!isFedloraError(error)) throw error
-    const details = { ...error.details, round, client: name }
-    throw new FedloraError(error.code, `round ${round}, client ${name}: ${error.message}`, details, error)
+    const { round, client } = task
+    const details = { ...error.details, round, client }
+    throw new FedloraError(error.code, `round ${round}, client ${client}: ${error.message}`, details, error)
   }
 }

@@ -1,30 +1,9 @@
-/**
- * Who takes part in a round. Pure: a plan is a function of the seed and the round number, nothing else.
- *
- * cohort: drawn without replacement · dropped: members of the cohort that received the adapter and never answer ·
- * participants: the rest, in ascending order, which fixes every order-dependent detail of the round.
- */
+/** Who is asked in a round. Pure: a cohort is a function of the seed and the round number, nothing else. */
 import { FedloraError } from '../../errors.js'
 import { uniform } from './random.js'
 
 /** A share in (0, 1] of all clients, a number of clients (a whole number from 2), or `{ clients }` for any number from 1. */
 export type Cohort = number | { clients: number }
-
-export interface FederationShape {
-  clients: number
-  cohort: Cohort
-  /** Probability that a member of the cohort does not answer, in [0, 1). */
-  absence: number
-  seed: number
-}
-
-export interface RoundPlan {
-  /** First round: 1. */
-  round: number
-  cohort: number[]
-  dropped: number[]
-  participants: number[]
-}
 
 /** Number of clients asked in each round; at least one, at most all. */
 export function cohortSize(cohort: Cohort, clients: number): number {
@@ -63,17 +42,13 @@ export function sampleCohort(population: number, count: number, seed: number, ro
   return drawn.sort((a, b) => a - b)
 }
 
-/** The plan of one round. */
-export function planRound(shape: FederationShape, round: number): RoundPlan {
+/**
+ * The clients that are asked in round `round` (from 1), as indices into their names in ascending order.
+ * @throws FedloraError `E_ARGUMENT` for a cohort that is none.
+ */
+export function cohortOf(clients: number, cohort: Cohort, seed: number, round: number): number[] {
   if (!Number.isInteger(round) || round < 1) {
     throw new FedloraError('E_ARGUMENT', `round: got ${round}, expected a whole number from 1`, { round })
   }
-  const cohort = sampleCohort(shape.clients, cohortSize(shape.cohort, shape.clients), shape.seed, round)
-  const dropped: number[] = []
-  const participants: number[] = []
-  for (const client of cohort) {
-    const drops = uniform(shape.seed, 'absence', round, client) < shape.absence
-    ;(drops ? dropped : participants).push(client)
-  }
-  return { round, cohort, dropped, participants }
+  return sampleCohort(clients, cohortSize(cohort, clients), seed, round)
 }

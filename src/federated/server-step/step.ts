@@ -1,6 +1,7 @@
 /** The server's step: a rule over the flat vector of the adapter, with its options and what it remembers between rounds. */
 import { z } from 'zod'
 import { FedloraError } from '../../errors.js'
+import { lengthOf, type Ranges } from '../protocol/space.js'
 import { adam } from './adam.js'
 import { momentum } from './momentum.js'
 import { none } from './none.js'
@@ -23,8 +24,8 @@ export type ServerOptimizerOptions = z.output<typeof serverOptimizerSchema>
 export type ServerOptimizerState = Moments
 
 export interface ServerOptimizer {
-  /** Applies the mean update to `adapter` in place. */
-  step(adapter: Float32Array, mean: Float32Array): void
+  /** Applies the mean update to these elements of `adapter` (default: all) in place; `mean` holds one after the other. */
+  step(adapter: Float32Array, mean: Float32Array, ranges?: Ranges): void
   /** The live state, not a copy. */
   readonly state: ServerOptimizerState
 }
@@ -57,10 +58,16 @@ export function createServerOptimizer(
   }
   return {
     state,
-    step(adapter, mean) {
+    step(adapter, mean, ranges = [[0, length]]) {
       sameLength('adapter', adapter.length, length)
-      sameLength('mean update', mean.length, length)
-      rule.apply(adapter, mean, state, sizes)
+      sameLength('mean update', mean.length, lengthOf(ranges))
+      let at = 0
+      for (const [begin, end] of ranges) {
+        const part = (values: Float32Array) => values.subarray(begin, end)
+        const moments = { moment1: part(state.moment1), moment2: part(state.moment2) }
+        rule.apply(part(adapter), mean.subarray(at, at + end - begin), moments, sizes)
+        at += end - begin
+      }
     },
   }
 }

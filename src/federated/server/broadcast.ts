@@ -1,30 +1,74 @@
-/** How the adapter travels to the clients. */
-import { native } from '../../native/load.js'
-import type { FederationConfig } from '../options.js'
-import { encodeVector } from '../vector-message.js'
+/** What travels to the clients in a round: encoded once for all clients of one space. */
+import type { Chosen, ServerState, Vectors } from '../algorithms/algorithm.js'
+import { placeReceived, receivedOf } from '../algorithms/defaults.js'
+import { fitRanks, gather, lengthOf, type Space } from '../protocol/space.js'
+import { decodeVector, encodeVector } from '../vector-message.js'
 
 export interface Broadcast {
-  /** The adapter as clients receive it. */
+  /** Encoded, by name. */
+  vectors: Record<string, Uint8Array>
+  numbers: Record<string, number[]>
+  /** The adapter as clients of this space receive it. */
   adapter: Float32Array
-  /** Of one such message. */
+  /** Of all messages, as sent and as float32. */
   bytes: number
+  raw: number
 }
 
-/** The adapter in a message to each client. What float32 carries is the adapter itself, and its length depends on nothing else. */
-export class Broadcaster {
-  readonly #codec: FederationConfig['download']['codec']
-  #plainBytes: number | undefined
+/** What is broadcast: a server's state. */
+export interface Sender {
+  readonly space: Space
+  readonly state: ServerState
+  /** The adapter that the federation began with, at the ranks of a space. */
+  initialFor(space: Space): Float32Array
+}
 
-  constructor(codec: FederationConfig['download']['codec']) {
+export class Broadcaster {
+  readonly #chosen: Chosen
+  readonly #codec: 'f32' | 'bf16'
+  readonly #bySpace = new Map<Space, Broadcast>()
+  #round = 0
+
+  constructor(chosen: Chosen, codec: 'f32' | 'bf16') {
+    this.#chosen = chosen
     this.#codec = codec
   }
 
-  send(adapter: Float32Array): Broadcast {
-    if (this.#codec === 'f32') {
-      this.#plainBytes ??= encodeVector(adapter, this.#codec).length
-      return { adapter, bytes: this.#plainBytes }
+  /** What a client of `space` gets in a round. */
+  send(server: Sender, space: Space, round: number): Broadcast {
+    if (round !== this.#round) this.#bySpace.clear()
+    this.#round = round
+    let broadcast = this.#bySpace.get(space)
+    if (broadcast === undefined) {
+      broadcast = this.#encode(server, space, round)
+      this.#bySpace.set(space, broadcast)
     }
-    const message = encodeVector(adapter, this.#codec)
-    return { adapter: native().decodeUpdate(message), bytes: message.length }
+    return broadcast
+  }
+
+  #encode(server: Sender, space: Space, round: number): Broadcast {
+    const { state } = server
+    const turn = { space, round }
+    const { algorithm, options } = this.#chosen
+    const names = algorithm.sends?.(turn, options) ?? [...Object.keys(state.vectors), ...Object.keys(state.numbers)]
+    const received = receivedOf(this.#chosen, turn)
+    const adapter =
+      space === server.space ? state.vectors.adapter! : fitRanks(state.vectors.adapter!, server.space, space)
+    const part = lengthOf(received) === space.length ? adapter : gather(adapter, received)
+    const plain: Vectors = { adapter: part }
+    for (const name of names) if (name !== 'adapter' && name in state.vectors) plain[name] = state.vectors[name]!
+    const vectors: Record<string, Uint8Array> = {}
+    let bytes = 0
+    let raw = 0
+    for (const [name, values] of Object.entries(plain)) {
+      vectors[name] = encodeVector(values, this.#codec)
+      bytes += vectors[name].length
+      raw += values.byteLength
+    }
+    const numbers: Record<string, number[]> = {}
+    for (const name of names) if (name in state.numbers) numbers[name] = [...state.numbers[name]!]
+    const initial = server.initialFor(space)
+    const arrived = decodeVector(vectors.adapter!)
+    return { vectors, numbers, adapter: placeReceived(this.#chosen, turn, initial, arrived), bytes, raw }
   }
 }

@@ -1,37 +1,48 @@
-/** How answers become a mean: each is decoded, checked and added as it comes, in an exact sum whose order changes no bit. */
+/** How answers become means: each vector is decoded, checked and added as it comes, in an exact sum whose order changes no bit. */
+import { FedloraError } from '../../errors.js'
 import type { NativeAggregator } from '../../native/binding.js'
 import { native } from '../../native/load.js'
-import type { Answer } from '../protocol/messages.js'
 
+/** The sums of one round, a sum for each name and length of vector. */
 export class Collector {
-  readonly #sum: NativeAggregator
-  readonly #mean: Float32Array
-
-  /** @param length - of the adapter. */
-  constructor(length: number) {
-    this.#sum = native().createAggregator(length)
-    this.#mean = new Float32Array(length)
-  }
+  readonly #sums = new Map<string, NativeAggregator>()
+  readonly #means = new Map<string, Float32Array>()
 
   /** A round begins. */
   reset(): void {
-    this.#sum.reset()
+    for (const sum of this.#sums.values()) sum.reset()
   }
 
   /**
-   * Adds an answer by its rows; one without a message adds nothing.
-   * @throws FedloraError `E_FORMAT`, `E_CHECKSUM`, `E_VERSION`, `E_SHAPE` for a message that is none: the sum is as before.
+   * Adds encoded vectors by their weight.
+   * @param lengths - of each vector that may come.
+   * @throws FedloraError `E_FORMAT`, `E_CHECKSUM`, `E_VERSION`, `E_SHAPE` for a message that is none.
    */
-  add({ message, rows }: Pick<Answer, 'message' | 'rows'>): void {
-    if (message !== null) this.#sum.add(message, rows)
+  add(vectors: Readonly<Record<string, Uint8Array>>, lengths: Readonly<Record<string, number>>, weight: number): void {
+    for (const [name, message] of Object.entries(vectors)) {
+      const length = lengths[name]
+      if (length === undefined) throw new FedloraError('E_FORMAT', `a vector '${name}' that nobody asked for`, { name })
+      this.#sumOf(name, length).add(message, weight)
+    }
   }
 
-  /** Mean of the updates, weighted by rows, in an array that the next call reuses; null when there was none. */
-  mean(): Float32Array | null {
-    return this.#sum.count === 0 ? null : this.#sum.mean(this.#mean)
+  #sumOf(name: string, length: number): NativeAggregator {
+    const before = this.#sums.get(name)
+    if (before?.length === length) return before
+    before?.dispose()
+    const sum = native().createAggregator(length)
+    this.#sums.set(name, sum)
+    this.#means.set(name, new Float32Array(length))
+    return sum
+  }
+
+  /** The weighted mean of a vector, in an array that the next call reuses; null when nobody sent it. */
+  mean(name: string): Float32Array | null {
+    const sum = this.#sums.get(name)
+    return sum === undefined || sum.count === 0 ? null : sum.mean(this.#means.get(name)!)
   }
 
   dispose(): void {
-    this.#sum.dispose()
+    for (const sum of this.#sums.values()) sum.dispose()
   }
 }

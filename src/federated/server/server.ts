@@ -1,40 +1,251 @@
-/** What the server remembers from round to round. */
-import type { RoundEvent } from '../events.js'
-import { createServerOptimizer, type ServerOptimizer, type ServerOptimizerOptions } from '../server-step/step.js'
-import { addRound, noTotals, type Totals } from './figures.js'
+/**
+ * The server of a federation: what it remembers from round to round, what it sends, takes and makes of it. It knows no model, no rows and
+ * no network: tasks go out and answers come in as plain values.
+ */
+import { FedloraError } from '../../errors.js'
+import type {
+  Answered,
+  Chosen,
+  ClientAdapters,
+  Closing,
+  ServerState,
+  Travel,
+  Vectors,
+  Weighting,
+} from '../algorithms/algorithm.js'
+import { addUpdates, finishOf, travelOf } from '../algorithms/defaults.js'
+import { type Answer, messageVersion, type Task } from '../protocol/messages.js'
+import { fitRanks, lengthOf, type Space } from '../protocol/space.js'
+import {
+  createServerOptimizer,
+  type ServerOptimizer,
+  type ServerOptimizerOptions,
+  type ServerOptimizerState,
+} from '../server-step/step.js'
+import { decodeVector } from '../vector-message.js'
+import { type Broadcast, Broadcaster } from './broadcast.js'
+import { Collector } from './collect.js'
 
-/** A server as a checkpoint has it. */
-interface Restored {
-  round: number
-  totals: Totals
-  vectors: Readonly<Record<string, Float32Array>>
+/** Where the clients' adapters of a round are kept until it ends. */
+export interface AdapterStore extends ClientAdapters {
+  add(client: string, adapter: Float32Array): Promise<void>
+  /** A round begins. */
+  reset(): Promise<void>
 }
 
+/** A server as a checkpoint has it. */
+export interface Restored {
+  round: number
+  vectors: Readonly<Record<string, Float32Array>>
+  numbers: Readonly<Record<string, number[]>>
+}
+
+/** What a server is told of the federation's options. */
+export interface ServerConfig {
+  rounds: number
+  seed: number
+  serverOptimizer: ServerOptimizerOptions
+  download: { codec: 'f32' | 'bf16' }
+  /** Default: the algorithm's. */
+  weighting?: Weighting | undefined
+}
+
+export interface ServerParts {
+  chosen: Chosen
+  config: ServerConfig
+  space: Space
+  /** The adapter that the federation begins with. */
+  initial: Float32Array
+  /** Clients of the federation. */
+  population: number
+  /** Where every client's adapter is kept; absent: none is, and an algorithm that needs all of them is refused. */
+  adapters?: AdapterStore | undefined
+  restored?: Restored | undefined
+}
+
+/** What a round came to. */
+export interface Closed {
+  /** Means of the adapter's updates that were averaged, by name; until the next round. */
+  means: Vectors
+  answers: readonly Answered[]
+  measurements: Record<string, number>
+}
+
+/** Names of the optimiser's moments among the vectors of a checkpoint. */
+const momentNames = ['moment1', 'moment2'] as const
+
 export class Server {
-  /** The adapter, changed in place. */
-  readonly adapter: Float32Array
-  readonly #optimizer: ServerOptimizer
+  readonly space: Space
+  readonly state: ServerState
   /** Rounds done. */
   round = 0
-  totals: Totals = noTotals
+  /** False while a round's sums become the next state, and after that failed: what it holds is then of no round. */
+  whole = true
+  readonly #parts: ServerParts
+  readonly #optimizer: ServerOptimizer
+  readonly #broadcaster: Broadcaster
+  readonly #collector = new Collector()
+  readonly #initial = new Map<Space, Float32Array>()
+  #answers: Answered[] = []
 
   /** @throws FedloraError `E_SHAPE` when moments of another rule are restored. */
-  constructor(options: ServerOptimizerOptions, initial: Float32Array, restored?: Restored) {
-    this.adapter = (restored?.vectors.adapter ?? initial).slice()
+  constructor(parts: ServerParts) {
+    const { chosen, config, space, initial, restored } = parts
+    const { algorithm, options } = chosen
+    this.#parts = parts
+    this.space = space
+    const fresh = algorithm.state?.({ space, seed: config.seed, adapter: initial }, options)
+    this.state = {
+      vectors: { ...fresh?.vectors, adapter: initial.slice() },
+      numbers: { ...fresh?.numbers },
+    }
+    if (restored !== undefined) this.#restore(restored)
     const { moment1 = new Float32Array(0), moment2 = new Float32Array(0) } = restored?.vectors ?? {}
-    this.#optimizer = createServerOptimizer(options, initial.length, restored && { moment1, moment2 })
-    if (restored !== undefined) ({ round: this.round, totals: this.totals } = restored)
+    this.#optimizer = createServerOptimizer(config.serverOptimizer, initial.length, restored && { moment1, moment2 })
+    this.#broadcaster = new Broadcaster(chosen, config.download.codec)
+  }
+
+  #restore({ round, vectors, numbers }: Restored): void {
+    this.round = round
+    for (const [name, values] of Object.entries(vectors)) {
+      if (!(momentNames as readonly string[]).includes(name)) this.state.vectors[name] = values.slice()
+    }
+    Object.assign(this.state.numbers, numbers)
+  }
+
+  get adapter(): Float32Array {
+    return this.state.vectors.adapter!
   }
 
   /** The optimiser's live moments. */
-  get moments(): { moment1: Float32Array; moment2: Float32Array } {
+  get moments(): ServerOptimizerState {
     return this.#optimizer.state
   }
 
-  /** A round is complete: its mean, if there is one, becomes a step. */
-  finish(event: RoundEvent, mean: Float32Array | null): void {
-    if (mean !== null) this.#optimizer.step(this.adapter, mean)
-    this.round = event.round
-    this.totals = addRound(this.totals, event)
+  /** The adapter that the federation began with, at the ranks of a space. */
+  initialFor(space: Space): Float32Array {
+    const { initial } = this.#parts
+    if (space === this.space) return initial
+    const known = this.#initial.get(space)
+    if (known !== undefined) return known
+    const fitted = fitRanks(initial, this.space, space)
+    this.#initial.set(space, fitted)
+    return fitted
+  }
+
+  /** A round begins. */
+  async begin(): Promise<void> {
+    this.#collector.reset()
+    this.#answers = []
+    await this.#parts.adapters?.reset()
+  }
+
+  /** What travels to a client of `space` in a round. */
+  broadcast(space: Space, round: number): Broadcast {
+    return this.#broadcaster.send(this, space, round)
+  }
+
+  task(client: string, space: Space, round: number, learningRate: number): Task {
+    const { rounds, seed } = this.#parts.config
+    const { vectors, numbers } = this.broadcast(space, round)
+    const algorithm = this.#parts.chosen.algorithm.name
+    return { version: messageVersion, round, rounds, client, algorithm, learningRate, seed, vectors, numbers }
+  }
+
+  /**
+   * Takes an answer; one without a loss adds nothing.
+   * @throws FedloraError `E_FORMAT`, `E_CHECKSUM`, `E_VERSION`, `E_SHAPE` for messages that are none.
+   */
+  async accept(answer: Answer, space: Space): Promise<void> {
+    if (answer.loss === null) return
+    const { client, rows, steps, tokens, numbers, vectors, round } = answer
+    const { chosen, adapters } = this.#parts
+    const travels = travelOf(chosen, { space, round })
+    const weight = this.weightOf(answer)
+    if (chosen.algorithm.needs !== 'all') this.#collector.add(vectors, this.#lengths(travels, vectors), weight)
+    if (adapters !== undefined) {
+      const adapter = this.broadcast(space, round).adapter.slice()
+      const updates = Object.keys(travels).filter((name) => name in vectors)
+      addUpdates(travels, adapter, Object.fromEntries(updates.map((name) => [name, decodeVector(vectors[name]!)])))
+      await adapters.add(client, adapter)
+    }
+    this.#answers.push({ client, rows, steps, tokens, weight, numbers, space })
+  }
+
+  /** The length that each vector must have: of what travels by its ranges, of others by the server's vector of that name. */
+  #lengths(travels: Travel, sent: Readonly<Record<string, unknown>>): Record<string, number> {
+    const lengths: Record<string, number> = {}
+    for (const name of Object.keys(sent)) {
+      const known = travels[name] !== undefined ? lengthOf(travels[name]) : this.state.vectors[name]?.length
+      if (known !== undefined) lengths[name] = known
+    }
+    return lengths
+  }
+
+  /** What an answer counts by in means. */
+  weightOf({ rows, tokens }: Answer): number {
+    const { chosen, config } = this.#parts
+    const by: Weighting = config.weighting ?? chosen.algorithm.weighting ?? 'rows'
+    return by === 'rows' ? rows : by === 'tokens' ? tokens : 1
+  }
+
+  /** The round ends: what was summed becomes the next state. */
+  async finish(round: number, learningRate: number): Promise<Closed> {
+    const { chosen } = this.#parts
+    const answers = this.#answers.sort((a, b) => (a.client < b.client ? -1 : 1))
+    const measurements: Record<string, number> = {}
+    const means: Vectors = {}
+    for (const name of Object.keys(travelOf(chosen, { space: this.space, round }))) {
+      const mean = this.#collector.mean(name)
+      if (mean !== null) means[name] = mean
+    }
+    this.whole = false
+    if (answers.length > 0) await finishOf(chosen, this.#closing(round, learningRate, answers, measurements))
+    this.round = round
+    this.whole = true
+    return { means, answers, measurements }
+  }
+
+  #closing(
+    round: number,
+    learningRate: number,
+    answers: readonly Answered[],
+    measurements: Record<string, number>,
+  ): Closing {
+    const { chosen, config, space, population, adapters } = this.#parts
+    const { state } = this
+    return {
+      round,
+      rounds: config.rounds,
+      seed: config.seed,
+      learningRate,
+      population,
+      space,
+      state,
+      answers,
+      travels: travelOf(chosen, { space, round }),
+      mean: (name) => {
+        const mean = this.#collector.mean(name)
+        if (mean === null)
+          throw new FedloraError('E_INTERNAL', `algorithm ${chosen.algorithm.name}: nobody sent '${name}'`)
+        return mean
+      },
+      sent: (clientSpace) => this.broadcast(clientSpace, round).adapter,
+      get adapters() {
+        if (adapters === undefined || chosen.algorithm.needs !== 'all') {
+          const message = `algorithm ${chosen.algorithm.name} reads the clients' adapters; its record must say needs: 'all'`
+          throw new FedloraError('E_CONFIG', message)
+        }
+        return adapters
+      },
+      step: (update, ranges) => this.#optimizer.step(state.vectors.adapter!, update, ranges),
+      report: (name, value) => {
+        measurements[name] = value
+      },
+    }
+  }
+
+  dispose(): void {
+    this.#collector.dispose()
   }
 }

@@ -13,7 +13,7 @@ import type { Adapter } from '../../model/adapter.js'
 import { train } from '../../training/train.js'
 import type { BaselineReport } from '../events.js'
 import type { FederationConfig } from '../options.js'
-import { deriveSeed } from '../protocol/random.js'
+import { deriveSeed, streamOf } from '../protocol/random.js'
 import { type Clients, pooledRows } from './clients.js'
 
 export interface BaselineTools {
@@ -57,14 +57,10 @@ function tasks(config: FederationConfig, clients: Clients): Task[] {
     wanted.push({ kind: 'global', name: 'global', place: 'global', data: () => pooledRows(clients) })
   }
   if (config.baselines.includes('local')) {
-    for (let client = 0; client < clients.length; client++) {
-      wanted.push({
-        kind: 'local',
-        client,
-        name: clients.name(client),
-        place: `local-${client}`,
-        data: () => clients.data(client),
-      })
+    for (let index = 0; index < clients.length; index++) {
+      const client = clients.place(index)
+      const name = clients.name(index)
+      wanted.push({ kind: 'local', client, name, place: `local-${client}`, data: () => clients.data(index) })
     }
   }
   return wanted
@@ -81,7 +77,7 @@ async function runTask(tools: BaselineTools, task: Task): Promise<BaselineReport
     ...recipe,
     ...(steps === undefined ? { epochs: epochs! * config.rounds } : { maxSteps: steps * config.rounds }),
     schedule: config.baselineSchedule ?? schedule,
-    seed: deriveSeed(config.seed, 'baseline', 0, task.client === undefined ? 0 : task.client + 1),
+    seed: deriveSeed(config.seed, 'baseline', 0, task.client === undefined ? 0 : streamOf(task.name)),
     ...(place === undefined ? {} : begun ? { resumeFrom: place } : { outputDir: place }),
     signal,
   })

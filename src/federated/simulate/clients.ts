@@ -1,42 +1,92 @@
-/** The clients of a federation, whatever form they were given in: name, rows, and data that are opened when the client works. */
+/**
+ * The clients of a federation, whatever form they were given in: name, rows, and data that are opened when the client works. They are known
+ * by name and stand in the order of their names, whatever the order they were given in.
+ */
 import { createHash } from 'node:crypto'
 import { fitToModel } from '../../data/fit.js'
 import { Dataset, loadDataset, type PrepareOptions, Split } from '../../data/index.js'
 import { describeValue } from '../../errors/describe.js'
 import { FedloraError } from '../../errors.js'
 import type { Model } from '../../model/model.js'
+import type { LocalOverrides } from '../options.js'
 
 /** A client by hand. */
 export interface ClientData {
+  /** Its own, unlike any other's: all its draws are made from it. */
   name: string
   train: Dataset
+  /** Rows that it keeps for its own evaluation. */
+  test?: Dataset
+  /** Rank of its adapter, at most the server's; default: the server's. Its scale stays the server's unless `alpha` says otherwise. */
+  rank?: number
+  /** Numerator of its scale. */
+  alpha?: number
+  /** Its own options of local work. */
+  local?: LocalOverrides
 }
 
 /** A split of a data set, or a list of data sets, with names or without. */
 export type ClientsInput = Split | readonly (Dataset | ClientData)[]
 
+/** Indices follow the names in ascending order. */
 export interface Clients {
   readonly length: number
   name(index: number): string
+  /** Where it stood in the list that was given. */
+  place(index: number): number
   /** The rows that a client trains on, tokenised when used. */
   data(index: number): Dataset
+  /** The rows that it keeps for its evaluation; undefined when there are none. */
+  test(index: number): Dataset | undefined
+  /** What was given of its own. */
+  own(index: number): Pick<ClientData, 'rank' | 'alpha' | 'local'>
 }
+
+interface Member extends Pick<ClientData, 'name' | 'rank' | 'alpha' | 'local'> {
+  train(): Dataset
+  test(): Dataset | undefined
+}
+
+function inOrder(members: readonly Member[]): Clients {
+  const order = members.map((_, place) => place)
+  const nameOf = (place: number) => members[place]!.name
+  order.sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : nameOf(a) > nameOf(b) ? 1 : a - b))
+  for (let i = 1; i < order.length; i++) {
+    const [before, place] = [order[i - 1]!, order[i]!]
+    if (nameOf(before) !== nameOf(place)) continue
+    const message = `clients[${place}]: the name '${nameOf(place)}' is that of clients[${before}], expected a name of its own`
+    throw new FedloraError('E_ARGUMENT', message, { name: nameOf(place) })
+  }
+  const at = (index: number) => members[order[index]!]!
+  return {
+    length: members.length,
+    name: (index) => at(index).name,
+    place: (index) => order[index]!,
+    data: (index) => at(index).train(),
+    test: (index) => at(index).test(),
+    own: (index) => at(index),
+  }
+}
+
+const someRows = (data: Dataset | undefined) => (data === undefined || data.length === 0 ? undefined : data)
 
 /**
  * @param model - gives the tokenizer to data sets without one.
  * @param prepare - who hears of the tokenising, and what ends it.
- * @throws FedloraError `E_ARGUMENT` when there is no client or one is no data set, `E_DATA` for a client without rows.
+ * @throws FedloraError `E_ARGUMENT` when there is no client, one is no data set, or two have one name; `E_DATA` for a client without rows.
  */
 export async function openClients(input: ClientsInput, model: Model, prepare: PrepareOptions = {}): Promise<Clients> {
   if (input instanceof Split) {
     const { tokenizer } = await fitToModel(input.dataset, model, prepare)
     const positions = model.config.maxPositions
     const ready = (data: Dataset) => (tokenizer === undefined ? data : data.tokenized(tokenizer)).fitted(positions)
-    return {
-      length: input.length,
-      name: (index) => input.clients[index]!.name,
-      data: (index) => usable(ready(input.train(index)), index, input.clients[index]!.name),
-    }
+    return inOrder(
+      input.clients.map(({ name }, index) => ({
+        name,
+        train: () => usable(ready(input.train(index)), index, name),
+        test: () => someRows(input.test(index)) && ready(input.test(index)),
+      })),
+    )
   }
   if (!Array.isArray(input) || input.length === 0) {
     throw new FedloraError(
@@ -44,18 +94,37 @@ export async function openClients(input: ClientsInput, model: Model, prepare: Pr
       `clients: got ${describeValue(input)}, expected a split or a list of data sets`,
     )
   }
-  const list: ClientData[] = []
+  const members: Member[] = []
   for (const [index, given] of (input as readonly (Dataset | ClientData)[]).entries()) {
-    const { name, train } = given instanceof Dataset ? { name: `client-${index}`, train: given } : (given ?? {})
-    if (!(train instanceof Dataset) || typeof name !== 'string') {
-      throw new FedloraError(
-        'E_ARGUMENT',
-        `clients[${index}]: got ${describeValue(given)}, expected a data set or { name, train }`,
-      )
-    }
-    list.push({ name, train: usable(await fitToModel(train, model, prepare), index, name) })
+    const { train, test, ...rest } =
+      given instanceof Dataset ? { name: `client-${index}`, train: given, test: undefined } : checkClient(given, index)
+    const data = usable(await fitToModel(train, model, prepare), index, rest.name)
+    const held = someRows(test) && (await fitToModel(test!, model, prepare))
+    members.push({ ...rest, train: () => data, test: () => held })
   }
-  return { length: list.length, name: (index) => list[index]!.name, data: (index) => list[index]!.train }
+  return inOrder(members)
+}
+
+const known = ['name', 'train', 'test', 'rank', 'alpha', 'local']
+
+function checkClient(given: ClientData, index: number): ClientData {
+  const refuse = (message: string): never => {
+    throw new FedloraError('E_ARGUMENT', `clients[${index}]${message}`, { client: index })
+  }
+  const { name, train, test, rank, alpha } = given ?? {}
+  if (!(train instanceof Dataset) || typeof name !== 'string') {
+    refuse(`: got ${describeValue(given)}, expected a data set or { name, train }`)
+  }
+  const unknown = Object.keys(given).find((key) => !known.includes(key))
+  if (unknown !== undefined) refuse(`: unknown key "${unknown}", known are ${known.join(', ')}`)
+  if (test !== undefined && !(test instanceof Dataset)) refuse(`.test: got ${describeValue(test)}, expected a data set`)
+  if (rank !== undefined && !(Number.isInteger(rank) && rank >= 1)) {
+    refuse(`.rank: got ${describeValue(rank)}, expected a whole number from 1`)
+  }
+  if (alpha !== undefined && !(Number.isFinite(alpha) && alpha > 0)) {
+    refuse(`.alpha: got ${describeValue(alpha)}, expected a number above 0`)
+  }
+  return given
 }
 
 function usable(data: Dataset, client: number, name: string): Dataset {
@@ -79,7 +148,8 @@ export async function pooledRows(clients: Clients): Promise<Dataset> {
 export function fingerprint(clients: Clients): string {
   const hash = createHash('sha256')
   for (let index = 0; index < clients.length; index++) {
-    hash.update(JSON.stringify([clients.name(index), clients.data(index).fingerprint]))
+    const { rank = null, alpha = null, local = null } = clients.own(index)
+    hash.update(JSON.stringify([clients.name(index), clients.data(index).fingerprint, rank, alpha, local]))
   }
   return hash.digest('hex')
 }

@@ -5,8 +5,10 @@ import { isAbortOf } from '../../run/failure.js'
 import type { RunContext } from '../../run/run.js'
 import { scheduleFactor } from '../../training/schedule.js'
 import type { BaselineReport, FederationEvent, FederationResult } from '../events.js'
+import { startRounds } from '../protocol/rounds.js'
 import { runBaselines } from './baselines.js'
 import type { Closers } from './closers.js'
+import { addRound } from './figures.js'
 import { type Federation, openFederation, type Request } from './open.js'
 import { runRound } from './round.js'
 
@@ -17,36 +19,39 @@ type Measured = Pick<FederationResult, 'evaluation' | 'baselines'>
 /** The adapter of the last complete round on the held-out rows; null when there are none. */
 async function judge(
   { evaluation }: Request,
-  { tools, server, record }: Federation,
+  { tools, record }: Federation,
   { signal }: Context,
 ): Promise<EvaluationResult | null> {
   if (evaluation === undefined) return null
-  const slot = tools.slots[0]!
+  const { server } = tools
+  const slot = tools.slots[0]!.in(server.space)
   slot.setVector(server.adapter)
   const result = await evaluate(slot, evaluation.data, { signal })
   await record.tell({ type: 'evaluation', round: server.round, ...result })
   return result
 }
 
-async function keepRound({ config }: Request, { record, server, tools }: Federation): Promise<void> {
-  await record.checkpoint(server, config.rounds, tools.residuals)
+async function keepRound({ config }: Request, { record, tools, totals }: Federation): Promise<void> {
+  await record.checkpoint(tools.server, config.rounds, totals, tools.own)
 }
 
 async function runRounds(request: Request, federation: Federation, context: Context): Promise<void> {
   const { config, evaluation } = request
-  const { server, tools, record } = federation
+  const { tools, record } = federation
   const { rounds, local, checkpointEvery } = config
   const every = evaluation?.every ?? 0
   const peak = local.learningRate
-  while (server.round < rounds) {
+  let state = startRounds(rounds, tools.server.round)
+  while (state.phase === 'idle') {
     context.signal.throwIfAborted()
-    const round = server.round + 1
-    const rate = peak * scheduleFactor(local.schedule, server.round, { steps: rounds, warmup: 0, peak })
-    const { mean, event } = await runRound(tools, server.adapter, round, rate, context.signal, (report) =>
+    const round = state.round + 1
+    const rate = peak * scheduleFactor(local.schedule, state.round, { steps: rounds, warmup: 0, peak })
+    const done = await runRound(tools, state, rate, context.signal, (report) =>
       context.emit({ type: 'client', round, ...report }),
     )
-    await tools.residuals?.endRound()
-    server.finish(event, mean)
+    const { event } = done
+    state = done.rounds
+    federation.totals = addRound(federation.totals, event)
     await record.tell(event)
     if (every > 0 && round % every === 0 && round < rounds) await judge(request, federation, context)
     if (round % checkpointEvery === 0 || round === rounds) await keepRound(request, federation)
@@ -64,7 +69,7 @@ async function compare(
   for await (const report of runBaselines({
     config: request.config,
     clients: tools.clients,
-    adapter: tools.slots[0]!,
+    adapter: tools.slots[0]!.in(tools.spaces.server),
     initial,
     evaluation: request.evaluation?.data,
     folder: record.path,
@@ -82,7 +87,8 @@ async function compare(
  * @throws what ended it, after the last complete round was kept.
  */
 async function runToEnd(request: Request, federation: Federation, context: Context): Promise<Measured> {
-  const { server, record } = federation
+  const { record } = federation
+  const { server } = federation.tools
   const measured: Measured = { evaluation: null, baselines: [] }
   try {
     await runRounds(request, federation, context)
@@ -103,7 +109,8 @@ async function runToEnd(request: Request, federation: Federation, context: Conte
 export async function federate(request: Request, context: Context, closers: Closers): Promise<FederationResult> {
   const { adapter } = request
   const federation = await openFederation(request, context, closers)
-  const { server, record, values, release, tools } = federation
+  const { record, values, release, tools } = federation
+  const { server } = tools
   let measured: Measured
   try {
     measured = await runToEnd(request, federation, context)
@@ -112,7 +119,7 @@ export async function federate(request: Request, context: Context, closers: Clos
   }
   release()
   await record.saveAdapter(adapter, server.adapter)
-  const { trainSeconds, ...sums } = server.totals
+  const { trainSeconds, ...sums } = federation.totals
   return {
     rounds: server.round,
     concurrency: tools.slots.length,

@@ -1,16 +1,15 @@
-/** What encoding costs, as only a simulation can know: the mean that was sent beside the mean of the updates as they were. */
-import type { NativeAggregator } from '../../native/binding.js'
+/** What encoding costs, as only a simulation can know: the means of what was sent beside the means of the vectors as they were. */
 import { native } from '../../native/load.js'
+import type { Vectors } from '../algorithms/algorithm.js'
+import { Collector } from '../server/collect.js'
 import { encodeVector } from '../vector-message.js'
 
 export class Fidelity {
-  readonly #exact: NativeAggregator | undefined
-  readonly #mean: Float32Array
+  readonly #exact: Collector | undefined
 
   /** @param lossless - nothing is lost, so there is nothing to compare. */
-  constructor(length: number, lossless: boolean) {
-    this.#exact = lossless ? undefined : native().createAggregator(length)
-    this.#mean = new Float32Array(lossless ? 0 : length)
+  constructor(lossless: boolean) {
+    this.#exact = lossless ? undefined : new Collector()
   }
 
   /** A round begins. */
@@ -18,14 +17,35 @@ export class Fidelity {
     this.#exact?.reset()
   }
 
-  /** Adds an update as it was before encoding. */
-  add(update: Float32Array, rows: number): void {
-    this.#exact?.add(encodeVector(update), rows)
+  /** Adds what a client sent as it was before encoding. */
+  add(vectors: Readonly<Vectors>, weight: number): void {
+    if (this.#exact === undefined) return
+    const messages = Object.fromEntries(Object.entries(vectors).map(([name, values]) => [name, encodeVector(values)]))
+    const lengths = Object.fromEntries(Object.entries(vectors).map(([name, values]) => [name, values.length]))
+    this.#exact.add(messages, lengths, weight)
   }
 
-  /** Cosine between the mean of what was sent and that of what was meant. */
-  cosine(sent: Float32Array): number {
-    return this.#exact === undefined ? 1 : native().cosine(sent, this.#exact.mean(this.#mean))
+  /** Cosine between the means of what was sent and those of what was meant, all vectors as one; null when nothing was averaged. */
+  cosine(sent: Readonly<Vectors>): number | null {
+    const names = Object.keys(sent)
+    if (names.length === 0) return null
+    if (this.#exact === undefined) return 1
+    if (names.length === 1) return native().cosine(sent[names[0]!]!, this.#exact.mean(names[0]!)!)
+    const joined = (of: (name: string) => Float32Array) => {
+      const parts = names.map(of)
+      const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0))
+      let at = 0
+      for (const part of parts) {
+        all.set(part, at)
+        at += part.length
+      }
+      return all
+    }
+    const exact = this.#exact
+    return native().cosine(
+      joined((name) => sent[name]!),
+      joined((name) => exact.mean(name)!),
+    )
   }
 
   dispose(): void {

@@ -4,29 +4,36 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Dataset } from '../../data/index.js'
 import { ioError } from '../../files/atomic.js'
-import { Adapter } from '../../model/adapter.js'
+import type { Adapter } from '../../model/adapter.js'
 import type { Model } from '../../model/model.js'
 import type { NativeAdapter } from '../../native/binding.js'
 import type { RunContext } from '../../run/run.js'
 import { preparing } from '../../training/progress.js'
-import { ResidualStore } from '../client/residual-store.js'
+import type { Chosen } from '../algorithms/algorithm.js'
+import { OwnState } from '../client/own-state.js'
+import { feedsBack } from '../client/upload.js'
 import type { FederationEvent } from '../events.js'
-import type { FederationConfig } from '../options.js'
+import type { FederationConfig, FederationOptions } from '../options.js'
 import { cohortSize } from '../protocol/plan.js'
-import { Broadcaster } from '../server/broadcast.js'
-import { Collector } from '../server/collect.js'
 import { Server } from '../server/server.js'
 import { type ClientsInput, openClients } from './clients.js'
 import type { Closers } from './closers.js'
 import { planConcurrency } from './concurrency.js'
+import { ErrorMeter } from './error-meter.js'
 import { Fidelity } from './fidelity.js'
+import { noTotals, type Totals } from './figures.js'
+import { openLocals } from './overrides.js'
 import { FederationRecord } from './record.js'
 import type { RoundTools } from './round.js'
+import { Slot, Spaces } from './spaces.js'
 import { type FederationState, identify } from './state.js'
 
 /** What is asked for. */
 export interface Request {
   config: FederationConfig
+  chosen: Chosen
+  /** As given: by name, by pattern, or by a function. */
+  overrides: FederationOptions['overrides']
   model: Model
   adapter: Adapter
   clients: ClientsInput
@@ -39,60 +46,70 @@ export interface Federation {
   release(): void
   /** The adapter that the run began from. */
   initial: Float32Array
-  server: Server
+  totals: Totals
   record: FederationRecord
   tools: RoundTools
 }
 
 /** Opens a federation; `closers` gets what must be closed again. */
 export async function openFederation(
-  { config, model, adapter, clients: input, evaluation }: Request,
+  { config, chosen, overrides, model, adapter, clients: input, evaluation }: Request,
   context: RunContext<FederationEvent>,
   closers: Closers,
 ): Promise<Federation> {
   const { native: values, release } = adapter.handle.acquire('simulate')
   closers.add(release)
-  const { length } = adapter
   const clients = await openClients(input, model, preparing(context.signal, context.emit))
   adapter.promptFormat = clients.data(0).promptFormat ?? adapter.promptFormat
   const cohort = cohortSize(config.cohort, clients.length)
   const { concurrency, mostTokens } = planConcurrency(adapter, clients, cohort, config)
-  const slots = Array.from({ length: concurrency }, () =>
-    closers.own(new Adapter(model, adapter.config, adapter.targets)),
-  )
-  const identity = identify(adapter, clients, config, evaluation)
+  const spaces = new Spaces(model, adapter, clients, chosen)
+  const locals = openLocals(config.local, overrides, clients)
+  const slots = Array.from({ length: concurrency }, () => closers.own(new Slot(spaces)))
+  const identity = identify(adapter, clients, config, chosen, locals, evaluation)
   const { record, initial, checkpoint } = await FederationRecord.open(config, identity, values.read(), context)
   closers.add(() => record.close())
   const { state, vectors } = checkpoint ?? {}
-  const server = new Server(config.serverOptimizer, initial, state && { ...state, vectors: vectors! })
+  const server = closers.own(
+    new Server({
+      chosen,
+      config,
+      space: spaces.server,
+      initial,
+      population: clients.length,
+      restored: state && { ...state, vectors: vectors! },
+    }),
+  )
   const tools = {
     config,
+    chosen,
     clients,
+    locals,
+    spaces,
+    server,
     slots,
     mostTokens,
-    broadcaster: new Broadcaster(config.download.codec),
-    collector: closers.own(new Collector(length)),
-    fidelity: closers.own(new Fidelity(length, config.upload.codec === 'f32')),
-    residuals: await openResiduals(config.upload, record.path, length, state, closers),
+    fidelity: closers.own(new Fidelity(config.upload.codec === 'f32')),
+    errors: new ErrorMeter(),
+    own: await openOwn(config.upload, chosen, record.path, state, closers),
   }
-  return { values, release, initial, server, record, tools }
+  return { values, release, initial, totals: state?.totals ?? noTotals, record, tools }
 }
 
-async function openResiduals(
-  { codec, errorFeedback }: FederationConfig['upload'],
+/** Where clients keep what they keep; nowhere when they keep nothing. */
+async function openOwn(
+  upload: FederationConfig['upload'],
+  { algorithm }: Chosen,
   folder: string | undefined,
-  length: number,
   state: FederationState | undefined,
   closers: Closers,
-): Promise<ResidualStore | undefined> {
-  if (codec === 'f32' || errorFeedback === false) return undefined
-  if (folder !== undefined) {
-    return await ResidualStore.open(join(folder, 'residuals'), length, new Map(state?.residuals))
-  }
-  const temporary = await mkdtemp(join(tmpdir(), 'fedlora-residuals-')).catch((error: unknown) => {
-    const doing = `cannot make a folder for residuals in '${tmpdir()}'; set TMPDIR to a folder that can be written, or give outputDir`
+): Promise<OwnState | undefined> {
+  if (!feedsBack(upload) && (algorithm.keeps ?? []).length === 0) return undefined
+  if (folder !== undefined) return await OwnState.open(join(folder, 'own'), state?.own)
+  const temporary = await mkdtemp(join(tmpdir(), 'fedlora-own-')).catch((error: unknown) => {
+    const doing = `cannot make a folder for what clients keep in '${tmpdir()}'; set TMPDIR to a folder that can be written, or give outputDir`
     throw ioError(error, doing)
   })
   closers.add(() => rm(temporary, { recursive: true, force: true }))
-  return await ResidualStore.open(temporary, length)
+  return await OwnState.open(temporary)
 }

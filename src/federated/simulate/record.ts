@@ -10,10 +10,12 @@ import type { Identity } from '../../run/identity.js'
 import type { RunContext } from '../../run/run.js'
 import { readSealed, writeSealed } from '../../run/sealed.js'
 import { readVector, writeVector } from '../../run/vectors.js'
-import type { ResidualStore } from '../client/residual-store.js'
+import type { Numbers } from '../algorithms/algorithm.js'
+import type { OwnState } from '../client/own-state.js'
 import type { FederationEvent } from '../events.js'
 import type { FederationConfig } from '../options.js'
 import type { Server } from '../server/server.js'
+import type { Totals } from './figures.js'
 import { checkRounds, type FederationState, federationForm } from './state.js'
 
 export interface Opened {
@@ -74,16 +76,16 @@ export class FederationRecord {
     else await this.#folder.tell(event)
   }
 
-  /** Writes the checkpoint of the server's round, once; the older ones go, and the residuals that it does not name. */
-  async checkpoint(server: Server, rounds: number, residuals: ResidualStore | undefined): Promise<void> {
+  /** Writes the checkpoint of the server's round, once; the older ones go, and what it does not name of what clients keep. */
+  async checkpoint(server: Server, rounds: number, totals: Totals, own: OwnState | undefined): Promise<void> {
     const { round } = server
-    if (this.#folder === undefined || round === 0 || this.#saved === round) return
-    await residuals?.flush()
-    const index = [...(residuals?.index ?? [])].sort(([a], [b]) => a - b)
-    const state = { round, rounds, totals: server.totals, residuals: index }
-    const path = await this.#folder.checkpoint(state, { adapter: server.adapter, ...server.moments })
+    if (this.#folder === undefined || round === 0 || this.#saved === round || !server.whole) return
+    await own?.flush()
+    const { vectors, numbers } = server.state
+    const state = { round, rounds, totals, own: own?.entries ?? [], numbers: mutable(numbers) }
+    const path = await this.#folder.checkpoint(state, { ...vectors, ...server.moments })
     await this.#folder.prune(() => [round])
-    await residuals?.committed()
+    await own?.committed()
     this.#saved = round
     this.#context.emit({ type: 'checkpoint', round, path: join(this.#folder.path, path) })
   }
@@ -115,6 +117,9 @@ export class FederationRecord {
     await this.#folder?.close()
   }
 }
+
+const mutable = (numbers: Numbers) =>
+  Object.fromEntries(Object.entries(numbers).map(([name, list]) => [name, [...list]]))
 
 /** The vector that a run began from, where its baselines begin too: sealed, and written before the folder is a run's. */
 async function beginFrom(path: string, adapter: Float32Array, begun: boolean): Promise<Float32Array> {

@@ -1,120 +1,160 @@
 /**
- * One round: distribute → client work → aggregate. The server's step and the checkpoint are the caller's.
+ * One round, as a simulation has it: the clients' answers and absences are fed to the reducer as events, and what it asks for is done here.
  *
- * Determinism: the cohort, every seed and every residual are functions of (seed, round, client), and the aggregator adds
- * exactly, so neither the order in which clients end nor how many work at a time changes a bit of the mean.
+ * Determinism: the cohort, every seed and everything that a client keeps are functions of (seed, round, client's name), and the server adds
+ * exactly, so neither the order in which clients end nor how many work at a time changes a bit.
  */
-import type { Adapter } from '../../model/adapter.js'
+import { createHash } from 'node:crypto'
 import { native } from '../../native/load.js'
 import { Stopwatch } from '../../run/stopwatch.js'
 import { alone, Lockstep } from '../../training/stepper.js'
-import type { ResidualStore } from '../client/residual-store.js'
-import { encodeUpload } from '../client/upload.js'
-import { trainLocally } from '../client/work.js'
+import type { Chosen } from '../algorithms/algorithm.js'
+import type { OwnState } from '../client/own-state.js'
+import { workOn } from '../client/work.js'
 import type { ClientReport, RoundEvent } from '../events.js'
 import type { FederationConfig } from '../options.js'
 import type { Answer } from '../protocol/messages.js'
-import { planRound } from '../protocol/plan.js'
-import { deriveSeed } from '../protocol/random.js'
-import type { Broadcaster } from '../server/broadcast.js'
-import type { Collector } from '../server/collect.js'
-import { figuresOf } from '../server/figures.js'
+import { cohortOf } from '../protocol/plan.js'
+import { next, type Rounds, type RoundsEffect, type RoundsEvent } from '../protocol/rounds.js'
+import type { Server } from '../server/server.js'
+import { isAbsent } from './absence.js'
 import type { Clients } from './clients.js'
+import type { ErrorMeter } from './error-meter.js'
 import type { Fidelity } from './fidelity.js'
+import { type Counted, figuresOf } from './figures.js'
+import type { Locals } from './overrides.js'
 import { runPool, takeTurns } from './pool.js'
+import type { Slot, Spaces } from './spaces.js'
 
 /** What a federation holds on to between rounds; none of it grows with clients or rounds. */
 export interface RoundTools {
   config: FederationConfig
+  chosen: Chosen
   clients: Clients
-  /** One adapter for each client at work at the same time. */
-  slots: readonly Adapter[]
+  locals: Locals
+  spaces: Spaces
+  server: Server
+  /** One for each client at work at the same time. */
+  slots: readonly Slot[]
   /** Tokens of a pass that several clients share. */
   mostTokens: number
-  broadcaster: Broadcaster
-  collector: Collector
   fidelity: Fidelity
-  /** Absent without error feedback. */
-  residuals: ResidualStore | undefined
+  errors: ErrorMeter
+  /** Absent when clients keep nothing. */
+  own: OwnState | undefined
 }
 
-export interface RoundOutcome {
-  /** Until the next round; null when nobody sent an update. */
-  mean: Float32Array | null
-  event: RoundEvent
+/** Tells two answers of one client apart. */
+function digestOf(answer: Answer): string {
+  const hash = createHash('sha256').update(JSON.stringify({ ...answer, vectors: Object.keys(answer.vectors) }))
+  for (const message of Object.values(answer.vectors)) hash.update(message)
+  return hash.digest('hex')
 }
+
+const bytesOfNumbers = ({ numbers }: Answer) => 8 * Object.values(numbers).reduce((sum, list) => sum + list.length, 0)
 
 /** An answer as it is reported. */
-function reportOf({ message, ...answer }: Answer, name: string): ClientReport {
-  return { ...answer, name, bytesUp: message?.length ?? 0 }
+function reportOf({ rows, loss, steps, tokens, ...answer }: Answer, name: string, client: number): ClientReport {
+  const messages = Object.values(answer.vectors).reduce((sum, message) => sum + message.length, 0)
+  const bytesUp = messages + bytesOfNumbers(answer as Answer)
+  return { client, name, rows, loss, steps, tokens, bytesUp }
 }
 
-/** Runs round `round` (from 1) from the server's adapter vector, which is not changed. */
+/** Runs the round after `rounds`, which must be idle; gives the state after it. */
 export async function runRound(
   tools: RoundTools,
-  adapter: Float32Array,
-  round: number,
+  rounds: Rounds,
   learningRate: number,
   signal: AbortSignal,
   onClient: (report: ClientReport & { tokensPerSecond: number }) => void,
-): Promise<RoundOutcome> {
-  const { config, clients, slots, collector, fidelity, residuals } = tools
-  const { seed, cohort, absence, upload } = config
+): Promise<{ rounds: Rounds; event: RoundEvent }> {
+  const { config, chosen, clients, locals, spaces, slots, server, fidelity, errors, own } = tools
+  const { seed, upload } = config
   const watch = new Stopwatch(['train', 'encode', 'aggregate'])
-  const plan = planRound({ clients: clients.length, cohort, absence, seed }, round)
-  const download = tools.broadcaster.send(adapter)
-  collector.reset()
+  let state = rounds
+  const dispatch = (event: RoundsEvent): readonly RoundsEffect[] => {
+    const transition = next(state, event)
+    state = transition.state
+    return transition.effects
+  }
+  const round = rounds.round + 1
+  const cohort = cohortOf(clients.length, config.cohort, seed, round)
+  const indexOf = new Map(cohort.map((index) => [clients.name(index), index]))
+  await server.begin()
   fidelity.reset()
+  dispatch({ type: 'begin', clients: [...indexOf.keys()] })
+  const down = { bytes: 0, raw: 0 }
+  for (const index of cohort) {
+    const { bytes, raw } = server.broadcast(spaces.of(index), round)
+    down.bytes += bytes
+    down.raw += raw
+  }
 
   const inTurn = takeTurns()
   const team = slots.length > 1 ? new Lockstep(slots.length, tools.mostTokens) : undefined
-  const reports = new Map<number, ClientReport>()
-  const work = async (client: number, slot: Adapter): Promise<void> => {
-    const data = clients.data(client)
-    const name = clients.name(client)
-    const rows = data.length
-    const place = { name, data, adapter: slot, stepper: team ?? alone, signal }
-    const trainingSeed = deriveSeed(seed, 'training', round, client)
-    const task = { round, client, adapter: download.adapter, learningRate, seed: trainingSeed }
-    const { update, seconds, loss, steps, tokens } = await trainLocally(place, task, config.local)
-    watch.add('train', seconds)
-    const answer: Answer = { client, rows, loss, steps, tokens, message: null }
-    // Without a supervised token there was nothing to learn: no message, and the residual waits for a later round.
-    if (loss !== null) {
-      await inTurn(async () => {
-        const rounding = deriveSeed(seed, 'encoding', round, client)
-        answer.message = await watch.time('encode', () => encodeUpload(update, task, upload, rounding, residuals))
-        await watch.time('aggregate', () => {
-          collector.add(answer)
-          fidelity.add(update, rows)
-        })
+  const counted = new Map<number, Counted>()
+  const take = async (index: number, answer: Answer, raw: number): Promise<void> => {
+    const effects = dispatch({ type: 'answer', round, client: answer.client, digest: digestOf(answer) })
+    if (!effects.some(({ type }) => type === 'add')) return
+    await server.accept(answer, spaces.of(index))
+    counted.set(index, { ...reportOf(answer, answer.client, clients.place(index)), bytesUpRaw: raw })
+  }
+  const work = async (index: number, slot: Slot): Promise<void> => {
+    const client = clients.name(index)
+    const space = spaces.of(index)
+    const task = server.task(client, space, round, learningRate)
+    const { answer, vectors, seconds } = await workOn(task, {
+      chosen,
+      space,
+      initial: server.initialFor(space),
+      data: clients.data(index),
+      adapter: slot.in(space),
+      stepper: team ?? alone,
+      local: locals.of(index),
+      upload,
+      own,
+      signal,
+      inTurn,
+    })
+    watch.add('train', seconds.train)
+    watch.add('encode', seconds.encode)
+    const raw = Object.values(vectors).reduce((sum, vector) => sum + vector.byteLength, bytesOfNumbers(answer))
+    await inTurn(async () => {
+      await watch.time('aggregate', async () => {
+        await take(index, answer, raw)
+        if (answer.loss !== null) fidelity.add(vectors, server.weightOf(answer))
       })
-    }
-    const report = reportOf(answer, name)
-    reports.set(client, report)
-    onClient({ ...report, tokensPerSecond: seconds > 0 ? tokens / seconds : 0 })
+    })
+    const rate = seconds.train > 0 ? answer.tokens / seconds.train : 0
+    onClient({ ...reportOf(answer, client, clients.place(index)), tokensPerSecond: rate })
   }
-  await runPool(plan.participants, slots, work, () => team?.leave())
+  const absent = cohort.filter((index) => isAbsent(seed, round, clients.name(index), config.absence))
+  const present = cohort.filter((index) => !absent.includes(index))
+  await runPool(present, slots, work, () => team?.leave())
+  for (const index of absent) dispatch({ type: 'failure', round, client: clients.name(index), code: 'absent' })
 
-  const mean = await watch.time('aggregate', () => collector.mean())
-  const cosine = mean && (await watch.time('aggregate', () => fidelity.cosine(mean)))
-  const ordered = plan.participants.map((client) => reports.get(client)!)
-  const figures = figuresOf(ordered, plan.cohort.length, download.bytes, adapter.byteLength, mean)
+  const { answers, measurements, means } = await watch.time('aggregate', () => server.finish(round, learningRate))
+  await own?.endRound()
+  const cosine = answers.length === 0 ? null : await watch.time('aggregate', () => fidelity.cosine(means))
+  const aggregationError = await watch.time('aggregate', () => errors.measure(server, answers))
+  dispatch({ type: 'finished', round })
+  const inNameOrder = present.map((index) => counted.get(index)!)
+  const figures = figuresOf(inNameOrder, down, means)
   const seconds = { ...watch.seconds, total: watch.total }
-  return {
-    mean,
-    event: {
-      type: 'round',
-      round,
-      rounds: config.rounds,
-      learningRate,
-      clients: ordered,
-      dropped: plan.dropped,
-      ...figures,
-      cosine,
-      seconds,
-      tokensPerSecond: seconds.train > 0 ? figures.tokens / seconds.train : 0,
-      peakBytes: native().processMemory().peakBytes,
-    },
+  const event: RoundEvent = {
+    type: 'round',
+    round,
+    rounds: config.rounds,
+    learningRate,
+    clients: inNameOrder.map(({ bytesUpRaw: _, ...report }) => report).sort((a, b) => a.client - b.client),
+    dropped: absent.map((index) => clients.place(index)).sort((a, b) => a - b),
+    ...figures,
+    cosine,
+    aggregationError,
+    measurements,
+    seconds,
+    tokensPerSecond: seconds.train > 0 ? figures.tokens / seconds.train : 0,
+    peakBytes: native().processMemory().peakBytes,
   }
+  return { rounds: state, event }
 }

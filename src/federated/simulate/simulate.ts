@@ -14,6 +14,7 @@ import type { AdapterOptions } from '../../model/adapter-options.js'
 import { Model } from '../../model/model.js'
 import { parseOptions } from '../../options/parse.js'
 import { Run } from '../../run/run.js'
+import { chooseAlgorithm } from '../algorithms/index.js'
 import type { FederationEvent, FederationResult } from '../events.js'
 import { type FederationOptions, federationSchema } from '../options.js'
 import type { ClientsInput } from './clients.js'
@@ -62,7 +63,7 @@ function checkObjects(options: SimulateOptions): void {
  * ```
  */
 export function simulate(options: SimulateOptions): Run<FederationEvent, FederationResult> {
-  const { model, adapter, clients, evaluate: evaluation, signal, ...rest } = options
+  const { model, adapter, clients, evaluate: evaluation, signal, algorithm, overrides, ...rest } = options
   checkObjects(options)
   const config = parseOptions(federationSchema, rest, 'simulate options')
   if (
@@ -72,10 +73,13 @@ export function simulate(options: SimulateOptions): Run<FederationEvent, Federat
   ) {
     throw new FedloraError('E_CONFIG', 'simulate options: resumeFrom continues in its own folder; leave outputDir out')
   }
+  const chosen = chooseAlgorithm(algorithm)
   const owned = !(adapter instanceof Adapter)
   const trained = owned ? model.createAdapter(adapter) : adapter
   const request: Request = {
     config,
+    chosen,
+    overrides,
     model,
     adapter: trained,
     clients,

@@ -7,21 +7,25 @@ import { native } from '../../native/load.js'
 import type { RunForm } from '../../run/folder.js'
 import { describeSchedule, type Identity, identityOf } from '../../run/identity.js'
 import { checkExtension } from '../../training/extension.js'
+import type { Chosen } from '../algorithms/algorithm.js'
 import type { FederationConfig } from '../options.js'
-import { totalsSchema } from '../server/figures.js'
 import { type Clients, fingerprint } from './clients.js'
+import { totalsSchema } from './figures.js'
+import type { Locals } from './overrides.js'
 
 const count = z.int().min(0)
 
-/** The vectors beside it are the adapter and the server's moments; residuals lie in files of their own. */
+/** The vectors beside it are the server's and its optimiser's moments; what clients keep lies in files of its own. */
 const stateSchema = z.strictObject({
   round: z.int().min(1),
   /** Rounds that the run was to do. */
   rounds: z.int().min(1),
   eventBytes: count,
   totals: totalsSchema,
-  /** [client, round of its valid residual]. */
-  residuals: z.array(z.tuple([count, z.int().min(1)])),
+  /** Numbers of the server's state. */
+  numbers: z.record(z.string(), z.array(z.number())),
+  /** What clients keep: [client, vector, round of its valid file]. */
+  own: z.array(z.tuple([z.string(), z.string(), z.int().min(1)])),
 })
 
 export type FederationState = z.output<typeof stateSchema>
@@ -31,7 +35,7 @@ export const federationForm: RunForm<FederationState> = {
   unit: 'round',
   state: stateSchema,
   length: ['federation.rounds'],
-  writes: ['residuals', 'baselines'],
+  writes: ['clients', 'own', 'baselines'],
   older: false,
 }
 
@@ -40,13 +44,17 @@ export function identify(
   adapter: Adapter,
   clients: Clients,
   config: FederationConfig,
+  { algorithm, options }: Chosen,
+  locals: Locals,
   evaluation: { data: Dataset; every: number } | undefined,
 ): Identity {
-  const { outputDir, resumeFrom, concurrency, checkpointEvery, ...federation } = config
+  const { outputDir, resumeFrom, concurrency, checkpointEvery, overrides: _, ...federation } = config
   return identityOf('federation', adapter, native().info().isa, {
     clients: { count: clients.length, fingerprint: fingerprint(clients) },
     federation: {
       ...federation,
+      algorithm: { name: algorithm.name, ...options },
+      overrides: locals.fingerprint,
       local: { ...federation.local, schedule: describeSchedule(federation.local.schedule) },
       baselineSchedule: describeSchedule(federation.baselineSchedule),
     },

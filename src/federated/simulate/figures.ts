@@ -1,5 +1,6 @@
 /** What a round reports, from its answers and its mean; and the sums over all rounds. */
 import { z } from 'zod'
+import type { Vectors } from '../algorithms/algorithm.js'
 import type { ClientReport, RoundEvent } from '../events.js'
 
 const count = z.int().min(0)
@@ -48,14 +49,17 @@ function sum<T>(list: readonly T[], of: (item: T) => number): number {
   return list.reduce((total, item) => total + of(item), 0)
 }
 
-/** √Σxᵢ², in double. */
-function norm(values: Float32Array): number {
+/** √Σxᵢ² over all vectors, in double. */
+function norm(vectors: readonly Float32Array[]): number {
   let squares = 0
-  for (let i = 0; i < values.length; i++) squares += values[i]! * values[i]!
+  for (const values of vectors) for (let i = 0; i < values.length; i++) squares += values[i]! * values[i]!
   return Math.sqrt(squares)
 }
 
-type Counted =
+/** A client's report, and the bytes of what it sent as float32. */
+export type Counted = ClientReport & { bytesUpRaw: number }
+
+type Figures =
   | 'loss'
   | 'tokens'
   | 'bytesUp'
@@ -67,21 +71,18 @@ type Counted =
 
 /**
  * The figures of a round.
- * @param clients - of those that answered.
- * @param asked - clients that received the adapter, in messages of `bytesDown` each.
- * @param raw - bytes of the adapter as float32.
- * @param mean - of the updates; null when nobody sent one.
+ * @param clients - those that answered, in the order of their names: it decides the last bit of the loss.
+ * @param down - bytes of all messages to clients, as sent and as float32.
+ * @param means - of the vectors that were averaged.
  */
 export function figuresOf(
-  clients: readonly ClientReport[],
-  asked: number,
-  bytesDown: number,
-  raw: number,
-  mean: Float32Array | null,
-): Pick<RoundEvent, Counted> {
+  clients: readonly Counted[],
+  down: { bytes: number; raw: number },
+  means: Readonly<Vectors>,
+): Pick<RoundEvent, Figures> {
   const senders = clients.filter(({ loss }) => loss !== null)
   const bytesUp = sum(clients, (client) => client.bytesUp)
-  const bytesUpRaw = senders.length * raw
+  const bytesUpRaw = sum(senders, (client) => client.bytesUpRaw)
   const rows = sum(senders, (client) => client.rows)
   const sent = senders.length > 0
   return {
@@ -89,9 +90,9 @@ export function figuresOf(
     tokens: sum(clients, (client) => client.tokens),
     bytesUp,
     bytesUpRaw,
-    bytesDown: bytesDown * asked,
-    bytesDownRaw: raw * asked,
-    compressionRatio: sent ? bytesUpRaw / bytesUp : null,
-    updateNorm: mean === null ? 0 : norm(mean),
+    bytesDown: down.bytes,
+    bytesDownRaw: down.raw,
+    compressionRatio: sent && bytesUp > 0 ? bytesUpRaw / bytesUp : null,
+    updateNorm: norm(Object.values(means)),
   }
 }

@@ -1,0 +1,76 @@
+/** What an algorithm does that says nothing else: FedAvg's part of everything. */
+import { gather, lengthOf, type Ranges, scatter, whole } from '../protocol/space.js'
+import type { Chosen, ClientKit, Closing, Sent, Trained, Travel, Turn, Vectors } from './algorithm.js'
+import { difference } from './vectors.js'
+
+export function travelOf({ algorithm, options }: Chosen, turn: Turn): Travel {
+  return algorithm.travels?.(turn, options) ?? { adapter: whole(turn.space) }
+}
+
+export function receivedOf({ algorithm, options }: Chosen, turn: Turn): Ranges {
+  return algorithm.receives?.(turn, options) ?? whole(turn.space)
+}
+
+/** The adapter that a client was given: the parts that did not travel are as the federation began. */
+export function placeReceived(chosen: Chosen, turn: Turn, initial: Float32Array, received: Float32Array): Float32Array {
+  const ranges = receivedOf(chosen, turn)
+  if (lengthOf(ranges) === turn.space.length) return received
+  const adapter = initial.slice()
+  scatter(adapter, ranges, received)
+  return adapter
+}
+
+/** All elements that travel, in ascending order. */
+export function rangesOfTravel(travels: Travel): Ranges {
+  return Object.values(travels)
+    .flat()
+    .sort(([a], [b]) => a - b)
+}
+
+/** The updates of what travels, by name. */
+export function updatesOf(travels: Travel, before: Float32Array, after: Float32Array): Vectors {
+  const update = difference(after, before)
+  return Object.fromEntries(Object.entries(travels).map(([name, ranges]) => [name, gather(update, ranges)]))
+}
+
+/** Adds decoded updates of what travels to `adapter`, in place. */
+export function addUpdates(travels: Travel, adapter: Float32Array, updates: Readonly<Vectors>): void {
+  for (const [name, ranges] of Object.entries(travels)) {
+    const update = updates[name]
+    if (update === undefined) continue
+    const moved = gather(adapter, ranges)
+    for (let i = 0; i < moved.length; i++) moved[i] = moved[i]! + update[i]!
+    scatter(adapter, ranges, moved)
+  }
+}
+
+export async function trainAndSend(
+  kit: ClientKit,
+  plan: Partial<Parameters<ClientKit['train']>[0]> = {},
+): Promise<Sent> {
+  const from = kit.given.adapter!
+  const trained = await kit.train({ from, trainable: rangesOfTravel(kit.travels), ...plan })
+  return { trained, vectors: updatesOf(kit.travels, from, trained.values) }
+}
+
+export function stepByMeans(closing: Closing): void {
+  for (const [name, ranges] of Object.entries(closing.travels)) closing.step(closing.mean(name), ranges)
+}
+
+export async function workOf({ algorithm, options }: Chosen, kit: ClientKit): Promise<Sent> {
+  return await (algorithm.work?.(kit, options) ?? trainAndSend(kit))
+}
+
+export async function finishOf({ algorithm, options }: Chosen, closing: Closing): Promise<void> {
+  if (algorithm.finish === undefined) stepByMeans(closing)
+  else await algorithm.finish(closing, options)
+}
+
+/** Several trainings as one: losses weighted by tokens. */
+export function together(trainings: readonly Trained[], values: Float32Array): Trained {
+  const sum = (of: (trained: Trained) => number) => trainings.reduce((total, trained) => total + of(trained), 0)
+  const learnt = trainings.filter(({ loss }) => loss !== null)
+  const tokens = learnt.reduce((total, trained) => total + trained.tokens, 0)
+  const loss = learnt.length === 0 ? null : learnt.reduce((total, t) => total + t.loss! * t.tokens, 0) / tokens
+  return { values, loss, steps: sum(({ steps }) => steps), tokens: sum(({ tokens }) => tokens) }
+}

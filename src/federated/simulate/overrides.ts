@@ -1,0 +1,78 @@
+/** Local options that some clients have for themselves: given beside their rows, by name or pattern, or by a function. */
+import { createHash } from 'node:crypto'
+import { FedloraError } from '../../errors.js'
+import { parseOptions } from '../../options/parse.js'
+import { type FederationConfig, type FederationOptions, type LocalOverrides, overridesSchema } from '../options.js'
+import type { Clients } from './clients.js'
+
+type Local = FederationConfig['local']
+
+/** `*` stands for any text. */
+function matches(pattern: string, name: string): boolean {
+  const parts = pattern.split('*').map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, '\\$&'))
+  return new RegExp(`^${parts.join('.*')}$`, 's').test(name)
+}
+
+/** Only what was given: no default of a client's own options displaces the federation's. */
+function checked(overrides: LocalOverrides | undefined, what: string): Partial<Local> {
+  if (overrides === undefined) return {}
+  const parsed = parseOptions(overridesSchema, overrides, what) as Record<string, unknown>
+  return Object.fromEntries(Object.keys(overrides).map((key) => [key, parsed[key]]))
+}
+
+function merged(local: Local, own: Partial<Local>, what: string): Local {
+  const both = { ...local, ...own }
+  if (own.steps !== undefined && own.epochs !== undefined) {
+    throw new FedloraError('E_CONFIG', `${what}: expected either steps or epochs`)
+  }
+  if (own.steps !== undefined) delete both.epochs
+  if (own.epochs !== undefined) delete both.steps
+  return both
+}
+
+/** The local options of each client, by index. */
+export interface Locals {
+  of(index: number): Local
+  /** SHA-256 over what differs from the federation's; null when nothing does. */
+  readonly fingerprint: string | null
+}
+
+/**
+ * @param overrides - as given to `simulate`.
+ * @throws FedloraError `E_CONFIG` for wrong options of a client, and for a pattern that no client's name matches.
+ */
+export function openLocals(local: Local, overrides: FederationOptions['overrides'], clients: Clients): Locals {
+  const table = typeof overrides === 'function' ? {} : (overrides ?? {})
+  const used = new Set<string>()
+  const own = Array.from({ length: clients.length }, (_, index) => {
+    const name = clients.name(index)
+    const layers: [LocalOverrides | undefined, string][] = []
+    for (const [pattern, given] of Object.entries(table)) {
+      if (!matches(pattern, name)) continue
+      used.add(pattern)
+      layers.push([given, `overrides['${pattern}']`])
+    }
+    if (typeof overrides === 'function') layers.push([overrides(name), `overrides('${name}')`])
+    layers.push([clients.own(index).local, `clients '${name}', local`])
+    return layers.reduce<{ local: Local; differs: boolean }>(
+      (before, [given, what]) => {
+        const part = checked(given, what)
+        const differs = before.differs || Object.keys(part).length > 0
+        return { local: merged(before.local, part, what), differs }
+      },
+      { local, differs: false },
+    )
+  })
+  const unused = Object.keys(table).find((pattern) => !used.has(pattern))
+  if (unused !== undefined) {
+    const names = Array.from({ length: Math.min(clients.length, 8) }, (_, index) => clients.name(index))
+    const message = `overrides: '${unused}' matches no client; their names are ${names.join(', ')}${clients.length > 8 ? ', …' : ''}`
+    throw new FedloraError('E_CONFIG', message, { pattern: unused })
+  }
+  const differing = own.flatMap(({ local, differs }, index) =>
+    differs ? [[clients.name(index), { ...local, schedule: undefined }]] : [],
+  )
+  const fingerprint =
+    differing.length === 0 ? null : createHash('sha256').update(JSON.stringify(differing)).digest('hex')
+  return { of: (index) => own[index]!.local, fingerprint }
+}
