@@ -9,6 +9,7 @@ import type { StepEvent, TrainEvent } from '../../src/training/events.js'
 import type { TrainOptions } from '../../src/training/options.js'
 import { train } from '../../src/training/train.js'
 import { goldenFolder } from '../support/golden-model.js'
+import { filesOf } from '../support/run-folder.js'
 import { bytesOf, eventsOf, sameBits, temporaryFolder, tokenRows } from '../support/train.js'
 
 const model = await loadModel(goldenFolder('llama'), { quantization: 'none', compute: 'f32', threads: 2 })
@@ -294,6 +295,11 @@ t.test('early stopping: the best adapter is kept and named; a resumed run stops 
     using kept = await model.loadAdapter(join(broken, 'best'))
     t.ok(sameBits(kept, best))
   }
+  const elsewhere = join(root, 'early-elsewhere')
+  using third = model.createAdapter(lora)
+  const moved = await train(third, data, { ...rising, resumeFrom: outputDir, outputDir: elsewhere })
+  t.match(moved.best, { step: bestStep, adapter: join(elsewhere, 'best') }, 'nothing better comes in another folder')
+  t.same(filesOf(join(elsewhere, 'best'), /./), filesOf(join(outputDir, 'best'), /./), 'and what was best is there')
   const ended = await train(adapter, data, { ...rising, resumeFrom: outputDir })
   t.match(ended, { finishReason: 'early-stopping', steps: result.steps }, 'a run that was out of patience stays so')
   const patient = { ...rising, evaluate: { ...rising.evaluate!, patience: 4 } }

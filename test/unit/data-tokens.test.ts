@@ -158,6 +158,28 @@ t.test('pages that the disk does not take stay in memory', async (t) => {
   t.same(table.sample(39), sample)
 })
 
+t.test('a table whose file cannot be completed is good all the same, and says why the file is not', async (t) => {
+  const path = place('incomplete')
+  // Takes the words, which come first, and not the index behind them.
+  class Full extends OpenFile {
+    #writes = 0
+    override async write(bytes: Uint8Array, position: number) {
+      if (++this.#writes > 1) throw new Error('full')
+      await super.write(bytes, position)
+    }
+  }
+  const samples = Array.from({ length: 20 }, someSample)
+  const writer = new TableWriter(key, async () => new Full(path, 'wx+'))
+  for (const sample of samples) writer.add(sample)
+  const { table, failure } = await writer.finish(true)
+  t.match(failure, { message: 'full' })
+  t.same(
+    samples.map((_, k) => table.sample(k)),
+    samples,
+  )
+  t.equal(await readTable(new OpenFile(path, 'r'), key, quiet), undefined)
+})
+
 const words = ['alpha', 'beta', 'gamma', 'delta', 'ähnlich', '12.5 %', '中文']
 const rowsOf = (count: number, seed = 1) => {
   const draw = new Random(seed, 98)

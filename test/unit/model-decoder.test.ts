@@ -205,6 +205,25 @@ t.test('whoever leaves, aborts or fails lets the engine go', async (t) => {
   t.same(failing.calls, ['next 4', 'dispose'])
 })
 
+t.test('leaving and throwing wait until the work is over', async (t) => {
+  for (const leave of ['return', 'throw', Symbol.asyncDispose] as const) {
+    let over = false
+    const answer = new Generation(async function* () {
+      try {
+        yield 'a'
+      } finally {
+        await new Promise(setImmediate)
+        over = true
+      }
+    })
+    await answer.next()
+    const left = leave === 'throw' ? answer.throw(new Error('mine')).catch(() => {}) : answer[leave]()
+    t.equal(over, false, 'canary')
+    await left
+    t.equal(over, true, String(leave))
+  }
+})
+
 const alpaca: PromptFormat = { format: 'alpaca', fields: {}, chatTemplateKwargs: { tone: 'dry ' } }
 
 t.test('a prompt as ids: texts, messages, ids, rows', async (t) => {
