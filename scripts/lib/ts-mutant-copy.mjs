@@ -16,7 +16,9 @@ const asked = new Set()
 function note(n) {
   if (asked.has(n)) return false
   asked.add(n)
-  appendFileSync(log, n + '\\n')
+  try {
+    appendFileSync(log, n + '\\n')
+  } catch {} // a test that plays a full disk: what it reaches is known from the others
   return false
 }
 export const mutant = log === undefined ? (n) => n === on : note

@@ -80,6 +80,23 @@ t.test('JSONL, JSON, CSV and iterables give the same rows', async (t) => {
   }
 })
 
+t.test('rows are as they were when they were read, whatever becomes of the objects they came in', async (t) => {
+  const one = { text: 'first' }
+  const listed = await loadDataset([one], { format: 'text' })
+  one.text = 'changed'
+  t.equal(listed.row(0).text, 'first')
+  const yielded = await loadDataset(
+    (function* () {
+      for (one.text of ['a', 'b', 'c']) yield one
+    })(),
+    { format: 'text' },
+  )
+  t.same(
+    [0, 1, 2].map((i) => yielded.row(i).text),
+    ['a', 'b', 'c'],
+  )
+})
+
 t.test('a JSONL file longer than one read, with lines across the reads', async (t) => {
   const long = Array.from({ length: 3000 }, (_, i) => ({ text: `${i} ${'é'.repeat(i % 97)}` }))
   const path = await file('long.jsonl', long.map((row) => JSON.stringify(row)).join('\n'))

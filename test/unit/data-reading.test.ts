@@ -9,6 +9,7 @@ import type { Dataset } from '../../src/data/dataset.js'
 import { loadDataset } from '../../src/data/load-dataset.js'
 import { CsvParser, findDelimiter } from '../../src/data/reading/csv.js'
 import { columnNames } from '../../src/data/reading/csv-rows.js'
+import { jsonArray } from '../../src/data/reading/json-array.js'
 import { JsonValues } from '../../src/data/reading/json-values.js'
 import { patternExpression } from '../../src/data/reading/source-files.js'
 import { Random } from '../../src/random/random.js'
@@ -144,6 +145,13 @@ t.test('packed files: gzip and zstd, of several members, damaged or torn', async
   }
   const bare = await file('rows.gz', gzipSync('{"text":"a"}'))
   await t.rejects(loadDataset(bare, { format: 'text' }), { code: 'E_ARGUMENT', message: /rows\.jsonl\.gz/ })
+})
+
+t.test('zstd: a file so short that its decoder holds all of it until the end', async (t) => {
+  // Magic number, one segment of 4 bytes, the last block, raw, of 4 bytes.
+  const frame = Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0x20, 4, (4 << 3) | 1, 0, 0, ...Buffer.from('t\na\n')])
+  const data = await loadDataset(await file('short.csv.zst', frame), { format: 'text', fields: { text: 't' } })
+  t.same(rowsOf(data), [{ t: 'a' }])
 })
 
 t.test('encodings: UTF-16 with a mark is read, without one refused by name', async (t) => {
@@ -300,4 +308,27 @@ t.test('.json: lines, the first of which is longer than a piece', async (t) => {
   const rows = ['x'.repeat(3_000_000), 'y'].map((text) => ({ text }))
   const lines = rows.map((row) => `${JSON.stringify(row)}\n`).join('')
   t.same(texts(await loadDataset(await file('long-lines.json', lines), { format: 'text' })), [rows[0]!.text, 'y'])
+})
+
+t.test('.json: a lone object of more than 64 MiB is refused before its end, a line of that size is read', async (t) => {
+  const piece = Buffer.alloc(2 ** 20, 'x')
+  let read = 0
+  const rowsOf = async (before: string, count: number, after: string) => {
+    read = 0
+    async function* pieces() {
+      yield Buffer.from(before)
+      while (read < count) {
+        read++
+        yield piece
+      }
+      yield Buffer.from(after)
+    }
+    const rows: unknown[] = []
+    for await (const batch of jsonArray('large.json', { pieces: pieces() } as never)) rows.push(...batch)
+    return rows
+  }
+  await t.rejects(rowsOf('{"rows":[{"text":"', 80, '"}]}'), { code: 'E_DATA', message: /an object whose "rows"/ })
+  t.equal(read, 64)
+  t.equal((await rowsOf('{"text":"a"}\n{"text":"b"}\n{"text":"', 66, '"}\n')).length, 3)
+  t.equal((await rowsOf('[{"text":"', 66, '"}]')).length, 1)
 })

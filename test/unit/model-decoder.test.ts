@@ -273,6 +273,8 @@ t.test('prompts that are none', async (t) => {
   await refused([256], 'E_ARGUMENT', /prompt\[0\]\[0\] is 256, expected a token id/)
   await refused({ a: 1, b: 2 }, 'E_ARGUMENT', /a row of a, b is a prompt of no one format; .*alpaca/)
   await refused({}, 'E_ARGUMENT', /a row of no columns/)
+  const mixed = { instruction: 'Add.', input: '1', context: '2' }
+  await refused(mixed, 'E_ARGUMENT', /is a prompt of no one format/) // alpaca has no context, dolly no input
 })
 
 t.test('options of decoding: defaults, and every bound', (t) => {

@@ -97,6 +97,20 @@ t.test('without a log the gap is told', async (t) => {
   t.equal(seen.at(-1)!.n, 20)
 })
 
+t.test('events that are in no log are missed each time, also after one has caught up from the log', async (t) => {
+  const { events } = logged(t, 30)
+  const cursor = events.cursor(true)
+  for (const n of range(0, 30)) t.equal((await cursor.take())!.event.n, n)
+  for (const turn of [1, 2]) {
+    for (const n of range(0, 20)) events.add({ type: 'progress', n })
+    const gap = (await cursor.take())!.event
+    t.equal(gap.type, 'gap', `turn ${turn}`)
+    const seen: number[] = []
+    for (let n = -1; n < 19; seen.push(n)) n = (await cursor.take())!.event.n!
+    t.same(seen, range(gap.missed!, 20))
+  }
+})
+
 t.test('canary: a log that is not there is a failure, not an empty list', async (t) => {
   const events = new RunEvents<Numbered>(4)
   events.logTo(join(t.testdir(), 'none.ndjson'), 0)
