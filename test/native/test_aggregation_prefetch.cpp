@@ -47,7 +47,8 @@ CASE("at its end comes the message of that place in the next group, at the begin
     CHECK(is(upcoming.after(messages.opened[0], k, second_run, 31, 1), messages.opened[2 + k], 16));
     CHECK(is(upcoming.after(messages.opened[0], k, second_run, 30, 2), messages.opened[2 + k], 16));
     CHECK(is(upcoming.after(messages.opened[0], k, second_run, 31, 2), messages.opened[2 + k], 17));
-    for (const int64_t tile : {16, 20, 31}) CHECK(is(upcoming.after(messages.opened[0], k, second_run, tile, 16), messages.opened[2 + k], tile));
+    for (const int64_t tile : {16, 20, 31})
+      CHECK(is(upcoming.after(messages.opened[0], k, second_run, tile, 16), messages.opened[2 + k], tile));
   }
   for (const size_t k : {3, 4}) CHECK(none(upcoming.after(messages.opened[0], k, second_run, 31, 1)));  // the next group is smaller
 }
