@@ -190,6 +190,16 @@ t.test('an estimate is the plan of the loaded model', async (t) => {
   await t.rejects(estimate({ model: goldenFolder('llama'), batchsize: 2 } as never), { code: 'E_CONFIG' })
 })
 
+t.test('an estimate knows the moments of the optimiser, and how many tokens share a pass', async (t) => {
+  const plan = (options: object) => estimate({ model: goldenFolder('llama'), quantization: 'nf4', ...options })
+  const [adamw, sgd] = [await plan({ optimizer: 'adamw' }), await plan({ optimizer: 'sgd' })]
+  t.ok(adamw.adapter - sgd.adapter >= 4 * adamw.trainable, 'a float32 more for each value')
+  const { saved, loss } = await plan({ batchSize: 2, maxLength: 512 })
+  t.match(await plan({ maxLength: 512, concurrency: 8 }), { saved, loss }, 'eight adapters at once: 1,024 tokens')
+  t.match(await plan({ maxLength: 256, concurrency: 4 }), { loss }, 'four')
+  t.ok((await plan({ maxLength: 512 })).saved < saved, 'canary: one')
+})
+
 t.test('generation: text in pieces, stop strings, seeds, end tokens', async (t) => {
   using model = await loadModel(demoModel, { quantization: 'nf4', compute: 'bf16', threads: 2 })
   const prompt = 'Question: Tom has 3 apples and buys 4 more. How many apples does he have?\nAnswer: '

@@ -195,6 +195,25 @@ CASE("several messages of one codec at once give the bits of one after the other
   }
 }
 
+// The kernel for bf16 sums the products of several messages in double before they are integers: 53 bits, where the sum holds 62.
+CASE("what several bf16 messages bring may need more bits than a double has, and none is lost") {
+  constexpr size_t length = 32768;
+  const float small = 0x1.02p-50f;  // beside 1: 58 bits
+  std::vector<float> both(length, small);
+  for (size_t i = 0; i < length; i += 2) both[i] = 1;
+  std::vector<std::vector<uint8_t>> bytes(4);
+  encode_update(both, {}, {Codec::bf16, 1, 2, 0}, bytes[0]);
+  encode_update(std::vector<float>(length, 1), {}, {Codec::bf16, 1, 2, 0}, bytes[1]);
+  encode_update(std::vector<float>(length, small), {}, {Codec::bf16, 1, 2, 0}, bytes[2]);
+  encode_update(std::vector<float>(length, -1), {}, {Codec::bf16, 1, 2, 0}, bytes[3]);
+  const WeightedMessage group[] = {{bytes[1], 1}, {bytes[2], 1}, {bytes[3], 1}};
+  Aggregator aggregator(length);
+  aggregator.add(bytes[0], 1);
+  aggregator.add(group);
+  const std::vector<float> mean = mean_of(aggregator);
+  for (size_t i = 1; i < length; i += 2) CHECK(mean[i] == small / 2);
+}
+
 CASE("the mean is the exact quotient, rounded: within half an ulp and 2^-27") {
   for (int spread : {0, 6, 12}) {
     const std::vector<Client> clients = cohort(4000, 40, spread, true, 5);
