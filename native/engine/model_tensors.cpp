@@ -84,7 +84,7 @@ std::string ModelTensors::missing_hint(const std::vector<std::string>& missing, 
     if (name.ends_with(".qweight"))
       return format_text("\nIt has \"%s\": GPTQ's and AWQ's packed weights are not read. Start from the unquantised checkpoint.",
                          name.c_str());
-    if (name.find(factor_name[0]) != std::string::npos)
+    if (name.find(part_name[static_cast<int>(Part::lora_A)]) != std::string::npos)
       return format_text("\nIt has \"%s\": this is an adapter. Load its base model, then the adapter over it.", name.c_str());
     if (name.size() > missing[0].size() && name.ends_with(missing[0])) {
       const std::string before = name.substr(0, name.size() - missing[0].size());

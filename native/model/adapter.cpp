@@ -21,8 +21,8 @@ AdapterMap::AdapterMap(const Description& description, const std::vector<Adapter
     if (!wanted.emplace(layer.module, &layer).second) fail(Code::E_ARGUMENT, "%s is adapted twice", layer.module.c_str());
   }
   slots_.resize(description.layers.size() * linears_per_layer);
-  const auto add = [&](const std::string& module, Factor factor, int64_t rows, int64_t columns) {
-    layout_.push_back({"base_model.model." + module + factor_name[static_cast<int>(factor)] + "weight", factor, rows, columns, size_});
+  const auto add = [&](const std::string& module, Part part, int64_t rows, int64_t columns) {
+    layout_.push_back({"base_model.model." + module + "." + part_name[static_cast<int>(part)] + ".weight", part, rows, columns, size_});
     size_ += rows * columns;
     return layout_.back().offset;
   };
@@ -32,8 +32,8 @@ AdapterMap::AdapterMap(const Description& description, const std::vector<Adapter
     const AdapterLayer& layer = *entry->second;
     AdapterSlot& slot = slots_[static_cast<size_t>(tensor.layer * linears_per_layer + tensor.linear)];
     slot = {layer.rank, layer.scaling, layer.dropout};
-    slot.A = add(tensor.module, Factor::A, layer.rank, tensor.K);
-    slot.B = add(tensor.module, Factor::B, tensor.N, layer.rank);
+    slot.A = add(tensor.module, Part::lora_A, layer.rank, tensor.K);
+    slot.B = add(tensor.module, Part::lora_B, tensor.N, layer.rank);
     wanted.erase(entry);
   }
   if (!wanted.empty())
@@ -54,7 +54,7 @@ void Adapter::initialize(uint64_t seed) {
     }
   }
   for (const TensorLayout& tensor : layout_)
-    if (tensor.factor == Factor::B) std::fill_n(values.begin() + tensor.offset, tensor.size(), 0.0f);
+    if (tensor.part == Part::lora_B) std::fill_n(values.begin() + tensor.offset, tensor.size(), 0.0f);
 }
 
 void Adapter::write(std::span<const float> given) {

@@ -25,18 +25,18 @@ struct AdapterSlot {
   int64_t A = 0, B = 0;  // offsets, in elements
 };
 
-enum class Factor { A, B };
+/// What a tensor of the flat vector is to its layer.
+enum class Part { lora_A, lora_B };
+/// As PEFT spells it, in the name of every such tensor; no base model has one.
+inline constexpr const char* part_name[] = {"lora_A", "lora_B"};
 
-/// One factor of one adapted layer.
+/// One tensor of one adapted layer.
 struct TensorLayout {
   std::string name;  // PEFT's: base_model.model.<module>.lora_A.weight
-  Factor factor = Factor::A;
+  Part part = Part::lora_A;
   int64_t rows = 0, columns = 0, offset = 0;
   int64_t size() const { return rows * columns; }
 };
-
-/// In the name of every factor, and in no base model's tensor.
-inline constexpr const char* factor_name[] = {".lora_A.", ".lora_B."};
 
 /// Which layers are adapted and where their factors lie.
 class AdapterMap {

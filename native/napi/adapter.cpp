@@ -37,6 +37,7 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
       for (const TensorLayout& tensor : state_->alive()->layout()) {
         Napi::Object entry = Napi::Object::New(env);
         entry.Set("name", tensor.name);
+        entry.Set("part", part_name[static_cast<int>(tensor.part)]);
         entry.Set("shape", encode_shape(env, {tensor.rows, tensor.columns}));
         entry.Set("offset", static_cast<double>(tensor.offset));
         entry.Set("length", static_cast<double>(tensor.size()));

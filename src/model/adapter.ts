@@ -54,7 +54,7 @@ export class Adapter {
     this.#layout = native.layout()
   }
 
-  /** Where each factor lies in the flat vector: PEFT name, shape, offset, length. */
+  /** Where each factor lies in the flat vector: PEFT name, part (`lora_A` or `lora_B`), shape, offset, length. */
   get layout(): readonly TensorLayout[] {
     return this.#layout
   }

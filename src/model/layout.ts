@@ -15,6 +15,20 @@ export type NamedTensors = ReadonlyMap<string, { shape?: readonly number[]; data
 
 type Layout = readonly TensorLayout[]
 
+/**
+ * Where the chosen tensors lie in the flat vector: [begin, end) of elements, ascending, neighbours joined. All lora_B: `rangesOf(adapter.layout, ({ part }) => part === 'lora_B')`.
+ */
+export function rangesOf(layout: Layout, chosen: (tensor: TensorLayout) => boolean): [begin: number, end: number][] {
+  const ranges: [number, number][] = []
+  for (const tensor of layout) {
+    if (!chosen(tensor)) continue
+    const last = ranges.at(-1)
+    if (last?.[1] === tensor.offset) last[1] += tensor.length
+    else ranges.push([tensor.offset, tensor.offset + tensor.length])
+  }
+  return ranges
+}
+
 /** Copies of the factors in a flat vector, by name. */
 export function unflatten(layout: Layout, flat: Float32Array): Map<string, AdapterTensor> {
   return new Map(

@@ -164,6 +164,10 @@ t.test('tensors, load, clone, vector', async (t) => {
   t.ok(
     tensors.get('base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight')!.data.every((value) => value === 0),
   )
+  t.same(
+    adapter.layout.map(({ name, part }) => name.endsWith(`.${part}.weight`) && part),
+    ['lora_A', 'lora_B', 'lora_A', 'lora_B', 'lora_A', 'lora_B'],
+  )
   using same = model.createAdapter({ rank: 4, targetModules: ['q_proj', 'layers.1.mlp.down_proj'], seed: 7 })
   using other = model.createAdapter({ rank: 4, targetModules: ['q_proj', 'layers.1.mlp.down_proj'], seed: 8 })
   t.ok(sameBits(adapter, same))

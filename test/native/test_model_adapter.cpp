@@ -39,14 +39,17 @@ std::string refusal(const std::vector<AdapterLayer>& layers, Code code) {
 CASE("the layout by hand: in forward order A [R,K], then B [N,R]") {
   const AdapterMap map(two_layers(), three);
   const TensorLayout want[] = {
-      {"base_model.model.0.k.lora_A.weight", Factor::A, 3, 10, 0},      {"base_model.model.0.k.lora_B.weight", Factor::B, 8, 3, 30},
-      {"base_model.model.1.q.lora_A.weight", Factor::A, 4, 10, 54},     {"base_model.model.1.q.lora_B.weight", Factor::B, 24, 4, 94},
-      {"base_model.model.1.down.lora_A.weight", Factor::A, 2, 30, 190}, {"base_model.model.1.down.lora_B.weight", Factor::B, 10, 2, 250},
+      {"base_model.model.0.k.lora_A.weight", Part::lora_A, 3, 10, 0},
+      {"base_model.model.0.k.lora_B.weight", Part::lora_B, 8, 3, 30},
+      {"base_model.model.1.q.lora_A.weight", Part::lora_A, 4, 10, 54},
+      {"base_model.model.1.q.lora_B.weight", Part::lora_B, 24, 4, 94},
+      {"base_model.model.1.down.lora_A.weight", Part::lora_A, 2, 30, 190},
+      {"base_model.model.1.down.lora_B.weight", Part::lora_B, 10, 2, 250},
   };
   CHECK(map.layout().size() == std::size(want));
   for (size_t i = 0; i < std::size(want); ++i) {
     const TensorLayout& got = map.layout()[i];
-    CHECK(got.name == want[i].name && got.factor == want[i].factor && got.size() == want[i].rows * want[i].columns);
+    CHECK(got.name == want[i].name && got.part == want[i].part && got.size() == want[i].rows * want[i].columns);
     CHECK(got.rows == want[i].rows && got.columns == want[i].columns && got.offset == want[i].offset);
   }
   CHECK(map.size() == 270);

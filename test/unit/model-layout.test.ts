@@ -1,11 +1,11 @@
 /** A flat vector as named factors and back: every name, shape and element is looked at. */
 import t from 'tap'
-import { checkFinite, flatten, unflatten } from '../../src/model/layout.js'
+import { checkFinite, flatten, rangesOf, unflatten } from '../../src/model/layout.js'
 import type { TensorLayout } from '../../src/native/binding.js'
 
 const layout: TensorLayout[] = [
-  { name: 'a.lora_A.weight', shape: [1, 2], offset: 0, length: 2 },
-  { name: 'a.lora_B.weight', shape: [3, 1], offset: 2, length: 3 },
+  { name: 'a.lora_A.weight', part: 'lora_A', shape: [1, 2], offset: 0, length: 2 },
+  { name: 'a.lora_B.weight', part: 'lora_B', shape: [3, 1], offset: 2, length: 3 },
 ]
 const flat = Float32Array.of(1, 2, 3, 4, 5)
 const tensors = () => unflatten(layout, flat)
@@ -24,6 +24,35 @@ t.test('there and back', (t) => {
   t.same([flat[0], layout[0]!.shape[0]], [1, 1], 'copies')
   const bare = new Map([...tensors()].map(([name, { data }]) => [name, { data }]))
   t.same(flatten(layout, 5, bare), flat, 'a shape may be left out')
+  t.end()
+})
+
+t.test('ranges of chosen tensors: ascending, neighbours joined, the layout untouched', (t) => {
+  const next = layout.map((tensor) => ({ ...tensor, name: `b${tensor.name}`, offset: tensor.offset + 5 }))
+  const all = [...layout, ...next]
+  t.same(
+    rangesOf(all, () => true),
+    [[0, 10]],
+  )
+  t.same(
+    rangesOf(all, ({ part }) => part === 'lora_B'),
+    [
+      [2, 5],
+      [7, 10],
+    ],
+  )
+  t.same(
+    rangesOf(all, ({ name }) => name !== 'a.lora_A.weight'),
+    [[2, 10]],
+  )
+  t.same(
+    rangesOf(all, () => false),
+    [],
+  )
+  t.same(
+    all.map(({ length }) => length),
+    [2, 3, 2, 3],
+  )
   t.end()
 })
 

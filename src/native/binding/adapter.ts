@@ -10,9 +10,13 @@ export interface AdapterLayer {
   dropout: number
 }
 
+/** What a tensor is to its layer: `lora_A` is [rank, in_features], `lora_B` [out_features, rank]. */
+export type Part = 'lora_A' | 'lora_B'
+
 /** Where a tensor lies in the adapter's flat vector. `name` is PEFT's: `base_model.model.<module>.lora_A.weight`. */
 export interface TensorLayout {
   name: string
+  part: Part
   shape: [number, number]
   offset: number
   length: number
