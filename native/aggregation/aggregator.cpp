@@ -44,6 +44,11 @@ void Aggregator::add(std::span<const uint8_t> message, double weight, ThreadPool
   add({&one, 1}, pool);
 }
 
+void Aggregator::add_vector(std::span<const float> values, double weight, ThreadPool* pool) {
+  const WeightedMessage one{{}, weight, values};
+  add({&one, 1}, pool);
+}
+
 void Aggregator::add(std::span<const WeightedMessage> messages, ThreadPool* pool) {
   try {
     std::vector<OpenMessage> opened = open_messages(messages, length_, *codec_, pool);

@@ -31,6 +31,8 @@ class Aggregator {
 
   /// Throws E_SHAPE (another length), E_ARGUMENT (weight), E_MEMORY and what UpdateReader throws.
   void add(std::span<const uint8_t> message, double weight, ThreadPool* pool = nullptr);
+  /// A vector that never was a message: the bits of adding its f32 message. Throws E_NONFINITE, and as above.
+  void add_vector(std::span<const float> values, double weight, ThreadPool* pool = nullptr);
   /// The same for several messages at once, all or none: each run of tiles takes all of them while it is in the cache.
   void add(std::span<const WeightedMessage> messages, ThreadPool* pool = nullptr);
   /// Adds what another aggregator of the same length has received. Throws E_SHAPE, E_MEMORY.

@@ -11,10 +11,11 @@ namespace fedlora {
 namespace {
 OpenMessage open(const WeightedMessage& message, int64_t length, const CodecKernels& kernels, ThreadPool* pool) {
   const double weight = grid_weight(message.weight);
-  const int64_t count = read_header(message.bytes).count;
+  const int64_t count = message.values ? static_cast<int64_t>(message.values->size()) : read_header(message.bytes).count;
   if (count != length)
     fail(Code::E_SHAPE, "the update has %lld elements, this aggregator takes %lld", static_cast<long long>(count),
          static_cast<long long>(length));
+  if (message.values) return {UpdateReader(*message.values, kernels, UpdateReader::Deferred{}), weight, weight_lowest_bit(weight)};
   return {UpdateReader(message.bytes, pool, kernels, UpdateReader::Deferred{}), weight, weight_lowest_bit(weight)};
 }
 }  // namespace

@@ -1,6 +1,7 @@
 /// Messages on their way into a sum.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -9,10 +10,12 @@
 
 namespace fedlora {
 
+/// A message, or the values themselves where there are `values`.
 struct WeightedMessage {
   std::span<const uint8_t> bytes;
   /// Number of training rows or any other positive weight.
   double weight;
+  std::optional<std::span<const float>> values = std::nullopt;
 };
 
 /// A message whose header was checked; its body is checked run by run (UpdateReader::Deferred).

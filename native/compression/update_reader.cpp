@@ -79,7 +79,16 @@ UpdateReader::UpdateReader(std::span<const uint8_t> bytes, ThreadPool* pool, con
   }
 }
 
+UpdateReader::UpdateReader(std::span<const float> values, const CodecKernels& kernels, Deferred)
+    : kernels_(&kernels), body_(reinterpret_cast<const uint8_t*>(values.data())), plain_(true) {
+  header_.count = header_.sent = static_cast<int64_t>(values.size());
+  header_.body_bytes = static_cast<int64_t>(values.size_bytes());
+  checksums_.resize(checksum_segments(values.size_bytes()));
+  ranges_.resize(static_cast<size_t>(tiles()));
+}
+
 void UpdateReader::take_checksums(int64_t first_segment, int64_t end_segment) {
+  if (plain_) return;
   constexpr int64_t segment = checksum_segment_bytes;
   const int64_t begin = first_segment * segment, end = std::min(end_segment * segment, header_.body_bytes);
   segment_checksums({body_ + begin, static_cast<size_t>(end - begin)}, checksums_.data() + first_segment);
@@ -119,7 +128,7 @@ TileRange UpdateReader::measure_tile(int64_t tile) const {
 }
 
 void UpdateReader::finish_check() const {
-  if (combine_checksums(checksums_) != header_.body_checksum)
+  if (!plain_ && combine_checksums(checksums_) != header_.body_checksum)
     fail(Code::E_CHECKSUM, "encoded update: the body's checksum differs; the message is damaged, have it sent again");
   alignas(64) float scratch[update_tile];
   for (int64_t tile = 0; floats() && tile < tiles(); ++tile) {
@@ -128,8 +137,8 @@ void UpdateReader::finish_check() const {
     decode(first, count, scratch);
     for (int64_t i = 0; i < count; ++i)
       if (!std::isfinite(scratch[i]))
-        fail(Code::E_NONFINITE, "encoded update: element %lld is %g; the sender must not encode such an update",
-             static_cast<long long>(first + i), static_cast<double>(scratch[i]));
+        fail(Code::E_NONFINITE, "%s: element %lld is %g; %s", plain_ ? "vector" : "encoded update", static_cast<long long>(first + i),
+             static_cast<double>(scratch[i]), plain_ ? "only finite vectors can be added" : "the sender must not encode such an update");
   }
 }
 

@@ -40,6 +40,8 @@ class UpdateReader {
   explicit UpdateReader(std::span<const uint8_t> bytes, ThreadPool* pool = nullptr);
   UpdateReader(std::span<const uint8_t> bytes, ThreadPool* pool, const CodecKernels& kernels);
   UpdateReader(std::span<const uint8_t> bytes, ThreadPool* pool, const CodecKernels& kernels, Deferred);
+  /// Values as they lie in memory, read like an f32 message of them; there is nothing to check but that they are finite.
+  UpdateReader(std::span<const float> values, const CodecKernels& kernels, Deferred);
 
   /// Deferred readers: takes the checksums and ranges of tiles [first, end); false when one holds what is not finite. Disjoint runs
   /// may be checked by several threads. A topk message is checked already; true.
@@ -89,6 +91,7 @@ class UpdateReader {
   const CodecKernels* kernels_;
   UpdateHeader header_;
   const uint8_t* body_;
+  bool plain_ = false;  // values without a message: no checksum speaks for them
   std::vector<uint32_t> checksums_;
   std::vector<TileRange> ranges_;
   std::vector<uint32_t> positions_;

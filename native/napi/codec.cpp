@@ -3,7 +3,6 @@
 
 #include "aggregation/aggregator.h"
 #include "compression/codec.h"
-#include "base/vector_math.h"
 #include "napi/host.h"
 
 namespace fedlora::seam {
@@ -26,6 +25,23 @@ Napi::Value array_into(Napi::Env env, Napi::Value given, int64_t length, const c
     fail(Code::E_SHAPE, "%s: the array to write has %zu values, expected %lld", what, size, static_cast<long long>(length));
   return given;
 }
+
+/// A message or a vector with its weight, as JavaScript gave it; `view` runs no JavaScript.
+class Given {
+ public:
+  Given(Napi::Value value, double weight) : weight_(weight) {
+    const bool plain = value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_float32_array;
+    plain ? (void)vector_.emplace(value, "vector") : (void)message_.emplace(value, "message");
+  }
+  WeightedMessage view() const {
+    return vector_ ? WeightedMessage{{}, weight_, vector_->span()} : WeightedMessage{message_->span(), weight_};
+  }
+
+ private:
+  std::optional<TypedView<uint8_t>> message_;
+  std::optional<TypedView<float>> vector_;
+  double weight_;
+};
 
 class AggregatorObject : public Napi::ObjectWrap<AggregatorObject> {
  public:
@@ -63,9 +79,10 @@ class AggregatorObject : public Napi::ObjectWrap<AggregatorObject> {
   ThreadPool* team(Napi::Env env, int64_t messages) { return Environment::of(env).team_for(alive().length() * messages, threads_); }
   void add(const Napi::CallbackInfo& info) {
     guard(info.Env(), [&] {
-      if (!info[1].IsNumber()) fail(Code::E_ARGUMENT, "add: expected a message and a weight");
-      const TypedView<uint8_t> message(info[0], "message");
-      alive().add(message.span(), info[1].As<Napi::Number>().DoubleValue(), team(info.Env(), 1));
+      if (!info[1].IsNumber()) fail(Code::E_ARGUMENT, "add: expected a message or a vector, and a weight");
+      const Given given(info[0], info[1].As<Napi::Number>().DoubleValue());
+      const WeightedMessage message = given.view();
+      alive().add({&message, 1}, team(info.Env(), 1));
     });
   }
   void add_all(const Napi::CallbackInfo& info) {
@@ -74,16 +91,15 @@ class AggregatorObject : public Napi::ObjectWrap<AggregatorObject> {
         fail(Code::E_ARGUMENT, "addAll: expected messages and as many weights");
       const Napi::Array messages = info[0].As<Napi::Array>(), weights = info[1].As<Napi::Array>();
       const uint32_t count = messages.Length();
-      std::vector<TypedView<uint8_t>> views;
-      std::vector<WeightedMessage> given;
+      std::vector<Given> given;
       for (uint32_t i = 0; i < count; ++i) {
         const Napi::Value weight = weights.Get(i);
         if (!weight.IsNumber()) fail(Code::E_ARGUMENT, "addAll: weight %u is not a number", i);
-        views.emplace_back(messages.Get(i), "message");
-        given.push_back({{}, weight.As<Napi::Number>().DoubleValue()});
+        given.emplace_back(messages.Get(i), weight.As<Napi::Number>().DoubleValue());
       }
-      for (size_t i = 0; i < views.size(); ++i) given[i].bytes = views[i].span();
-      alive().add(given, team(info.Env(), count));
+      std::vector<WeightedMessage> views;
+      for (const Given& one : given) views.push_back(one.view());
+      alive().add(views, team(info.Env(), count));
     });
   }
   Napi::Value mean(const Napi::CallbackInfo& info) {
@@ -186,15 +202,6 @@ Napi::Value decode(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value cosine_of(const Napi::CallbackInfo& info) {
-  return guard(info.Env(), [&] {
-    const TypedView<float> first(info[0], "a"), second(info[1], "b");
-    const std::span<const float> a = first.span(), b = second.span();
-    if (a.size() != b.size()) fail(Code::E_SHAPE, "cosine of vectors of %zu and %zu values", a.size(), b.size());
-    return Napi::Number::New(info.Env(), cosine(a, b, Environment::of(info.Env()).team_for(static_cast<int64_t>(a.size()), 0)));
-  });
-}
-
 }  // namespace
 
 Napi::Function define_aggregator(Napi::Env env) { return AggregatorObject::define(env); }
@@ -203,7 +210,6 @@ void define_codec_functions(Napi::Env env, Napi::Object exports) {
   exports.Set("encodeUpdate", Napi::Function::New(env, encode, "encodeUpdate"));
   exports.Set("decodeUpdate", Napi::Function::New(env, decode, "decodeUpdate"));
   exports.Set("createAggregator", Napi::Function::New(env, create_aggregator, "createAggregator"));
-  exports.Set("cosine", Napi::Function::New(env, cosine_of, "cosine"));
 }
 
 }  // namespace fedlora::seam

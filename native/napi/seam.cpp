@@ -109,12 +109,16 @@ template <>
 constexpr napi_typedarray_type element_type<int32_t> = napi_int32_array;
 template <>
 constexpr napi_typedarray_type element_type<float> = napi_float32_array;
+template <>
+constexpr napi_typedarray_type element_type<double> = napi_float64_array;
 template <class T>
 constexpr const char* array_name = "Uint8Array";
 template <>
 constexpr const char* array_name<int32_t> = "Int32Array";
 template <>
 constexpr const char* array_name<float> = "Float32Array";
+template <>
+constexpr const char* array_name<double> = "Float64Array";
 
 template <class T>
 std::vector<T> copy_typed(Napi::Value value, const char* what) {
@@ -150,6 +154,7 @@ std::span<T> TypedView<T>::elements(Napi::Value value, const char* what) {
 }
 
 template class TypedView<float>;
+template class TypedView<double>;
 template class TypedView<uint8_t>;
 
 std::vector<int32_t> copy_int32(Napi::Value value, const char* what) { return copy_typed<int32_t>(value, what); }

@@ -1,6 +1,6 @@
-/** Exact weighted means of encoded updates. */
+/** Exact weighted means of encoded updates, and of vectors as they are. */
 import { z } from 'zod'
-import { checkBytes, into, type ThreadOptions, threadsSchema } from '../compression/codec.js'
+import { into, type ThreadOptions, threadsSchema } from '../compression/codec.js'
 import { describeValue } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
 import type { NativeAggregator } from '../native/binding.js'
@@ -19,13 +19,25 @@ export interface WeightedMessage {
   weight?: number
 }
 
+/** A vector as it is, and its weight; default 1. */
+export interface WeightedVector {
+  vector: Float32Array
+  weight?: number
+}
+
+function checkUpdate(value: unknown, doing: string): asserts value is Uint8Array | Float32Array {
+  if (value instanceof Uint8Array || value instanceof Float32Array) return
+  const expected = 'expected a Uint8Array (a message) or a Float32Array (a vector)'
+  throw new FedloraError('E_ARGUMENT', `${doing}: got ${describeValue(value)}, ${expected}`)
+}
+
 function checkWeight(weight: unknown, doing: string): asserts weight is number {
   if (!(typeof weight === 'number' && Number.isFinite(weight) && weight > 0)) {
     throw new FedloraError('E_ARGUMENT', `${doing}: the weight is ${describeValue(weight)}, expected a number above 0`)
   }
 }
 
-/** A weighted mean of encoded updates in one pass: no dense copy per message, and the order of messages changes no bit. */
+/** A weighted mean of updates in one pass: no dense copy per message, and the order changes no bit. */
 export class Aggregator {
   readonly #handle: Handle<NativeAggregator>
 
@@ -39,7 +51,7 @@ export class Aggregator {
     return this.#handle.use('length').length
   }
 
-  /** Messages added. */
+  /** Updates added. */
   get count(): number {
     return this.#handle.use('count').count
   }
@@ -50,31 +62,34 @@ export class Aggregator {
   }
 
   /**
-   * Adds a message with a weight above 0; a refused one leaves the sum as it was.
-   * @throws FedloraError `E_FORMAT`, `E_CHECKSUM`, `E_VERSION`, `E_SHAPE`, `E_ARGUMENT`, `E_DISPOSED`.
+   * Adds an encoded update, or a vector as it is, with a weight above 0; a refused one leaves the sum as it was. A vector adds the very
+   * bits that its `f32` message would.
+   * @throws FedloraError `E_FORMAT`, `E_CHECKSUM`, `E_VERSION`, `E_NONFINITE`, `E_SHAPE`, `E_ARGUMENT`, `E_DISPOSED`.
    */
-  add(bytes: Uint8Array, weight = 1): void {
-    checkBytes(bytes, 'add')
+  add(update: Uint8Array | Float32Array, weight = 1): void {
+    checkUpdate(update, 'add')
     checkWeight(weight, 'add')
-    this.#handle.use('add').add(bytes, weight)
+    this.#handle.use('add').add(update, weight)
   }
 
   /**
-   * Adds messages that are at hand together: the same sum, all of them or, after a refusal, none. Each stretch of the sum takes all
-   * of them while it is in the cache, so that eight at once cost about half of eight calls of `add`.
+   * Adds messages and vectors that are at hand together: the same sum, all of them or, after a refusal, none. Each stretch of the sum
+   * takes all of them while it is in the cache, so that eight at once cost about half of eight calls of `add`.
    * @throws FedloraError as `add` does.
    */
-  addAll(messages: Iterable<WeightedMessage>): void {
-    const bytes: Uint8Array[] = []
+  addAll(messages: Iterable<WeightedMessage | WeightedVector>): void {
+    const updates: (Uint8Array | Float32Array)[] = []
     const weights: number[] = []
     for (const message of messages) {
+      const { vector, bytes } = (message ?? {}) as Partial<WeightedMessage & WeightedVector>
+      const update = vector ?? bytes
       const weight = message?.weight ?? 1
-      checkBytes(message?.bytes, 'addAll')
+      checkUpdate(update, 'addAll')
       checkWeight(weight, 'addAll')
-      bytes.push(message.bytes)
+      updates.push(update)
       weights.push(weight)
     }
-    this.#handle.use('addAll').addAll(bytes, weights)
+    this.#handle.use('addAll').addAll(updates, weights)
   }
 
   /**

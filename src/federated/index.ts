@@ -5,6 +5,7 @@ export {
   createAggregator,
   type MeanOptions,
   type WeightedMessage,
+  type WeightedVector,
 } from '../aggregation/aggregator.js'
 export {
   type DecodeUpdateOptions,

@@ -12,6 +12,7 @@ import type { Compute, LoadOptions } from './binding/load.js'
 import type { NativeModel } from './binding/model.js'
 import type { MemoryPlan, PlanRequest } from './binding/plan.js'
 import type { NativeTokenizer } from './binding/tokenizer.js'
+import type { NativeVectors } from './binding/vectors.js'
 
 export type * from './binding/adapter.js'
 export type * from './binding/batch.js'
@@ -26,6 +27,7 @@ export type * from './binding/model.js'
 export type * from './binding/plan.js'
 export type * from './binding/session.js'
 export type * from './binding/tokenizer.js'
+export type * from './binding/vectors.js'
 
 export interface NativeInfo {
   version: string
@@ -36,7 +38,7 @@ export interface NativeInfo {
   kernels: { kernel: string; isa: string }[]
 }
 
-export interface Native {
+export interface Native extends NativeVectors {
   info(): NativeInfo
   /** Current and peak resident memory of this process. */
   processMemory(): { residentBytes: number; peakBytes: number }
@@ -70,6 +72,4 @@ export interface Native {
   createAggregator(length: number, threads?: number): NativeAggregator
   /** Reads the bytes of a tokenizer.json; `changes` is JSON, see native/tokenizer/read.cpp. */
   openTokenizer(file: Uint8Array, changes: string): Promise<NativeTokenizer>
-  /** Cosine of the angle between two vectors, in double over fixed blocks. */
-  cosine(a: Float32Array, b: Float32Array): number
 }

@@ -141,6 +141,43 @@ CASE("grouping, merging, threads and instruction sets change no bit") {
   }
 }
 
+CASE("a vector adds the bits of its f32 message, alone, among messages, on every instruction set, and leaves nothing when refused") {
+  for (size_t length : {1, 2047, 2048, 70001})
+    for (int spread : {0, 20, 110}) {
+      std::vector<std::vector<float>> vectors;
+      std::vector<Client> clients;
+      for (uint64_t c = 0; c < 5; ++c) {
+        vectors.push_back(draw(length, 31 + c, spread));
+        clients.push_back({{}, 1.0 + 3.5 * static_cast<double>(c)});
+        encode_update(vectors[c], {}, {}, clients[c].bytes);
+      }
+      const std::vector<float> expected = mean_in_order(clients, {0, 1, 2, 3, 4}, length);
+      for (int level = 0; level <= static_cast<int>(detect_isa()); ++level)
+        for (int threads : {1, 3}) {
+          ThreadPool pool(threads);
+          Aggregator mixed(static_cast<int64_t>(length), codec_kernels(static_cast<Isa>(level)), sum_kernels(static_cast<Isa>(level)));
+          mixed.add_vector(vectors[3], clients[3].weight, &pool);
+          std::vector<WeightedMessage> rest;
+          for (size_t c : {0, 2}) rest.push_back({{}, clients[c].weight, vectors[c]});
+          for (size_t c : {1, 4}) rest.push_back({clients[c].bytes, clients[c].weight});
+          mixed.add(rest, &pool);
+          CHECK(same(expected, mean_of(mixed)) && mixed.count() == 5);
+          for (float wrong : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+            std::vector<float> bad = vectors[0];
+            bad[length / 2] = wrong;
+            CHECK_THROWS(mixed.add_vector(bad, 1), E_NONFINITE);
+            const WeightedMessage pair[] = {{{}, 2, vectors[1]}, {{}, 1, bad}};
+            CHECK_THROWS(mixed.add(pair, &pool), E_NONFINITE);
+          }
+          CHECK_THROWS(mixed.add_vector(std::span(vectors[0]).first(length - 1), 1), E_SHAPE);
+          CHECK_THROWS(mixed.add_vector(vectors[0], 0), E_ARGUMENT);
+          CHECK(same(expected, mean_of(mixed)) && mixed.count() == 5);
+          mixed.add_vector(vectors[0], 1);
+          CHECK(!same(expected, mean_of(mixed)) || length == 1);  // canary: one more is seen
+        }
+    }
+}
+
 // Messages of one codec are added several at a time by kernels of their own, which first add and then ask whether the values fit.
 CASE("several messages of one codec at once give the bits of one after the other, and a damaged one leaves nothing") {
   constexpr size_t length = 2 * 32768 + 4465;  // whole runs of tiles and a part

@@ -15,10 +15,10 @@ export interface NativeAggregator {
   readonly length: number
   readonly count: number
   readonly totalWeight: number
-  /** Decodes the message tile by tile and adds it; refused messages leave the sum unchanged. */
-  add(message: Uint8Array, weight: number): void
+  /** Decodes the message tile by tile, or takes the vector, and adds it; refused ones leave the sum unchanged. */
+  add(update: Uint8Array | Float32Array, weight: number): void
   /** Several at once, all or none, which is faster than one after the other: each stretch of the sum takes all of them. */
-  addAll(messages: Uint8Array[], weights: number[]): void
+  addAll(updates: (Uint8Array | Float32Array)[], weights: number[]): void
   /** Written into `into` when it is given, which saves a new array. */
   mean(into?: Float32Array): Float32Array
   reset(): void

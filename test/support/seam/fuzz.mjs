@@ -277,6 +277,18 @@ const good = {
   createAggregator: () => [4, pick([undefined, 1, 2])],
   measureReadBandwidth: () => [1, 0.001],
   cosine: () => [Float32Array.of(1, 2), Float32Array.of(2, 1)],
+  dot: () => [Float32Array.of(1, 2), Float32Array.of(2, 1), pick([undefined, Float64Array.of(0, 1)])],
+  linearCombination: () => [
+    Float64Array.of(1, 2),
+    [new Float32Array(4), Float32Array.of(1, 2, 3, 4)],
+    new Float32Array(4),
+    pick([undefined, Float64Array.of(0, 1, 2, 4)]),
+    pick([undefined, 3]),
+  ],
+  serverStep: () => [
+    { name: pick(['momentum', 'yogi']), rate: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 1e-3 },
+    ...Array.from({ length: 4 }, () => new Float32Array(4)),
+  ],
   linears: () => [],
   plan: () => [plan],
   createAdapter: () => [layers, 3],

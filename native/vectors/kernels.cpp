@@ -1,0 +1,62 @@
+// One instance of every loop per instruction set, and the choice between them.
+#include "vectors/kernels.h"
+
+#include "vectors/server_step_body.h"
+
+#define FEDLORA_INLINE static inline __attribute__((always_inline))
+
+namespace fedlora {
+
+namespace {
+FEDLORA_INLINE void scale_body(double* __restrict sums, const float* __restrict values, int64_t count, double c) {
+  for (int64_t i = 0; i < count; ++i) sums[i] = c * static_cast<double>(values[i]);
+}
+
+FEDLORA_INLINE void add_scaled_body(double* __restrict sums, const float* __restrict values, int64_t count, double c) {
+  for (int64_t i = 0; i < count; ++i) sums[i] += c * static_cast<double>(values[i]);
+}
+
+FEDLORA_INLINE void round_body(const double* __restrict sums, int64_t count, float* __restrict out) {
+  for (int64_t i = 0; i < count; ++i) out[i] = static_cast<float>(sums[i]);
+}
+}  // namespace
+
+#define FEDLORA_STEP(rule, attribute)                                                                       \
+  attribute static void rule(float* x, const float* d, float* m, float* v, int64_t n, const StepSizes& s) { \
+    step_body::step<ServerRule::rule>(x, d, m, v, n, s);                                                    \
+  }
+
+#define FEDLORA_VECTOR_TABLE(level, attribute, isa_level)                                                             \
+  namespace vectors_##level {                                                                                         \
+    attribute static void scale(double* s, const float* v, int64_t n, double c) { scale_body(s, v, n, c); }           \
+    attribute static void add_scaled(double* s, const float* v, int64_t n, double c) { add_scaled_body(s, v, n, c); } \
+    attribute static void round(const double* s, int64_t n, float* o) { round_body(s, n, o); }                        \
+    FEDLORA_STEP(momentum, attribute)                                                                                 \
+    FEDLORA_STEP(nesterov, attribute)                                                                                 \
+    FEDLORA_STEP(adam, attribute)                                                                                     \
+    FEDLORA_STEP(yogi, attribute)                                                                                     \
+    FEDLORA_STEP(adagrad, attribute)                                                                                  \
+    static const VectorKernels table{isa_level, scale, add_scaled, round, {momentum, nesterov, adam, yogi, adagrad}}; \
+  }
+
+FEDLORA_VECTOR_TABLE(scalar, , Isa::scalar)
+#if defined(__x86_64__)
+FEDLORA_VECTOR_TABLE(avx2, __attribute__((target("avx2"))), Isa::avx2)
+FEDLORA_VECTOR_TABLE(avx512, __attribute__((target("avx2,avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512"))), Isa::avx512bf16)
+#endif
+
+const VectorKernels& vector_kernels(Isa isa) {
+#if defined(__x86_64__)
+  if (isa == Isa::avx512bf16) return vectors_avx512::table;
+  if (isa == Isa::avx2) return vectors_avx2::table;
+#endif
+  (void)isa;
+  return vectors_scalar::table;
+}
+
+const VectorKernels& vector_kernels() {
+  static const VectorKernels& chosen = vector_kernels(select_isa());
+  return chosen;
+}
+
+}  // namespace fedlora
