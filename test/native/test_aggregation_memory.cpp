@@ -154,6 +154,8 @@ CASE("merging without memory changes nothing") {
 CASE("an aggregator and a reader that find no memory say so") {
   numbers.set(0, true);
   CHECK_THROWS(Aggregator(1000), E_MEMORY);
+  CHECK_THROWS(Aggregator{update_max_elements}, E_MEMORY);
+  CHECK_THROWS(Aggregator{update_max_elements + 1}, E_ARGUMENT);
   numbers.take_out();
   for (const Codec codec : codecs) {
     const std::vector<uint8_t> bytes = message(codec, 1, 3);
