@@ -397,6 +397,24 @@ CASE("the wide form: rounding and signs against 128-bit integers") {
   }
 }
 
+CASE("the wide form: one bit at any place, and a tie that what lies far below decides") {
+  for (int exponent = wide_unit; exponent < 240; ++exponent)
+    for (const int sign : {1, -1}) {
+      WideSum sum;
+      sum.add(static_cast<__int128>(sign), exponent);
+      CHECK(sum.value() == std::ldexp(sign, exponent));
+    }
+  for (const int exponent : {0, 90})
+    for (const int far : {wide_unit, -100, -64, -60}) {
+      WideSum tie, above, below;  // to even: down, up, down
+      const double one = std::ldexp(1.0, exponent), half_ulp = std::ldexp(1.0, exponent - 53);
+      for (WideSum* sum : {&tie, &above, &below}) sum->add(one), sum->add(half_ulp);
+      above.add(std::ldexp(1.0, far));
+      below.add(-std::ldexp(1.0, far));
+      CHECK(tie.value() == one && above.value() == one + 2 * half_ulp && below.value() == one);
+    }
+}
+
 CASE("canary: a float accumulator depends on the order and misses the bound") {
   const std::vector<Client> clients = cohort(4000, 40, 6, true, 5);
   const auto careless = [&](bool backwards) {
