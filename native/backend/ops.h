@@ -26,6 +26,13 @@ using ConstActivation = const void*;
 /// Bytes of one of its elements.
 constexpr int64_t activation_width(Compute compute) { return compute == Compute::bf16 ? 2 : 4; }
 
+/// Frozen low-rank factors beside an adapter's pair. rank 0: none, and the pointers are null.
+struct FrozenPair {
+  int rank = 0;
+  const float* A = nullptr;  // [P,K]
+  const float* B = nullptr;  // [N,P]
+};
+
 /// One adapter's pair for one linear layer. rank 0: this layer has no adapter and every pointer is null.
 struct LoraPair {
   int rank = 0;
@@ -37,6 +44,7 @@ struct LoraPair {
   float dropout = 0;            // probability that an element of the adapter's input is zeroed; the rest is scaled by 1 / (1 − p)
   uint64_t dropout_seed = 0;    // Philox key
   uint64_t dropout_stream = 0;  // Philox stream: one for each layer, target and micro-batch; draw = element index of x within the segment
+  FrozenPair frozen;            // with the pair's scaling; part of the base: no gradient, and no dropout
 };
 
 /// Rows [row_begin, row_end) of the micro-batch use this adapter; `pairs[t]` belongs to target t of the call.
@@ -78,6 +86,7 @@ struct Need {
 struct PassSize {
   int64_t tokens = 0, supervised = 0, vocabulary = 0;
   int heads = 0, head_dim = 0;
+  int64_t frozen_ranks = 0;  // of the frozen pairs of one call, the most
 };
 
 /// Bytes that a backend holds itself while such a pass runs, beside the buffers it is given.

@@ -41,6 +41,11 @@ void lora_linear_forward(int64_t M, int64_t N, int64_t K, const Real* x, const R
         for (int r = 0; r < a.rank; ++r) value += static_cast<double>(h[m * h_stride + r]) * a.B[n * a.rank + r];
         sum[m * N + n] += a.scaling * value;
       }
+      for (int p = 0; p < a.frozen_rank; ++p) {
+        double value = 0;
+        for (int64_t k = 0; k < K; ++k) value += static_cast<double>(x[m * K + k]) * a.A_res[p * K + k];
+        for (int64_t n = 0; n < N; ++n) sum[m * N + n] += a.scaling * value * a.B_res[n * a.frozen_rank + p];
+      }
     }
   for (int64_t i = 0; i < M * N; ++i) y[i] = static_cast<Real>(sum[i]);
 }
@@ -82,6 +87,12 @@ void lora_linear_backward(int64_t M, int64_t N, int64_t K, const Real* x, const 
         double value = 0;
         for (int r = 0; r < a.rank; ++r) value += d_h[(m - a.row_begin) * a.rank + r] * a.A[r * K + k];
         d_x[m * K + k] += static_cast<Real>(drop(a, K, m, k) * value);
+      }
+    for (int64_t m = a.row_begin; m < a.row_end; ++m)
+      for (int p = 0; p < a.frozen_rank; ++p) {
+        double value = 0;
+        for (int64_t n = 0; n < N; ++n) value += static_cast<double>(d_y[m * N + n]) * a.B_res[n * a.frozen_rank + p];
+        for (int64_t k = 0; k < K; ++k) d_x[m * K + k] += static_cast<Real>(a.scaling * value * a.A_res[p * K + k]);
       }
   }
 }

@@ -1,10 +1,10 @@
 /// The book: a frozen linear layer with a LoRA adapter a segment of rows (Hu et al. 2021), and its gradient.
 ///
-///   h = drop(x)·Aᵀ            y = x·Wᵀ + bias + s·h·Bᵀ
+///   h = drop(x)·Aᵀ            y = x·Wᵀ + bias + s·h·Bᵀ + s·(x·A_resᵀ)·B_resᵀ
 ///   d_B += s·d_yᵀ·h           d_h = s·d_y·B           d_A += d_hᵀ·drop(x)
-///   d_x  = d_y·W + drop'(d_h·A)                        (no d_W: W is frozen)
+///   d_x  = d_y·W + drop'(d_h·A) + s·(d_y·B_res)·A_res  (no d_W, d_A_res, d_B_res: they are frozen)
 ///
-/// x [M,K] · W [N,K] · bias [N] · A [R,K] · B [N,R] · h [M,h_stride] · y [M,N].
+/// x [M,K] · W [N,K] · bias [N] · A [R,K] · B [N,R] · A_res [P,K] · B_res [N,P] · h [M,h_stride] · y [M,N].
 /// drop zeroes an element with probability p and scales the rest by 1/(1−p). The draw of element (m,k) is word e mod 4 of Philox
 /// counter e div 4, where e = (m − row_begin)·K + k; the element is kept when uniform(draw) ≥ p.
 #pragma once
@@ -24,6 +24,9 @@ struct Adapter {
   Real* d_B = nullptr;
   float dropout = 0;
   uint64_t dropout_seed = 0, dropout_stream = 0;
+  int frozen_rank = 0;  // P; 0: no residual
+  const Real* A_res = nullptr;
+  const Real* B_res = nullptr;
 };
 
 /// What drop multiplies element `index` of a segment's x by: 0 or 1/(1−p).

@@ -167,7 +167,7 @@ class BookBackend : public Backend {
       const LoraPair& pair = segment.pairs[target];
       if (pair.rank > 0)
         list.push_back({segment.row_begin, segment.row_end, pair.rank, pair.scaling, pair.A, pair.B, pair.d_A, pair.d_B, pair.dropout,
-                        pair.dropout_seed, pair.dropout_stream});
+                        pair.dropout_seed, pair.dropout_stream, pair.frozen.rank, pair.frozen.A, pair.frozen.B});
     }
     return list;
   }

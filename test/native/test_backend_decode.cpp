@@ -29,6 +29,8 @@ struct Case {
   bool nested = false;
   int rank = 0;  // of the first target; the second has about half of it, the others none
 
+  int frozen = 0;  // rank of the frozen factors of every target with a pair
+
   int rank_of(size_t target) const { return target == 0 ? rank : target == 1 ? (rank + 1) / 2 : 0; }
   /// Where a target's rows begin in A: the second has the last ones.
   int64_t A_at(size_t target) const { return target == 1 ? (rank - rank_of(1)) * K : 0; }
@@ -46,6 +48,9 @@ Tensor book_y(const Case& c, const std::vector<Matrix>& weights, const Tensor& x
     adapter.rank = c.rank_of(t);
     adapter.scaling = scaling;
     adapter.A = a.data() + c.A_at(t), adapter.B = b.data();
+    // The frozen factors are the pair's own numbers read from their ends on.
+    const Tensor A_res(a.rbegin(), a.rend()), B_res(b.rbegin(), b.rend());
+    adapter.frozen_rank = c.frozen, adapter.A_res = A_res.data(), adapter.B_res = B_res.data();
     ref::lora_linear_forward<double>(1, c.N[t], c.K, x.data(), W.data(), t == 0 ? bias.data() : nullptr,
                                      {&adapter, c.rank_of(t) > 0 ? 1u : 0u}, h.data(), c.rank_of(t), y.data());
     all.insert(all.end(), y.begin(), y.end());
@@ -60,13 +65,15 @@ CASE("lora_linear_decode: every format, rows that are no whole groups of codes, 
        {Case{Format::nf4, 64, {5}}, Case{Format::nf4, 576, {70, 33, 1}, 64, true, 16}, Case{Format::nf4, 192, {40}, 128, true, 3},
         Case{Format::fp4, 320, {129}, 128, false, 8}, Case{Format::nf4, 33, {31, 2}, 64, false, 5}, Case{Format::fp4, 2100, {9}},
         Case{Format::int8, 1111, {40, 40}, 0, false, 4}, Case{Format::bf16, 1030, {65}, 0, false, 4},
-        Case{Format::f16, 47, {3, 300}, 0, false, 1}, Case{Format::f32, 129, {35}}}) {
+        Case{Format::f16, 47, {3, 300}, 0, false, 1}, Case{Format::f32, 129, {35}}, Case{Format::nf4, 192, {70, 33, 8}, 64, false, 40, 37},
+        Case{Format::bf16, 65, {20, 9}, 0, false, 5, 1}}) {
     book::Random random(6);
     std::vector<Matrix> weights;
     for (int64_t N : c.N) weights.push_back(packed(c.format, N, c.K, c.block, c.nested));
     const Tensor row = random.normals(c.K), bias = random.normals(c.N[0]);
     const std::vector<float> biases(bias.begin(), bias.end()),
         A = random.normals<float>(c.rank * c.K), B = random.normals<float>(c.rank * *std::max_element(c.N.begin(), c.N.end()));
+    const std::vector<float> A_res(A.rbegin(), A.rend()), B_res(B.rbegin(), B.rend());
     check::each_backend(
         [&](CpuBackend& backend, bool f32) {
           Numbers x(f32, row);
@@ -79,6 +86,7 @@ CASE("lora_linear_decode: every format, rows that are no whole groups of codes, 
             LoraPair& pair = pairs.emplace_back();
             if (c.rank_of(t) > 0)
               pair.rank = c.rank_of(t), pair.scaling = static_cast<float>(scaling), pair.A = A.data() + c.A_at(t), pair.B = B.data();
+            if (c.rank_of(t) > 0 && c.frozen > 0) pair.frozen = {c.frozen, A_res.data(), B_res.data()};
           }
           backend.lora_linear_decode(x.data(), targets, pairs);
           return y;

@@ -81,6 +81,7 @@ struct Shape {
   std::vector<int64_t> N;  // one a target
   std::vector<int> ranks;  // one a segment
   float dropout = 0;
+  std::vector<int> frozen = {};  // ranks of frozen factors, one a segment; empty: none
 };
 
 /// Everything that goes into a call, and what comes out of it.
@@ -88,8 +89,9 @@ struct Problem {
   Shape shape;
   Compute compute;
   std::vector<std::shared_ptr<const Matrix>> weights;
-  std::vector<std::vector<float>> bias, d_y;          // [target]
-  std::vector<std::vector<std::vector<float>>> A, B;  // [segment][target]
+  std::vector<std::vector<float>> bias, d_y;                  // [target]
+  std::vector<std::vector<std::vector<float>>> A, B;          // [segment][target]
+  std::vector<std::vector<std::vector<float>>> A_res, B_res;  // [segment][target]
   std::vector<float> x;
   std::vector<std::pair<int64_t, int64_t>> rows;  // [segment]
   int64_t h_stride = 0;
@@ -114,8 +116,16 @@ struct Problem {
         B.back().push_back(normal(static_cast<size_t>(shape.ranks[static_cast<size_t>(s)] * N), seed++, 0.1f));
       }
       h_stride = std::max<int64_t>(h_stride, shape.ranks[static_cast<size_t>(s)] + 1);
+      A_res.emplace_back(), B_res.emplace_back();
+      for (size_t t = 0; t < shape.N.size(); ++t) {
+        const int rank = frozen(static_cast<size_t>(s), t);
+        A_res.back().push_back(normal(static_cast<size_t>(rank * shape.K), seed++, 0.1f));
+        B_res.back().push_back(normal(static_cast<size_t>(rank * shape.N[t]), seed++, 0.1f));
+      }
     }
   }
+  /// Each target has another rank, some of them none.
+  int frozen(size_t s, size_t t) const { return shape.frozen.empty() ? 0 : std::max(0, shape.frozen[s] - 5 * static_cast<int>(t)); }
   float scaling(size_t s) const { return 1.7f / static_cast<float>(s + 1); }
   LoraPair pair(size_t s, size_t t) const {
     LoraPair p;
@@ -127,6 +137,7 @@ struct Problem {
     p.dropout = shape.dropout;
     p.dropout_seed = 77;
     p.dropout_stream = 10 * s + t;
+    if (frozen(s, t) > 0) p.frozen = {frozen(s, t), A_res[s][t].data(), B_res[s][t].data()};
     return p;
   }
 };
@@ -209,15 +220,18 @@ Truth book(const Problem& p, const Result* result) {
     for (float w : decoded) W.push_back(rounded(w, p.compute));
     const std::vector<double> bias(p.bias[t].begin(), p.bias[t].end()), d_y(p.d_y[t].begin(), p.d_y[t].end());
     std::vector<ref::Adapter<double>> adapters;
-    std::vector<std::vector<double>> A(p.rows.size()), B(p.rows.size());
+    std::vector<std::vector<double>> A(p.rows.size()), B(p.rows.size()), A_res(p.rows.size()), B_res(p.rows.size());
     for (size_t s = 0; s < p.rows.size(); ++s) {
       truth.d_A[s].push_back(std::vector<double>(p.A[s][t].size(), gradient_start));
       truth.d_B[s].push_back(std::vector<double>(p.B[s][t].size(), gradient_start));
       const float factor = p.shape.dropout > 0 ? 1.0f / (1.0f - p.shape.dropout) : 1.0f;
       for (float a : p.A[s][t]) A[s].push_back(rounded(a * factor, p.compute) / factor);
       for (float b : p.B[s][t]) B[s].push_back(static_cast<double>(rounded(b * p.scaling(s), p.compute)) / p.scaling(s));
+      for (float a : p.A_res[s][t]) A_res[s].push_back(rounded(a, p.compute));
+      for (float b : p.B_res[s][t]) B_res[s].push_back(static_cast<double>(rounded(b * p.scaling(s), p.compute)) / p.scaling(s));
       adapters.push_back({p.rows[s].first, p.rows[s].second, p.shape.ranks[s], p.scaling(s), A[s].data(), B[s].data(),
-                          truth.d_A[s][t].data(), truth.d_B[s][t].data(), p.shape.dropout, 77, 10 * s + t});
+                          truth.d_A[s][t].data(), truth.d_B[s][t].data(), p.shape.dropout, 77, 10 * s + t, p.frozen(s, t), A_res[s].data(),
+                          B_res[s].data()});
     }
     truth.y.emplace_back(static_cast<size_t>(M * N));
     truth.h.emplace_back(static_cast<size_t>(M * p.h_stride));
@@ -300,6 +314,45 @@ CASE("long sums, more columns than a panel, nested scales") {
   check({20, 576, {192}, {64}}, Format::nf4);
 }
 
+CASE("frozen factors: in forward and d_x, of every rank beside every other, without dropout where the pair has some") {
+  const Shape shapes[] = {
+      {1, 33, {65}, {1}, 0, {1}},
+      {7, 65, {31, 40}, {3}, 0, {8}},
+      {13, 129, {64, 1}, {8, 3}, 0, {0, 17}},
+      {40, 100, {192, 64, 64}, {16}, 0, {16}},
+      {129, 64, {97}, {8, 1, 4}, 0, {140, 0, 5}},
+      {33, 2050, {70}, {4}, 0, {9}},
+      {150, 100, {64, 33}, {8, 3}, 0.25f, {12, 7}},
+      {9, 33, {40}, {4}, 0.6f, {3}},
+  };
+  for (Format format : {Format::nf4, Format::int8, Format::f32})
+    for (const Shape& shape : shapes) check(shape, format);
+}
+
+CASE("frozen factors that are zero change no bit; those that are not change y and d_x, but no h, d_A or d_B") {
+  for (const float dropout : {0.0f, 0.3f})
+    for (Compute compute : {Compute::f32, Compute::bf16}) {
+      const Problem without({21, 100, {64, 33}, {8, 3}, dropout}, compute, Format::nf4);
+      Problem with = without;
+      with.shape.frozen = {9, 6};
+      for (size_t s = 0; s < 2; ++s)
+        for (size_t t = 0; t < 2; ++t) {
+          with.A_res[s][t] = normal(static_cast<size_t>(with.frozen(s, t) * 100), 5);
+          with.B_res[s][t].assign(static_cast<size_t>(with.frozen(s, t) * without.shape.N[t]), 0.0f);
+        }
+      Problem other = with;
+      for (auto& segment : other.B_res)
+        for (auto& B : segment) std::fill(B.begin(), B.end(), 0.5f);
+      for (Isa isa : levels()) {
+        const Result base = run(without, isa, 2), zero = run(with, isa, 2), more = run(other, isa, 2);
+        CHECK(same(zero, base));
+        CHECK(more.h == base.h && more.d_A == base.d_A && more.d_B == base.d_B);
+        CHECK(!(more.y == base.y) && !(more.d_x == base.d_x));
+        CHECK(same(more, run(other, isa, 1)) && same(more, run(other, isa, 3)));
+      }
+    }
+}
+
 CASE("a wrong product is noticed (canary)") {
   const Problem problem({13, 65, {33}, {8}}, Compute::f32, Format::nf4);
   Result result = run(problem, detect_isa(), 1);
@@ -307,11 +360,16 @@ CASE("a wrong product is noticed (canary)") {
   CHECK(!(worst_error(problem, result, book(problem, &result)) <= tolerance(Compute::f32)));
   const Problem other({13, 65, {33}, {8}}, Compute::f32, Format::fp4);
   CHECK(!(worst_error(problem, run(other, detect_isa(), 1), book(problem, nullptr)) <= tolerance(Compute::bf16)));
+  Problem frozen({13, 65, {33}, {8}, 0, {4}}, Compute::f32, Format::nf4);
+  result = run(frozen, detect_isa(), 1);
+  frozen.A_res[0][0][3] += 0.05f;
+  CHECK(!(worst_error(frozen, result, book(frozen, &result)) <= tolerance(Compute::f32)));
 }
 
 CASE("results do not depend on the number of threads") {
   for (Compute compute : {Compute::f32, Compute::bf16})
-    for (const Shape& shape : {Shape{150, 192, {192, 96, 96}, {16}}, Shape{67, 300, {520}, {8, 5}, 0.3f}, Shape{3, 100, {200}, {4}}}) {
+    for (const Shape& shape : {Shape{150, 192, {192, 96, 96}, {16}}, Shape{67, 300, {520}, {8, 5}, 0.3f}, Shape{3, 100, {200}, {4}},
+                               Shape{70, 192, {192, 96}, {16}, 0, {20}}}) {
       const Problem problem(shape, compute, Format::nf4);
       for (Isa isa : levels()) {
         const Result one = run(problem, isa, 1);
@@ -323,7 +381,7 @@ CASE("results do not depend on the number of threads") {
 CASE("a row's result does not depend on its neighbours: alone, in small calls or in one") {
   for (Compute compute : {Compute::f32, Compute::bf16})
     for (int64_t K : {192, 2307}) {
-      const Problem problem({41, K, {100, 33}, {8, 3}}, compute, Format::nf4);
+      const Problem problem({41, K, {100, 33}, {8, 3}, 0, {7, 12}}, compute, Format::nf4);
       for (Isa isa : levels()) {
         const Result whole = run(problem, isa, 2);
         for (int64_t step : {1, 5, 18})

@@ -136,25 +136,18 @@ CASE("linear_cross_entropy") {
   CHECK_LE(direction_error(value, x, d_x, 13), tolerance);
 }
 
-CASE("lora_linear: two segments, dropout, rows without an adapter") {
+CASE("lora_linear: two segments, dropout, frozen factors, rows without an adapter") {
   const int64_t M = 9, N = 6, K = 7, R = 3;
   book::Random random(14);
   const Tensor x = random.normals(M * K), W = random.normals(N * K), bias = random.normals(N), cotangent = random.normals(M * N);
   std::vector<Tensor> A{random.normals(R * K), random.normals(2 * K)}, B{random.normals(N * R), random.normals(N * 2)},
       d_A{Tensor(R * K), Tensor(2 * K)}, d_B{Tensor(N * R), Tensor(N * 2)};
+  const Tensor A_res = random.normals(4 * K), B_res = random.normals(N * 4);
   std::vector<ref::Adapter<double>> adapters(2);
   for (size_t i = 0; i < 2; ++i) {
-    adapters[i] = {i == 0 ? 0 : 5,
-                   i == 0 ? 4 : 9,
-                   i == 0 ? 3 : 2,
-                   0.7,
-                   A[i].data(),
-                   B[i].data(),
-                   d_A[i].data(),
-                   d_B[i].data(),
-                   i == 0 ? 0.0f : 0.4f,
-                   99,
-                   5};
+    adapters[i] = {i == 0 ? 0 : 5, i == 0 ? 4 : 9, i == 0 ? 3 : 2,       0.7, A[i].data(), B[i].data(),
+                   d_A[i].data(),  d_B[i].data(),  i == 0 ? 0.0f : 0.4f, 99,  5,           i == 0 ? 0 : 4,
+                   A_res.data(),   B_res.data()};
   }
   Tensor h(M * R), y(M * N), d_x(x.size());
   const auto value = [&](const Tensor& at) {
@@ -175,6 +168,13 @@ CASE("lora_linear: two segments, dropout, rows without an adapter") {
     CHECK_LE(direction_error([&](const Tensor& at) { return with(adapters[i].A, at); }, A[i], d_A[i], 16), tolerance);
     CHECK_LE(direction_error([&](const Tensor& at) { return with(adapters[i].B, at); }, B[i], d_B[i], 17), tolerance);
   }
+  value(x);  // row 6, column 1 by hand
+  double sum = bias[1], residual = 0, trained = 0;
+  for (int64_t k = 0; k < K; ++k) sum += x[6 * K + k] * W[K + k];
+  for (int64_t r = 0; r < 2; ++r) trained += h[6 * R + r] * B[1][2 + r];
+  for (int64_t p = 0; p < 4; ++p)
+    for (int64_t k = 0; k < K; ++k) residual += B_res[4 + p] * A_res[p * K + k] * x[6 * K + k];
+  CHECK_LE(std::fabs(y[6 * N + 1] - (sum + 0.7 * trained + 0.7 * residual)), 1e-13);
   double base = bias[2];  // row 4 has no adapter
   for (int64_t k = 0; k < K; ++k) base += x[4 * K + k] * W[2 * K + k];
   CHECK_LE(std::fabs(y[4 * N + 2] - base), 1e-13);

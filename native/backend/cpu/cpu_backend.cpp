@@ -1,6 +1,7 @@
 #include "backend/cpu/cpu_backend.h"
 
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/gemm.h"
 #include "base/error.h"
 
 namespace fedlora {
@@ -22,7 +23,10 @@ OwnBytes CpuBackend::needs(const PassSize& pass) const {
   constexpr size_t each_thread = 2 << 20;  // packed panels, decoded rows and attention blocks
   // Backward of attention sums the gradients of q, k and v in f32 before it rounds them.
   const int64_t attention = 2 * pass.tokens * pass.heads * (pass.head_dim + 2);
-  return {static_cast<size_t>(attention) * sizeof(float) + static_cast<size_t>(threads()) * each_thread,
+  // x·A_resᵀ in forward, d_y·B_res in backward; and on each thread the panels of both factors.
+  const int64_t frozen =
+      pass.frozen_ranks * (pass.tokens * activation_width(compute_) + threads() * 4 * gemm_shape(pass.tokens).panel_columns);
+  return {static_cast<size_t>(attention) * sizeof(float) + static_cast<size_t>(threads()) * each_thread + static_cast<size_t>(frozen),
           linear_cross_entropy_bytes(compute_, pass.supervised, pass.vocabulary)};
 }
 

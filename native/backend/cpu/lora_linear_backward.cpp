@@ -2,6 +2,7 @@
 ///
 ///   d_h = s·d_y·B      d_B += s·d_yᵀ·h      d_A += d_hᵀ·drop(x)      d_x = Σ_targets (d_y·W + drop'(d_h·A))
 ///
+/// Frozen factors have a d_h of their own, which d_x alone takes, without dropout.
 /// Two parallel loops. By rows: d_h (narrow), and h and d_h laid out for the sums over rows. By columns: d_x with the base and the adapters
 /// of all targets in one accumulation, d_A and d_B. Every sum over rows runs in the order of rows and belongs to one task.
 /// Cost: 2·M·K·N + 2·M·R·(2·K + 2·N) flop a target.
@@ -38,8 +39,10 @@ LoraBackward<T>::LoraBackward(const Gemm<T>& gemm, int64_t threads, int64_t M, c
     const int64_t rows = segments[s].row_end - segments[s].row_begin;
     int64_t ranks = 0;
     for (const LoraPair& pair : segments[s].pairs) {
-      d_h_offset_[s].push_back(d_h_elements_);
-      d_h_elements_ += round_up(rows * pair.rank, 32);
+      for (const int rank : {pair.rank, pair.frozen.rank}) {
+        d_h_offset_[s].push_back(d_h_elements_);
+        d_h_elements_ += round_up(rows * rank, 32);
+      }
       ranks += round_up(pair.rank, outer_rank_step);
       dropout_ = dropout_ || (pair.rank > 0 && pair.dropout > 0);
       widest_rank_ = std::max<int64_t>(widest_rank_, pair.rank);
@@ -87,7 +90,7 @@ int64_t LoraBackward<T>::own_steps() const {
   int64_t most = 0;
   for (const Segment& segment : segments_) {
     int64_t steps = 0;
-    for (const LoraPair& pair : segment.pairs) steps += gemm_.steps(pair.rank);
+    for (const LoraPair& pair : segment.pairs) steps += gemm_.steps(pair.rank) + gemm_.steps(pair.frozen.rank);
     most = std::max(most, steps);
   }
   return most;
@@ -119,18 +122,22 @@ void LoraBackward<T>::rows(const RowTask& task, void* workspace) const {
     if (pair.rank == 0) continue;
     const LinearTarget& target = targets_[t];
     const int64_t N = target.W->N;
+    const auto times_B = [&](const float* B, int64_t rank, T* d_h) {
+      const GemmTerm<T> term{GemmTerm<T>::columns, d_y_of(t) + task.begin * N, N, view_of(B, N, rank, pair.scaling)};
+      const GemmRows<T> all{0, count, {}, false};
+      for (int64_t column = 0; column < rank; column += shape_.panel_columns) {
+        GemmProduct<T> product;
+        product.column_begin = column;
+        product.column_end = std::min<int64_t>(column + shape_.panel_columns, rank);
+        product.terms = {&term, 1};
+        product.rows = {&all, 1};
+        product.write(d_h + column, rank);
+        gemm_.multiply(shape_, count, product, workspace);
+      }
+    };
     T* d_h = d_h_of(s, t) + first * pair.rank;
-    const GemmTerm<T> term{GemmTerm<T>::columns, d_y_of(t) + task.begin * N, N, view_of(pair.B, N, pair.rank, pair.scaling)};
-    const GemmRows<T> all{0, count, {}, false};
-    for (int64_t column = 0; column < pair.rank; column += shape_.panel_columns) {
-      GemmProduct<T> product;
-      product.column_begin = column;
-      product.column_end = std::min<int64_t>(column + shape_.panel_columns, pair.rank);
-      product.terms = {&term, 1};
-      product.rows = {&all, 1};
-      product.write(d_h + column, pair.rank);
-      gemm_.multiply(shape_, count, product, workspace);
-    }
+    times_B(pair.B, pair.rank, d_h);
+    if (d_x_ && pair.frozen.rank > 0) times_B(pair.frozen.B, pair.frozen.rank, frozen_d_h_of(s, t) + first * pair.frozen.rank);
     const int64_t at = gemm_.steps(first) * left_stride_[s] + rank_at;
     const auto pack = [&](const T* rows, int64_t stride, uint32_t* left) {
       gemm_.kernels().pack_columns(rows, stride, pair.rank, count, left + at, left_stride_[s]);
@@ -217,7 +224,7 @@ template <class T>
 void LoraBackward<T>::input(const Task& task, void* workspace, void* extra) const {
   std::vector<GemmTerm<T>> own;
   std::vector<GemmRows<T>> ranges;
-  own.reserve(cover_.size() * targets_.size());
+  own.reserve(2 * cover_.size() * targets_.size());
   for (const RowTask& range : cover_) {
     GemmRows<T> rows{range.begin, range.end, {}, false};
     const size_t first = own.size();
@@ -226,10 +233,15 @@ void LoraBackward<T>::input(const Task& task, void* workspace, void* extra) cons
       for (size_t t = 0; t < targets_.size(); ++t) {
         const LoraPair& pair = segments_[s].pairs[t];
         if (pair.rank == 0) continue;
-        if (pair.dropout > 0) rows.keep_sum = true;
         // The rows of d_h begin with the segment; GemmTerm::a wants row 0 of the call, which is never touched.
+        const auto times_A = [&](const T* d_h, const float* A, int64_t rank) {
+          own.push_back({GemmTerm<T>::columns, d_h - range.begin * rank, rank, view_of(A, rank, K_, 1)});
+        };
+        if (pair.dropout > 0)
+          rows.keep_sum = true;
         else
-          own.push_back({GemmTerm<T>::columns, d_h_of(s, t) - range.begin * pair.rank, pair.rank, view_of(pair.A, pair.rank, K_, 1)});
+          times_A(d_h_of(s, t), pair.A, pair.rank);
+        if (pair.frozen.rank > 0) times_A(frozen_d_h_of(s, t), pair.frozen.A, pair.frozen.rank);
       }
     }
     rows.terms = {own.data() + first, own.size() - first};

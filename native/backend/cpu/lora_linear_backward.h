@@ -41,7 +41,8 @@ class LoraBackward {
   static constexpr int64_t max_ranks = 64;       // rows of its output at a time
   static constexpr int64_t dropout_rows = 128;   // rows whose mask is drawn at a time; even
 
-  T* d_h_of(size_t segment, size_t target) const { return d_h_ + d_h_offset_[segment][target]; }
+  T* d_h_of(size_t segment, size_t target) const { return d_h_ + d_h_offset_[segment][2 * target]; }
+  T* frozen_d_h_of(size_t segment, size_t target) const { return d_h_ + d_h_offset_[segment][2 * target + 1]; }
   const T* d_y_of(size_t target) const { return as<T>(targets_[target].d_y); }
   int64_t own_steps() const;
   static int64_t rank_offset(const Segment& segment, size_t target);
@@ -61,7 +62,7 @@ class LoraBackward {
   std::vector<RowTask> row_tasks_, cover_;
   std::vector<GemmTerm<T>> base_;
   std::vector<Task> tasks_;
-  std::vector<std::vector<int64_t>> d_h_offset_;  // [segment][target], elements
+  std::vector<std::vector<int64_t>> d_h_offset_;  // [segment][trained and frozen of each target], elements
   std::vector<int64_t> left_h_, left_d_h_;        // [segment], dwords
   std::vector<int64_t> left_stride_;              // [segment]
   int64_t d_h_elements_ = 0, left_dwords_ = 0, widest_rank_ = 0;

@@ -15,9 +15,16 @@ constexpr int64_t call_rows = 32;  // rows of W a kernel call
 /// Rows of a task: long runs, which the hardware prefetcher follows, and two for each thread, so that a late one is helped.
 int64_t rows_of_task(int64_t rows, int threads) { return std::max(call_rows, (rows + 2 * threads - 1) / (2 * threads)); }
 
+/// Rows of a weight, or of a factor A.
 struct RowRange {
-  size_t target;
+  size_t of;
   int64_t begin, end;
+};
+
+/// One pair, trained or frozen, and where its h lies.
+struct DecodeFactors {
+  WeightView A, B;
+  int64_t h_at;
 };
 }  // namespace
 
@@ -37,19 +44,23 @@ void CpuBackend::lora_linear_decode(ConstActivation x, std::span<const LinearTar
   const bool codes = std::any_of(targets.begin(), targets.end(), [](const LinearTarget& target) { return is_4bit(target.W->format); });
   const auto [row, ordered] = decode_row(K, x, codes);
 
-  // h = A·x, f32, one after another.
-  std::vector<int64_t> h_at(targets.size(), 0);
+  // h = s·A·x, f32, one after another: for each target that of the pair, then that of its frozen factors.
+  std::vector<DecodeFactors> factors;
   int64_t ranks = 0;
-  for (size_t t = 0; t < pairs.size(); ++t) h_at[t] = ranks, ranks += pairs[t].rank;
+  for (size_t t = 0; t < pairs.size(); ++t)
+    for (const auto& [rank, A, B] : {FrozenPair{pairs[t].rank, pairs[t].A, pairs[t].B}, pairs[t].frozen}) {
+      factors.push_back({view_of(A, rank, K, pairs[t].scaling), view_of(B, targets[t].W->N, rank, 1), ranks});
+      ranks += rank;
+    }
   slot(Slot::d_h).reserve(1, static_cast<size_t>(ranks) * sizeof(float));
   float* h = slot(Slot::d_h).get<float>();
   std::vector<RowRange> tasks;
-  for (size_t t = 0; t < pairs.size(); ++t)
-    for (int64_t begin = 0; begin < pairs[t].rank; begin += call_rows)
-      tasks.push_back({t, begin, std::min<int64_t>(begin + call_rows, pairs[t].rank)});
+  for (size_t f = 0; f < factors.size(); ++f)
+    for (int64_t begin = 0; begin < factors[f].A.N; begin += call_rows)
+      tasks.push_back({f, begin, std::min<int64_t>(begin + call_rows, factors[f].A.N)});
   pool_.run(static_cast<int64_t>(tasks.size()), [&](int64_t i, int) {
-    const auto [t, begin, end] = tasks[static_cast<size_t>(i)];
-    kernels_.matvec(view_of(pairs[t].A, pairs[t].rank, K, pairs[t].scaling), begin, end - begin, row, nullptr, h + h_at[t] + begin);
+    const auto [f, begin, end] = tasks[static_cast<size_t>(i)];
+    kernels_.matvec(factors[f].A, begin, end - begin, row, nullptr, h + factors[f].h_at + begin);
   });
 
   tasks.clear();
@@ -65,8 +76,9 @@ void CpuBackend::lora_linear_decode(ConstActivation x, std::span<const LinearTar
       const int64_t rows = std::min(call_rows, end - begin);
       float y[call_rows], update[call_rows];
       kernels_.matvec(W, begin, rows, row, ordered, y);
-      if (t < pairs.size() && pairs[t].rank > 0) {
-        kernels_.matvec(view_of(pairs[t].B, target.W->N, pairs[t].rank, 1), begin, rows, h + h_at[t], nullptr, update);
+      for (size_t f = 2 * t; f < std::min(2 * t + 2, factors.size()); ++f) {
+        if (factors[f].B.K == 0) continue;
+        kernels_.matvec(factors[f].B, begin, rows, h + factors[f].h_at, nullptr, update);
         for (int64_t n = 0; n < rows; ++n) y[n] += update[n];
       }
       if (target.bias)
