@@ -43,6 +43,7 @@ export type { ModelOptions } from './model/model-options.js'
 export type { OutputOptions } from './model/output-folder.js'
 export type { Prompt } from './model/prompt.js'
 export { type QuantizeOptions, type QuantizeResult, quantizeModel } from './model/quantize.js'
+export type { FrozenResidual } from './model/residual.js'
 export type {
   Compute,
   MemoryPlan,

@@ -10,6 +10,7 @@
 #include "io/bnb_checkpoint.h"
 #include "io/matrix_reader.h"
 #include "io/safetensors_writer.h"
+#include "model/residual.h"
 #include "model/tensor_list.h"
 #include "quant/encode.h"
 
@@ -48,15 +49,23 @@ struct Plan {
   std::unordered_set<std::string> quantized;
 };
 
-/// row [K] += s·B[n,:]·A. `product` [K] is scratch.
-void add_row(const Adapter& adapter, const AdapterSlot& slot, int64_t n, std::vector<float>& product, std::vector<float>& row) {
-  const float* A = adapter.values.data() + slot.A;
-  const float* B_row = adapter.values.data() + slot.B + n * slot.rank;
-  const size_t K = row.size();
+/// sum [K] += B_row [R]·A [R,K].
+void add_product(const float* B_row, const float* A, int rank, std::vector<float>& sum) {
+  const size_t K = sum.size();
+  for (size_t r = 0; r < static_cast<size_t>(rank); ++r)
+    for (size_t k = 0; k < K; ++k) sum[k] += B_row[r] * A[r * K + k];
+}
+
+/// row [K] += s·(B[n,:]·A + B_res[n,:]·A_res). `product` [K] is scratch.
+void add_row(const Adapter& adapter, const ModelTensor& linear, int64_t n, std::vector<float>& product, std::vector<float>& row) {
+  const AdapterSlot& slot = adapter.slot(linear.layer, linear.linear);
   std::fill(product.begin(), product.end(), 0.0f);
-  for (size_t r = 0; r < static_cast<size_t>(slot.rank); ++r)
-    for (size_t k = 0; k < K; ++k) product[k] += B_row[r] * A[r * K + k];
-  for (size_t k = 0; k < K; ++k) row[k] += slot.scaling * product[k];
+  add_product(adapter.values.data() + slot.B + n * slot.rank, adapter.values.data() + slot.A, slot.rank, product);
+  if (const Residual* residual = adapter.residual().get()) {
+    const ResidualMap::Slot& frozen = residual->slot(linear.layer, linear.linear);
+    if (frozen.rank > 0) add_product(residual->B(frozen) + n * frozen.rank, residual->A(frozen), frozen.rank, product);
+  }
+  for (size_t k = 0; k < row.size(); ++k) row[k] += slot.scaling * product[k];
 }
 
 /// Rounds row n of a merged weight to `dtype` and writes it.
@@ -88,12 +97,12 @@ void write_merged(SafetensorsWriter& writer, const ModelTensors& checkpoint, con
     fail(Code::E_SHAPE, "tensor %s is [%lld, %lld], expected [%lld, %lld] by config.json", spec.name.c_str(),
          static_cast<long long>(weight.N), static_cast<long long>(weight.K), static_cast<long long>(linear.N),
          static_cast<long long>(linear.K));
-  const AdapterSlot& slot = adapter.slot(linear.layer, linear.linear);
+  const bool adapted = adapter.slot(linear.layer, linear.linear).rank > 0;
   std::vector<float> row(static_cast<size_t>(weight.K)), product(row.size());
   std::vector<uint16_t> halves(row.size());
   for (int64_t n = 0; n < weight.N; ++n) {
     decode(weight, n * weight.K, weight.K, row.data());
-    if (slot.rank > 0) add_row(adapter, slot, n, product, row);
+    if (adapted) add_row(adapter, linear, n, product, row);
     write_row(writer, spec.name, spec.dtype, n, row, halves);
   }
 }

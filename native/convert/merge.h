@@ -5,9 +5,9 @@
 
 namespace fedlora {
 
-/// W + s·B·A in float32, rounded once to the stored type; layers that bitsandbytes quantised become bf16. Other tensors are copied
-/// (from a quantised folder, its quantisation state is left out), all under the description's names.
-/// E_NONFINITE, naming tensor, row, column and value, when a sum is beyond the type; nothing is left at `output` then.
+/// W + s·(B·A + B_res·A_res) in float32, rounded once to the stored type; layers that bitsandbytes quantised become bf16. Other tensors are
+/// copied (from a quantised folder, its quantisation state is left out), all under the description's names. E_NONFINITE, naming tensor,
+/// row, column and value, when a sum is beyond the type; nothing is left at `output` then.
 RewriteResult merge_checkpoint(const std::vector<std::string>& files, const std::string& output, const Description& description,
                                const Adapter& adapter);
 

@@ -1,6 +1,7 @@
 #include "engine/memory.h"
 
 #include "base/error.h"
+#include "model/pair_table.h"
 
 namespace fedlora {
 
@@ -43,8 +44,14 @@ MemoryPlan plan_step(const Description& description, size_t weight_bytes, const 
   plan.weights = weight_bytes;
   const size_t vectors = request.adamw ? 4 : 2;  // values, gradient, moments
   plan.adapter = static_cast<size_t>(adapter.size() * request.adapters) * sizeof(float) * vectors;
+  PassSize pass{request.tokens, request.supervised, description.vocabulary, description.heads, description.head_dim};
+  if (!request.residual.empty()) {
+    const ResidualMap residual(adapter, request.residual);
+    plan.adapter += static_cast<size_t>(residual.size()) * sizeof(float);
+    pass.frozen_ranks = most_frozen_ranks(residual, static_cast<int64_t>(description.layers.size()));
+  }
   plan.saved = buffers.saved_bytes;
-  const OwnBytes own = backend.needs({request.tokens, request.supervised, description.vocabulary, description.heads, description.head_dim});
+  const OwnBytes own = backend.needs(pass);
   plan.workspace = buffers.workspace_bytes + own.scratch;
   plan.loss = own.loss;
   return plan;

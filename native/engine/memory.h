@@ -29,6 +29,7 @@ struct PlanRequest {
   bool adamw = true;
   int64_t adapters = 1;  // in training at the same time
   std::vector<AdapterLayer> layers;
+  std::vector<int> residual;  // ranks of a residual that all these adapters share, one a layer; empty: none
 };
 
 /// Bytes of a training step: weights as given, buffers from the code that lays them out, the rest from the backend that will run it.

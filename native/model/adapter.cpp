@@ -13,8 +13,8 @@ namespace fedlora {
 AdapterMap::AdapterMap(const Description& description, const std::vector<AdapterLayer>& layers) {
   std::unordered_map<std::string, const AdapterLayer*> wanted;
   for (const AdapterLayer& layer : layers) {
-    if (layer.rank < 1 || layer.rank > 4096)
-      fail(Code::E_ARGUMENT, "the rank of %s is %d, expected 1 to 4096", layer.module.c_str(), layer.rank);
+    if (layer.rank < 1 || layer.rank > most_rank)
+      fail(Code::E_ARGUMENT, "the rank of %s is %d, expected 1 to %d", layer.module.c_str(), layer.rank, most_rank);
     if (!(layer.dropout >= 0 && layer.dropout < 1))
       fail(Code::E_ARGUMENT, "the dropout of %s is %g, expected 0 or more and less than 1", layer.module.c_str(), layer.dropout);
     if (!std::isfinite(layer.scaling)) fail(Code::E_ARGUMENT, "the scaling of %s is not finite", layer.module.c_str());

@@ -2,6 +2,7 @@
 /// For each adapted linear layer, in forward order: A [R,K], then B [N,R].
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,6 +11,11 @@
 #include "model/description.h"
 
 namespace fedlora {
+
+class Residual;
+
+/// The largest rank of a layer.
+inline constexpr int most_rank = 4096;
 
 struct AdapterLayer {
   std::string module;  // full name without ".weight"
@@ -26,9 +32,9 @@ struct AdapterSlot {
 };
 
 /// What a tensor of the flat vector is to its layer.
-enum class Part { lora_A, lora_B };
-/// As PEFT spells it, in the name of every such tensor; no base model has one.
-inline constexpr const char* part_name[] = {"lora_A", "lora_B"};
+enum class Part { lora_A, lora_B, residual_A, residual_B };
+/// In the name of every such tensor, the first two as PEFT spells them; no base model has one.
+inline constexpr const char* part_name[] = {"lora_A", "lora_B", "residual_A", "residual_B"};
 
 /// One tensor of one adapted layer.
 struct TensorLayout {
@@ -46,12 +52,13 @@ class AdapterMap {
   AdapterMap(const Description& description, const std::vector<AdapterLayer>& layers);
 
   const AdapterSlot& slot(int64_t layer, int linear) const { return slots_[static_cast<size_t>(layer * linears_per_layer + linear)]; }
+  const std::vector<AdapterSlot>& slots() const { return slots_; }  // [layers × linears_per_layer]
   const std::vector<TensorLayout>& layout() const { return layout_; }
   /// Elements of the flat vector.
   int64_t size() const { return size_; }
 
  protected:
-  std::vector<AdapterSlot> slots_;  // [layers × linears_per_layer]
+  std::vector<AdapterSlot> slots_;
   std::vector<TensorLayout> layout_;
   int64_t size_ = 0;
 };
@@ -65,10 +72,20 @@ class Adapter : public AdapterMap {
   void initialize(uint64_t seed);
   /// All values at once. E_SHAPE for another number of them, E_NONFINITE for a NaN or infinity; nothing is written then.
   void write(std::span<const float> given);
+  /// Frozen factors beside the trained ones (residual.h), made for this adapter's map; null: none.
+  void set_residual(std::shared_ptr<const Residual> residual) {
+    residual_ = std::move(residual);
+    ++version;
+  }
+  const std::shared_ptr<const Residual>& residual() const { return residual_; }
 
   AlignedBuffer<float> values;
-  /// Grows whenever `values` change: what was computed with an earlier version (cached keys and values) no longer belongs to them.
+  /// Grows whenever `values` or the residual change: what was computed with an earlier version (cached keys and values) no longer belongs
+  /// to them.
   uint64_t version = 0;
+
+ private:
+  std::shared_ptr<const Residual> residual_;
 };
 
 }  // namespace fedlora

@@ -18,6 +18,10 @@ LoraPair pair_of(const AdapterSegment& segment, int64_t layer, int linear, bool 
     pair.d_A = segment.gradient + slot.A;
     pair.d_B = segment.gradient + slot.B;
   }
+  if (const Residual* residual = segment.adapter->residual().get()) {
+    const ResidualMap::Slot& frozen = residual->slot(layer, linear);
+    if (frozen.rank > 0) pair.frozen = {frozen.rank, residual->A(frozen), residual->B(frozen)};
+  }
   if (segment.dropout) {
     pair.dropout = slot.dropout;
     pair.dropout_seed = segment.dropout_seed;
@@ -50,6 +54,17 @@ std::vector<int> largest_ranks(std::span<const AdapterSegment> segments, int64_t
       ranks[i] = std::max(ranks[i], segment.adapter->slot(place / linears_per_layer, static_cast<int>(place % linears_per_layer)).rank);
     }
   return ranks;
+}
+
+int64_t most_frozen_ranks(const ResidualMap& residual, int64_t layers) {
+  int64_t most = 0;
+  for (int64_t l = 0; l < layers; ++l)
+    for (const LinearGroup& group : linear_groups) {
+      int64_t ranks = 0;
+      for (int linear = group.first; linear < group.first + group.count; ++linear) ranks += residual.slot(l, linear).rank;
+      most = std::max(most, ranks);
+    }
+  return most;
 }
 
 }  // namespace fedlora

@@ -3,7 +3,7 @@
 #include <span>
 #include <vector>
 
-#include "model/adapter.h"
+#include "model/residual.h"
 
 namespace fedlora {
 
@@ -46,5 +46,8 @@ class PairTable {
 
 /// Largest rank among the segments' adapters of each linear layer, 0: not adapted.   [layers × linears_per_layer]
 std::vector<int> largest_ranks(std::span<const AdapterSegment> segments, int64_t layers);
+
+/// Ranks of a residual that one call of the backend meets, the most: PassSize::frozen_ranks.
+int64_t most_frozen_ranks(const ResidualMap& residual, int64_t layers);
 
 }  // namespace fedlora

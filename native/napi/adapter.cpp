@@ -1,4 +1,7 @@
 // NativeAdapter: the trainable vector. JavaScript gets copies; only sessions write it while they work.
+#include <algorithm>
+
+#include "model/residual.h"
 #include "napi/host.h"
 #include "training/session.h"
 
@@ -11,7 +14,7 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
   explicit AdapterObject(const Napi::CallbackInfo& info)
       : ObjectWrap(info), state_(constructed_with<std::shared_ptr<AdapterState>>(info)), memory_(info.Env()) {
     info.This().As<Napi::Object>().TypeTag(&adapter_tag);
-    memory_.set(state_->adapter->values.bytes());
+    count_memory();
   }
 
   static Napi::Function define(Napi::Env env) {
@@ -20,7 +23,9 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
         {accessor<AdapterObject, &AdapterObject::length, adapter_tag>("length"), InstanceMethod<&AdapterObject::layout>("layout"),
          InstanceMethod<&AdapterObject::read>("read"), InstanceMethod<&AdapterObject::write>("write"),
          InstanceMethod<&AdapterObject::gradients>("gradients"), InstanceMethod<&AdapterObject::create_session>("createSession"),
-         InstanceMethod<&AdapterObject::dispose>("dispose")});
+         InstanceMethod<&AdapterObject::residual_layout>("residualLayout"), InstanceMethod<&AdapterObject::residual>("residual"),
+         InstanceMethod<&AdapterObject::set_residual>("setResidual"), InstanceMethod<&AdapterObject::share_residual>("shareResidual"),
+         InstanceMethod<&AdapterObject::clear_residual>("clearResidual"), InstanceMethod<&AdapterObject::dispose>("dispose")});
   }
 
   const std::shared_ptr<AdapterState>& state() const { return state_; }
@@ -30,21 +35,80 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
     return guard(info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(state_->alive()->size())); });
   }
 
+  static Napi::Value encode_layout(Napi::Env env, const std::vector<TensorLayout>& layout) {
+    Napi::Array list = Napi::Array::New(env);
+    for (const TensorLayout& tensor : layout) {
+      Napi::Object entry = Napi::Object::New(env);
+      entry.Set("name", tensor.name);
+      entry.Set("part", part_name[static_cast<int>(tensor.part)]);
+      entry.Set("shape", encode_shape(env, {tensor.rows, tensor.columns}));
+      entry.Set("offset", static_cast<double>(tensor.offset));
+      entry.Set("length", static_cast<double>(tensor.size()));
+      list.Set(list.Length(), entry);
+    }
+    return list;
+  }
+
   Napi::Value layout(const Napi::CallbackInfo& info) {
+    return guard(info.Env(), [&] { return encode_layout(info.Env(), state_->alive()->layout()); });
+  }
+
+  Napi::Value residual_layout(const Napi::CallbackInfo& info) {
+    return guard(info.Env(), [&] {
+      std::vector<int> ranks = decode_ranks(info[0], "ranks");
+      return encode_layout(info.Env(), ResidualMap(*state_->alive(), std::move(ranks)).layout());
+    });
+  }
+
+  Napi::Value residual(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
     return guard(env, [&]() -> Napi::Value {
-      Napi::Array list = Napi::Array::New(env);
-      for (const TensorLayout& tensor : state_->alive()->layout()) {
-        Napi::Object entry = Napi::Object::New(env);
-        entry.Set("name", tensor.name);
-        entry.Set("part", part_name[static_cast<int>(tensor.part)]);
-        entry.Set("shape", encode_shape(env, {tensor.rows, tensor.columns}));
-        entry.Set("offset", static_cast<double>(tensor.offset));
-        entry.Set("length", static_cast<double>(tensor.size()));
-        list.Set(list.Length(), entry);
-      }
-      return list;
+      const std::shared_ptr<const Residual> residual = state_->alive()->residual();
+      if (residual == nullptr) return env.Null();
+      Napi::Object object = Napi::Object::New(env);
+      Napi::Array ranks = Napi::Array::New(env);
+      for (const int rank : residual->ranks()) ranks.Set(ranks.Length(), rank);
+      object.Set("ranks", ranks);
+      object.Set("values", new_float32(env, {residual->values().data(), residual->values().size()}));
+      return object;
     });
+  }
+
+  void set_residual(const Napi::CallbackInfo& info) {
+    guard(info.Env(), [&] {
+      std::vector<int> ranks = decode_ranks(info[0], "ranks");
+      const TypedView<float> values(info[1], "values");
+      take_residual(std::make_shared<Residual>(ResidualMap(*state_->alive(), std::move(ranks)), values.span()));
+    });
+  }
+
+  void share_residual(const Napi::CallbackInfo& info) {
+    guard(info.Env(), [&] {
+      const std::shared_ptr<AdapterState> other = adapter_state(info[0], state_->host.get());
+      if (!other) fail(Code::E_ARGUMENT, "shareResidual: expected an adapter");
+      const std::shared_ptr<const Residual>& residual = other->alive()->residual();
+      if (residual) {
+        const ResidualMap own(*state_->alive(), residual->ranks());
+        if (!std::ranges::equal(own.layout(), residual->layout(), {}, &TensorLayout::name, &TensorLayout::name))
+          fail(Code::E_SHAPE, "shareResidual: the other adapter sits on other layers");
+      }
+      take_residual(residual);
+    });
+  }
+
+  void clear_residual(const Napi::CallbackInfo& info) {
+    guard(info.Env(), [&] { take_residual(nullptr); });
+  }
+
+  void take_residual(std::shared_ptr<const Residual> residual) {
+    state_->idle()->set_residual(std::move(residual));
+    count_memory();
+  }
+
+  /// A residual that several adapters share counts for each of them.
+  void count_memory() {
+    const Adapter& adapter = *state_->adapter;
+    memory_.set(adapter.values.bytes() + (adapter.residual() ? adapter.residual()->values().bytes() : 0));
   }
 
   Napi::Value read(const Napi::CallbackInfo& info) {

@@ -113,6 +113,20 @@ std::vector<AdapterLayer> decode_adapter_layers(Napi::Array array) {
   return layers;
 }
 
+std::vector<int> decode_ranks(Napi::Value value, const char* what) {
+  if (!value.IsArray()) fail(Code::E_ARGUMENT, "%s: expected an array of ranks", what);
+  const Napi::Array array = value.As<Napi::Array>();
+  std::vector<int> ranks;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value rank = array.Get(i);
+    const double number = rank.IsNumber() ? rank.As<Napi::Number>().DoubleValue() : -1;
+    if (!(number >= 0 && number <= most_rank && number == std::floor(number)))
+      fail(Code::E_ARGUMENT, "%s: element %u is no whole number from 0 to %d", what, i, most_rank);
+    ranks.push_back(static_cast<int>(number));
+  }
+  return ranks;
+}
+
 Recompute decode_recompute(const Fields& fields) {
   constexpr const char* names[] = {"none", "gate-up", "all"};
   return static_cast<Recompute>(fields.choice("recompute", names));
@@ -130,6 +144,7 @@ PlanRequest decode_plan_request(Napi::Value value) {
   request.adamw = f.choice("optimizer", optimizers) == 0;
   if (f.has("adapters")) request.adapters = f.integer("adapters", 1, 1 << 20);
   request.layers = decode_adapter_layers(f.array("layers"));
+  if (f.has("residual")) request.residual = decode_ranks(f.value("residual"), "request.residual");
   return request;
 }
 

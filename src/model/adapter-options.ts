@@ -6,7 +6,8 @@ import { closest, parseOptions } from '../options/parse.js'
 import { PythonPattern } from './python-regex/match.js'
 
 /** The engine's limit. */
-const rankSchema = z.int().min(1).max(4096)
+export const mostRank = 4096
+const rankSchema = z.int().min(1).max(mostRank)
 
 export const adapterOptionsSchema = z
   .strictObject({

@@ -12,6 +12,7 @@ import { type AdapterTensor, checkFinite, flatten, unflatten } from './layout.js
 import { mergeInto } from './merge.js'
 import { checkOutputFolder, type OutputOptions, parseOutputOptions } from './output-folder.js'
 import { refuseForeignFolder, writeAdapterFolder } from './peft/folder.js'
+import { checkResidualRanks, type FrozenResidual, stackResidual } from './residual.js'
 
 export interface GradientResult {
   /** Mean cross-entropy over the supervised tokens. */
@@ -40,7 +41,9 @@ export class Adapter {
   promptFormat: PromptFormat | undefined
   /** @internal */
   readonly handle: Handle<NativeAdapter>
+  readonly #native: NativeAdapter
   readonly #layout: readonly TensorLayout[]
+  #residualRanks: readonly number[] | undefined
 
   /** @internal Use `model.createAdapter` or `model.loadAdapter`. */
   constructor(base: Base, config: AdapterConfig, targets: readonly string[]) {
@@ -50,6 +53,7 @@ export class Adapter {
     this.config = config
     this.targets = targets
     this.handle = new Handle('the adapter', native)
+    this.#native = native
     this.length = native.length
     this.#layout = native.layout()
   }
@@ -108,6 +112,77 @@ export class Adapter {
     this.setVector(flatten(this.#layout, this.length, tensors))
   }
 
+  /** Ranks of the residual, one for each of `targets`; undefined without one. */
+  get residualRanks(): readonly number[] | undefined {
+    return this.#residualRanks
+  }
+
+  /**
+   * A copy of the frozen low-rank factors that the adapter carries beside its trained ones, or null. Can be read while a run holds the adapter.
+   * @throws FedloraError `E_DISPOSED`.
+   */
+  residual(): FrozenResidual | null {
+    return this.#residualRanks === undefined ? null : this.#native.residual()
+  }
+
+  /**
+   * Where each factor lies in the values of a residual of these ranks: name, shape, offset, length.
+   * @param ranks - one for each of `targets`, 0: none there.
+   * @throws FedloraError `E_SHAPE`, `E_ARGUMENT`, `E_DISPOSED`.
+   */
+  residualLayout(ranks: readonly number[]): readonly TensorLayout[] {
+    return this.#native.residualLayout(checkResidualRanks(ranks, this.config, this.targets))
+  }
+
+  /**
+   * Gives the adapter frozen low-rank factors beside its trained ones, in place of those that it had; null: none. They count as part of the
+   * base: used in training, evaluation, generation and `merge`, but without gradient and dropout, and no part of `vector()`. `save` writes
+   * one adapter of the summed rank. For federations whose exact mean has a higher rank than the adapter (Singhal et al. 2024, FedEx-LoRA).
+   * A generation under way ends with `E_BUSY`.
+   * @throws FedloraError `E_SHAPE` for another number of ranks or values, `E_ARGUMENT` for a rank that exceeds 4,096 together with the
+   * trained one, `E_NONFINITE` naming the tensor, `E_DISPOSED`, `E_BUSY`; nothing is changed then.
+   */
+  setResidual(residual: FrozenResidual | null): void {
+    const native = this.handle.use('setResidual')
+    if (residual === null) {
+      native.clearResidual()
+      this.#residualRanks = undefined
+      return
+    }
+    if (typeof residual !== 'object') {
+      throw new FedloraError(
+        'E_ARGUMENT',
+        `setResidual: got ${describeValue(residual)}, expected { ranks, values } or null`,
+      )
+    }
+    const ranks = checkResidualRanks(residual.ranks, this.config, this.targets)
+    const layout = native.residualLayout(ranks)
+    const length = layout.reduce((sum, entry) => sum + entry.length, 0)
+    const { values } = residual
+    if (!(values instanceof Float32Array) || values.length !== length) {
+      throw new FedloraError(
+        'E_SHAPE',
+        `setResidual: got ${values?.length} values, expected a Float32Array of ${length}, as residualLayout(ranks) says`,
+      )
+    }
+    checkFinite(layout, values)
+    native.setResidual(ranks, values)
+    this.#residualRanks = ranks
+  }
+
+  /**
+   * Takes the residual of another adapter of this model, or its absence, without a copy: they never change, so that adapters may share one.
+   * @throws FedloraError `E_SHAPE` when the other adapter sits on other layers, `E_ARGUMENT` as `setResidual`, `E_DISPOSED`, `E_BUSY`.
+   */
+  shareResidual(from: Adapter): void {
+    const native = this.handle.use('shareResidual')
+    if (!(from instanceof Adapter)) {
+      throw new FedloraError('E_ARGUMENT', `shareResidual: got ${describeValue(from)}, expected an adapter`)
+    }
+    native.shareResidual(from.#native)
+    this.#residualRanks = from.#residualRanks
+  }
+
   /**
    * An independent adapter of the same configuration and values over the same model.
    * @throws FedloraError `E_DISPOSED`, `E_BUSY`.
@@ -116,6 +191,7 @@ export class Adapter {
     const values = this.vector()
     const copy = new Adapter(this.base, this.config, this.targets)
     copy.handle.use('clone').write(values)
+    copy.shareResidual(this)
     copy.promptFormat = this.promptFormat
     return copy
   }
@@ -140,7 +216,8 @@ export class Adapter {
 
   /**
    * Writes a PEFT folder: `adapter_config.json` and `adapter_model.safetensors` (float32), and `fedlora.json` when the format of its rows is
-   * known, each atomically. An earlier LoRA adapter in the folder is replaced; other files stay.
+   * known, each atomically. An earlier LoRA adapter in the folder is replaced; other files stay. An adapter with a residual is written as one
+   * of the summed rank, which computes the same.
    * @throws FedloraError `E_ARGUMENT` when the folder holds an adapter of another method, `E_IO`, `E_DISPOSED`, `E_BUSY`.
    */
   async save(folder: string): Promise<void> {
@@ -152,12 +229,15 @@ export class Adapter {
   /** @internal Writes the folder with these values: what a run does that holds the adapter itself. */
   async write(folder: string, values: Float32Array): Promise<void> {
     const { config, targets, promptFormat, layout, base } = this
-    await writeAdapterFolder(folder, { config, targets, promptFormat, layout, values }, base)
+    const own = { config, targets, layout, values }
+    const residual = this.residual()
+    const written = residual === null ? own : stackResidual(own, residual)
+    await writeAdapterFolder(folder, { ...written, promptFormat }, base)
   }
 
   /**
-   * Writes a model folder with the adapter merged in: the stored weights are read again, W + s·B·A is computed in float32 and rounded
-   * once to the stored type (from a bitsandbytes folder: to bfloat16). Tokenizer files are copied.
+   * Writes a model folder with the adapter merged in: the stored weights are read again, W + s·(B·A + B_res·A_res) is computed in float32 and
+   * rounded once to the stored type (from a bitsandbytes folder: to bfloat16). Tokenizer files are copied.
    * @param folder - a new or empty folder; with `overwrite: true` also one that a model was written to before, whose files are replaced.
    * @throws FedloraError `E_ARGUMENT` for a folder with other files in it, `E_NONFINITE` naming tensor and value when a sum is beyond
    * the stored type (nothing is left then), `E_CONFIG`, `E_IO`, `E_DISPOSED`, `E_BUSY`.

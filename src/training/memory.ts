@@ -85,9 +85,10 @@ export function chooseRecompute(
   if (budget === undefined) return 'none'
   const extent = largestMicroBatch(data, config)
   const layers = adapterLayers(adapter.config, adapter.targets)
+  const residual = adapter.residualRanks
   let needed = 0
   for (const recompute of recomputeLevels) {
-    needed = model.plan({ ...extent, recompute, optimizer: config.optimizer, layers }).total
+    needed = model.plan({ ...extent, recompute, optimizer: config.optimizer, layers, residual }).total
     if (needed <= budget) return recompute
   }
   throw new FedloraError(

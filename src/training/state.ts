@@ -1,7 +1,9 @@
 /** What a training run's checkpoint holds beside its vectors, and who the run is. */
+import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import type { Dataset } from '../data/dataset.js'
 import type { Adapter } from '../model/adapter.js'
+import type { FrozenResidual } from '../model/residual.js'
 import { native } from '../native/load.js'
 import type { RunForm } from '../run/folder.js'
 import { describeSchedule, type Identity, identityOf } from '../run/identity.js'
@@ -50,12 +52,18 @@ export const trainForm: RunForm<TrainState> = {
 export function identify(adapter: Adapter, data: Dataset, config: TrainConfig, totalSteps: number): Identity {
   const { outputDir, resumeFrom, signal, memoryBudget, checkpointEvery, keepCheckpoints, tensorboard, ...rest } = config
   const { evaluate, ...recipe } = rest
+  const residual = adapter.residual()
   return identityOf('train', adapter, native().info().isa, {
     totalSteps,
+    ...(residual === null ? {} : { residual: digestOf(residual) }),
     options: { ...recipe, schedule: describeSchedule(recipe.schedule) },
     data: { fingerprint: data.fingerprint, rows: data.length, format: data.format, maxLength: data.maxLength },
     evaluate: evaluate === undefined ? null : describeEvaluation(evaluate),
   })
+}
+
+function digestOf({ ranks, values }: FrozenResidual): string {
+  return createHash('sha256').update(JSON.stringify(ranks)).update(values).digest('hex')
 }
 
 function describeEvaluation({ data, every, best }: NonNullable<TrainConfig['evaluate']>): object {

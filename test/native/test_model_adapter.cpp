@@ -116,6 +116,69 @@ CASE("all values are written at once, or none: their number and each of them is 
   CHECK(std::equal(values.begin(), values.end(), adapter.values.begin()) && adapter.version == 1);
 }
 
+namespace {
+/// Ranks 2, 0 and 3 beside the three pairs: 2·10 + 8·2 values of 0.k, 3·30 + 10·3 of 1.down.
+Residual residual_of(const AdapterMap& map, float first = 1) {
+  std::vector<float> values(156, 0.5f);
+  values.front() = first;
+  return Residual(ResidualMap(map, {2, 0, 3}), values);
+}
+}  // namespace
+
+CASE("a residual's layout by hand: the layers that have one, A_res [P,K], then B_res [N,P]") {
+  const AdapterMap adapter(two_layers(), three);
+  const ResidualMap map(adapter, {2, 0, 3});
+  const TensorLayout want[] = {
+      {"base_model.model.0.k.residual_A.weight", Part::residual_A, 2, 10, 0},
+      {"base_model.model.0.k.residual_B.weight", Part::residual_B, 8, 2, 20},
+      {"base_model.model.1.down.residual_A.weight", Part::residual_A, 3, 30, 36},
+      {"base_model.model.1.down.residual_B.weight", Part::residual_B, 10, 3, 126},
+  };
+  CHECK(map.layout().size() == std::size(want) && map.size() == 156);
+  for (size_t i = 0; i < std::size(want); ++i) {
+    const TensorLayout& got = map.layout()[i];
+    CHECK(got.name == want[i].name && got.part == want[i].part);
+    CHECK(got.rows == want[i].rows && got.columns == want[i].columns && got.offset == want[i].offset);
+  }
+  CHECK(map.slot(1, linear_down).rank == 3 && map.slot(1, linear_down).A == 36 && map.slot(1, linear_down).B == 126);
+  CHECK(map.slot(1, linear_q).rank == 0 && map.slot(0, linear_q).rank == 0 && map.slot(0, linear_k).rank == 2);
+  CHECK(ResidualMap(adapter, {0, 0, 0}).size() == 0);
+  CHECK(ResidualMap(adapter, {4093, 4092, 4094}).ranks()[2] == 4094);
+  CHECK_THROWS(ResidualMap(adapter, {2, 3}), E_SHAPE);
+  CHECK_THROWS(ResidualMap(adapter, {2, 0, 3, 0}), E_SHAPE);
+  CHECK_THROWS(ResidualMap(adapter, {2, -1, 3}), E_ARGUMENT);
+  CHECK_THROWS(ResidualMap(adapter, {4094, 0, 3}), E_ARGUMENT);
+  CHECK_THROWS(ResidualMap(adapter, {0, 4093, 3}), E_ARGUMENT);
+  CHECK(most_frozen_ranks(map, 2) == 3);
+  const AdapterMap both(two_layers(), {{"0.k", 3, 2.0f, 0}, {"0.v", 3, 2.0f, 0}, {"1.down", 2, 1, 0}});
+  CHECK(most_frozen_ranks(ResidualMap(both, {2, 2, 3}), 2) == 4 && most_frozen_ranks(ResidualMap(both, {2, 2, 7}), 2) == 7);
+}
+
+CASE("a residual is taken whole or not at all, reaches the pairs, and raises the version") {
+  Adapter adapter{AdapterMap(two_layers(), three)};
+  std::vector<float> values(156, 0.5f);
+  CHECK_THROWS(Residual(ResidualMap(adapter, {2, 0, 3}), std::span(values).first(155)), E_SHAPE);
+  values.back() = NAN;
+  CHECK_THROWS(Residual(ResidualMap(adapter, {2, 0, 3}), values), E_NONFINITE);
+  values.back() = INFINITY;
+  CHECK_THROWS(Residual(ResidualMap(adapter, {2, 0, 3}), values), E_NONFINITE);
+  CHECK(adapter.residual() == nullptr);
+  const AdapterSegment segment{0, 5, &adapter};
+  CHECK(PairTable({&segment, 1}, 2, true).call(0, attention_in)[0].pairs[1].frozen.rank == 0);
+
+  adapter.set_residual(std::make_shared<Residual>(residual_of(adapter)));
+  CHECK(adapter.version == 1);
+  const float* base = adapter.residual()->values().data();
+  const PairTable table({&segment, 1}, 2, true);
+  const LoraPair &k = table.call(0, attention_in)[0].pairs[1], &q = table.call(1, attention_in)[0].pairs[0],
+                 &down = table.call(1, mlp_out)[0].pairs[0];
+  CHECK(k.rank == 3 && k.frozen.rank == 2 && k.frozen.A == base && k.frozen.B == base + 20);
+  CHECK(q.rank == 4 && q.frozen.rank == 0 && q.frozen.A == nullptr);
+  CHECK(down.frozen.rank == 3 && down.frozen.A == base + 36 && down.frozen.B == base + 126);
+  adapter.set_residual(nullptr);
+  CHECK(adapter.version == 2 && adapter.residual() == nullptr);
+}
+
 CASE("the calls of a pass: each group's pairs of each segment, with gradients, dropout and streams of their own") {
   const Description d = two_layers();
   const Adapter first{AdapterMap(d, three)}, second{AdapterMap(d, {{"1.q", 6, 3.0f, 0}, {"1.v", 1, 1.0f, 0}})};

@@ -76,6 +76,17 @@ Client make_client(const Description& description, uint64_t key, int rank, float
   return client;
 }
 
+/// Frozen factors beside some of the layers.
+void add_residual(Adapter& adapter, int rank) {
+  std::vector<int> ranks(adapter.layout().size() / 2, rank);
+  for (size_t i = 0; i < ranks.size(); i += 3) ranks[i] = 0;
+  ResidualMap map(adapter, ranks);
+  Draws draws(static_cast<uint64_t>(rank));
+  std::vector<float> values(static_cast<size_t>(map.size()));
+  for (float& value : values) value = draws.symmetric(0.1f);
+  adapter.set_residual(std::make_shared<Residual>(std::move(map), values));
+}
+
 /// Clients that differ in everything that they may differ in.
 std::vector<Client> make_clients(const Description& d, Recompute recompute) {
   const auto rows = [&](uint64_t key, std::vector<int32_t> lengths, double bare = 0.3) {
@@ -91,6 +102,8 @@ std::vector<Client> make_clients(const Description& d, Recompute recompute) {
   for (Client& client : clients) client.options.recompute = recompute;
   clients[1].options.optimizer = Optimizer::sgd;
   clients[1].options.momentum = 0.9;
+  add_residual(*clients[2].adapter, 5);
+  add_residual(*clients[5].adapter, 18);
   return clients;
 }
 
@@ -114,6 +127,7 @@ void note(Trace& trace, Session& session) {
 std::unique_ptr<Session> session_of(const std::shared_ptr<Engine>& engine, const Client& client) {
   auto adapter = std::make_shared<Adapter>(static_cast<const AdapterMap&>(*client.adapter));
   std::copy(client.adapter->values.begin(), client.adapter->values.end(), adapter->values.begin());
+  adapter->set_residual(client.adapter->residual());
   return std::make_unique<Session>(engine, adapter, client.options);
 }
 

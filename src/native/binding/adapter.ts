@@ -10,8 +10,8 @@ export interface AdapterLayer {
   dropout: number
 }
 
-/** What a tensor is to its layer: `lora_A` is [rank, in_features], `lora_B` [out_features, rank]. */
-export type Part = 'lora_A' | 'lora_B'
+/** What a tensor is to its layer: `…_A` is [rank, in_features], `…_B` [out_features, rank]; those of a residual are frozen. */
+export type Part = 'lora_A' | 'lora_B' | 'residual_A' | 'residual_B'
 
 /** Where a tensor lies in the adapter's flat vector. `name` is PEFT's: `base_model.model.<module>.lora_A.weight`. */
 export interface TensorLayout {
@@ -30,5 +30,16 @@ export interface NativeAdapter {
   write(values: Float32Array): void
   gradients(batch: TokenBatch): Promise<{ loss: number; supervised: number; tokens: number; gradients: Float32Array }>
   createSession(options: SessionOptions): NativeSession
+  /**
+   * Frozen factors beside the trained ones, or null. `ranks`: of each adapted layer, in forward order, 0: none; `values`: for each layer that
+   * has some A_res [P,K], then B_res [N,P].
+   */
+  residual(): { ranks: number[]; values: Float32Array } | null
+  /** What a residual of these ranks consists of, in order; named `…<module>.residual_A.weight` and `…residual_B.weight`. */
+  residualLayout(ranks: readonly number[]): TensorLayout[]
+  setResidual(ranks: readonly number[], values: Float32Array): void
+  clearResidual(): void
+  /** Takes the very factors of another adapter over the same layers, without a copy; or their absence. */
+  shareResidual(from: NativeAdapter): void
   dispose(): void
 }

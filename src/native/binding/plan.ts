@@ -12,6 +12,8 @@ export interface PlanRequest {
   /** In training at the same time; default 1. */
   adapters?: number
   layers: AdapterLayer[]
+  /** Ranks of a residual that these adapters share, one a layer; default: none. */
+  residual?: readonly number[]
 }
 
 /** Bytes by part of a training step. */
