@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs'
 export interface GoldenTensor {
   dtype: string
   shape: number[]
-  /** F32 as they are; I64 as numbers. */
-  values: Float32Array | Int32Array
+  /** F32 and F64 as they are; I64 as numbers. */
+  values: Float32Array | Float64Array | Int32Array
 }
 
 export class GoldenFile {
@@ -31,9 +31,7 @@ export class GoldenFile {
     if (entry === undefined) throw new Error(`no tensor ${name}`)
     const bytes = this.#data.subarray(...entry.data_offsets)
     const copy = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)
-    const values =
-      entry.dtype === 'I64' ? Int32Array.from(new BigInt64Array(copy), Number) : new Float32Array(copy as ArrayBuffer)
-    return { dtype: entry.dtype, shape: entry.shape, values }
+    return { dtype: entry.dtype, shape: entry.shape, values: numbersOf(entry.dtype, copy as ArrayBuffer) }
   }
 
   /** A number of the metadata, such as `f32_error.logits`. */
@@ -42,4 +40,9 @@ export class GoldenFile {
     if (!(value >= 0)) throw new Error(`no bound ${key}`)
     return value
   }
+}
+
+function numbersOf(dtype: string, bytes: ArrayBuffer): GoldenTensor['values'] {
+  if (dtype === 'I64') return Int32Array.from(new BigInt64Array(bytes), Number)
+  return dtype === 'F64' ? new Float64Array(bytes) : new Float32Array(bytes)
 }

@@ -47,7 +47,7 @@ export interface TrainPlan {
   learningRate?: number
   /** Trainings of one round with different labels draw different row orders; default 'work'. */
   label?: string
-  /** Called after every step; what it gives replaces `proximal`. */
+  /** Called after every step with the number of steps done; what it gives replaces `proximal`. */
   afterStep?: (step: number, values: () => Float32Array) => { mu: number; anchor: Float32Array } | undefined
   /** Weight of a row in the loss, by its index; rows then make micro-batches of their own. */
   weightOf?: (row: number) => number
@@ -67,6 +67,8 @@ export interface Trained {
   /** Mean over the supervised tokens of its steps; null when they held none. */
   loss: number | null
   steps: number
+  /** Of the steps: those that changed something, for which they needed a supervised token. */
+  updates: number
   tokens: number
 }
 
@@ -81,6 +83,10 @@ export interface ClientKit {
   /** The client's own space: its ranks may be its own. */
   readonly space: Space
   readonly learningRate: number
+  /** The client's optimiser; `momentum` is SGD's. */
+  readonly local: Readonly<{ optimizer: 'adamw' | 'sgd'; momentum: number }>
+  /** Steps of a training whose plan names none. */
+  readonly steps: number
   /** Rows that it trains on. */
   readonly rows: number
   /** What the server sent: 'adapter' whole, and what the algorithm adds. */
@@ -91,6 +97,8 @@ export interface ClientKit {
   /** Elements whose update travels in this round, by name. */
   readonly travels: Travel
   train(plan: TrainPlan): Promise<Trained>
+  /** ∇f of the mean loss over the supervised tokens of all its rows, at `values`; zero when they hold none. */
+  gradient(values: Float32Array): Promise<Float32Array>
 }
 
 /** What a client gives back. */
@@ -174,7 +182,7 @@ export interface Algorithm<Options extends object = object> {
   readonly source: string
   /** Its options, each with its default; default: none. */
   readonly options?: z.ZodType<Options>
-  /** Means are weighted by this unless the federation says otherwise; default 'rows'. */
+  /** What its means must be weighted by; default: what the federation says, or 'rows'. */
   readonly weighting?: Weighting
   /** 'stream': the sums take each update as it comes, memory does not grow with clients. 'all': it reads every client's adapter again. */
   readonly needs?: 'stream' | 'all'
@@ -196,6 +204,8 @@ export interface Algorithm<Options extends object = object> {
   work?(kit: ClientKit, options: Options): Promise<Sent>
   /** The next state; default: a step of the server's optimiser for each vector that travelled. */
   finish?(closing: Closing, options: Options): void | Promise<void>
+  /** The adapter that the federation has come to: what is evaluated, saved and given back. Default: the state's 'adapter'. */
+  result?(state: ServerState, options: Options): Float32Array
   /** The adapter that a client is served by, of what it is given and has kept; default: the one given. */
   personal?(kit: PersonalKit, options: Options): Float32Array
 }

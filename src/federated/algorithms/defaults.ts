@@ -1,7 +1,7 @@
 /** What an algorithm does that says nothing else: FedAvg's part of everything. */
 import { gather, lengthOf, type Ranges, scatter, whole } from '../protocol/space.js'
 import type { Chosen, ClientKit, Closing, Sent, Trained, Travel, Turn, Vectors } from './algorithm.js'
-import { difference } from './vectors.js'
+import { difference, sum } from './vectors.js'
 
 export function travelOf({ algorithm, options }: Chosen, turn: Turn): Travel {
   return algorithm.travels?.(turn, options) ?? { adapter: whole(turn.space) }
@@ -38,9 +38,7 @@ export function addUpdates(travels: Travel, adapter: Float32Array, updates: Read
   for (const [name, ranges] of Object.entries(travels)) {
     const update = updates[name]
     if (update === undefined) continue
-    const moved = gather(adapter, ranges)
-    for (let i = 0; i < moved.length; i++) moved[i] = moved[i]! + update[i]!
-    scatter(adapter, ranges, moved)
+    scatter(adapter, ranges, sum(gather(adapter, ranges), update))
   }
 }
 
@@ -68,9 +66,15 @@ export async function finishOf({ algorithm, options }: Chosen, closing: Closing)
 
 /** Several trainings as one: losses weighted by tokens. */
 export function together(trainings: readonly Trained[], values: Float32Array): Trained {
-  const sum = (of: (trained: Trained) => number) => trainings.reduce((total, trained) => total + of(trained), 0)
+  const total = (of: (trained: Trained) => number) => trainings.reduce((all, trained) => all + of(trained), 0)
   const learnt = trainings.filter(({ loss }) => loss !== null)
-  const tokens = learnt.reduce((total, trained) => total + trained.tokens, 0)
-  const loss = learnt.length === 0 ? null : learnt.reduce((total, t) => total + t.loss! * t.tokens, 0) / tokens
-  return { values, loss, steps: sum(({ steps }) => steps), tokens: sum(({ tokens }) => tokens) }
+  const tokens = learnt.reduce((all, trained) => all + trained.tokens, 0)
+  const loss = learnt.length === 0 ? null : learnt.reduce((all, t) => all + t.loss! * t.tokens, 0) / tokens
+  return {
+    values,
+    loss,
+    steps: total(({ steps }) => steps),
+    updates: total(({ updates }) => updates),
+    tokens: total(({ tokens }) => tokens),
+  }
 }

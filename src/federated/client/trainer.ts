@@ -1,5 +1,8 @@
 /** The trainings of a client in one round, on its own rows, in an adapter that it borrows. */
+import { linearCombination } from '../../aggregation/vectors.js'
+import { Batches } from '../../data/batches.js'
 import type { Dataset } from '../../data/index.js'
+import { FedloraError } from '../../errors.js'
 import type { Adapter } from '../../model/adapter.js'
 import { holding } from '../../training/hold.js'
 import { Loop, type Recipe } from '../../training/loop.js'
@@ -9,6 +12,7 @@ import type { Trained, TrainPlan } from '../algorithms/algorithm.js'
 import type { FederationConfig } from '../options.js'
 import type { Task } from '../protocol/messages.js'
 import { deriveSeed, streamOf } from '../protocol/random.js'
+import { lengthOf } from '../protocol/space.js'
 
 /** What a client works with. */
 export interface Workplace {
@@ -27,6 +31,22 @@ function seedOf({ seed, round, client }: Task, label: string): number {
   return deriveSeed(seed, 'training', round, streamOf(label === 'work' ? client : JSON.stringify([client, label])))
 }
 
+/** @throws FedloraError `E_UNSUPPORTED`. */
+function refuseWhatIsMissing(plan: TrainPlan, length: number): void {
+  const { trainable = [[0, length]], proximal, correction, afterStep, weightOf, residual } = plan
+  const asked = {
+    'trainable ranges': lengthOf(trainable) !== length,
+    'a proximal term': (proximal?.mu ?? 0) !== 0,
+    'a correction': correction !== undefined,
+    'an afterStep': afterStep !== undefined,
+    'weights of rows': weightOf !== undefined,
+    'a residual pair': residual !== undefined,
+  }
+  const missing = Object.entries(asked).find(([, is]) => is)?.[0]
+  if (missing === undefined) return
+  throw new FedloraError('E_UNSUPPORTED', `train: the plan has ${missing}, which the training of clients cannot do yet`)
+}
+
 export class Trainer {
   readonly #place: Workplace
   readonly #task: Task
@@ -38,21 +58,63 @@ export class Trainer {
     this.#task = task
   }
 
-  /** @throws FedloraError of the training; the signal's reason. */
+  /** Optimiser steps of a training whose plan names none. */
+  get steps(): number {
+    const { steps, gradientAccumulation } = this.#place.local
+    return steps ?? Math.ceil(this.#batches(this.#place.local.epochs!, 'work') / gradientAccumulation)
+  }
+
+  /** Micro-batches of `epochs` passes over the rows. */
+  #batches(epochs: number, label: string): number {
+    const { batchSize, shuffle, packing } = this.#place.local
+    const seed = seedOf(this.#task, label)
+    return new Batches(this.#place.data, { batchSize, shuffle, packing, epochs, seed }).count()
+  }
+
+  /** @throws FedloraError of the training; `E_UNSUPPORTED` for a part of a plan that cannot be done; the signal's reason. */
   async train(plan: TrainPlan): Promise<Trained> {
-    const { data, adapter, stepper, local, signal: outer } = this.#place
-    const { steps: localSteps, epochs: localEpochs, memoryBudget, schedule: _, ...rest } = local
+    refuseWhatIsMissing(plan, this.#place.adapter.length)
+    const { steps: localSteps, epochs, memoryBudget: _, schedule: __, ...rest } = this.#place.local
     const maxSteps = plan.steps ?? localSteps
-    const recipe: Recipe = {
+    return await this.#run(plan, {
       ...rest,
-      ...(maxSteps === undefined ? { epochs: localEpochs } : { maxSteps }),
+      ...(maxSteps === undefined ? { epochs } : { maxSteps }),
       learningRate: plan.learningRate ?? this.#task.learningRate,
       seed: seedOf(this.#task, plan.label ?? 'work'),
       schedule: () => 1,
-    }
-    adapter.setVector(plan.from)
+    })
+  }
+
+  /**
+   * One step of plain SGD over all rows: g = (w − w′) / η. With η a power of two far above |w| / |g| nothing of g is lost in w′.
+   * @throws as `train` does.
+   */
+  async gradient(from: Float32Array): Promise<Float32Array> {
+    const learningRate = 2 ** 24
+    const { local } = this.#place
+    const { values } = await this.#run(
+      { from },
+      {
+        ...local,
+        optimizer: 'sgd',
+        momentum: 0,
+        weightDecay: 0,
+        maxGradNorm: 0,
+        epochs: 1,
+        gradientAccumulation: this.#batches(1, 'gradient'),
+        learningRate,
+        seed: seedOf(this.#task, 'gradient'),
+        schedule: () => 1,
+      },
+    )
+    return linearCombination([1 / learningRate, -1 / learningRate], [from, values])
+  }
+
+  async #run({ from }: Pick<TrainPlan, 'from'>, recipe: Recipe): Promise<Trained> {
+    const { data, adapter, stepper, local, signal: outer } = this.#place
+    adapter.setVector(from)
     return await holding('train', adapter, outer, async ({ model, values, signal }) => {
-      const recompute = chooseRecompute(model, adapter, data, { ...recipe, memoryBudget })
+      const recompute = chooseRecompute(model, adapter, data, { ...recipe, memoryBudget: local.memoryBudget })
       const loop = new Loop({ model, values, data, recipe, recompute, stepper })
       try {
         while (!loop.done) {
@@ -63,8 +125,8 @@ export class Trainer {
         this.seconds += loop.seconds
         loop.dispose()
       }
-      const { step: steps, tokens, supervisedTokens } = loop.progress
-      return { values: values.read(), loss: supervisedTokens > 0 ? loop.meanLoss : null, steps, tokens }
+      const { step: steps, updates, tokens, supervisedTokens } = loop.progress
+      return { values: values.read(), loss: supervisedTokens > 0 ? loop.meanLoss : null, steps, updates, tokens }
     })
   }
 }

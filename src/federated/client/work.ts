@@ -41,7 +41,7 @@ async function ownVectors({ chosen, own }: ClientPlace, client: string): Promise
 
 /** The task as the algorithm's client part sees it. */
 async function kitOf(task: Task, place: ClientPlace, trainer: Trainer): Promise<ClientKit> {
-  const { chosen, space, initial, data } = place
+  const { chosen, space, initial, data, local } = place
   const { client, round, rounds, seed, learningRate, numbers } = task
   const turn = { space, round }
   const given: Vectors = {}
@@ -59,7 +59,12 @@ async function kitOf(task: Task, place: ClientPlace, trainer: Trainer): Promise<
     numbers,
     own: await ownVectors(place, client),
     travels: travelOf(chosen, turn),
+    local,
+    get steps() {
+      return trainer.steps
+    },
     train: (plan) => trainer.train(plan),
+    gradient: (values) => trainer.gradient(values),
   }
 }
 

@@ -14,15 +14,19 @@ export class Collector {
   }
 
   /**
-   * Adds encoded vectors by their weight.
+   * Adds vectors, encoded or as they are, by their weight.
    * @param lengths - of each vector that may come.
    * @throws FedloraError `E_FORMAT`, `E_CHECKSUM`, `E_VERSION`, `E_SHAPE` for a message that is none.
    */
-  add(vectors: Readonly<Record<string, Uint8Array>>, lengths: Readonly<Record<string, number>>, weight: number): void {
-    for (const [name, message] of Object.entries(vectors)) {
+  add(
+    vectors: Readonly<Record<string, Uint8Array | Float32Array>>,
+    lengths: Readonly<Record<string, number>>,
+    weight: number,
+  ): void {
+    for (const [name, vector] of Object.entries(vectors)) {
       const length = lengths[name]
       if (length === undefined) throw new FedloraError('E_FORMAT', `a vector '${name}' that nobody asked for`, { name })
-      this.#sumOf(name, length).add(message, weight)
+      this.#sumOf(name, length).add(vector, weight)
     }
   }
 

@@ -46,7 +46,7 @@ export interface ServerConfig {
   seed: number
   serverOptimizer: ServerOptimizerOptions
   download: { codec: 'f32' | 'bf16' }
-  /** Default: the algorithm's. */
+  /** Default: the algorithm's, or 'rows'. */
   weighting?: Weighting | undefined
 }
 
@@ -74,6 +74,12 @@ export interface Closed {
 /** Names of the optimiser's moments among the vectors of a checkpoint. */
 const momentNames = ['moment1', 'moment2'] as const
 
+function checkWeighting({ name, weighting: own }: Chosen['algorithm'], asked: Weighting | undefined): void {
+  if (asked === undefined || own === undefined || asked === own) return
+  const message = `weighting: got '${asked}', but algorithm ${name} is right with '${own}' only; leave weighting out`
+  throw new FedloraError('E_CONFIG', message, { weighting: asked, algorithm: name })
+}
+
 export class Server {
   readonly space: Space
   readonly state: ServerState
@@ -88,10 +94,11 @@ export class Server {
   readonly #initial = new Map<Space, Float32Array>()
   #answers: Answered[] = []
 
-  /** @throws FedloraError `E_SHAPE` when moments of another rule are restored. */
+  /** @throws FedloraError `E_SHAPE` when moments of another rule are restored; `E_CONFIG` for a weighting that is not the algorithm's. */
   constructor(parts: ServerParts) {
     const { chosen, config, space, initial, restored } = parts
     const { algorithm, options } = chosen
+    checkWeighting(algorithm, config.weighting)
     this.#parts = parts
     this.space = space
     const fresh = algorithm.state?.({ space, seed: config.seed, adapter: initial }, options)
@@ -115,6 +122,12 @@ export class Server {
 
   get adapter(): Float32Array {
     return this.state.vectors.adapter!
+  }
+
+  /** The adapter that the federation has come to. */
+  get result(): Float32Array {
+    const { algorithm, options } = this.#parts.chosen
+    return algorithm.result?.(this.state, options) ?? this.adapter
   }
 
   /** The optimiser's live moments. */
@@ -185,7 +198,7 @@ export class Server {
   /** What an answer counts by in means. */
   weightOf({ rows, tokens }: Answer): number {
     const { chosen, config } = this.#parts
-    const by: Weighting = config.weighting ?? chosen.algorithm.weighting ?? 'rows'
+    const by: Weighting = chosen.algorithm.weighting ?? config.weighting ?? 'rows'
     return by === 'rows' ? rows : by === 'tokens' ? tokens : 1
   }
 

@@ -25,7 +25,7 @@ async function judge(
   if (evaluation === undefined) return null
   const { server } = tools
   const slot = tools.slots[0]!.in(server.space)
-  slot.setVector(server.adapter)
+  slot.setVector(server.result)
   const result = await evaluate(slot, evaluation.data, { signal })
   await record.tell({ type: 'evaluation', round: server.round, ...result })
   return result
@@ -115,10 +115,10 @@ export async function federate(request: Request, context: Context, closers: Clos
   try {
     measured = await runToEnd(request, federation, context)
   } finally {
-    values.write(server.adapter)
+    values.write(server.result)
   }
   release()
-  await record.saveAdapter(adapter, server.adapter)
+  await record.saveAdapter(adapter, server.result)
   const { trainSeconds, ...sums } = federation.totals
   return {
     rounds: server.round,

@@ -2,7 +2,6 @@
 import { native } from '../../native/load.js'
 import type { Vectors } from '../algorithms/algorithm.js'
 import { Collector } from '../server/collect.js'
-import { encodeVector } from '../vector-message.js'
 
 export class Fidelity {
   readonly #exact: Collector | undefined
@@ -20,9 +19,8 @@ export class Fidelity {
   /** Adds what a client sent as it was before encoding. */
   add(vectors: Readonly<Vectors>, weight: number): void {
     if (this.#exact === undefined) return
-    const messages = Object.fromEntries(Object.entries(vectors).map(([name, values]) => [name, encodeVector(values)]))
     const lengths = Object.fromEntries(Object.entries(vectors).map(([name, values]) => [name, values.length]))
-    this.#exact.add(messages, lengths, weight)
+    this.#exact.add(vectors, lengths, weight)
   }
 
   /** Cosine between the means of what was sent and those of what was meant, all vectors as one; null when nothing was averaged. */

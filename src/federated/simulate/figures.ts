@@ -1,5 +1,6 @@
 /** What a round reports, from its answers and its mean; and the sums over all rounds. */
 import { z } from 'zod'
+import { dot } from '../../aggregation/vectors.js'
 import type { Vectors } from '../algorithms/algorithm.js'
 import type { ClientReport, RoundEvent } from '../events.js'
 
@@ -49,13 +50,6 @@ function sum<T>(list: readonly T[], of: (item: T) => number): number {
   return list.reduce((total, item) => total + of(item), 0)
 }
 
-/** √Σxᵢ² over all vectors, in double. */
-function norm(vectors: readonly Float32Array[]): number {
-  let squares = 0
-  for (const values of vectors) for (let i = 0; i < values.length; i++) squares += values[i]! * values[i]!
-  return Math.sqrt(squares)
-}
-
 /** A client's report, and the bytes of what it sent as float32. */
 export type Counted = ClientReport & { bytesUpRaw: number }
 
@@ -93,6 +87,6 @@ export function figuresOf(
     bytesDown: down.bytes,
     bytesDownRaw: down.raw,
     compressionRatio: sent && bytesUp > 0 ? bytesUpRaw / bytesUp : null,
-    updateNorm: norm(Object.values(means)),
+    updateNorm: Math.sqrt(sum(Object.values(means), (mean) => dot(mean, mean))),
   }
 }

@@ -102,7 +102,7 @@ export class FederationRecord {
   async keep(error: unknown, adapter: Adapter, checkpoint: () => Promise<void>, server: Server): Promise<unknown> {
     return await keepDespite(error, `the state after round ${server.round}`, [
       checkpoint,
-      () => this.saveAdapter(adapter, server.adapter),
+      () => this.saveAdapter(adapter, server.result),
     ])
   }
 
