@@ -178,6 +178,7 @@ Array new_array(Napi::Env env, size_t length, const char* name) {
 }
 }  // namespace
 
+Napi::Float64Array new_float64(Napi::Env env, size_t length) { return new_array<Napi::Float64Array>(env, length, "Float64Array"); }
 Napi::Float32Array new_float32(Napi::Env env, size_t length) { return new_array<Napi::Float32Array>(env, length, "Float32Array"); }
 Napi::Uint8Array new_uint8(Napi::Env env, size_t length) { return new_array<Napi::Uint8Array>(env, length, "Uint8Array"); }
 

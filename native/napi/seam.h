@@ -97,6 +97,7 @@ class TypedView {
 
 /// E_MEMORY when JavaScript cannot hold it; V8's own allocation would end the process instead. Zeros.
 Napi::Float32Array new_float32(Napi::Env env, size_t length);
+Napi::Float64Array new_float64(Napi::Env env, size_t length);
 Napi::Float32Array new_float32(Napi::Env env, std::span<const float> values);
 Napi::Uint8Array new_uint8(Napi::Env env, size_t length);
 

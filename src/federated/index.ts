@@ -7,6 +7,8 @@ export {
   type WeightedMessage,
   type WeightedVector,
 } from '../aggregation/aggregator.js'
+export type { CombineFactorsInput } from '../aggregation/factors/check.js'
+export { type CombinedFactors, combineFactors, type FactorRuleName } from '../aggregation/factors/combine-factors.js'
 export {
   type DecodeUpdateOptions,
   decodeUpdate,

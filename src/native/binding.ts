@@ -8,6 +8,7 @@ import type { AttentionBench, KernelReport, LinearBench } from './binding/bench.
 import type { MergeRequest, NativeCheckpoint, QuantizeRequest, WriteTensor } from './binding/checkpoint.js'
 import type { EncodeOptions, NativeAggregator } from './binding/codec.js'
 import type { ModelDescription, ModelTensor } from './binding/description.js'
+import type { FactorAlgebra } from './binding/factors.js'
 import type { Compute, LoadOptions } from './binding/load.js'
 import type { NativeModel } from './binding/model.js'
 import type { MemoryPlan, PlanRequest } from './binding/plan.js'
@@ -20,6 +21,7 @@ export type * from './binding/bench.js'
 export type * from './binding/checkpoint.js'
 export type * from './binding/codec.js'
 export type * from './binding/description.js'
+export type * from './binding/factors.js'
 export type * from './binding/failure.js'
 export type * from './binding/generation.js'
 export type * from './binding/load.js'
@@ -38,7 +40,7 @@ export interface NativeInfo {
   kernels: { kernel: string; isa: string }[]
 }
 
-export interface Native extends NativeVectors {
+export interface Native extends NativeVectors, FactorAlgebra {
   info(): NativeInfo
   /** Current and peak resident memory of this process. */
   processMemory(): { residentBytes: number; peakBytes: number }

@@ -1,0 +1,75 @@
+// Blocked product after Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication": b is packed in panels of
+// tile_cols columns, a in panels of tile_rows rows, and a tile of c stays in registers over a block of k.
+#include "factors/multiply.h"
+
+#include <algorithm>
+
+namespace fedlora::factors {
+
+namespace {
+constexpr int64_t block_depth = 256, block_rows = 96, block_cols = 1536;
+
+int64_t panels(int64_t count, int64_t width) { return (count + width - 1) / width; }
+
+/// out[panel][p][lane] = x(p, panel · width + lane), zeros behind the last column; one panel.
+void pack(ConstView x, int64_t panel, int64_t width, double* out) {
+  const int64_t first = panel * width, count = std::min(width, x.cols - first);
+  for (int64_t p = 0; p < x.rows; ++p, out += width) {
+    const double* from = x.data + p * x.row_stride + first * x.col_stride;
+    for (int64_t lane = 0; lane < count; ++lane) out[lane] = from[lane * x.col_stride];
+    for (int64_t lane = count; lane < width; ++lane) out[lane] = 0;
+  }
+}
+
+/// The tiles of one block of rows of c; a's block is packed into `left` first.
+void block_product(const FactorKernels& kernels, double factor, ConstView a, int64_t depth, const double* right, View c, double* left) {
+  const int64_t height = kernels.tile_rows, width = kernels.tile_cols;
+  const int64_t tall = panels(c.rows, height), wide = panels(c.cols, width);
+  for (int64_t i = 0; i < tall; ++i) pack(a.transposed(), i, height, left + i * height * depth);
+  for (int64_t j = 0; j < wide; ++j)
+    for (int64_t i = 0; i < tall; ++i) {
+      const double *one = left + i * height * depth, *other = right + j * width * depth;
+      const int64_t rows = std::min(height, c.rows - i * height), cols = std::min(width, c.cols - j * width);
+      double* place = c.row(i * height) + j * width;
+      if (rows == height && cols == width) {
+        kernels.tile(depth, one, other, factor, place, c.row_stride);
+        continue;
+      }
+      alignas(64) double edge[most_tile] = {};
+      kernels.tile(depth, one, other, factor, edge, width);
+      for (int64_t r = 0; r < rows; ++r)
+        for (int64_t s = 0; s < cols; ++s) place[r * c.row_stride + s] += edge[r * width + s];
+    }
+}
+}  // namespace
+
+void multiply_add(double factor, ConstView a, ConstView b, View c, ThreadPool* pool, const FactorKernels& kernels) {
+  if (c.rows == 0 || c.cols == 0 || a.cols == 0) return;
+  if (c.col_stride != 1) return multiply_add(factor, b.transposed(), a.transposed(), c.transposed(), pool, kernels);
+  const int64_t width = kernels.tile_cols, deepest = std::min(block_depth, a.cols);
+  const int64_t widest = std::min(block_cols, panels(c.cols, width) * width);
+  const int64_t members = pool ? pool->threads() : 1, share = panels(block_rows, kernels.tile_rows) * kernels.tile_rows * deepest;
+  AlignedBuffer<double> right(static_cast<size_t>(panels(widest, width) * width * deepest));
+  AlignedBuffer<double> left(static_cast<size_t>(members * share));
+  for (int64_t col = 0; col < c.cols; col += block_cols) {
+    const int64_t cols = std::min(block_cols, c.cols - col);
+    for (int64_t first = 0; first < a.cols; first += block_depth) {
+      const int64_t depth = std::min(block_depth, a.cols - first);
+      run_tasks(pool, panels(cols, width),
+                [&](int64_t panel, int) { pack(b.block(first, col, depth, cols), panel, width, right.data() + panel * width * depth); });
+      run_tasks(pool, panels(c.rows, block_rows), [&](int64_t block, int member) {
+        const int64_t row = block * block_rows, rows = std::min(block_rows, c.rows - row);
+        block_product(kernels, factor, a.block(row, first, rows, depth), depth, right.data(), c.block(row, col, rows, cols),
+                      left.data() + member * share);
+      });
+    }
+  }
+}
+
+Matrix product(ConstView a, ConstView b, ThreadPool* pool) {
+  Matrix c(a.rows, b.cols);
+  multiply_add(1, a, b, c.view(), pool);
+  return c;
+}
+
+}  // namespace fedlora::factors

@@ -1,0 +1,17 @@
+/// Products of matrices in double precision.
+#pragma once
+#include "base/thread_pool.h"
+#include "factors/kernels.h"
+#include "factors/matrix.h"
+
+namespace fedlora::factors {
+
+/// c += factor · a · b: a [m, k], b [k, n], c [m, n], of any strides; one of c's is 1. The order of every sum depends on the shapes
+/// alone, whatever the pool. c overlaps neither. Throws E_MEMORY.
+void multiply_add(double factor, ConstView a, ConstView b, View c, ThreadPool* pool = nullptr,
+                  const FactorKernels& kernels = factor_kernels());
+
+/// a · b as a new matrix.
+Matrix product(ConstView a, ConstView b, ThreadPool* pool = nullptr);
+
+}  // namespace fedlora::factors

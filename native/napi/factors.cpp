@@ -1,0 +1,205 @@
+// Dense and factored algebra of adapters: sums of low-rank products where JavaScript's arrays lie.
+#include "factors/factored.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "napi/host.h"
+
+namespace fedlora::seam {
+
+namespace {
+
+using factors::FactoredSum, factors::Leading, factors::Matrix, factors::Values;
+
+constexpr int64_t most_side = 1 << 24, most_elements = 1 << 28;
+
+/// A Float32Array or Float64Array. Its elements are looked at when nothing runs JavaScript any more.
+class MatrixArgument {
+ public:
+  MatrixArgument(Napi::Value value, const char* what) : what_(what) {
+    if (value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_float64_array)
+      wide_.emplace(value, what);
+    else
+      single_.emplace(value, what);
+  }
+  Values values(int64_t count) const {
+    const size_t size = wide_ ? wide_->span().size() : single_->span().size();
+    if (static_cast<int64_t>(size) != count)
+      fail(Code::E_SHAPE, "%s has %zu values, expected %lld", what_, size, static_cast<long long>(count));
+    if (wide_) return {nullptr, wide_->span().data()};
+    return {single_->span().data(), nullptr};
+  }
+
+ private:
+  const char* what_;
+  std::optional<TypedView<float>> single_;
+  std::optional<TypedView<double>> wide_;
+};
+
+int64_t side(Napi::Value value, const char* what) {
+  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : 0;
+  if (!(number >= 1 && number <= most_side) || number != static_cast<double>(static_cast<int64_t>(number)))
+    fail(Code::E_ARGUMENT, "%s is a whole number from 1 to %lld", what, static_cast<long long>(most_side));
+  return static_cast<int64_t>(number);
+}
+
+void check_elements(int64_t rows, int64_t cols) {
+  if (rows > most_elements / cols)
+    fail(Code::E_MEMORY, "a matrix of %lld × %lld is out of reach", static_cast<long long>(rows), static_cast<long long>(cols));
+}
+
+/// out, in, terms: the first three arguments of every call about a sum. Runs no JavaScript after the arrays were looked at, but for
+/// making the result; they are kept alive by the caller's list.
+FactoredSum sum_of(const Napi::CallbackInfo& info) {
+  FactoredSum sum{side(info[0], "out"), side(info[1], "in"), {}};
+  if (!info[2].IsArray()) fail(Code::E_ARGUMENT, "terms: expected an array");
+  const Napi::Array terms = info[2].As<Napi::Array>();
+  struct Read {
+    MatrixArgument b, a;
+    int64_t rank;
+    double scale;
+    std::optional<MatrixArgument> weights;
+  };
+  std::vector<Read> read;
+  for (uint32_t i = 0; i < terms.Length(); ++i) {
+    const Fields term(terms.Get(i), "term");
+    std::optional<MatrixArgument> weights;
+    if (term.has("weights")) weights.emplace(term.value("weights"), "weights");
+    read.push_back({{term.value("B"), "B"}, {term.value("A"), "A"}, term.integer("rank", 1, most_side), term.number("scale"), weights});
+  }
+  int64_t rank = 0;
+  for (const Read& one : read) {
+    rank += one.rank;
+    check_elements(rank, std::max(sum.out, sum.in));
+    factors::Term term{one.b.values(sum.out * one.rank), one.a.values(one.rank * sum.in), one.rank, one.scale};
+    if (one.weights) {
+      const Values weights = one.weights->values(one.rank);
+      for (int64_t r = 0; r < one.rank; ++r) term.weights.push_back(weights[r]);
+    }
+    sum.terms.push_back(std::move(term));
+  }
+  return sum;
+}
+
+ThreadPool* team(Napi::Env env, const FactoredSum& sum) { return Environment::of(env).team_for(sum.rank() * (sum.out + sum.in) * 8, 0); }
+
+Napi::Float64Array array_of(Napi::Env env, int64_t count, const auto& value_at) {
+  Napi::Float64Array array = new_float64(env, static_cast<size_t>(count));
+  double* out = array.Data();
+  for (int64_t i = 0; i < count; ++i) out[i] = value_at(i);
+  return array;
+}
+
+Napi::Float64Array array_of(Napi::Env env, const Matrix& matrix) {
+  Napi::Float64Array array = new_float64(env, static_cast<size_t>(matrix.rows() * matrix.cols()));
+  if (matrix.rows() * matrix.cols() > 0) std::copy(matrix.row(0), matrix.row(0) + matrix.rows() * matrix.cols(), array.Data());
+  return array;
+}
+
+Napi::Value factors_dense(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    const FactoredSum sum = sum_of(info);
+    check_elements(sum.out, sum.in);
+    return array_of(info.Env(), dense(sum, team(info.Env(), sum)));
+  });
+}
+
+Napi::Value factors_norm(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    const FactoredSum sum = sum_of(info);
+    return Napi::Number::New(info.Env(), frobenius(sum, team(info.Env(), sum)));
+  });
+}
+
+Napi::Value factors_beside(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guard(env, [&] {
+    const factors::Beside both = factors::beside(sum_of(info));
+    Napi::Object result = Napi::Object::New(env);
+    result.Set("B", array_of(env, both.b));
+    result.Set("A", array_of(env, both.a));
+    return result;
+  });
+}
+
+Napi::Value factors_leading(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guard(env, [&] {
+    const FactoredSum sum = sum_of(info);
+    const int64_t rank = side(info[3], "rank");
+    const Leading found = leading(sum, rank, team(env, sum));
+    Napi::Object result = Napi::Object::New(env);
+    result.Set("B", array_of(env, sum.out * rank, [&](int64_t i) {
+                 const int64_t r = i % rank;
+                 return r < static_cast<int64_t>(found.values.size()) ? found.left(r, i / rank) * found.values[static_cast<size_t>(r)] : 0;
+               }));
+    result.Set("A", array_of(env, found.right));
+    result.Set("values",
+               array_of(env, static_cast<int64_t>(found.values.size()), [&](int64_t i) { return found.values[static_cast<size_t>(i)]; }));
+    return result;
+  });
+}
+
+/// mixMatrices(rows, cols, terms): Σ scale · the leading block of each term's values [its rows, its cols], zeros where it is smaller.
+Napi::Value mix_matrices(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guard(env, [&] {
+    const int64_t rows = side(info[0], "rows"), cols = side(info[1], "cols");
+    check_elements(rows, cols);
+    if (!info[2].IsArray()) fail(Code::E_ARGUMENT, "terms: expected an array");
+    const Napi::Array terms = info[2].As<Napi::Array>();
+    struct Read {
+      MatrixArgument values;
+      int64_t rows, cols;
+      double scale;
+    };
+    std::vector<Read> read;
+    for (uint32_t i = 0; i < terms.Length(); ++i) {
+      const Fields term(terms.Get(i), "term");
+      read.push_back(
+          {{term.value("values"), "values"}, term.integer("rows", 1, most_side), term.integer("cols", 1, most_side), term.number("scale")});
+    }
+    Matrix total(rows, cols);
+    for (const Read& one : read) {
+      check_elements(one.rows, one.cols);
+      const Values values = one.values.values(one.rows * one.cols);
+      for (int64_t i = 0; i < std::min(rows, one.rows); ++i)
+        for (int64_t j = 0; j < std::min(cols, one.cols); ++j) total(i, j) += one.scale * values[i * one.cols + j];
+    }
+    return array_of(env, total);
+  });
+}
+
+/// multiplyMatrices(a, b, m, k, n, turnA, turnB): [m, n] of a [m, k] and b [k, n], each given as its transpose where it is turned.
+Napi::Value multiply_matrices(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guard(env, [&] {
+    const int64_t m = side(info[2], "m"), k = side(info[3], "k"), n = side(info[4], "n");
+    check_elements(m, k), check_elements(k, n), check_elements(m, n);
+    const bool turn_a = info[5].ToBoolean(), turn_b = info[6].ToBoolean();
+    const auto copy = [](const Values& values, int64_t rows, int64_t cols) {
+      Matrix matrix(rows, cols);
+      for (int64_t i = 0; i < rows * cols; ++i) matrix.row(0)[i] = values[i];
+      return matrix;
+    };
+    const MatrixArgument left(info[0], "a"), right(info[1], "b");
+    const Matrix a = turn_a ? copy(left.values(m * k), k, m) : copy(left.values(m * k), m, k);
+    const Matrix b = turn_b ? copy(right.values(k * n), n, k) : copy(right.values(k * n), k, n);
+    return array_of(env, product(turn_a ? a.view().transposed() : a.view(), turn_b ? b.view().transposed() : b.view(),
+                                 Environment::of(env).team_for(m * n * k / 16, 0)));
+  });
+}
+
+}  // namespace
+
+void define_factor_functions(Napi::Env env, Napi::Object exports) {
+  exports.Set("factorsDense", Napi::Function::New(env, factors_dense, "factorsDense"));
+  exports.Set("factorsBeside", Napi::Function::New(env, factors_beside, "factorsBeside"));
+  exports.Set("factorsNorm", Napi::Function::New(env, factors_norm, "factorsNorm"));
+  exports.Set("factorsLeading", Napi::Function::New(env, factors_leading, "factorsLeading"));
+  exports.Set("mixMatrices", Napi::Function::New(env, mix_matrices, "mixMatrices"));
+  exports.Set("multiplyMatrices", Napi::Function::New(env, multiply_matrices, "multiplyMatrices"));
+}
+
+}  // namespace fedlora::seam

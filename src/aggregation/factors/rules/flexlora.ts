@@ -1,0 +1,26 @@
+/**
+ * FlexLoRA: the best approximation of the ideal, by its singular value decomposition U S Vᵀ: A = Vᵀ, B = U S/s_g, cut at the server's rank,
+ * for client k at r_k.
+ *
+ * Source: Bai et al. 2024, "Federated fine-tuning of large language models under heterogeneous tasks and client resources", section 3.
+ * Error: Eckart and Young, ‖ideal − ΔW‖² = Σ of the squared singular values behind the rank.
+ */
+import { idealTerms, nearestFactors, scaledB, squaresFrom } from '../algebra.js'
+import { noOptions } from '../options.js'
+import type { FactorRule } from '../rule.js'
+
+export const flexlora: FactorRule = {
+  name: 'flexlora',
+  options: noOptions,
+  combine(module, weights, server) {
+    const { rank } = server
+    const { A, B, values } = nearestFactors(module, idealTerms(module, weights), rank)
+    return {
+      A,
+      B: scaledB(B, module.out, 1 / server.scaling),
+      rank,
+      singularValues: values,
+      error: { difference2: squaresFrom(values, rank), ideal2: squaresFrom(values, 0) },
+    }
+  },
+}
