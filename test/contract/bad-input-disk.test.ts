@@ -44,6 +44,15 @@ async function write(...words: string[]) {
   return JSON.parse(stdout)
 }
 
+t.test('the updates of a round on a full disk: the one is refused, the others stay, and nothing is left', async (t) => {
+  const folder = temporaryFolder('full-updates')
+  const failure = await writeLimited(100, 'updates', folder)
+  t.match(failure, { name: 'small 0.5', code: 'E_IO', message: /cannot keep the update 'large'.*(too large|space)/i })
+  t.equal(contents(folder).size, 0)
+  t.same(await writeLimited(20_000, 'updates', folder), { written: true }, 'canary: with room it is written')
+  rmSync(folder, { recursive: true })
+})
+
 for (const what of ['save', 'merge', 'quantize'] as const) {
   t.test(`${what} on a full disk: the older files stay`, async (t) => {
     const folder = temporaryFolder(`full-${what}`)

@@ -188,6 +188,8 @@ CASE("several messages of one codec at once give the bits of one after the other
       std::vector<float>& values = drawn.emplace_back(draw(length, c + 1, c % 5 == 4 ? spread + 3 : spread));
       if (c % 3 == 1) std::fill_n(values.begin() + 4096, 2048, 0.0f);
       if (c % 7 == 6) values[40000] = 3e30f;  // a tile that leaves the form of the others
+      if (c % 4 == 0)                         // a block whose step is so much smaller that the others are many of it
+        for (size_t i = 8192; i < 8192 + 128; ++i) values[i] *= 0x1p-24f;
     }
     for (Codec codec : {Codec::f32, Codec::bf16, Codec::int8, Codec::int4})
       for (bool whole : {true, false}) {
@@ -252,12 +254,13 @@ CASE("what several bf16 messages bring may need more bits than a double has, and
 }
 
 CASE("the mean is the exact quotient, rounded: within half an ulp and 2^-27") {
-  for (int spread : {0, 6, 12}) {
-    const std::vector<Client> clients = cohort(4000, 40, spread, true, 5);
-    Aggregator aggregator(4000);
-    for (const Client& client : clients) aggregator.add(client.bytes, client.weight);
-    CHECK_LE(worst_ulps(clients, mean_of(aggregator)), 0.5 + 0x1p-27);
-  }
+  for (int spread : {0, 6, 12})
+    for (const size_t length : {4000, 70001}) {  // in one run of tiles and in three
+      const std::vector<Client> clients = cohort(length, length == 4000 ? 40 : 5, spread, true, 5);
+      Aggregator aggregator(static_cast<int64_t>(length));
+      for (const Client& client : clients) aggregator.add(client.bytes, client.weight);
+      CHECK_LE(worst_ulps(clients, mean_of(aggregator)), 0.5 + 0x1p-27);
+    }
 }
 
 CASE("cancellation leaves nothing behind: huge and tiny parts vanish exactly") {
@@ -392,6 +395,24 @@ CASE("the wide form: rounding and signs against 128-bit integers") {
     }
     CHECK(sum.value() == std::ldexp(static_cast<double>(expected), -70));
   }
+}
+
+CASE("the wide form: one bit at any place, and a tie that what lies far below decides") {
+  for (int exponent = wide_unit; exponent < 240; ++exponent)
+    for (const int sign : {1, -1}) {
+      WideSum sum;
+      sum.add(static_cast<__int128>(sign), exponent);
+      CHECK(sum.value() == std::ldexp(sign, exponent));
+    }
+  for (const int exponent : {0, 90})
+    for (const int far : {wide_unit, -100, -64, -60}) {
+      WideSum tie, above, below;  // to even: down, up, down
+      const double one = std::ldexp(1.0, exponent), half_ulp = std::ldexp(1.0, exponent - 53);
+      for (WideSum* sum : {&tie, &above, &below}) sum->add(one), sum->add(half_ulp);
+      above.add(std::ldexp(1.0, far));
+      below.add(-std::ldexp(1.0, far));
+      CHECK(tie.value() == one && above.value() == one + 2 * half_ulp && below.value() == one);
+    }
 }
 
 CASE("canary: a float accumulator depends on the order and misses the bound") {

@@ -36,8 +36,11 @@ Fuse numbers, objects;  // AlignedBuffer; everything else
 
 }  // namespace
 
+std::atomic<size_t> number_bytes{0};  // of all AlignedBuffers so far
+
 extern "C" void* aligned_alloc(size_t alignment, size_t size) noexcept {
   void* place = nullptr;
+  number_bytes += size;
   return numbers.fails() || posix_memalign(&place, alignment, size) != 0 ? nullptr : place;
 }
 [[gnu::noinline]] void* operator new(size_t size) {
@@ -151,9 +154,25 @@ CASE("merging without memory changes nothing") {
   }
 }
 
+CASE("an element takes 8 bytes, 16 or 56, as the range of its tile asks for") {
+  const auto bytes = [](int spread) {
+    const std::vector<uint8_t> update = message(Codec::f32, 1, spread);
+    const size_t before = number_bytes;
+    Aggregator aggregator(length);
+    aggregator.add(update, 3);
+    return static_cast<double>(number_bytes - before) / length;
+  };
+  // Buffers are whole cache lines: less than a hundredth more.
+  CHECK(bytes(0) >= 8 && bytes(0) < 8.1);
+  CHECK(bytes(20) >= 16 && bytes(20) < 16.2);
+  CHECK(bytes(110) >= 8 + 56 && bytes(110) < 64.7);  // the first 8 lie unused
+}
+
 CASE("an aggregator and a reader that find no memory say so") {
   numbers.set(0, true);
   CHECK_THROWS(Aggregator(1000), E_MEMORY);
+  CHECK_THROWS(Aggregator{update_max_elements}, E_MEMORY);
+  CHECK_THROWS(Aggregator{update_max_elements + 1}, E_ARGUMENT);
   numbers.take_out();
   for (const Codec codec : codecs) {
     const std::vector<uint8_t> bytes = message(codec, 1, 3);

@@ -209,6 +209,8 @@ t.test('fields under other names, and a category', async (t) => {
   await t.rejects(loadDataset([{ frage: 'q', antwort: 'a' }], options), { details: { field: 'art' } })
   const dolly = await loadDataset([{ instruction: 'a', response: 'b', category: 'qa' }], { format: 'dolly' })
   t.equal(dolly.category(0), 'qa')
+  const code = await loadDataset([{ instruction: 'a', input: 'Rust', output: 'b' }], { format: 'code-alpaca' })
+  t.equal(code.category(0), 'Rust', 'the language')
   t.equal((await loadDataset([{ text: 'a' }], { format: 'text' })).category(0), undefined)
 })
 

@@ -200,6 +200,7 @@ t.test('folders of texts: a text a file', async (t) => {
   const books = join(folder, 'books')
   t.same(texts(await loadDataset(books, { format: 'text' })), ['second', 'first\nbook'])
   t.same(texts(await loadDataset(join(books, 'one.txt'), { format: 'text' })), ['first\nbook'])
+  await t.rejects(loadDataset(join(books, 'one.txt'), { format: 'gsm8k' }), { code: 'E_DATA', details: { row: 1 } })
   await file('books/rows.jsonl', '{"text":"a"}')
   await t.rejects(loadDataset(books, { format: 'text' }), { code: 'E_ARGUMENT', message: /both \.txt files and/ })
   t.equal((await loadDataset(join(books, '*.txt'), { format: 'text' })).length, 1)

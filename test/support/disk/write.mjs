@@ -3,6 +3,7 @@
  * does, to be the file that must survive. Run under `ulimit -f` it meets a disk that takes no more than so much of a file.
  */
 import { join } from 'node:path'
+import { UpdateFile } from '../../../dist/aggregation/update-set.js'
 import { simulate } from '../../../dist/federated/index.js'
 import { loadModel, quantizeModel, train } from '../../../dist/index.js'
 import { folder as base, rows } from '../seam/work.mjs'
@@ -25,6 +26,16 @@ const writes = {
     await run
   },
   run: () => train(adapter, data, { batchSize: 1, maxSteps: 2, outputDir: join(folder, 'run') }),
+  async updates() {
+    const updates = await UpdateFile.create([folder])
+    await updates.add('small', new Float32Array(1000).fill(0.5))
+    try {
+      await updates.add('large', new Float32Array(1 << 20))
+    } catch (error) {
+      const { code, message } = /** @type {any} */ (error)
+      throw Object.assign(new Error(message), { code, name: `${updates.ids} ${updates.read('small', 999, 1000)}` })
+    }
+  },
   async simulate() {
     const where = old ? { outputDir: join(folder, 'run') } : { resumeFrom: join(folder, 'run') }
     const run = simulate({
