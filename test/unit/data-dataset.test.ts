@@ -8,6 +8,7 @@ import type { Dataset } from '../../src/data/dataset.js'
 import { loadDataset } from '../../src/data/load-dataset.js'
 import { CsvParser } from '../../src/data/reading/csv.js'
 import { Categories } from '../../src/data/rows/categories.js'
+import { Places } from '../../src/data/rows/places.js'
 import { loadTokenizer } from '../../src/data/tokenizer/load-tokenizer.js'
 
 const asset = (name: string) => new URL(`../../assets/${name}`, import.meta.url).pathname
@@ -382,6 +383,23 @@ t.test('few different texts are kept, too many are not', async (t) => {
   const some = new Categories()
   for (const text of ['a', undefined, 'a']) some.add(text)
   t.same([some.length, some.at(0), some.at(1), some.at(2)], [3, 'a', undefined, 'a'])
+})
+
+t.test('every row keeps its place, of one file and of several', (t) => {
+  const list = ['a', 'a', 'a', 'b', 'c', 'c', 'a'].map((file, i) => ({ file, unit: 'row', number: 10 - i }) as const)
+  const places = new Places()
+  for (const [i, place] of list.entries()) {
+    places.add(place)
+    t.equal(places.length, i + 1)
+    t.same(
+      list.slice(0, i + 1).map((_, row) => places.at(row)),
+      list.slice(0, i + 1),
+    )
+  }
+  const units = new Places()
+  for (const unit of ['row', 'line'] as const) units.add({ file: 'a', unit, number: 1 })
+  t.same([units.at(0).unit, units.at(1).unit], ['row', 'line'])
+  t.end()
 })
 
 t.test('parts that are not asked for are empty, and train is what is left', async (t) => {

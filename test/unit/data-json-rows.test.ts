@@ -1,4 +1,5 @@
 /** Rows as Python reads them: numbers and the order of keys as they were written. */
+import { createHash } from 'node:crypto'
 import t from 'tap'
 import { Float, parseJsonRow } from '../../src/data/reading/json-rows.js'
 import { Digests } from '../../src/data/rows/digests.js'
@@ -142,4 +143,21 @@ t.test('rows that a template prints differently have other digests', async (t) =
   ]
   t.equal(new Set(rows.map(digest)).size, rows.length)
   t.equal(digest(' {"m" : {"v": 1}}'), digest(rows[0]!))
+})
+
+t.test('the hash of a set is that over the digests of its rows, however many, in their order', (t) => {
+  const digests = new Digests()
+  const sha256 = (...parts: (string | Buffer)[]) =>
+    parts.reduce((sum, part) => sum.update(part), createHash('sha256')).digest()
+  const rows = Array.from({ length: 4100 }, (_, i) => ({ i }))
+  for (const row of rows) t.equal(digests.add(row), JSON.stringify(row).length)
+  t.equal(digests.length, rows.length)
+  const own = rows.map((row) => sha256(JSON.stringify(row)))
+  for (const count of [0, 1, 2047, 2048, 2049, 4096, 4100]) {
+    const order = Array.from({ length: count }, (_, i) => (7 * i) % 4100)
+    const whole = sha256('"more"', ...order.map((i) => own[i]!)).toString('hex')
+    t.equal(digests.hash(order, 'more'), whole, `${count} rows`)
+    if (count > 1) t.not(digests.hash([order[1]!, order[0]!, ...order.slice(2)], 'more'), whole, 'canary')
+  }
+  t.end()
 })
