@@ -385,6 +385,12 @@ t.test('few different texts are kept, too many are not', async (t) => {
   t.same([some.length, some.at(0), some.at(1), some.at(2)], [3, 'a', undefined, 'a'])
 })
 
+t.test('a category is the row’s own also where there are too many to be kept', async (t) => {
+  const rows = Array.from({ length: 2 ** 16 + 9 }, (_, i) => ({ text: 'a', from: `c${i}` }))
+  const data = await loadDataset(rows, { format: 'text', category: 'from' })
+  for (const i of [0, 7, 2 ** 16 - 1, 2 ** 16, 2 ** 16 + 8]) t.equal(data.category(i), `c${i}`)
+})
+
 t.test('every row keeps its place, of one file and of several', (t) => {
   const list = ['a', 'a', 'a', 'b', 'c', 'c', 'a'].map((file, i) => ({ file, unit: 'row', number: 10 - i }) as const)
   const places = new Places()
@@ -426,4 +432,26 @@ t.test('what is no tokenizer is refused at once, and so are texts without one', 
   const bare = await loadDataset([{ text: 'a' }], { format: 'text' })
   await t.rejects(bare.prepare(), { code: 'E_ARGUMENT', message: /has no tokenizer/ })
   await t.rejects(bare.subset([]).prepare(), { code: 'E_ARGUMENT' }, 'even where there is no row')
+})
+
+t.test('what is said of rows and options that do not go together', async (t) => {
+  const refused = async (rows: object[], options: object, expected: object) =>
+    t.rejects(loadDataset(rows as never, options as never), expected)
+  await refused([{ text: 'a', kind: null }], { format: 'text', category: 'kind' }, { details: { found: 'null' } })
+  await refused([{ text: 'a', kind: {} }], { format: 'text', category: 'kind' }, { details: { found: 'object' } })
+  const chat = { code: 'E_CONFIG', message: /has no conversations/ }
+  await refused([{ text: 'a' }], { format: 'text', trainOn: 'last' }, { ...chat, details: { field: 'trainOn' } })
+  await refused(
+    [{ text: 'a' }],
+    { format: 'text', chatTemplateKwargs: { x: 1 } },
+    { ...chat, details: { field: 'chatTemplateKwargs' } },
+  )
+  const odd = await loadDataset(
+    [
+      { text: 'a', n: 1n },
+      { text: 'a', n: 2n },
+    ] as never,
+    { format: 'text' },
+  )
+  t.not(odd.subset([0]).fingerprint, odd.subset([1]).fingerprint, 'whole numbers beyond JSON')
 })

@@ -203,3 +203,41 @@ t.test('without an end token nothing can be trained to end', async (t) => {
 t.test('the list of names is the list of the documentation', async (t) => {
   t.same(formatNames, ['alpaca', 'dolly', 'gsm8k', 'code-alpaca', 'messages', 'prompt-completion', 'text', 'tokens'])
 })
+
+t.test('contents of turns: what a tool says may be anything, what others say is text or parts', (t) => {
+  const problem = (...said: object[]) =>
+    formats.messages.check({ messages: [...said, { role: 'assistant', content: 'b' }] })
+  t.equal(problem({ role: 'tool', content: { sum: 3 } }), null)
+  t.match(problem({ role: 'user', content: { sum: 3 } }), {
+    field: 'messages[0].content',
+    expected: 'a text, or a list of parts',
+  })
+  t.match(problem({ role: 'assistant', content: 7 }), { field: 'messages[0].content', expected: /or tool_calls/ })
+  t.match(formats.messages.check({ messages: turns, system: 3 }), { field: 'system', expected: 'a text, or nothing' })
+  t.end()
+})
+
+t.test(
+  'messages: of a turn that its template marks in several pieces, all are supervised; of others none',
+  async (t) => {
+    const pieces = await variant({
+      'chat_template.jinja':
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}{% generation %}Well{% endgeneration %}" +
+        '|er|{% generation %}{{ m.content }}{% endgeneration %}{% else %}{{ m.content }}{% endif %}<|im_end|>\n{% endfor %}' +
+        '{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}',
+    })
+    const supervised = (trainOn: 'assistant' | 'last') => {
+      const options = { trainOn, chatTemplateKwargs: {} }
+      const { inputIds, labels } = encodeSegments(
+        formats.messages.segments({ messages: turns }, pieces, options),
+        pieces,
+      )
+      return pieces
+        .decode(inputIds.filter((_, i) => labels[i] !== -100))
+        .replaceAll('<|im_end|>', '')
+        .trim()
+    }
+    t.equal(supervised('assistant'), 'Well Hello WellBye!')
+    t.equal(supervised('last'), 'WellBye!')
+  },
+)

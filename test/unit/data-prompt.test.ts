@@ -53,3 +53,14 @@ t.test('what stands beside a conversation goes with it, also where that is a pla
     details: { field: 'tools' },
   })
 })
+
+t.test('a prompt of turns is a conversation, and is judged as one', async (t) => {
+  const prompt = [{ role: 'user', content: 'a' }]
+  const { text, inputIds } = rowPrompt({ prompt } as never, of('prompt-completion'), tokenizer)
+  t.match(JSON.parse(text), { messages: prompt, addGenerationPrompt: true })
+  t.equal(inputIds[0], '{'.charCodeAt(0))
+  t.throws(() => rowPrompt({ prompt: [{ role: 'user' }] } as never, of('prompt-completion'), tokenizer), {
+    code: 'E_DATA',
+    details: { field: 'prompt[0].content' },
+  })
+})

@@ -1,4 +1,5 @@
 /** Every kind of file that rows are read from: delimiters, headers, encodings, packed files, folders, patterns, lists, large JSON. */
+import { execFileSync } from 'node:child_process'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,9 +8,11 @@ import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import type { Dataset } from '../../src/data/dataset.js'
 import { loadDataset } from '../../src/data/load-dataset.js'
+import { readError } from '../../src/data/reading/bytes.js'
 import { CsvParser, findDelimiter } from '../../src/data/reading/csv.js'
 import { columnNames } from '../../src/data/reading/csv-rows.js'
 import { jsonArray } from '../../src/data/reading/json-array.js'
+import { notText } from '../../src/data/reading/json-lines.js'
 import { JsonValues } from '../../src/data/reading/json-values.js'
 import { patternExpression } from '../../src/data/reading/source-files.js'
 import { Random } from '../../src/random/random.js'
@@ -332,4 +335,47 @@ t.test('.json: a lone object of more than 64 MiB is refused before its end, a li
   t.equal(read, 64)
   t.equal((await rowsOf('{"text":"a"}\n{"text":"b"}\n{"text":"', 66, '"}\n')).length, 3)
   t.equal((await rowsOf('[{"text":"', 66, '"}]')).length, 1)
+})
+
+t.test('files of a folder come in the order of their names, of a pattern too; ? is one character', async (t) => {
+  const names = ['c', 'a', 'd', 'b', 'ab']
+  const here = t.testdir(Object.fromEntries(names.map((name) => [`${name}.jsonl`, `{"text":"${name}"}\n`])))
+  const read = async (source: string) => texts(await loadDataset(join(here, source), { format: 'text' }))
+  t.same(await read(''), ['a', 'ab', 'b', 'c', 'd'])
+  t.same(await read('*.jsonl'), ['a', 'ab', 'b', 'c', 'd'])
+  t.same(await read('?.jsonl'), ['a', 'b', 'c', 'd'])
+  t.notOk(patternExpression('/x/?').test('/x//'), 'no slash')
+})
+
+t.test('a CSV of many pieces', async (t) => {
+  const rows = Array.from({ length: 60_000 }, (_, i) => ({ n: String(i), text: `${i} `.repeat(8) }))
+  const data = await loadDataset(
+    await file('long.csv', `n;text\n${rows.map(({ n, text }) => `${n};${text}\n`).join('')}`),
+    { format: 'text' },
+  )
+  t.equal(data.length, rows.length)
+  t.ok(rows.every((row, i) => row.n === data.row(i).n && row.text === data.row(i).text))
+})
+
+t.test('a pipe is read once, from its beginning', async (t) => {
+  const path = join(folder, 'pipe.jsonl')
+  execFileSync('mkfifo', [path])
+  const [data] = await Promise.all([
+    loadDataset(path, { format: 'text', cache: false }),
+    writeFile(path, '\ufeff{"text":"a"}\n{"text":"b"}\n'),
+  ])
+  t.same(texts(data), ['a', 'b'])
+})
+
+t.test('why a file or its bytes cannot be read', (t) => {
+  const failure = (code: string) => readError('x.gz', Object.assign(new Error('why'), { code }))
+  t.match(failure('ENOENT'), { code: 'E_MISSING', message: /^x\.gz: does not exist/ })
+  t.match(failure('Z_DATA_ERROR'), { code: 'E_DATA', message: /is damaged: why/ })
+  t.match(failure('ERR_ZSTD'), { code: 'E_DATA', message: /is damaged: why/ })
+  t.match(failure('EACCES'), { code: 'E_IO', message: /^x\.gz: could not be read: why/, details: { file: 'x.gz' } })
+  for (const other of [new Error('mine'), failure('EACCES'), 'text', null]) t.equal(readError('x', other), other)
+  const large = { length: 2 ** 30, includes: () => t.fail('it is not searched') } as unknown as Uint8Array
+  t.match(notText(large), { expected: 'at most 512 MiB', found: /^1073741824 bytes/ })
+  t.match(notText(Buffer.from([0xff, 0])), { expected: 'UTF-8', found: /UTF-16/ })
+  t.end()
 })

@@ -1,5 +1,6 @@
 /** Ids in tables: records, files, the cache and what can happen to it; tokenising in slices; rows that lie in files. */
 import { spawnSync } from 'node:child_process'
+import { readdirSync } from 'node:fs'
 import {
   appendFile,
   chmod,
@@ -14,7 +15,7 @@ import {
   utimes,
   writeFile,
 } from 'node:fs/promises'
-import { hostname, tmpdir } from 'node:os'
+import { homedir, hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Dataset } from '../../src/data/dataset.js'
@@ -24,9 +25,10 @@ import { loadDataset } from '../../src/data/load-dataset.js'
 import type { DataProgress } from '../../src/data/progress.js'
 import { type RowCodec, RowStore } from '../../src/data/rows/row-store.js'
 import { loadTokenizer } from '../../src/data/tokenizer/load-tokenizer.js'
-import { cachedFrom, tokenizerFingerprint } from '../../src/data/tokens/prepare.js'
+import { cachedFrom, prepareTable, tokenizerFingerprint } from '../../src/data/tokens/prepare.js'
 import { defaultCacheFolder, TokenCache } from '../../src/data/tokens/token-cache.js'
 import { readTable, TableWriter } from '../../src/data/tokens/token-file.js'
+import { TokenRows } from '../../src/data/tokens/token-rows.js'
 import { decodeRecord, encodeRecord } from '../../src/data/tokens/token-table.js'
 import { OpenFile, scratchFile } from '../../src/files/open-file.js'
 import { Random } from '../../src/random/random.js'
@@ -155,7 +157,7 @@ t.test('pages that the disk does not take stay in memory', async (t) => {
   }
   const { table, failure } = await writer.finish(false)
   t.match(failure, { message: 'full' })
-  t.same(table.sample(39), sample)
+  for (const row of [39, 0, 1, 7, 20, 38]) t.same(table.sample(row), sample)
 })
 
 t.test('a table whose file cannot be completed is good all the same, and says why the file is not', async (t) => {
@@ -340,6 +342,12 @@ t.test('the folder keeps to its limit: the longest unused go first', async (t) =
   t.same((await readdir(cache.folder)).sort(), ['three.tokens', 'two.tokens'])
   t.equal(defaultCacheFolder({ FEDLORA_CACHE: '/a/b' }), '/a/b')
   t.equal(defaultCacheFolder({ XDG_CACHE_HOME: '/x' }), '/x/fedlora')
+  t.equal(defaultCacheFolder({ LOCALAPPDATA: '/l' }), join(homedir(), '.cache', 'fedlora'))
+  const platform = Object.getOwnPropertyDescriptor(process, 'platform')!
+  t.teardown(() => Object.defineProperty(process, 'platform', platform))
+  Object.defineProperty(process, 'platform', { ...platform, value: 'win32' })
+  t.equal(defaultCacheFolder({ LOCALAPPDATA: '/l' }), join('/l', 'fedlora'))
+  t.equal(defaultCacheFolder({}), join(homedir(), '.cache', 'fedlora'))
 })
 
 t.test(
@@ -486,4 +494,60 @@ t.test('a scratch file needs some folder that can be written', async (t) => {
     { format: 'text', cache: false },
   )
   t.equal(String(kept.row(2999).text).length, 5004, 'rows stay in memory')
+})
+
+t.test('a cache file that cannot get its name is said, and nothing of it is left', async (t) => {
+  const cache = place('cache-in-the-way')
+  const { data } = await run(cache)
+  const [name] = await tables(cache)
+  await rm(join(cache, 'tokens', name!))
+  await mkdir(join(cache, 'tokens', name!, 'in the way'), { recursive: true })
+  const again = await run(cache)
+  t.same(samplesOf(again.data), samplesOf(data))
+  t.match(again.warnings, [/is damaged/, /cannot be written .*going on without/])
+  t.same(await readdir(join(cache, 'tokens')), [name])
+})
+
+t.test('without anybody who hears warnings they are the process’s', async (t) => {
+  const cache = place('cache-warning')
+  await run(cache)
+  await writeFile(join(cache, 'tokens', (await tables(cache))[0]!), 'x')
+  const heard = new Promise((resolve) => process.once('warning', resolve))
+  await (await loadDataset(rowsOf(300), { ...options, cacheDir: cache })).prepare()
+  t.match(await heard, { name: 'FedloraWarning', message: /is damaged/ })
+})
+
+t.test('a row that fails leaves no file of the rows before it', async (t) => {
+  const cacheFolder = place('cache-failed')
+  const ids = { inputIds: Int32Array.from({ length: 400_000 }, (_, i) => i), labels: new Int32Array(400_000) }
+  const sample = cut(ids, 400_000)
+  let files: string[] = []
+  const tokenize = (row: number) => {
+    if (row < 60) return sample
+    files = readdirSync(join(cacheFolder, 'tokens'))
+    throw new Error('the last row')
+  }
+  const work = { count: 61, tokenize, cacheFolder, key: async () => ({ key, keep: true }) }
+  await t.rejects(prepareTable(work, {}), { message: 'the last row' })
+  t.equal(files.length, 1, 'canary: there was one')
+  t.same(await readdir(join(cacheFolder, 'tokens')), [])
+})
+
+t.test('rows that were asked for one by one are kept, up to a bound', (t) => {
+  const rows = new TokenRows(20)
+  const made: number[] = []
+  const ask = (row: number) =>
+    rows.sample(row, () => {
+      made.push(row)
+      return { ...cut({ inputIds: new Int32Array(2 ** 20), labels: new Int32Array(2 ** 20) }, 2 ** 20) }
+    })
+  const first = ask(0)
+  t.equal(ask(0), first)
+  for (const row of [1, 2, 3, 4, 0]) ask(row)
+  t.same(made, [0, 1, 2, 3, 4], 'five rows of 1 Mi tokens')
+  ask(5)
+  t.same(made, [0, 1, 2, 3, 4, 5])
+  for (const row of [6, 5, 7, 6, 5, 0]) ask(row)
+  t.same(made, [0, 1, 2, 3, 4, 5, 6, 7, 0], 'after that they begin anew')
+  t.end()
 })

@@ -44,6 +44,7 @@ t.test('a refusal says what and where', (t) => {
   refused('a(?i)', /do not stand at its beginning; for a part write \(\?i:…\).*position 1/)
   refused('\\p{L}', /a bad escape \\p/)
   refused('[a', /closing bracket/)
+  refused('[a-', /closing bracket/)
   refused('(a', /closing parenthesis/)
   refused('a**', /a repetition of a repetition/)
   refused('(?<=a*)b', /width is not fixed/)

@@ -146,3 +146,25 @@ t.test('an exception before the first await is a rejection', async (t) => {
   })
   await t.rejects(run, { message: 'at once' })
 })
+
+t.test('finally counts as awaiting, and hands on the result; leaving a block stops the run', async (t) => {
+  const run = new Run<number, number>((context) => count(context, 20))
+  let called = 0
+  const whole = run.finally(() => {
+    called++
+  })
+  for await (const _ of run) break
+  t.equal(await whole, 20, 'the loop that left has not stopped it')
+  t.equal(called, 1)
+
+  const left = new Run<number, number>((context) => count(context, 1000))
+  let ended = false
+  const result = left
+    .catch(() => 0)
+    .finally(() => {
+      ended = true
+    })
+  await left[Symbol.asyncDispose]()
+  t.ok(ended, 'waits for its end')
+  t.ok((await result) < 1000)
+})

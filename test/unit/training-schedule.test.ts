@@ -94,3 +94,15 @@ t.test('a name alone, a function, and what is refused', (t) => {
   }
   t.end()
 })
+
+t.test('at the end and behind it', (t) => {
+  const factor = (options: ScheduleOptions, step: number, warmup = 2) =>
+    scheduleFactor(scheduleSchema.parse(options), step, { steps: 10, warmup, peak: 1e-2 })
+  const polynomial = { name: 'polynomial', endLearningRate: 1e-4 } as const
+  t.equal(factor(polynomial, 11), 1e-2, 'the end rate as a part of the peak')
+  t.equal(factor(polynomial, 10, 10), 1e-2, 'nothing but warm-up')
+  t.equal(factor('cosine_with_restarts', 10), 0)
+  t.equal(factor('cosine_with_restarts', 6), 0.5, 'one wave')
+  t.equal(factor('cosine_with_restarts', 2), 1)
+  t.end()
+})
