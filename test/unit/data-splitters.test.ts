@@ -164,6 +164,8 @@ t.test('a split is a file, checked against its data', async (t) => {
   const path = join(folder, 'split.json')
   const made = split(data, { by: 'dirichlet', clients: 5, seed: 3 })
   await made.save(path)
+  const { kind, version } = JSON.parse(await readFile(path, 'utf8'))
+  t.same([kind, version], ['fedlora-split', 1])
   const loaded = await Split.load(path, data)
   t.same(loaded.clients, made.clients)
   t.same(loaded.options, made.options)

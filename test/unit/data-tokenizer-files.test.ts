@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { loadTokenizer } from '../../src/data/tokenizer/load-tokenizer.js'
 import { cleanedUp, cleanUpSpaces, sectionsOfClass } from '../../src/data/tokenizer/tokenizer-class.js'
 import {
   declaredTokens,
@@ -98,6 +99,33 @@ t.test('declared tokens, in the order in which they get their ids', async (t) =>
     { content: '<image>', normalized: false, special: true, unless_added: true },
   ])
 })
+
+t.test('a declared token that has a name is special', async (t) => {
+  const added_tokens_decoder = { 5: { content: '<pad>', special: false }, 6: { content: '<no>', special: false } }
+  t.same(declaredTokens(files({ config: { added_tokens_decoder, pad_token: '<pad>' } })), [
+    { content: '<pad>', special: true },
+    { content: '<no>', special: false },
+  ])
+})
+
+t.test(
+  'a folder that names LlamaTokenizer has one dummy prefix, where its file has one behind every token',
+  async (t) => {
+    const model = {
+      type: 'BPE',
+      byte_fallback: true,
+      vocab: { '<0x41>': 0, '▁': 1, a: 2, '▁a': 3, '<s>': 4 },
+      merges: ['▁ a'],
+    }
+    const pre_tokenizer = { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: false }
+    const added_tokens = [{ id: 4, content: '<s>', special: true, normalized: false }]
+    const folder = t.testdir({ 'tokenizer.json': JSON.stringify({ model, pre_tokenizer, added_tokens }) })
+    const encode = async () => (await loadTokenizer(folder)).encode('a<s>a', { addSpecialTokens: false })
+    t.same([...(await encode())], [3, 4, 3], 'as the file says')
+    writeFileSync(join(folder, 'tokenizer_config.json'), '{"tokenizer_class":"LlamaTokenizer"}')
+    t.same([...(await encode())], [3, 4, 2], 'as the class says')
+  },
+)
 
 t.test('the sections that LlamaTokenizer writes itself', async (t) => {
   const of = (config: object, given: Partial<TokenizerFiles> = {}) =>
