@@ -120,7 +120,7 @@ export interface Answered {
   readonly rows: number
   readonly steps: number
   readonly tokens: number
-  /** Its weight in the means, not normalised. */
+  /** Its weight in the means, not normalised, without the algorithm's emphasis. */
   readonly weight: number
   readonly numbers: Numbers
   /** The client's own space. */
@@ -202,6 +202,8 @@ export interface Algorithm<Options extends object = object> {
   sends?(turn: Turn, options: Options): readonly string[]
   /** A client's work; default: trains what travels, sends its update. */
   work?(kit: ClientKit, options: Options): Promise<Sent>
+  /** Factor on an answer's weight in the sums, beside its `weight`; default 1. */
+  emphasis?(answer: Omit<Answered, 'space'>, options: Options): number
   /** The next state; default: a step of the server's optimiser for each vector that travelled. */
   finish?(closing: Closing, options: Options): void | Promise<void>
   /** The adapter that the federation has come to: what is evaluated, saved and given back. Default: the state's 'adapter'. */

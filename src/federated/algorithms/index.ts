@@ -5,12 +5,16 @@ import { FedloraError } from '../../errors.js'
 import { closest, parseOptions } from '../../options/parse.js'
 import type { Algorithm, Chosen } from './algorithm.js'
 import { fedavg } from './fedavg.js'
+import { feddyn } from './feddyn.js'
+import { fednova } from './fednova.js'
 import { fedprox } from './fedprox.js'
+import { fedswa } from './fedswa.js'
+import { scaffold } from './scaffold.js'
 
 // biome-ignore lint/suspicious/noExplicitAny: records of different options in one table
 type Any = Algorithm<any>
 
-const records: readonly Any[] = [fedavg, fedprox]
+const records: readonly Any[] = [fedavg, fedprox, scaffold, fednova, feddyn, fedswa]
 
 /** Other names of algorithms. */
 const aliases: Readonly<Record<string, string>> = { fedit: 'fedavg' }

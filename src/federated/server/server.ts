@@ -74,10 +74,16 @@ export interface Closed {
 /** Names of the optimiser's moments among the vectors of a checkpoint. */
 const momentNames = ['moment1', 'moment2'] as const
 
-function checkWeighting({ name, weighting: own }: Chosen['algorithm'], asked: Weighting | undefined): void {
-  if (asked === undefined || own === undefined || asked === own) return
-  const message = `weighting: got '${asked}', but algorithm ${name} is right with '${own}' only; leave weighting out`
-  throw new FedloraError('E_CONFIG', message, { weighting: asked, algorithm: name })
+/** @throws FedloraError `E_CONFIG` for options that would make another algorithm of this one. */
+function checkFits({ name, weighting, serverOptimizer = true }: Chosen['algorithm'], config: ServerConfig): void {
+  if (config.weighting !== undefined && weighting !== undefined && config.weighting !== weighting) {
+    const message = `weighting: got '${config.weighting}', but algorithm ${name} is right with '${weighting}' only; leave weighting out`
+    throw new FedloraError('E_CONFIG', message, { weighting: config.weighting, algorithm: name })
+  }
+  const { name: rule, learningRate = 1 } = config.serverOptimizer
+  if (serverOptimizer || (rule === 'none' && learningRate === 1)) return
+  const message = `serverOptimizer: got ${rule} with rate ${learningRate}, but algorithm ${name} has a step of its own; leave serverOptimizer out`
+  throw new FedloraError('E_CONFIG', message, { serverOptimizer: rule, algorithm: name })
 }
 
 export class Server {
@@ -94,11 +100,11 @@ export class Server {
   readonly #initial = new Map<Space, Float32Array>()
   #answers: Answered[] = []
 
-  /** @throws FedloraError `E_SHAPE` when moments of another rule are restored; `E_CONFIG` for a weighting that is not the algorithm's. */
+  /** @throws FedloraError `E_SHAPE` when moments of another rule are restored; `E_CONFIG` for options that the algorithm excludes. */
   constructor(parts: ServerParts) {
     const { chosen, config, space, initial, restored } = parts
     const { algorithm, options } = chosen
-    checkWeighting(algorithm, config.weighting)
+    checkFits(algorithm, config)
     this.#parts = parts
     this.space = space
     const fresh = algorithm.state?.({ space, seed: config.seed, adapter: initial }, options)
@@ -175,7 +181,9 @@ export class Server {
     const { chosen, adapters } = this.#parts
     const travels = travelOf(chosen, { space, round })
     const weight = this.weightOf(answer)
-    if (chosen.algorithm.needs !== 'all') this.#collector.add(vectors, this.#lengths(travels, vectors), weight)
+    if (chosen.algorithm.needs !== 'all') {
+      this.#collector.add(vectors, this.#lengths(travels, vectors), this.weightInSums(answer))
+    }
     if (adapters !== undefined) {
       const adapter = this.broadcast(space, round).adapter.slice()
       const updates = Object.keys(travels).filter((name) => name in vectors)
@@ -200,6 +208,13 @@ export class Server {
     const { chosen, config } = this.#parts
     const by: Weighting = chosen.algorithm.weighting ?? config.weighting ?? 'rows'
     return by === 'rows' ? rows : by === 'tokens' ? tokens : 1
+  }
+
+  /** What its vectors are summed with. */
+  weightInSums(answer: Answer): number {
+    const { algorithm, options } = this.#parts.chosen
+    const weight = this.weightOf(answer)
+    return weight * (algorithm.emphasis?.({ ...answer, weight }, options) ?? 1)
   }
 
   /** The round ends: what was summed becomes the next state. */

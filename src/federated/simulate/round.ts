@@ -122,7 +122,7 @@ export async function runRound(
     await inTurn(async () => {
       await watch.time('aggregate', async () => {
         await take(index, answer, raw)
-        if (answer.loss !== null) fidelity.add(vectors, server.weightOf(answer))
+        if (answer.loss !== null) fidelity.add(vectors, server.weightInSums(answer))
       })
     })
     const rate = seconds.train > 0 ? answer.tokens / seconds.train : 0

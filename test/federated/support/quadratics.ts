@@ -76,13 +76,16 @@ function minimum(client: number, { proximal, correction }: TrainPlan): Float64Ar
 export interface Setting {
   /** SGD's momentum; default 0. */
   momentum?: number
+  /** How many of the four there are; default all. */
+  clients?: number
   /** Steps of each client; default the golden file's. */
   steps?: readonly number[]
   /** A training ends at its minimum instead of after its steps. */
   exact?: boolean
   /** Which client's loss each client has; default its own. */
   losses?: readonly number[]
-  weights?: readonly number[]
+  /** Rows of each client; default the golden file's. */
+  rows?: readonly number[]
   /** Whether everybody takes part in every round. */
   everybody?: boolean
   /** Options of the server. */
@@ -131,12 +134,13 @@ export async function runQuadratics(input: AlgorithmInput, setting: Setting = {}
     download: { codec: 'f32' },
     ...setting.server,
   }
-  const server = new Server({ chosen, config, space, initial: x0, population: names.length })
+  const members = names.slice(0, setting.clients)
+  const server = new Server({ chosen, config, space, initial: x0, population: members.length })
   const own: Record<string, Partial<Vectors>> = Object.fromEntries(names.map((name) => [name, {}]))
   const ran: Ran = { x: [], state: [], own: [], result: [] }
   for (let round = 1; round <= rounds; round++) {
     await server.begin()
-    for (const [client, name] of names.entries()) {
+    for (const [client, name] of members.entries()) {
       if (!setting.everybody && cohorts[(round - 1) * names.length + client] === 0) continue
       const task = server.task(name, space, round, parameters.lr!)
       const given: Vectors = {}
@@ -151,7 +155,7 @@ export async function runQuadratics(input: AlgorithmInput, setting: Setting = {}
         learningRate: parameters.lr!,
         local: { optimizer: 'sgd', momentum: setting.momentum ?? 0 },
         steps: (setting.steps ?? steps)[client]!,
-        rows: (setting.weights ?? rows)[client]!,
+        rows: (setting.rows ?? rows)[client]!,
         given,
         numbers: task.numbers,
         own: own[name]!,
