@@ -159,6 +159,29 @@ t.test('messages: templates without the prefix property', async (t) => {
   t.match(marked('messages', { messages: turns }, open), /assistant:⟪ Bye!\n<\|im_end\|>⟫$/)
 })
 
+t.test('messages: an end token behind a turn is the turn’s, also where its template shows no last one', async (t) => {
+  const counting = await variant({
+    'chat_template.jinja':
+      "{{ messages | length }}{% for m in messages %}{% if not loop.last or m.role == 'user' %}<|im_start|>{{ m.role }}\n" +
+      '{{ m.content }} <|im_end|>\n{% endif %}{% endfor %}',
+  })
+  const said = [
+    { role: 'user', content: 'Hi' },
+    { role: 'assistant', content: 'Yo' },
+    { role: 'user', content: 'Bye' },
+  ]
+  t.equal(
+    marked('messages', { messages: said }, counting),
+    '3<|im_start|>user\nHi <|im_end|>\n<|im_start|>assistant\n⟪Yo <|im_end|>⟫\n<|im_start|>user\nBye <|im_end|>\n',
+  )
+  const bare = await variant({
+    'chat_template.jinja':
+      "{{ messages | length }}{% for m in messages %}{% if not loop.last or m.role == 'user' %}|{{ m.role }}|" +
+      '{{ m.content }}|{% endif %}{% endfor %}',
+  })
+  t.equal(marked('messages', { messages: said }, bare), '3|user|Hi||assistant|⟪Yo⟫||user|Bye|')
+})
+
 t.test('messages: a template that hides the turn, or refuses it, is an error', async (t) => {
   const hiding = await variant({ 'chat_template.jinja': '{{ messages | length }}' })
   t.throws(() => formats.messages.segments({ messages: turns }, hiding), { code: 'E_DATA' })

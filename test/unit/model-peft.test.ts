@@ -1,9 +1,10 @@
 /** PEFT's adapter_config.json: what is honoured, and what is refused by name. */
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { linearModules, readModelConfig } from '../../src/model/config.js'
 import { float, parseKeepingNumbers, stringifyKeepingNumbers } from '../../src/model/json-numbers.js'
+import { refuseForeignFolder } from '../../src/model/peft/folder.js'
 import { parsePeftConfig, peftConfig } from '../../src/model/peft/methods.js'
 import { goldenFolder } from '../support/golden-model.js'
 
@@ -180,4 +181,20 @@ t.test('numbers keep their decimal points, as Python wants them', (t) => {
   t.equal(stringifyKeepingNumbers(parseKeepingNumbers(text)), text)
   t.equal(stringifyKeepingNumbers({ x: float(0), y: float(0.1), z: 8 }), '{\n  "x": 0.0,\n  "y": 0.1,\n  "z": 8\n}\n')
   t.end()
+})
+
+t.test('a folder is saved over by an adapter of its own method alone', async (t) => {
+  const folder = t.testdir()
+  const config = join(folder, 'adapter_config.json')
+  await refuseForeignFolder(folder, 'lora')
+  writeFileSync(config, JSON.stringify(plain))
+  await refuseForeignFolder(folder, 'lora')
+  for (const [text, message] of [
+    ['{"peft_type":"IA3"}', /another method \(IA3\), which would be lost/],
+    ['{', /another method \(unreadable\)/],
+    ['{}', /another method \(undefined\)/],
+  ] as const) {
+    writeFileSync(config, text)
+    await t.rejects(refuseForeignFolder(folder, 'lora'), { code: 'E_ARGUMENT', message })
+  }
 })
