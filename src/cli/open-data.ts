@@ -44,8 +44,11 @@ export function planData(flags: FlagValues, config: Config): DataPlan {
   return { paths, format, validation, options }
 }
 
-/** When to evaluate; a federation knows only `every`. */
-type When = Partial<Pick<z.output<typeof evaluateSchema>, 'every' | 'batchTokens' | 'best' | 'patience'>>
+/** When to evaluate and what follows, in a run or in a federation. */
+type When = Partial<
+  Pick<z.output<typeof evaluateSchema>, 'every' | 'batchTokens' | 'best' | 'patience'> &
+    Pick<z.output<typeof federationEvaluateSchema>, 'of' | 'fineTune'>
+>
 
 export interface EvaluationPlan {
   /** Undefined: the share of the training rows that is kept back. */
@@ -78,6 +81,8 @@ export function planEvaluation(
       'E_CONFIG',
     )
   }
+  // Clients are measured on rows of their own.
+  if (own.path === undefined && 'of' in when && Object.keys(rows).length === 0) return { data: undefined, when }
   if (own.path === undefined) {
     throw new UsageError(
       'evaluate: needs path, or data.validation (--validation SHARE) for a share of the training rows',

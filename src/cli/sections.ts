@@ -1,6 +1,7 @@
 /** The sections of a config file, from the schemas of the API, and the flags that stand for the most used fields. */
 import { z } from 'zod'
 import { datasetOptionsSchema } from '../data/index.js'
+import { evaluationShape as federationEvaluationShape } from '../federated/evaluation-options.js'
 import { adapterOptionsSchema } from '../model/adapter-options.js'
 import { modelOptionsSchema } from '../model/model-options.js'
 import { evaluationShape, trainOptionsSchema } from '../training/options.js'
@@ -31,6 +32,7 @@ const heldOutSchema = dataSchema.omit({ validation: true })
 /** What to evaluate on in a federation. */
 export const federationEvaluateSchema = heldOutSchema.extend({
   every: z.int().min(1).optional().describe('rounds between evaluations; default: only at the end'),
+  ...federationEvaluationShape,
 })
 
 /** What to evaluate on, and when, in a training run; `fedlora eval` takes the rows of it. */

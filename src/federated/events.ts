@@ -4,6 +4,7 @@ import type { Adapter } from '../model/adapter.js'
 import type { Failure } from '../run/failure.js'
 import type { GapEvent } from '../run/run-events.js'
 import type { ProgressEvent } from '../training/events.js'
+import type { Spread } from './simulate/spread.js'
 
 /** One participant's part of a round. */
 export interface ClientReport {
@@ -70,7 +71,39 @@ export interface ClientEvent extends ClientReport {
   tokensPerSecond: number
 }
 
-export interface FederationEvaluationEvent extends EvaluationResult {
+/** Whose adapter was measured. */
+export type Whose = 'global' | 'personal'
+
+/** A client measured on the rows that it keeps for its tests. */
+export interface ClientMeasure {
+  client: number
+  name: string
+  /** Whether its work has counted in some round. One whose work has not has no adapter of its own: the global one serves it. */
+  tookPart: boolean
+  /** Mean cross-entropy over the supervised tokens, in nats. */
+  loss: number
+  tokenAccuracy: number
+  /** Supervised tokens. */
+  tokens: number
+}
+
+/** Clients measured each on its own rows; in the sums over them every client counts the same. */
+export interface ClientsEvaluation extends Spread {
+  each: ClientMeasure[]
+  /** Clients without a test row that has a supervised token. */
+  unmeasured: number[]
+  /** Steps that each was fine-tuned by before it was measured; nothing of them is kept. */
+  fineTuneSteps: number
+}
+
+/** An evaluation, and whose adapter it is of. */
+export interface FederationEvaluation extends EvaluationResult {
+  of: Whose
+  /** Absent: measured on `evaluate.data`. Otherwise on the clients' own test rows, and the figures beside it are those of all of them together. */
+  clients?: ClientsEvaluation
+}
+
+export interface FederationEvaluationEvent extends FederationEvaluation {
   type: 'evaluation'
   round: number
 }
@@ -148,8 +181,10 @@ export interface FederationResult {
   steps: number
   /** Tokens over seconds of local training. */
   tokensPerSecond: number
-  /** Of the final adapter, when there is something to evaluate on. */
+  /** Of the final global adapter on `evaluate.data`, when there is such. */
   evaluation: EvaluationResult | null
+  /** Of the clients on their own test rows after the last round: an entry for each that `evaluate.of` asks for, global before personal. */
+  clientEvaluations: (FederationEvaluation & { clients: ClientsEvaluation })[]
   baselines: BaselineReport[]
   /** The adapter that was trained: the one given, or a new one that is now the caller's to dispose. */
   adapter: Adapter

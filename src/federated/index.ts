@@ -20,8 +20,11 @@ export {
 export { type ClientRows, Split, type SplitOptions, split } from '../data/index.js'
 export type {
   BaselineReport,
+  ClientMeasure,
   ClientReport,
+  ClientsEvaluation,
   FederationErrorEvent,
+  FederationEvaluation,
   FederationEvent,
   FederationResult,
   RoundEvent,

@@ -35,8 +35,23 @@ export const localSchema = localObject.refine(
   'expected either steps or epochs',
 )
 
-/** Options of local work that some clients have for themselves: all but the schedule. */
-export const overridesSchema = localObject.omit({ schedule: true }).partial()
+const ownObject = localObject.omit({ schedule: true })
+
+/** Without its default. */
+const bare = (schema: z.ZodType) =>
+  schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault ? (schema.unwrap() as z.ZodType) : schema
+
+/** Options of local work that some clients have for themselves: all but the schedule. They have no defaults: the federation's stand. */
+export const overridesSchema = z.strictObject(
+  Object.fromEntries(
+    Object.entries(ownObject.shape).map(([key, schema]) => [
+      key,
+      bare(schema)
+        .optional()
+        .describe(schema.description ?? ''),
+    ]),
+  ),
+) as unknown as ReturnType<typeof ownObject.partial>
 
 export type LocalOverrides = z.input<typeof overridesSchema>
 

@@ -4,14 +4,16 @@ import { join, resolve } from 'node:path'
 import { type Dataset, type Split, splitOptionsSchema } from '../../data/index.js'
 import { formatBytes } from '../../errors/describe.js'
 import { isFedloraError } from '../../errors.js'
+import type { EvaluationOptions as Judge } from '../../federated/evaluation-options.js'
 import type { FederationEvent, FederationResult } from '../../federated/events.js'
 import { split } from '../../federated/index.js'
 import { type FederationConfig, federationSchema } from '../../federated/options.js'
 import { simulate as startSimulation } from '../../federated/simulate/simulate.js'
 import { makeFolder } from '../../files/atomic.js'
+import { measuredLine, reportClients } from '../client-report.js'
 import { type Command, type Config, configFlag, section, text } from '../command.js'
 import { figure, follow, type StoppedRun, tellClient, tellStopped } from '../follow.js'
-import { fitRows, planData, planEvaluation, readRows } from '../open-data.js'
+import { type EvaluationPlan, fitRows, planData, planEvaluation, readRows } from '../open-data.js'
 import { loadPlanned, openAdapter, planModel } from '../open-model.js'
 import type { Output } from '../output.js'
 import { printProfile } from '../profile.js'
@@ -26,10 +28,12 @@ const sections = async () => {
   return { ...shared, evaluate: federationEvaluateSchema, split: splitOptionsSchema, federation: federationSchema }
 }
 
-/** Without a section `evaluate`, the judge is what all clients kept for their tests. */
-function testRows(clients: Split): { data: Dataset } | undefined {
+/** Without rows of their own, the judge is what all clients kept for their tests. */
+function judgeOf(held: Dataset | undefined, plan: EvaluationPlan | undefined, clients: Split): Judge | undefined {
   const rows = clients.clients.flatMap((client) => client.test)
-  return rows.length === 0 ? undefined : { data: clients.dataset.subset(rows) }
+  const data = held ?? (rows.length === 0 ? undefined : clients.dataset.subset(rows))
+  if (data === undefined && plan === undefined) return undefined
+  return { ...plan?.when, ...(data && { data }) }
 }
 
 function planFederation(
@@ -67,7 +71,7 @@ function teller(output: Output, rounds: number): (event: FederationEvent) => voi
           `down ${formatBytes(event.bytesDown)} · cosine ${figure(event.cosine, 4)} · ${event.seconds.total.toFixed(1)} s`,
       )
     } else if (event.type === 'evaluation') {
-      output.text(`round ${event.round}: held-out loss ${event.loss.toFixed(4)}`)
+      output.text(`round ${event.round}: ${measuredLine(event) ?? `held-out loss ${event.loss.toFixed(4)}`}`)
     } else if (event.type === 'baseline-step') {
       const label = `baseline ${event.name}: step ${event.step}/${event.steps ?? '?'}`
       output.status({ label, details: [`loss ${event.loss.toFixed(4)}`] })
@@ -75,7 +79,7 @@ function teller(output: Output, rounds: number): (event: FederationEvent) => voi
   }
 }
 
-function report({ baselines, evaluation, ...result }: FederationResult, output: Output): void {
+function report({ baselines, evaluation, clientEvaluations, ...result }: FederationResult, output: Output): void {
   const judged = [
     ...baselines.map((baseline) => ({ name: `${baseline.kind} ${baseline.name}`, result: baseline.evaluation })),
     { name: 'federated', result: evaluation },
@@ -93,6 +97,7 @@ function report({ baselines, evaluation, ...result }: FederationResult, output: 
       ]),
     )
   }
+  reportClients(clientEvaluations, output)
   output.text(
     `up ${formatBytes(result.bytesUp)} of ${formatBytes(result.bytesUpRaw)} raw · down ${formatBytes(result.bytesDown)}`,
   )
@@ -121,7 +126,7 @@ export const simulate: Command = {
     const { train: data, held } = await fitRows(rows, model, output)
     using adapter = await openAdapter(model, modelPlan, config, output)
     const clients = split(data, splitOptions)
-    const evaluate = held ? { ...evaluation!.when, data: held } : testRows(clients)
+    const evaluate = judgeOf(held, evaluation, clients)
     output.text(`${clients.length} clients · ${data.length} rows · ${formatCount(adapter.length)} trainable values`)
     const recipe = recipeOf(config, flags)
     const remember = async () => void (folder !== undefined && (await writeRecipe(folder, recipe)))

@@ -1,12 +1,12 @@
 /** The work of one client in one round: a task comes in, the algorithm's client part runs over it, an answer goes out. */
 import { FedloraError, isFedloraError } from '../../errors.js'
 import type { Chosen, ClientKit, Vectors } from '../algorithms/algorithm.js'
-import { placeReceived, travelOf, workOf } from '../algorithms/defaults.js'
+import { travelOf, workOf } from '../algorithms/defaults.js'
 import type { FederationConfig } from '../options.js'
 import { type Answer, messageVersion, type Task } from '../protocol/messages.js'
 import type { Space } from '../protocol/space.js'
-import { decodeVector } from '../vector-message.js'
 import type { OwnState } from './own-state.js'
+import { openTask } from './personal.js'
 import { Trainer, type Workplace } from './trainer.js'
 import { encodeUpload } from './upload.js'
 
@@ -30,35 +30,18 @@ export interface Worked {
   seconds: { train: number; encode: number }
 }
 
-async function ownVectors({ chosen, own }: ClientPlace, client: string): Promise<Partial<Vectors>> {
-  const kept: Partial<Vectors> = {}
-  for (const name of chosen.algorithm.keeps ?? []) {
-    const values = await own?.read(client, name)
-    if (values !== undefined) kept[name] = values
-  }
-  return kept
-}
-
 /** The task as the algorithm's client part sees it. */
 async function kitOf(task: Task, place: ClientPlace, trainer: Trainer): Promise<ClientKit> {
-  const { chosen, space, initial, data, local } = place
-  const { client, round, rounds, seed, learningRate, numbers } = task
-  const turn = { space, round }
-  const given: Vectors = {}
-  for (const [name, message] of Object.entries(task.vectors)) given[name] = decodeVector(message)
-  given.adapter = placeReceived(chosen, turn, initial, given.adapter!)
+  const { chosen, space, data, local } = place
+  const { round, rounds, seed, learningRate } = task
   return {
-    client,
+    ...(await openTask(task, place)),
     round,
     rounds,
     seed,
-    space,
     learningRate,
     rows: data.length,
-    given,
-    numbers,
-    own: await ownVectors(place, client),
-    travels: travelOf(chosen, turn),
+    travels: travelOf(chosen, { space, round }),
     local,
     get steps() {
       return trainer.steps

@@ -1,6 +1,6 @@
 /**
  * What the federation is compared with, trained by the same recipe from the same adapter with the same budget as one client has
- * over all rounds: `global` on everybody's rows in one place, `local` on each client's rows alone.
+ * over all rounds: `global` on everybody's rows in one place, `local` on each client's rows alone, by the options that are its own.
  */
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -15,10 +15,12 @@ import type { BaselineReport } from '../events.js'
 import type { FederationConfig } from '../options.js'
 import { deriveSeed, streamOf } from '../protocol/random.js'
 import { type Clients, pooledRows } from './clients.js'
+import type { Locals } from './overrides.js'
 
 export interface BaselineTools {
   config: FederationConfig
   clients: Clients
+  locals: Locals
   /** Overwritten. */
   adapter: Adapter
   initial: Float32Array
@@ -48,19 +50,23 @@ interface Task {
   name: string
   /** Folder below `baselines/`. */
   place: string
+  /** The federation's, or the client's own. */
+  local: FederationConfig['local']
   data: () => Promise<Dataset> | Dataset
 }
 
-function tasks(config: FederationConfig, clients: Clients): Task[] {
+function tasks({ config, clients, locals }: BaselineTools): Task[] {
   const wanted: Task[] = []
   if (config.baselines.includes('global')) {
-    wanted.push({ kind: 'global', name: 'global', place: 'global', data: () => pooledRows(clients) })
+    const everybody = { name: 'global', place: 'global', data: () => pooledRows(clients) }
+    wanted.push({ kind: 'global', local: config.local, ...everybody })
   }
   if (config.baselines.includes('local')) {
     for (let index = 0; index < clients.length; index++) {
       const client = clients.place(index)
       const name = clients.name(index)
-      wanted.push({ kind: 'local', client, name, place: `local-${client}`, data: () => clients.data(index) })
+      const alone = { client, name, place: `local-${client}`, data: () => clients.data(index) }
+      wanted.push({ kind: 'local', local: locals.of(index), ...alone })
     }
   }
   return wanted
@@ -68,7 +74,7 @@ function tasks(config: FederationConfig, clients: Clients): Task[] {
 
 async function runTask(tools: BaselineTools, task: Task): Promise<BaselineReport> {
   const { config, adapter, initial, evaluation, signal } = tools
-  const { steps, epochs, schedule, ...recipe } = config.local
+  const { steps, epochs, schedule, ...recipe } = task.local
   const place = tools.folder === undefined ? undefined : join(tools.folder, 'baselines', task.place)
   const total = steps === undefined ? null : steps * config.rounds
   adapter.setVector(initial)
@@ -111,7 +117,7 @@ async function readReport(file: string): Promise<BaselineReport> {
 
 /** Runs every baseline that is not done yet; a finished one is read back from the run folder. */
 export async function* runBaselines(tools: BaselineTools): AsyncGenerator<BaselineReport> {
-  for (const task of tasks(tools.config, tools.clients)) {
+  for (const task of tasks(tools)) {
     tools.signal.throwIfAborted()
     const file = tools.folder && join(tools.folder, 'baselines', task.place, 'result.json')
     if (file && (await exists(file))) {

@@ -51,6 +51,11 @@ function inOrder(members: readonly Member[]): Clients {
   const order = members.map((_, place) => place)
   const nameOf = (place: number) => members[place]!.name
   order.sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : nameOf(a) > nameOf(b) ? 1 : a - b))
+  for (const [place, { name }] of members.entries()) {
+    if (!/\p{Surrogate}/u.test(name)) continue
+    const message = `clients[${place}]: the name ${JSON.stringify(name)} holds half a character, expected well-formed text`
+    throw new FedloraError('E_ARGUMENT', message, { name })
+  }
   for (let i = 1; i < order.length; i++) {
     const [before, place] = [order[i - 1]!, order[i]!]
     if (nameOf(before) !== nameOf(place)) continue
@@ -144,12 +149,21 @@ export async function pooledRows(clients: Clients): Promise<Dataset> {
   return await loadDataset(rows(), { format: 'tokens', maxLength })
 }
 
-/** SHA-256 over names and rows: the same clients train equally. */
+/** SHA-256 over names, rows and ranks: the same clients train equally. */
 export function fingerprint(clients: Clients): string {
   const hash = createHash('sha256')
   for (let index = 0; index < clients.length; index++) {
-    const { rank = null, alpha = null, local = null } = clients.own(index)
-    hash.update(JSON.stringify([clients.name(index), clients.data(index).fingerprint, rank, alpha, local]))
+    const { rank = null, alpha = null } = clients.own(index)
+    hash.update(JSON.stringify([clients.name(index), clients.data(index).fingerprint, rank, alpha]))
+  }
+  return hash.digest('hex')
+}
+
+/** SHA-256 over the rows that clients keep for their tests. */
+export function testFingerprint(clients: Clients): string {
+  const hash = createHash('sha256')
+  for (let index = 0; index < clients.length; index++) {
+    hash.update(JSON.stringify(clients.test(index)?.fingerprint ?? null))
   }
   return hash.digest('hex')
 }

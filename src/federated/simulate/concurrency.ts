@@ -1,6 +1,7 @@
 /**
  * How many clients work at the same time, and how many tokens of several clients share a pass. Without a memory budget as many as asked
- * for; with one, as many as its plan has room for. What a client recomputes is what it would recompute alone: no bit depends on this.
+ * for; with one, as many as its plan has room for: each client's micro-batches by its own options, together within the smallest budget. What a
+ * client recomputes is what it would recompute alone: no bit depends on this.
  */
 import type { Adapter } from '../../model/adapter.js'
 import { adapterLayers } from '../../model/adapter-options.js'
@@ -8,6 +9,9 @@ import type { NativeModel } from '../../native/binding.js'
 import { type Extent, largestMicroBatch, passTokens, recomputeLevels } from '../../training/memory.js'
 import type { FederationConfig } from '../options.js'
 import type { Clients } from './clients.js'
+import type { Locals } from './overrides.js'
+
+type Optimizer = FederationConfig['local']['optimizer']
 
 export interface Concurrency {
   concurrency: number
@@ -25,24 +29,26 @@ function largestPass(extents: readonly Extent[], count: number, mostTokens: numb
 }
 
 /** @param asked - clients at work at the same time, at most the cohort. */
-function fitBudget(
-  model: NativeModel,
-  adapter: Adapter,
-  clients: Clients,
-  asked: number,
-  local: FederationConfig['local'],
-  budget: number,
-): Concurrency {
+function fitBudget(model: NativeModel, adapter: Adapter, clients: Clients, locals: Locals, asked: number): Concurrency {
   const layers = adapterLayers(adapter.config, adapter.targets)
-  const needed = (extent: Extent, recompute: (typeof recomputeLevels)[number], adapters: number) =>
-    model.plan({ ...extent, recompute, optimizer: local.optimizer, layers, adapters }).total
+  const all = Array.from({ length: clients.length }, (_, index) => locals.of(index))
+  const optimizer: Optimizer = all.some((local) => local.optimizer === 'adamw') ? 'adamw' : 'sgd'
+  const needed = (
+    extent: Extent,
+    recompute: (typeof recomputeLevels)[number],
+    adapters: number,
+    own: Optimizer = optimizer,
+  ) => model.plan({ ...extent, recompute, optimizer: own, layers, adapters }).total
   const byLevel = recomputeLevels.map((recompute) => ({ recompute, extents: [] as Extent[] }))
-  for (let index = 0; index < clients.length; index++) {
-    const extent = largestMicroBatch(clients.data(index), local)
+  for (const [index, local] of all.entries()) {
+    const extent = largestMicroBatch(clients.data(index), { ...local, maxSteps: local.steps })
+    const fits = (recompute: (typeof recomputeLevels)[number]) =>
+      needed(extent, recompute, 1, local.optimizer) <= (local.memoryBudget ?? Number.POSITIVE_INFINITY)
     // A client that fits with no level at all is refused, by name, when its turn comes.
-    byLevel.find(({ recompute }) => needed(extent, recompute, 1) <= budget)?.extents.push(extent)
+    byLevel.find(({ recompute }) => fits(recompute))?.extents.push(extent)
   }
   const used = byLevel.filter(({ extents }) => extents.length > 0)
+  const budget = Math.min(...all.map((local) => local.memoryBudget ?? Number.POSITIVE_INFINITY))
   for (let concurrency = asked; concurrency > 1; concurrency--) {
     for (const mostTokens of [passTokens, 1]) {
       const fits = ({ recompute, extents }: (typeof used)[number]) =>
@@ -56,11 +62,14 @@ function fitBudget(
 export function planConcurrency(
   adapter: Adapter,
   clients: Clients,
+  locals: Locals,
   cohort: number,
   config: FederationConfig,
 ): Concurrency {
   const asked = Math.min(config.concurrency, cohort)
-  const { memoryBudget } = config.local
-  if (memoryBudget === undefined || asked === 1) return { concurrency: asked, mostTokens: passTokens }
-  return fitBudget(adapter.model.handle.use('simulate'), adapter, clients, asked, config.local, memoryBudget)
+  const unlimited = Array.from({ length: clients.length }, (_, index) => locals.of(index).memoryBudget).every(
+    (budget) => budget === undefined,
+  )
+  if (unlimited || asked === 1) return { concurrency: asked, mostTokens: passTokens }
+  return fitBudget(adapter.model.handle.use('simulate'), adapter, clients, locals, asked)
 }

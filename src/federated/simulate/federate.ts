@@ -1,56 +1,72 @@
 /** A federation from its first round to its result: rounds, evaluations, checkpoints, baselines, and what is kept however it ends. */
 import { isFedloraError } from '../../errors.js'
-import { type EvaluationResult, evaluate } from '../../evaluation/evaluate.js'
-import { isAbortOf } from '../../run/failure.js'
+import { evaluate } from '../../evaluation/evaluate.js'
+import { isAbortOf, keepDespite } from '../../run/failure.js'
 import type { RunContext } from '../../run/run.js'
-import { scheduleFactor } from '../../training/schedule.js'
 import type { BaselineReport, FederationEvent, FederationResult } from '../events.js'
 import { startRounds } from '../protocol/rounds.js'
 import { runBaselines } from './baselines.js'
 import type { Closers } from './closers.js'
 import { addRound } from './figures.js'
+import { measureClients } from './measure.js'
 import { type Federation, openFederation, type Request } from './open.js'
 import { runRound } from './round.js'
+import { savePersonal } from './served.js'
 
 type Context = RunContext<FederationEvent>
 /** What has been measured so far. */
-type Measured = Pick<FederationResult, 'evaluation' | 'baselines'>
+type Measured = Pick<FederationResult, 'evaluation' | 'clientEvaluations' | 'baselines'>
 
-/** The adapter of the last complete round on the held-out rows; null when there are none. */
+/** The adapters of the last complete round: the global one on rows of nobody, and the clients' on their own. */
 async function judge(
   { evaluation }: Request,
-  { tools, record }: Federation,
+  { tools, record, measurable, tookPart }: Federation,
   { signal }: Context,
-): Promise<EvaluationResult | null> {
-  if (evaluation === undefined) return null
+): Promise<Omit<Measured, 'baselines'>> {
   const { server } = tools
-  const slot = tools.slots[0]!.in(server.space)
-  slot.setVector(server.result)
-  const result = await evaluate(slot, evaluation.data, { signal })
-  await record.tell({ type: 'evaluation', round: server.round, ...result })
-  return result
+  const { round } = server
+  const measured: Omit<Measured, 'baselines'> = { evaluation: null, clientEvaluations: [] }
+  if (evaluation?.data !== undefined) {
+    const slot = tools.slots[0]!.in(server.space)
+    slot.setVector(server.result)
+    measured.evaluation = await evaluate(slot, evaluation.data, { signal })
+    await record.tell({ type: 'evaluation', round, of: 'global', ...measured.evaluation })
+  }
+  for (const whose of ['global', 'personal'] as const) {
+    if (evaluation?.of !== whose && evaluation?.of !== 'both') continue
+    const result = await measureClients(tools, measurable, whose, evaluation.fineTune, tookPart, signal)
+    measured.clientEvaluations.push(result)
+    await record.tell({ type: 'evaluation', round, ...result })
+  }
+  return measured
 }
 
-async function keepRound({ config }: Request, { record, tools, totals }: Federation): Promise<void> {
-  await record.checkpoint(tools.server, config.rounds, totals, tools.own)
+async function keepRound({ config }: Request, { record, tools, totals, tookPart }: Federation): Promise<void> {
+  await record.checkpoint(tools.server, config.rounds, totals, tookPart, tools.own)
+}
+
+/** The global adapter and the clients' own, of the last complete round, as PEFT folders. */
+async function saveAdapters({ adapter }: Request, { record, tools }: Federation): Promise<void> {
+  if (record.path === undefined) return
+  await record.saveAdapter(adapter, tools.server.result)
+  await savePersonal(tools, record.path, adapter.promptFormat)
 }
 
 async function runRounds(request: Request, federation: Federation, context: Context): Promise<void> {
   const { config, evaluation } = request
   const { tools, record } = federation
-  const { rounds, local, checkpointEvery } = config
+  const { rounds, checkpointEvery } = config
   const every = evaluation?.every ?? 0
-  const peak = local.learningRate
   let state = startRounds(rounds, tools.server.round)
   while (state.phase === 'idle') {
     context.signal.throwIfAborted()
     const round = state.round + 1
-    const rate = peak * scheduleFactor(local.schedule, state.round, { steps: rounds, warmup: 0, peak })
-    const done = await runRound(tools, state, rate, context.signal, (report) =>
+    const done = await runRound(tools, state, context.signal, (report) =>
       context.emit({ type: 'client', round, ...report }),
     )
     const { event } = done
     state = done.rounds
+    for (const index of done.counted) federation.tookPart.add(index)
     federation.totals = addRound(federation.totals, event)
     await record.tell(event)
     if (every > 0 && round % every === 0 && round < rounds) await judge(request, federation, context)
@@ -69,6 +85,7 @@ async function compare(
   for await (const report of runBaselines({
     config: request.config,
     clients: tools.clients,
+    locals: tools.locals,
     adapter: tools.slots[0]!.in(tools.spaces.server),
     initial,
     evaluation: request.evaluation?.data,
@@ -89,15 +106,16 @@ async function compare(
 async function runToEnd(request: Request, federation: Federation, context: Context): Promise<Measured> {
   const { record } = federation
   const { server } = federation.tools
-  const measured: Measured = { evaluation: null, baselines: [] }
+  const measured: Measured = { evaluation: null, clientEvaluations: [], baselines: [] }
   try {
     await runRounds(request, federation, context)
-    measured.evaluation = await judge(request, federation, context)
+    Object.assign(measured, await judge(request, federation, context))
     await compare(request, federation, context, measured.baselines)
     await record.tell({ type: 'done', rounds: server.round })
   } catch (error) {
     const keep = () => keepRound(request, federation)
-    const failure = await record.keep(error, request.adapter, keep, server)
+    const save = () => saveAdapters(request, federation)
+    const failure = await keepDespite(error, `the state after round ${server.round}`, [keep, save])
     const told = context.signal.aborted && failure === context.signal.reason && !isFedloraError(failure)
     if (!told) await record.fail(failure, server.round)
     if (!told || isAbortOf(context, failure)) throw failure
@@ -118,7 +136,7 @@ export async function federate(request: Request, context: Context, closers: Clos
     values.write(server.result)
   }
   release()
-  await record.saveAdapter(adapter, server.result)
+  await saveAdapters(request, federation)
   const { trainSeconds, ...sums } = federation.totals
   return {
     rounds: server.round,

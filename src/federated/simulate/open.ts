@@ -2,7 +2,6 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Dataset } from '../../data/index.js'
 import { ioError } from '../../files/atomic.js'
 import type { Adapter } from '../../model/adapter.js'
 import type { Model } from '../../model/model.js'
@@ -12,6 +11,7 @@ import { preparing } from '../../training/progress.js'
 import type { Chosen } from '../algorithms/algorithm.js'
 import { OwnState } from '../client/own-state.js'
 import { feedsBack } from '../client/upload.js'
+import type { EvaluationConfig } from '../evaluation-options.js'
 import type { FederationEvent } from '../events.js'
 import type { FederationConfig, FederationOptions } from '../options.js'
 import { cohortSize } from '../protocol/plan.js'
@@ -22,6 +22,7 @@ import { planConcurrency } from './concurrency.js'
 import { ErrorMeter } from './error-meter.js'
 import { Fidelity } from './fidelity.js'
 import { noTotals, type Totals } from './figures.js'
+import { type Measurable, measurable } from './measure.js'
 import { openLocals } from './overrides.js'
 import { FederationRecord } from './record.js'
 import type { RoundTools } from './round.js'
@@ -37,7 +38,7 @@ export interface Request {
   model: Model
   adapter: Adapter
   clients: ClientsInput
-  evaluation: { data: Dataset; every: number } | undefined
+  evaluation: EvaluationConfig | undefined
 }
 
 export interface Federation {
@@ -47,6 +48,10 @@ export interface Federation {
   /** The adapter that the run began from. */
   initial: Float32Array
   totals: Totals
+  /** Clients that can be measured on their own rows; none when nobody asks for it. */
+  measurable: Measurable
+  /** Indices of the clients whose work has counted in some round. */
+  tookPart: Set<number>
   record: FederationRecord
   tools: RoundTools
 }
@@ -62,9 +67,10 @@ export async function openFederation(
   const clients = await openClients(input, model, preparing(context.signal, context.emit))
   adapter.promptFormat = clients.data(0).promptFormat ?? adapter.promptFormat
   const cohort = cohortSize(config.cohort, clients.length)
-  const { concurrency, mostTokens } = planConcurrency(adapter, clients, cohort, config)
-  const spaces = new Spaces(model, adapter, clients, chosen)
   const locals = openLocals(config.local, overrides, clients)
+  const toMeasure = measurable(clients, evaluation?.of)
+  const { concurrency, mostTokens } = planConcurrency(adapter, clients, locals, cohort, config)
+  const spaces = new Spaces(model, adapter, clients, chosen)
   const slots = Array.from({ length: concurrency }, () => closers.own(new Slot(spaces)))
   const identity = identify(adapter, clients, config, chosen, locals, evaluation)
   const { record, initial, checkpoint } = await FederationRecord.open(config, identity, values.read(), context)
@@ -93,7 +99,9 @@ export async function openFederation(
     errors: new ErrorMeter(),
     own: await openOwn(config.upload, chosen, record.path, state, closers),
   }
-  return { values, release, initial, totals: state?.totals ?? noTotals, record, tools }
+  const totals = state?.totals ?? noTotals
+  const tookPart = new Set(state?.tookPart)
+  return { values, release, initial, totals, measurable: toMeasure, tookPart, record, tools }
 }
 
 /** Where clients keep what they keep; nowhere when they keep nothing. */

@@ -1,5 +1,6 @@
 /** Local options that some clients have for themselves: given beside their rows, by name or pattern, or by a function. */
 import { createHash } from 'node:crypto'
+import { describeValue } from '../../errors/describe.js'
 import { FedloraError } from '../../errors.js'
 import { parseOptions } from '../../options/parse.js'
 import { type FederationConfig, type FederationOptions, type LocalOverrides, overridesSchema } from '../options.js'
@@ -13,11 +14,11 @@ function matches(pattern: string, name: string): boolean {
   return new RegExp(`^${parts.join('.*')}$`, 's').test(name)
 }
 
-/** Only what was given: no default of a client's own options displaces the federation's. */
+/** What was given: a client's own options have no defaults, and one that is undefined is not given. */
 function checked(overrides: LocalOverrides | undefined, what: string): Partial<Local> {
   if (overrides === undefined) return {}
   const parsed = parseOptions(overridesSchema, overrides, what) as Record<string, unknown>
-  return Object.fromEntries(Object.keys(overrides).map((key) => [key, parsed[key]]))
+  return Object.fromEntries(Object.entries(parsed).filter(([, value]) => value !== undefined))
 }
 
 function merged(local: Local, own: Partial<Local>, what: string): Local {
@@ -29,6 +30,16 @@ function merged(local: Local, own: Partial<Local>, what: string): Local {
   if (own.epochs !== undefined) delete both.steps
   return both
 }
+
+function tableOf(overrides: FederationOptions['overrides']): Record<string, LocalOverrides> {
+  if (overrides === undefined || typeof overrides === 'function') return {}
+  if (typeof overrides === 'object' && overrides !== null && !Array.isArray(overrides)) return overrides
+  const message = `overrides: got ${describeValue(overrides)}, expected { name or pattern: options }, or a function of a name`
+  throw new FedloraError('E_CONFIG', message)
+}
+
+/** The same options whatever order they were given in. */
+const sorted = (local: object) => Object.entries(local).sort(([a], [b]) => (a < b ? -1 : 1))
 
 /** The local options of each client, by index. */
 export interface Locals {
@@ -42,7 +53,7 @@ export interface Locals {
  * @throws FedloraError `E_CONFIG` for wrong options of a client, and for a pattern that no client's name matches.
  */
 export function openLocals(local: Local, overrides: FederationOptions['overrides'], clients: Clients): Locals {
-  const table = typeof overrides === 'function' ? {} : (overrides ?? {})
+  const table = tableOf(overrides)
   const used = new Set<string>()
   const own = Array.from({ length: clients.length }, (_, index) => {
     const name = clients.name(index)
@@ -70,7 +81,7 @@ export function openLocals(local: Local, overrides: FederationOptions['overrides
     throw new FedloraError('E_CONFIG', message, { pattern: unused })
   }
   const differing = own.flatMap(({ local, differs }, index) =>
-    differs ? [[clients.name(index), { ...local, schedule: undefined }]] : [],
+    differs ? [[clients.name(index), sorted({ ...local, schedule: undefined })]] : [],
   )
   const fingerprint =
     differing.length === 0 ? null : createHash('sha256').update(JSON.stringify(differing)).digest('hex')

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { makeFolder } from '../../files/atomic.js'
 import type { Adapter } from '../../model/adapter.js'
 import { checkpointVersion, type Vectors } from '../../run/checkpoint.js'
-import { failureEvent, keepDespite } from '../../run/failure.js'
+import { failureEvent } from '../../run/failure.js'
 import { findResumption, RunFolder, refuseUsedFolder } from '../../run/folder.js'
 import type { Identity } from '../../run/identity.js'
 import type { RunContext } from '../../run/run.js'
@@ -77,12 +77,25 @@ export class FederationRecord {
   }
 
   /** Writes the checkpoint of the server's round, once; the older ones go, and what it does not name of what clients keep. */
-  async checkpoint(server: Server, rounds: number, totals: Totals, own: OwnState | undefined): Promise<void> {
+  async checkpoint(
+    server: Server,
+    rounds: number,
+    totals: Totals,
+    tookPart: ReadonlySet<number>,
+    own: OwnState | undefined,
+  ): Promise<void> {
     const { round } = server
     if (this.#folder === undefined || round === 0 || this.#saved === round || !server.whole) return
     await own?.flush()
     const { vectors, numbers } = server.state
-    const state = { round, rounds, totals, own: own?.entries ?? [], numbers: mutable(numbers) }
+    const state = {
+      round,
+      rounds,
+      totals,
+      own: own?.entries ?? [],
+      tookPart: [...tookPart].sort((a, b) => a - b),
+      numbers: mutable(numbers),
+    }
     const path = await this.#folder.checkpoint(state, { ...vectors, ...server.moments })
     await this.#folder.prune(() => [round])
     await own?.committed()
@@ -93,17 +106,6 @@ export class FederationRecord {
   /** Writes the server's adapter as a PEFT folder. */
   async saveAdapter(adapter: Adapter, values: Float32Array): Promise<void> {
     if (this.#folder !== undefined) await adapter.write(join(this.#folder.path, 'adapter'), values)
-  }
-
-  /**
-   * Whatever ended the run, its last complete round is kept.
-   * @returns the failure to end with: the first, which a later one must not hide.
-   */
-  async keep(error: unknown, adapter: Adapter, checkpoint: () => Promise<void>, server: Server): Promise<unknown> {
-    return await keepDespite(error, `the state after round ${server.round}`, [
-      checkpoint,
-      () => this.saveAdapter(adapter, server.result),
-    ])
   }
 
   /** The run failed: told, and the log's last line when it can be written. */

@@ -24,6 +24,7 @@ import type { Fidelity } from './fidelity.js'
 import { type Counted, figuresOf } from './figures.js'
 import type { Locals } from './overrides.js'
 import { runPool, takeTurns } from './pool.js'
+import { rateOf } from './rate.js'
 import type { Slot, Spaces } from './spaces.js'
 
 /** What a federation holds on to between rounds; none of it grows with clients or rounds. */
@@ -60,14 +61,13 @@ function reportOf({ rows, loss, steps, tokens, ...answer }: Answer, name: string
   return { client, name, rows, loss, steps, tokens, bytesUp }
 }
 
-/** Runs the round after `rounds`, which must be idle; gives the state after it. */
+/** Runs the round after `rounds`, which must be idle; gives the state after it, and the indices of those whose work counted. */
 export async function runRound(
   tools: RoundTools,
   rounds: Rounds,
-  learningRate: number,
   signal: AbortSignal,
   onClient: (report: ClientReport & { tokensPerSecond: number }) => void,
-): Promise<{ rounds: Rounds; event: RoundEvent }> {
+): Promise<{ rounds: Rounds; event: RoundEvent; counted: number[] }> {
   const { config, chosen, clients, locals, spaces, slots, server, fidelity, errors, own } = tools
   const { seed, upload } = config
   const watch = new Stopwatch(['train', 'encode', 'aggregate'])
@@ -78,6 +78,7 @@ export async function runRound(
     return transition.effects
   }
   const round = rounds.round + 1
+  const learningRate = rateOf(config, round, config.local.learningRate)
   const cohort = cohortOf(clients.length, config.cohort, seed, round)
   const indexOf = new Map(cohort.map((index) => [clients.name(index), index]))
   await server.begin()
@@ -102,7 +103,8 @@ export async function runRound(
   const work = async (index: number, slot: Slot): Promise<void> => {
     const client = clients.name(index)
     const space = spaces.of(index)
-    const task = server.task(client, space, round, learningRate)
+    const local = locals.of(index)
+    const task = server.task(client, space, round, rateOf(config, round, local.learningRate))
     const { answer, vectors, seconds } = await workOn(task, {
       chosen,
       space,
@@ -110,7 +112,7 @@ export async function runRound(
       data: clients.data(index),
       adapter: slot.in(space),
       stepper: team ?? alone,
-      local: locals.of(index),
+      local,
       upload,
       own,
       signal,
@@ -156,5 +158,6 @@ export async function runRound(
     tokensPerSecond: seconds.train > 0 ? figures.tokens / seconds.train : 0,
     peakBytes: native().processMemory().peakBytes,
   }
-  return { rounds: state, event }
+  const learners = [...counted].filter(([, { loss }]) => loss !== null).map(([index]) => index)
+  return { rounds: state, event, counted: learners }
 }

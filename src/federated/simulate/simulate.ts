@@ -6,7 +6,6 @@
  * of vectors of the adapter's length. What must be remembered of a client lies in files.
  */
 import { resolve } from 'node:path'
-import type { Dataset } from '../../data/index.js'
 import { describeValue } from '../../errors/describe.js'
 import { FedloraError } from '../../errors.js'
 import { Adapter } from '../../model/adapter.js'
@@ -15,6 +14,7 @@ import { Model } from '../../model/model.js'
 import { parseOptions } from '../../options/parse.js'
 import { Run } from '../../run/run.js'
 import { chooseAlgorithm } from '../algorithms/index.js'
+import { type EvaluationOptions, evaluationSchema } from '../evaluation-options.js'
 import type { FederationEvent, FederationResult } from '../events.js'
 import { type FederationOptions, federationSchema } from '../options.js'
 import type { ClientsInput } from './clients.js'
@@ -27,8 +27,12 @@ export interface SimulateOptions extends FederationOptions {
   /** An adapter to continue (it is changed), or the options of a new one. Default: a new one with the default options. */
   adapter?: Adapter | AdapterOptions
   clients: ClientsInput
-  /** What the adapter is judged by, every so many rounds (0: only after the last) and at the end. */
-  evaluate?: { data: Dataset; every?: number }
+  /**
+   * What is measured, every so many rounds (0: only after the last) and at the end: the global adapter on `data`, rows of nobody; and with
+   * `of` every client on its own test rows, by the global adapter, by its own, or by both. `fineTune`: each takes some steps on its rows before
+   * its own adapter is measured, and nothing of them is kept.
+   */
+  evaluate?: EvaluationOptions
   signal?: AbortSignal
 }
 
@@ -83,7 +87,7 @@ export function simulate(options: SimulateOptions): Run<FederationEvent, Federat
     model,
     adapter: trained,
     clients,
-    evaluation: evaluation && { data: evaluation.data, every: evaluation.every ?? 0 },
+    evaluation: evaluation && parseOptions(evaluationSchema, evaluation, 'simulate options: evaluate'),
   }
   return new Run(async (context) => {
     const closers = new Closers()

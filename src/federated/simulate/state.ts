@@ -1,6 +1,5 @@
 /** What a federation's checkpoint holds beside its vectors, and who the run is. */
 import { z } from 'zod'
-import type { Dataset } from '../../data/index.js'
 import { FedloraError } from '../../errors.js'
 import type { Adapter } from '../../model/adapter.js'
 import { native } from '../../native/load.js'
@@ -8,8 +7,9 @@ import type { RunForm } from '../../run/folder.js'
 import { describeSchedule, type Identity, identityOf } from '../../run/identity.js'
 import { checkExtension } from '../../training/extension.js'
 import type { Chosen } from '../algorithms/algorithm.js'
+import type { EvaluationConfig } from '../evaluation-options.js'
 import type { FederationConfig } from '../options.js'
-import { type Clients, fingerprint } from './clients.js'
+import { type Clients, fingerprint, testFingerprint } from './clients.js'
 import { totalsSchema } from './figures.js'
 import type { Locals } from './overrides.js'
 
@@ -26,6 +26,8 @@ const stateSchema = z.strictObject({
   numbers: z.record(z.string(), z.array(z.number())),
   /** What clients keep: [client, vector, round of its valid file]. */
   own: z.array(z.tuple([z.string(), z.string(), z.int().min(1)])),
+  /** Clients whose work has counted in some round, as indices into their names in ascending order. */
+  tookPart: z.array(count),
 })
 
 export type FederationState = z.output<typeof stateSchema>
@@ -39,6 +41,13 @@ export const federationForm: RunForm<FederationState> = {
   older: false,
 }
 
+/** What decides the bits of evaluations. */
+function judgeOf({ data, every, of, fineTune }: EvaluationConfig, clients: Clients) {
+  const fingerprint = data?.fingerprint ?? null
+  const tests = of === undefined ? null : testFingerprint(clients)
+  return { fingerprint, every, of: of ?? null, fineTune: fineTune ?? null, tests }
+}
+
 /** Everything that decides the bits of a run. */
 export function identify(
   adapter: Adapter,
@@ -46,7 +55,7 @@ export function identify(
   config: FederationConfig,
   { algorithm, options }: Chosen,
   locals: Locals,
-  evaluation: { data: Dataset; every: number } | undefined,
+  evaluation: EvaluationConfig | undefined,
 ): Identity {
   const { outputDir, resumeFrom, concurrency, checkpointEvery, overrides: _, ...federation } = config
   return identityOf('federation', adapter, native().info().isa, {
@@ -58,7 +67,7 @@ export function identify(
       local: { ...federation.local, schedule: describeSchedule(federation.local.schedule) },
       baselineSchedule: describeSchedule(federation.baselineSchedule),
     },
-    evaluate: evaluation === undefined ? null : { fingerprint: evaluation.data.fingerprint, every: evaluation.every },
+    evaluate: evaluation === undefined ? null : judgeOf(evaluation, clients),
   })
 }
 

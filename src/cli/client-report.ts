@@ -1,0 +1,42 @@
+/** Clients measured on their own test rows, as people read it. */
+import type { FederationEvaluation, FederationResult } from '../federated/events.js'
+import type { Output } from './output.js'
+import { formatTable } from './words.js'
+
+const adapters = { global: 'global adapter', personal: 'personal adapters' } as const
+const figures = ['mean', 'standardDeviation', 'worstDecile', 'bestDecile'] as const
+const names = ['mean', 'standard deviation', 'worst decile', 'best decile']
+
+/** An evaluation of clients on their own rows in a line; undefined for another. */
+export function measuredLine({ of, clients }: FederationEvaluation): string | undefined {
+  if (clients === undefined) return undefined
+  const [mean, deviation, worst, best] = figures.map((figure) => clients[figure].toFixed(4))
+  return `${adapters[of]}, own test rows: loss ${mean} ± ${deviation} · worst decile ${worst} · best decile ${best}`
+}
+
+/** Clients of which a line each is shown. */
+const shownClients = 20
+
+/** Every client on its own rows, a column for each adapter that was measured; of many clients those that fare worst. */
+export function reportClients(evaluations: FederationResult['clientEvaluations'], output: Output): void {
+  const [first] = evaluations
+  if (first === undefined) return
+  const last = evaluations.at(-1)!
+  const lossOf = (evaluation: typeof first, client: number) =>
+    evaluation.clients.each.find((one) => one.client === client)!.loss.toFixed(4)
+  const worst = [...last.clients.each].sort((a, b) => b.loss - a.loss).slice(0, shownClients)
+  output.text(
+    formatTable([
+      ['loss on own test rows', ...evaluations.map(({ of }) => adapters[of])],
+      ...worst.map(({ client, name, tookPart }) => [
+        tookPart ? name : `${name} (never took part)`,
+        ...evaluations.map((evaluation) => lossOf(evaluation, client)),
+      ]),
+      ...figures.map((figure, i) => [names[i]!, ...evaluations.map(({ clients }) => clients[figure].toFixed(4))]),
+    ]),
+  )
+  const { each, unmeasured } = last.clients
+  if (each.length > shownClients)
+    output.text(`the ${shownClients} worst of ${each.length} clients; --json tells of all`)
+  if (unmeasured.length > 0) output.note(`${unmeasured.length} clients have no test rows and are not measured`)
+}

@@ -1,0 +1,49 @@
+/** The adapters that clients are served by after a round, one at a time: none is held on to. */
+import { join } from 'node:path'
+import type { PromptFormat } from '../../data/prompt.js'
+import { openTask, servedBy } from '../client/personal.js'
+import type { Task } from '../protocol/messages.js'
+import { fitRanks } from '../protocol/space.js'
+import { clientFolders } from './client-folders.js'
+import type { RoundTools } from './round.js'
+
+/** A client as it stands after the server's last complete round. */
+export interface Standing {
+  /** What it would be asked next. */
+  task: Task
+  /** What the federation has come to, at the client's ranks. */
+  global: Float32Array
+  /** An adapter of its own; undefined when the global one serves it. */
+  personal: Float32Array | undefined
+}
+
+const equal = (a: Float32Array, b: Float32Array) =>
+  Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(Buffer.from(b.buffer, b.byteOffset, b.byteLength))
+
+export async function standingOf(
+  { chosen, clients, locals, spaces, server, own }: RoundTools,
+  index: number,
+): Promise<Standing> {
+  const space = spaces.of(index)
+  const { learningRate } = locals.of(index)
+  const task = server.task(clients.name(index), space, server.round + 1, learningRate)
+  const global = space === server.space ? server.result : fitRanks(server.result, server.space, space)
+  if (chosen.algorithm.personal === undefined) return { task, global, personal: undefined }
+  const kit = await openTask(task, { chosen, space, initial: server.initialFor(space), own })
+  const personal = servedBy(chosen, kit)
+  return { task, global, personal: equal(personal, kit.given.adapter!) ? undefined : personal }
+}
+
+/** Writes the adapter of each client that has one of its own as a PEFT folder: `clients/NAME/adapter`, NAME as `clientFolders` says. */
+export async function savePersonal(tools: RoundTools, folder: string, promptFormat: PromptFormat | undefined) {
+  const { chosen, clients, server, slots, spaces } = tools
+  if (chosen.algorithm.personal === undefined || !server.whole) return
+  const names = clientFolders(Array.from({ length: clients.length }, (_, index) => clients.name(index)))
+  for (const [index, name] of names.entries()) {
+    const { personal } = await standingOf(tools, index)
+    if (personal === undefined) continue
+    const slot = slots[0]!.in(spaces.of(index))
+    slot.promptFormat = clients.data(index).promptFormat ?? promptFormat
+    await slot.write(join(folder, 'clients', name, 'adapter'), personal)
+  }
+}
