@@ -1,18 +1,21 @@
 /** What a client has before it works, and the adapter that it is served by: of what the server sent and what it kept. */
-import type { PersonalKit, Vectors } from '../algorithms/algorithm.js'
+import type { Chosen, PersonalKit, Vectors } from '../algorithms/algorithm.js'
 import { placeReceived } from '../algorithms/defaults.js'
 import type { Task } from '../protocol/messages.js'
+import type { Space } from '../protocol/space.js'
 import { decodeVector } from '../vector-message.js'
 import type { OwnState } from './own-state.js'
-import type { ClientPlace } from './work.js'
 
 /** What is needed to open a task. */
-export type Home = Pick<ClientPlace, 'chosen' | 'space' | 'initial' | 'own'>
+export interface Home {
+  chosen: Chosen
+  space: Space
+  /** The adapter that the federation began with, at the client's ranks. */
+  initial: Float32Array
+  own: OwnState | undefined
+}
 
-async function ownVectors(
-  { chosen, own }: { chosen: Home['chosen']; own: OwnState | undefined },
-  client: string,
-): Promise<Partial<Vectors>> {
+async function ownVectors({ chosen, own }: Home, client: string): Promise<Partial<Vectors>> {
   const kept: Partial<Vectors> = {}
   for (const name of chosen.algorithm.keeps ?? []) {
     const values = await own?.read(client, name)
@@ -32,6 +35,6 @@ export async function openTask(task: Task, home: Home): Promise<PersonalKit> {
 }
 
 /** The adapter that a client is served by: its own, or the one it is given when the algorithm knows no other. */
-export function servedBy({ algorithm, options }: Home['chosen'], kit: PersonalKit): Float32Array {
+export function servedBy({ algorithm, options }: Chosen, kit: PersonalKit): Float32Array {
   return algorithm.personal?.(kit, options) ?? kit.given.adapter!
 }

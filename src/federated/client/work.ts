@@ -1,23 +1,16 @@
 /** The work of one client in one round: a task comes in, the algorithm's client part runs over it, an answer goes out. */
 import { FedloraError, isFedloraError } from '../../errors.js'
-import type { Chosen, ClientKit, Vectors } from '../algorithms/algorithm.js'
+import type { ClientKit, Vectors } from '../algorithms/algorithm.js'
 import { travelOf, workOf } from '../algorithms/defaults.js'
 import type { FederationConfig } from '../options.js'
 import { type Answer, messageVersion, type Task } from '../protocol/messages.js'
-import type { Space } from '../protocol/space.js'
-import type { OwnState } from './own-state.js'
-import { openTask } from './personal.js'
+import { type Home, openTask } from './personal.js'
 import { Trainer, type Workplace } from './trainer.js'
 import { encodeUpload } from './upload.js'
 
 /** What a client of a federation has beside the task. */
-export interface ClientPlace extends Workplace {
-  chosen: Chosen
-  space: Space
-  /** The adapter that the federation began with, at the client's ranks. */
-  initial: Float32Array
+export interface ClientPlace extends Workplace, Home {
   upload: FederationConfig['upload']
-  own: OwnState | undefined
   /** Runs what must take its turn among clients that work side by side. */
   inTurn<R>(work: () => Promise<R>): Promise<R>
 }
