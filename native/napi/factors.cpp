@@ -2,6 +2,7 @@
 #include "factors/factored.h"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 
 #include "napi/host.h"
@@ -23,10 +24,10 @@ class MatrixArgument {
     else
       single_.emplace(value, what);
   }
+  int64_t size() const { return static_cast<int64_t>(wide_ ? wide_->span().size() : single_->span().size()); }
   Values values(int64_t count) const {
-    const size_t size = wide_ ? wide_->span().size() : single_->span().size();
-    if (static_cast<int64_t>(size) != count)
-      fail(Code::E_SHAPE, "%s has %zu values, expected %lld", what_, size, static_cast<long long>(count));
+    if (size() != count)
+      fail(Code::E_SHAPE, "%s has %lld values, expected %lld", what_, static_cast<long long>(size()), static_cast<long long>(count));
     if (wide_) return {nullptr, wide_->span().data()};
     return {single_->span().data(), nullptr};
   }
@@ -171,6 +172,26 @@ Napi::Value mix_matrices(const Napi::CallbackInfo& info) {
   });
 }
 
+/// blockNorm(values, cols, fromRow, toRow, fromCol, toCol): ‖·‖ of the block of rows and columns from … to, the last not counted.
+Napi::Value block_norm(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    const MatrixArgument given(info[0], "values");
+    const int64_t cols = side(info[1], "cols");
+    int64_t at[4];
+    for (size_t i = 0; i < 4; ++i) at[i] = info[i + 2].IsNumber() ? info[i + 2].As<Napi::Number>().Int64Value() : -1;
+    const auto [from_row, to_row, from_col, to_col] = at;
+    const int64_t rows = given.size() / cols;
+    if (!(0 <= from_row && from_row <= to_row && to_row <= rows && 0 <= from_col && from_col <= to_col && to_col <= cols))
+      fail(Code::E_ARGUMENT, "blockNorm: the block lies outside of %lld × %lld", static_cast<long long>(rows),
+           static_cast<long long>(cols));
+    const Values values = given.values(rows * cols);
+    double squares = 0;
+    for (int64_t i = from_row; i < to_row; ++i)
+      for (int64_t j = from_col; j < to_col; ++j) squares += values[i * cols + j] * values[i * cols + j];
+    return Napi::Number::New(info.Env(), std::sqrt(squares));
+  });
+}
+
 /// multiplyMatrices(a, b, m, k, n, turnA, turnB): [m, n] of a [m, k] and b [k, n], each given as its transpose where it is turned.
 Napi::Value multiply_matrices(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
@@ -199,6 +220,7 @@ void define_factor_functions(Napi::Env env, Napi::Object exports) {
   exports.Set("factorsNorm", Napi::Function::New(env, factors_norm, "factorsNorm"));
   exports.Set("factorsLeading", Napi::Function::New(env, factors_leading, "factorsLeading"));
   exports.Set("mixMatrices", Napi::Function::New(env, mix_matrices, "mixMatrices"));
+  exports.Set("blockNorm", Napi::Function::New(env, block_norm, "blockNorm"));
   exports.Set("multiplyMatrices", Napi::Function::New(env, multiply_matrices, "multiplyMatrices"));
 }
 

@@ -8,7 +8,8 @@ export {
   type WeightedVector,
 } from '../aggregation/aggregator.js'
 export type { CombineFactorsInput } from '../aggregation/factors/check.js'
-export { type CombinedFactors, combineFactors, type FactorRuleName } from '../aggregation/factors/combine-factors.js'
+export { type CombinedFactors, combineFactors } from '../aggregation/factors/combine-factors.js'
+export type { FactorRuleName } from '../aggregation/factors/rules.js'
 export {
   type DecodeUpdateOptions,
   decodeUpdate,

@@ -64,6 +64,16 @@ export function productNorm({ out, in: inputs }: Sides, terms: FactorTerm[]): nu
   return native().factorsNorm(out, inputs, terms)
 }
 
+/** ‖·‖ of a block of `values` [rows, cols]: rows and columns [from, to). */
+export function blockNorm(
+  values: MatrixValues,
+  [, cols]: readonly [number, number],
+  rows: readonly [number, number],
+  columns: readonly [number, number],
+): number {
+  return native().blockNorm(values, cols, ...rows, ...columns)
+}
+
 /** One pair for a sum of terms, of the ranks' sum: B as they are side by side, A with the scales. */
 export function stackTerms({ out, in: inputs }: Sides, terms: FactorTerm[]): WideFactors {
   const rank = terms.reduce((sum, term) => sum + term.rank, 0)
@@ -97,7 +107,7 @@ export function multiply(
 }
 
 /** The pair times `factor`: into B. */
-export function scaledB(B: Float64Array, out: number, factor: number): Float64Array {
+export function scaledB(B: MatrixValues, out: number, factor: number): Float64Array {
   const cols = B.length / out
   return native().mixMatrices(out, cols, [{ values: B, rows: out, cols, scale: factor }])
 }

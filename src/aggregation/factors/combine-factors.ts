@@ -2,10 +2,7 @@
 import { aggregationError, denseProduct, leadingRanks, nearestFactors } from './algebra.js'
 import { type CombineFactorsInput, checkClient, checkInput, findModule, findRule } from './check.js'
 import type { Combined, FactorRule, Factors, ModuleUpdates, Server } from './rule.js'
-import type { factorRules } from './rules.js'
-
-/** The rules for LoRA factors. */
-export type FactorRuleName = keyof typeof factorRules
+import type { FactorRuleName } from './rules.js'
 
 /** What a rule made of the factors of all clients. */
 export interface CombinedFactors {

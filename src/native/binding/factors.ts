@@ -34,6 +34,8 @@ export interface FactorAlgebra {
     terms: FactorTerm[],
     rank: number,
   ): { A: Float64Array; B: Float64Array; values: Float64Array }
+  /** ‖values[fromRow:toRow, fromCol:toCol]‖ of Frobenius; `values` has `cols` columns. */
+  blockNorm(values: MatrixValues, cols: number, fromRow: number, toRow: number, fromCol: number, toCol: number): number
   /** Σ scale · values [rows, cols]. */
   mixMatrices(rows: number, cols: number, terms: MixTerm[]): Float64Array
   /** a [m, k] · b [k, n]; one that is turned is given as its transpose. */
