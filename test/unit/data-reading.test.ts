@@ -334,7 +334,6 @@ t.test('.json: a lone object of more than 64 MiB is refused before its end, a li
   await t.rejects(rowsOf('{"rows":[{"text":"', 80, '"}]}'), { code: 'E_DATA', message: /an object whose "rows"/ })
   t.equal(read, 64)
   t.equal((await rowsOf('{"text":"a"}\n{"text":"b"}\n{"text":"', 66, '"}\n')).length, 3)
-  t.equal((await rowsOf('[{"text":"', 66, '"}]')).length, 1)
 })
 
 t.test('files of a folder come in the order of their names, of a pattern too; ? is one character', async (t) => {
@@ -348,7 +347,7 @@ t.test('files of a folder come in the order of their names, of a pattern too; ? 
 })
 
 t.test('a CSV of many pieces', async (t) => {
-  const rows = Array.from({ length: 60_000 }, (_, i) => ({ n: String(i), text: `${i} `.repeat(8) }))
+  const rows = Array.from({ length: 20_000 }, (_, i) => ({ n: String(i), text: `${i} `.repeat(12) }))
   const data = await loadDataset(
     await file('long.csv', `n;text\n${rows.map(({ n, text }) => `${n};${text}\n`).join('')}`),
     { format: 'text' },
