@@ -89,6 +89,8 @@ export interface ClientKit {
   readonly steps: number
   /** Rows that it trains on. */
   readonly rows: number
+  /** The adapter that the federation began with, at the client's ranks. */
+  readonly initial: Float32Array
   /** What the server sent: 'adapter' whole, and what the algorithm adds. */
   readonly given: Readonly<Vectors>
   readonly numbers: Numbers
@@ -213,7 +215,7 @@ export interface Algorithm<Options extends object = object> {
 }
 
 /** What a client's own adapter is made of. */
-export type PersonalKit = Pick<ClientKit, 'client' | 'space' | 'given' | 'numbers' | 'own'>
+export type PersonalKit = Pick<ClientKit, 'client' | 'space' | 'initial' | 'given' | 'numbers' | 'own'>
 
 /** An algorithm and its options, checked. */
 export interface Chosen<Options extends object = object> {

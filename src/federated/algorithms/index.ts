@@ -4,17 +4,21 @@ import { describeValue } from '../../errors/describe.js'
 import { FedloraError } from '../../errors.js'
 import { closest, parseOptions } from '../../options/parse.js'
 import type { Algorithm, Chosen } from './algorithm.js'
+import { ditto } from './ditto.js'
 import { fedavg } from './fedavg.js'
 import { feddyn } from './feddyn.js'
 import { fednova } from './fednova.js'
 import { fedprox } from './fedprox.js'
+import { fedrep } from './fedrep.js'
+import { fedsa } from './fedsa.js'
 import { fedswa } from './fedswa.js'
+import { pfedme } from './pfedme.js'
 import { scaffold } from './scaffold.js'
 
 // biome-ignore lint/suspicious/noExplicitAny: records of different options in one table
 type Any = Algorithm<any>
 
-const records: readonly Any[] = [fedavg, fedprox, scaffold, fednova, feddyn, fedswa]
+const records: readonly Any[] = [fedavg, fedprox, scaffold, fednova, feddyn, fedswa, ditto, pfedme, fedrep, fedsa]
 
 /** Other names of algorithms. */
 const aliases: Readonly<Record<string, string>> = { fedit: 'fedavg' }

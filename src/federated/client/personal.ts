@@ -31,7 +31,7 @@ export async function openTask(task: Task, home: Home): Promise<PersonalKit> {
   const given: Vectors = {}
   for (const [name, message] of Object.entries(task.vectors)) given[name] = decodeVector(message)
   given.adapter = placeReceived(chosen, { space, round }, initial, given.adapter!)
-  return { client, space, given, numbers, own: await ownVectors(home, client) }
+  return { client, space, initial, given, numbers, own: await ownVectors(home, client) }
 }
 
 /** The adapter that a client is served by: its own, or the one it is given when the algorithm knows no other. */

@@ -156,6 +156,7 @@ export async function runQuadratics(input: AlgorithmInput, setting: Setting = {}
         local: { optimizer: 'sgd', momentum: setting.momentum ?? 0 },
         steps: (setting.steps ?? steps)[client]!,
         rows: (setting.rows ?? rows)[client]!,
+        initial: x0,
         given,
         numbers: task.numbers,
         own: own[name]!,
