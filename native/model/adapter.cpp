@@ -34,6 +34,7 @@ AdapterMap::AdapterMap(const Description& description, const std::vector<Adapter
     slot = {layer.rank, layer.scaling, layer.dropout};
     slot.A = add(tensor.module, Part::lora_A, layer.rank, tensor.K);
     slot.B = add(tensor.module, Part::lora_B, tensor.N, layer.rank);
+    slot.end = size_;
     wanted.erase(entry);
   }
   if (!wanted.empty())

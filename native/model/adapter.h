@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/aligned.h"
+#include "base/range.h"
 #include "model/description.h"
 
 namespace fedlora {
@@ -28,7 +29,7 @@ struct AdapterLayer {
 struct AdapterSlot {
   int rank = 0;  // 0: not adapted
   float scaling = 0, dropout = 0;
-  int64_t A = 0, B = 0;  // offsets, in elements
+  int64_t A = 0, B = 0, end = 0;  // A is the elements [A, B) of the vector, B is [B, end)
 };
 
 /// What a tensor of the flat vector is to its layer.
@@ -42,6 +43,7 @@ struct TensorLayout {
   Part part = Part::lora_A;
   int64_t rows = 0, columns = 0, offset = 0;
   int64_t size() const { return rows * columns; }
+  Range range() const { return {offset, offset + size()}; }
 };
 
 /// Which layers are adapted and where their factors lie.

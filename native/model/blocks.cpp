@@ -37,7 +37,7 @@ void recompute(const Pass& pass, int64_t layer) {
 }  // namespace
 
 void blocks_backward(const Pass& pass) {
-  for (int64_t l = pass.layers() - 1; l >= 0; --l) {
+  for (int64_t l = pass.layers() - 1; l >= pass.pairs.lowest_trained(); --l) {
     pass.check_cancelled();
     recompute(pass, l);
     mlp_backward(pass, l);

@@ -5,6 +5,11 @@
 namespace fedlora {
 
 namespace {
+bool wanted(const AdapterSegment& segment, const Range& tensor) {
+  return segment.trainable.empty() ||
+         std::any_of(segment.trainable.begin(), segment.trainable.end(), [&](const Range& range) { return range.meets(tensor); });
+}
+
 LoraPair pair_of(const AdapterSegment& segment, int64_t layer, int linear, bool training) {
   const AdapterSlot& slot = segment.adapter->slot(layer, linear);
   LoraPair pair;
@@ -15,8 +20,8 @@ LoraPair pair_of(const AdapterSegment& segment, int64_t layer, int linear, bool 
   pair.A = values + slot.A;
   pair.B = values + slot.B;
   if (training && segment.gradient != nullptr) {
-    pair.d_A = segment.gradient + slot.A;
-    pair.d_B = segment.gradient + slot.B;
+    if (wanted(segment, {slot.A, slot.B})) pair.d_A = segment.gradient + slot.A;
+    if (wanted(segment, {slot.B, slot.end})) pair.d_B = segment.gradient + slot.B;
   }
   if (const Residual* residual = segment.adapter->residual().get()) {
     const ResidualMap::Slot& frozen = residual->slot(layer, linear);
@@ -31,11 +36,16 @@ LoraPair pair_of(const AdapterSegment& segment, int64_t layer, int linear, bool 
 }
 }  // namespace
 
-PairTable::PairTable(std::span<const AdapterSegment> segments, int64_t layers, bool training) : segments_(segments.size()) {
+PairTable::PairTable(std::span<const AdapterSegment> segments, int64_t layers, bool training)
+    : segments_(segments.size()), lowest_trained_(layers) {
   pairs_.reserve(segments.size() * static_cast<size_t>(layers * linears_per_layer));
   for (const AdapterSegment& segment : segments)
     for (int64_t l = 0; l < layers; ++l)
-      for (int linear = 0; linear < linears_per_layer; ++linear) pairs_.push_back(pair_of(segment, l, linear, training));
+      for (int linear = 0; linear < linears_per_layer; ++linear) {
+        const LoraPair pair = pair_of(segment, l, linear, training);
+        if (pair.d_A != nullptr || pair.d_B != nullptr) lowest_trained_ = std::min(lowest_trained_, l);
+        pairs_.push_back(pair);
+      }
   const std::span<const LoraPair> pairs = pairs_;
   for (int64_t l = 0; l < layers; ++l)
     for (const LinearGroup& group : linear_groups)

@@ -15,7 +15,8 @@ struct AdapterSegment {
   float grad_scale = 1;       // multiplies the gradient of the segment's losses
   bool dropout = false;       // apply the adapter's dropout (training)
   uint64_t dropout_seed = 0;
-  uint64_t micro_batch = 0;  // numbers the micro-batches of a run: each has masks of its own
+  uint64_t micro_batch = 0;               // numbers the micro-batches of a run: each has masks of its own
+  std::span<const Range> trainable = {};  // tensors that meet none of these get no gradient; empty: all get one
 };
 
 /// Linear layers of a block that share their input: one call of the backend.
@@ -28,7 +29,7 @@ inline constexpr LinearGroup linear_groups[] = {attention_in, attention_out, mlp
 
 class PairTable {
  public:
-  /// Reads the adapters' values where they lie; when `training`, the pairs say where gradients go.
+  /// Reads the adapters' values where they lie; when `training`, the pairs say where gradients go, if wanted.
   PairTable(std::span<const AdapterSegment> segments, int64_t layers, bool training);
   PairTable(const PairTable&) = delete;  // calls_ points into pairs_
 
@@ -38,8 +39,12 @@ class PairTable {
     return std::span(calls_).subspan(place * segments_, segments_);
   }
 
+  /// The lowest layer in which a gradient is wanted: backward ends there. `layers` when none is.
+  int64_t lowest_trained() const { return lowest_trained_; }
+
  private:
   size_t segments_;
+  int64_t lowest_trained_;
   std::vector<LoraPair> pairs_;  // [segments × layers × linears_per_layer]
   std::vector<Segment> calls_;   // [layers × groups × segments]
 };

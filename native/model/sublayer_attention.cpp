@@ -64,7 +64,7 @@ void attention_backward(const Pass& pass, int64_t layer) {
     pass.backend.row_norm_backward(M * d.kv_heads, d.head_dim, b.d_k, block.k_raw, block.k_rstd, weights.k_norm.data(), b.d_k);
   }
 
-  const bool lowest = layer == 0;  // nothing trains below
+  const bool lowest = layer == pass.pairs.lowest_trained();  // nothing trains below
   const Activation d_normed = lowest ? nullptr : b.d_input;
   pass.backend.rms_norm_rebuild(M, d.hidden, block.x1, block.rstd1, weights.input_norm.data(), b.normed);
   linear_backward(pass, layer, attention_in, b.normed, {b.d_q, b.d_k, b.d_v}, d_normed);

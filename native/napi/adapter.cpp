@@ -1,5 +1,6 @@
 // NativeAdapter: the trainable vector. JavaScript gets copies; only sessions write it while they work.
 #include <algorithm>
+#include <cmath>
 
 #include "model/residual.h"
 #include "napi/host.h"
@@ -8,6 +9,24 @@
 namespace fedlora::seam {
 
 namespace {
+
+std::vector<Range> decode_ranges(const Napi::Array& array) {
+  const auto wrong = [] { fail(Code::E_ARGUMENT, "options.trainable: expected at least one [begin, end] of whole numbers"); };
+  const auto element = [&](const Napi::Array& pair, uint32_t i) {
+    const Napi::Value value = pair.Get(i);
+    const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
+    if (!(number >= 0 && number <= 9007199254740991) || number != std::floor(number)) wrong();
+    return static_cast<int64_t>(number);
+  };
+  std::vector<Range> ranges;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value pair = array.Get(i);
+    if (!pair.IsArray() || pair.As<Napi::Array>().Length() != 2) wrong();
+    ranges.push_back({element(pair.As<Napi::Array>(), 0), element(pair.As<Napi::Array>(), 1)});
+  }
+  if (ranges.empty()) wrong();
+  return ranges;
+}
 
 class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
  public:
@@ -174,6 +193,7 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
       options.max_grad_norm = f.number("maxGradNorm");
       options.dropout_seed = static_cast<uint64_t>(f.integer("dropoutSeed", 0, 9007199254740991));
       options.recompute = decode_recompute(f);
+      if (f.has("trainable")) options.trainable = decode_ranges(f.array("trainable"));
       auto session = std::make_shared<Session>(state_->host->alive(), state_->alive(), options);
       return construct(env, Environment::of(env).session, std::make_pair(state_, session));
     });

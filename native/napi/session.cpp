@@ -27,6 +27,14 @@ Part decode_part(const Engine& engine, const Napi::Array& array, double learning
   return part;
 }
 
+AlignedBuffer<float> copied(Napi::Value value, const char* what) {
+  const TypedView<float> view(value, what);
+  if (view.span().empty()) fail(Code::E_SHAPE, "%s: no values, expected one for each of the adapter", what);
+  AlignedBuffer<float> copy(view.span().size());
+  std::copy(view.span().begin(), view.span().end(), copy.begin());
+  return copy;
+}
+
 Napi::Object encode_step(Napi::Env env, const StepResult& result) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("loss", result.loss);
@@ -44,14 +52,14 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
     info.This().As<Napi::Object>().TypeTag(&session_tag);
     state_ = made.first;
     session_ = made.second;
-    memory_.set(session_->moment1().bytes() + session_->moment2().bytes() + state_->adapter->values.bytes());
+    account();
   }
 
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "NativeSession",
                        {InstanceMethod<&SessionObject::step>("step"), InstanceMethod<&SessionObject::cancel>("cancel"),
                         InstanceMethod<&SessionObject::state>("state"), InstanceMethod<&SessionObject::restore>("restore"),
-                        InstanceMethod<&SessionObject::dispose>("dispose")});
+                        InstanceMethod<&SessionObject::set_terms>("setTerms"), InstanceMethod<&SessionObject::dispose>("dispose")});
   }
 
   const std::shared_ptr<AdapterState>& adapter() const { return state_; }
@@ -75,6 +83,12 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   }
 
  private:
+  void account() {
+    const GradientTerms& terms = session_->terms();
+    memory_.set(session_->moment1().bytes() + session_->moment2().bytes() + state_->adapter->values.bytes() + terms.anchor.bytes() +
+                terms.correction.bytes());
+  }
+
   Napi::Value step(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
     return guard(env, [&]() -> Napi::Value {
@@ -114,6 +128,20 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
       const Fields f(info[0], "state");
       idle()->restore(f.integer("step", 0, 9007199254740991), copy_float32(f.value("moment1"), "state.moment1"),
                       copy_float32(f.value("moment2"), "state.moment2"));
+    });
+  }
+
+  void set_terms(const Napi::CallbackInfo& info) {
+    guard(info.Env(), [&] {
+      GradientTerms terms;
+      if (!info[0].IsNull()) {
+        const Fields f(info[0], "terms");
+        if (f.has("anchor") || f.has("mu")) terms.mu = f.number("mu");
+        if (f.has("anchor")) terms.anchor = copied(f.value("anchor"), "terms.anchor");
+        if (f.has("correction")) terms.correction = copied(f.value("correction"), "terms.correction");
+      }
+      idle()->set_terms(std::move(terms));
+      account();
     });
   }
 

@@ -5,6 +5,16 @@
 namespace fedlora::ref {
 
 template <class Real>
+void gradient_terms(double mu, int64_t count, const Real* parameter, const Real* anchor, const Real* correction, Real* gradient) {
+  for (int64_t i = 0; i < count; ++i) {
+    double g = gradient[i];
+    if (anchor != nullptr) g += mu * (static_cast<double>(parameter[i]) - anchor[i]);
+    if (correction != nullptr) g += correction[i];
+    gradient[i] = static_cast<Real>(g);
+  }
+}
+
+template <class Real>
 void adamw(const AdamWStep& step, int64_t count, Real* parameter, Real* gradient, Real* moment1, Real* moment2) {
   const double lr = step.learning_rate, beta1 = step.beta1, beta2 = step.beta2;
   const double correction1 = 1 - std::pow(beta1, static_cast<double>(step.step)),
@@ -35,6 +45,8 @@ void sgd(double learning_rate, double momentum, double weight_decay, double grad
   }
 }
 
+template void gradient_terms(double, int64_t, const float*, const float*, const float*, float*);
+template void gradient_terms(double, int64_t, const double*, const double*, const double*, double*);
 template void adamw(const AdamWStep&, int64_t, float*, float*, float*, float*);
 template void adamw(const AdamWStep&, int64_t, double*, double*, double*, double*);
 template void sgd(double, double, double, double, bool, int64_t, float*, float*, float*);

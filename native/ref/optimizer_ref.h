@@ -4,13 +4,18 @@
 ///     m ← β₁m + (1 − β₁)g      v ← β₂v + (1 − β₂)g²      p ← p − lr · (m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + ε)
 ///   SGD with momentum:   g = grad_scale·gradient + wd·p      b ← g at the first step, μb + g after      p ← p − lr·b
 ///
-/// Both zero the gradient.
+/// Both zero the gradient. Before them, what an algorithm adds to it (the proximal term of Li et al. 2020, FedProx, equation 2; the control
+/// variates of Karimireddy et al. 2020, SCAFFOLD, algorithm 1):   g ← g + μ·(p − anchor) + correction
 #pragma once
 #include <cstdint>
 
 #include "backend/ops.h"
 
 namespace fedlora::ref {
+
+/// anchor, correction: null to leave them out.
+template <class Real>
+void gradient_terms(double mu, int64_t count, const Real* parameter, const Real* anchor, const Real* correction, Real* gradient);
 
 template <class Real>
 void adamw(const AdamWStep& step, int64_t count, Real* parameter, Real* gradient, Real* moment1, Real* moment2);

@@ -7,24 +7,86 @@
 
 namespace fedlora {
 
+namespace {
+/// The ranges with neighbours joined; all of the vector when there is none.
+std::vector<Range> joined(const std::vector<Range>& ranges, int64_t size) {
+  if (ranges.empty()) return {{0, size}};
+  std::vector<Range> all;
+  for (const Range& range : ranges) {
+    const int64_t from = all.empty() ? 0 : all.back().end;
+    if (range.begin < from || range.end <= range.begin || range.end > size)
+      fail(Code::E_ARGUMENT,
+           "options.trainable: [%lld, %lld) after element %lld of %lld, expected ranges that are not empty, ascending and disjoint",
+           static_cast<long long>(range.begin), static_cast<long long>(range.end), static_cast<long long>(from),
+           static_cast<long long>(size));
+    if (!all.empty() && range.begin == from)
+      all.back().end = range.end;
+    else
+      all.push_back(range);
+  }
+  return all;
+}
+
+/// What of the tensors that meet a range lies outside all ranges.
+std::vector<Range> rest_of(const std::vector<TensorLayout>& layout, const std::vector<Range>& ranges) {
+  std::vector<Range> rest;
+  for (const TensorLayout& tensor : layout) {
+    int64_t from = tensor.offset;
+    const int64_t end = tensor.range().end;
+    bool met = false;
+    for (const Range& range : ranges) {
+      if (!range.meets(tensor.range())) continue;
+      met = true;
+      if (from < range.begin) rest.push_back({from, range.begin});
+      from = range.end;
+    }
+    if (met && from < end) rest.push_back({from, end});
+  }
+  return rest;
+}
+
+void check_term(const char* name, const AlignedBuffer<float>& term, size_t size) {
+  if (term.size() == 0) return;
+  if (term.size() != size) fail(Code::E_SHAPE, "%s: %zu values for an adapter of %zu", name, term.size(), size);
+  for (size_t i = 0; i < size; ++i)
+    if (!std::isfinite(term[i])) fail(Code::E_NONFINITE, "%s: value %zu is not finite", name, i);
+}
+}  // namespace
+
 Session::Session(std::shared_ptr<Engine> engine, std::shared_ptr<Adapter> adapter, const SessionOptions& options)
-    : engine_(std::move(engine)), adapter_(std::move(adapter)), options_(options), gradient_(adapter_->values.size()) {
+    : engine_(std::move(engine)),
+      adapter_(std::move(adapter)),
+      options_(options),
+      trained_(joined(options.trainable, adapter_->size())),
+      untrained_(rest_of(adapter_->layout(), trained_)),
+      gradient_(adapter_->values.size()) {
   const auto is_beta = [](double beta) { return beta >= 0 && beta < 1; };
   if (!is_beta(options.beta1) || !is_beta(options.beta2)) fail(Code::E_ARGUMENT, "options.optimizer: betas are from 0 on and below 1");
   if (!(options.epsilon > 0)) fail(Code::E_ARGUMENT, "options.optimizer.epsilon: expected more than 0");
-  const size_t size = adapter_->values.size();
+  size_t size = 0;
+  for (const Range& range : trained_) size += static_cast<size_t>(range.size());
   if (options.optimizer == Optimizer::adamw || options.momentum != 0) moment1_ = AlignedBuffer<float>(size);
   if (options.optimizer == Optimizer::adamw) moment2_ = AlignedBuffer<float>(size);
 }
 
 void Session::restore(int64_t steps, std::span<const float> moment1, std::span<const float> moment2) {
   if (moment1.size() != moment1_.size() || moment2.size() != moment2_.size())
-    fail(Code::E_SHAPE, "optimiser state of %zu + %zu values, expected %zu + %zu: it belongs to another adapter or optimiser",
+    fail(Code::E_SHAPE,
+         "optimiser state of %zu + %zu values, expected %zu + %zu: it belongs to another adapter, optimiser or choice of what is trained",
          moment1.size(), moment2.size(), moment1_.size(), moment2_.size());
   if (steps < 0) fail(Code::E_ARGUMENT, "the step count %lld is negative", static_cast<long long>(steps));
   std::copy(moment1.begin(), moment1.end(), moment1_.begin());
   std::copy(moment2.begin(), moment2.end(), moment2_.begin());
   steps_ = steps;
+}
+
+void Session::set_terms(GradientTerms terms) {
+  if (!(terms.mu >= 0) || !std::isfinite(static_cast<float>(terms.mu)))
+    fail(Code::E_ARGUMENT, "terms.mu is %g, expected a finite number from 0 on", terms.mu);
+  if (terms.mu > 0 && terms.anchor.size() == 0) fail(Code::E_ARGUMENT, "terms.mu is %g, but there is no anchor to pull to", terms.mu);
+  check_term("terms.anchor", terms.anchor, adapter_->values.size());
+  check_term("terms.correction", terms.correction, adapter_->values.size());
+  terms_ = std::move(terms);
 }
 
 MeanLoss loss_and_gradient(Engine& engine, const Adapter& adapter, const Batch& batch, std::span<float> gradient) {

@@ -21,6 +21,16 @@ struct SessionOptions {
   double max_grad_norm = 0;  // 0: no clipping
   uint64_t dropout_seed = 0;
   Recompute recompute = Recompute::none;
+  /// Of the adapter's vector, ascending and disjoint; empty: all of it. Elsewhere there is no decay, no moment and no part in the norm, and
+  /// for tensors that lie there no gradient is computed.
+  std::vector<Range> trainable = {};
+};
+
+/// Added to a step's gradient before its norm is taken, where the session trains:   g += mu·(w − anchor) + correction
+/// The proximal term of FedProx, Ditto and pFedMe; the control variates of SCAFFOLD, the linear term of FedDyn.
+struct GradientTerms {
+  double mu = 0;
+  AlignedBuffer<float> anchor, correction;  // like the adapter's vector, or empty: without
 };
 
 struct StepResult {
@@ -32,7 +42,7 @@ struct StepResult {
 
 class Session {
  public:
-  /// E_ARGUMENT for betas outside [0, 1) or an epsilon that is not above 0.
+  /// E_ARGUMENT for betas outside [0, 1), an epsilon that is not above 0, or ranges that are empty, out of order or outside the adapter.
   Session(std::shared_ptr<Engine> engine, std::shared_ptr<Adapter> adapter, const SessionOptions& options);
 
   /// One optimiser step over its micro-batches. When none of their tokens is supervised nothing is updated. E_NONFINITE, naming step
@@ -40,7 +50,13 @@ class Session {
   /// was raised: nothing was updated.
   StepResult step(std::span<const Batch> batches, double learning_rate);
 
+  /// For every step from now on; not part of the state. E_SHAPE for another length than the adapter's, E_NONFINITE, E_ARGUMENT for a mu
+  /// that is negative, not finite or without an anchor.
+  void set_terms(GradientTerms terms);
+  const GradientTerms& terms() const { return terms_; }
+
   int64_t steps() const { return steps_; }
+  /// Of what is trained: the ranges end to end. Empty when the optimiser has none.
   const AlignedBuffer<float>& moment1() const { return moment1_; }
   const AlignedBuffer<float>& moment2() const { return moment2_; }
   /// E_SHAPE when a moment has another length than this session's.
@@ -49,9 +65,16 @@ class Session {
 
  private:
   friend class CommonStep;
+  /// The optimiser's step over the gradient gathered, which is zero afterwards. Gives its norm before clipping; nothing moves when that is
+  /// not finite.
+  double update(double learning_rate);
+  void drop_gradient();
+
   std::shared_ptr<Engine> engine_;
   std::shared_ptr<Adapter> adapter_;
   SessionOptions options_;
+  std::vector<Range> trained_, untrained_;  // neighbours joined; the rest of the tensors that trained_ meets
+  GradientTerms terms_;
   AlignedBuffer<float> gradient_, moment1_, moment2_;
   int64_t steps_ = 0;
 };

@@ -1,6 +1,6 @@
 // One optimiser step of one session, or of several that share their passes over the frozen weights.
 //
-//   g = Σ over micro-batches of d(Σ losses) / (supervised tokens of the step)      clip: g · min(1, max_norm / (‖g‖ + 1e-6))
+//   g = Σ over micro-batches of d(Σ losses) / (supervised tokens of the step); what follows is Session::update
 //
 // A pass holds at most one micro-batch of a session, as a segment of rows of its own with its own adapter, gradient and scale; a session's
 // micro-batches keep their order. What a segment computes depends on nothing beside it (backend/ops.h), so how micro-batches are grouped
@@ -15,8 +15,6 @@ namespace fedlora {
 namespace {
 /// Micro-batches of a run are numbered step × this + index, so that dropout masks resume where they stopped.
 constexpr uint64_t micro_batches_per_step = 1 << 12;
-
-std::span<float> all(AlignedBuffer<float>& buffer) { return {buffer.data(), buffer.size()}; }
 }  // namespace
 
 class CommonStep {
@@ -44,7 +42,7 @@ class CommonStep {
     } catch (const Cancelled&) {
       cancelled = true;
     } catch (...) {
-      for (Member& member : members_) drop_gradient(member);
+      for (Member& member : members_) member.session.drop_gradient();
       throw;
     }
     std::vector<SessionOutcome> outcomes;
@@ -52,7 +50,7 @@ class CommonStep {
       StepResult& result = member.outcome.result;
       if (cancelled && !member.outcome.error) result.cancelled = result.supervised > 0;
       if (cancelled || member.outcome.error)
-        drop_gradient(member);
+        member.session.drop_gradient();
       else if (result.supervised > 0)
         update(member);
       outcomes.push_back(std::move(member.outcome));
@@ -69,8 +67,6 @@ class CommonStep {
     double loss;
     SessionOutcome outcome;
   };
-
-  static void drop_gradient(Member& member) { std::fill(member.session.gradient_.begin(), member.session.gradient_.end(), 0.0f); }
 
   /// The next micro-batch that has something to learn, or null.
   static const Batch* next_batch(Member& member) {
@@ -94,7 +90,8 @@ class CommonStep {
       Session& session = member.session;
       segments.push_back({tokens, tokens + batch->tokens(), session.adapter_.get(), session.gradient_.data(),
                           static_cast<float>(1.0 / static_cast<double>(member.outcome.result.supervised)), true,
-                          session.options_.dropout_seed, static_cast<uint64_t>(session.steps_) * micro_batches_per_step + member.next});
+                          session.options_.dropout_seed, static_cast<uint64_t>(session.steps_) * micro_batches_per_step + member.next,
+                          session.trained_});
       present.push_back(&member);
       parts.push_back(batch);
       tokens += batch->tokens();
@@ -119,30 +116,13 @@ class CommonStep {
   static void refuse(Member& member, const std::string& message) { member.outcome.error = Error(Code::E_NONFINITE, message); }
 
   static void update(Member& member) {
-    Session& session = member.session;
     StepResult& result = member.outcome.result;
-    const SessionOptions& options = session.options_;
-    Backend& backend = session.engine_->transformer->backend();
-    const std::span<float> values = all(session.adapter_->values), gradient = all(session.gradient_);
-    const double grad_norm = std::sqrt(backend.sum_of_squares(gradient));
-    if (!std::isfinite(grad_norm)) {
-      refuse(member, format_text("the gradient of step %lld is not finite: lower the learning rate or set maxGradNorm",
-                                 static_cast<long long>(session.steps_ + 1)));
-      return drop_gradient(member);
-    }
+    const int64_t number = member.session.steps_ + 1;
+    result.grad_norm = member.session.update(member.learning_rate);
+    if (!std::isfinite(result.grad_norm))
+      return refuse(member, format_text("the gradient of step %lld is not finite: lower the learning rate or set maxGradNorm",
+                                        static_cast<long long>(number)));
     result.loss = member.loss / static_cast<double>(result.supervised);
-    result.grad_norm = grad_norm;
-    // torch.nn.utils.clip_grad_norm_: scale by max / (norm + 1e-6) when that is below 1
-    float clip = 1;
-    if (options.max_grad_norm > 0) clip = static_cast<float>(std::min(1.0, options.max_grad_norm / (grad_norm + 1e-6)));
-    if (options.optimizer == Optimizer::adamw)
-      backend.adamw({member.learning_rate, options.beta1, options.beta2, options.epsilon, options.weight_decay, session.steps_ + 1, clip},
-                    values, gradient, all(session.moment1_), all(session.moment2_));
-    else
-      backend.sgd(static_cast<float>(member.learning_rate), static_cast<float>(options.momentum), static_cast<float>(options.weight_decay),
-                  clip, session.steps_ == 0, values, gradient, all(session.moment1_));
-    ++session.adapter_->version;
-    ++session.steps_;
   }
 
   std::vector<Member> members_;

@@ -6,14 +6,10 @@
 #include <span>
 #include <vector>
 
+#include "base/range.h"
 #include "base/thread_pool.h"
 
 namespace fedlora {
-
-/// Elements [begin, end).
-struct Range {
-  int64_t begin, end;
-};
 
 /// Elements of a tile: its sums in double lie in the first-level cache.
 inline constexpr int64_t vector_tile = 2048;

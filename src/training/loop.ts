@@ -7,7 +7,15 @@ import { type Batch, Batches, pack } from '../data/batches.js'
 import type { Dataset } from '../data/dataset.js'
 import { describeValue } from '../errors/describe.js'
 import { FedloraError, isFedloraError } from '../errors.js'
-import type { NativeAdapter, NativeModel, NativeSession, Recompute, SessionState } from '../native/binding.js'
+import type {
+  GradientTerms,
+  NativeAdapter,
+  NativeModel,
+  NativeSession,
+  Recompute,
+  SessionOptions,
+  SessionState,
+} from '../native/binding.js'
 import { scheduleContext } from './extension.js'
 import { optimizerOf } from './optimizer.js'
 import type { TrainConfig } from './options.js'
@@ -72,6 +80,10 @@ export interface LoopParts {
   recompute?: Recompute
   /** Default: `alone`. */
   stepper?: Stepper
+  /** Elements of the adapter's vector that are trained (`rangesOf`); default: all. */
+  trainable?: SessionOptions['trainable']
+  /** Added to every step's gradient, until `setTerms` says otherwise. */
+  terms?: GradientTerms | undefined
 }
 
 export class Loop {
@@ -86,7 +98,10 @@ export class Loop {
   readonly #batches: Batches
   readonly #schedule: ScheduleContext
 
-  /** @throws FedloraError `E_DATA` when there are no rows, `E_CONFIG` for a schedule that gives no rate, `E_MEMORY`. */
+  /**
+   * @throws FedloraError `E_DATA` when there are no rows, `E_CONFIG` for a schedule that gives no rate, `E_MEMORY`; `E_ARGUMENT`, `E_SHAPE`,
+   * `E_NONFINITE` for ranges and terms that are none of this adapter's.
+   */
   constructor(parts: LoopParts) {
     const { recipe, data, values } = parts
     this.#parts = parts
@@ -101,7 +116,9 @@ export class Loop {
       maxGradNorm: recipe.maxGradNorm,
       dropoutSeed: seed,
       recompute: parts.recompute ?? 'none',
+      ...(parts.trainable && { trainable: parts.trainable }),
     })
+    if (parts.terms !== undefined) this.#session.setTerms(parts.terms)
     this.progress = {
       step: 0,
       cursor: this.#batches.state,
@@ -132,6 +149,23 @@ export class Loop {
   moments(): Pick<SessionState, 'moment1' | 'moment2'> {
     const { moment1, moment2 } = this.#session.state()
     return { moment1, moment2 }
+  }
+
+  /**
+   * What is added to the gradient from the next step on: `mu·(w − anchor) + correction`, vectors like the adapter's, copied; null: nothing.
+   * A loop that is restored is told them anew.
+   * @throws FedloraError `E_SHAPE`, `E_NONFINITE`, `E_ARGUMENT` for a mu that is negative or has no anchor, `E_BUSY` during a step.
+   */
+  setTerms(terms: GradientTerms | null): void {
+    this.#session.setTerms(terms)
+  }
+
+  /**
+   * A copy of the adapter's vector as the steps so far have left it.
+   * @throws FedloraError `E_BUSY` during a step.
+   */
+  vector(): Float32Array {
+    return this.#parts.values.read()
   }
 
   /**

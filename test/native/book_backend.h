@@ -142,6 +142,12 @@ class BookBackend : public Backend {
     for (float value : x) sum += static_cast<double>(value) * value;
     return sum;
   }
+  void gradient_terms(float mu, std::span<const float> parameter, std::span<const float> anchor, std::span<const float> correction,
+                      std::span<float> gradient) override {
+    const auto from = [](std::span<const float> x) { return x.empty() ? nullptr : x.data(); };
+    ref::gradient_terms<float>(mu, static_cast<int64_t>(gradient.size()), parameter.data(), from(anchor), from(correction),
+                               gradient.data());
+  }
   void adamw(const AdamWStep& step, std::span<float> parameter, std::span<float> gradient, std::span<float> moment1,
              std::span<float> moment2) override {
     ref::adamw<float>(step, static_cast<int64_t>(parameter.size()), parameter.data(), gradient.data(), moment1.data(), moment2.data());

@@ -59,8 +59,18 @@ struct Client {
   std::shared_ptr<Adapter> adapter;
   SessionOptions options;
   double learning_rate;
-  Steps steps;  // [optimiser step][micro-batch]
+  Steps steps;              // [optimiser step][micro-batch]
+  double mu = 0;            // pulls to half the first values
+  bool correction = false;  // a tenth of them
 };
+
+/// The parts of an adapter, from its tensor `first` on.
+std::vector<Range> parts(const Adapter& adapter, Part part, size_t first = 0) {
+  std::vector<Range> ranges;
+  for (size_t i = first; i < adapter.layout().size(); ++i)
+    if (adapter.layout()[i].part == part) ranges.push_back(adapter.layout()[i].range());
+  return ranges;
+}
 
 Client make_client(const Description& description, uint64_t key, int rank, float dropout, int first_linear, Steps steps) {
   Draws draws(key);
@@ -104,6 +114,12 @@ std::vector<Client> make_clients(const Description& d, Recompute recompute) {
   clients[1].options.momentum = 0.9;
   add_residual(*clients[2].adapter, 5);
   add_residual(*clients[5].adapter, 18);
+  clients[0].options.trainable = parts(*clients[0].adapter, Part::lora_B);
+  clients[2].options.trainable = {{7, 100}, {101, 3000}};
+  clients[4].options.trainable = parts(*clients[4].adapter, Part::lora_A, 5);
+  clients[5].options.trainable = parts(*clients[5].adapter, Part::lora_A);
+  clients[1].mu = clients[4].mu = 0.3;
+  clients[3].correction = clients[4].correction = true;
   return clients;
 }
 
@@ -128,7 +144,14 @@ std::unique_ptr<Session> session_of(const std::shared_ptr<Engine>& engine, const
   auto adapter = std::make_shared<Adapter>(static_cast<const AdapterMap&>(*client.adapter));
   std::copy(client.adapter->values.begin(), client.adapter->values.end(), adapter->values.begin());
   adapter->set_residual(client.adapter->residual());
-  return std::make_unique<Session>(engine, adapter, client.options);
+  auto session = std::make_unique<Session>(engine, adapter, client.options);
+  const auto scaled = [&](bool wanted, float factor) {
+    AlignedBuffer<float> values(wanted ? adapter->values.size() : 0);
+    for (size_t i = 0; i < values.size(); ++i) values[i] = factor * adapter->values[i];
+    return values;
+  };
+  session->set_terms({client.mu, scaled(client.mu > 0, 0.5f), scaled(client.correction, 0.1f)});
+  return session;
 }
 
 Trace alone(const std::shared_ptr<Engine>& engine, const Client& client) {

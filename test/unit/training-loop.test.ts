@@ -40,6 +40,7 @@ function makeSession(answer: (call: number) => Partial<StepResult> = () => ({}))
   const calls: Call[] = []
   const asked: SessionOptions[] = []
   const restored: unknown[] = []
+  const told: unknown[] = []
   let disposed = 0
   const session = {
     async step(batches: TokenBatch[], rate: number): Promise<StepResult> {
@@ -52,6 +53,7 @@ function makeSession(answer: (call: number) => Partial<StepResult> = () => ({}))
     cancel() {},
     state: () => ({ step: 3, moment1: Float32Array.of(1), moment2: Float32Array.of(2) }),
     restore: (state: unknown) => restored.push(state),
+    setTerms: (terms: unknown) => told.push(terms),
     dispose: () => disposed++,
   }
   const values = {
@@ -59,8 +61,9 @@ function makeSession(answer: (call: number) => Partial<StepResult> = () => ({}))
       asked.push(options)
       return session
     },
+    read: () => Float32Array.of(5, 6),
   } as unknown as NativeAdapter
-  return { values, calls, asked, restored, disposed: () => disposed }
+  return { values, calls, asked, restored, told, disposed: () => disposed }
 }
 
 const model = {} as NativeModel
@@ -214,3 +217,24 @@ t.test('a schedule is asked before the first step', async (t) => {
   const wrong = { ...recipe, maxSteps: 1, schedule: () => Number.NaN }
   t.throws(() => new Loop({ model, values, data, recipe: wrong }), { code: 'E_CONFIG' })
 })
+
+t.test(
+  'what is trained and what is added to the gradient reach the session; the vector is read from the adapter',
+  async (t) => {
+    const data = await makeRows(2)
+    const plain = makeSession()
+    new Loop({ model, values: plain.values, data, recipe })
+    t.notOk('trainable' in plain.asked[0]!)
+    t.same(plain.told, [])
+    const { values, asked, told } = makeSession()
+    const [first, second] = [{ mu: 1, anchor: Float32Array.of(1, 2) }, { correction: Float32Array.of(3, 4) }]
+    const loop = new Loop({ model, values, data, recipe, trainable: [[2, 5]], terms: first })
+    t.same(asked[0]!.trainable, [[2, 5]])
+    loop.setTerms(second)
+    loop.setTerms(null)
+    t.equal(told.length, 3)
+    t.ok(told[0] === first && told[1] === second && told[2] === null)
+    t.same(loop.vector(), Float32Array.of(5, 6))
+    t.end()
+  },
+)

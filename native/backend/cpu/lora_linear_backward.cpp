@@ -136,14 +136,14 @@ void LoraBackward<T>::rows(const RowTask& task, void* workspace) const {
       }
     };
     T* d_h = d_h_of(s, t) + first * pair.rank;
-    times_B(pair.B, pair.rank, d_h);
+    if (d_x_ || pair.d_A) times_B(pair.B, pair.rank, d_h);
     if (d_x_ && pair.frozen.rank > 0) times_B(pair.frozen.B, pair.frozen.rank, frozen_d_h_of(s, t) + first * pair.frozen.rank);
     const int64_t at = gemm_.steps(first) * left_stride_[s] + rank_at;
     const auto pack = [&](const T* rows, int64_t stride, uint32_t* left) {
       gemm_.kernels().pack_columns(rows, stride, pair.rank, count, left + at, left_stride_[s]);
     };
-    pack(as<T>(target.h, task.begin * target.h_stride), target.h_stride, left_ + left_h_[s]);
-    pack(d_h, pair.rank, left_ + left_d_h_[s]);
+    if (pair.d_B != nullptr) pack(as<T>(target.h, task.begin * target.h_stride), target.h_stride, left_ + left_h_[s]);
+    if (pair.d_A != nullptr) pack(d_h, pair.rank, left_ + left_d_h_[s]);
     rank_at += round_up(pair.rank, outer_rank_step);
   }
 }

@@ -21,6 +21,14 @@ double CpuBackend::sum_of_squares(std::span<const float> x) {
   return sum;
 }
 
+void CpuBackend::gradient_terms(float mu, std::span<const float> parameter, std::span<const float> anchor,
+                                std::span<const float> correction, std::span<float> gradient) {
+  const auto from = [](std::span<const float> x, int64_t first) { return x.empty() ? nullptr : x.data() + first; };
+  each_rows(pool_, static_cast<int64_t>(gradient.size()), 1, [&](int64_t first, int64_t n) {
+    kernels_.gradient_terms_block(mu, n, parameter.data() + first, from(anchor, first), from(correction, first), gradient.data() + first);
+  });
+}
+
 void CpuBackend::adamw(const AdamWStep& step, std::span<float> parameter, std::span<float> gradient, std::span<float> moment1,
                        std::span<float> moment2) {
   const double lr = step.learning_rate, beta1 = step.beta1, beta2 = step.beta2, t = static_cast<double>(step.step);

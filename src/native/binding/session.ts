@@ -20,12 +20,29 @@ export interface SessionOptions {
   maxGradNorm: number
   dropoutSeed: number
   recompute: Recompute
+  /**
+   * Elements [begin, end) of the adapter's vector, ascending and disjoint; default: all. Elsewhere there is no decay, no moment and no part
+   * in the norm, and for tensors that lie there no gradient is computed.
+   */
+  trainable?: readonly (readonly [begin: number, end: number])[] | undefined
+}
+
+/**
+ * Added to a step's gradient before its norm is taken, where the session trains: `g += mu·(w − anchor) + correction`. The loss that a step
+ * reports is without them.
+ */
+export interface GradientTerms {
+  /** From 0 on; with an anchor only. */
+  mu?: number | undefined
+  /** Like the adapter's vector. */
+  anchor?: Float32Array | undefined
+  correction?: Float32Array | undefined
 }
 
 export interface StepResult {
   /** Mean over all supervised tokens of the step, all micro-batches together. */
   loss: number
-  /** 2-norm before clipping. */
+  /** 2-norm before clipping, of what is trained. */
   gradNorm: number
   tokens: number
   supervised: number
@@ -47,6 +64,7 @@ export interface StepOutcome extends StepResult {
 
 export interface SessionState {
   step: number
+  /** Of what is trained: the ranges end to end. Empty where the optimiser has none. */
   moment1: Float32Array
   moment2: Float32Array
 }
@@ -58,5 +76,7 @@ export interface NativeSession {
   cancel(): void
   state(): SessionState
   restore(state: SessionState): void
+  /** For every step from now on; null: none. No part of the state. */
+  setTerms(terms: GradientTerms | null): void
   dispose(): void
 }

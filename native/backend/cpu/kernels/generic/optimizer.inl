@@ -1,4 +1,18 @@
-/// Updates of parameters (ops.def: adamw, sgd, sum_of_squares), element by element in the order of operations of torch.optim.
+/// Updates of parameters (ops.def: gradient_terms, adamw, sgd, sum_of_squares), element by element; the optimisers in the order of
+/// operations of torch.optim.
+
+static void gradient_terms_block(float mu, int64_t count, const float* parameter, const float* anchor, const float* correction,
+                                 float* gradient) {
+  const Vec pull = broadcast(mu);
+  for (int64_t i = 0; i < count; i += W) {
+    const int64_t n = count - i < W ? count - i : W;
+    const auto at = [&](const float* x) { return n == W ? load(x + i) : load_tail(x + i, n); };
+    Vec g = at(gradient);
+    if (anchor) g = g + pull * (at(parameter) - at(anchor));
+    if (correction) g = g + at(correction);
+    n == W ? store(gradient + i, g) : store_tail(gradient + i, g, n);
+  }
+}
 
 /// The per-step numbers of AdamW, computed once in double.
 static void adamw_block(const AdamWNumbers* numbers, int64_t count, float* parameter, float* gradient, float* moment1, float* moment2) {
