@@ -4,7 +4,7 @@
  */
 import { describeValue } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
-import type { Vector } from '../native/binding.js'
+import type { ServerStepRule, Vector } from '../native/binding.js'
 import { native } from '../native/load.js'
 
 export type { Vector } from '../native/binding.js'
@@ -12,8 +12,11 @@ export type { Vector } from '../native/binding.js'
 /** Parts [begin, end) of a vector, ascending and apart. */
 export type Ranges = readonly (readonly [begin: number, end: number])[]
 
+/** Type and length of a vector. */
+export type VectorType = Pick<Vector, 'length'> & { readonly constructor: { readonly name: string } }
+
 /** A new vector of the type and length of `like`: zeros. */
-export function zerosLike<V extends Vector>(like: V): V {
+export function zerosLike<V extends Vector>(like: VectorType): V {
   return new (like.constructor as new (length: number) => V)(like.length)
 }
 
@@ -27,7 +30,7 @@ export function checkVector(value: unknown, what: string): asserts value is Vect
 }
 
 /** @throws FedloraError `E_ARGUMENT` for another type than that of `like`, `E_SHAPE` for another length. */
-export function checkAlike(value: unknown, like: Vector, what: string): void {
+export function checkAlike(value: unknown, like: VectorType, what: string): asserts value is Vector {
   checkVector(value, what)
   if (value.constructor !== like.constructor) {
     const [got, expected] = [value.constructor.name, like.constructor.name]
@@ -98,4 +101,17 @@ export function norm(x: Float32Array, ranges?: Ranges): number {
 export function cosine(x: Float32Array, y: Float32Array): number {
   checkAlike(y, x, 'cosine: the second vector')
   return native().cosine(x, y)
+}
+
+/**
+ * One step of a rule of the server, in place: of `vector` and of the moments that the rule keeps.
+ * @throws FedloraError `E_SHAPE` for unequal lengths, `E_ARGUMENT` for vectors of different types or that share memory.
+ */
+export function serverStep<V extends Vector>(
+  { name, rate, beta1, beta2, epsilon }: ServerStepRule,
+  vector: V,
+  mean: V,
+  { moment1, moment2 }: { moment1: V; moment2: V },
+): void {
+  native().serverStep({ name, rate, beta1, beta2, epsilon }, vector, mean, moment1, moment2)
 }

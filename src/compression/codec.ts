@@ -60,7 +60,7 @@ function checkVector(value: unknown, doing: string): asserts value is Float32Arr
   }
 }
 
-export function checkBytes(value: unknown, doing: string): asserts value is Uint8Array {
+function checkBytes(value: unknown, doing: string): asserts value is Uint8Array {
   if (!(value instanceof Uint8Array)) {
     throw new FedloraError('E_ARGUMENT', `${doing}: got ${describeValue(value)}, expected a Uint8Array`)
   }

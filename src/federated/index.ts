@@ -7,9 +7,12 @@ export {
   type WeightedMessage,
   type WeightedVector,
 } from '../aggregation/aggregator.js'
+export { type CombinedVectors, combineVectors, type VectorUpdates } from '../aggregation/combine-vectors.js'
 export type { CombineFactorsInput } from '../aggregation/factors/check.js'
 export { type CombinedFactors, combineFactors } from '../aggregation/factors/combine-factors.js'
 export type { FactorRuleName } from '../aggregation/factors/rules.js'
+export type { Combined, StreamRule, VectorRule, WholeRule } from '../aggregation/rule.js'
+export type { UpdateSet } from '../aggregation/update-set.js'
 export {
   type DecodeUpdateOptions,
   decodeUpdate,
@@ -32,5 +35,7 @@ export type {
   RoundSeconds,
 } from './events.js'
 export type { FederationOptions } from './options.js'
+export { createServerStep, type ServerStep, type ServerStepState } from './server-step/create.js'
+export type { ServerRule, ServerStepOptions } from './server-step/options.js'
 export type { ClientData, ClientsInput } from './simulate/clients.js'
 export { type SimulateOptions, simulate } from './simulate/simulate.js'

@@ -1,19 +1,21 @@
 /**
  * m = β₁·m + (1−β₁)·Δ      v = β₂·v + (1−β₂)·Δ²      x += η·m / (√v + ε)
  *
- * Source: Reddi et al. 2021, "Adaptive federated optimization", algorithm 2 (FedAdam, without bias correction).
+ * with bias correction at step t:      η·√(1−β₂ᵗ) / (1−β₁ᵗ) instead of η
+ *
+ * Source: Reddi et al. 2021, "Adaptive federated optimization", algorithm 2 (FedAdam, without bias correction; v begins at ε² there).
+ * The correction: Kingma and Ba 2015, "Adam: a method for stochastic optimization", end of section 2.
  */
+import { serverStep } from '../../aggregation/vectors.js'
 import type { Rule } from './rule.js'
 
 export const adam: Rule = {
   moments: 2,
   learningRate: 0.01,
-  apply(x, mean, { moment1, moment2 }, { learningRate, beta1, beta2, epsilon }) {
-    for (let i = 0; i < x.length; i++) {
-      const delta = mean[i]!
-      moment1[i] = beta1 * moment1[i]! + (1 - beta1) * delta
-      moment2[i] = beta2 * moment2[i]! + (1 - beta2) * delta * delta
-      x[i] = x[i]! + (learningRate * moment1[i]!) / (Math.sqrt(moment2[i]!) + epsilon)
-    }
+  corrects: true,
+  apply(x, mean, moments, { learningRate, biasCorrection, ...sizes }, step) {
+    const { beta1, beta2 } = sizes
+    const correction = biasCorrection ? Math.sqrt(1 - beta2 ** step) / (1 - beta1 ** step) : 1
+    serverStep({ name: 'adam', rate: learningRate * correction, ...sizes }, x, mean, moments)
   },
 }

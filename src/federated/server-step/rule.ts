@@ -1,9 +1,15 @@
-/** What a rule of the server's step is: from the mean update Δ of a round to the next adapter x, element by element. */
+/**
+ * What a rule of the server's step is: from the mean update Δ of a round to the next vector x, element by element. Each element is computed
+ * in double and rounded once to the vectors' type; x is made from the moments as they are kept.
+ */
+import type { Vector } from '../../aggregation/vectors.js'
 
-/** What must survive a crash; moments a rule does not use are empty. */
-export interface Moments {
-  moment1: Float32Array
-  moment2: Float32Array
+/** What must survive a crash; moments that a rule does not use are empty. */
+export interface Moments<V extends Vector = Float32Array> {
+  /** m */
+  moment1: V
+  /** v */
+  moment2: V
 }
 
 export interface StepSizes {
@@ -15,14 +21,20 @@ export interface StepSizes {
   beta2: number
   /** ε */
   epsilon: number
+  /** Whether the rate makes up for moments that begin at 0. */
+  biasCorrection: boolean
 }
 
-/** State and result are float32; each element is computed in double and rounded once. */
 export interface Rule {
   /** Moments that it keeps. */
   readonly moments: 0 | 1 | 2
   /** η when none is given. */
   readonly learningRate: number
-  /** Applies `mean` to `x` in place; all arrays have the adapter's length, those of unused moments none. */
-  apply(x: Float32Array, mean: Float32Array, moments: Moments, sizes: StepSizes): void
+  /** Whether it has a bias correction. */
+  readonly corrects?: boolean
+  /**
+   * Applies `mean` to `x` in place; all vectors have one length, those of unused moments none.
+   * @param step - number of this step, from 1.
+   */
+  apply<V extends Vector>(x: V, mean: V, moments: Moments<V>, sizes: StepSizes, step: number): void
 }

@@ -1,33 +1,26 @@
-/** The server's step: a rule over the flat vector of the adapter, with its options and what it remembers between rounds. */
-import { z } from 'zod'
+/** The server's optimiser: a rule over one vector, and what it remembers between rounds. */
+import { checkAlike, type Vector } from '../../aggregation/vectors.js'
 import { FedloraError } from '../../errors.js'
 import { lengthOf, type Ranges } from '../protocol/space.js'
-import { adam } from './adam.js'
-import { momentum } from './momentum.js'
-import { none } from './none.js'
+import { rules, type ServerOptimizerOptions } from './options.js'
 import type { Moments } from './rule.js'
 
-const rules = { none, momentum, adam }
-export const serverRules = Object.keys(rules) as (keyof typeof rules)[]
+export { type ServerOptimizerOptions, serverOptimizerSchema, serverRules } from './options.js'
 
-const share = z.number().min(0).lt(1)
+/** What must survive a crash. */
+export interface ServerOptimizerState<V extends Vector = Float32Array> extends Moments<V> {
+  /** Steps taken. */
+  steps: number
+}
 
-export const serverOptimizerSchema = z.strictObject({
-  name: z.enum(serverRules).default('none').describe('rule by which the mean update is applied'),
-  learningRate: z.number().positive().optional().describe('η: factor on the step; default 1, for adam 0.01'),
-  beta1: share.default(0.9).describe('decay of the first moment (momentum, adam)'),
-  beta2: share.default(0.99).describe('decay of the second moment (adam)'),
-  epsilon: z.number().positive().default(1e-3).describe('added to √v (adam): how adaptive the step is'),
-})
-
-export type ServerOptimizerOptions = z.output<typeof serverOptimizerSchema>
-export type ServerOptimizerState = Moments
-
-export interface ServerOptimizer {
-  /** Applies the mean update to these elements of `adapter` (default: all) in place; `mean` holds one after the other. */
-  step(adapter: Float32Array, mean: Float32Array, ranges?: Ranges): void
+export interface ServerOptimizer<V extends Vector = Float32Array> {
+  /**
+   * Applies the mean update to these elements of `adapter` (default: all) in place; `mean` holds one after the other.
+   * @param number - of the step, for one that is made of several calls over different elements. Default: the next.
+   */
+  step(adapter: V, mean: V, ranges?: Ranges, number?: number): void
   /** The live state, not a copy. */
-  readonly state: ServerOptimizerState
+  readonly state: ServerOptimizerState<V>
 }
 
 function sameLength(what: string, got: number, expected: number): void {
@@ -39,35 +32,50 @@ function sameLength(what: string, got: number, expected: number): void {
   }
 }
 
-/** A server optimiser over vectors of `length` elements, fresh or continued from `restored`. */
-export function createServerOptimizer(
+/**
+ * A server optimiser over vectors like `model`, fresh or continued from `restored`.
+ * @throws FedloraError `E_SHAPE` for moments of another length, or of a rule that keeps others.
+ */
+export function createOptimizer<V extends Vector>(
   options: ServerOptimizerOptions,
-  length: number,
-  restored?: ServerOptimizerState,
-): ServerOptimizer {
+  model: V,
+  restored?: Partial<ServerOptimizerState<V>>,
+): ServerOptimizer<V> {
   const rule = rules[options.name]
   const sizes = { ...options, learningRate: options.learningRate ?? rule.learningRate }
-  const state = {
-    moment1: new Float32Array(rule.moments >= 1 ? length : 0),
-    moment2: new Float32Array(rule.moments >= 2 ? length : 0),
-  }
+  const { length } = model
+  const make = (kept: boolean) => new (model.constructor as new (length: number) => V)(kept ? length : 0)
+  const state = { moment1: make(rule.moments >= 1), moment2: make(rule.moments >= 2), steps: restored?.steps ?? 0 }
+  if (restored === undefined) state.moment2.fill(options.initialSecondMoment)
   for (const name of ['moment1', 'moment2'] as const) {
     if (restored === undefined) break
-    sameLength(name, restored[name].length, state[name].length)
-    state[name].set(restored[name])
+    const values = restored[name] ?? make(false)
+    sameLength(name, values.length, state[name].length)
+    checkAlike(values, state[name], name)
+    state[name].set(values)
   }
   return {
     state,
-    step(adapter, mean, ranges = [[0, length]]) {
+    step(adapter, mean, ranges = [[0, length]], number = state.steps + 1) {
       sameLength('adapter', adapter.length, length)
       sameLength('mean update', mean.length, lengthOf(ranges))
+      state.steps = number
       let at = 0
       for (const [begin, end] of ranges) {
-        const part = (values: Float32Array) => values.subarray(begin, end)
+        const part = (values: V) => values.subarray(begin, end) as V
         const moments = { moment1: part(state.moment1), moment2: part(state.moment2) }
-        rule.apply(part(adapter), mean.subarray(at, at + end - begin), moments, sizes)
+        rule.apply(part(adapter), mean.subarray(at, at + end - begin) as V, moments, sizes, number)
         at += end - begin
       }
     },
   }
+}
+
+/** A server optimiser over float32 vectors of `length` elements. */
+export function createServerOptimizer(
+  options: ServerOptimizerOptions,
+  length: number,
+  restored?: Partial<ServerOptimizerState>,
+): ServerOptimizer {
+  return createOptimizer(options, new Float32Array(length), restored)
 }

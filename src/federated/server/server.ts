@@ -16,12 +16,8 @@ import type {
 import { addUpdates, finishOf, travelOf } from '../algorithms/defaults.js'
 import { type Answer, messageVersion, type Task } from '../protocol/messages.js'
 import { fitRanks, lengthOf, type Space } from '../protocol/space.js'
-import {
-  createServerOptimizer,
-  type ServerOptimizer,
-  type ServerOptimizerOptions,
-  type ServerOptimizerState,
-} from '../server-step/step.js'
+import type { Moments } from '../server-step/rule.js'
+import { createServerOptimizer, type ServerOptimizer, type ServerOptimizerOptions } from '../server-step/step.js'
 import { decodeVector } from '../vector-message.js'
 import { type Broadcast, Broadcaster } from './broadcast.js'
 import { Collector } from './collect.js'
@@ -86,6 +82,9 @@ function checkFits({ name, weighting, serverOptimizer = true }: Chosen['algorith
   throw new FedloraError('E_CONFIG', message, { serverOptimizer: rule, algorithm: name })
 }
 
+/** Where a checkpoint's numbers have the optimiser's steps, when its rule counts them. */
+const stepsName = 'optimizerSteps'
+
 export class Server {
   readonly space: Space
   readonly state: ServerState
@@ -114,7 +113,9 @@ export class Server {
     }
     if (restored !== undefined) this.#restore(restored)
     const { moment1 = new Float32Array(0), moment2 = new Float32Array(0) } = restored?.vectors ?? {}
-    this.#optimizer = createServerOptimizer(config.serverOptimizer, initial.length, restored && { moment1, moment2 })
+    const steps = restored?.numbers[stepsName]?.[0] ?? 0
+    const kept = restored && { moment1, moment2, steps }
+    this.#optimizer = createServerOptimizer(config.serverOptimizer, initial.length, kept)
     this.#broadcaster = new Broadcaster(chosen, config.download.codec)
   }
 
@@ -123,7 +124,8 @@ export class Server {
     for (const [name, values] of Object.entries(vectors)) {
       if (!(momentNames as readonly string[]).includes(name)) this.state.vectors[name] = values.slice()
     }
-    Object.assign(this.state.numbers, numbers)
+    const { [stepsName]: _, ...own } = numbers
+    Object.assign(this.state.numbers, own)
   }
 
   get adapter(): Float32Array {
@@ -137,8 +139,16 @@ export class Server {
   }
 
   /** The optimiser's live moments. */
-  get moments(): ServerOptimizerState {
-    return this.#optimizer.state
+  get moments(): Moments {
+    const { moment1, moment2 } = this.#optimizer.state
+    return { moment1, moment2 }
+  }
+
+  /** The numbers of a checkpoint: the algorithm's, and the optimiser's. */
+  get numbers(): Record<string, readonly number[]> {
+    const { numbers } = this.state
+    const counts = this.#parts.config.serverOptimizer.biasCorrection
+    return counts ? { ...numbers, [stepsName]: [this.#optimizer.state.steps] } : { ...numbers }
   }
 
   /** The adapter that the federation began with, at the ranks of a space. */
@@ -242,6 +252,7 @@ export class Server {
   ): Closing {
     const { chosen, config, space, population, adapters } = this.#parts
     const { state } = this
+    const step = this.#optimizer.state.steps + 1
     return {
       round,
       rounds: config.rounds,
@@ -266,7 +277,7 @@ export class Server {
         }
         return adapters
       },
-      step: (update, ranges) => this.#optimizer.step(state.vectors.adapter!, update, ranges),
+      step: (update, ranges) => this.#optimizer.step(state.vectors.adapter!, update, ranges, step),
       report: (name, value) => {
         measurements[name] = value
       },

@@ -87,16 +87,15 @@ export class FederationRecord {
     const { round } = server
     if (this.#folder === undefined || round === 0 || this.#saved === round || !server.whole) return
     await own?.flush()
-    const { vectors, numbers } = server.state
     const state = {
       round,
       rounds,
       totals,
       own: own?.entries ?? [],
       tookPart: [...tookPart].sort((a, b) => a - b),
-      numbers: mutable(numbers),
+      numbers: mutable(server.numbers),
     }
-    const path = await this.#folder.checkpoint(state, { ...vectors, ...server.moments })
+    const path = await this.#folder.checkpoint(state, { ...server.state.vectors, ...server.moments })
     await this.#folder.prune(() => [round])
     await own?.committed()
     this.#saved = round
