@@ -100,6 +100,47 @@ t.test('means are weighted by rows; an answer without a loss weighs nothing; a r
   t.equal(server.round, 3)
 })
 
+/** Two parts of the adapter under two names: one step of the server. */
+const parts: Algorithm = {
+  ...fedavg,
+  travels: () => ({ front: [[0, 1]], back: [[1, 3]] }),
+}
+
+function inParts(round: number, update: number[]): Answer {
+  const vectors = { front: message(update[0]!), back: message(...update.slice(1)) }
+  return { ...answer(round, 'a', 1, update), vectors }
+}
+
+t.test(
+  'a bias correction counts rounds, whatever travels under how many names, and goes on from a checkpoint',
+  async (t) => {
+    const options = { name: 'adam', biasCorrection: true }
+    const updates = [1, 2, 3].map((round) => [round, -2, 0.5 * round])
+    const [one, several] = [serverOf([0, 0, 0], options), serverOf([0, 0, 0], options, undefined, parts)]
+    for (const [r, update] of updates.entries()) {
+      await round(one, answer(r + 1, 'a', 1, update))
+      await round(several, inParts(r + 1, update))
+    }
+    t.same([...several.adapter], [...one.adapter])
+    t.same(several.numbers, { optimizerSteps: [3] })
+    const first = serverOf([0, 0, 0], options)
+    for (const [r, update] of updates.slice(0, 2).entries()) await round(first, answer(r + 1, 'a', 1, update))
+    const saved = structuredClone({ round: 2, vectors: { ...first.state.vectors, ...first.moments } })
+    const numbers = { optimizerSteps: [2] }
+    t.same(first.numbers, numbers)
+    const go = async (restored: Restored) => {
+      const server = serverOf([0, 0, 0], options, restored)
+      await round(server, answer(3, 'a', 1, updates[2]!))
+      return server
+    }
+    const resumed = await go({ ...saved, numbers })
+    t.same([...resumed.adapter], [...one.adapter])
+    t.same([resumed.state.numbers, resumed.numbers], [{}, { optimizerSteps: [3] }], 'no number of the algorithm')
+    t.notSame([...(await go({ ...saved, numbers: {} })).adapter], [...one.adapter], 'canary: a lost count differs')
+    t.same(serverOf([0], { name: 'adam' }).numbers, {}, 'a rule that does not count keeps no count')
+  },
+)
+
 t.test('a foreign answer is refused and the sums stay as they are', async (t) => {
   const server = serverOf([0, 0])
   await server.begin()
