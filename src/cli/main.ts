@@ -22,6 +22,10 @@ const commands: CommandTable = {
     summary: 'run a federation in one process',
     load: async () => (await import('./commands/simulate.js')).simulate,
   },
+  study: {
+    summary: 'compare algorithms of federated learning with one budget',
+    load: async () => (await import('./commands/study.js')).study,
+  },
   quantize: {
     summary: 'write a bitsandbytes checkpoint',
     load: async () => (await import('./commands/quantize.js')).quantize,
