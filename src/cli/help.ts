@@ -56,10 +56,47 @@ function typeName(schema: JsonSchema): string {
     const inner = Object.entries(schema.properties ?? {}).map(([name, value]) => `${name}: ${typeName(value)}`)
     if (inner.length > 0) return `{ ${inner.join(', ')} }`
     const values = schema.additionalProperties
-    return typeof values === 'object' ? `{ name: ${typeName(values)} }` : 'object'
+    if (typeof values !== 'object') return 'object'
+    const fields = Object.keys(values.properties ?? {}).length
+    return fields > shownFields ? '{ name: { … } }' : `{ name: ${typeName(values)} }`
   }
   if (typeof schema.type === 'string') return schema.type + range(schema)
   return Array.isArray(schema.type) ? schema.type.join(' | ') : 'any'
+}
+
+/** Fields of an object that a type expression spells out. */
+const shownFields = 6
+
+/** The branches of a union of objects that are told apart by their `name`. */
+function variantsOf(schema: JsonSchema): { name: string; fields: [string, JsonSchema][] }[] {
+  return (schema.anyOf ?? schema.oneOf ?? []).flatMap((branch) => {
+    const { name, ...fields } = branch.properties ?? {}
+    return typeof name?.const === 'string' ? { name: name.const, fields: Object.entries(fields) } : variantsOf(branch)
+  })
+}
+
+/** A union of named objects: their names, then the fields of each. */
+function describeVariants(property: JsonSchema, path: string, lines: OptionLine[]): boolean {
+  const variants = variantsOf(property)
+  if (variants.length < 2) return false
+  const plain = (property.anyOf ?? []).filter((branch) => branch.enum !== undefined)
+  lines.push({
+    name: path,
+    type: [...plain.map(typeName), '{ name: …, … }'].join(' | '),
+    default: property.default === undefined ? '' : JSON.stringify(property.default),
+    description: property.description ?? '',
+  })
+  for (const { name, fields } of variants) {
+    for (const [field, inner] of fields) {
+      lines.push({
+        name: `${path}.${field}`,
+        type: typeName(inner),
+        default: inner.default === undefined ? '' : JSON.stringify(inner.default),
+        description: `${name}: ${inner.description ?? ''}`,
+      })
+    }
+  }
+  return true
 }
 
 function walk(schema: JsonSchema, prefix: string, lines: OptionLine[]): void {
@@ -69,6 +106,7 @@ function walk(schema: JsonSchema, prefix: string, lines: OptionLine[]): void {
       walk(property, path, lines)
       continue
     }
+    if (describeVariants(property, path, lines)) continue
     lines.push({
       name: path,
       type: typeName(property),
