@@ -127,8 +127,10 @@ async function runTrial(
   for await (const event of run) {
     tell(event)
     if (event.type === 'round') trial.errors.push(event.aggregationError)
-    else if (event.type === 'evaluation' && event.clients === undefined) trial.losses.push(event.loss)
-    else if (event.type === 'evaluation') trial.personal.push(event.clients.mean)
+    else if (event.type === 'evaluation') {
+      if (event.clients === undefined) trial.losses.push(event.loss)
+      else trial.personal.push(event.clients.mean)
+    }
   }
   const result = await run
   result.adapter.dispose()
