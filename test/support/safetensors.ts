@@ -34,6 +34,17 @@ export class GoldenFile {
     return { dtype: entry.dtype, shape: entry.shape, values: numbersOf(entry.dtype, copy as ArrayBuffer) }
   }
 
+  /** A tensor of F64 or F32 in double. */
+  doubles(name: string): Float64Array {
+    const { dtype, data_offsets } = this.#header[name] ?? {}
+    if (data_offsets === undefined) throw new Error(`no tensor ${name}`)
+    const bytes = this.#data.subarray(...data_offsets)
+    const copy = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer
+    if (dtype === 'F64') return new Float64Array(copy)
+    if (dtype === 'F32') return Float64Array.from(new Float32Array(copy))
+    throw new Error(`${name} is ${dtype}`)
+  }
+
   /** A number of the metadata, such as `f32_error.logits`. */
   bound(key: string): number {
     const value = Number(this.metadata[key])
