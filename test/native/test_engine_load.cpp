@@ -5,6 +5,7 @@
 #include "backend/forwarding.h"
 #include "book_backend.h"
 #include "engine/load.h"
+#include "engine/memory.h"
 #include "engine/open_backend.h"
 #include "golden_model.h"
 #include "harness.h"
@@ -173,6 +174,39 @@ CASE("memory by kind is the sum over the tensors of that kind") {
   CHECK(memory.linears == 4 * linears && memory.norms == 4 * norms && memory.embedding == 4 * table);
   CHECK(memory.head == (d.tied_head ? 0 : 4 * table));
   CHECK(memory.total() == memory.linears + memory.norms + memory.embedding + memory.head);
+}
+
+CASE("a plan: values, gradient and moments of every adapter; what is no step is refused") {
+  const Description description = golden_description("llama");
+  const BookBackend backend;
+  PlanRequest request;
+  request.tokens = 7, request.supervised = 5;
+  int64_t values = 0;
+  for (const ModelTensor& linear : list_linears(description)) {
+    request.layers.push_back({linear.module, 4, 1, 0});
+    values += 4 * (linear.shape()[0] + linear.shape()[1]);
+  }
+  const auto adapter_bytes = [&](bool adamw, int64_t adapters) {
+    request.adamw = adamw, request.adapters = adapters;
+    return plan_step(description, 100, backend, request).adapter;
+  };
+  const size_t one = static_cast<size_t>(values) * sizeof(float);
+  CHECK(adapter_bytes(true, 1) == 4 * one && adapter_bytes(true, 3) == 12 * one);
+  CHECK(adapter_bytes(false, 1) == 2 * one && adapter_bytes(false, 5) == 10 * one);
+  CHECK(plan_step(description, 100, backend, request).weights == 100);
+  const auto refused = [&](auto change) {
+    PlanRequest wrong = request;
+    change(wrong);
+    CHECK_THROWS(plan_step(description, 0, backend, wrong), E_ARGUMENT);
+  };
+  refused([](PlanRequest& wrong) { wrong.tokens = 0, wrong.supervised = 0; });
+  refused([](PlanRequest& wrong) { wrong.supervised = -1; });
+  refused([](PlanRequest& wrong) { wrong.supervised = wrong.tokens + 1; });
+  refused([](PlanRequest& wrong) { wrong.adapters = 0; });
+  request.tokens = 1, request.supervised = 1;
+  CHECK(plan_step(description, 0, backend, request).total() > 0);
+  request.supervised = 0;
+  CHECK(plan_step(description, 0, backend, request).total() > 0);
 }
 
 CASE("progress counts every tensor once, to the end") {

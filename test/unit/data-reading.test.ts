@@ -86,6 +86,8 @@ t.test('the delimiter is the one with which header and records agree', async (t)
   t.same(columnNames([' Question ', 'ANSWER', 'other'], ['question', 'answer']), ['question', 'answer', 'other'])
   t.same(columnNames(['Question', 'question'], ['question']), ['Question', 'question'], 'an exact name stands')
   t.same(columnNames(['Input IDs'], ['input_ids']), ['input_ids'])
+  const lines = 'name, first;text\na;"1, 2\n3, 4\n5, 6\n7\n8"\n'
+  t.equal(findDelimiter(lines, ','), ';', 'the share of the records, not their number')
 })
 
 t.test('CSV in pieces cut anywhere is the same as in one', async (t) => {

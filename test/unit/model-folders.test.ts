@@ -227,6 +227,11 @@ t.test('a model folder is written whole, replaced whole, or not at all', async (
 
   await t.rejects(writeModelFolder(folder, from, failing, config), { message: 'broken' })
   t.same(readdirSync(parent), ['from'], 'not even the folders above')
+  const late = () => {
+    throw new Error('late')
+  }
+  await t.rejects(writeModelFolder(folder, from, weights('W'), late), { message: 'late' })
+  t.same(readdirSync(parent), ['from'], 'nothing of what was written before it failed')
   mkdirSync(folder, { recursive: true })
   await t.rejects(writeModelFolder(folder, from, failing, config), { message: 'broken' })
   t.same(readdirSync(folder), [], 'a folder that was there stays')

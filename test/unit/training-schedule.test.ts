@@ -101,6 +101,8 @@ t.test('at the end and behind it', (t) => {
   const polynomial = { name: 'polynomial', endLearningRate: 1e-4 } as const
   t.equal(factor(polynomial, 11), 1e-2, 'the end rate as a part of the peak')
   t.equal(factor(polynomial, 10, 10), 1e-2, 'nothing but warm-up')
+  t.equal(factor('linear', 10), 0)
+  t.equal(factor('linear', 13), 0, 'and does not climb again below')
   t.equal(factor('cosine_with_restarts', 10), 0)
   t.equal(factor('cosine_with_restarts', 6), 0.5, 'one wave')
   t.equal(factor('cosine_with_restarts', 2), 1)
