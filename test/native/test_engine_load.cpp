@@ -140,6 +140,21 @@ CASE("what the backend cannot run is refused by name, before a weight is read, w
   }
 }
 
+CASE("a tensor of another shape is refused with its name and both shapes") {
+  LoadOptions options = options_of("llama");
+  const int64_t vocabulary = options.description.vocabulary, hidden = options.description.hidden;
+  options.description.vocabulary = vocabulary + 1;
+  const auto shape = [&](int64_t rows) { return "[" + std::to_string(rows) + ", " + std::to_string(hidden) + "]"; };
+  try {
+    load_engine(options, std::make_unique<BookBackend>(), {});
+    CHECK(!"refused");
+  } catch (const Error& error) {
+    CHECK(error.code() == Code::E_SHAPE);
+    for (const std::string& part : {options.description.embedding, shape(vocabulary), shape(vocabulary + 1)})
+      CHECK(std::string(error.what()).find(part) != std::string::npos);
+  }
+}
+
 CASE("the CPU runs linear layers and heads of every format, embeddings of plain ones") {
   const std::unique_ptr<Backend> cpu = open_backend({Compute::bf16, 1});
   for (const Format format : {Format::f32, Format::f16, Format::bf16}) CHECK(cpu->lacks({64, format, Format::nf4, {format}}).empty());
