@@ -13,6 +13,7 @@ export { type CombinedFactors, combineFactors } from '../aggregation/factors/com
 export type { FactorRuleName } from '../aggregation/factors/rules.js'
 export type { Combined, StreamRule, VectorRule, WholeRule } from '../aggregation/rule.js'
 export type { UpdateSet } from '../aggregation/update-set.js'
+export { dot } from '../aggregation/vectors.js'
 export {
   type DecodeUpdateOptions,
   decodeUpdate,
@@ -22,6 +23,28 @@ export {
   type ThreadOptions,
 } from '../compression/codec.js'
 export { type ClientRows, Split, type SplitOptions, split } from '../data/index.js'
+export type {
+  Algorithm,
+  Answered,
+  Chosen,
+  ClientAdapters,
+  ClientKit,
+  Closing,
+  Numbers,
+  PersonalKit,
+  Residual,
+  Sent,
+  ServerState,
+  Start,
+  Trained,
+  TrainPlan,
+  Travel,
+  Turn,
+  Vectors,
+  Weighting,
+} from './algorithms/algorithm.js'
+export { type AlgorithmInput, algorithms } from './algorithms/index.js'
+export { combination, difference } from './algorithms/vectors.js'
 export type {
   BaselineReport,
   ClientMeasure,
@@ -35,6 +58,19 @@ export type {
   RoundSeconds,
 } from './events.js'
 export type { FederationOptions } from './options.js'
+export {
+  gather,
+  type Part,
+  partOf,
+  type Range,
+  type Ranges,
+  rangesOf,
+  type Space,
+  type SpaceModule,
+  type SpaceTensor,
+  scatter,
+  whole,
+} from './protocol/space.js'
 export { createServerStep, type ServerStep, type ServerStepState } from './server-step/create.js'
 export type { ServerRule, ServerStepOptions } from './server-step/options.js'
 export type { ClientData, ClientsInput } from './simulate/clients.js'

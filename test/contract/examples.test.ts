@@ -13,7 +13,8 @@ function run(cwd: string, file: string, more: Record<string, string> = {}, args:
 
 t.test('every folder of examples is tried here', async (t) => {
   const folders = readdirSync(join(root, 'examples'), { withFileTypes: true }).filter((entry) => entry.isDirectory())
-  t.same(folders.map(({ name }) => name).sort(), ['commonjs', 'electron', 'express-sse', 'federation', 'worker'])
+  const tried = ['commonjs', 'electron', 'express-sse', 'federation', 'own-algorithm', 'worker']
+  t.same(folders.map(({ name }) => name).sort(), tried)
 })
 
 t.test('federation', async (t) => {
@@ -23,6 +24,15 @@ t.test('federation', async (t) => {
     stdout: /^round 1: loss \d\.\d{4}, \d+ bytes up\nround 2: .*\nround 3: .*\n$/,
   })
   t.ok(existsSync(join(cwd, 'federated-adapter', 'adapter_model.safetensors')))
+})
+
+t.test('own-algorithm: an algorithm as a record', async (t) => {
+  const { code, stdout } = await run(t.testdir({}), 'own-algorithm/own-algorithm.mjs').ended
+  t.equal(code, 0)
+  const lines = stdout.trim().split('\n')
+  t.equal(lines.length, 6)
+  for (const line of lines.slice(0, 3)) t.match(line, /^fedavg, round \d: loss \d\.\d{4}, rate 1\.00$/)
+  for (const line of lines.slice(3)) t.match(line, /^fedexp, round \d: loss \d\.\d{4}, rate \d+\.\d\d$/)
 })
 
 t.test('commonjs', async (t) => {

@@ -36,6 +36,23 @@ for (const input of averaging) {
   })
 }
 
+t.test('answers add up one by one, in any order of arrival', async (t) => {
+  for (const input of averaging) {
+    const ran = await runQuadratics(input)
+    t.ok(same(await runQuadratics(input, { turned: true }), ran), JSON.stringify(input))
+  }
+  let sum = 0
+  const first: Algorithm = {
+    name: 'first',
+    about: 'weighs by arrival',
+    source: '',
+    emphasis: () => ++sum,
+  }
+  const ran = await runQuadratics(first)
+  sum = 0
+  t.notOk(same(await runQuadratics(first, { turned: true }), ran), 'canary: a rule that weighs by arrival')
+})
+
 t.test('one client of weight 1 gives its own update', async (t) => {
   const single = { ...equal, clients: 1, rows: [1] }
   const found: Float32Array[] = []

@@ -58,3 +58,19 @@ export function timeless(value: unknown): unknown {
 export function eventsOf(folder: string): unknown[] {
   return linesOf(folder).map(timeless)
 }
+
+/** Values without what the order of the list decides: places in it, and the order of what is told by place. */
+export function nameless(value: unknown): unknown {
+  if (Array.isArray(value)) {
+    const named = value.every((item) => typeof item === 'object' && item !== null && 'name' in item)
+    const all = value.map(nameless) as { name: string }[]
+    return named ? all.sort((a, b) => (a.name < b.name ? -1 : 1)) : all
+  }
+  if (typeof value !== 'object' || value === null) return value
+  const places = new Set(['client', 'dropped'])
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([key]) => !places.has(key))
+      .map(([key, inner]) => [key, nameless(inner)]),
+  )
+}

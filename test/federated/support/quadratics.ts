@@ -76,6 +76,8 @@ function minimum(client: number, { proximal, correction }: TrainPlan): Float64Ar
 export interface Setting {
   /** SGD's momentum; default 0. */
   momentum?: number
+  /** Answers arrive in the opposite order of names. */
+  turned?: boolean
   /** How many of the four there are; default all. */
   clients?: number
   /** Steps of each client; default the golden file's. */
@@ -140,7 +142,8 @@ export async function runQuadratics(input: AlgorithmInput, setting: Setting = {}
   const ran: Ran = { x: [], state: [], own: [], result: [] }
   for (let round = 1; round <= rounds; round++) {
     await server.begin()
-    for (const [client, name] of members.entries()) {
+    const working = [...members.entries()]
+    for (const [client, name] of setting.turned ? working.toReversed() : working) {
       if (!setting.everybody && cohorts[(round - 1) * names.length + client] === 0) continue
       const task = server.task(name, space, round, parameters.lr!)
       const given: Vectors = {}
