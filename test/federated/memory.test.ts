@@ -64,6 +64,43 @@ t.test('fifty rounds, sixty clients with residuals', async (t) => {
   t.ok(60 * adapter.length * 4 > 4 * bound.heap)
 })
 
+t.test('fifty rounds, two hundred clients with parts of their own, measured in between', async (t) => {
+  using model = await loadModel(goldenFolder('llama'), { quantization: 'nf4', threads: 1 })
+  const root = temporaryFolder('federation-memory')
+  t.teardown(() => rmSync(root, { recursive: true }))
+  const rows = await tokenRows(600, 263)
+  const test = await tokenRows(1, 263, 9)
+  const clients = Array.from({ length: 200 }, (_, i) => ({
+    name: `client-${i}`,
+    train: rows.subset([3 * i, 3 * i + 1, 3 * i + 2]),
+    test,
+  }))
+  const run = simulate({
+    model,
+    adapter: { rank: 8, seed: 2 },
+    clients,
+    rounds: 50,
+    cohort: 8,
+    algorithm: 'fedsa',
+    local: { steps: 1, batchSize: 2, learningRate: 1e-3 },
+    evaluate: { of: 'personal', every: 25 },
+    outputDir: join(root, 'run'),
+  })
+  const samples: Sample[] = []
+  let measured = 0
+  for await (const event of run) {
+    if (event.type === 'round') samples.push(await sample())
+    if (event.type === 'evaluation') measured += event.clients!.each.length
+  }
+  using adapter = (await run).adapter
+  t.equal(measured, 400)
+  for (const kind of ['heap', 'resident'] as const) {
+    const grown = growth(samples, kind)
+    t.ok(grown <= bound[kind], `${kind} grew by ${grown} bytes over the last rounds`)
+  }
+  t.ok(200 * adapter.length * 4 > 8 * bound.heap)
+})
+
 t.test('canary: a run that keeps something of every round is seen', async (t) => {
   const kept: Float64Array[] = []
   const samples: Sample[] = []

@@ -4,6 +4,7 @@ import { Batches } from '../../data/batches.js'
 import type { Dataset } from '../../data/index.js'
 import { FedloraError } from '../../errors.js'
 import type { Adapter } from '../../model/adapter.js'
+import type { GradientTerms } from '../../native/binding.js'
 import { holding } from '../../training/hold.js'
 import { Loop, type Recipe } from '../../training/loop.js'
 import { chooseRecompute } from '../../training/memory.js'
@@ -32,19 +33,20 @@ function seedOf({ seed, round, client }: Task, label: string): number {
 }
 
 /** @throws FedloraError `E_UNSUPPORTED`. */
-function refuseWhatIsMissing(plan: TrainPlan, length: number): void {
-  const { trainable = [[0, length]], proximal, correction, afterStep, weightOf, residual } = plan
+function refuseWhatIsMissing({ weightOf, residual }: TrainPlan): void {
   const asked = {
-    'trainable ranges': lengthOf(trainable) !== length,
-    'a proximal term': (proximal?.mu ?? 0) !== 0,
-    'a correction': correction !== undefined,
-    'an afterStep': afterStep !== undefined,
     'weights of rows': weightOf !== undefined,
     'a residual pair': residual !== undefined,
   }
   const missing = Object.entries(asked).find(([, is]) => is)?.[0]
   if (missing === undefined) return
   throw new FedloraError('E_UNSUPPORTED', `train: the plan has ${missing}, which the training of clients cannot do yet`)
+}
+
+/** What is added to the gradient; undefined: nothing, so that no step computes with it. */
+function termsOf(proximal: TrainPlan['proximal'], correction: TrainPlan['correction']): GradientTerms | undefined {
+  const pulled = proximal !== undefined && proximal.mu !== 0
+  return pulled || correction !== undefined ? { ...(pulled && proximal), correction } : undefined
 }
 
 export class Trainer {
@@ -73,7 +75,7 @@ export class Trainer {
 
   /** @throws FedloraError of the training; `E_UNSUPPORTED` for a part of a plan that cannot be done; the signal's reason. */
   async train(plan: TrainPlan): Promise<Trained> {
-    refuseWhatIsMissing(plan, this.#place.adapter.length)
+    refuseWhatIsMissing(plan)
     const { steps: localSteps, epochs, memoryBudget: _, schedule: __, ...rest } = this.#place.local
     const maxSteps = plan.steps ?? localSteps
     return await this.#run(plan, {
@@ -110,16 +112,20 @@ export class Trainer {
     return linearCombination([1 / learningRate, -1 / learningRate], [from, values])
   }
 
-  async #run({ from }: Pick<TrainPlan, 'from'>, recipe: Recipe): Promise<Trained> {
+  async #run({ from, trainable, proximal, correction, afterStep }: TrainPlan, recipe: Recipe): Promise<Trained> {
     const { data, adapter, stepper, local, signal: outer } = this.#place
     adapter.setVector(from)
     return await holding('train', adapter, outer, async ({ model, values, signal }) => {
       const recompute = chooseRecompute(model, adapter, data, { ...recipe, memoryBudget: local.memoryBudget })
-      const loop = new Loop({ model, values, data, recipe, recompute, stepper })
+      const partial = trainable !== undefined && lengthOf(trainable) < adapter.length
+      const parts = { model, values, data, recipe, recompute, stepper, ...(partial && { trainable }) }
+      const loop = new Loop({ ...parts, terms: termsOf(proximal, correction) })
       try {
         while (!loop.done) {
           signal.throwIfAborted()
-          await loop.step(signal)
+          const step = await loop.step(signal)
+          const next = step && afterStep?.(loop.progress.step, () => loop.vector())
+          if (next) loop.setTerms(termsOf(next, correction) ?? null)
         }
       } finally {
         this.seconds += loop.seconds
