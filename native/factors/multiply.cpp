@@ -41,11 +41,8 @@ void block_product(const FactorKernels& kernels, double factor, ConstView a, int
         for (int64_t s = 0; s < cols; ++s) place[r * c.row_stride + s] += edge[r * width + s];
     }
 }
-}  // namespace
-
-void multiply_add(double factor, ConstView a, ConstView b, View c, ThreadPool* pool, const FactorKernels& kernels) {
-  if (c.rows == 0 || c.cols == 0 || a.cols == 0) return;
-  if (c.col_stride != 1) return multiply_add(factor, b.transposed(), a.transposed(), c.transposed(), pool, kernels);
+/// `lower`: blocks of c that lie above its diagonal are left out.
+void blocked(double factor, ConstView a, ConstView b, View c, bool lower, ThreadPool* pool, const FactorKernels& kernels) {
   const int64_t width = kernels.tile_cols, deepest = std::min(block_depth, a.cols);
   const int64_t widest = std::min(block_cols, panels(c.cols, width) * width);
   const int64_t members = pool ? pool->threads() : 1, share = panels(block_rows, kernels.tile_rows) * kernels.tile_rows * deepest;
@@ -59,11 +56,28 @@ void multiply_add(double factor, ConstView a, ConstView b, View c, ThreadPool* p
                 [&](int64_t panel, int) { pack(b.block(first, col, depth, cols), panel, width, right.data() + panel * width * depth); });
       run_tasks(pool, panels(c.rows, block_rows), [&](int64_t block, int member) {
         const int64_t row = block * block_rows, rows = std::min(block_rows, c.rows - row);
-        block_product(kernels, factor, a.block(row, first, rows, depth), depth, right.data(), c.block(row, col, rows, cols),
+        const int64_t reach = lower ? std::min(cols, row + rows - col) : cols;
+        if (reach <= 0) return;
+        block_product(kernels, factor, a.block(row, first, rows, depth), depth, right.data(), c.block(row, col, rows, reach),
                       left.data() + member * share);
       });
     }
   }
+}
+}  // namespace
+
+void multiply_add(double factor, ConstView a, ConstView b, View c, ThreadPool* pool, const FactorKernels& kernels) {
+  if (c.rows == 0 || c.cols == 0 || a.cols == 0) return;
+  if (c.col_stride == 1) return blocked(factor, a, b, c, false, pool, kernels);
+  blocked(factor, b.transposed(), a.transposed(), c.transposed(), false, pool, kernels);
+}
+
+Matrix gram(ConstView x, ThreadPool* pool) {
+  Matrix g(x.rows, x.rows);
+  blocked(1, x, x.transposed(), g.view(), true, pool, factor_kernels());
+  for (int64_t i = 0; i < x.rows; ++i)
+    for (int64_t j = 0; j < i; ++j) g(j, i) = g(i, j);
+  return g;
 }
 
 Matrix product(ConstView a, ConstView b, ThreadPool* pool) {

@@ -11,6 +11,9 @@ namespace fedlora::factors {
 void multiply_add(double factor, ConstView a, ConstView b, View c, ThreadPool* pool = nullptr,
                   const FactorKernels& kernels = factor_kernels());
 
+/// x · xᵀ [m, m] of the rows of x [m, k], equal on both sides of its diagonal.
+Matrix gram(ConstView x, ThreadPool* pool = nullptr);
+
 /// a · b as a new matrix.
 Matrix product(ConstView a, ConstView b, ThreadPool* pool = nullptr);
 

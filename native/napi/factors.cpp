@@ -131,14 +131,35 @@ Napi::Value factors_leading(const Napi::CallbackInfo& info) {
     const int64_t rank = side(info[3], "rank");
     const Leading found = leading(sum, rank, team(env, sum));
     Napi::Object result = Napi::Object::New(env);
-    result.Set("B", array_of(env, sum.out * rank, [&](int64_t i) {
-                 const int64_t r = i % rank;
-                 return r < static_cast<int64_t>(found.values.size()) ? found.left(r, i / rank) * found.values[static_cast<size_t>(r)] : 0;
-               }));
+    result.Set("B", array_of(env, sum.out * rank,
+                             [&](int64_t i) { return found.left(i % rank, i / rank) * found.values[static_cast<size_t>(i % rank)]; }));
     result.Set("A", array_of(env, found.right));
-    result.Set("values",
-               array_of(env, static_cast<int64_t>(found.values.size()), [&](int64_t i) { return found.values[static_cast<size_t>(i)]; }));
+    result.Set("norm", found.norm);
+    result.Set("rest", found.rest);
     return result;
+  });
+}
+
+Napi::Value factors_values(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    const FactoredSum sum = sum_of(info);
+    const std::vector<double> values = factors::singular_values(sum, team(info.Env(), sum));
+    return array_of(info.Env(), static_cast<int64_t>(values.size()), [&](int64_t i) { return values[static_cast<size_t>(i)]; });
+  });
+}
+
+/// firstNonFinite(values): the index of the first value that is no finite number, −1 when all are.
+Napi::Value first_non_finite(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    const MatrixArgument given(info[0], "values");
+    const int64_t count = given.size();
+    const int64_t found = given.values(count).visit([&](const auto* x) {
+      std::remove_cvref_t<decltype(*x)> none = 0;  // x − x is 0 for finite numbers alone
+      for (int64_t i = 0; i < count; ++i) none += std::fabs(x[i] - x[i]);
+      if (none == 0) return count;
+      return static_cast<int64_t>(std::find_if(x, x + count, [](auto value) { return !std::isfinite(value); }) - x);
+    });
+    return Napi::Number::New(info.Env(), found == count ? -1.0 : static_cast<double>(found));
   });
 }
 
@@ -219,6 +240,8 @@ void define_factor_functions(Napi::Env env, Napi::Object exports) {
   exports.Set("factorsBeside", Napi::Function::New(env, factors_beside, "factorsBeside"));
   exports.Set("factorsNorm", Napi::Function::New(env, factors_norm, "factorsNorm"));
   exports.Set("factorsLeading", Napi::Function::New(env, factors_leading, "factorsLeading"));
+  exports.Set("factorsValues", Napi::Function::New(env, factors_values, "factorsValues"));
+  exports.Set("firstNonFinite", Napi::Function::New(env, first_non_finite, "firstNonFinite"));
   exports.Set("mixMatrices", Napi::Function::New(env, mix_matrices, "mixMatrices"));
   exports.Set("blockNorm", Napi::Function::New(env, block_norm, "blockNorm"));
   exports.Set("multiplyMatrices", Napi::Function::New(env, multiply_matrices, "multiplyMatrices"));

@@ -80,20 +80,18 @@ export function stackTerms({ out, in: inputs }: Sides, terms: FactorTerm[]): Wid
   return { ...native().factorsBeside(out, inputs, terms), rank }
 }
 
-/** The nearest pair of `rank` to a sum of terms: B = U·S, A = Vᵀ; `values`: all min(out, in) singular values of the sum, descending. */
+/** The nearest pair of `rank` to a sum of terms: B = U·S, A = Vᵀ; `norm` of the sum, and of the `rest` that the pair misses. */
 export function nearestFactors(
   { out, in: inputs }: Sides,
   terms: FactorTerm[],
   rank: number,
-): WideFactors & { values: Float64Array } {
+): WideFactors & { norm: number; rest: number } {
   return { ...native().factorsLeading(out, inputs, terms, rank), rank }
 }
 
-/** Σ of the squares of `values` from `first` on. */
-export function squaresFrom(values: Float64Array, first: number): number {
-  let sum = 0
-  for (let i = values.length - 1; i >= first; i--) sum += values[i]! ** 2
-  return sum
+/** All min(out, in) singular values of a sum of terms, descending. */
+export function singularValues({ out, in: inputs }: Sides, terms: FactorTerm[]): Float64Array {
+  return native().factorsValues(out, inputs, terms)
 }
 
 /** a [m, k] · b [k, n]; `turn` names those that are given as their transposes. */
@@ -150,6 +148,6 @@ export function aggregationError(errors: Iterable<FactorError>): number {
 export function truncateFactors(factors: Factors, maxRank: number): WideFactors & { error: number; norm: number } {
   const sides = { out: factors.B.length / factors.rank, in: factors.A.length / factors.rank }
   const rank = Math.min(maxRank, factors.rank, sides.out, sides.in)
-  const { A, B, values } = nearestFactors(sides, [{ ...factors, scale: 1 }], rank)
-  return { A, B, rank, error: Math.sqrt(squaresFrom(values, rank)), norm: Math.sqrt(squaresFrom(values, 0)) }
+  const { A, B, norm, rest } = nearestFactors(sides, [{ ...factors, scale: 1 }], rank)
+  return { A, B, rank, error: rest, norm }
 }

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { describeValue } from '../../errors/describe.js'
 import { FedloraError } from '../../errors.js'
 import type { MatrixValues } from '../../native/binding.js'
+import { native } from '../../native/load.js'
 import { closest, parseOptions } from '../../options/parse.js'
 import type { ClientFactors, FactorRule, ModuleUpdates } from './rule.js'
 import { factorRules } from './rules.js'
@@ -104,7 +105,7 @@ function checkMatrix(where: string, values: MatrixValues, rows: [string, number]
       { got: values.length, expected },
     )
   }
-  const wrong = values.findIndex((value) => !Number.isFinite(value))
+  const wrong = native().firstNonFinite(values)
   if (wrong >= 0)
     throw new FedloraError('E_NONFINITE', `combineFactors: ${where}[${wrong}] is ${values[wrong]}`, { index: wrong })
 }

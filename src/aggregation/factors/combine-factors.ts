@@ -1,5 +1,5 @@
 /** The door to all rules for LoRA factors: for transports of one's own, and for looking at what a rule does. */
-import { aggregationError, denseProduct, leadingRanks, nearestFactors } from './algebra.js'
+import { aggregationError, denseProduct, leadingRanks, singularValues } from './algebra.js'
 import { type CombineFactorsInput, checkClient, checkInput, findModule, findRule } from './check.js'
 import type { Combined, FactorRule, Factors, ModuleUpdates, Server } from './rule.js'
 import type { FactorRuleName } from './rules.js'
@@ -51,10 +51,8 @@ class CombinedModule {
   }
 
   singularValues(): Float64Array {
-    const { singularValues, residual } = this.combined
-    return (
-      singularValues?.slice() ?? nearestFactors(this.updates, terms(this.combined, this.server, residual), 1).values
-    )
+    const { combined, server, updates } = this
+    return combined.singularValues?.() ?? singularValues(updates, terms(combined, server, combined.residual))
   }
 
   factors(): ReturnType<CombinedFactors['factors']> {

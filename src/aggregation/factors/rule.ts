@@ -59,8 +59,8 @@ export interface Combined extends Factors {
   residual?: { A: Float64Array; B: Float64Array; rank: number } | undefined
   /** Fed-SB: the mean core [rank, rank]; B is the shared B times it. */
   R?: Float64Array | undefined
-  /** Of what the rule decomposes, before truncation, descending. */
-  singularValues?: Float64Array | undefined
+  /** All of what the rule decomposes, before truncation, descending; default: of ΔW. */
+  singularValues?: (() => Float64Array) | undefined
   /** Ranks that the clients have from now on, where the rule changes them. */
   ranks?: readonly number[] | undefined
   /** The pair that client k starts from, ΔW = s_g·B·A; default: the leading `ranks[k]` of the server's, and the residual. */

@@ -27,13 +27,17 @@ export interface FactorAlgebra {
   factorsNorm(out: number, inputs: number, terms: FactorTerm[]): number
   /** B [out, Σ rank] as they are, A [Σ rank, in] with scales and weights: M = B·A. */
   factorsBeside(out: number, inputs: number, terms: FactorTerm[]): { A: Float64Array; B: Float64Array }
-  /** The nearest matrix of `rank` as B = U·S [out, rank] and A = Vᵀ [rank, in], zeros where M has fewer, and all min(out, in) singular values, descending. */
+  /** The nearest matrix of `rank` as B = U·S [out, rank] and A = Vᵀ [rank, in], zeros where M has fewer; ‖M‖, and ‖M − B·A‖ as `rest`. */
   factorsLeading(
     out: number,
     inputs: number,
     terms: FactorTerm[],
     rank: number,
-  ): { A: Float64Array; B: Float64Array; values: Float64Array }
+  ): { A: Float64Array; B: Float64Array; norm: number; rest: number }
+  /** All min(out, in) singular values of M, descending. */
+  factorsValues(out: number, inputs: number, terms: FactorTerm[]): Float64Array
+  /** The index of the first value that is no finite number, −1 when all are. */
+  firstNonFinite(values: MatrixValues): number
   /** ‖values[fromRow:toRow, fromCol:toCol]‖ of Frobenius; `values` has `cols` columns. */
   blockNorm(values: MatrixValues, cols: number, fromRow: number, toRow: number, fromCol: number, toCol: number): number
   /** Σ scale · values [rows, cols]. */

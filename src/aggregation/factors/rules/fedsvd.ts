@@ -4,7 +4,7 @@
  *
  * Source: Lee et al. 2025, "FedSVD: adaptive orthogonalization for private federated learning with LoRA", algorithm 1.
  */
-import { factorError, nearestFactors } from '../algebra.js'
+import { factorError, nearestFactors, singularValues } from '../algebra.js'
 import { noOptions } from '../options.js'
 import type { FactorRule } from '../rule.js'
 import { ffa } from './ffa.js'
@@ -15,12 +15,13 @@ export const fedsvd: FactorRule = {
   shared: () => 'A',
   combine(module, weights, server) {
     const mean = ffa.combine(module, weights, server, {}, undefined)
-    const { A, B, rank, values } = nearestFactors(
-      module,
-      [{ A: mean.A, B: mean.B, rank: mean.rank, scale: 1 }],
-      server.rank,
-    )
+    const terms = [{ A: mean.A, B: mean.B, rank: mean.rank, scale: 1 }]
+    const { A, B, rank } = nearestFactors(module, terms, server.rank)
     const factors = { A, B, rank }
-    return { ...factors, singularValues: values, error: factorError(module, weights, server, factors) }
+    return {
+      ...factors,
+      singularValues: () => singularValues(module, terms),
+      error: factorError(module, weights, server, factors),
+    }
   },
 }

@@ -5,7 +5,7 @@
  * Source: Bai et al. 2024, "Federated fine-tuning of large language models under heterogeneous tasks and client resources", section 3.
  * Error: Eckart and Young, ‖ideal − ΔW‖² = Σ of the squared singular values behind the rank.
  */
-import { idealTerms, nearestFactors, scaledB, squaresFrom } from '../algebra.js'
+import { idealTerms, nearestFactors, scaledB, singularValues } from '../algebra.js'
 import { noOptions } from '../options.js'
 import type { FactorRule } from '../rule.js'
 
@@ -14,13 +14,14 @@ export const flexlora: FactorRule = {
   options: noOptions,
   combine(module, weights, server) {
     const { rank } = server
-    const { A, B, values } = nearestFactors(module, idealTerms(module, weights), rank)
+    const ideal = idealTerms(module, weights)
+    const { A, B, norm, rest } = nearestFactors(module, ideal, rank)
     return {
       A,
       B: scaledB(B, module.out, 1 / server.scaling),
       rank,
-      singularValues: values,
-      error: { difference2: squaresFrom(values, rank), ideal2: squaresFrom(values, 0) },
+      singularValues: () => singularValues(module, ideal),
+      error: { difference2: rest ** 2, ideal2: norm ** 2 },
     }
   },
 }

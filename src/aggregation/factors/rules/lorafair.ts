@@ -21,6 +21,7 @@ import {
   multiply,
   nearestFactors,
   productNorm,
+  singularValues,
   stackTerms,
   type WideFactors,
 } from '../algebra.js'
@@ -88,9 +89,11 @@ function inBasis(module: ModuleUpdates, weights: readonly number[], { A, B, rank
   const P = multiply(stacked.B, along, [module.out, stacked.rank, rank])
   const gram = multiply(A, A, [rank, module.in, rank], 'b')
   const one = Float64Array.from({ length: rank * rank }, (_, i) => Number(i % (rank + 1) === 0))
-  const { A: turn, values } = nearestFactors({ out: rank, in: rank }, [{ A: gram, B: one, rank, scale: 1 }], rank)
+  const square = { out: rank, in: rank }
+  const terms = [{ A: gram, B: one, rank, scale: 1 }]
+  const { A: turn } = nearestFactors(square, terms, rank)
   const turned = (x: Float64Array) => multiply(x, turn, [module.out, rank, rank], 'b')
-  return { P: turned(P), B: turned(B), turn, values }
+  return { P: turned(P), B: turned(B), turn, values: singularValues(square, terms) }
 }
 
 export const lorafair: FactorRule<z.output<typeof options>> = {

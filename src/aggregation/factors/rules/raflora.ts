@@ -5,7 +5,7 @@
  *
  * Source: "raFLoRA: rank-partitioned aggregation for federated LoRA", arXiv 2602.13486v2, algorithm 1, equation 8.
  */
-import { factorError, nearestFactors, scaledB } from '../algebra.js'
+import { factorError, nearestFactors, scaledB, singularValues } from '../algebra.js'
 import { noOptions } from '../options.js'
 import type { FactorRule } from '../rule.js'
 
@@ -21,8 +21,12 @@ export const raflora: FactorRule = {
       ...{ A, B, rank, scale: scaling },
       weights: Float64Array.from({ length: rank }, (_, i) => (owned[i]! > 0 ? weights[k]! / owned[i]! : 0)),
     }))
-    const { A, B, rank, values } = nearestFactors(module, terms, server.rank)
+    const { A, B, rank } = nearestFactors(module, terms, server.rank)
     const factors = { A, B: scaledB(B, module.out, 1 / server.scaling), rank }
-    return { ...factors, singularValues: values, error: factorError(module, weights, server, factors) }
+    return {
+      ...factors,
+      singularValues: () => singularValues(module, terms),
+      error: factorError(module, weights, server, factors),
+    }
   },
 }
