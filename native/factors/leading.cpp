@@ -119,12 +119,12 @@ Leading complete(const FactoredSum& sum, int64_t rank, ThreadPool* pool) {
   const int64_t count = std::min(rank, static_cast<int64_t>(svd.values.size()));
   double rest = 0, square = 0;
   for (int64_t i = static_cast<int64_t>(svd.values.size()) - 1; i >= 0; --i) {
-    const double value = svd.values[static_cast<size_t>(i)] * core.unit;
-    if (i < count) result.values[static_cast<size_t>(i)] = value;
+    const double value = svd.values[static_cast<size_t>(i)];
+    if (i < count) result.values[static_cast<size_t>(i)] = value * core.unit;
     square += value * value;
     if (i == count) rest = square;
   }
-  result.norm = std::sqrt(square), result.rest = std::sqrt(rest);
+  result.norm = std::sqrt(square) * core.unit, result.rest = std::sqrt(rest) * core.unit;
   const Matrix left = expand(core.left, svd.left, count, pool), right = expand(core.right, svd.right, count, pool);
   std::copy(left.row(0), left.row(0) + count * sum.out, result.left.row(0));
   std::copy(right.row(0), right.row(0) + count * sum.in, result.right.row(0));
