@@ -32,15 +32,10 @@ function seedOf({ seed, round, client }: Task, label: string): number {
   return deriveSeed(seed, 'training', round, streamOf(label === 'work' ? client : JSON.stringify([client, label])))
 }
 
-/** @throws FedloraError `E_UNSUPPORTED`. */
-function refuseWhatIsMissing({ weightOf, residual }: TrainPlan): void {
-  const asked = {
-    'weights of rows': weightOf !== undefined,
-    'a residual pair': residual !== undefined,
-  }
-  const missing = Object.entries(asked).find(([, is]) => is)?.[0]
-  if (missing === undefined) return
-  throw new FedloraError('E_UNSUPPORTED', `train: the plan has ${missing}, which the training of clients cannot do yet`)
+/** @throws FedloraError `E_UNSUPPORTED` for a part of a plan that training cannot do. */
+function refuseWhatIsMissing({ weightOf }: TrainPlan): void {
+  if (weightOf === undefined) return
+  throw new FedloraError('E_UNSUPPORTED', 'train: the plan weighs rows, which the training of clients cannot do yet')
 }
 
 /** What is added to the gradient; undefined: nothing, so that no step computes with it. */
@@ -112,9 +107,11 @@ export class Trainer {
     return linearCombination([1 / learningRate, -1 / learningRate], [from, values])
   }
 
-  async #run({ from, trainable, proximal, correction, afterStep }: TrainPlan, recipe: Recipe): Promise<Trained> {
+  async #run(plan: TrainPlan, recipe: Recipe): Promise<Trained> {
     const { data, adapter, stepper, local, signal: outer } = this.#place
+    const { from, trainable, proximal, correction, afterStep, residual = null } = plan
     adapter.setVector(from)
+    adapter.setResidual(residual)
     return await holding('train', adapter, outer, async ({ model, values, signal }) => {
       const recompute = chooseRecompute(model, adapter, data, { ...recipe, memoryBudget: local.memoryBudget })
       const partial = trainable !== undefined && lengthOf(trainable) < adapter.length
