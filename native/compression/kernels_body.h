@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/half.h"
+#include "base/philox64.h"
 #include "compression/kernels.h"
 #include "compression/wire.h"
 
@@ -62,30 +63,6 @@ FEDLORA_INLINE void block_largest(const float* __restrict target, int64_t blocks
   }
 }
 
-FEDLORA_INLINE void philox64(uint64_t key, uint64_t counter, uint32_t* __restrict words) {
-  uint32_t c0[16], c1[16], c2[16], c3[16];
-  for (uint32_t lane = 0; lane < 16; ++lane) {  // the counter is a multiple of 16: no carry into its high half
-    c0[lane] = static_cast<uint32_t>(counter) + lane;
-    c1[lane] = static_cast<uint32_t>(counter >> 32);
-    c2[lane] = 0, c3[lane] = 0;
-  }
-  uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
-#pragma GCC unroll 10
-  for (int round = 0; round < 10; ++round) {
-    for (int lane = 0; lane < 16; ++lane) {
-      const uint64_t p0 = 0xD2511F53ull * c0[lane], p1 = 0xCD9E8D57ull * c2[lane];
-      const uint32_t n0 = static_cast<uint32_t>(p1 >> 32) ^ c1[lane] ^ k0, n2 = static_cast<uint32_t>(p0 >> 32) ^ c3[lane] ^ k1;
-      c1[lane] = static_cast<uint32_t>(p1), c3[lane] = static_cast<uint32_t>(p0);
-      c0[lane] = n0, c2[lane] = n2;
-    }
-    k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
-  }
-  std::memcpy(words, c0, 64), std::memcpy(words + 16, c1, 64);
-  std::memcpy(words + 32, c2, 64), std::memcpy(words + 48, c3, 64);
-}
-
-using Draw64 = void (*)(uint64_t key, uint64_t counter, uint32_t* words);
-
 /// |x| = whole + fraction, both exact; it rounds up when (draw + 1/2) / 2^16 < fraction, so that the expected code is x to within
 /// 2^-17.
 template <Draw64 draw64 = philox64>
@@ -96,7 +73,7 @@ FEDLORA_INLINE void quantize(const float* __restrict target, const float* __rest
     const float scale = scales[b], lift = scale < 0x1p-100f ? 0x1p64f : 1.0f;
     const float factor = scale > 0 ? 1.0f / (scale * lift) : 0.0f;
     uint32_t words[64];
-    draw64(seed, (first / update_block + static_cast<uint64_t>(b)) * 16, words);
+    draw64(seed, 0, (first / update_block + static_cast<uint64_t>(b)) * 16, words);
     for (int half = 0; half < 2; ++half) {
       const int64_t at = b * update_block + 64 * half;
       int32_t rounded[64];

@@ -12,14 +12,15 @@
 namespace fedlora {
 
 #if defined(__x86_64__)
-__attribute__((target("avx512f"))) void philox64_avx512(uint64_t key, uint64_t counter, uint32_t* words) {
+__attribute__((target("avx512f"))) void philox64_avx512(uint64_t key, uint64_t stream, uint64_t counter, uint32_t* words) {
   constexpr int halves = 2;
   const __m512i first = _mm512_set1_epi64(0xD2511F53), second = _mm512_set1_epi64(0xCD9E8D57);
   const __m512i lane = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0), low = _mm512_set1_epi64(static_cast<uint32_t>(counter));
   __m512i c0[halves] = {_mm512_or_si512(low, lane), _mm512_or_si512(low, _mm512_add_epi64(lane, _mm512_set1_epi64(8)))};
   __m512i c1[halves], c2[halves], c3[halves];
   for (int half = 0; half < halves; ++half)
-    c1[half] = _mm512_set1_epi64(static_cast<int64_t>(counter >> 32)), c2[half] = c3[half] = _mm512_setzero_si512();
+    c1[half] = _mm512_set1_epi64(static_cast<int64_t>(counter >> 32)), c2[half] = _mm512_set1_epi64(static_cast<uint32_t>(stream)),
+    c3[half] = _mm512_set1_epi64(static_cast<int64_t>(stream >> 32));
   uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
 #pragma GCC unroll 10
   for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
@@ -39,7 +40,7 @@ __attribute__((target("avx512f"))) void philox64_avx512(uint64_t key, uint64_t c
   }
 }
 #else
-void philox64_avx512(uint64_t, uint64_t, uint32_t*) {}
+void philox64_avx512(uint64_t, uint64_t, uint64_t, uint32_t*) {}
 #endif
 
 }  // namespace fedlora

@@ -41,10 +41,11 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
         env, "NativeAdapter",
         {accessor<AdapterObject, &AdapterObject::length, adapter_tag>("length"), InstanceMethod<&AdapterObject::layout>("layout"),
          InstanceMethod<&AdapterObject::read>("read"), InstanceMethod<&AdapterObject::write>("write"),
-         InstanceMethod<&AdapterObject::gradients>("gradients"), InstanceMethod<&AdapterObject::create_session>("createSession"),
-         InstanceMethod<&AdapterObject::residual_layout>("residualLayout"), InstanceMethod<&AdapterObject::residual>("residual"),
-         InstanceMethod<&AdapterObject::set_residual>("setResidual"), InstanceMethod<&AdapterObject::share_residual>("shareResidual"),
-         InstanceMethod<&AdapterObject::clear_residual>("clearResidual"), InstanceMethod<&AdapterObject::dispose>("dispose")});
+         InstanceMethod<&AdapterObject::add_normals>("addNormals"), InstanceMethod<&AdapterObject::gradients>("gradients"),
+         InstanceMethod<&AdapterObject::create_session>("createSession"), InstanceMethod<&AdapterObject::residual_layout>("residualLayout"),
+         InstanceMethod<&AdapterObject::residual>("residual"), InstanceMethod<&AdapterObject::set_residual>("setResidual"),
+         InstanceMethod<&AdapterObject::share_residual>("shareResidual"), InstanceMethod<&AdapterObject::clear_residual>("clearResidual"),
+         InstanceMethod<&AdapterObject::dispose>("dispose")});
   }
 
   const std::shared_ptr<AdapterState>& state() const { return state_; }
@@ -141,6 +142,14 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
     guard(info.Env(), [&] {
       const std::vector<float> values = copy_float32(info[0], "values");
       state_->idle()->write(values);
+    });
+  }
+
+  void add_normals(const Napi::CallbackInfo& info) {
+    guard(info.Env(), [&] {
+      const NormalsCall call(info, 0, state_->alive()->size());
+      AlignedBuffer<float>& values = state_->idle()->values;
+      call.add_to({values.data(), values.size()});
     });
   }
 

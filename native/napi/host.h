@@ -1,6 +1,7 @@
 /// An engine and the thread it works on. Shared by the JavaScript objects of one model; destroyed on the JavaScript thread.
 #pragma once
 #include "napi/job.h"
+#include "vectors/ranges.h"
 
 namespace fedlora::seam {
 
@@ -50,6 +51,20 @@ struct AdapterState {
 
 /// The adapter behind a JavaScript value, or null for null; E_ARGUMENT for anything else, and for an adapter of another model.
 std::shared_ptr<AdapterState> adapter_state(Napi::Value value, const Host* host);
+
+/// Arguments of addNormals, from `first` on: seeds, scales, stream, ranges of a vector of `length` values (vectors.cpp).
+class NormalsCall {
+ public:
+  NormalsCall(const Napi::CallbackInfo& info, size_t first, int64_t length);
+  void add_to(std::span<float> values) const;
+
+ private:
+  Napi::Env env_;
+  std::vector<uint64_t> seeds_;
+  std::vector<double> scales_;
+  uint64_t stream_;
+  std::vector<Range> ranges_;
+};
 
 /// NativeModel.stepTogether: one step of each of several sessions of this host's engine (session.cpp).
 Napi::Value step_together(const Napi::CallbackInfo& info, const std::shared_ptr<Host>& host);

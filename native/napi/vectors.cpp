@@ -1,10 +1,12 @@
 // Operations on long vectors, at once, where the arrays lie.
+#include <algorithm>
 #include <cmath>
 #include <optional>
 
 #include "base/vector_math.h"
 #include "napi/host.h"
 #include "vectors/combine.h"
+#include "vectors/normals.h"
 #include "vectors/server_step.h"
 
 namespace fedlora::seam {
@@ -99,12 +101,42 @@ void step_any(const Napi::CallbackInfo& info) {
   });
 }
 
+uint64_t whole(double number, const char* what) {
+  if (!(number >= 0 && number <= 9007199254740991.0 && std::floor(number) == number))
+    fail(Code::E_ARGUMENT, "addNormals: %s is %g, expected a whole number from 0 to 2^53 - 1", what, number);
+  return static_cast<uint64_t>(number);
+}
+
+void add_normals_to(const Napi::CallbackInfo& info) {
+  guard(info.Env(), [&] {
+    const TypedView<float> values(info[0], "values");
+    const NormalsCall call(info, 1, static_cast<int64_t>(values.span().size()));
+    call.add_to(values.span());
+  });
+}
+
 }  // namespace
+
+NormalsCall::NormalsCall(const Napi::CallbackInfo& info, size_t first, int64_t length) : env_(info.Env()) {
+  for (double seed : copy_float64(info[first], "seeds")) seeds_.push_back(whole(seed, "a seed"));
+  scales_ = copy_float64(info[first + 1], "scales");
+  if (!info[first + 2].IsNumber()) fail(Code::E_ARGUMENT, "addNormals: expected a stream");
+  stream_ = whole(info[first + 2].As<Napi::Number>().DoubleValue(), "the stream");
+  ranges_ = ranges_of(info[first + 3], length);
+}
+
+void NormalsCall::add_to(std::span<float> values) const {
+  int64_t count = 0;
+  for (const auto& [begin, end] : ranges_) count += end - begin;
+  const int64_t work = count * static_cast<int64_t>(std::max<size_t>(seeds_.size(), 1));
+  add_normals(values, {seeds_, scales_, stream_}, ranges_, Environment::of(env_).team_for(work, 0));
+}
 
 void define_vector_functions(Napi::Env env, Napi::Object exports) {
   exports.Set("linearCombination", Napi::Function::New(env, combine_any, "linearCombination"));
   exports.Set("dot", Napi::Function::New(env, dot_of, "dot"));
   exports.Set("cosine", Napi::Function::New(env, cosine_of, "cosine"));
+  exports.Set("addNormals", Napi::Function::New(env, add_normals_to, "addNormals"));
   exports.Set("serverStep", Napi::Function::New(env, step_any, "serverStep"));
 }
 

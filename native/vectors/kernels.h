@@ -17,6 +17,8 @@ struct VectorKernels {
   void (*round)(const double* sums, int64_t count, float* out);
   /// One step of a rule over `count` elements (server_step.h); moments that the rule does not use are null.
   void (*step[server_rules])(float* x, const float* mean, float* moment1, float* moment2, int64_t count, const StepSizes& sizes);
+  /// Groups of 64 normals, scaled, onto sums in the kernel's own order (normals_body.h).
+  void (*add_normals)(double* sums, uint64_t key, uint64_t stream, uint64_t first_block, int64_t groups, double scale);
 };
 
 const VectorKernels& vector_kernels(Isa isa);

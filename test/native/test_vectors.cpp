@@ -3,9 +3,12 @@
 #include <limits>
 #include <random>
 
+#include "base/philox.h"
 #include "harness.h"
 #include "vectors/combine.h"
 #include "vectors/kernels.h"
+#include "vectors/normals.h"
+#include "vectors/normals_body.h"
 #include "vectors/ranges.h"
 #include "vectors/server_step.h"
 
@@ -156,6 +159,104 @@ CASE("what a server step refuses") {
   CHECK_THROWS(step(x, mean, m, m), E_ARGUMENT);
   CHECK_THROWS(step(x, mean, mean, v), E_ARGUMENT);
   server_step<float>(ServerRule::momentum, x, mean, m, {}, sizes);
+}
+
+namespace {
+constexpr uint64_t stream = 25ull << 32;
+
+std::vector<float> directed(std::vector<float> values, std::vector<uint64_t> seeds, std::vector<double> scales,
+                            std::vector<Range> ranges = {}, ThreadPool* pool = nullptr) {
+  if (ranges.empty()) ranges = {{0, static_cast<int64_t>(values.size())}};
+  add_normals(values, {seeds, scales, stream}, ranges, pool);
+  return values;
+}
+
+/// Element i as normals.h says it, by the C library in double.
+double normal(uint64_t seed, size_t i) {
+  const auto words = Philox{seed, stream}(i >> 2);
+  const double u = (words[i & 2] + 0.5) / 4294967296.0, v = (words[(i & 2) + 1] + 0.5) / 4294967296.0, turn = 2 * std::acos(-1.0) * v;
+  return std::sqrt(-2 * std::log(u)) * (i & 1 ? std::sin(turn) : std::cos(turn));
+}
+}  // namespace
+
+CASE("a direction is that of Philox and Box-Muller, to 1e-6, whatever the seed") {
+  for (uint64_t seed : {uint64_t{0}, uint64_t{7}, (uint64_t{1} << 32) + 5, (uint64_t{1} << 48) - 1}) {
+    constexpr size_t length = 200001;
+    const std::vector<float> z = directed(std::vector<float>(length), {seed}, {1});
+    double worst = 0, mean = 0, square = 0, shifted = 0;
+    for (size_t i = 0; i < length; ++i) {
+      worst = std::max(worst, std::fabs(static_cast<double>(z[i]) - normal(seed, i)));
+      shifted = std::max(shifted, std::fabs(static_cast<double>(z[i]) - normal(seed, i + 1)));
+      mean += static_cast<double>(z[i]) / length, square += static_cast<double>(z[i]) * static_cast<double>(z[i]) / length;
+    }
+    CHECK_LE(worst, 1e-6);
+    CHECK_LE(std::fabs(mean), 5 / std::sqrt(length));
+    CHECK_LE(std::fabs(square - 1), 5 * std::sqrt(2.0 / length));
+    CHECK(!(shifted <= 1e-6));  // canary: the neighbour's
+  }
+}
+
+// Words at the ends of what a word can be: the largest radius, a radius near 0, the borders of quadrants and of the two branches.
+CASE("radius and turn at every border") {
+  const auto kernel_normal = [](uint32_t u, uint32_t v) {
+    float cosine, sine;
+    normals_body::turn(v, cosine, sine);
+    const float r = normals_body::radius(u);
+    return std::pair{static_cast<double>(r * cosine), static_cast<double>(r * sine)};
+  };
+  std::vector<uint32_t> words;
+  for (uint64_t border : {0ull, 0x20000000ull, 0x40000000ull, 0x60000000ull, 0x80000000ull, 0xA0000000ull, 0xB504F334ull, 0xC0000000ull,
+                          0xE0000000ull, 0x100000000ull})
+    for (int64_t step : {-70000, -257, -2, -1, 0, 1, 2, 300, 70000})
+      words.push_back(static_cast<uint32_t>(border + static_cast<uint64_t>(step)));
+  double worst = 0;
+  for (uint32_t u : words)
+    for (uint32_t v : words) {
+      const double r = std::sqrt(-2 * std::log1p(-((~u & 0xffffffffu) + 0.5) / 4294967296.0));
+      const double turn = 2 * std::acos(-1.0) * (v + 0.5) / 4294967296.0;
+      const auto [cosine, sine] = kernel_normal(u, v);
+      worst = std::max({worst, std::fabs(cosine - r * std::cos(turn)), std::fabs(sine - r * std::sin(turn))});
+    }
+  CHECK_LE(worst, 1.5e-6);  // |z| up to 6.8: half a unit in its last place is 2.4e-7
+}
+
+CASE("directions: instruction sets, threads, ranges change no bit; several are their sum in double, rounded once") {
+  constexpr size_t length = 9001;
+  const std::vector<float> w = draw<float>(length, 30);
+  const std::vector<uint64_t> seeds = {7, 11, 123456789};
+  const std::vector<double> scales = {1e-3, -0.25, 3};
+  const std::vector<float> expected = directed(w, seeds, scales);
+  ThreadPool pool(3);
+  CHECK(same(directed(w, seeds, scales, {}, &pool), expected));
+  std::vector<std::vector<float>> z;
+  for (uint64_t seed : seeds) z.push_back(directed(std::vector<float>(length), {seed}, {1}));
+  std::vector<float> sums = w;
+  for (size_t i = 0; i < length; ++i) {
+    double sum = 0;
+    for (size_t j = 0; j < seeds.size(); ++j) sum += scales[j] * static_cast<double>(z[j][i]);
+    sums[i] = static_cast<float>(static_cast<double>(w[i]) + sum);
+  }
+  CHECK(same(sums, expected));
+  const std::vector<Range> ranges = {{1, 3}, {63, 65}, {2000, 4200}, {9000, 9001}};
+  std::vector<float> parts = w;
+  for (const auto& [begin, end] : ranges) std::copy(expected.begin() + begin, expected.begin() + end, parts.begin() + begin);
+  CHECK(same(directed(w, seeds, scales, ranges, &pool), parts));
+  CHECK(same(directed(directed(w, seeds, scales, {{0, 5000}}), seeds, scales, {{5000, 9001}}), expected));
+  for (int level = 0; level <= static_cast<int>(detect_isa()); ++level) {
+    std::vector<double> got(2048), other(2048);
+    vector_kernels(static_cast<Isa>(level)).add_normals(got.data(), (uint64_t{3} << 40) + 9, stream + 4, 1024, 32, 0.7);
+    vector_kernels(Isa::scalar).add_normals(other.data(), (uint64_t{3} << 40) + 9, stream + 4, 1024, 32, 0.7);
+    CHECK(same(got, other));
+  }
+  CHECK(!same(directed(w, {7, 11, 123456788}, scales), expected));  // canary: another seed
+}
+
+CASE("what directions refuse") {
+  const std::vector<float> w(8);
+  CHECK_THROWS(directed(w, {1, 2}, {1}), E_ARGUMENT);
+  CHECK_THROWS(directed(w, {1}, {std::numeric_limits<double>::infinity()}), E_NONFINITE);
+  CHECK_THROWS(directed(w, {1}, {1}, {{0, 9}}), E_ARGUMENT);
+  CHECK(same(directed(w, {}, {}), w));
 }
 
 TEST_MAIN()

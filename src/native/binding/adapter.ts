@@ -28,6 +28,8 @@ export interface NativeAdapter {
   /** A copy of the flat vector. */
   read(): Float32Array
   write(values: Float32Array): void
+  /** `NativeVectors.addNormals` on the flat vector. */
+  addNormals(seeds: Float64Array, scales: Float64Array, stream: number, ranges?: Float64Array): void
   gradients(batch: TokenBatch): Promise<{ loss: number; supervised: number; tokens: number; gradients: Float32Array }>
   createSession(options: SessionOptions): NativeSession
   /**

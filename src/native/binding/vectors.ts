@@ -27,6 +27,14 @@ export interface NativeVectors {
   dot(a: Float32Array, b: Float32Array, ranges?: Float64Array): number
   /** Cosine of the angle between two vectors, in double over fixed blocks. */
   cosine(a: Float32Array, b: Float32Array): number
+  /** values += Σ scale · z(seed), z standard normals by seed, stream and place; of one type. `ranges` as above. */
+  addNormals(
+    values: Float32Array,
+    seeds: Float64Array,
+    scales: Float64Array,
+    stream: number,
+    ranges?: Float64Array,
+  ): void
   /** One step in place; a moment that the rule does not keep is ignored. All of one type. */
   serverStep(rule: ServerStepRule, vector: Vector, mean: Vector, moment1: Vector, moment2: Vector): void
 }

@@ -277,6 +277,10 @@ const good = {
   createAggregator: () => [4, pick([undefined, 1, 2])],
   measureReadBandwidth: () => [1, 0.001],
   cosine: () => [Float32Array.of(1, 2), Float32Array.of(2, 1)],
+  addNormals: () => {
+    const directions = [Float64Array.of(7, 2 ** 48), Float64Array.of(1, -1), 25 * 2 ** 32, undefined]
+    return pick([directions, [new Float32Array(4), ...directions]])
+  },
   dot: () => [Float32Array.of(1, 2), Float32Array.of(2, 1), pick([undefined, Float64Array.of(0, 1)])],
   linearCombination: () => [
     Float64Array.of(1, 2),
