@@ -3,15 +3,21 @@ import type { FederationEvaluation, FederationResult } from '../federated/events
 import type { Output } from './output.js'
 import { formatTable } from './words.js'
 
-const adapters = { global: 'global adapter', personal: 'personal adapters' } as const
+/** Whose adapter was measured, and after which steps. */
+function adaptersOf({ of, clients }: FederationResult['clientEvaluations'][number]): string {
+  if (of === 'global') return 'global adapter'
+  return clients.fineTuneSteps === 0 ? 'personal adapters' : `personal adapters + ${clients.fineTuneSteps} steps`
+}
+
 const figures = ['mean', 'standardDeviation', 'worstDecile', 'bestDecile'] as const
 const names = ['mean', 'standard deviation', 'worst decile', 'best decile']
 
 /** An evaluation of clients on their own rows in a line; undefined for another. */
-export function measuredLine({ of, clients }: FederationEvaluation): string | undefined {
+export function measuredLine(evaluation: FederationEvaluation): string | undefined {
+  const { clients } = evaluation
   if (clients === undefined) return undefined
   const [mean, deviation, worst, best] = figures.map((figure) => clients[figure].toFixed(4))
-  return `${adapters[of]}, own test rows: loss ${mean} ± ${deviation} · worst decile ${worst} · best decile ${best}`
+  return `${adaptersOf({ ...evaluation, clients })}, own test rows: loss ${mean} ± ${deviation} · worst decile ${worst} · best decile ${best}`
 }
 
 /** Clients of which a line each is shown. */
@@ -27,7 +33,7 @@ export function reportClients(evaluations: FederationResult['clientEvaluations']
   const worst = [...last.clients.each].sort((a, b) => b.loss - a.loss).slice(0, shownClients)
   output.text(
     formatTable([
-      ['loss on own test rows', ...evaluations.map(({ of }) => adapters[of])],
+      ['loss on own test rows', ...evaluations.map(adaptersOf)],
       ...worst.map(({ client, name, tookPart }) => [
         tookPart ? name : `${name} (never took part)`,
         ...evaluations.map((evaluation) => lossOf(evaluation, client)),

@@ -146,3 +146,39 @@ t.test('what serves a client: the shared one before its first round, then its ow
   t.same(served({ name: 'fedrep', local: ['lora_A'] }, { local: gather(mine, [[0, 4]]) }), [7, 8, 9, 10, 5, 6])
   t.same([...adapter], [1, 2, 3, 4, 5, 6], 'what was given stays as it was')
 })
+
+t.test('four identical clients are one, to the bit', async (t) => {
+  const equal = { everybody: true, losses: [2, 2, 2, 2], rows: [64, 64, 64, 64], steps: [4, 4, 4, 4] }
+  for (const name of ['ditto', 'pfedme', 'fedrep', 'fedsa']) {
+    const four = await runQuadratics({ name }, equal)
+    const one = await runQuadratics({ name }, { ...equal, clients: 1 })
+    t.ok(same(four.x, one.x), name)
+    t.same(
+      four.own.map((round) => round['client-3']),
+      one.own.map((round) => round['client-0']),
+      `${name}: what they keep`,
+    )
+    const unequal = await runQuadratics({ name }, { ...equal, losses: [2, 2, 2, 1] })
+    t.notOk(same(unequal.x, one.x), `canary: ${name} of clients that differ`)
+  }
+})
+
+t.test('options, from their bounds on', async (t) => {
+  const accepts = (input: { name: string } & Record<string, unknown>) => t.doesNotThrow(() => chooseAlgorithm(input))
+  const refuses = (input: { name: string } & Record<string, unknown>, path: RegExp) =>
+    t.throws(() => chooseAlgorithm(input), { code: 'E_CONFIG', message: path })
+  accepts({ name: 'fedrep', local: ['q'], headSteps: 1 })
+  refuses({ name: 'fedrep', local: [] }, /local/)
+  refuses({ name: 'fedrep', local: [''] }, /local/)
+  refuses({ name: 'fedrep', headSteps: 0 }, /headSteps/)
+  accepts({ name: 'ditto', lambda: 0, steps: 1 })
+  refuses({ name: 'ditto', lambda: -1 }, /lambda/)
+  refuses({ name: 'ditto', steps: 0 }, /steps/)
+  accepts({ name: 'pfedme', innerSteps: 1 })
+  refuses({ name: 'pfedme', innerSteps: 0 }, /innerSteps/)
+  for (const name of ['lambda', 'sharedLearningRate', 'beta']) refuses({ name: 'pfedme', [name]: 0 }, new RegExp(name))
+  refuses({ name: 'fedsa', local: ['lora_A'] }, /local/)
+  t.same(chooseAlgorithm('pfedme').options, { lambda: 15, innerSteps: 5, sharedLearningRate: 0.005, beta: 1 })
+  t.same(chooseAlgorithm('ditto').options, { lambda: 0.1 })
+  t.same(chooseAlgorithm('fedrep').options, { local: ['lora_B'], together: false })
+})
