@@ -5,6 +5,8 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import type { Algorithm } from '../../src/federated/algorithms/algorithm.js'
+import { trainAndSend } from '../../src/federated/algorithms/defaults.js'
 import { algorithms } from '../../src/federated/algorithms/index.js'
 import { type SimulateOptions, simulate } from '../../src/federated/index.js'
 import { loadModel } from '../../src/model/load.js'
@@ -78,4 +80,17 @@ t.test('canary: another seed is another run, whatever the algorithm', async (t) 
   const whole = await bits(options('fedavg', 'sgd'))
   t.notOk(whole.equals(await bits(options('fedavg', 'sgd', { seed: 6 }))))
   t.ok(whole.equals(await bits(options('fedit', 'sgd'))), 'fedit is fedavg')
+})
+
+t.test('a record that keeps what it does not name is refused', async (t) => {
+  const forgetful: Algorithm = {
+    name: 'forgetful',
+    about: 'keeps a vector without saying so',
+    source: '',
+    work: async (kit) => ({ ...(await trainAndSend(kit)), keep: { memory: kit.given.adapter! } }),
+  }
+  const refused = { code: 'E_CONFIG', message: /forgetful: a client keeps 'memory'.*keeps: \['memory'\]/ }
+  await t.rejects(bits({ ...options('fedavg', 'sgd'), algorithm: forgetful }), refused)
+  await bits({ ...options('fedavg', 'sgd'), algorithm: { ...forgetful, keeps: ['memory'] } })
+  t.pass('and taken when it does')
 })

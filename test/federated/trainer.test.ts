@@ -69,6 +69,13 @@ t.test('gradient: of the mean loss over all rows', async (t) => {
   )
 })
 
+t.test('no supervised token: nothing is learnt, and there is no loss', async (t) => {
+  const silent = await loadDataset([{ input_ids: [5, 6, 7], labels: [-100, -100, -100] }], { format: 'tokens' })
+  const { loss, steps, updates, values } = await trainer({ steps: 2 }, { data: silent }).train({ from: x })
+  t.same({ loss, steps, updates }, { loss: null, steps: 2, updates: 0 })
+  t.ok(equal(values, x))
+})
+
 t.test('steps of a training whose plan names none', async (t) => {
   t.equal(trainer({ steps: 7 }).steps, 7)
   t.equal(trainer({ steps: undefined, epochs: 2, batchSize: 2 }).steps, 6)

@@ -44,11 +44,20 @@ async function kitOf(task: Task, place: ClientPlace, trainer: Trainer): Promise<
   }
 }
 
+/** @throws FedloraError `E_CONFIG` for what the client could not read again. */
+function checkKept({ name, keeps = [] }: ClientPlace['chosen']['algorithm'], keep: Readonly<Vectors>): void {
+  const unknown = Object.keys(keep).find((kept) => !keeps.includes(kept))
+  if (unknown === undefined) return
+  const message = `algorithm ${name}: a client keeps '${unknown}'; its record must name it in keeps: [${[...keeps, unknown].map((kept) => `'${kept}'`).join(', ')}]`
+  throw new FedloraError('E_CONFIG', message, { vector: unknown })
+}
+
 async function work(task: Task, place: ClientPlace): Promise<Worked> {
   const { chosen, upload, own, data } = place
   const { client, round, seed } = task
   const trainer = new Trainer(place, task)
   const { trained, vectors, numbers = {}, keep = {} } = await workOf(chosen, await kitOf(task, place, trainer))
+  checkKept(chosen.algorithm, keep)
   const { loss, steps, tokens } = trained
   const answer: Answer = {
     version: messageVersion,

@@ -168,6 +168,8 @@ export async function runQuadratics(input: AlgorithmInput, setting: Setting = {}
         gradient: async (at) => Float32Array.from(slope(setting.losses?.[client] ?? client, Float64Array.from(at))),
       }
       const { trained, vectors, numbers = {}, keep } = await workOf(chosen, kit)
+      const unnamed = Object.keys(keep ?? {}).find((vector) => !chosen.algorithm.keeps?.includes(vector))
+      if (unnamed !== undefined) throw new Error(`${chosen.algorithm.name} keeps '${unnamed}' and does not say so`)
       const { loss, steps: done, tokens } = trained
       const encoded = Object.fromEntries(
         Object.entries(vectors).map(([vector, update]) => [vector, encodeVector(update)]),
