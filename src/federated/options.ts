@@ -99,6 +99,14 @@ export const federationSchema = z.strictObject({
     .optional()
     .describe('local options of some clients, by name or by a pattern with *; later entries win'),
   serverOptimizer: serverOptimizer.prefault('none').describe("the server's step: a name, or its options"),
+  maxResidualRank: z
+    .int()
+    .min(1)
+    .max(2048)
+    .default(256)
+    .describe(
+      'ranks of the frozen residual beside the adapter (fedex, flora); what is beyond is cut by its singular values',
+    ),
   absence: z
     .number()
     .min(0)

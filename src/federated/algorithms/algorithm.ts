@@ -144,6 +144,8 @@ export interface Closing {
   /** Clients of the federation, asked or not. */
   readonly population: number
   readonly space: Space
+  /** Ranks that a residual may have. */
+  readonly maxResidualRank: number
   /** Live: write into the vectors, or put others in their place. */
   readonly state: ServerState
   /** Those that sent something, by name in ascending order; never empty. */
@@ -192,6 +194,8 @@ export interface Algorithm<Options extends object = object> {
   readonly ranks?: 'equal' | 'any'
   /** Whether the federation's `serverOptimizer` applies; default true. False: the algorithm has its own rule for the next state. */
   readonly serverOptimizer?: boolean
+  /** Another record of the same name, where these options mean one. */
+  variant?(options: Options): Algorithm<Options> | undefined
   /** Vectors that clients keep between rounds; default none. */
   readonly keeps?: readonly string[]
   /** What travels up of the adapter in a round; default `{ adapter: all of it }`. */
@@ -200,6 +204,8 @@ export interface Algorithm<Options extends object = object> {
   receives?(turn: Turn, options: Options): Ranges
   /** Vectors and numbers of the server beside 'adapter', as the federation begins. */
   state?(start: Start, options: Options): Partial<ServerState>
+  /** Rank of a client's adapter from now on, at most the one it has at first; default: that one. */
+  rankOf?(state: ServerState, client: string): number | undefined
   /** Names of the server's vectors and numbers that travel down beside 'adapter'; default: all. */
   sends?(turn: Turn, options: Options): readonly string[]
   /** A client's work; default: trains what travels, sends its update. */

@@ -7,18 +7,31 @@ import type { Algorithm, Chosen } from './algorithm.js'
 import { ditto } from './ditto.js'
 import { fedavg } from './fedavg.js'
 import { feddyn } from './feddyn.js'
+import { fedex } from './fedex.js'
 import { fednova } from './fednova.js'
 import { fedprox } from './fedprox.js'
 import { fedrep } from './fedrep.js'
 import { fedsa } from './fedsa.js'
+import { fedsvd } from './fedsvd.js'
 import { fedswa } from './fedswa.js'
+import { ffa } from './ffa.js'
+import { flexlora } from './flexlora.js'
+import { flora } from './flora.js'
+import { florana } from './florana.js'
+import { hetlora } from './hetlora.js'
+import { lorafair } from './lorafair.js'
 import { pfedme } from './pfedme.js'
+import { raflora } from './raflora.js'
+import { rolora } from './rolora.js'
 import { scaffold } from './scaffold.js'
 
 // biome-ignore lint/suspicious/noExplicitAny: records of different options in one table
 type Any = Algorithm<any>
 
-const records: readonly Any[] = [fedavg, fedprox, scaffold, fednova, feddyn, fedswa, ditto, pfedme, fedrep, fedsa]
+const records: readonly Any[] = [
+  ...[fedavg, fedprox, scaffold, fednova, feddyn, fedswa, ditto, pfedme, fedrep, fedsa],
+  ...[ffa, rolora, flora, fedex, flexlora, hetlora, raflora, florana, lorafair, fedsvd],
+]
 
 /** Other names of algorithms. */
 const aliases: Readonly<Record<string, string>> = { fedit: 'fedavg' }
@@ -72,10 +85,8 @@ export function chooseAlgorithm(input: AlgorithmInput = 'fedavg'): Chosen {
     const message = `algorithm: got ${describeValue(name)}${guess}, known are ${names.join(', ')}, or a record of your own`
     throw new FedloraError('E_CONFIG', message, { algorithm: name, known: names })
   }
-  return {
-    algorithm: known,
-    options: parseOptions(known.options ?? z.strictObject({}), options, `algorithm ${known.name}`) as object,
-  }
+  const parsed = parseOptions(known.options ?? z.strictObject({}), options, `algorithm ${known.name}`) as object
+  return { algorithm: known.variant?.(parsed) ?? known, options: parsed }
 }
 
 function checkRecord(record: Any): Any {

@@ -19,6 +19,8 @@ export interface Worked {
   answer: Answer
   /** What was sent, before encoding. */
   vectors: Vectors
+  /** Its adapter after its work. */
+  trained: Float32Array
   /** Seconds of the machine. */
   seconds: { train: number; encode: number }
 }
@@ -72,7 +74,7 @@ async function work(task: Task, place: ClientPlace): Promise<Worked> {
   }
   const seconds = { train: trainer.seconds, encode: 0 }
   // Without a supervised token there was nothing to learn: nothing is sent or kept, and the residual waits for a later round.
-  if (loss === null) return { answer, vectors: {}, seconds }
+  if (loss === null) return { answer, vectors: {}, trained: trained.values, seconds }
   await place.inTurn(async () => {
     const started = performance.now()
     for (const [name, update] of Object.entries(vectors)) {
@@ -82,7 +84,7 @@ async function work(task: Task, place: ClientPlace): Promise<Worked> {
     for (const [name, list] of Object.entries(numbers)) answer.numbers[name] = [...list]
     seconds.encode = (performance.now() - started) / 1000
   })
-  return { answer, vectors, seconds }
+  return { answer, vectors, trained: trained.values, seconds }
 }
 
 /** @throws FedloraError of the work, naming round and client; the signal's reason. */

@@ -15,6 +15,7 @@ const purposes = {
   baseline: 21,
   personal: 22,
   directions: 23,
+  adapter: 27,
 } as const
 
 export type Purpose = keyof typeof purposes

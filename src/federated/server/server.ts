@@ -8,12 +8,14 @@ import type {
   Chosen,
   ClientAdapters,
   Closing,
+  Residual,
   ServerState,
   Travel,
   Vectors,
   Weighting,
 } from '../algorithms/algorithm.js'
 import { addUpdates, finishOf, travelOf } from '../algorithms/defaults.js'
+import { residualFor } from '../algorithms/residual.js'
 import { type Answer, messageVersion, type Task } from '../protocol/messages.js'
 import { fitRanks, lengthOf, type Space } from '../protocol/space.js'
 import type { Moments } from '../server-step/rule.js'
@@ -44,6 +46,8 @@ export interface ServerConfig {
   download: { codec: 'f32' | 'bf16' }
   /** Default: the algorithm's, or 'rows'. */
   weighting?: Weighting | undefined
+  /** Ranks that a residual may have; default 256. */
+  maxResidualRank?: number | undefined
 }
 
 export interface ServerParts {
@@ -138,6 +142,17 @@ export class Server {
     return algorithm.result?.(this.state, options) ?? this.adapter
   }
 
+  /** The frozen factors beside it, in the scales of its space; undefined when there are none. */
+  get residual(): Residual | undefined {
+    return residualFor(this.state, this.space)
+  }
+
+  /** Rank of a client's adapter from now on; undefined: as it was at first. */
+  rankOf(client: string): number | undefined {
+    const { algorithm } = this.#parts.chosen
+    return algorithm.rankOf?.(this.state, client)
+  }
+
   /** The optimiser's live moments. */
   get moments(): Moments {
     const { moment1, moment2 } = this.#optimizer.state
@@ -183,9 +198,10 @@ export class Server {
 
   /**
    * Takes an answer; one without a loss adds nothing.
+   * @param trained - the client's adapter after its work, where a simulation knows it: counted as its adapter when nothing of it travels.
    * @throws FedloraError `E_FORMAT`, `E_CHECKSUM`, `E_VERSION`, `E_SHAPE` for messages that are none.
    */
-  async accept(answer: Answer, space: Space): Promise<void> {
+  async accept(answer: Answer, space: Space, trained?: Float32Array): Promise<void> {
     if (answer.loss === null) return
     const { client, rows, steps, tokens, numbers, vectors, round } = answer
     const { chosen, adapters } = this.#parts
@@ -195,12 +211,18 @@ export class Server {
       this.#collector.add(vectors, this.#lengths(travels, vectors), this.weightInSums(answer))
     }
     if (adapters !== undefined) {
-      const adapter = this.broadcast(space, round).adapter.slice()
-      const updates = Object.keys(travels).filter((name) => name in vectors)
-      addUpdates(travels, adapter, Object.fromEntries(updates.map((name) => [name, decodeVector(vectors[name]!)])))
-      await adapters.add(client, adapter)
+      await adapters.add(client, trained && Object.keys(travels).length === 0 ? trained : this.#known(answer, space))
     }
     this.#answers.push({ client, rows, steps, tokens, weight, numbers, space })
+  }
+
+  /** A client's adapter after its work: what it was sent, and the decoded updates. */
+  #known({ vectors, round }: Answer, space: Space): Float32Array {
+    const travels = travelOf(this.#parts.chosen, { space, round })
+    const adapter = this.broadcast(space, round).adapter.slice()
+    const names = Object.keys(travels).filter((name) => name in vectors)
+    addUpdates(travels, adapter, Object.fromEntries(names.map((name) => [name, decodeVector(vectors[name]!)])))
+    return adapter
   }
 
   /** The length that each vector must have: of what travels by its ranges, of others by the server's vector of that name. */
@@ -260,6 +282,7 @@ export class Server {
       learningRate,
       population,
       space,
+      maxResidualRank: config.maxResidualRank ?? 256,
       state,
       answers,
       travels: travelOf(chosen, { space, round }),

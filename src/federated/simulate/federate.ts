@@ -12,6 +12,7 @@ import { measureClients } from './measure.js'
 import { type Federation, openFederation, type Request } from './open.js'
 import { runRound } from './round.js'
 import { savePersonal } from './served.js'
+import { wear } from './spaces.js'
 
 type Context = RunContext<FederationEvent>
 /** What has been measured so far. */
@@ -28,7 +29,7 @@ async function judge(
   const measured: Omit<Measured, 'baselines'> = { evaluation: null, clientEvaluations: [] }
   if (evaluation?.data !== undefined) {
     const slot = tools.slots[0]!.in(server.space)
-    slot.setVector(server.result)
+    wear(slot, server.result, server.residual)
     measured.evaluation = await evaluate(slot, evaluation.data, { signal })
     await record.tell({ type: 'evaluation', round, of: 'global', ...measured.evaluation })
   }
@@ -48,7 +49,11 @@ async function keepRound({ config }: Request, { record, tools, totals, tookPart 
 /** The global adapter and the clients' own, of the last complete round, as PEFT folders. */
 async function saveAdapters({ adapter }: Request, { record, tools }: Federation): Promise<void> {
   if (record.path === undefined) return
-  await record.saveAdapter(adapter, tools.server.result)
+  const { server, slots } = tools
+  const slot = slots[0]!.in(server.space)
+  slot.promptFormat = adapter.promptFormat
+  wear(slot, server.result, server.residual)
+  await record.saveAdapter(slot, server.result)
   await savePersonal(tools, record.path, adapter.promptFormat)
 }
 
@@ -82,11 +87,13 @@ async function compare(
   reports: BaselineReport[],
 ): Promise<void> {
   const { tools, initial, record } = federation
+  const adapter = tools.slots[0]!.in(tools.spaces.server)
+  wear(adapter, initial, undefined)
   for await (const report of runBaselines({
     config: request.config,
     clients: tools.clients,
     locals: tools.locals,
-    adapter: tools.slots[0]!.in(tools.spaces.server),
+    adapter,
     initial,
     evaluation: request.evaluation?.data,
     folder: record.path,
@@ -134,8 +141,9 @@ export async function federate(request: Request, context: Context, closers: Clos
     measured = await runToEnd(request, federation, context)
   } finally {
     values.write(server.result)
+    release()
+    if (server.residual !== undefined && !adapter.disposed) adapter.setResidual(server.residual)
   }
-  release()
   await saveAdapters(request, federation)
   const { trainSeconds, ...sums } = federation.totals
   return {

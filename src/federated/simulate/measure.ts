@@ -11,6 +11,7 @@ import type { ClientMeasure, ClientsEvaluation, FederationEvaluation, Whose } fr
 import type { Clients } from './clients.js'
 import type { RoundTools } from './round.js'
 import { type Standing, standingOf } from './served.js'
+import { wear } from './spaces.js'
 import { spreadOf } from './spread.js'
 
 /** Clients that can be measured: indices of those with a supervised token among their test rows. */
@@ -35,7 +36,7 @@ export function measurable(clients: Clients, of: EvaluationConfig['of']): Measur
 async function adapterOf(
   { clients, locals, slots, spaces }: RoundTools,
   index: number,
-  { task, global, personal }: Standing,
+  { task, global, personal, residual }: Standing,
   whose: Whose,
   fineTune: EvaluationConfig['fineTune'],
   signal: AbortSignal,
@@ -44,7 +45,12 @@ async function adapterOf(
   if (fineTune === undefined) return personal ?? global
   const adapter = slots[0]!.in(spaces.of(index))
   const place = { data: clients.data(index), adapter, stepper: alone, local: locals.of(index), signal }
-  const trained = await new Trainer(place, task).train({ ...fineTune, from: personal ?? global, label: 'fine-tune' })
+  const trained = await new Trainer(place, task).train({
+    ...fineTune,
+    from: personal ?? global,
+    label: 'fine-tune',
+    residual,
+  })
   return trained.values
 }
 
@@ -64,7 +70,7 @@ export async function measureClients(
     const standing = await standingOf(tools, index)
     const values = await adapterOf(tools, index, standing, whose, fineTune, signal)
     const slot = slots[0]!.in(spaces.of(index))
-    slot.setVector(values)
+    wear(slot, values, standing.residual)
     const { loss, tokenAccuracy, tokens } = await evaluate(slot, clients.test(index)!, { signal })
     const who = { client: clients.place(index), name: clients.name(index), tookPart: tookPart.has(index) }
     each.push({ ...who, loss, tokenAccuracy, tokens })

@@ -15,6 +15,7 @@ import type { EvaluationConfig } from '../evaluation-options.js'
 import type { FederationEvent } from '../events.js'
 import type { FederationConfig, FederationOptions } from '../options.js'
 import { cohortSize } from '../protocol/plan.js'
+import { AdapterFile } from '../server/adapter-file.js'
 import { Server } from '../server/server.js'
 import { type ClientsInput, openClients } from './clients.js'
 import type { Closers } from './closers.js'
@@ -76,6 +77,7 @@ export async function openFederation(
   const { record, initial, checkpoint } = await FederationRecord.open(config, identity, values.read(), context)
   closers.add(() => record.close())
   const { state, vectors } = checkpoint ?? {}
+  const adapters = closers.own(await AdapterFile.create(record.path === undefined ? [] : [record.path]))
   const server = closers.own(
     new Server({
       chosen,
@@ -83,9 +85,11 @@ export async function openFederation(
       space: spaces.server,
       initial,
       population: clients.length,
+      adapters,
       restored: state && { ...state, vectors: vectors! },
     }),
   )
+  spaces.ranks = (index) => server.rankOf(clients.name(index))
   const tools = {
     config,
     chosen,
@@ -96,7 +100,7 @@ export async function openFederation(
     slots,
     mostTokens,
     fidelity: closers.own(new Fidelity(config.upload.codec === 'f32')),
-    errors: new ErrorMeter(),
+    errors: new ErrorMeter(adapters),
     own: await openOwn(config.upload, chosen, record.path, state, closers),
   }
   const totals = state?.totals ?? noTotals

@@ -82,6 +82,7 @@ export async function runRound(
   const cohort = cohortOf(clients.length, config.cohort, seed, round)
   const indexOf = new Map(cohort.map((index) => [clients.name(index), index]))
   await server.begin()
+  errors.begin(server)
   fidelity.reset()
   dispatch({ type: 'begin', clients: [...indexOf.keys()] })
   const down = { bytes: 0, raw: 0 }
@@ -94,10 +95,10 @@ export async function runRound(
   const inTurn = takeTurns()
   const team = slots.length > 1 ? new Lockstep(slots.length, tools.mostTokens) : undefined
   const counted = new Map<number, Counted>()
-  const take = async (index: number, answer: Answer, raw: number): Promise<void> => {
+  const take = async (index: number, answer: Answer, raw: number, trained: Float32Array): Promise<void> => {
     const effects = dispatch({ type: 'answer', round, client: answer.client, digest: digestOf(answer) })
     if (!effects.some(({ type }) => type === 'add')) return
-    await server.accept(answer, spaces.of(index))
+    await server.accept(answer, spaces.of(index), trained)
     counted.set(index, { ...reportOf(answer, answer.client, clients.place(index)), bytesUpRaw: raw })
   }
   const work = async (index: number, slot: Slot): Promise<void> => {
@@ -105,7 +106,7 @@ export async function runRound(
     const space = spaces.of(index)
     const local = locals.of(index)
     const task = server.task(client, space, round, rateOf(config, round, local.learningRate))
-    const { answer, vectors, seconds } = await workOn(task, {
+    const { answer, vectors, trained, seconds } = await workOn(task, {
       chosen,
       space,
       initial: server.initialFor(space),
@@ -123,7 +124,7 @@ export async function runRound(
     const raw = Object.values(vectors).reduce((sum, vector) => sum + vector.byteLength, bytesOfNumbers(answer))
     await inTurn(async () => {
       await watch.time('aggregate', async () => {
-        await take(index, answer, raw)
+        await take(index, answer, raw, trained)
         if (answer.loss !== null) fidelity.add(vectors, server.weightInSums(answer))
       })
     })

@@ -1,11 +1,14 @@
 /** The adapters that clients are served by after a round, one at a time: none is held on to. */
 import { join } from 'node:path'
 import type { PromptFormat } from '../../data/prompt.js'
+import type { Residual } from '../algorithms/algorithm.js'
+import { residualFor } from '../algorithms/residual.js'
 import { openTask, servedBy } from '../client/personal.js'
 import type { Task } from '../protocol/messages.js'
 import { fitRanks } from '../protocol/space.js'
 import { clientFolders } from './client-folders.js'
 import type { RoundTools } from './round.js'
+import { wear } from './spaces.js'
 
 /** A client as it stands after the server's last complete round. */
 export interface Standing {
@@ -15,6 +18,8 @@ export interface Standing {
   global: Float32Array
   /** An adapter of its own; undefined when the global one serves it. */
   personal: Float32Array | undefined
+  /** What is frozen beside either. */
+  residual: Residual | undefined
 }
 
 const equal = (a: Float32Array, b: Float32Array) =>
@@ -28,10 +33,11 @@ export async function standingOf(
   const { learningRate } = locals.of(index)
   const task = server.task(clients.name(index), space, server.round + 1, learningRate)
   const global = space === server.space ? server.result : fitRanks(server.result, server.space, space)
-  if (chosen.algorithm.personal === undefined) return { task, global, personal: undefined }
+  const residual = residualFor(server.state, space)
+  if (chosen.algorithm.personal === undefined) return { task, global, personal: undefined, residual }
   const kit = await openTask(task, { chosen, space, initial: server.initialFor(space), own })
   const personal = servedBy(chosen, kit)
-  return { task, global, personal: equal(personal, kit.given.adapter!) ? undefined : personal }
+  return { task, global, personal: equal(personal, kit.given.adapter!) ? undefined : personal, residual }
 }
 
 /** Writes the adapter of each client that has one of its own as a PEFT folder: `clients/NAME/adapter`, NAME as `clientFolders` says. */
@@ -40,10 +46,11 @@ export async function savePersonal(tools: RoundTools, folder: string, promptForm
   if (chosen.algorithm.personal === undefined || !server.whole) return
   const names = clientFolders(Array.from({ length: clients.length }, (_, index) => clients.name(index)))
   for (const [index, name] of names.entries()) {
-    const { personal } = await standingOf(tools, index)
+    const { personal, residual } = await standingOf(tools, index)
     if (personal === undefined) continue
     const slot = slots[0]!.in(spaces.of(index))
     slot.promptFormat = clients.data(index).promptFormat ?? promptFormat
+    wear(slot, personal, residual)
     await slot.write(join(folder, 'clients', name, 'adapter'), personal)
   }
 }

@@ -46,6 +46,10 @@ function checkObjects(options: SimulateOptions): void {
   if (options.adapter instanceof Adapter && options.adapter.model !== options.model) {
     throw new FedloraError('E_ARGUMENT', 'simulate: the adapter belongs to another model')
   }
+  if (options.adapter instanceof Adapter && options.adapter.residualRanks !== undefined) {
+    const message = `simulate: the adapter has a residual, expected one without: save it and load it again, which gives one adapter of the summed rank`
+    throw new FedloraError('E_ARGUMENT', message)
+  }
 }
 
 /**

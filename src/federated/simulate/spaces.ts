@@ -3,7 +3,7 @@ import { FedloraError } from '../../errors.js'
 import { Adapter } from '../../model/adapter.js'
 import { type AdapterConfig, adapterLayers } from '../../model/adapter-options.js'
 import type { Model } from '../../model/model.js'
-import type { Chosen } from '../algorithms/algorithm.js'
+import type { Chosen, Residual } from '../algorithms/algorithm.js'
 import { type Space, spaceOf } from '../protocol/space.js'
 import type { Clients } from './clients.js'
 
@@ -41,6 +41,8 @@ export class Spaces {
   readonly #adapter: Adapter
   readonly #kinds = new Map<string, Kind>()
   readonly #keys: string[]
+  /** Rank of a client from now on, where the algorithm says one; undefined: as it was at first. */
+  ranks: (index: number) => number | undefined = () => undefined
 
   /** @throws FedloraError `E_CONFIG` when a client's rank is above the server's, or the algorithm wants them equal. */
   constructor(model: Model, adapter: Adapter, clients: Clients, { algorithm }: Chosen) {
@@ -78,9 +80,16 @@ export class Spaces {
     return kind
   }
 
-  /** The space of a client. */
+  /** The space of a client. One whose rank has changed keeps its scale. */
   of(index: number): Space {
-    return this.#kind(this.#keys[index]!).space
+    const key = this.#keys[index]!
+    const rank = this.ranks(index)
+    if (rank === undefined) return this.#kind(key).space
+    const { config } = this.#adapter
+    const [before, alpha] = key === '' ? [config.rank, null] : (JSON.parse(key) as [number, number | null])
+    if (rank === before) return this.#kind(key).space
+    const ratio = config.rsLora ? Math.sqrt(rank / before) : rank / before
+    return this.#kind(JSON.stringify([rank, alpha === null ? null : alpha * ratio])).space
   }
 
   /** A new adapter of a space. */
@@ -88,6 +97,12 @@ export class Spaces {
     const kind = [...this.#kinds.values()].find((one) => one.space === space)!
     return new Adapter(this.#model, kind.config, this.#adapter.targets)
   }
+}
+
+/** Puts an adapter and what is frozen beside it into one of its space. */
+export function wear(adapter: Adapter, values: Float32Array, residual: Residual | undefined): void {
+  adapter.setResidual(residual ?? null)
+  adapter.setVector(values)
 }
 
 /** What a client works in: an adapter for each space, made when it is first asked for. */
