@@ -4,13 +4,13 @@
 namespace fedlora {
 
 namespace {
-/// grad_scale of the segment that each supervised row belongs to; 0 outside all.
+/// grad_scale of the segment that each supervised row belongs to, times the row's weight; 0 outside all.
 std::vector<float> row_scales(const Pass& pass) {
   const std::vector<int32_t>& rows = pass.batch.supervised;
   std::vector<float> scales(rows.size(), 0.0f);
   for (const AdapterSegment& segment : pass.segments)
     for (size_t i = 0; i < rows.size(); ++i)
-      if (rows[i] >= segment.row_begin && rows[i] < segment.row_end) scales[i] = segment.grad_scale;
+      if (rows[i] >= segment.row_begin && rows[i] < segment.row_end) scales[i] = segment.grad_scale * pass.batch.weight(i);
   return scales;
 }
 }  // namespace
@@ -44,7 +44,7 @@ LossSums sum_losses(const Pass& pass, int64_t row_begin, int64_t row_end) {
   for (size_t i = 0; i < pass.batch.supervised.size(); ++i) {
     const int32_t row = pass.batch.supervised[i];
     if (row < row_begin || row >= row_end) continue;
-    sums.loss += pass.buffers.losses[i];
+    sums.loss += static_cast<double>(pass.batch.weight(i)) * static_cast<double>(pass.buffers.losses[i]);
     sums.correct += pass.buffers.correct[i];
     ++sums.supervised;
   }

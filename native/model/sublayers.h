@@ -34,7 +34,7 @@ void blocks_backward(const Pass& pass);
 
 // head.cpp: from the last block to logits or losses
 struct LossSums {
-  double loss = 0;  // Σ over supervised rows, added in row order
+  double loss = 0;  // Σ over supervised rows, each times its weight, added in row order
   int64_t correct = 0, supervised = 0, tokens = 0;
 };
 /// The final norm of every row, into `normed`.

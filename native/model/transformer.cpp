@@ -20,11 +20,14 @@ std::vector<LossSums> Transformer::accumulate(const Batch& batch, std::span<cons
   return sums;
 }
 
-LossSums Transformer::evaluate(const Batch& batch, std::span<const AdapterSegment> segments) {
+LossSums Transformer::evaluate(const Batch& batch, std::span<const AdapterSegment> segments, std::vector<LossSums>* rows) {
   const Pass pass = begin(batch, segments, {});
   blocks_forward(pass);
   final_norm_forward(pass);
   head_loss(pass);
+  if (rows != nullptr)
+    for (int64_t row = 0; row < batch.rows(); ++row)
+      rows->push_back(sum_losses(pass, batch.offsets[static_cast<size_t>(row)], batch.offsets[static_cast<size_t>(row) + 1]));
   return sum_losses(pass, 0, batch.tokens());
 }
 

@@ -27,7 +27,8 @@ class Transformer {
   /// Loss of each segment's supervised rows and, scaled by its grad_scale, its gradient added into the segment's gradient. A segment gets
   /// the bits that it would get as a batch of its own.
   std::vector<LossSums> accumulate(const Batch& batch, std::span<const AdapterSegment> segments, Recompute recompute);
-  LossSums evaluate(const Batch& batch, std::span<const AdapterSegment> segments);
+  /// `rows`, if given, receives the sums of each row.
+  LossSums evaluate(const Batch& batch, std::span<const AdapterSegment> segments, std::vector<LossSums>* rows = nullptr);
   /// logits f32 [M, V].
   void logits(const Batch& batch, std::span<const AdapterSegment> segments, float* logits);
 

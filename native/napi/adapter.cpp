@@ -203,7 +203,16 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
       options.dropout_seed = static_cast<uint64_t>(f.integer("dropoutSeed", 0, 9007199254740991));
       options.recompute = decode_recompute(f);
       if (f.has("trainable")) options.trainable = decode_ranges(f.array("trainable"));
-      auto session = std::make_shared<Session>(state_->host->alive(), state_->alive(), options);
+      const std::shared_ptr<Adapter> adapter = state_->alive();
+      std::unique_ptr<Core> core;
+      if (f.has("core")) {
+        const Fields c(f.value("core"), "options.core");
+        const std::vector<float> R = copy_float32(c.value("R"), "options.core.R");
+        const std::vector<float> A = c.has("A") ? copy_float32(c.value("A"), "options.core.A") : Core::A_of(*state_->idle());
+        core = std::make_unique<Core>(*adapter, A, R);
+        state_->idle();  // it is written
+      }
+      auto session = std::make_shared<Session>(state_->host->alive(), adapter, options, std::move(core));
       return construct(env, Environment::of(env).session, std::make_pair(state_, session));
     });
   }

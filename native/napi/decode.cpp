@@ -153,7 +153,8 @@ Batch decode_batch(const Description& description, Napi::Value value) {
   const std::vector<int32_t> ids = copy_int32(f.value("ids"), "batch.ids");
   const std::vector<int32_t> labels = f.has("labels") ? copy_int32(f.value("labels"), "batch.labels") : std::vector<int32_t>();
   const std::vector<int32_t> lengths = copy_int32(f.value("lengths"), "batch.lengths");
-  return make_batch(description, ids, labels, lengths);
+  const std::vector<double> weights = f.has("weights") ? copy_float64(f.value("weights"), "batch.weights") : std::vector<double>();
+  return make_batch(description, ids, labels, lengths, weights);
 }
 
 Napi::Array encode_shape(Napi::Env env, const std::vector<int64_t>& shape) {

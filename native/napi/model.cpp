@@ -126,6 +126,11 @@ class Model : public Napi::ObjectWrap<Model> {
     });
   }
 
+  struct Evaluation {
+    LossSums all;
+    std::vector<LossSums> rows;
+  };
+
   Napi::Value evaluate(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
     return guard(env, [&]() -> Napi::Value {
@@ -137,11 +142,17 @@ class Model : public Napi::ObjectWrap<Model> {
           env, host_->queue,
           [engine, adapter, batch = std::move(batch)](const std::atomic<bool>& cancel, PendingPromise&) {
             const CancelScope scope(*engine, cancel);
-            return engine->transformer->evaluate(batch, one_segment(batch, adapter));
+            Evaluation evaluation;
+            evaluation.all = engine->transformer->evaluate(batch, one_segment(batch, adapter), &evaluation.rows);
+            return evaluation;
           },
-          [](Napi::Env env, LossSums& sums) {
+          [](Napi::Env env, Evaluation& evaluation) {
+            const LossSums& sums = evaluation.all;
+            Napi::Float64Array rows = Napi::Float64Array::New(env, evaluation.rows.size());
+            for (size_t i = 0; i < evaluation.rows.size(); ++i) rows[i] = evaluation.rows[i].loss;
             Napi::Object object = Napi::Object::New(env);
             object.Set("lossSum", sums.loss);
+            object.Set("rowLosses", rows);
             object.Set("correct", static_cast<double>(sums.correct));
             object.Set("supervised", static_cast<double>(sums.supervised));
             object.Set("tokens", static_cast<double>(sums.tokens));

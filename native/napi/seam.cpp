@@ -159,6 +159,7 @@ template class TypedView<uint8_t>;
 
 std::vector<int32_t> copy_int32(Napi::Value value, const char* what) { return copy_typed<int32_t>(value, what); }
 std::vector<float> copy_float32(Napi::Value value, const char* what) { return copy_typed<float>(value, what); }
+std::vector<double> copy_float64(Napi::Value value, const char* what) { return copy_typed<double>(value, what); }
 std::vector<uint8_t> copy_uint8(Napi::Value value, const char* what) { return copy_typed<uint8_t>(value, what); }
 
 namespace {

@@ -77,6 +77,7 @@ class Fields {
 /// Copies of typed arrays. Shared, resizable and detached buffers are refused (E_ARGUMENT).
 std::vector<int32_t> copy_int32(Napi::Value value, const char* what);
 std::vector<float> copy_float32(Napi::Value value, const char* what);
+std::vector<double> copy_float64(Napi::Value value, const char* what);
 std::vector<uint8_t> copy_uint8(Napi::Value value, const char* what);
 
 /// The elements of a typed array where they lie, for a call that ends before JavaScript goes on: nothing else can change them

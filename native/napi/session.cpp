@@ -59,7 +59,8 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
     return DefineClass(env, "NativeSession",
                        {InstanceMethod<&SessionObject::step>("step"), InstanceMethod<&SessionObject::cancel>("cancel"),
                         InstanceMethod<&SessionObject::state>("state"), InstanceMethod<&SessionObject::restore>("restore"),
-                        InstanceMethod<&SessionObject::set_terms>("setTerms"), InstanceMethod<&SessionObject::dispose>("dispose")});
+                        InstanceMethod<&SessionObject::set_terms>("setTerms"), InstanceMethod<&SessionObject::core>("core"),
+                        InstanceMethod<&SessionObject::set_core>("setCore"), InstanceMethod<&SessionObject::dispose>("dispose")});
   }
 
   const std::shared_ptr<AdapterState>& adapter() const { return state_; }
@@ -86,7 +87,7 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   void account() {
     const GradientTerms& terms = session_->terms();
     memory_.set(session_->moment1().bytes() + session_->moment2().bytes() + state_->adapter->values.bytes() + terms.anchor.bytes() +
-                terms.correction.bytes());
+                terms.correction.bytes() + (session_->core() ? 2 * session_->core()->values.bytes() : 0));
   }
 
   Napi::Value step(const Napi::CallbackInfo& info) {
@@ -142,6 +143,24 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
       }
       idle()->set_terms(std::move(terms));
       account();
+    });
+  }
+
+  Napi::Value core(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    return guard(env, [&]() -> Napi::Value {
+      const Core* core = idle()->core();
+      if (core == nullptr) return env.Null();
+      return new_float32(env, {core->values.data(), core->values.size()});
+    });
+  }
+
+  void set_core(const Napi::CallbackInfo& info) {
+    guard(info.Env(), [&] {
+      const std::vector<float> values = copy_float32(info[0], "core");
+      const std::shared_ptr<Session>& session = idle();
+      state_->idle();
+      session->set_core(values);
     });
   }
 

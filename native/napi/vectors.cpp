@@ -15,11 +15,6 @@ namespace {
 
 bool is_float64(Napi::Value value) { return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_float64_array; }
 
-std::vector<double> copy_float64(Napi::Value value, const char* what) {
-  const std::span<const double> values = TypedView<double>(value, what).span();
-  return {values.begin(), values.end()};
-}
-
 /// Pairs of begin and end in a Float64Array; undefined: the whole vector.
 std::vector<Range> ranges_of(Napi::Value value, int64_t length) {
   if (value.IsUndefined() || value.IsNull()) return {{0, length}};

@@ -47,26 +47,30 @@ std::vector<Range> rest_of(const std::vector<TensorLayout>& layout, const std::v
 
 void check_term(const char* name, const AlignedBuffer<float>& term, size_t size) {
   if (term.size() == 0) return;
-  if (term.size() != size) fail(Code::E_SHAPE, "%s: %zu values for an adapter of %zu", name, term.size(), size);
+  if (term.size() != size) fail(Code::E_SHAPE, "%s: %zu values for a vector of %zu", name, term.size(), size);
   for (size_t i = 0; i < size; ++i)
     if (!std::isfinite(term[i])) fail(Code::E_NONFINITE, "%s: value %zu is not finite", name, i);
 }
 }  // namespace
 
-Session::Session(std::shared_ptr<Engine> engine, std::shared_ptr<Adapter> adapter, const SessionOptions& options)
+Session::Session(std::shared_ptr<Engine> engine, std::shared_ptr<Adapter> adapter, const SessionOptions& options,
+                 std::unique_ptr<Core> core)
     : engine_(std::move(engine)),
       adapter_(std::move(adapter)),
+      core_(std::move(core)),
       options_(options),
-      trained_(joined(options.trainable, adapter_->size())),
-      untrained_(rest_of(adapter_->layout(), trained_)),
+      trained_(joined(core_ ? core_->of_A() : options.trainable, adapter_->size())),
+      untrained_(core_ ? trained_ : rest_of(adapter_->layout(), trained_)),
       gradient_(adapter_->values.size()) {
+  if (core_ && !options.trainable.empty()) fail(Code::E_ARGUMENT, "options.trainable: a core is trained whole");
   const auto is_beta = [](double beta) { return beta >= 0 && beta < 1; };
   if (!is_beta(options.beta1) || !is_beta(options.beta2)) fail(Code::E_ARGUMENT, "options.optimizer: betas are from 0 on and below 1");
   if (!(options.epsilon > 0)) fail(Code::E_ARGUMENT, "options.optimizer.epsilon: expected more than 0");
   size_t size = 0;
-  for (const Range& range : trained_) size += static_cast<size_t>(range.size());
+  for (const Piece& piece : pieces()) size += piece.values.size();
   if (options.optimizer == Optimizer::adamw || options.momentum != 0) moment1_ = AlignedBuffer<float>(size);
   if (options.optimizer == Optimizer::adamw) moment2_ = AlignedBuffer<float>(size);
+  if (core_) core_->apply(*adapter_);
 }
 
 void Session::restore(int64_t steps, std::span<const float> moment1, std::span<const float> moment2) {
@@ -80,12 +84,18 @@ void Session::restore(int64_t steps, std::span<const float> moment1, std::span<c
   steps_ = steps;
 }
 
+void Session::set_core(std::span<const float> values) {
+  if (!core_) fail(Code::E_ARGUMENT, "this session trains no core");
+  core_->write(values);
+  core_->apply(*adapter_);
+}
+
 void Session::set_terms(GradientTerms terms) {
   if (!(terms.mu >= 0) || !std::isfinite(static_cast<float>(terms.mu)))
     fail(Code::E_ARGUMENT, "terms.mu is %g, expected a finite number from 0 on", terms.mu);
   if (terms.mu > 0 && terms.anchor.size() == 0) fail(Code::E_ARGUMENT, "terms.mu is %g, but there is no anchor to pull to", terms.mu);
-  check_term("terms.anchor", terms.anchor, adapter_->values.size());
-  check_term("terms.correction", terms.correction, adapter_->values.size());
+  check_term("terms.anchor", terms.anchor, vector_size());
+  check_term("terms.correction", terms.correction, vector_size());
   terms_ = std::move(terms);
 }
 
@@ -93,11 +103,11 @@ MeanLoss loss_and_gradient(Engine& engine, const Adapter& adapter, const Batch& 
   if (batch.supervised.empty())
     fail(Code::E_ARGUMENT, "no token of the batch is supervised: every label is -100 or belongs to a row's first token");
   std::fill(gradient.begin(), gradient.end(), 0.0f);
-  const float grad_scale = static_cast<float>(1.0 / static_cast<double>(batch.supervised.size()));
+  const float grad_scale = static_cast<float>(1.0 / batch.weight());
   const AdapterSegment segment{0, batch.tokens(), &adapter, gradient.data(), grad_scale};
   const LossSums sums = engine.transformer->accumulate(batch, {&segment, 1}, Recompute::none).front();
   if (!std::isfinite(sums.loss)) fail(Code::E_NONFINITE, "the loss of the batch is not finite");
-  return {sums.loss / static_cast<double>(sums.supervised), sums.supervised, sums.tokens};
+  return {sums.loss / batch.weight(), sums.supervised, sums.tokens};
 }
 
 }  // namespace fedlora

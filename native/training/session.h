@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "engine/engine.h"
+#include "training/core.h"
 
 namespace fedlora {
 
@@ -30,11 +31,11 @@ struct SessionOptions {
 /// The proximal term of FedProx, Ditto and pFedMe; the control variates of SCAFFOLD, the linear term of FedDyn.
 struct GradientTerms {
   double mu = 0;
-  AlignedBuffer<float> anchor, correction;  // like the adapter's vector, or empty: without
+  AlignedBuffer<float> anchor, correction;  // like the adapter's vector, with a core like the core's; or empty: without
 };
 
 struct StepResult {
-  double loss = 0;       // mean over all supervised tokens of the step
+  double loss = 0;       // mean over all supervised tokens of the step, weighted as their rows are
   double grad_norm = 0;  // before clipping
   int64_t tokens = 0, supervised = 0;
   bool cancelled = false;
@@ -43,14 +44,16 @@ struct StepResult {
 class Session {
  public:
   /// E_ARGUMENT for betas outside [0, 1), an epsilon that is not above 0, or ranges that are empty, out of order or outside the adapter.
-  Session(std::shared_ptr<Engine> engine, std::shared_ptr<Adapter> adapter, const SessionOptions& options);
+  /// With a core it is that which is trained, all of it; the adapter gets its product at once and after every step.
+  Session(std::shared_ptr<Engine> engine, std::shared_ptr<Adapter> adapter, const SessionOptions& options,
+          std::unique_ptr<Core> core = nullptr);
 
   /// One optimiser step over its micro-batches. When none of their tokens is supervised nothing is updated. E_NONFINITE, naming step
   /// and micro-batch, when a loss or the gradient is not finite: the adapter is then unchanged. `cancelled` when the engine's cancel flag
   /// was raised: nothing was updated.
   StepResult step(std::span<const Batch> batches, double learning_rate);
 
-  /// For every step from now on; not part of the state. E_SHAPE for another length than the adapter's, E_NONFINITE, E_ARGUMENT for a mu
+  /// For every step from now on; not part of the state. E_SHAPE for another length than the vector's, E_NONFINITE, E_ARGUMENT for a mu
   /// that is negative, not finite or without an anchor.
   void set_terms(GradientTerms terms);
   const GradientTerms& terms() const { return terms_; }
@@ -62,6 +65,10 @@ class Session {
   /// E_SHAPE when a moment has another length than this session's.
   void restore(int64_t steps, std::span<const float> moment1, std::span<const float> moment2);
   Adapter& adapter() { return *adapter_; }
+  /// Null without one.
+  const Core* core() const { return core_.get(); }
+  /// Replaces the core's values. E_ARGUMENT without a core, E_SHAPE, E_NONFINITE.
+  void set_core(std::span<const float> values);
 
  private:
   friend class CommonStep;
@@ -69,11 +76,21 @@ class Session {
   /// not finite.
   double update(double learning_rate);
   void drop_gradient();
+  /// A piece of what the optimiser moves, and where it lies in the vector that terms are like.
+  struct Piece {
+    std::span<float> values, gradient;
+    size_t begin;
+  };
+  std::vector<Piece> pieces();
+  /// Elements of the vector that terms are like.
+  size_t vector_size() const { return core_ ? core_->size() : adapter_->values.size(); }
 
   std::shared_ptr<Engine> engine_;
   std::shared_ptr<Adapter> adapter_;
+  std::unique_ptr<Core> core_;
   SessionOptions options_;
-  std::vector<Range> trained_, untrained_;  // neighbours joined; the rest of the tensors that trained_ meets
+  std::vector<Range> trained_;    // where a pass computes gradients that are wanted; neighbours joined
+  std::vector<Range> untrained_;  // where it leaves some that no optimiser takes and zeroes
   GradientTerms terms_;
   AlignedBuffer<float> gradient_, moment1_, moment2_;
   int64_t steps_ = 0;
@@ -98,7 +115,7 @@ struct SessionOutcome {
 std::vector<SessionOutcome> step_together(std::span<const SessionStep> steps, int64_t most_tokens = std::numeric_limits<int64_t>::max());
 
 struct MeanLoss {
-  double loss = 0;  // over the supervised tokens
+  double loss = 0;  // over the supervised tokens, weighted as their rows are
   int64_t supervised = 0, tokens = 0;
 };
 

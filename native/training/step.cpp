@@ -1,6 +1,6 @@
 // One optimiser step of one session, or of several that share their passes over the frozen weights.
 //
-//   g = Σ over micro-batches of d(Σ losses) / (supervised tokens of the step); what follows is Session::update
+//   g = Σ over micro-batches of d(Σ weight · loss) / (Σ weight over the supervised tokens of the step); what follows is Session::update
 //
 // A pass holds at most one micro-batch of a session, as a segment of rows of its own with its own adapter, gradient and scale; a session's
 // micro-batches keep their order. What a segment computes depends on nothing beside it (backend/ops.h), so how micro-batches are grouped
@@ -21,8 +21,9 @@ class CommonStep {
  public:
   CommonStep(std::span<const SessionStep> steps, int64_t most_tokens) : most_tokens_(most_tokens) {
     for (const SessionStep& step : steps) {
-      Member member{*step.session, step.batches, step.learning_rate, 0, 0, {}};
+      Member member{*step.session, step.batches, step.learning_rate, 0, 0, 0, {}};
       for (const Batch& batch : step.batches) {
+        member.weight += batch.weight();
         member.outcome.result.tokens += batch.tokens();
         member.outcome.result.supervised += static_cast<int64_t>(batch.supervised.size());
       }
@@ -64,7 +65,7 @@ class CommonStep {
     std::span<const Batch> batches;
     double learning_rate;
     size_t next;  // micro-batch
-    double loss;
+    double loss, weight;
     SessionOutcome outcome;
   };
 
@@ -89,9 +90,8 @@ class CommonStep {
         continue;
       Session& session = member.session;
       segments.push_back({tokens, tokens + batch->tokens(), session.adapter_.get(), session.gradient_.data(),
-                          static_cast<float>(1.0 / static_cast<double>(member.outcome.result.supervised)), true,
-                          session.options_.dropout_seed, static_cast<uint64_t>(session.steps_) * micro_batches_per_step + member.next,
-                          session.trained_});
+                          static_cast<float>(1.0 / member.weight), true, session.options_.dropout_seed,
+                          static_cast<uint64_t>(session.steps_) * micro_batches_per_step + member.next, session.trained_});
       present.push_back(&member);
       parts.push_back(batch);
       tokens += batch->tokens();
@@ -122,7 +122,7 @@ class CommonStep {
     if (!std::isfinite(result.grad_norm))
       return refuse(member, format_text("the gradient of step %lld is not finite: lower the learning rate or set maxGradNorm",
                                         static_cast<long long>(number)));
-    result.loss = member.loss / static_cast<double>(result.supervised);
+    result.loss = member.loss / member.weight;
   }
 
   std::vector<Member> members_;

@@ -81,6 +81,27 @@ export async function evaluateNative(
 }
 
 /**
+ * @internal Σ of the losses over each row's supervised tokens, in nats: −log of the probability that the model gives the row's answer. 0 where
+ * a row has none; `data.facts(index).supervised` is their number. Forward passes only; no result depends on how rows share them.
+ * @throws the signal's reason when aborted.
+ */
+export async function rowLosses(
+  model: NativeModel,
+  adapter: NativeAdapter | null,
+  data: Dataset,
+  { batchTokens = 2048, signal }: { batchTokens?: number; signal?: AbortSignal | undefined } = {},
+): Promise<Float64Array> {
+  const losses = new Float64Array(data.length)
+  for (const group of groups(data, batchTokens)) {
+    signal?.throwIfAborted()
+    const sums = await model.evaluate(adapter, pack(group.map((index) => data.sample(index))))
+    losses.set(sums.rowLosses, group[0])
+  }
+  signal?.throwIfAborted()
+  return losses
+}
+
+/**
  * Evaluates an adapter, or a model without one.
  * @throws FedloraError `E_DATA` when no token is supervised, `E_ARGUMENT`, `E_TOKENIZER`, `E_DISPOSED`, `E_BUSY`; the signal's reason when aborted.
  * @example

@@ -82,6 +82,10 @@ export interface LoopParts {
   stepper?: Stepper
   /** Elements of the adapter's vector that are trained (`rangesOf`); default: all. */
   trainable?: SessionOptions['trainable']
+  /** Trained instead of the adapter's factors: a core between them. */
+  core?: SessionOptions['core']
+  /** Of row `index`: its losses count as often; one of 0 is not learnt from. Default: 1 each. */
+  weightOf?: ((index: number) => number) | undefined
   /** Added to every step's gradient, until `setTerms` says otherwise. */
   terms?: GradientTerms | undefined
 }
@@ -117,6 +121,7 @@ export class Loop {
       dropoutSeed: seed,
       recompute: parts.recompute ?? 'none',
       ...(parts.trainable && { trainable: parts.trainable }),
+      ...(parts.core && { core: parts.core }),
     })
     if (parts.terms !== undefined) this.#session.setTerms(parts.terms)
     this.progress = {
@@ -166,6 +171,14 @@ export class Loop {
    */
   vector(): Float32Array {
     return this.#parts.values.read()
+  }
+
+  /**
+   * A copy of the core's vector; null when no core is trained.
+   * @throws FedloraError `E_BUSY` during a step.
+   */
+  core(): Float32Array | null {
+    return this.#session.core()
   }
 
   /**
@@ -223,8 +236,11 @@ export class Loop {
   }
 
   async #run(batches: Batch[], learningRate: number, signal: AbortSignal): Promise<TimedStep> {
-    const { model, stepper = alone } = this.#parts
-    const flat = batches.map((batch) => pack(batch.samples))
+    const { model, stepper = alone, weightOf } = this.#parts
+    const flat = batches.map(({ indices, samples }) => {
+      const weights = weightOf && { weights: Float64Array.from(indices, weightOf) }
+      return { ...pack(samples), ...weights }
+    })
     try {
       return await stepper.step({ model, session: this.#session, batches: flat, learningRate, signal })
     } catch (error) {

@@ -81,6 +81,98 @@ t.test('terms: added, taken back, and not kept with the state', async (t) => {
   t.ok(bytesOf(pulled.read()).equals(bytesOf(later.read())))
 })
 
+t.test('weights of rows: a row of weight 2 counts as two of it, one of 0 as none', async (t) => {
+  const { model, native } = await open()
+  using _ = model
+  const row = (key: number): number[] => Array.from({ length: 9 }, (_, i) => 3 + ((i * 11 + key) % 250))
+  const of = (rows: number[][], weights?: number[]): TokenBatch => {
+    const ids = Int32Array.from(rows.flat())
+    const lengths = Int32Array.from(rows, ({ length }) => length)
+    return { ids, labels: ids, lengths, ...(weights && { weights: Float64Array.from(weights) }) }
+  }
+  const gradients = async (batch: TokenBatch) => await makeAdapter(native).gradients(batch)
+  const [twice, weighted] = [
+    await gradients(of([row(1), row(2), row(1)])),
+    await gradients(of([row(1), row(2)], [2, 1])),
+  ]
+  const most = Math.max(...twice.gradients.map(Math.abs))
+  const worst = (got: Float32Array) => Math.max(...got.map((value, i) => Math.abs(value - twice.gradients[i]!)))
+  t.ok(worst(weighted.gradients) <= 1e-5 * most, 'float32 sums in another grouping')
+  t.ok(Math.abs(weighted.loss - twice.loss) <= 1e-6)
+  t.notOk(worst((await gradients(of([row(1), row(2)]))).gradients) <= 1e-5 * most, 'canary')
+  const [one, none] = [await gradients(of([row(1)])), await gradients(of([row(1), row(2)], [1, 0]))]
+  t.ok(bytesOf(one.gradients).equals(bytesOf(none.gradients)))
+  t.equal(none.supervised, 8)
+
+  const adapter = makeAdapter(native)
+  const before = adapter.read()
+  const result = await adapter.createSession(descent).step([of([row(1), row(2)], [0, 0])], 0.5)
+  t.match(result, { supervised: 0, tokens: 18, loss: 0 })
+  t.ok(bytesOf(before).equals(bytesOf(adapter.read())))
+  for (const weights of [[1], [1, -1], [1, Number.NaN]])
+    await t.rejects(async () => gradients(of([row(1), row(2)], weights)), { code: 'E_ARGUMENT', message: /weight/ })
+  const floats = { ...of([row(1)]), weights: Float32Array.of(1) as never }
+  await t.rejects(async () => gradients(floats), { code: 'E_ARGUMENT', message: /weights/ })
+})
+
+t.test('the losses of rows are parts of the sum, whoever stands beside them', async (t) => {
+  const { model, native } = await open()
+  using _ = model
+  const adapter = makeAdapter(native)
+  const { lossSum, rowLosses } = await native.evaluate(adapter, batch)
+  t.equal(rowLosses.length, 2)
+  t.ok(Math.abs(rowLosses[0]! + rowLosses[1]! - lossSum) <= 1e-12 * lossSum)
+  const ids = batch.ids.slice(12)
+  const alone = await native.evaluate(adapter, { ids, labels: ids, lengths: Int32Array.of(8) })
+  t.equal(alone.lossSum, rowLosses[1])
+  const unsupervised = await native.evaluate(null, { ids, labels: ids.map(() => -100), lengths: Int32Array.of(3, 5) })
+  t.same(unsupervised.rowLosses, Float64Array.of(0, 0))
+})
+
+t.test('a core: the adapter holds R·A; R is read, replaced and trained', async (t) => {
+  const { model, native } = await open()
+  using _ = model
+  const adapter = makeAdapter(native)
+  const before = adapter.read()
+  const layers = adapter.layout().filter(({ part }) => part === 'lora_A')
+  const identity = Float32Array.from(layers.flatMap(() => [1, 0, 0, 0, 1, 0, 0, 0, 1]))
+  const session = adapter.createSession({ ...descent, core: { R: identity } })
+  t.ok(bytesOf(before).equals(bytesOf(adapter.read())), 'I·A is A')
+  const double = identity.map((value) => 2 * value)
+  session.setCore(double)
+  const [{ offset, length }] = layers as [(typeof layers)[0]]
+  t.same(
+    adapter.read().slice(offset, offset + length),
+    before.slice(offset, offset + length).map((value) => 2 * value),
+  )
+  t.same(session.core(), double)
+  await session.step([batch], 0.5)
+  const moved = session.core()!
+  t.notSame(moved, double)
+  t.equal(session.state().moment1.length, identity.length)
+
+  const A = Float32Array.from(layers.flatMap(({ offset, length }) => [...before.slice(offset, offset + length)]))
+  const again = makeAdapter(native)
+  again.createSession({ ...descent, core: { R: moved, A } })
+  t.ok(bytesOf(again.read()).equals(bytesOf(adapter.read())), 'from A and R alone')
+  t.equal(again.createSession(descent).core(), null)
+  const refused = (core: unknown, code: string) =>
+    t.throws(() => again.createSession({ ...descent, core: core as never }), { code })
+  refused({}, 'E_ARGUMENT')
+  refused({ R: identity.slice(1) }, 'E_SHAPE')
+  refused({ R: identity, A: A.slice(1) }, 'E_SHAPE')
+  refused({ R: identity.slice().fill(Number.NaN) }, 'E_NONFINITE')
+  t.throws(() => again.createSession({ ...descent, core: { R: identity }, trainable: [[0, 1]] }), {
+    code: 'E_ARGUMENT',
+  })
+  t.throws(() => again.createSession(descent).setCore(identity), { code: 'E_ARGUMENT' })
+  const pending = session.step([batch], 0.5)
+  t.throws(() => session.core(), { code: 'E_BUSY' })
+  t.throws(() => session.setCore(double), { code: 'E_BUSY' })
+  t.throws(() => adapter.createSession({ ...descent, core: { R: identity } }), { code: 'E_BUSY' })
+  await pending
+})
+
 t.test('what is refused', async (t) => {
   const { model, native } = await open()
   using _ = model

@@ -360,11 +360,17 @@ CASE("losses are summed by segment in row order, tokens and hits counted; nothin
   Bench bench("llama");
   const AdapterSegment segments[] = {{0, 6, &bench.first}, {6, 11, &bench.second}};
   const std::vector<LossSums> sums = bench.transformer().accumulate(bench.batch, segments, Recompute::none);
-  const LossSums whole = bench.transformer().evaluate(bench.batch, segments);
+  std::vector<LossSums> rows;
+  const LossSums whole = bench.transformer().evaluate(bench.batch, segments, &rows);
   CHECK(sums[0].supervised == 4 && sums[1].supervised == 4 && whole.supervised == 8);
   CHECK(sums[0].tokens == 6 && sums[1].tokens == 5 && whole.tokens == 11);
   CHECK_LE(std::fabs(sums[0].loss + sums[1].loss - whole.loss), 8 * 0x1p-53 * whole.loss);  // 8 terms in another grouping
   CHECK(sums[0].correct + sums[1].correct == whole.correct);
+  CHECK(rows.size() == 2);  // each segment is a row
+  for (size_t i = 0; i < 2; ++i) {
+    CHECK(rows[i].loss == sums[i].loss && rows[i].supervised == sums[i].supervised && rows[i].tokens == sums[i].tokens);
+    CHECK(rows[i].correct == sums[i].correct);
+  }
   std::vector<float> logits(static_cast<size_t>(11 * bench.vocabulary()));
   bench.transformer().logits(bench.batch, segments, logits.data());
   int64_t correct = 0;

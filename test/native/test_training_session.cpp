@@ -180,4 +180,53 @@ CASE("canary: another rate, row or moment is another adapter") {
   CHECK(right != after(2e-3, 4, 0) && right != after(1e-3, 5, 0) && right != after(1e-3, 4, 1e-3f));
 }
 
+CASE("rows with weights: the mean of the weighted losses and its gradient; weights of 1 are none, of 0 are rows that teach nothing") {
+  const auto engine = small_engine();
+  const Description& d = engine->transformer->description();
+  const std::vector<int32_t> ids = {1, 2, 3, 4, 9, 8, 7, 5, 6}, lengths = {4, 2, 3};
+  const auto weighted = [&](std::vector<double> weights) { return make_batch(d, ids, ids, lengths, weights); };
+  const auto step = [&](std::vector<Batch> batches) {
+    const auto adapter = small_adapter(d);
+    Session session(engine, adapter, {.optimizer = Optimizer::sgd});
+    const StepResult result = session.step(batches, 0.5);
+    return std::tuple(result.loss, result.supervised, session.steps(), copy_of(adapter->values));
+  };
+  CHECK(step({weighted({})}) == step({weighted({1, 1, 1})}));
+  CHECK(step({weighted({}), row(d, {5, 5, 5})}) == step({weighted({1, 1, 1}), row(d, {5, 5, 5})}));
+  const auto [loss, supervised, steps, values] = step({weighted({2, 0, 0.25})});
+  CHECK(supervised == 5 && steps == 1);
+  // The gradient is linear in the rows' losses: 2·3 tokens and 0.25·2 tokens.
+  std::vector<float> first(values.size()), last(values.size());
+  const double loss_first = loss_and_gradient(*engine, *small_adapter(d), row(d, {1, 2, 3, 4}), first).loss;
+  const double loss_last = loss_and_gradient(*engine, *small_adapter(d), row(d, {7, 5, 6}), last).loss;
+  const double total = 2 * 3 + 0.25 * 2;
+  CHECK_LE(std::fabs(loss - (6 * loss_first + 0.5 * loss_last) / total), 1e-12 * loss);
+  const auto start = small_adapter(d);
+  std::vector<float> gradient(values.size());
+  const MeanLoss mean = loss_and_gradient(*engine, *start, weighted({2, 0, 0.25}), gradient);
+  CHECK(mean.supervised == 5 && std::fabs(mean.loss - loss) <= 1e-12 * loss);
+  double most = 0;
+  for (float g : gradient) most = std::max(most, std::fabs(static_cast<double>(g)));
+  const auto worst = [&](double a, double b) {
+    double error = 0;
+    for (size_t i = 0; i < values.size(); ++i)
+      error = std::max(error, std::fabs(gradient[i] - (a * static_cast<double>(first[i]) + b * static_cast<double>(last[i])) / total));
+    return error;
+  };
+  CHECK_LE(worst(6, 0.5), 1e-5 * most);  // float32 sums in another grouping
+  CHECK(!(worst(6, 2) <= 1e-5 * most));  // canary: a weight that is not applied
+  for (size_t i = 0; i < values.size(); ++i) CHECK(values[i] == start->values[i] - 0.5f * gradient[i]);
+  const auto nothing = step({weighted({0, 0, 0})});
+  CHECK(std::get<1>(nothing) == 0 && std::get<2>(nothing) == 0 && std::get<3>(nothing) == copy_of(start->values));
+  const Batch a = weighted({0.5, 2, 1}), b = row(d, {5, 5, 5});
+  for (const std::vector<const Batch*>& parts : {std::vector<const Batch*>{&a, &b}, std::vector<const Batch*>{&b, &a}}) {
+    const Batch both = concatenate(parts);
+    CHECK(both.weights.size() == both.supervised.size() && std::fabs(both.weight() - (a.weight() + 2)) <= 1e-12);
+    CHECK(both.weight(parts[0] == &a ? 0 : 2) == 0.5f && both.weight(parts[0] == &a ? both.weights.size() - 1 : 0) == 1.0f);
+  }
+  CHECK(concatenate(std::vector<const Batch*>{&b, &b}).weights.empty());
+  for (std::vector<double> bad : {std::vector<double>{1, 1}, {1, 1, 1, 1}, {-1e-9, 1, 1}, {1, NAN, 1}, {1, 1, INFINITY}, {1, 1, 1e39}})
+    CHECK_THROWS(weighted(bad), E_ARGUMENT);
+}
+
 TEST_MAIN()

@@ -119,6 +119,10 @@ std::vector<Client> make_clients(const Description& d, Recompute recompute) {
   clients[4].options.trainable = parts(*clients[4].adapter, Part::lora_A, 5);
   clients[5].options.trainable = parts(*clients[5].adapter, Part::lora_A);
   clients[1].mu = clients[4].mu = 0.3;
+  for (size_t c : {size_t{1}, size_t{3}}) {  // rows of weights of their own in some micro-batches
+    Batch& batch = clients[c].steps[0].front();
+    for (size_t i = 0; i < batch.supervised.size(); ++i) batch.weights.push_back(0.25f + static_cast<float>(i % 3));
+  }
   clients[3].correction = clients[4].correction = true;
   return clients;
 }

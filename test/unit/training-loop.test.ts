@@ -41,11 +41,13 @@ function makeSession(answer: (call: number) => Partial<StepResult> = () => ({}))
   const asked: SessionOptions[] = []
   const restored: unknown[] = []
   const told: unknown[] = []
+  const weights: unknown[] = []
   let disposed = 0
   const session = {
     async step(batches: TokenBatch[], rate: number): Promise<StepResult> {
       const rows = batches.map(({ ids }) => [...ids].filter((id) => id >= 10).map((id) => id - 10))
       calls.push({ rows, rate })
+      weights.push(...batches.map(({ weights }) => weights))
       const tokens = batches.reduce((sum, { ids }) => sum + ids.length, 0)
       const supervised = batches.reduce((sum, { labels }) => sum + [...labels].filter((label) => label > 0).length, 0)
       return { loss: calls.length, gradNorm: 9, tokens, supervised, cancelled: false, ...answer(calls.length) }
@@ -54,6 +56,7 @@ function makeSession(answer: (call: number) => Partial<StepResult> = () => ({}))
     state: () => ({ step: 3, moment1: Float32Array.of(1), moment2: Float32Array.of(2) }),
     restore: (state: unknown) => restored.push(state),
     setTerms: (terms: unknown) => told.push(terms),
+    core: () => Float32Array.of(9),
     dispose: () => disposed++,
   }
   const values = {
@@ -63,7 +66,7 @@ function makeSession(answer: (call: number) => Partial<StepResult> = () => ({}))
     },
     read: () => Float32Array.of(5, 6),
   } as unknown as NativeAdapter
-  return { values, calls, asked, restored, told, disposed: () => disposed }
+  return { values, calls, asked, restored, told, weights, disposed: () => disposed }
 }
 
 const model = {} as NativeModel
@@ -238,3 +241,19 @@ t.test(
     t.end()
   },
 )
+
+t.test('a core reaches the session; every row drawn carries its weight', async (t) => {
+  const { values, asked, weights } = makeSession()
+  const core = { R: Float32Array.of(1) }
+  const weightOf = (index: number) => index / 2
+  const loop = new Loop({ model, values, data: await makeRows(5), recipe: { ...recipe, epochs: 1 }, core, weightOf })
+  t.equal(asked[0]!.core, core)
+  t.same(loop.core(), Float32Array.of(9))
+  while (!loop.done) await loop.step(signal)
+  t.same(weights, [Float64Array.of(0, 0.5), Float64Array.of(1, 1.5), Float64Array.of(2)])
+  const plain = makeSession()
+  const without = new Loop({ model, values: plain.values, data: await makeRows(2), recipe })
+  await without.step(signal)
+  t.same(plain.weights, [undefined])
+  t.end()
+})

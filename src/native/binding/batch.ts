@@ -5,4 +5,6 @@ export interface TokenBatch {
   ids: Int32Array
   labels: Int32Array
   lengths: Int32Array
+  /** Of each row's losses, from 0 on; default 1 each. Nothing of a row of weight 0 is supervised. Sums and means of losses are weighted. */
+  weights?: Float64Array
 }

@@ -8,6 +8,8 @@ import type { SessionStep, StepOutcome } from './session.js'
 
 export interface EvaluationSums {
   lossSum: number
+  /** The part of each row. */
+  rowLosses: Float64Array
   correct: number
   supervised: number
   tokens: number

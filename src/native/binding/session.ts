@@ -25,6 +25,18 @@ export interface SessionOptions {
    * in the norm, and for tensors that lie there no gradient is computed.
    */
   trainable?: readonly (readonly [begin: number, end: number])[] | undefined
+  /**
+   * Trains, instead of the factors, a square matrix R [rank, rank] between those of every adapted layer: ΔW = s·B·R·A, with A and B frozen
+   * (Fed-SB, Singhal et al. 2025). The adapter holds R·A as its lora_A, at once and after every step. Moments and terms are like the core's
+   * vector: every R, row-major, in the order of the layout. Not beside `trainable`.
+   */
+  core?: CoreOptions | undefined
+}
+
+export interface CoreOptions {
+  R: Float32Array
+  /** Every lora_A, end to end; default: those that the adapter holds. */
+  A?: Float32Array | undefined
 }
 
 /**
@@ -34,13 +46,13 @@ export interface SessionOptions {
 export interface GradientTerms {
   /** From 0 on; with an anchor only. */
   mu?: number | undefined
-  /** Like the adapter's vector. */
+  /** Like the adapter's vector; with a core, like the core's. */
   anchor?: Float32Array | undefined
   correction?: Float32Array | undefined
 }
 
 export interface StepResult {
-  /** Mean over all supervised tokens of the step, all micro-batches together. */
+  /** Mean over all supervised tokens of the step, all micro-batches together, weighted as their rows are. */
   loss: number
   /** 2-norm before clipping, of what is trained. */
   gradNorm: number
@@ -78,5 +90,8 @@ export interface NativeSession {
   restore(state: SessionState): void
   /** For every step from now on; null: none. No part of the state. */
   setTerms(terms: GradientTerms | null): void
+  /** A copy of the core's vector; null without a core. */
+  core(): Float32Array | null
+  setCore(values: Float32Array): void
   dispose(): void
 }
