@@ -13,7 +13,7 @@
 namespace fedlora::factors {
 
 namespace {
-constexpr int64_t panel_width = 32, rows_a_task = 32;
+constexpr int64_t panel_width = 32, rows_a_group = 64;
 
 /// h = Q T Qᵀ; Q is the product of I − taus[c] v_c v_cᵀ, v_c in row c.
 struct Tridiagonalised {
@@ -22,15 +22,26 @@ struct Tridiagonalised {
   std::vector<double> taus;
 };
 
-/// y[i] = Σ_j h[i][j] x[j] for i and j ≥ first.
-void symmetric_product(const Matrix& h, const double* x, double* y, int64_t first, ThreadPool* pool) {
+/// y[i] = Σ_j h[i][j] x[j] for i and j ≥ first, from the upper triangle of h: each of its rows is read once and serves as a column too.
+/// Rows in groups, each with sums of its own in `parts`, which are then added in order.
+void symmetric_product(const Matrix& h, const double* x, double* y, int64_t first, Matrix& parts, ThreadPool* pool) {
   const FactorKernels& kernels = factor_kernels();
-  const int64_t n = h.rows();
-  const auto rows = [&](int64_t task, int) {
-    const int64_t from = first + task * rows_a_task;
-    for (int64_t i = from; i < std::min(from + rows_a_task, n); ++i) y[i] = kernels.dot(h.row(i) + first, x + first, n - first);
-  };
-  run_tasks(n - first > 128 ? pool : nullptr, (n - first + rows_a_task - 1) / rows_a_task, rows);
+  const int64_t n = h.rows(), groups = (n - first + rows_a_group - 1) / rows_a_group;
+  run_tasks(n - first > 128 ? pool : nullptr, groups, [&](int64_t group, int) {
+    double* sum = parts.row(group);
+    const int64_t from = first + group * rows_a_group;
+    std::fill(sum + from, sum + n, 0.0);
+    for (int64_t i = from; i < std::min(from + rows_a_group, n); ++i) {
+      const double* row = h.row(i);
+      sum[i] += kernels.dot(row + i, x + i, n - i);
+      kernels.add_scaled(sum + i + 1, row + i + 1, n - i - 1, x[i]);
+    }
+  });
+  std::fill(y + first, y + n, 0.0);
+  for (int64_t group = 0; group < groups; ++group) {
+    const int64_t from = first + group * rows_a_group;
+    kernels.add_scaled(y + from, parts.row(group) + from, n - from, 1);
+  }
 }
 
 /// x[from:] becomes a reflection v with v[from] = 1; returns tau, and in `value` what stands at `from` after it.
@@ -50,7 +61,7 @@ Tridiagonalised tridiagonalise(Matrix h, ThreadPool* pool) {
   const int64_t n = h.rows();
   Tridiagonalised result{{std::vector<double>(static_cast<size_t>(n)), std::vector<double>(static_cast<size_t>(n))}, Matrix(n, n), {}};
   result.taus.resize(static_cast<size_t>(n));
-  Matrix w(panel_width, n);
+  Matrix w(panel_width, n), parts((n + rows_a_group - 1) / rows_a_group, n);
   for (int64_t first = 0; first < n; first += panel_width) {
     const int64_t behind = std::min(first + panel_width, n);
     for (int64_t c = first; c < behind; ++c) {
@@ -67,7 +78,7 @@ Tridiagonalised tridiagonalise(Matrix h, ThreadPool* pool) {
       const double tau = result.taus[static_cast<size_t>(c)] = reflection(v, from, n, result.t.beside[static_cast<size_t>(c)]);
       std::fill(along, along + n, 0.0);
       if (tau == 0) continue;
-      symmetric_product(h, v, along, from, pool);
+      symmetric_product(h, v, along, from, parts, pool);
       for (int64_t p = first; p < c; ++p) {
         const double *vp = result.reflections.row(p), *wp = w.row(p - first);
         const double w_part = kernels.dot(wp + from, v + from, n - from), v_part = kernels.dot(vp + from, v + from, n - from);
@@ -83,8 +94,8 @@ Tridiagonalised tridiagonalise(Matrix h, ThreadPool* pool) {
     const ConstView v = result.reflections.view().block(first, behind, width, rest);
     const ConstView turned = w.view().block(0, behind, width, rest);
     const View place = h.view().block(behind, behind, rest, rest);
-    multiply_add(-1, v.transposed(), turned, place, pool);
-    multiply_add(-1, turned.transposed(), v, place, pool);
+    multiply_add_upper(-1, v.transposed(), turned, place, pool);
+    multiply_add_upper(-1, turned.transposed(), v, place, pool);
   }
   return result;
 }

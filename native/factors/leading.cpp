@@ -89,7 +89,7 @@ double rest_of(const FactoredSum& sum, const Leading& found, ThreadPool* pool) {
 std::optional<Leading> quick(const FactoredSum& sum, int64_t rank, ThreadPool* pool) {
   const Halves m = halves(sum, pool);
   Matrix h = gram(m.rows.view(), pool);
-  if (m.other) h = product(product(m.r.view(), h.view(), pool).view(), m.r.view().transposed(), pool);
+  if (m.other) h = congruence(m.r, h, pool);
   double square = 0;
   for (int64_t i = 0; i < h.rows(); ++i) square += h(i, i);
   if (!(square > 0)) return {};

@@ -41,8 +41,8 @@ void block_product(const FactorKernels& kernels, double factor, ConstView a, int
         for (int64_t s = 0; s < cols; ++s) place[r * c.row_stride + s] += edge[r * width + s];
     }
 }
-/// `lower`: blocks of c that lie above its diagonal are left out.
-void blocked(double factor, ConstView a, ConstView b, View c, bool lower, ThreadPool* pool, const FactorKernels& kernels) {
+/// `upper`: what lies below the diagonal of c, in whole tiles, is left out.
+void blocked(double factor, ConstView a, ConstView b, View c, bool upper, ThreadPool* pool, const FactorKernels& kernels) {
   const int64_t width = kernels.tile_cols, deepest = std::min(block_depth, a.cols);
   const int64_t widest = std::min(block_cols, panels(c.cols, width) * width);
   const int64_t members = pool ? pool->threads() : 1, share = panels(block_rows, kernels.tile_rows) * kernels.tile_rows * deepest;
@@ -56,13 +56,18 @@ void blocked(double factor, ConstView a, ConstView b, View c, bool lower, Thread
                 [&](int64_t panel, int) { pack(b.block(first, col, depth, cols), panel, width, right.data() + panel * width * depth); });
       run_tasks(pool, panels(c.rows, block_rows), [&](int64_t block, int member) {
         const int64_t row = block * block_rows, rows = std::min(block_rows, c.rows - row);
-        const int64_t reach = lower ? std::min(cols, row + rows - col) : cols;
-        if (reach <= 0) return;
-        block_product(kernels, factor, a.block(row, first, rows, depth), depth, right.data(), c.block(row, col, rows, reach),
-                      left.data() + member * share);
+        const int64_t panel = upper ? std::max<int64_t>(0, row - col) / width : 0, from = panel * width;
+        if (from >= cols) return;
+        block_product(kernels, factor, a.block(row, first, rows, depth), depth, right.data() + from * depth,
+                      c.block(row, col + from, rows, cols - from), left.data() + member * share);
       });
     }
   }
+}
+
+void mirror(Matrix& x) {
+  for (int64_t i = 0; i < x.rows(); ++i)
+    for (int64_t j = 0; j < i; ++j) x(i, j) = x(j, i);
 }
 }  // namespace
 
@@ -72,12 +77,33 @@ void multiply_add(double factor, ConstView a, ConstView b, View c, ThreadPool* p
   blocked(factor, b.transposed(), a.transposed(), c.transposed(), false, pool, kernels);
 }
 
+void multiply_add_upper(double factor, ConstView a, ConstView b, View c, ThreadPool* pool) {
+  if (c.rows > 0 && a.cols > 0) blocked(factor, a, b, c, true, pool, factor_kernels());
+}
+
 Matrix gram(ConstView x, ThreadPool* pool) {
   Matrix g(x.rows, x.rows);
-  blocked(1, x, x.transposed(), g.view(), true, pool, factor_kernels());
-  for (int64_t i = 0; i < x.rows; ++i)
-    for (int64_t j = 0; j < i; ++j) g(j, i) = g(i, j);
+  multiply_add_upper(1, x, x.transposed(), g.view(), pool);
+  mirror(g);
   return g;
+}
+
+Matrix congruence(const Matrix& r, const Matrix& g, ThreadPool* pool) {
+  constexpr int64_t width = 128;
+  const int64_t n = r.rows();
+  Matrix half(n, n), h(n, n);
+  for (int64_t first = 0; first < n; first += width) {
+    const int64_t rows = std::min(width, n - first), rest = n - first;
+    multiply_add(1, r.view().block(first, first, rows, rest), g.view().block(first, 0, rest, n), half.view().block(first, 0, rows, n),
+                 pool);
+  }
+  for (int64_t first = 0; first < n; first += width) {
+    const int64_t cols = std::min(width, n - first), rest = n - first;
+    multiply_add(1, half.view().block(0, first, first + cols, rest), r.view().block(first, first, cols, rest).transposed(),
+                 h.view().block(0, first, first + cols, cols), pool);
+  }
+  mirror(h);
+  return h;
 }
 
 Matrix product(ConstView a, ConstView b, ThreadPool* pool) {

@@ -11,6 +11,12 @@ namespace fedlora::factors {
 void multiply_add(double factor, ConstView a, ConstView b, View c, ThreadPool* pool = nullptr,
                   const FactorKernels& kernels = factor_kernels());
 
+/// The same for the upper triangle of a square c, row-major; what lies below its diagonal is left as it is or not.
+void multiply_add_upper(double factor, ConstView a, ConstView b, View c, ThreadPool* pool = nullptr);
+
+/// r · g · rᵀ for an upper triangular r and a symmetric g, all [n, n]; equal on both sides of its diagonal.
+Matrix congruence(const Matrix& r, const Matrix& g, ThreadPool* pool = nullptr);
+
 /// x · xᵀ [m, m] of the rows of x [m, k], equal on both sides of its diagonal.
 Matrix gram(ConstView x, ThreadPool* pool = nullptr);
 

@@ -4,6 +4,7 @@ import type { Flags, FlagValues } from '../arguments.js'
 import { benchAdapters } from '../bench/adapters.js'
 import { benchAggregate } from '../bench/aggregate.js'
 import { benchCodecs, type VectorBench } from '../bench/codecs.js'
+import { benchFactors } from '../bench/factors.js'
 import { benchGenerate } from '../bench/generate.js'
 import { benchWhileTraining } from '../bench/generate-while-training.js'
 import { benchAttention, benchLinears, type KernelBench } from '../bench/kernels.js'
@@ -38,7 +39,7 @@ const flags: Flags = {
   rank: {
     type: 'number',
     value: 'R',
-    description: 'step, kernels: rank of the adapter on every linear layer',
+    description: 'step, kernels, factors: rank of the adapter on every linear layer',
     default: 16,
   },
   quantization: {
@@ -181,6 +182,7 @@ const tables = {
   attention: async (context: Context) => benchAttention(kernelOptions(context)),
   codecs: async (context: Context) => benchCodecs(vectorOptions(context)),
   aggregate: async (context: Context) => benchAggregate(vectorOptions(context)),
+  factors: async ({ flags: values }: Context) => benchFactors(whole(values, 'rank', 1)),
   load: ({ flags: values }: Context) =>
     benchLoad(values.model as string | undefined, values.shape as ShapeName, stepOptions(values).threads),
   generate: runGenerate,
