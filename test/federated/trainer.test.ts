@@ -148,6 +148,58 @@ t.test('residual: frozen factors of this training only', async (t) => {
   t.ok(equal((await trainer().train({ from: x })).values, plain.values), 'and gone in the next training')
 })
 
+t.test('weightOf: how often a row counts', async (t) => {
+  const few = [0, 2, 3]
+  const { values } = await trainer().train({ from: x, weightOf: (row) => (few.includes(row) ? 2 : 0) })
+  const subset = await trainer({ batchSize: 3 }, { data: data.subset(few) }).gradient(x)
+  t.ok(
+    relativeError(slope(x, values), subset) < tolerance,
+    'rows of weight 0 are not learnt from; the others are equals',
+  )
+  t.notOk(relativeError(slope(x, values), g) < tolerance, 'canary: all rows')
+  const nothing = await trainer().train({ from: x, weightOf: () => 0 })
+  t.same([nothing.loss, nothing.updates], [null, 0])
+})
+
+t.test('core: trained between frozen factors', async (t) => {
+  const identity = Float32Array.from({ length: 16 * space.modules.length }, (_, i) => ((i % 16) % 5 === 0 ? 1 : 0))
+  const trained = await trainer({ steps: 2 }).train({ from: x, core: identity })
+  const core = trained.core!
+  t.equal(core.length, identity.length)
+  t.notOk(equal(core, identity))
+  const B = partOf(space, 'lora_B')
+  t.ok(equal(gather(trained.values, B), gather(x, B)), 'B keeps its bits')
+  for (const [index, { A }] of space.modules.entries()) {
+    const product = new Float32Array(A.length)
+    const [rank, inputs] = A.shape
+    for (let i = 0; i < A.length; i++) {
+      let sum = 0
+      for (let r = 0; r < rank; r++) {
+        sum += core[index * 16 + Math.floor(i / inputs) * rank + r]! * x[A.offset + r * inputs + (i % inputs)]!
+      }
+      product[i] = sum
+    }
+    t.ok(relativeError(gather(trained.values, [[A.offset, A.offset + A.length]]), product) < 1e-6, `${A.name}: R·A`)
+  }
+  const plain = await trainer({ steps: 1 }).train({ from: x })
+  t.equal(
+    (await trainer({ steps: 1 }).train({ from: x, core: identity })).loss,
+    plain.loss,
+    'the first loss is that of R = 1',
+  )
+  t.equal(plain.core, undefined)
+})
+
+t.test('rowLosses: of each row, summed over its tokens', async (t) => {
+  const losses = await trainer().rowLosses(x)
+  t.equal(losses.length, data.length)
+  adapter.setVector(x)
+  for (let row = 0; row < data.length; row++) {
+    const alone = await evaluate(adapter, data.subset([row]))
+    t.ok(Math.abs(losses[row]! / (alone.loss * alone.tokens) - 1) < 1e-6, `row ${row}`)
+  }
+})
+
 t.test('label, steps, learningRate', async (t) => {
   const batch = { steps: 2, batchSize: 2 }
   const work = await trainer(batch).train({ from: x })

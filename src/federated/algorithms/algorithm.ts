@@ -49,8 +49,13 @@ export interface TrainPlan {
   label?: string
   /** Called after every step with the number of steps done; what it gives replaces `proximal`. */
   afterStep?: (step: number, values: () => Float32Array) => { mu: number; anchor: Float32Array } | undefined
-  /** Weight of a row in the loss, by its index; rows then make micro-batches of their own. */
+  /** How often the losses of a row count, by its index; a row of 0 is not learnt from. Default: 1 each. */
   weightOf?: (row: number) => number
+  /**
+   * Trains a core between the factors of every layer instead of them, ΔW = s·B·R·A, from these values: every R [rank, rank], row-major, layer
+   * after layer. `from` holds A and B; terms are like the core.
+   */
+  core?: Float32Array
   /** Frozen factors beside the trained ones: ranks by module, and their values. */
   residual?: Residual | undefined
 }
@@ -62,8 +67,10 @@ export interface Residual {
 }
 
 export interface Trained {
-  /** The adapter afterwards. */
+  /** The adapter afterwards; with a core, its lora_A is R·A. */
   values: Float32Array
+  /** The core afterwards, where one was trained. */
+  core?: Float32Array
   /** Mean over the supervised tokens of its steps; null when they held none. */
   loss: number | null
   steps: number
@@ -101,6 +108,8 @@ export interface ClientKit {
   train(plan: TrainPlan): Promise<Trained>
   /** ∇f of the mean loss over the supervised tokens of all its rows, at `values`; zero when they hold none. */
   gradient(values: Float32Array): Promise<Float32Array>
+  /** The loss of each of its rows at `values`, summed over the row's supervised tokens, in nats. */
+  rowLosses(values: Float32Array): Promise<Float64Array>
 }
 
 /** What a client gives back. */

@@ -2,7 +2,7 @@
 import { linearCombination } from '../../aggregation/vectors.js'
 import { Batches } from '../../data/batches.js'
 import type { Dataset } from '../../data/index.js'
-import { FedloraError } from '../../errors.js'
+import { rowLosses } from '../../evaluation/evaluate.js'
 import type { Adapter } from '../../model/adapter.js'
 import type { GradientTerms } from '../../native/binding.js'
 import { holding } from '../../training/hold.js'
@@ -30,12 +30,6 @@ export interface Workplace {
 /** The seed of a training's row order and dropout masks. */
 function seedOf({ seed, round, client }: Task, label: string): number {
   return deriveSeed(seed, 'training', round, streamOf(label === 'work' ? client : JSON.stringify([client, label])))
-}
-
-/** @throws FedloraError `E_UNSUPPORTED` for a part of a plan that training cannot do. */
-function refuseWhatIsMissing({ weightOf }: TrainPlan): void {
-  if (weightOf === undefined) return
-  throw new FedloraError('E_UNSUPPORTED', 'train: the plan weighs rows, which the training of clients cannot do yet')
 }
 
 /** What is added to the gradient; undefined: nothing, so that no step computes with it. */
@@ -68,9 +62,8 @@ export class Trainer {
     return new Batches(this.#place.data, { batchSize, shuffle, packing, epochs, seed }).count()
   }
 
-  /** @throws FedloraError of the training; `E_UNSUPPORTED` for a part of a plan that cannot be done; the signal's reason. */
+  /** @throws FedloraError of the training; the signal's reason. */
   async train(plan: TrainPlan): Promise<Trained> {
-    refuseWhatIsMissing(plan)
     const { steps: localSteps, epochs, memoryBudget: _, schedule: __, ...rest } = this.#place.local
     const maxSteps = plan.steps ?? localSteps
     return await this.#run(plan, {
@@ -109,14 +102,19 @@ export class Trainer {
 
   async #run(plan: TrainPlan, recipe: Recipe): Promise<Trained> {
     const { data, adapter, stepper, local, signal: outer } = this.#place
-    const { from, trainable, proximal, correction, afterStep, residual = null } = plan
+    const { from, trainable, core, weightOf, proximal, correction, afterStep, residual = null } = plan
     adapter.setVector(from)
     adapter.setResidual(residual)
     return await holding('train', adapter, outer, async ({ model, values, signal }) => {
       const recompute = chooseRecompute(model, adapter, data, { ...recipe, memoryBudget: local.memoryBudget })
       const partial = trainable !== undefined && lengthOf(trainable) < adapter.length
       const parts = { model, values, data, recipe, recompute, stepper, ...(partial && { trainable }) }
-      const loop = new Loop({ ...parts, terms: termsOf(proximal, correction) })
+      const loop = new Loop({
+        ...parts,
+        ...(core && { core: { R: core } }),
+        weightOf,
+        terms: termsOf(proximal, correction),
+      })
       try {
         while (!loop.done) {
           signal.throwIfAborted()
@@ -124,12 +122,24 @@ export class Trainer {
           const next = step && afterStep?.(loop.progress.step, () => loop.vector())
           if (next) loop.setTerms(termsOf(next, correction) ?? null)
         }
+        const { step: steps, updates, tokens, supervisedTokens } = loop.progress
+        const loss = supervisedTokens > 0 ? loop.meanLoss : null
+        const trained: Trained = { values: values.read(), loss, steps, updates, tokens }
+        return core === undefined ? trained : { ...trained, core: loop.core()! }
       } finally {
         this.seconds += loop.seconds
         loop.dispose()
       }
-      const { step: steps, updates, tokens, supervisedTokens } = loop.progress
-      return { values: values.read(), loss: supervisedTokens > 0 ? loop.meanLoss : null, steps, updates, tokens }
+    })
+  }
+
+  /** Σ of the losses of each row's supervised tokens. @throws FedloraError of the evaluation; the signal's reason. */
+  async rowLosses(from: Float32Array): Promise<Float64Array> {
+    const { data, adapter, signal: outer } = this.#place
+    adapter.setVector(from)
+    adapter.setResidual(null)
+    return await holding('rowLosses', adapter, outer, async ({ model, values, signal }) => {
+      return await rowLosses(model, values, data, { signal })
     })
   }
 }

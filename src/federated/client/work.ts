@@ -43,6 +43,7 @@ async function kitOf(task: Task, place: ClientPlace, trainer: Trainer): Promise<
     },
     train: (plan) => trainer.train(plan),
     gradient: (values) => trainer.gradient(values),
+    rowLosses: (values) => trainer.rowLosses(values),
   }
 }
 

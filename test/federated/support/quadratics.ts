@@ -96,7 +96,8 @@ export interface Setting {
 
 /** SGD over a client's quadratic, as a plan asks for it. */
 function train(client: number, plan: TrainPlan, setting: Setting): Trained {
-  for (const name of ['weightOf', 'residual'] as const) if (plan[name]) throw new Error(`quadratics have no ${name}`)
+  for (const name of ['weightOf', 'residual', 'core'] as const)
+    if (plan[name]) throw new Error(`quadratics have no ${name}`)
   const count = plan.steps ?? (setting.steps ?? steps)[client]!
   const loss = setting.losses?.[client] ?? client
   const rate = plan.learningRate ?? parameters.lr!
@@ -166,6 +167,9 @@ export async function runQuadratics(input: AlgorithmInput, setting: Setting = {}
         travels: travelOf(chosen, { space, round }),
         train: async (plan) => train(client, plan, setting),
         gradient: async (at) => Float32Array.from(slope(setting.losses?.[client] ?? client, Float64Array.from(at))),
+        rowLosses: async () => {
+          throw new Error('quadratics have no rows')
+        },
       }
       const { trained, vectors, numbers = {}, keep } = await workOf(chosen, kit)
       const unnamed = Object.keys(keep ?? {}).find((vector) => !chosen.algorithm.keeps?.includes(vector))
