@@ -145,6 +145,21 @@ t.test('FFA leaves lora_A as it was drawn; RoLoRA trains it in even rounds only'
   }
 })
 
+t.test('with lossy uploads each runs: what a message left out goes only where it belongs', async (t) => {
+  const upload = { codec: 'int4' as const }
+  for (const algorithm of ['rolora', 'ffa', 'flora', 'fedex', 'flexlora', 'fedsvd', { name: 'hetlora', gamma: 0.5 }]) {
+    const { rounds, adapter } = await run(algorithm, { upload, rounds: 4 })
+    using _ = adapter
+    t.equal(rounds.length, 4)
+    t.ok(rounds.at(-1)!.loss! < rounds[0]!.loss!, `${JSON.stringify(algorithm)} learns`)
+    if (algorithm === 'rolora') t.ok(rounds[0]!.cosine! < 1 && rounds[0]!.aggregationError! <= 1e-6, 'of what arrived')
+  }
+  await t.rejects(run('flora', { upload: { ...upload, errorFeedback: true } }), {
+    code: 'E_CONFIG',
+    message: /flora makes the factors anew/,
+  })
+})
+
 t.test('HetLoRA’s λ shrinks the tails of the ranks', async (t) => {
   const tail = async (lambda: number) => {
     const { adapter } = await run({ name: 'hetlora', gamma: 0.5, lambda })

@@ -205,6 +205,8 @@ export interface Algorithm<Options extends object = object> {
   readonly serverOptimizer?: boolean
   /** Another record of the same name, where these options mean one. */
   variant?(options: Options): Algorithm<Options> | undefined
+  /** Whether what a lossy codec leaves out of an update can go with the next; default true. False: the factors are made anew each round. */
+  readonly errorFeedback?: boolean
   /** Vectors that clients keep between rounds; default none. */
   readonly keeps?: readonly string[]
   /** What travels up of the adapter in a round; default `{ adapter: all of it }`. */

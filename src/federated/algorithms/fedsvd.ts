@@ -22,6 +22,7 @@ export const fedsvd: Algorithm<z.output<typeof options>> = {
   source: 'Lee et al. 2025, FedSVD: adaptive orthogonalization for private federated learning with LoRA',
   options,
   serverOptimizer: false,
+  errorFeedback: false,
   travels: ({ space }) => ({ adapter: partOf(space, 'lora_B') }),
   finish(closing, { period }) {
     stepByMeans(closing)

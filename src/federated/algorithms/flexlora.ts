@@ -10,6 +10,7 @@ import { byRule } from './factors.js'
 
 export const flexlora: Algorithm = {
   ...byRule(rule),
+  errorFeedback: false,
   about: 'the mean of the products, cut at the rank by its singular values; clients of any ranks',
   source:
     'Bai et al. 2024, Federated fine-tuning of large language models under heterogeneous tasks and client resources',

@@ -13,6 +13,7 @@ import { ResidualGrowth, trainBesideResidual } from './residual.js'
 
 export const flora: Algorithm = {
   ...byRule(rule),
+  errorFeedback: false,
   about:
     'the adapters stacked into a frozen residual, a new adapter every round: exact, ranks of any size, the downlink grows',
   source:

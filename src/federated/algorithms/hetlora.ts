@@ -9,7 +9,7 @@
 import { z } from 'zod'
 import { hetlora as rule } from '../../aggregation/factors/rules/hetlora.js'
 import { FedloraError } from '../../errors.js'
-import type { Space } from '../protocol/space.js'
+import { type Space, whole } from '../protocol/space.js'
 import type { Algorithm, TrainPlan } from './algorithm.js'
 import { trainAndSend } from './defaults.js'
 import { adoptRule, byRule, factorsIn } from './factors.js'
@@ -55,6 +55,8 @@ export const hetlora: Algorithm<RuleOptions & { lambda: number }> = {
   source: 'Cho et al. 2024, Heterogeneous LoRA for federated fine-tuning of on-device foundation models',
   options,
   sends: () => [],
+  // What a lossy codec left out at a rank is of no use at another.
+  travels: ({ space }) => ({ [`rank ${space.modules[0]!.rank}`]: whole(space) }),
   rankOf: (state, client) => state.numbers[rankName(client)]?.[0],
 
   state({ space }) {

@@ -10,6 +10,7 @@ import { byRule } from './factors.js'
 
 export const raflora: Algorithm = {
   ...byRule(rule),
+  errorFeedback: false,
   about: 'as flexlora, each rank averaged over those who have it: for clients of very different ranks',
   source: 'raFLoRA: rank-partitioned aggregation for federated LoRA, arXiv 2602.13486v2',
 }

@@ -1,5 +1,7 @@
 /** How an update leaves a client: what earlier messages left out is added, and what this one leaves out is kept. */
+import { FedloraError } from '../../errors.js'
 import { native } from '../../native/load.js'
+import type { Chosen } from '../algorithms/algorithm.js'
 import type { FederationConfig } from '../options.js'
 import { deriveSeed, streamOf } from '../protocol/random.js'
 import type { OwnState } from './own-state.js'
@@ -7,9 +9,19 @@ import type { OwnState } from './own-state.js'
 /** Under which name the residual of a vector is kept. */
 const residualOf = (vector: string) => `residual-${vector}`
 
-/** Whether what a lossy codec leaves out is kept for the next message. */
-export function feedsBack({ codec, errorFeedback }: FederationConfig['upload']): boolean {
-  return codec !== 'f32' && errorFeedback !== false
+/** Whether what a codec leaves out is kept for the next message. */
+const keepsRest = ({ codec, errorFeedback }: FederationConfig['upload']) => codec !== 'f32' && errorFeedback !== false
+
+/**
+ * Whether clients of an algorithm keep what a codec leaves out.
+ * @throws FedloraError `E_CONFIG` when that is asked for where it means nothing.
+ */
+export function feedsBack(upload: FederationConfig['upload'], { algorithm }: Chosen): boolean {
+  if (algorithm.errorFeedback === false && upload.errorFeedback === true) {
+    const message = `upload.errorFeedback: algorithm ${algorithm.name} makes the factors anew each round, where what the last one left out means nothing; leave errorFeedback out`
+    throw new FedloraError('E_CONFIG', message, { algorithm: algorithm.name })
+  }
+  return keepsRest(upload) && algorithm.errorFeedback !== false
 }
 
 /** The stream of a vector's roundings: of the client's name, and of the vector's when it is not the adapter. */
@@ -18,7 +30,7 @@ const roundingStream = (client: string, vector: string) =>
 
 /**
  * The message that carries one vector.
- * @param own - where residuals are kept; the new one counts when the round has ended.
+ * @param own - where residuals are kept; the new one counts when the round has ended. Undefined: none are.
  */
 export async function encodeUpload(
   vector: string,
@@ -28,7 +40,7 @@ export async function encodeUpload(
   own: OwnState | undefined,
 ): Promise<Uint8Array> {
   const { codec, density, bits } = upload
-  const feedback = feedsBack(upload) ? own : undefined
+  const feedback = keepsRest(upload) ? own : undefined
   const before =
     feedback && ((await feedback.read(client, residualOf(vector), update.length)) ?? new Float32Array(update.length))
   const rounding = deriveSeed(seed, 'encoding', round, roundingStream(client, vector))

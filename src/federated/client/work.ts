@@ -6,7 +6,7 @@ import type { FederationConfig } from '../options.js'
 import { type Answer, messageVersion, type Task } from '../protocol/messages.js'
 import { type Home, openTask } from './personal.js'
 import { Trainer, type Workplace } from './trainer.js'
-import { encodeUpload } from './upload.js'
+import { encodeUpload, feedsBack } from './upload.js'
 
 /** What a client of a federation has beside the task. */
 export interface ClientPlace extends Workplace, Home {
@@ -78,8 +78,9 @@ async function work(task: Task, place: ClientPlace): Promise<Worked> {
   if (loss === null) return { answer, vectors: {}, trained: trained.values, seconds }
   await place.inTurn(async () => {
     const started = performance.now()
+    const rest = feedsBack(upload, chosen) ? own : undefined
     for (const [name, update] of Object.entries(vectors)) {
-      answer.vectors[name] = await encodeUpload(name, update, { client, round, seed }, upload, own)
+      answer.vectors[name] = await encodeUpload(name, update, { client, round, seed }, upload, rest)
     }
     for (const [name, values] of Object.entries(keep)) await own?.write(client, name, round, values)
     for (const [name, list] of Object.entries(numbers)) answer.numbers[name] = [...list]

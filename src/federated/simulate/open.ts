@@ -111,12 +111,12 @@ export async function openFederation(
 /** Where clients keep what they keep; nowhere when they keep nothing. */
 async function openOwn(
   upload: FederationConfig['upload'],
-  { algorithm }: Chosen,
+  chosen: Chosen,
   folder: string | undefined,
   state: FederationState | undefined,
   closers: Closers,
 ): Promise<OwnState | undefined> {
-  if (!feedsBack(upload) && (algorithm.keeps ?? []).length === 0) return undefined
+  if (!feedsBack(upload, chosen) && (chosen.algorithm.keeps ?? []).length === 0) return undefined
   if (folder !== undefined) return await OwnState.open(join(folder, 'own'), state?.own)
   const temporary = await mkdtemp(join(tmpdir(), 'fedlora-own-')).catch((error: unknown) => {
     const doing = `cannot make a folder for what clients keep in '${tmpdir()}'; set TMPDIR to a folder that can be written, or give outputDir`
