@@ -79,6 +79,22 @@ export interface Trained {
   tokens: number
 }
 
+/** A training by forward passes alone. */
+export interface ZerothPlan {
+  /** Values to start from; not changed. */
+  from: Float32Array
+  /** ε: how far a step looks on either side. */
+  epsilon: number
+  /** Seed of the direction of a step, numbered from 1; asked once a step, in order. */
+  directionOf: (step: number) => number
+}
+
+/** What came of it. */
+export interface Looked extends Trained {
+  /** By step: ê, the slope of the loss along the step's direction; 0 for a step without a supervised token. */
+  projected: readonly number[]
+}
+
 /** What a client works with in one round. */
 export interface ClientKit {
   readonly client: string
@@ -106,6 +122,8 @@ export interface ClientKit {
   /** Elements whose update travels in this round, by name. */
   readonly travels: Travel
   train(plan: TrainPlan): Promise<Trained>
+  /** w ← w − η·ê·z, a direction a step, at the task's learning rate; as many steps as a training has. */
+  zeroth(plan: ZerothPlan): Promise<Looked>
   /** ∇f of the mean loss over the supervised tokens of all its rows, at `values`; zero when they hold none. */
   gradient(values: Float32Array): Promise<Float32Array>
   /** The loss of each of its rows at `values`, summed over the row's supervised tokens, in nats. */
@@ -155,6 +173,8 @@ export interface Closing {
   readonly space: Space
   /** Ranks that a residual may have. */
   readonly maxResidualRank: number
+  /** The adapter that the federation began with. */
+  readonly initial: Float32Array
   /** Live: write into the vectors, or put others in their place. */
   readonly state: ServerState
   /** Those that sent something, by name in ascending order; never empty. */
@@ -177,6 +197,17 @@ export interface Start {
   readonly seed: number
   /** The adapter that the federation begins with. */
   readonly adapter: Float32Array
+}
+
+/** What a client starts from is made of. */
+export interface Rebuild {
+  /** Seed of the federation. */
+  readonly seed: number
+  /** The adapter that the federation began with, at the client's ranks. */
+  readonly initial: Float32Array
+  /** What the server sent. */
+  readonly given: Readonly<Vectors>
+  readonly numbers: Numbers
 }
 
 /** What an algorithm needs to know of a round to say what travels. */
@@ -213,6 +244,8 @@ export interface Algorithm<Options extends object = object> {
   travels?(turn: Turn, options: Options): Travel
   /** What travels down of the adapter; the rest is as the federation began. Default: all of it. */
   receives?(turn: Turn, options: Options): Ranges
+  /** How a client makes its starting point of what it was sent; default: what it received of the adapter, in its place. */
+  rebuild?(sent: Rebuild, options: Options): Promise<Float32Array>
   /** Vectors and numbers of the server beside 'adapter', as the federation begins. */
   state?(start: Start, options: Options): Partial<ServerState>
   /** Rank of a client's adapter from now on, at most the one it has at first; default: that one. */

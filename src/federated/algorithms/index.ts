@@ -8,6 +8,8 @@ import { ditto } from './ditto.js'
 import { fedavg } from './fedavg.js'
 import { feddyn } from './feddyn.js'
 import { fedex } from './fedex.js'
+import { fedkseed } from './fedkseed.js'
+import { fedmezo } from './fedmezo.js'
 import { fednova } from './fednova.js'
 import { fedprox } from './fedprox.js'
 import { fedrep } from './fedrep.js'
@@ -31,6 +33,7 @@ type Any = Algorithm<any>
 const records: readonly Any[] = [
   ...[fedavg, fedprox, scaffold, fednova, feddyn, fedswa, ditto, pfedme, fedrep, fedsa],
   ...[ffa, rolora, flora, fedex, flexlora, hetlora, raflora, florana, lorafair, fedsvd],
+  ...[fedkseed, fedmezo],
 ]
 
 /** Other names of algorithms. */

@@ -27,10 +27,14 @@ async function ownVectors({ chosen, own }: Home, client: string): Promise<Partia
 /** What the server sent, decoded and in its place, and what the client kept. */
 export async function openTask(task: Task, home: Home): Promise<PersonalKit> {
   const { chosen, space, initial } = home
-  const { client, round, numbers } = task
+  const { algorithm, options } = chosen
+  const { client, round, numbers, seed } = task
   const given: Vectors = {}
   for (const [name, message] of Object.entries(task.vectors)) given[name] = decodeVector(message)
-  given.adapter = placeReceived(chosen, { space, round }, initial, given.adapter!)
+  given.adapter =
+    algorithm.rebuild === undefined
+      ? placeReceived(chosen, { space, round }, initial, given.adapter!)
+      : await algorithm.rebuild({ seed, initial, given, numbers }, options)
   return { client, space, initial, given, numbers, own: await ownVectors(home, client) }
 }
 

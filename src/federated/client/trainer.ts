@@ -9,11 +9,12 @@ import { holding } from '../../training/hold.js'
 import { Loop, type Recipe } from '../../training/loop.js'
 import { chooseRecompute } from '../../training/memory.js'
 import type { Stepper } from '../../training/stepper.js'
-import type { Trained, TrainPlan } from '../algorithms/algorithm.js'
+import type { Looked, Trained, TrainPlan, ZerothPlan } from '../algorithms/algorithm.js'
 import type { FederationConfig } from '../options.js'
 import type { Task } from '../protocol/messages.js'
 import { deriveSeed, streamOf } from '../protocol/random.js'
 import { lengthOf } from '../protocol/space.js'
+import { trainZeroth } from './zeroth.js'
 
 /** What a client works with. */
 export interface Workplace {
@@ -98,6 +99,15 @@ export class Trainer {
       },
     )
     return linearCombination([1 / learningRate, -1 / learningRate], [from, values])
+  }
+
+  /** Training by forward passes alone. */
+  async zeroth(plan: ZerothPlan): Promise<Looked> {
+    const { learningRate } = this.#task
+    const request = { ...plan, steps: this.steps, learningRate }
+    const { seconds, ...looked } = await trainZeroth(this.#place, request, seedOf(this.#task, 'work'))
+    this.seconds += seconds
+    return looked
   }
 
   async #run(plan: TrainPlan, recipe: Recipe): Promise<Trained> {

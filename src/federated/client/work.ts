@@ -42,6 +42,7 @@ async function kitOf(task: Task, place: ClientPlace, trainer: Trainer): Promise<
       return trainer.steps
     },
     train: (plan) => trainer.train(plan),
+    zeroth: (plan) => trainer.zeroth(plan),
     gradient: (values) => trainer.gradient(values),
     rowLosses: (values) => trainer.rowLosses(values),
   }

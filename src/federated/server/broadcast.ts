@@ -55,7 +55,7 @@ export class Broadcaster {
     const adapter =
       space === server.space ? state.vectors.adapter! : fitRanks(state.vectors.adapter!, server.space, space)
     const part = lengthOf(received) === space.length ? adapter : gather(adapter, received)
-    const plain: Vectors = { adapter: part }
+    const plain: Vectors = part.length === 0 ? {} : { adapter: part }
     for (const name of names) if (name !== 'adapter' && name in state.vectors) plain[name] = state.vectors[name]!
     const vectors: Record<string, Uint8Array> = {}
     let bytes = 0
@@ -68,7 +68,8 @@ export class Broadcaster {
     const numbers: Record<string, number[]> = {}
     for (const name of names) if (name in state.numbers) numbers[name] = [...state.numbers[name]!]
     const initial = server.initialFor(space)
-    const arrived = decodeVector(vectors.adapter!)
-    return { vectors, numbers, adapter: placeReceived(this.#chosen, turn, initial, arrived), bytes, raw }
+    const arrived = vectors.adapter === undefined ? part : decodeVector(vectors.adapter)
+    const given = algorithm.rebuild === undefined ? placeReceived(this.#chosen, turn, initial, arrived) : adapter
+    return { vectors, numbers, adapter: given, bytes, raw }
   }
 }

@@ -283,6 +283,7 @@ export class Server {
       population,
       space,
       maxResidualRank: config.maxResidualRank ?? 256,
+      initial: this.#parts.initial,
       state,
       answers,
       travels: travelOf(chosen, { space, round }),

@@ -62,7 +62,8 @@ function tasks({ config, clients, locals }: BaselineTools): Task[] {
     wanted.push({ kind: 'global', local: config.local, ...everybody })
   }
   if (config.baselines.includes('local')) {
-    for (let index = 0; index < clients.length; index++) {
+    const indices = Array.from({ length: clients.length }, (_, index) => index)
+    for (const index of indices.sort((a, b) => clients.place(a) - clients.place(b))) {
       const client = clients.place(index)
       const name = clients.name(index)
       const alone = { client, name, place: `local-${client}`, data: () => clients.data(index) }
