@@ -1,15 +1,26 @@
 /** A client's training by forward passes alone, in an adapter that it borrows: the memory of inference. */
+import type { Dataset } from '../../data/index.js'
+import type { Adapter } from '../../model/adapter.js'
 import { holding } from '../../training/hold.js'
 import { forwardLoss, ZerothLoop } from '../../training/zeroth.js'
 import type { Looked, ZerothPlan } from '../algorithms/algorithm.js'
-import type { Workplace } from './trainer.js'
+
+/** What it takes of a client's place. */
+interface ZerothPlace {
+  /** Its own rows, tokenised. */
+  data: Dataset
+  /** Overwritten. */
+  adapter: Adapter
+  local: { batchSize: number; shuffle: boolean }
+  signal: AbortSignal
+}
 
 /**
  * @param seed - of the row order.
  * @throws FedloraError `E_NONFINITE` when a loss is not finite; the signal's reason.
  */
 export async function trainZeroth(
-  { data, adapter, local, signal: outer }: Workplace,
+  { data, adapter, local, signal: outer }: ZerothPlace,
   plan: ZerothPlan & { steps: number; learningRate: number },
   seed: number,
 ): Promise<Looked & { seconds: number }> {
