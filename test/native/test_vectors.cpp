@@ -88,6 +88,7 @@ CASE("a combination in float64 keeps what a double would drop: equal vectors giv
     CHECK(same(v, combine<double>(weights, std::vector<std::vector<double>>(static_cast<size_t>(copies), v), total)));
   }
   CHECK(combine<double>({1, 1, -1}, {{1e17}, {1.0}, {1e17}})[0] == 1);
+  CHECK(combine<double>({1, 1 + 0x1p-30}, {{-(1 + 0x1p-29)}, {1 + 0x1p-30}})[0] == 0x1p-60);
   size_t different = 0;  // canary: plain sums do not
   for (double x : v) different += (3 * x + 5 * x + 11 * x) / 19 != x;
   CHECK(different > 0);
@@ -108,6 +109,7 @@ CASE("what a combination refuses") {
   std::vector<float> memory(12);
   CHECK_THROWS(attempt({1}, {std::span(memory).subspan(1, 8)}, {{0, 8}}, std::span(memory).first(8)), E_ARGUMENT);
   attempt({1}, {std::span(memory).subspan(4, 4)}, {{0, 4}}, std::span(memory).first(4));
+  attempt({1}, {std::span(memory).first(4)}, {{0, 4}}, std::span(memory).subspan(4, 4));
 }
 
 CASE("a server step in float32 is the same formula rounded once, on every instruction set and any number of threads") {
