@@ -2,9 +2,10 @@
  * What every algorithm promises, for each that there is: it runs with its default options and with either optimiser, learns, and gives equal
  * bits however its clients are listed, however many work at a time, and when it was stopped in between.
  */
-import { rmSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { evaluate } from '../../src/evaluation/evaluate.js'
 import type { Algorithm } from '../../src/federated/algorithms/algorithm.js'
 import { trainAndSend } from '../../src/federated/algorithms/defaults.js'
 import { algorithms } from '../../src/federated/algorithms/index.js'
@@ -75,6 +76,26 @@ for (const name of Object.keys(algorithms)) {
     })
   }
 }
+
+t.test('fedswa: the mean of the models is what is given back, saved and evaluated', async (t) => {
+  const folder = join(root, 'swa')
+  const data = await tokenRows(4, 263, 9)
+  const given = options('fedswa', 'sgd', { rounds: 4, outputDir: folder, evaluate: { data } })
+  const { adapter, evaluation } = await simulate(given)
+  using _ = adapter
+  const stored = (name: string) => {
+    const bytes = readFileSync(join(folder, 'checkpoints', 'round-4', `${name}.f32`))
+    return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength))
+  }
+  t.ok(bytesOf(adapter.vector()).equals(bytesOf(stored('average'))))
+  t.notOk(bytesOf(adapter.vector()).equals(bytesOf(stored('adapter'))), 'canary: the last model is another')
+  t.same(evaluation, await evaluate(adapter, data))
+  using saved = await model.loadAdapter(join(folder, 'adapter'))
+  t.ok(bytesOf(saved.vector()).equals(bytesOf(adapter.vector())))
+  const before = await simulate(options('fedavg', 'sgd', { rounds: 4 }))
+  using last = before.adapter
+  t.ok(bytesOf(last.vector()).equals(bytesOf(stored('adapter'))), 'which clients went on from')
+})
 
 t.test('canary: another seed is another run, whatever the algorithm', async (t) => {
   const whole = await bits(options('fedavg', 'sgd'))
