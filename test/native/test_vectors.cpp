@@ -1,4 +1,5 @@
 // Long vectors: linear combinations and the server's step beside plain loops; threads, ranges and instruction sets change no bit.
+#include <array>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -145,6 +146,25 @@ CASE("a server step in float32 is the same formula rounded once, on every instru
     for (uint64_t round = 0; round < 4; ++round)
       server_step<float>(rule, other, draw<float>(length, 20 + round), mo, vo, {0.05, 0.9001, 0.97, 1e-3});
     CHECK(!same(other, x));
+  }
+}
+
+CASE("each rule by hand, where v is above, below and at the square of the mean") {
+  const StepSizes sizes{0.1, 0.9, 0.8, 0.01};
+  for (double v : {0.5, 0.01, 0.25}) {
+    const double sign = v > 0.25 ? 1 : v < 0.25 ? -1 : 0, m = 0.9 * 0.25 + 0.1 * 0.5;
+    const auto adaptive = [&](double after) { return std::array{2 + 0.1 * m / (std::sqrt(after) + 0.01), m, after}; };
+    const std::array<double, 3> expected[] = {{2 + 0.1 * 0.725, 0.725, v},
+                                              {2 + 0.1 * (0.5 + 0.9 * 0.725), 0.725, v},
+                                              adaptive(0.8 * v + 0.2 * 0.25),
+                                              adaptive(v - 0.2 * 0.25 * sign),
+                                              adaptive(v + 0.25)};
+    for (int r = 0; r < server_rules; ++r) {
+      std::vector<double> x{2}, mean{0.5}, m1{0.25}, m2{v};
+      server_step<double>(static_cast<ServerRule>(r), x, mean, m1, m2, sizes);
+      const double got[] = {x[0], m1[0], m2[0]};
+      for (size_t i = 0; i < 3; ++i) CHECK_LE(std::fabs(got[i] - expected[r][i]), 1e-15);
+    }
   }
 }
 
