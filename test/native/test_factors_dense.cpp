@@ -96,6 +96,9 @@ std::vector<Matrix> awkward(int64_t n, int64_t m) {
     for (int64_t j = 0; j < m; ++j) all[3](i, j) *= std::ldexp(1, static_cast<int>(-2 * i));
   all.push_back(normal(n, m, 14));
   for (int64_t j = 0; j < m; ++j) all[4](n / 2, j) = 0;  // a zero column
+  all.push_back(normal(n, m, 15));                       // nearly the columns of the identity: the sign of a reflection must not cancel
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = 0; j < m; ++j) all[5](i, j) = 1e-9 * all[5](i, j) + (i == j ? 1 : 0);
   return all;
 }
 }  // namespace
@@ -147,6 +150,13 @@ CASE("singular values of graded columns are exact in the small ones too") {
   const Svd svd = jacobi_svd(x.view());
   for (int64_t i = 0; i < n; ++i)
     CHECK_LE(std::fabs(std::ldexp(svd.values[static_cast<size_t>(i)], static_cast<int>(10 * i)) - 1), eps * 100);
+}
+
+CASE("singular vectors of columns that are nearly orthogonal are orthogonal to rounding") {
+  Matrix x = copied(orthonormal(9, 14, 33).view().transposed());
+  const Matrix noise = normal(14, 9, 34);
+  for (int64_t i = 0; i < 14 * 9; ++i) x.row(0)[i] += 1e-10 * noise.row(0)[i];
+  CHECK_LE(orthonormality(jacobi_svd(x.view()).left.view()), eps * 40 * 9);
 }
 
 CASE("leading eigenvectors: of simple, repeated, zero and negative eigenvalues, whole or in blocks") {

@@ -109,7 +109,7 @@ CASE("nothing, zeros, terms that cancel, scales of 0, extreme magnitudes, weight
   cancelling.add(4, 1, 1), cancelling.add(4, -1, 1);
   CHECK_LE(frobenius(cancelling.sum), 1e-13);
   Owned silent(20, 30);
-  silent.add(4, 1, 1), silent.add(4, 0, 2);
+  silent.add(4, 0, 2), silent.add(4, 1, 1);
   CHECK(silent.sum.rank() == 4);
   judge(silent.sum, 3, 1e-13);
   for (double magnitude : {1e-200, 1e200}) {
@@ -137,7 +137,8 @@ CASE("large cores: leading triplets by the quick way are those of the dense matr
 CASE("large cores that the quick way cannot certify are done completely: graded, of low rank") {
   const int64_t n = 128;
   std::vector<double> graded(static_cast<size_t>(n)), low(static_cast<size_t>(n), 0.0);
-  for (size_t i = 0; i < graded.size(); ++i) graded[i] = std::pow(0.4, static_cast<double>(i));  // the 16th is 1e-6 of the first
+  for (size_t i = 0; i < graded.size(); ++i)
+    graded[i] = std::pow(0.2, static_cast<double>(i));  // the 16th is 3e-11 of the first, its square below rounding
   for (size_t i = 0; i < 5; ++i) low[i] = 5 - static_cast<double>(i);
   for (const std::vector<double>& values : {graded, low}) {
     Owned owned(n, n);
