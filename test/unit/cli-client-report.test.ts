@@ -25,13 +25,16 @@ function evaluationOf(
 function told(evaluations: Evaluation[]): { out: string; notes: string } {
   let out = ''
   let notes = ''
-  const write = (add: (text: string) => void) => ({ write: (text: string) => (add(text), true) })
-  const stdout = write((text) => {
-    out += text
-  })
-  const stderr = write((text) => {
-    notes += text
-  })
+  const stdout = {
+    write(text: string) {
+      out += text
+    },
+  }
+  const stderr = {
+    write(text: string) {
+      notes += text
+    },
+  }
   reportClients(evaluations, new Output({ json: false, stdout, stderr, environment: {} }))
   return { out, notes }
 }

@@ -262,6 +262,14 @@ export interface Algorithm<Options extends object = object> {
   result?(state: ServerState, options: Options): Float32Array
   /** The adapter that a client is served by, of what it is given and has kept; default: the one given. */
   personal?(kit: PersonalKit, options: Options): Float32Array
+  /** What predicts for a client where that is more than one adapter: it is measured in the place of `personal`, which is saved. */
+  mixture?(kit: PersonalKit, options: Options): Mixture
+}
+
+/** Adapters whose probabilities are mixed: p(row) = Σ weightₘ·pₘ(row), weights in sum 1. */
+export interface Mixture {
+  weights: readonly number[]
+  adapters: readonly Float32Array[]
 }
 
 /** What a client's own adapter is made of. */

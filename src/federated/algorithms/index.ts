@@ -7,6 +7,7 @@ import type { Algorithm, Chosen } from './algorithm.js'
 import { ditto } from './ditto.js'
 import { fedavg } from './fedavg.js'
 import { feddyn } from './feddyn.js'
+import { fedem } from './fedem.js'
 import { fedex } from './fedex.js'
 import { fedkseed } from './fedkseed.js'
 import { fedmezo } from './fedmezo.js'
@@ -31,7 +32,7 @@ import { scaffold } from './scaffold.js'
 type Any = Algorithm<any>
 
 const records: readonly Any[] = [
-  ...[fedavg, fedprox, scaffold, fednova, feddyn, fedswa, ditto, pfedme, fedrep, fedsa],
+  ...[fedavg, fedprox, scaffold, fednova, feddyn, fedswa, ditto, pfedme, fedrep, fedem, fedsa],
   ...[ffa, rolora, flora, fedex, flexlora, hetlora, raflora, florana, lorafair, fedsvd],
   ...[fedkseed, fedmezo],
 ]

@@ -9,6 +9,7 @@ import { Trainer } from '../client/trainer.js'
 import type { EvaluationConfig } from '../evaluation-options.js'
 import type { ClientMeasure, ClientsEvaluation, FederationEvaluation, Whose } from '../events.js'
 import type { Clients } from './clients.js'
+import { evaluateMixture } from './mixture.js'
 import type { RoundTools } from './round.js'
 import { type Standing, standingOf } from './served.js'
 import { wear } from './spaces.js'
@@ -68,10 +69,15 @@ export async function measureClients(
   for (const index of indices) {
     signal.throwIfAborted()
     const standing = await standingOf(tools, index)
-    const values = await adapterOf(tools, index, standing, whose, fineTune, signal)
     const slot = slots[0]!.in(spaces.of(index))
-    wear(slot, values, standing.residual)
-    const { loss, tokenAccuracy, tokens } = await evaluate(slot, clients.test(index)!, { signal })
+    const test = clients.test(index)!
+    const mixture = whose === 'personal' && fineTune === undefined ? standing.mixture : undefined
+    if (mixture === undefined) {
+      wear(slot, await adapterOf(tools, index, standing, whose, fineTune, signal), standing.residual)
+    }
+    const { loss, tokenAccuracy, tokens } = await (mixture === undefined
+      ? evaluate(slot, test, { signal })
+      : evaluateMixture(slot, mixture, test, signal))
     const who = { client: clients.place(index), name: clients.name(index), tookPart: tookPart.has(index) }
     each.push({ ...who, loss, tokenAccuracy, tokens })
   }

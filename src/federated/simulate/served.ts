@@ -1,7 +1,7 @@
 /** The adapters that clients are served by after a round, one at a time: none is held on to. */
 import { join } from 'node:path'
 import type { PromptFormat } from '../../data/prompt.js'
-import type { Residual } from '../algorithms/algorithm.js'
+import type { Mixture, Residual } from '../algorithms/algorithm.js'
 import { residualFor } from '../algorithms/residual.js'
 import { openTask, servedBy } from '../client/personal.js'
 import type { Task } from '../protocol/messages.js'
@@ -20,6 +20,8 @@ export interface Standing {
   personal: Float32Array | undefined
   /** What is frozen beside either. */
   residual: Residual | undefined
+  /** What predicts for it, where that is more than one adapter. */
+  mixture: Mixture | undefined
 }
 
 const equal = (a: Float32Array, b: Float32Array) =>
@@ -34,10 +36,12 @@ export async function standingOf(
   const task = server.task(clients.name(index), space, server.round + 1, learningRate)
   const global = space === server.space ? server.result : fitRanks(server.result, server.space, space)
   const residual = residualFor(server.state, space)
-  if (chosen.algorithm.personal === undefined) return { task, global, personal: undefined, residual }
+  const shared = { task, global, residual }
+  if (chosen.algorithm.personal === undefined) return { ...shared, personal: undefined, mixture: undefined }
   const kit = await openTask(task, { chosen, space, initial: server.initialFor(space), own })
   const personal = servedBy(chosen, kit)
-  return { task, global, personal: equal(personal, kit.given.adapter!) ? undefined : personal, residual }
+  const mixture = chosen.algorithm.mixture?.(kit, chosen.options)
+  return { ...shared, personal: equal(personal, kit.given.adapter!) ? undefined : personal, mixture }
 }
 
 /** Writes the adapter of each client that has one of its own as a PEFT folder: `clients/NAME/adapter`, NAME as `clientFolders` says. */
