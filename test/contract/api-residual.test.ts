@@ -169,6 +169,10 @@ t.test('it is read as it was given; the layout says where each factor lies', asy
   given.values.fill(9)
   given.ranks.fill(9)
   t.same(adapter.residual(), { ranks: adapter.targets.map((_, i) => i % 3), values })
+  t.same(
+    adapter.residualRanks,
+    adapter.targets.map((_, i) => i % 3),
+  )
   t.equal(adapter.length, adapter.vector().length)
   adapter.setResidual({ ranks: ranks.map(() => 0), values: new Float32Array(0) })
   t.same(adapter.residual(), { ranks: ranks.map(() => 0), values: new Float32Array(0) })
@@ -256,6 +260,22 @@ t.test('training moves the trained factors only; a run goes on beside the same r
   const got = await logitsOf(model, saved)
   const expected = await logitsOf(model, rest)
   t.ok(maxError(got, expected) <= 1e-5 * maxError(expected, new Float32Array(expected.length)))
+})
+
+t.test('the memory plan of a run counts it', async (t) => {
+  using model = await loadModel(goldenFolder('llama'), reference)
+  const { adapter, residual } = split(model)
+  const needed = async () => {
+    const error: unknown = await train(adapter, await tokenRows(8, 263), { maxSteps: 1, memoryBudget: 1 }).then(
+      () => undefined,
+      (error) => error,
+    )
+    t.match(error, { code: 'E_MEMORY' })
+    return (error as { details: { needed: number } }).details.needed
+  }
+  const without = await needed()
+  adapter.setResidual(residual)
+  t.ok((await needed()) >= without + residual.values.byteLength)
 })
 
 t.test('a generation under way ends with E_BUSY when the residual changes', async (t) => {
