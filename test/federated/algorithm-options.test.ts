@@ -9,6 +9,7 @@ import {
   updatesOf,
 } from '../../src/federated/algorithms/defaults.js'
 import { algorithms, chooseAlgorithm } from '../../src/federated/algorithms/index.js'
+import { scaffold } from '../../src/federated/algorithms/scaffold.js'
 import { partOf } from '../../src/federated/protocol/space.js'
 import { space } from './support/quadratics.js'
 
@@ -51,6 +52,26 @@ t.test('a record of one’s own', async (t) => {
   const chosen = chooseAlgorithm(record)
   t.equal(chosen.algorithm, record)
   t.same(chosen.options, {})
+  for (const key of ['about', 'work', 'finish', 'travels', 'state', 'source']) {
+    const given = { name: 'fedavg', [key]: () => ({}) } as unknown as Algorithm
+    t.equal(chooseAlgorithm(given).algorithm, given, `${key} makes a record of it, whatever its name`)
+  }
+})
+
+t.test('names that configurations use', async (t) => {
+  const names = `fedavg fedprox scaffold fednova feddyn fedswa ditto pfedme fedrep fedsa ffa rolora flora fedex flexlora hetlora raflora
+    florana lorafair fedsvd fedkseed fedmezo`
+  for (const name of names.split(/\s+/)) t.equal(algorithms[name]?.name, name)
+})
+
+t.test('scaffold: a client that took no step has moved by nothing', async (t) => {
+  const x = Float32Array.of(1, 2)
+  const control = Float32Array.of(3, 4)
+  const trained: Trained = { values: x, loss: null, steps: 2, updates: 0, tokens: 0 }
+  const kit = { given: { adapter: x, control }, own: { control }, learningRate: 0.1, train: async () => trained }
+  const { vectors, keep } = await scaffold.work!(kit as never, { option: 2 })
+  t.same(vectors, { adapter: Float32Array.of(0, 0), control: Float32Array.of(-3, -4) })
+  t.same(keep, { control: Float32Array.of(0, 0) })
 })
 
 t.test('what travels: updates, and the adapter that they make', async (t) => {
