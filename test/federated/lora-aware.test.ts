@@ -98,7 +98,7 @@ for (const { algorithm, rule, options = {}, clients } of judged) {
   )
 }
 
-const exact: AlgorithmInput[] = ['ffa', 'rolora', 'flora', 'fedex', 'fedsvd']
+const exact: AlgorithmInput[] = ['ffa', 'rolora', 'flora', 'fedex', 'fedsvd', 'fedsb']
 
 for (const algorithm of exact) {
   t.test(`${algorithm} is exact in every round, from a fresh adapter on`, async (t) => {
@@ -109,6 +109,26 @@ for (const algorithm of exact) {
     }
   })
 }
+
+t.test(
+  'fedsb over an adapter that is continued is fedsb: A and B as they were, the mean of the cores between',
+  async (t) => {
+    const federation = await open(t, 'fedsb', server, equal, { begun: true })
+    const begun = federation.server.adapter.slice()
+    const done = await federation.round()
+    const input = inputOf(equal, { after: equal.map(() => begun) }, begun)
+    for (const [index, module] of Object.values(input.modules).entries()) {
+      for (const [k, core] of done.cores.entries()) module.clients[k]!.R = core.slice(16 * index, 16 * index + 16)
+    }
+    const want = combineFactors('fedsb', input)
+    for (const index of server.modules.keys()) {
+      const got = deltaOf(federation.server.adapter, server, index)
+      t.ok(distance(got, want.delta(`${index}`)) <= tolerance)
+      t.notOk(distance(got, deltaOf(begun, server, index)) <= tolerance, 'canary: it is not what it was')
+    }
+    t.same(done.up, [128, 128, 128], 'two cores of 4 × 4')
+  },
+)
 
 t.test('canary: FedIT is not exact with unequal clients', async (t) => {
   const federation = await open(t, 'fedit', server, equal)

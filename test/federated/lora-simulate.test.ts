@@ -35,7 +35,7 @@ async function run(algorithm: AlgorithmInput, variation: Partial<SimulateOptions
   return { ...(await running), rounds, events }
 }
 
-for (const algorithm of ['ffa', 'rolora', 'flora', 'fedex', 'fedsvd']) {
+for (const algorithm of ['ffa', 'rolora', 'flora', 'fedex', 'fedsvd', 'fedsb']) {
   t.test(`${algorithm}: the aggregation error is rounding, every round`, async (t) => {
     const { rounds, adapter } = await run(algorithm)
     using _ = adapter
@@ -159,6 +159,23 @@ t.test('with lossy uploads each runs: what a message left out goes only where it
     message: /flora makes the factors anew/,
   })
 })
+
+t.test(
+  'Fed-SB: only cores travel; a fresh adapter learns, and one that is continued begins where it was',
+  async (t) => {
+    const { rounds, adapter } = await run('fedsb', { rounds: 4, local: { steps: 4, batchSize: 2, learningRate: 5e-2 } })
+    using trained = adapter
+    t.ok(rounds.at(-1)!.loss! < rounds[0]!.loss!, `${rounds.map(({ loss }) => loss)}`)
+    const cores = 4 * trained.targets.length * lora.rank ** 2
+    for (const { bytesUpRaw, bytesDownRaw } of rounds) t.same([bytesUpRaw, bytesDownRaw], [3 * cores, 3 * cores])
+    const before = await evaluate(trained, held)
+    const vector = trained.vector()
+    const options = { adapter: trained, rounds: 1, local: { steps: 1, batchSize: 2, learningRate: 1e-9 } }
+    const again = await run('fedsb', { ...options, evaluate: { data: held } })
+    t.ok(Math.abs(again.evaluation!.loss - before.loss) <= 1e-5, `${again.evaluation!.loss}, ${before.loss}`)
+    t.equal(vector.length, trained.length)
+  },
+)
 
 t.test('HetLoRA’s λ shrinks the tails of the ranks', async (t) => {
   const tail = async (lambda: number) => {

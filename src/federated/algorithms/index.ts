@@ -15,6 +15,7 @@ import { fednova } from './fednova.js'
 import { fedprox } from './fedprox.js'
 import { fedrep } from './fedrep.js'
 import { fedsa } from './fedsa.js'
+import { fedsb } from './fedsb.js'
 import { fedsvd } from './fedsvd.js'
 import { fedswa } from './fedswa.js'
 import { ffa } from './ffa.js'
@@ -33,7 +34,7 @@ type Any = Algorithm<any>
 
 const records: readonly Any[] = [
   ...[fedavg, fedprox, scaffold, fednova, feddyn, fedswa, ditto, pfedme, fedrep, fedem, fedsa],
-  ...[ffa, rolora, flora, fedex, flexlora, hetlora, raflora, florana, lorafair, fedsvd],
+  ...[ffa, rolora, flora, fedex, flexlora, hetlora, raflora, florana, lorafair, fedsvd, fedsb],
   ...[fedkseed, fedmezo],
 ]
 

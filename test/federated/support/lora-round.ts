@@ -65,6 +65,8 @@ export interface RoundDone {
   down: number[]
   up: number[]
   residuals: TrainPlan['residual'][]
+  /** Where one was trained. */
+  cores: Float32Array[]
 }
 
 export interface FakeFederation {
@@ -75,6 +77,17 @@ export interface FakeFederation {
 
 const bytes = (vectors: Readonly<Vectors>) =>
   Object.values(vectors).reduce((sum, { byteLength }) => sum + byteLength, 0)
+
+/** (R·A, B) by plain loops. */
+function withCore(factors: Float32Array, core: Float32Array, space: Space): Float32Array {
+  const adapter = factors.slice()
+  for (const [index, module] of space.modules.entries()) {
+    const { rank, in: inputs, A } = module
+    const R = core.subarray(index * rank * rank, (index + 1) * rank * rank)
+    adapter.set(plainProduct(R, factorsIn(factors, module).A, [rank, rank, inputs]), A.offset)
+  }
+  return adapter
+}
 
 /** Opens a federation; the first adapter has lora_B zero unless `begun`. */
 export async function open(
@@ -122,7 +135,7 @@ export async function open(
       const round = server.round + 1
       await server.begin()
       meter.begin(server)
-      const done = { before: [], after: [], down: [], up: [], residuals: [] } as Omit<
+      const done = { before: [], after: [], down: [], up: [], residuals: [], cores: [] } as Omit<
         RoundDone,
         'aggregationError' | 'measurements'
       >
@@ -130,12 +143,18 @@ export async function open(
         const own = spaceNow(client)
         const task = server.task(client.name, own, round, 0.1)
         const opened = await openTask(task, { chosen, space: own, initial: server.initialFor(own), own: undefined })
-        const train = async ({ from, trainable = whole(own), residual }: TrainPlan): Promise<Trained> => {
+        const train = async ({ from, trainable = whole(own), residual, core }: TrainPlan): Promise<Trained> => {
           const values = from.slice()
+          const counts = { loss: 1, steps: 1, updates: 1, tokens: client.rows }
+          if (core !== undefined) {
+            const after = core.map((value, i) => value + noise(core.length, 10 * round + client.salt)[i]! / 2)
+            done.cores.push(after)
+            return { ...counts, values: withCore(values, after, own), core: after }
+          }
           const move = noise(own.length, 10 * round + client.salt)
           for (const [begin, end] of trainable) for (let i = begin; i < end; i++) values[i]! += move[i]! / 2
           done.residuals.push(residual)
-          return { values, loss: 1, steps: 1, updates: 1, tokens: client.rows }
+          return { ...counts, values }
         }
         const kit: ClientKit = {
           ...opened,
