@@ -25,7 +25,7 @@ export const ranks: Study = {
     },
   ],
   arms: [
-    { name: 'zero padding', algorithm: 'fedavg' },
+    { name: 'zero padding', algorithm: { name: 'fedavg', padding: 'zero' } },
     { name: 'HetLoRA', algorithm: 'hetlora' },
     { name: 'FlexLoRA', algorithm: 'flexlora' },
     { name: 'FLoRA', algorithm: 'flora' },
