@@ -6,12 +6,11 @@ import type { Setting, Study } from './study.js'
 
 /** Clients of a split, each with test rows of its own mixture. */
 function clientsOf(rows: Dataset, options: SplitOptions): ClientData[] {
-  const parts = split(rows, { testFraction: 0.2, label: 'kind', minRows: 20, ...options })
+  const parts = split(rows, { testFraction: 0.1, label: 'kind', minRows: 20, ...options })
   return parts.clients.map(({ name }, index) => ({ name, train: parts.train(index), test: parts.test(index) }))
 }
 
 const settings: readonly Setting[] = [
-  { name: 'iid', clients: (rows, seed) => clientsOf(rows, { by: 'iid', clients: 3, seed }) },
   {
     name: 'Dirichlet 0.3',
     clients: (rows, seed) => clientsOf(rows, { by: 'dirichlet', alpha: 0.3, clients: 3, seed }),
@@ -23,7 +22,7 @@ export const heterogeneity: Study = {
   name: 'heterogeneity',
   title: 'Clients that differ: algorithms with the same budget',
   question:
-    'Three clients hold GSM8K answers, mixed alike (iid), unevenly (Dirichlet 0.3 over the kinds of arithmetic), or one kind each. Who loses least?',
+    'Three clients hold GSM8K answers, mixed unevenly (Dirichlet 0.3 over the kinds of arithmetic), or one kind each. Who loses least?',
   rank: 8,
   settings,
   arms: [
@@ -38,7 +37,7 @@ export const heterogeneity: Study = {
     { name: 'FedProx', algorithm: { name: 'fedprox', mu: 0.01 } },
     { name: 'Ditto', algorithm: 'ditto' },
   ],
-  full: { seeds: 3, rounds: 6, steps: 8, batchSize: 8, rowsEach: 240, heldOut: 96 },
+  full: { seeds: 3, rounds: 5, steps: 6, batchSize: 8, rowsEach: 160, heldOut: 48 },
   quick: {
     seeds: 1,
     rounds: 3,

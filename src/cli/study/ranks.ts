@@ -14,7 +14,7 @@ export const ranks: Study = {
     {
       name: 'ranks 2, 4, 8, 16',
       clients(rows, seed) {
-        const parts = split(rows, { by: 'iid', clients: clientRanks.length, testFraction: 0.2, label: 'kind', seed })
+        const parts = split(rows, { by: 'iid', clients: clientRanks.length, testFraction: 0.1, label: 'kind', seed })
         return parts.clients.map(({ name }, index) => ({
           name,
           train: parts.train(index),
@@ -31,7 +31,7 @@ export const ranks: Study = {
     { name: 'FLoRA', algorithm: 'flora' },
     { name: 'raFLoRA', algorithm: 'raflora' },
   ],
-  full: { seeds: 3, rounds: 8, steps: 10, batchSize: 8, rowsEach: 320, heldOut: 96 },
+  full: { seeds: 3, rounds: 6, steps: 8, batchSize: 8, rowsEach: 200, heldOut: 48 },
   quick: {
     seeds: 1,
     rounds: 3,
