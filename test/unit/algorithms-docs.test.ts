@@ -12,10 +12,7 @@ const rows = table
   .map((row) => row.split('|').map((cell) => cell.trim()))
 
 t.test('one row for each', async (t) => {
-  t.same(
-    rows.map(([, name]) => /`(\w+)`/.exec(name!)![1]).sort(),
-    Object.keys(algorithms).sort(),
-  )
+  t.same(rows.map(([, name]) => /`(\w+)`/.exec(name!)![1]).sort(), Object.keys(algorithms).sort())
 })
 
 t.test('who streams', async (t) => {
