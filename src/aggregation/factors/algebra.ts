@@ -143,11 +143,3 @@ export function aggregationError(errors: Iterable<FactorError>): number {
   }
   return difference2 === 0 ? 0 : Math.sqrt(difference2 / ideal2)
 }
-
-/** The nearest pair of at most `maxRank` to B·A, for keeping a residual small: `error` ‖B·A − its product‖, `norm` ‖B·A‖. */
-export function truncateFactors(factors: Factors, maxRank: number): WideFactors & { error: number; norm: number } {
-  const sides = { out: factors.B.length / factors.rank, in: factors.A.length / factors.rank }
-  const rank = Math.min(maxRank, factors.rank, sides.out, sides.in)
-  const { A, B, norm, rest } = nearestFactors(sides, [{ ...factors, scale: 1 }], rank)
-  return { A, B, rank, error: rest, norm }
-}
