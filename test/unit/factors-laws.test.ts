@@ -1,5 +1,6 @@
 /** Laws of the rules for LoRA factors, whatever the numbers are: one client, equal clients, zeros, exact rules, the order of clients. */
 import t from 'tap'
+import { factorRules } from '../../src/aggregation/factors/rules.js'
 import { combineFactors, type FactorRuleName } from '../../src/federated/index.js'
 import {
   caseNames,
@@ -178,6 +179,17 @@ t.test('the reported error is that of ΔW beside the ideal in plain loops', asyn
       t.ok(miss <= rounding, `${label(one)} ${name}: off by ${miss}`)
     }
   }
+})
+
+t.test('every rule stands under its own name', async (t) => {
+  for (const [name, rule] of Object.entries(factorRules)) t.equal(rule.name, name)
+})
+
+t.test('options say their defaults: lorafair is ridge, rolora trains B', async (t) => {
+  const said = combineFactors('lorafair', goldenInput('plain', { objective: 'ridge', lambda: 0.01 }))
+  t.strictSame(said.delta('q'), combineFactors('lorafair', goldenInput('plain')).delta('q'))
+  const part = combineFactors('rolora', goldenInput('plain', { part: 'B' }, { held: 'A' }))
+  t.strictSame(part.delta('q'), combineFactors('rolora', goldenInput('plain', {}, { held: 'A' })).delta('q'))
 })
 
 t.test('fedsvd: A has orthonormal rows, and keeps them when B is zero', async (t) => {

@@ -157,6 +157,16 @@ const refused: [string, FactorRuleName, CombineFactorsInput, ErrorCode, RegExp][
     /clients\[1\].B differs/,
   ],
   ['an A of its own under fedsvd', 'fedsvd', goldenInput('plain'), 'E_ARGUMENT', /A differs/],
+  ['a least rank of 0', 'hetlora', goldenInput('plain', { minRank: 0 }), 'E_CONFIG', /minRank: got 0/],
+  [
+    'mixed ranks of cores',
+    'fedsb',
+    changed((input) => {
+      Object.assign(client(input), { rank: 4, A: new Float32Array(80), B: new Float32Array(96) })
+    }, 'AB'),
+    'E_SHAPE',
+    /fedsb needs equal ranks/,
+  ],
   ['no cores', 'fedsb', goldenInput('plain'), 'E_MISSING', /fedsb needs modules.q.clients\[0\].R/],
   [
     'a core of another length',
