@@ -205,6 +205,23 @@ CASE("the calls of a pass: each group's pairs of each segment, with gradients, d
   CHECK(table.call(1, attention_out)[0].pairs[0].rank == 0 && table.call(1, mlp_in)[0].pairs[1].rank == 0);
   CHECK(still.call(1, attention_in)[0].pairs[0].rank == 4 && still.call(1, attention_in)[0].pairs[0].d_A == nullptr);
 
+  // Tensors that no range meets get no gradient; backward ends at the lowest that one meets.
+  const auto wants = [&](std::vector<Range> ranges, int64_t layer, LinearGroup group, size_t pair) {
+    const AdapterSegment part{0, 5, &first, gradient.data(), 1, false, 0, 0, ranges};
+    const PairTable of({&part, 1}, 2, true);
+    const LoraPair& p = of.call(layer, group)[0].pairs[pair];
+    CHECK(p.d_A == nullptr || p.d_A == gradient.data() + (p.A - first.values.data()));
+    CHECK(p.d_B == nullptr || p.d_B == gradient.data() + (p.B - first.values.data()));
+    return std::tuple(p.d_A != nullptr, p.d_B != nullptr, of.lowest_trained());
+  };
+  CHECK(wants({{30, 54}}, 0, attention_in, 1) == std::tuple(false, true, int64_t{0}));  // k: A [0, 30), B [30, 54)
+  CHECK(wants({{29, 30}}, 0, attention_in, 1) == std::tuple(true, false, int64_t{0}));
+  CHECK(wants({{29, 31}}, 0, attention_in, 1) == std::tuple(true, true, int64_t{0}));
+  CHECK(wants({{94, 190}}, 0, attention_in, 1) == std::tuple(false, false, int64_t{1}));  // B of the upper layer's q
+  CHECK(wants({{94, 190}}, 1, attention_in, 0) == std::tuple(false, true, int64_t{1}));
+  CHECK(wants({{269, 270}}, 1, mlp_out, 0) == std::tuple(false, true, int64_t{1}));
+  CHECK(table.lowest_trained() == 0 && still.lowest_trained() == 2);
+
   std::set<uint64_t> streams;  // of one micro-batch and the next: all differ
   const Golden golden("llama");
   const Adapter all = golden.adapter();

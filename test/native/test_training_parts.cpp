@@ -175,6 +175,7 @@ CASE("all ranges, one after another, are the whole adapter; the norm is that of 
   };
   const double all = norm({}), A = norm(parts(*adapter, Part::lora_A)), B = norm(parts(*adapter, Part::lora_B));
   CHECK(A > 0 && B > 0 && A < all && B < all);
+  CHECK(norm(every) == all);                                 // neighbours are joined: the same blocks are summed
   CHECK_LE(std::fabs(std::hypot(A, B) - all), 1e-12 * all);  // sums in double, grouped otherwise
 }
 

@@ -321,6 +321,11 @@ const good = {
   cancel: () => [],
   state: () => [],
   restore: () => [{ step: 1, moment1: new Float32Array(adapter.length), moment2: new Float32Array(adapter.length) }],
+  setTerms: () => [
+    pick([null, { mu: 0.5, anchor: new Float32Array(adapter.length), correction: new Float32Array(adapter.length) }]),
+  ],
+  core: () => [],
+  setCore: () => [new Float32Array(4)],
   next: () => [2],
   add: () => [pick([message(), damaged()]), 2],
   addAll: () => [
