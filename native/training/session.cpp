@@ -27,24 +27,6 @@ std::vector<Range> joined(const std::vector<Range>& ranges, int64_t size) {
   return all;
 }
 
-/// What of the tensors that meet a range lies outside all ranges.
-std::vector<Range> rest_of(const std::vector<TensorLayout>& layout, const std::vector<Range>& ranges) {
-  std::vector<Range> rest;
-  for (const TensorLayout& tensor : layout) {
-    int64_t from = tensor.offset;
-    const int64_t end = tensor.range().end;
-    bool met = false;
-    for (const Range& range : ranges) {
-      if (!range.meets(tensor.range())) continue;
-      met = true;
-      if (from < range.begin) rest.push_back({from, range.begin});
-      from = range.end;
-    }
-    if (met && from < end) rest.push_back({from, end});
-  }
-  return rest;
-}
-
 void check_term(const char* name, const AlignedBuffer<float>& term, size_t size) {
   if (term.size() == 0) return;
   if (term.size() != size) fail(Code::E_SHAPE, "%s: %zu values for a vector of %zu", name, term.size(), size);
@@ -60,7 +42,6 @@ Session::Session(std::shared_ptr<Engine> engine, std::shared_ptr<Adapter> adapte
       core_(std::move(core)),
       options_(options),
       trained_(joined(core_ ? core_->of_A() : options.trainable, adapter_->size())),
-      untrained_(core_ ? trained_ : rest_of(adapter_->layout(), trained_)),
       gradient_(adapter_->values.size()) {
   if (core_ && !options.trainable.empty()) fail(Code::E_ARGUMENT, "options.trainable: a core is trained whole");
   const auto is_beta = [](double beta) { return beta >= 0 && beta < 1; };

@@ -89,8 +89,8 @@ class Session {
   std::shared_ptr<Adapter> adapter_;
   std::unique_ptr<Core> core_;
   SessionOptions options_;
-  std::vector<Range> trained_;    // where a pass computes gradients that are wanted; neighbours joined
-  std::vector<Range> untrained_;  // where it leaves some that no optimiser takes and zeroes
+  std::vector<Range>
+      trained_;  // in the adapter's vector, neighbours joined; gradients beside them, in a tensor that they cut, are not read
   GradientTerms terms_;
   AlignedBuffer<float> gradient_, moment1_, moment2_;
   int64_t steps_ = 0;

@@ -61,8 +61,10 @@ double Session::update(double learning_rate) {
                   steps_ == 0, values, gradient, moment1);
     at += values.size();
   }
-  for (const Range& range : untrained_) backend.zero(range.size(), gradient_.data() + range.begin);
-  if (core_) core_->apply(*adapter_);
+  if (core_) {
+    drop_gradient();  // the optimiser zeroed the core's
+    core_->apply(*adapter_);
+  }
   ++adapter_->version;
   ++steps_;
   return norm;
