@@ -26,7 +26,7 @@ const rankName = (client: string) => `rank of ${client}`
 const norm = (values: Float32Array) => Math.sqrt(values.reduce((sum, value) => sum + value * value, 0))
 
 /** The gradient of Σ ‖B_tail‖·‖A_tail‖ at `values`: zero but for the tails. */
-function tailGradient(values: Float32Array, { modules, length }: Space, gamma: number): Float32Array {
+export function tailGradient(values: Float32Array, { modules, length }: Space, gamma: number): Float32Array {
   const gradient = new Float32Array(length)
   for (const module of modules) {
     const { rank, out, in: inputs } = module
