@@ -69,7 +69,7 @@ for (const what of ['save', 'merge', 'quantize'] as const) {
 
 for (const [what, checkpoint] of [
   ['checkpoint', /checkpoints\/.*step-4/],
-  ['simulate', /checkpoints\/.*round-2/],
+  ['simulate', /cannot keep the update 'client-0'.*too large/],
 ] as const) {
   t.test(`${what}: a run that meets a full disk goes on later as if nothing had been`, async (t) => {
     const folder = temporaryFolder('full-run')
