@@ -11,7 +11,11 @@ export const evaluationShape = {
   fineTune: z
     .strictObject({
       steps: z.int().min(1).describe('optimiser steps'),
-      learningRate: z.number().positive().optional().describe("rate of these steps; default: the peak of the client's local work"),
+      learningRate: z
+        .number()
+        .positive()
+        .optional()
+        .describe("rate of these steps; default: the peak of the client's local work"),
     })
     .optional()
     .describe('each client takes these steps on its rows before its own adapter is measured; nothing of them is kept'),

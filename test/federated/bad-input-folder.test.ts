@@ -118,7 +118,7 @@ t.test('a state that cannot be kept is told, beside what ended the run', async (
 
 t.test('no folder for what clients keep: what to do is said', async (t) => {
   const before = process.env.TMPDIR
-  process.env.TMPDIR = join(root, 'nowhere')
+  process.env.TMPDIR = '/dev/null/nowhere'
   t.teardown(() => {
     if (before === undefined) delete process.env.TMPDIR
     else process.env.TMPDIR = before

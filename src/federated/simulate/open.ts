@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { FedloraError, isFedloraError } from '../../errors.js'
 import { ioError } from '../../files/atomic.js'
 import type { Adapter } from '../../model/adapter.js'
 import type { Model } from '../../model/model.js'
@@ -77,7 +78,7 @@ export async function openFederation(
   const { record, initial, checkpoint } = await FederationRecord.open(config, identity, values.read(), context)
   closers.add(() => record.close())
   const { state, vectors } = checkpoint ?? {}
-  const adapters = closers.own(await AdapterFile.create(record.path === undefined ? [] : [record.path]))
+  const adapters = closers.own(await openAdapters(record.path))
   const server = closers.own(
     new Server({
       chosen,
@@ -108,6 +109,16 @@ export async function openFederation(
   return { values, release, initial, totals, measurable: toMeasure, tookPart, record, tools }
 }
 
+const cure = 'set TMPDIR to a folder that can be written, or give outputDir'
+
+/** The file of the clients' adapters of a round: in the run folder, without one where the system keeps temporary files. */
+async function openAdapters(folder: string | undefined): Promise<AdapterFile> {
+  return await AdapterFile.create(folder === undefined ? [] : [folder]).catch((error: unknown) => {
+    if (folder !== undefined || !isFedloraError(error, 'E_IO')) throw error
+    throw new FedloraError('E_IO', `${error.message}; ${cure}`, error.details, error)
+  })
+}
+
 /** Where clients keep what they keep; nowhere when they keep nothing. */
 async function openOwn(
   upload: FederationConfig['upload'],
@@ -119,7 +130,7 @@ async function openOwn(
   if (!feedsBack(upload, chosen) && (chosen.algorithm.keeps ?? []).length === 0) return undefined
   if (folder !== undefined) return await OwnState.open(join(folder, 'own'), state?.own)
   const temporary = await mkdtemp(join(tmpdir(), 'fedlora-own-')).catch((error: unknown) => {
-    const doing = `cannot make a folder for what clients keep in '${tmpdir()}'; set TMPDIR to a folder that can be written, or give outputDir`
+    const doing = `cannot make a folder for what clients keep in '${tmpdir()}'; ${cure}`
     throw ioError(error, doing)
   })
   closers.add(() => rm(temporary, { recursive: true, force: true }))
