@@ -50,7 +50,7 @@ AlignedBuffer<float> buffer_of(const Values& values) {
   return buffer;
 }
 bool equal_bits(const Values& a, const Values& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
 }
 
 std::vector<Range> parts(const Adapter& adapter, Part part, size_t first = 0) {
