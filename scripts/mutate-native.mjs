@@ -26,7 +26,9 @@ import { isDispatched, NativeMutantTree } from './lib/native-mutant-tree.mjs'
 import { lowerIsaLevels } from './lib/native-programs.mjs'
 import { listFiles, root, runMain, ScriptError } from './lib/project.mjs'
 
-const allRooms = ['training', 'engine', 'model', 'aggregation', 'compression', 'io'].map((room) => `native/${room}`)
+const allRooms = ['training', 'engine', 'model', 'aggregation', 'factors', 'vectors', 'compression', 'io'].map(
+  (room) => `native/${room}`,
+)
 
 /** @typedef {{ name: string, path: string, level: string, distance: number }} Run a program at an instruction set */
 

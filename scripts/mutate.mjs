@@ -34,7 +34,7 @@ import { findMutations } from './lib/ts-mutations.mjs'
 /** @typedef {import('./lib/ts-mutant-copy.mjs').TsMutant} TsMutant */
 /** @typedef {{ seconds: number, numbers: Set<number> }} Facts of a test file over the unchanged code */
 
-const allRooms = ['federated', 'training', 'run', 'data', 'model'].map((room) => `src/${room}`)
+const allRooms = ['federated', 'aggregation', 'training', 'run', 'data', 'model'].map((room) => `src/${room}`)
 /** Tests of how the package is packed, linted and documented: the copy is no package. */
 const unfit = /^test\/(native|parity\/.*|contract\/(packaging-.*|docs-.*|examples)|unit\/mutants-.*)\.test\.ts$/
 const source = (/** @type {string} */ base, /** @type {string} */ file) => readFileSync(join(base, file), 'utf8')

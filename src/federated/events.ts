@@ -47,7 +47,7 @@ export interface RoundEvent {
   bytesDownRaw: number
   /** bytesUpRaw / bytesUp; null when nobody sent an update. */
   compressionRatio: number | null
-  /** Cosine between the mean of the decoded updates and the mean of the updates before encoding; null when nobody sent one. */
+  /** Cosine between the mean of the decoded updates and the mean of the updates before encoding; null when nobody sent one, or the algorithm averages none (`needs: 'all'`). */
   cosine: number | null
   /**
    * ‖ΔW_server − Σ pₖ sₖ Bₖ Aₖ‖ / ‖Σ pₖ sₖ Bₖ Aₖ‖ over all adapted layers: how far the server's product is from the mean of the clients'
@@ -56,7 +56,7 @@ export interface RoundEvent {
   aggregationError: number | null
   /** What the algorithm reports of the round. */
   measurements: Record<string, number>
-  /** 2-norm of the mean update; 0 when nobody sent one. */
+  /** 2-norm of the mean update; 0 when nobody sent one, or the algorithm averages none. */
   updateNorm: number
   tokens: number
   seconds: RoundSeconds

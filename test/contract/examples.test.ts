@@ -1,5 +1,5 @@
 /** Every example runs as it is, over the built package, on the small model. */
-import { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { projectEnvironment, root, smallModel, start } from '../support/shipped.js'
@@ -13,8 +13,24 @@ function run(cwd: string, file: string, more: Record<string, string> = {}, args:
 
 t.test('every folder of examples is tried here', async (t) => {
   const folders = readdirSync(join(root, 'examples'), { withFileTypes: true }).filter((entry) => entry.isDirectory())
-  const tried = ['commonjs', 'electron', 'express-sse', 'federation', 'own-algorithm', 'worker']
+  const tried = ['algorithms', 'commonjs', 'electron', 'express-sse', 'federation', 'own-algorithm', 'worker']
   t.same(folders.map(({ name }) => name).sort(), tried)
+})
+
+t.test('algorithms: a config file is what fedlora simulate takes', async (t) => {
+  const cwd = t.testdir({})
+  cpSync(smallModel, join(cwd, 'model'), { recursive: true })
+  const rows = Array.from({ length: 15 }, (_, i) => ({
+    question: `What is ${i} + 1?`,
+    answer: `${i + 1}\n#### ${i + 1}`,
+  }))
+  writeFileSync(join(cwd, 'rows.jsonl'), rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
+  const config = join(root, 'examples', 'algorithms', 'ditto.yaml')
+  const cli = join(root, 'dist', 'cli', 'main.js')
+  const env = projectEnvironment(cwd, {})
+  const { code, stdout } = await start(process.execPath, [cli, 'simulate', '--config', config], { cwd, env }).ended
+  t.equal(code, 0)
+  t.match(stdout, /round 2: loss \d/)
 })
 
 t.test('federation', async (t) => {

@@ -100,17 +100,6 @@ t.test('means are weighted by rows; an answer without a loss weighs nothing; a r
   t.equal(server.round, 3)
 })
 
-/** Two parts of the adapter under two names: one step of the server. */
-const parts: Algorithm = {
-  ...fedavg,
-  travels: () => ({ front: [[0, 1]], back: [[1, 3]] }),
-}
-
-function inParts(round: number, update: number[]): Answer {
-  const vectors = { front: message(update[0]!), back: message(...update.slice(1)) }
-  return { ...answer(round, 'a', 1, update), vectors }
-}
-
 t.test(
   'a bias correction counts rounds, whatever travels under how many names, and goes on from a checkpoint',
   async (t) => {
@@ -141,6 +130,17 @@ t.test(
   },
 )
 
+/** Two parts of the adapter under two names: one step of the server. */
+const parts: Algorithm = {
+  ...fedavg,
+  travels: () => ({ front: [[0, 1]], back: [[1, 3]] }),
+}
+
+function inParts(round: number, update: number[]): Answer {
+  const vectors = { front: message(update[0]!), back: message(...update.slice(1)) }
+  return { ...answer(round, 'a', 1, update), vectors }
+}
+
 t.test('a foreign answer is refused and the sums stay as they are', async (t) => {
   const server = serverOf([0, 0])
   await server.begin()
@@ -150,6 +150,28 @@ t.test('a foreign answer is refused and the sums stay as they are', async (t) =>
   await t.rejects(server.accept(unasked, server.space), { code: 'E_FORMAT', message: /'bdapter'/ })
   await server.finish(1, 0.1)
   t.same([...server.adapter], [1, 10])
+})
+
+t.test('an answer of several vectors counts whole or not at all', async (t) => {
+  const server = serverOf([0, 0, 0], {}, undefined, parts)
+  await server.begin()
+  await server.accept(inParts(1, [1, 2, 3]), server.space)
+  const good = inParts(1, [5, 5, 5])
+  const torn = good.vectors.back!.slice()
+  torn[torn.length - 1]! ^= 1
+  const damages: [Record<string, Uint8Array>, string][] = [
+    [{ ...good.vectors, back: torn }, 'E_CHECKSUM'],
+    [{ ...good.vectors, back: message(5) }, 'E_SHAPE'],
+    [{ ...good.vectors, side: message(5) }, 'E_FORMAT'],
+  ]
+  for (const [vectors, code] of damages) {
+    await t.rejects(server.accept({ ...good, client: 'b', vectors }, server.space), {
+      code,
+      message: /'(back|side)'|checksum/i,
+    })
+  }
+  await server.finish(1, 0.1)
+  t.same([...server.adapter], [1, 2, 3], 'the front of a refused answer was not added')
 })
 
 t.test('a server continues from what a checkpoint holds', async (t) => {
@@ -183,12 +205,13 @@ t.test('sums by name and length', async (t) => {
   const collector = new Collector()
   t.teardown(() => collector.dispose())
   t.equal(collector.mean('v'), null)
-  collector.add({ v: message(1, 2), w: message(5) }, { v: 2, w: 1 }, 1)
-  collector.add({ v: message(3, 4) }, { v: 2 }, 1)
+  const vector = (...values: number[]) => Float32Array.from(values)
+  collector.add({ v: vector(1, 2), w: vector(5) }, 1)
+  collector.add({ v: vector(3, 4) }, 1)
   t.same([[...collector.mean('v')!], [...collector.mean('w')!]], [[2, 3], [5]])
   collector.reset()
   t.equal(collector.mean('v'), null)
-  collector.add({ v: message(7, 8, 9) }, { v: 3 }, 2)
+  collector.add({ v: vector(7, 8, 9) }, 2)
   t.same([...collector.mean('v')!], [7, 8, 9], 'another length in another round')
 })
 

@@ -1,5 +1,4 @@
 /** Interrupted anywhere and resumed, what clients keep and what serves them ends in the bytes of a run that never stopped. */
-import { spawn } from 'node:child_process'
 import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -9,6 +8,7 @@ import { goldenFolder } from '../support/golden-model.js'
 import { filesOf } from '../support/run-folder.js'
 import { temporaryFolder, tokenRows } from '../support/train.js'
 import { eventsOf, timeless } from './support/federation.js'
+import { killedAfter } from './support/killed.js'
 import { personalFederation } from './support/personal-federation.js'
 
 const model = await loadModel(goldenFolder('llama'), { quantization: 'nf4', threads: 1 })
@@ -31,26 +31,8 @@ t.test('each client that took part has its adapter there, and the last evaluatio
 
 t.test('killed at random moments', async (t) => {
   const folder = join(root, 'killed')
-  const script = join(process.cwd(), 'test/federated/support/personal-child.ts')
-  // Lines after which each child is killed: in the second round, in an evaluation after a checkpoint, while adapters are saved or before.
-  const limits = [7, 8, 12]
-  let kills = 0
-  for (let child = 0; ; child++) {
-    const limit = limits[child] ?? Number.POSITIVE_INFINITY
-    const process_ = spawn(process.execPath, [...process.execArgv, script, folder], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-      env: process.env,
-    })
-    let lines = 0
-    process_.stdout.on('data', (chunk: Buffer) => {
-      lines += chunk.toString().split('\n').length - 1
-      if (lines >= limit) process_.kill('SIGKILL')
-    })
-    const code = await new Promise<number | null>((resolve) => process_.on('exit', resolve))
-    if (code === 0) break
-    t.equal(code, null, 'ended by the signal')
-    if (++kills > limits.length) throw new Error('the run never ends')
-  }
+  // In the second round, in an evaluation after a checkpoint, while adapters are saved or before.
+  const kills = await killedAfter('personal-child.ts', folder, [7, 8, 12])
   t.ok(kills >= 2, `${kills} kills`)
   t.same(filesOf(folder), filesOf(whole), 'adapters of the server and of clients, what they keep, byte for byte')
   t.same(eventsOf(folder), eventsOf(whole))

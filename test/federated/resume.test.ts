@@ -1,5 +1,4 @@
 /** Interrupted anywhere and resumed, a federation ends in the bytes of one that never stopped. */
-import { spawn } from 'node:child_process'
 import { appendFileSync, cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -9,6 +8,7 @@ import { goldenFolder } from '../support/golden-model.js'
 import { filesOf } from '../support/run-folder.js'
 import { temporaryFolder } from '../support/train.js'
 import { eventsOf, federation, timeless, type Variation } from './support/federation.js'
+import { killedAfter } from './support/killed.js'
 
 const model = await loadModel(goldenFolder('llama'), { quantization: 'nf4', threads: 1 })
 const root = temporaryFolder('federation-resume')
@@ -58,26 +58,8 @@ for (const [name, stop] of Object.entries<(type: string, round: number) => boole
 
 t.test('killed at random moments', async (t) => {
   const folder = join(root, 'killed')
-  const script = join(process.cwd(), 'test/federated/support/child.ts')
-  // Numbers of lines after which each child is killed, spread over rounds, checkpoints and baselines.
-  const limits = [1, 7, 14]
-  let kills = 0
-  for (let child = 0; ; child++) {
-    const limit = limits[child] ?? Number.POSITIVE_INFINITY
-    const process_ = spawn(process.execPath, [...process.execArgv, script, folder], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-      env: process.env,
-    })
-    let lines = 0
-    process_.stdout.on('data', (chunk: Buffer) => {
-      lines += chunk.toString().split('\n').length - 1
-      if (lines >= limit) process_.kill('SIGKILL')
-    })
-    const code = await new Promise<number | null>((resolve) => process_.on('exit', resolve))
-    if (code === 0) break
-    t.equal(code, null, 'ended by the signal')
-    if (++kills > limits.length) throw new Error('the run never ends')
-  }
+  // Spread over rounds, checkpoints and baselines.
+  const kills = await killedAfter('child.ts', folder, [1, 7, 14])
   t.ok(kills >= 2, `${kills} kills`)
   t.same(filesOf(folder), filesOf(whole))
   t.same(eventsOf(folder), eventsOf(whole))

@@ -1,7 +1,7 @@
-/** How answers become means: each vector is decoded, checked and added as it comes, in an exact sum whose order changes no bit. */
-import { FedloraError } from '../../errors.js'
+/** How answers become means: each vector is added as it comes, in an exact sum whose order changes no bit. */
 import type { NativeAggregator } from '../../native/binding.js'
 import { native } from '../../native/load.js'
+import type { Vectors } from '../algorithms/algorithm.js'
 
 /** The sums of one round, a sum for each name and length of vector. */
 export class Collector {
@@ -14,20 +14,11 @@ export class Collector {
   }
 
   /**
-   * Adds vectors, encoded or as they are, by their weight.
-   * @param lengths - of each vector that may come.
-   * @throws FedloraError `E_FORMAT`, `E_CHECKSUM`, `E_VERSION`, `E_SHAPE` for a message that is none.
+   * Adds vectors by their weight.
+   * @throws FedloraError `E_NONFINITE`; `E_ARGUMENT` for a weight that is not above 0.
    */
-  add(
-    vectors: Readonly<Record<string, Uint8Array | Float32Array>>,
-    lengths: Readonly<Record<string, number>>,
-    weight: number,
-  ): void {
-    for (const [name, vector] of Object.entries(vectors)) {
-      const length = lengths[name]
-      if (length === undefined) throw new FedloraError('E_FORMAT', `a vector '${name}' that nobody asked for`, { name })
-      this.#sumOf(name, length).add(vector, weight)
-    }
+  add(vectors: Readonly<Vectors>, weight: number): void {
+    for (const [name, vector] of Object.entries(vectors)) this.#sumOf(name, vector.length).add(vector, weight)
   }
 
   #sumOf(name: string, length: number): NativeAggregator {

@@ -203,36 +203,41 @@ export class Server {
    */
   async accept(answer: Answer, space: Space, trained?: Float32Array): Promise<void> {
     if (answer.loss === null) return
-    const { client, rows, steps, tokens, numbers, vectors, round } = answer
+    const { client, rows, steps, tokens, numbers, round } = answer
     const { chosen, adapters } = this.#parts
     const travels = travelOf(chosen, { space, round })
+    // All of them before the first is added: an answer counts whole or not at all.
+    const vectors = this.#decoded(answer, travels)
     const weight = this.weightOf(answer)
-    if (chosen.algorithm.needs !== 'all') {
-      this.#collector.add(vectors, this.#lengths(travels, vectors), this.weightInSums(answer))
-    }
+    if (chosen.algorithm.needs !== 'all') this.#collector.add(vectors, this.weightInSums(answer))
     if (adapters !== undefined) {
-      await adapters.add(client, trained && Object.keys(travels).length === 0 ? trained : this.#known(answer, space))
+      const known = trained !== undefined && Object.keys(travels).length === 0
+      await adapters.add(client, known ? trained : this.#adapterOf(vectors, travels, space, round))
     }
     this.#answers.push({ client, rows, steps, tokens, weight, numbers, space })
   }
 
-  /** A client's adapter after its work: what it was sent, and the decoded updates. */
-  #known({ vectors, round }: Answer, space: Space): Float32Array {
-    const travels = travelOf(this.#parts.chosen, { space, round })
-    const adapter = this.broadcast(space, round).adapter.slice()
-    const names = Object.keys(travels).filter((name) => name in vectors)
-    addUpdates(travels, adapter, Object.fromEntries(names.map((name) => [name, decodeVector(vectors[name]!)])))
-    return adapter
+  /** An answer's vectors, each as long as it must be: of what travels by its ranges, of others by the server's vector of that name. */
+  #decoded({ client, vectors }: Answer, travels: Travel): Vectors {
+    const decoded: Vectors = {}
+    for (const [name, message] of Object.entries(vectors)) {
+      const expected = travels[name] !== undefined ? lengthOf(travels[name]) : this.state.vectors[name]?.length
+      const where = `the answer of client ${client}: '${name}'`
+      if (expected === undefined)
+        throw new FedloraError('E_FORMAT', `${where} is a vector that nobody asked for`, { name })
+      decoded[name] = decodeVector(message)
+      const got = decoded[name].length
+      if (got !== expected)
+        throw new FedloraError('E_SHAPE', `${where} has ${got} values, expected ${expected}`, { name, got, expected })
+    }
+    return decoded
   }
 
-  /** The length that each vector must have: of what travels by its ranges, of others by the server's vector of that name. */
-  #lengths(travels: Travel, sent: Readonly<Record<string, unknown>>): Record<string, number> {
-    const lengths: Record<string, number> = {}
-    for (const name of Object.keys(sent)) {
-      const known = travels[name] !== undefined ? lengthOf(travels[name]) : this.state.vectors[name]?.length
-      if (known !== undefined) lengths[name] = known
-    }
-    return lengths
+  /** A client's adapter after its work: what it was sent, and its updates. */
+  #adapterOf(vectors: Readonly<Vectors>, travels: Travel, space: Space, round: number): Float32Array {
+    const adapter = this.broadcast(space, round).adapter.slice()
+    addUpdates(travels, adapter, vectors)
+    return adapter
   }
 
   /** What an answer counts by in means. */

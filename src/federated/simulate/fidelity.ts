@@ -18,9 +18,7 @@ export class Fidelity {
 
   /** Adds what a client sent as it was before encoding. */
   add(vectors: Readonly<Vectors>, weight: number): void {
-    if (this.#exact === undefined) return
-    const lengths = Object.fromEntries(Object.entries(vectors).map(([name, values]) => [name, values.length]))
-    this.#exact.add(vectors, lengths, weight)
+    this.#exact?.add(vectors, weight)
   }
 
   /** Cosine between the means of what was sent and those of what was meant, all vectors as one; null when nothing was averaged. */

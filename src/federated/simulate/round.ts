@@ -4,7 +4,7 @@
  * Determinism: the cohort, every seed and everything that a client keeps are functions of (seed, round, client's name), and the server adds
  * exactly, so neither the order in which clients end nor how many work at a time changes a bit.
  */
-import { createHash } from 'node:crypto'
+import { FedloraError } from '../../errors.js'
 import { native } from '../../native/load.js'
 import { Stopwatch } from '../../run/stopwatch.js'
 import { alone, Lockstep } from '../../training/stepper.js'
@@ -45,12 +45,8 @@ export interface RoundTools {
   own: OwnState | undefined
 }
 
-/** Tells two answers of one client apart. */
-function digestOf(answer: Answer): string {
-  const hash = createHash('sha256').update(JSON.stringify({ ...answer, vectors: Object.keys(answer.vectors) }))
-  for (const message of Object.values(answer.vectors)) hash.update(message)
-  return hash.digest('hex')
-}
+/** Tells two answers of one client apart; here each client gives one. */
+const digest = 'simulated'
 
 const bytesOfNumbers = ({ numbers }: Answer) => 8 * Object.values(numbers).reduce((sum, list) => sum + list.length, 0)
 
@@ -72,10 +68,19 @@ export async function runRound(
   const { seed, upload } = config
   const watch = new Stopwatch(['train', 'encode', 'aggregate'])
   let state = rounds
+  const asked: RoundsEffect[] = []
   const dispatch = (event: RoundsEvent): readonly RoundsEffect[] => {
-    const transition = next(state, event)
-    state = transition.state
-    return transition.effects
+    const { state: after, effects } = next(state, event)
+    state = after
+    asked.push(...effects)
+    return effects
+  }
+  /** The effect of this type that the reducer has asked for. */
+  const effectOf = <T extends RoundsEffect['type']>(type: T) => {
+    const found = asked.find((effect): effect is Extract<RoundsEffect, { type: T }> => effect.type === type)
+    if (found === undefined)
+      throw new FedloraError('E_INTERNAL', `round ${round}: no '${type}' in phase ${state.phase}`)
+    return found
   }
   const round = rounds.round + 1
   const learningRate = rateOf(config, round, config.local.learningRate)
@@ -85,6 +90,8 @@ export async function runRound(
   errors.begin(server)
   fidelity.reset()
   dispatch({ type: 'begin', clients: [...indexOf.keys()] })
+  const isGone = (client: string) => isAbsent(seed, round, client, config.absence)
+  const present = effectOf('ask').clients.filter((client) => !isGone(client))
   const down = { bytes: 0, raw: 0 }
   for (const index of cohort) {
     const { bytes, raw } = server.broadcast(spaces.of(index), round)
@@ -94,15 +101,16 @@ export async function runRound(
 
   const inTurn = takeTurns()
   const team = slots.length > 1 ? new Lockstep(slots.length, tools.mostTokens) : undefined
-  const counted = new Map<number, Counted>()
+  const counted = new Map<string, Counted>()
   const take = async (index: number, answer: Answer, raw: number, trained: Float32Array): Promise<void> => {
-    const effects = dispatch({ type: 'answer', round, client: answer.client, digest: digestOf(answer) })
-    if (!effects.some(({ type }) => type === 'add')) return
-    await server.accept(answer, spaces.of(index), trained)
-    counted.set(index, { ...reportOf(answer, answer.client, clients.place(index)), bytesUpRaw: raw })
+    for (const { type } of dispatch({ type: 'answer', round, client: answer.client, digest })) {
+      if (type !== 'add') continue
+      await server.accept(answer, spaces.of(index), trained)
+      counted.set(answer.client, { ...reportOf(answer, answer.client, clients.place(index)), bytesUpRaw: raw })
+    }
   }
-  const work = async (index: number, slot: Slot): Promise<void> => {
-    const client = clients.name(index)
+  const work = async (client: string, slot: Slot): Promise<void> => {
+    const index = indexOf.get(client)!
     const space = spaces.of(index)
     const local = locals.of(index)
     const task = server.task(client, space, round, rateOf(config, round, local.learningRate))
@@ -131,17 +139,16 @@ export async function runRound(
     const rate = seconds.train > 0 ? answer.tokens / seconds.train : 0
     onClient({ ...reportOf(answer, client, clients.place(index)), tokensPerSecond: rate })
   }
-  const absent = cohort.filter((index) => isAbsent(seed, round, clients.name(index), config.absence))
-  const present = cohort.filter((index) => !absent.includes(index))
+  for (const client of indexOf.keys()) if (isGone(client)) dispatch({ type: 'failure', round, client, code: 'absent' })
   await runPool(present, slots, work, () => team?.leave())
-  for (const index of absent) dispatch({ type: 'failure', round, client: clients.name(index), code: 'absent' })
 
+  const { answered, missing } = effectOf('finish')
   const { answers, measurements, means } = await watch.time('aggregate', () => server.finish(round, learningRate))
   await own?.endRound()
   const cosine = answers.length === 0 ? null : await watch.time('aggregate', () => fidelity.cosine(means))
   const aggregationError = await watch.time('aggregate', () => errors.measure(server, answers))
   dispatch({ type: 'finished', round })
-  const inNameOrder = present.map((index) => counted.get(index)!)
+  const inNameOrder = answered.map((client) => counted.get(client)!)
   const figures = figuresOf(inNameOrder, down, means)
   const seconds = { ...watch.seconds, total: watch.total }
   const event: RoundEvent = {
@@ -150,7 +157,7 @@ export async function runRound(
     rounds: config.rounds,
     learningRate,
     clients: inNameOrder.map(({ bytesUpRaw: _, ...report }) => report).sort((a, b) => a.client - b.client),
-    dropped: absent.map((index) => clients.place(index)).sort((a, b) => a - b),
+    dropped: missing.map((client) => clients.place(indexOf.get(client)!)).sort((a, b) => a - b),
     ...figures,
     cosine,
     aggregationError,
@@ -159,6 +166,6 @@ export async function runRound(
     tokensPerSecond: seconds.train > 0 ? figures.tokens / seconds.train : 0,
     peakBytes: native().processMemory().peakBytes,
   }
-  const learners = [...counted].filter(([, { loss }]) => loss !== null).map(([index]) => index)
+  const learners = inNameOrder.filter(({ loss }) => loss !== null).map(({ name }) => indexOf.get(name)!)
   return { rounds: state, event, counted: learners }
 }

@@ -2,7 +2,7 @@
  * RoLoRA: rounds train and average one factor in turn while all hold the other, so each is exact. Part B: as FFA-LoRA.
  * Part A: A = Σ p_k (s_k/s_g) A_k over the B that was sent.
  *
- * Source: Chen et al. 2025, "Robust federated finetuning of LLMs via alternating optimization of LoRA", algorithm 1.
+ * Source: Chen et al. 2024, "Robust federated finetuning of LLMs via alternating optimization of LoRA", algorithm 1.
  */
 import { z } from 'zod'
 import { factorError, foldedShares, meanA } from '../algebra.js'
