@@ -139,3 +139,26 @@ export function adapterLayers(config: AdapterConfig, targets: readonly string[])
     return { module, rank, scaling: config.rsLora ? alpha / Math.sqrt(rank) : alpha / rank, dropout: config.dropout }
   })
 }
+
+/**
+ * The configuration whose layers have these ranks and scalings, and are otherwise as `config` says: `adapterLayers` gives them again. What is
+ * not as in the first layer stands in rankPattern and alphaPattern, by the whole name of the module.
+ */
+export function configOfLayers(
+  config: AdapterConfig,
+  layers: readonly Pick<AdapterLayer, 'module' | 'rank' | 'scaling'>[],
+): AdapterConfig {
+  const ranks = layers.map(({ rank }) => rank)
+  const alphas = layers.map(({ rank, scaling }) => scaling * (config.rsLora ? Math.sqrt(rank) : rank))
+  const pattern = (values: readonly number[]) =>
+    Object.fromEntries(
+      layers.map(({ module }, i) => [module, values[i]!] as const).filter(([, value]) => value !== values[0]),
+    )
+  return {
+    ...config,
+    rank: ranks[0]!,
+    alpha: alphas[0]!,
+    rankPattern: pattern(ranks),
+    alphaPattern: pattern(alphas),
+  }
+}

@@ -2,7 +2,7 @@
 import { describeValue } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
 import type { TensorLayout } from '../native/binding.js'
-import { type AdapterConfig, adapterLayers, mostRank } from './adapter-options.js'
+import { type AdapterConfig, adapterLayers, configOfLayers, mostRank } from './adapter-options.js'
 
 /**
  * Frozen factors: y = W·x + s·B·(A·x) + s·B_res·(A_res·x), s being the layer's own alpha / rank. They count as part of the base: no gradient
@@ -67,27 +67,19 @@ interface Vector {
   values: Float32Array
 }
 
-/** What of the layers is not as in the first one, by module: a rank_pattern or an alpha_pattern. */
-function pattern(modules: readonly string[], values: readonly number[]): Record<string, number> {
-  return Object.fromEntries(
-    modules.map((module, i) => [module, values[i]!] as const).filter(([, x]) => x !== values[0]),
-  )
-}
-
 /**
  * The same function as one adapter: A = [A; A_res], B = [B, B_res], of rank R + P in each layer, with alphas that leave every scaling as it
  * is.
  */
 export function stackResidual({ config, targets, layout, values }: Vector, residual: FrozenResidual): Vector {
   const layers = adapterLayers(config, targets)
-  const ranks = layers.map(({ rank }, i) => rank + residual.ranks[i]!)
-  const alphas = layers.map(({ scaling }, i) => scaling * (config.rsLora ? Math.sqrt(ranks[i]!) : ranks[i]!))
+  const summed = layers.map((layer, i) => ({ ...layer, rank: layer.rank + residual.ranks[i]! }))
   const stacked = new Float32Array(values.length + residual.values.length)
   let frozenOffset = 0
   let stackedOffset = 0
   const stackedLayout = layout.map((tensor, i): TensorLayout => {
     const { part, offset, length } = tensor
-    const rank = ranks[i >> 1]!
+    const { rank } = summed[i >> 1]!
     const frozenRank = residual.ranks[i >> 1]!
     const [rows, columns] = tensor.shape
     const trained = values.subarray(offset, offset + length)
@@ -100,7 +92,5 @@ export function stackResidual({ config, targets, layout, values }: Vector, resid
     stackedOffset += both.length
     return { ...tensor, ...place, shape: part === 'lora_A' ? [rank, columns] : [rows, rank] }
   })
-  const patterns = { rankPattern: pattern(targets, ranks), alphaPattern: pattern(targets, alphas) }
-  const summed = { ...config, rank: ranks[0]!, alpha: alphas[0]!, ...patterns }
-  return { config: summed, targets, layout: stackedLayout, values: stacked }
+  return { config: configOfLayers(config, summed), targets, layout: stackedLayout, values: stacked }
 }

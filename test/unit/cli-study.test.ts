@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { drawChart, ticks } from '../../src/cli/study/chart.js'
 import { outcomesOf, tableRows, writeReport } from '../../src/cli/study/report.js'
-import { type Study, spreadOf, type Trial } from '../../src/cli/study/study.js'
+import { type Study, overSeeds, type Trial } from '../../src/cli/study/study.js'
 import { temporaryFolder } from '../support/train.js'
 
 const root = temporaryFolder('study')
@@ -111,8 +111,8 @@ const trials = [
 ]
 
 t.test('tables: the last round, mean and deviation over seeds, the best first', async (t) => {
-  t.same(spreadOf([1, 3]), { mean: 2, deviation: Math.SQRT2 })
-  t.same(spreadOf([7]), { mean: 7, deviation: 0 })
+  t.same(overSeeds([1, 3]), { mean: 2, deviation: Math.SQRT2 })
+  t.same(overSeeds([7]), { mean: 7, deviation: 0 })
   const rows = tableRows(outcomesOf(study, trials))
   t.same(rows.slice(1), [
     ['s', 'better', '1.0000 ± 0.0000', '2.0000 ± 0.0000', '0', '2.00'],

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { writeTextFile } from '../../files/atomic.js'
 import { type Chart, drawChart, type Point } from './chart.js'
-import { type Study, spreadOf, type Trial } from './study.js'
+import { type Study, overSeeds, type Trial } from './study.js'
 
 interface Outcome {
   setting: string
@@ -27,10 +27,10 @@ export function outcomesOf(study: Study, trials: readonly Trial[]): Outcome[] {
       return {
         setting,
         arm,
-        loss: spreadOf(own.map((trial) => trial.losses.at(-1)!)),
-        personal: spreadOf(own.map((trial) => trial.personal.at(-1)!)),
-        error: spreadOf(own.map((trial) => trial.errors.at(-1) ?? Number.NaN)),
-        bytesUp: spreadOf(own.map((trial) => trial.bytesUp)).mean,
+        loss: overSeeds(own.map((trial) => trial.losses.at(-1)!)),
+        personal: overSeeds(own.map((trial) => trial.personal.at(-1)!)),
+        error: overSeeds(own.map((trial) => trial.errors.at(-1) ?? Number.NaN)),
+        bytesUp: overSeeds(own.map((trial) => trial.bytesUp)).mean,
       }
     })
     return outcomes.sort((a, b) => a.personal.mean - b.personal.mean)
@@ -68,7 +68,7 @@ function chartOf(
       const own = of(trials, setting, arm)
       if (own.length === 0) return []
       const points = values(own[0]!).map((_, round): Point => {
-        const { mean, deviation } = spreadOf(own.map((trial) => values(trial)[round] ?? Number.NaN))
+        const { mean, deviation } = overSeeds(own.map((trial) => values(trial)[round] ?? Number.NaN))
         return { x: round + 1, y: mean, ...(own.length > 1 && { low: mean - deviation, high: mean + deviation }) }
       })
       return { name: arm, points }

@@ -54,7 +54,7 @@ export interface Trial {
 }
 
 /** Mean and sample standard deviation (0 for one value). */
-export function spreadOf(values: readonly number[]): { mean: number; deviation: number } {
+export function overSeeds(values: readonly number[]): { mean: number; deviation: number } {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length
   const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0)
   return { mean, deviation: values.length > 1 ? Math.sqrt(squares / (values.length - 1)) : 0 }

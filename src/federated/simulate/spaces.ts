@@ -1,7 +1,7 @@
 /** The spaces of a federation: the server's, and those of clients with ranks of their own. One value a rank, so that it can be compared. */
 import { FedloraError } from '../../errors.js'
 import { Adapter } from '../../model/adapter.js'
-import { type AdapterConfig, adapterLayers } from '../../model/adapter-options.js'
+import { type AdapterConfig, adapterLayers, configOfLayers } from '../../model/adapter-options.js'
 import type { Model } from '../../model/model.js'
 import type { Chosen, Residual } from '../algorithms/algorithm.js'
 import { type Space, spaceOf } from '../protocol/space.js'
@@ -12,27 +12,19 @@ interface Kind {
   space: Space
 }
 
-/** `config` at another rank. The scale of each layer stays as it is, unless `alpha` is given. */
+/** `config` with ranks of at most `rank`. The scale of each layer stays as it is, unless `alpha` is given. */
 function configAt(
   config: AdapterConfig,
   targets: readonly string[],
   rank: number,
   alpha: number | undefined,
 ): AdapterConfig {
-  const layers = adapterLayers(config, targets)
-  const scaled = (own: number, scaling: number) => scaling * (config.rsLora ? Math.sqrt(own) : own)
-  const { scaling } = layers.find((layer) => layer.rank === config.rank) ?? layers[0]!
-  const base = { ...config, rank, alpha: alpha ?? scaled(rank, scaling), rankPattern: {}, alphaPattern: {} }
-  if (Object.keys(config.rankPattern).length === 0 && Object.keys(config.alphaPattern).length === 0) return base
-  const literal = (module: string) => module.replaceAll('.', '\\.')
-  const own = layers.map((layer) => ({ ...layer, rank: Math.min(layer.rank, rank) }))
-  return {
-    ...base,
-    rankPattern: Object.fromEntries(own.map(({ module, rank }) => [literal(module), rank])),
-    alphaPattern: Object.fromEntries(
-      own.map(({ module, rank, scaling }) => [literal(module), alpha ?? scaled(rank, scaling)]),
-    ),
-  }
+  const layers = adapterLayers(config, targets).map(({ module, rank: most, scaling }) => {
+    const own = Math.min(most, rank)
+    const given = alpha === undefined ? scaling : alpha / (config.rsLora ? Math.sqrt(own) : own)
+    return { module, rank: own, scaling: given }
+  })
+  return configOfLayers(config, layers)
 }
 
 export class Spaces {
