@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { drawChart, ticks } from '../../src/cli/study/chart.js'
 import { outcomesOf, tableRows, writeReport } from '../../src/cli/study/report.js'
-import { type Study, overSeeds, type Trial } from '../../src/cli/study/study.js'
+import { overSeeds, type Study, type Trial } from '../../src/cli/study/study.js'
 import { temporaryFolder } from '../support/train.js'
 
 const root = temporaryFolder('study')

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { writeTextFile } from '../../files/atomic.js'
 import { type Chart, drawChart, type Point } from './chart.js'
-import { type Study, overSeeds, type Trial } from './study.js'
+import { overSeeds, type Study, type Trial } from './study.js'
 
 interface Outcome {
   setting: string
