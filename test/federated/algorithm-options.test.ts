@@ -17,7 +17,7 @@ t.test('options and their defaults', async (t) => {
   const options = (name: string) => chooseAlgorithm(name).options
   t.same(options('fedavg'), { padding: 'none' })
   t.same(options('fedprox'), { mu: 0.01 })
-  t.same(options('scaffold'), { option: 2 })
+  t.same(options('scaffold'), {}, 'scaffold’s is chosen by the optimiser')
   t.same(options('fednova'), { mu: 0 })
   t.same(options('feddyn'), { alpha: 0.01 })
   t.same(options('fedswa'), { every: 1 })
@@ -79,6 +79,26 @@ t.test('scaffold: a client that took no step has moved by nothing', async (t) =>
   const { vectors, keep } = await scaffold.work!(kit as never, { option: 2 })
   t.same(vectors, { adapter: Float32Array.of(0, 0), control: Float32Array.of(-3, -4) })
   t.same(keep, { control: Float32Array.of(0, 0) })
+})
+
+t.test('scaffold: its control is a gradient with either optimiser', async (t) => {
+  const x = Float32Array.of(1, 2)
+  const given = { adapter: x, control: Float32Array.of(0, 0) }
+  const trained: Trained = { values: Float32Array.of(0.5, 2.5), loss: null, steps: 1, updates: 1, tokens: 1 }
+  const gradient = Float32Array.of(0.01, -0.02)
+  const controlOf = async (optimizer: 'adamw' | 'sgd') => {
+    const kit = {
+      given,
+      own: {},
+      learningRate: 0.5,
+      local: { optimizer },
+      train: async () => trained,
+      gradient: async () => gradient,
+    }
+    return (await scaffold.work!(kit as never, {})).keep!.control
+  }
+  t.same(await controlOf('sgd'), Float32Array.of(1, -1), 'SGD: its steps over the rate')
+  t.same(await controlOf('adamw'), gradient, 'AdamW: asked for')
 })
 
 t.test('what travels: updates, and the adapter that they make', async (t) => {

@@ -6,8 +6,8 @@
  *
  * and the server steps by the plain mean of y − x, and c ← c + |S|/N · mean(cₖ⁺ − cₖ): c stays the mean of all cₖ. They begin at zero.
  *
- * Source: Karimireddy et al. 2020, "SCAFFOLD: stochastic controlled averaging for federated learning", algorithm 1, options I and II. With
- * AdamW, II takes its scaled steps for gradients; I does not.
+ * Source: Karimireddy et al. 2020, "SCAFFOLD: stochastic controlled averaging for federated learning", algorithm 1, options I and II. II
+ * divides steps by η: gradients again with SGD, but about ±1 a value with AdamW, however small the gradients are.
  */
 import { z } from 'zod'
 import type { Algorithm } from './algorithm.js'
@@ -17,8 +17,10 @@ import { combination, difference } from './vectors.js'
 const options = z.strictObject({
   option: z
     .literal([1, 2])
-    .default(2)
-    .describe("a client's new control: 1 its gradient over all rows (one more pass), 2 the mean gradient of its steps"),
+    .optional()
+    .describe(
+      "a client's new control: 1 its gradient over all rows (one more pass), 2 the mean gradient of its steps; default: 1 with AdamW, 2 with SGD",
+    ),
 })
 
 export const scaffold: Algorithm<z.output<typeof options>> = {
@@ -30,7 +32,7 @@ export const scaffold: Algorithm<z.output<typeof options>> = {
   keeps: ['control'],
   state: ({ adapter }) => ({ vectors: { control: new Float32Array(adapter.length) } }),
 
-  async work(kit, { option }) {
+  async work(kit, { option = kit.local.optimizer === 'sgd' ? 2 : 1 }) {
     const { adapter: x, control: c } = kit.given as { adapter: Float32Array; control: Float32Array }
     const own = kit.own.control ?? new Float32Array(x.length)
     const trained = await kit.train({ from: x, correction: difference(c, own) })
