@@ -15,7 +15,13 @@ import { listFiles } from '../../scripts/lib/project.mjs'
 import { type Block, exampleBlocks, fencedBlocks } from '../support/fenced-blocks.js'
 import { copyModel, makeProject, projectEnvironment, root, start } from '../support/shipped.js'
 
-const documents = ['README.md', 'examples/README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)]
+const documents = [
+  'README.md',
+  'examples/README.md',
+  ...readdirSync(join(root, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
+]
 
 /** Languages of a document whose blocks a test of its own runs: some of configuration.md’s commands must fail. */
 const elsewhere = new Map([['docs/configuration.md', ['console', 'yaml']]])
