@@ -32,7 +32,7 @@ await runMain(import.meta, 'check-format', () => {
       `clang-format ${version} is not at hand; \`node scripts/check-format.mjs --install\` puts it into build/venv`,
     )
   }
-  const files = ['native', 'test/native'].flatMap((folder) => listFiles(folder, /\.(h|cpp|inc|inl)$/))
+  const files = ['native', 'test/native'].flatMap((folder) => listFiles(folder, /\.(h|cpp|inc|inl|cu|cuh)$/))
   try {
     run(clangFormat, values.fix ? ['-i', ...files] : ['--dry-run', '--Werror', '--ferror-limit=1', ...files])
   } catch {

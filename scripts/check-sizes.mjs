@@ -17,7 +17,7 @@ const bounds = {
   examples: sources,
   test: { median: Number.POSITIVE_INFINITY, p90: Number.POSITIVE_INFINITY, longest: 600 },
 }
-const pattern = /\.(h|cpp|def|inc|inl|ts|mjs|cjs|js|py)$/
+const pattern = /\.(h|cpp|cu|cuh|def|inc|inl|ts|mjs|cjs|js|py)$/
 
 await runMain(import.meta, 'check-sizes', () => {
   const { values } = parseArgs({ options: { root: { type: 'string', default: root } } })

@@ -17,7 +17,7 @@ export function libcTag() {
 }
 
 /** The newest GLIBC_x.y symbol version that a binary asks for, or undefined when objdump is not there. */
-function glibcFloor(file) {
+export function glibcFloor(file) {
   const symbols = probe('objdump', ['-T', file])
   const versions = [...(symbols ?? '').matchAll(/GLIBC_(\d+)\.(\d+)/g)].map(([, major, minor]) => [
     Number(major),

@@ -19,6 +19,13 @@ export const errorCodes = [
   'E_ISA',
   'E_LOAD',
   'E_BUILD',
+  'E_CUDA_LIBRARY',
+  'E_CUDA_ABI',
+  'E_CUDA_DRIVER',
+  'E_CUDA_DRIVER_OLD',
+  'E_CUDA_DEVICE',
+  'E_CUDA_CAPABILITY',
+  'E_CUDA',
   'E_CHECKPOINT',
   'E_INTERNAL',
 ] as const
@@ -34,7 +41,7 @@ export interface ErrorJson {
   cause?: unknown
 }
 
-const header = /^FedloraError \[(E_[A-Z]+)\]: /
+const header = /^FedloraError \[(E_[A-Z_]+)\]: /
 
 function knownCode(code: unknown): code is ErrorCode {
   return errorCodes.includes(code as ErrorCode)

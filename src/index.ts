@@ -46,6 +46,10 @@ export { type QuantizeOptions, type QuantizeResult, quantizeModel } from './mode
 export type { FrozenResidual } from './model/residual.js'
 export type {
   Compute,
+  CudaDevice,
+  CudaInfo,
+  CudaProblem,
+  Device,
   MemoryPlan,
   ModelDescription,
   ModelMemory,
@@ -54,7 +58,7 @@ export type {
   Quantization,
   Recompute,
 } from './native/binding.js'
-export { deviceInfo } from './native/device.js'
+export { cudaInfo, deviceInfo } from './native/device.js'
 export { type EventsOptions, Run } from './run/run.js'
 export type { GapEvent } from './run/run-events.js'
 export { type Estimate, type EstimateOptions, estimate } from './training/estimate.js'

@@ -5,7 +5,6 @@
 
 #include "base/error.h"
 #include "engine/model_tensors.h"
-#include "engine/open_backend.h"
 #include "io/bnb_checkpoint.h"
 #include "io/matrix_reader.h"
 #include "io/plain_tensor.h"
@@ -68,7 +67,7 @@ Matrix load_matrix(const LoadOptions& options, const ModelTensors& tensors, cons
 }  // namespace
 
 std::shared_ptr<Engine> load_engine(const LoadOptions& options, const std::function<void(int64_t, int64_t)>& progress) {
-  return load_engine(options, open_backend({options.compute, options.threads}), progress);
+  return load_engine(options, open_backend({options.compute, options.threads, options.device}), progress);
 }
 
 std::shared_ptr<Engine> load_engine(const LoadOptions& options, std::unique_ptr<Backend> backend,

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/open_backend.h"
 
 namespace fedlora {
 
@@ -18,13 +19,14 @@ struct LoadOptions {
   int block = 64;
   Compute compute = Compute::f32;
   int threads = 1;
+  Device device;
 };
 
 /// Reads, converts and packs every weight; one source tensor at a time is resident. `progress(done, total)` counts tensors.
 /// Missing tensors are listed together (E_MISSING); a wrong shape is E_SHAPE; NaN or infinite weights are E_NONFINITE; what the
 /// backend cannot run is E_UNSUPPORTED before a weight is read.
 std::shared_ptr<Engine> load_engine(const LoadOptions& options, const std::function<void(int64_t, int64_t)>& progress);
-/// The same on a backend of the caller's instead of options.compute and .threads.
+/// The same on a backend of the caller's instead of options.compute, .threads and .device.
 std::shared_ptr<Engine> load_engine(const LoadOptions& options, std::unique_ptr<Backend> backend,
                                     const std::function<void(int64_t, int64_t)>& progress);
 

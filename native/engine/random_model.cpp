@@ -1,14 +1,13 @@
 // A model without a file: random weights made directly in their packed form, so that shapes of any size fit in the memory they need.
 // For benchmarks: see quant/random_matrix.h.
 #include "engine/load.h"
-#include "engine/open_backend.h"
 #include "quant/random_matrix.h"
 
 namespace fedlora {
 
 std::shared_ptr<Engine> random_engine(const LoadOptions& options, uint64_t seed) {
   const Description& d = checked(options.description);
-  std::unique_ptr<Backend> backend = open_backend({options.compute, options.threads});
+  std::unique_ptr<Backend> backend = open_backend({options.compute, options.threads, options.device});
   RandomWords words(seed);
   auto weights = std::make_shared<Weights>();
   weights->description = d;

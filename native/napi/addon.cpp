@@ -32,6 +32,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   define_factor_functions(env, exports);
   define_tokenizer_functions(env, exports);
   define_info_functions(env, exports);
+  define_cuda_functions(env, exports);
   define_bench_functions(env, exports);
   return exports;
 }

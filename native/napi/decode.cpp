@@ -1,5 +1,6 @@
 // JavaScript option objects into the plain structs of the engine.
 #include <cmath>
+#include <string_view>
 
 #include "model/batch.h"
 #include "napi/seam.h"
@@ -28,6 +29,16 @@ LayerDescription decode_layer(Napi::Value value) {
   layer.output_bias = f.boolean("outputBias");
   layer.mlp_bias = f.boolean("mlpBias");
   return layer;
+}
+
+/// "cpu", "cuda" or "cuda:1".
+std::optional<int> decode_cuda_device(const std::string& device) {
+  if (device == "cpu") return std::nullopt;
+  if (device == "cuda") return 0;
+  const std::string_view digits = std::string_view(device).substr(device.starts_with("cuda:") ? 5 : device.size());
+  if (digits.empty() || digits.size() > 4 || digits.find_first_not_of("0123456789") != digits.npos)
+    fail(Code::E_ARGUMENT, "options.device is '%s', expected cpu, cuda or cuda:N", device.c_str());
+  return std::stoi(std::string(digits));
 }
 }  // namespace
 
@@ -100,6 +111,8 @@ LoadOptions decode_load_options(Napi::Value value) {
   options.block = static_cast<int>(f.integer("blockSize", 64, 128));
   options.compute = static_cast<Compute>(f.choice("compute", computes));
   options.threads = static_cast<int>(f.integer("threads", 1, 1024));
+  if (f.has("device")) options.device.cuda = decode_cuda_device(f.text("device"));
+  if (options.device.cuda) options.device.cuda_libraries = f.texts("cudaLibraries");
   return options;
 }
 

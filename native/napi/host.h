@@ -84,6 +84,7 @@ void define_factor_functions(Napi::Env env, Napi::Object exports);
 void define_bench_functions(Napi::Env env, Napi::Object exports);
 void define_tokenizer_functions(Napi::Env env, Napi::Object exports);
 void define_info_functions(Napi::Env env, Napi::Object exports);
+void define_cuda_functions(Napi::Env env, Napi::Object exports);
 
 /// Wraps a C++ value in its JavaScript class: the constructor takes one External that points to it.
 template <class T>

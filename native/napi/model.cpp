@@ -1,5 +1,4 @@
 // NativeModel: a loaded model; evaluation, logits, plans, and the factories of adapters and generations.
-#include "engine/open_backend.h"
 #include "napi/generation.h"
 #include "napi/host.h"
 #include "training/session.h"
@@ -248,7 +247,7 @@ Napi::Value random_model(const Napi::CallbackInfo& info) {
 Napi::Value plan_model(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&] {
     const LoadOptions options = decode_load_options(info[0]);
-    const std::unique_ptr<Backend> backend = open_backend({options.compute, options.threads});
+    const std::unique_ptr<Backend> backend = open_backend({options.compute, options.threads, options.device});
     const size_t weight_bytes = plan_weights(options, *backend);
     return encode_plan(info.Env(), plan_step(options.description, weight_bytes, *backend, decode_plan_request(info[1])));
   });

@@ -9,7 +9,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { findPrograms } from './native-programs.mjs'
 import { listFiles, run, ScriptError } from './project.mjs'
 
-const sources = /\.(h|cpp|def|inc|inl)$/
+const sources = /\.(h|cpp|cu|cuh|def|inc|inl)$/
 const linkRule =
   '<CMAKE_CXX_COMPILER> <FLAGS> <CMAKE_CXX_LINK_FLAGS> <LINK_FLAGS> <OBJECTS> -o <TARGET> -Wl,-Map=<TARGET>.map <LINK_LIBRARIES>'
 

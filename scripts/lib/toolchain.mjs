@@ -1,8 +1,11 @@
 // Checks for what the native build needs, before it starts, so that a missing tool is named with the way to get it.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { probe, ScriptError } from './project.mjs'
 
 const minimumCmake = [3, 24]
 const minimumGcc = 11
+const minimumCuda = [12, 8]
 const minimumNode = [20, 19]
 
 const atLeast = (version, minimum) => version[0] > minimum[0] || (version[0] === minimum[0] && version[1] >= minimum[1])
@@ -64,6 +67,34 @@ export function checkToolchain() {
       `neither ninja nor make is on PATH. ${cure('ninja-build', 'ninja-build', 'brew install ninja')}`,
     )
   }
+}
+
+/** nvcc by PATH, CUDA_PATH, CUDA_HOME or where NVIDIA puts it; undefined without one. */
+export function findNvcc() {
+  const folders = [process.env.CUDA_PATH, process.env.CUDA_HOME, '/usr/local/cuda'].filter((one) => one)
+  const candidates = ['nvcc', ...folders.map((folder) => join(folder ?? '', 'bin', 'nvcc')).filter(existsSync)]
+  return candidates.find((name) => probe(name, ['--version']) !== undefined)
+}
+
+/** The CUDA compiler; throws E_TOOL_CUDA when it is absent or too old. */
+export function checkCuda() {
+  const need = minimumCuda.join('.')
+  const nvcc = findNvcc()
+  if (nvcc === undefined) {
+    throw new ScriptError(
+      'E_TOOL_CUDA',
+      `nvcc is not on PATH, in CUDA_HOME or in /usr/local/cuda; the CUDA library is built with the CUDA toolkit ${need} or newer, ` +
+        'from developer.nvidia.com/cuda-downloads or with: apt-get install nvidia-cuda-toolkit',
+    )
+  }
+  const version = /release (\d+)\.(\d+)/.exec(probe(nvcc, ['--version']) ?? '')
+  if (!version || !atLeast([Number(version[1]), Number(version[2])], minimumCuda)) {
+    throw new ScriptError(
+      'E_TOOL_CUDA',
+      `${nvcc} is of CUDA ${version?.slice(1).join('.') ?? '?'}, ${need} or newer is needed`,
+    )
+  }
+  return nvcc
 }
 
 export const hasNinja = () => probe('ninja', ['--version']) !== undefined

@@ -30,7 +30,7 @@ export interface ModelPlan {
 
 /** The model of the section `model`, `--model` and `--adapter`. */
 export async function planModel(flags: FlagValues, config: Config): Promise<ModelPlan> {
-  const given = { path: text(flags, 'model'), adapter: text(flags, 'adapter') }
+  const given = { path: text(flags, 'model'), adapter: text(flags, 'adapter'), device: text(flags, 'device') }
   const { path, adapter, ...options } = section(modelSchema, 'model', config, given)
   if (path === undefined) throw new UsageError('no model: give --model DIR, or model.path in the config file')
   await usage(() => checkBaseFormat(options, 'model'))

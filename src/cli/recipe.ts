@@ -43,7 +43,7 @@ function lasting(name: string, value: unknown): unknown {
 /** The config with the flags that stand for fields of it. */
 export function recipeOf(config: Config, flags: FlagValues): Record<string, unknown> {
   const flagged = {
-    model: { path: flags.model, adapter: flags.adapter },
+    model: { path: flags.model, adapter: flags.adapter, device: flags.device },
     data: { path: flags.data, format: flags.format, validation: flags.validation },
   }
   const sections: Record<string, unknown> = { ...config }

@@ -46,6 +46,12 @@ export const modelFlag: Flag = {
   description: 'model folder, or id in the Hugging Face cache',
 }
 
+export const deviceFlag: Flag = {
+  type: 'string',
+  value: 'DEVICE',
+  description: 'where the model runs: cpu, cuda or cuda:N (default: model.device of the config file, or cpu)',
+}
+
 /** An adapter that is used as it is. */
 export const adapterFlag: Flag = {
   type: 'string',

@@ -2,6 +2,7 @@
 import { findModel } from '../files/model-source.js'
 import { checkPath } from '../files/path.js'
 import type { LoadOptions } from '../native/binding.js'
+import { onDevice } from '../native/device.js'
 import { native } from '../native/load.js'
 import { parseOptions } from '../options/parse.js'
 import { readModelConfig } from './config.js'
@@ -14,10 +15,12 @@ import { weightFiles } from './weight-files.js'
  * (F32, F16, BF16) or quantised by bitsandbytes. Weights are converted as they are read; peak memory is the packed model and one tensor.
  * @param folder - the model folder, a .safetensors file in it, or the id of a model in the local Hugging Face cache (`org/name`,
  * `org/name@revision`); nothing is downloaded.
- * @param options - defaults: `quantization: 'none'`, `doubleQuantization: false`, `blockSize: 64`, `compute: 'f32'`, `threads`: all
- * available cores.
+ * @param options - defaults: `quantization: 'none'`, `doubleQuantization: false`, `blockSize: 64`, `compute: 'f32'`, `device: 'cpu'`,
+ * `threads`: all available cores.
  * @throws FedloraError `E_MISSING` (files and tensors, named), `E_UNSUPPORTED` (family, rope type, quantisation method), `E_CONFIG`,
- * `E_FORMAT`, `E_SHAPE`, `E_DTYPE`, `E_NONFINITE`, `E_IO`, `E_LOAD`; what `onProgress` throws.
+ * `E_FORMAT`, `E_SHAPE`, `E_DTYPE`, `E_NONFINITE`, `E_IO`, `E_LOAD`; what `onProgress` throws. A CUDA device that cannot be used is refused, never
+ * replaced by the CPU: `E_CUDA_LIBRARY` (no library), `E_CUDA_ABI` (of another version), `E_CUDA_DRIVER` (no driver), `E_CUDA_DRIVER_OLD`,
+ * `E_CUDA_DEVICE` (no such device), `E_CUDA_CAPABILITY` (older than Ampere), `E_MEMORY`.
  * @example
  * ```ts
  * const model = await loadModel('SmolLM2-135M-Instruct', { quantization: 'nf4', compute: 'bf16' })
@@ -28,7 +31,11 @@ import { weightFiles } from './weight-files.js'
  * ```
  */
 export async function loadModel(folder: string, options: ModelOptions = {}): Promise<Model> {
-  const { onProgress, threads, baseModelName, ...format } = parseOptions(modelOptionsSchema, options, 'model options')
+  const { onProgress, threads, device, baseModelName, ...format } = parseOptions(
+    modelOptionsSchema,
+    options,
+    'model options',
+  )
   checkBaseFormat(format, 'model options')
   checkPath(folder, 'loadModel')
   const source = await findModel(folder)
@@ -38,6 +45,7 @@ export async function loadModel(folder: string, options: ModelOptions = {}): Pro
     description: config.description,
     ...format,
     threads: threads ?? availableCores(),
+    ...onDevice(device),
   }
   let thrown: { error: unknown } | undefined
   const progress =

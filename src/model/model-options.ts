@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os'
 import { z } from 'zod'
 import { FedloraError } from '../errors.js'
+import type { Device } from '../native/binding.js'
 
 /** Block formats of the base weights, shared by several option objects. */
 export const baseFormatShape = {
@@ -22,8 +23,18 @@ export const baseFormatShape = {
     ),
 }
 
+/** Where a model runs; a text in a config file, one of these in a program. */
+export const deviceSchema = z
+  .string()
+  .regex(/^(cpu|cuda(:\d{1,4})?)$/, "expected 'cpu', 'cuda' or 'cuda:N'")
+  .default('cpu')
+  .describe(
+    "where the model runs: 'cpu', 'cuda' (the first NVIDIA GPU) or 'cuda:1'; a device that cannot be used is refused",
+  ) as unknown as z.ZodDefault<z.ZodType<Device, Device>>
+
 export const modelOptionsSchema = z.strictObject({
   ...baseFormatShape,
+  device: deviceSchema,
   threads: z.int().min(1).max(1024).optional().describe('worker threads; default: the cores available to this process'),
   baseModelName: z
     .string()
@@ -41,7 +52,7 @@ export const modelOptionsSchema = z.strictObject({
     .describe('called with the number of tensors loaded so far'),
 })
 
-/** Options of `loadModel`. Defaults: `quantization: 'none'`, `doubleQuantization: false`, `blockSize: 64`, `compute: 'f32'`, `threads`: all available cores. */
+/** Options of `loadModel`. Defaults: `quantization: 'none'`, `doubleQuantization: false`, `blockSize: 64`, `compute: 'f32'`, `device: 'cpu'`, `threads`: all available cores. */
 export type ModelOptions = z.input<typeof modelOptionsSchema>
 
 /** @throws FedloraError `E_CONFIG` when double quantisation is asked of a format that has no block scales. */

@@ -48,8 +48,8 @@ export class Model implements Base {
   /** The revision it was asked for by (`org/name@revision`). */
   readonly revision: string | null
   readonly config: ModelConfig
-  /** How the weights are held. */
-  readonly options: Readonly<Omit<LoadOptions, 'files' | 'description'>>
+  /** How the weights are held, and where. */
+  readonly options: Readonly<Omit<LoadOptions, 'files' | 'description' | 'cudaLibraries'>>
   /** Bytes of the packed weights by kind. */
   readonly memory: Readonly<ModelMemory>
   /** Names of the linear layers that an adapter may sit on, in forward order. */
@@ -68,7 +68,7 @@ export class Model implements Base {
     this.name = name ?? source.id ?? `./${basename(source.folder)}`
     this.revision = name === undefined ? (source.revision ?? null) : null
     this.config = config
-    const { files, description: _, ...format } = options
+    const { files, description: _, cudaLibraries: __, ...format } = options
     this.files = files
     this.options = format
     this.memory = native.memory

@@ -7,6 +7,7 @@
 import type { AttentionBench, KernelReport, LinearBench } from './binding/bench.js'
 import type { MergeRequest, NativeCheckpoint, QuantizeRequest, WriteTensor } from './binding/checkpoint.js'
 import type { EncodeOptions, NativeAggregator } from './binding/codec.js'
+import type { CudaInfo } from './binding/cuda.js'
 import type { ModelDescription, ModelTensor } from './binding/description.js'
 import type { FactorAlgebra } from './binding/factors.js'
 import type { Compute, LoadOptions } from './binding/load.js'
@@ -20,6 +21,7 @@ export type * from './binding/batch.js'
 export type * from './binding/bench.js'
 export type * from './binding/checkpoint.js'
 export type * from './binding/codec.js'
+export type * from './binding/cuda.js'
 export type * from './binding/description.js'
 export type * from './binding/factors.js'
 export type * from './binding/failure.js'
@@ -42,6 +44,8 @@ export interface NativeInfo {
 
 export interface Native extends NativeVectors, FactorAlgebra {
   info(): NativeInfo
+  /** What there is of CUDA; `libraries` are the files that may be the library. */
+  cudaInfo(libraries: readonly string[]): CudaInfo
   /** Current and peak resident memory of this process. */
   processMemory(): { residentBytes: number; peakBytes: number }
   openCheckpoint(files: string[]): NativeCheckpoint

@@ -3,9 +3,10 @@ import { z } from 'zod'
 import { findModel } from '../files/model-source.js'
 import { adapterLayers, adapterOptionsSchema, matchTargets } from '../model/adapter-options.js'
 import { linearModules, readModelConfig } from '../model/config.js'
-import { availableCores, baseFormatShape, checkBaseFormat } from '../model/model-options.js'
+import { availableCores, baseFormatShape, checkBaseFormat, deviceSchema } from '../model/model-options.js'
 import { weightFiles } from '../model/weight-files.js'
 import type { LoadOptions, MemoryPlan, Recompute } from '../native/binding.js'
+import { deviceMemory, onDevice } from '../native/device.js'
 import { native } from '../native/load.js'
 import { parseOptions } from '../options/parse.js'
 import { passTokens, recomputeLevels } from './memory.js'
@@ -13,6 +14,7 @@ import { passTokens, recomputeLevels } from './memory.js'
 export const estimateOptionsSchema = z.strictObject({
   model: z.string().min(1).describe('model folder, or id in the Hugging Face cache'),
   ...baseFormatShape,
+  device: deviceSchema,
   adapter: adapterOptionsSchema.prefault({}),
   batchSize: z.int().min(1).default(1).describe('rows of a micro-batch'),
   maxLength: z.int().min(1).default(512).describe('tokens of its longest row'),
@@ -31,6 +33,8 @@ export interface Estimate extends MemoryPlan {
   alternatives: Record<Recompute, number>
   /** Trainable values. */
   trainable: number
+  /** Memory of the device that it is for; null for the CPU. */
+  deviceMemory: { totalBytes: number; freeBytes: number } | null
   /** Resident bytes of this process as it is: what Node.js itself takes comes on top of `total`. */
   process: number
 }
@@ -61,6 +65,7 @@ export async function estimate(options: EstimateOptions): Promise<Estimate> {
     blockSize: parsed.blockSize,
     compute: parsed.compute,
     threads: parsed.threads ?? availableCores(),
+    ...onDevice(parsed.device),
   }
   const own = parsed.batchSize * parsed.maxLength
   const tokens = Math.max(own, Math.min(parsed.concurrency * own, passTokens))
@@ -86,6 +91,7 @@ export async function estimate(options: EstimateOptions): Promise<Estimate> {
     recompute: parsed.recompute,
     alternatives: Object.fromEntries(totals) as Record<Recompute, number>,
     trainable,
+    deviceMemory: deviceMemory(parsed.device),
     process: native().processMemory().residentBytes,
   }
 }

@@ -10,17 +10,20 @@ const toolchain = pathToFileURL(join(root, 'scripts', 'lib', 'toolchain.mjs')).h
 const main = pathToFileURL(join(root, 'scripts', 'lib', 'project.mjs')).href
 const program = `
 import { runMain } from '${main}'
-import { checkToolchain } from '${toolchain}'
-await runMain(import.meta, 'setup', checkToolchain)
+import { checkCuda, checkToolchain } from '${toolchain}'
+await runMain(import.meta, 'setup', process.argv[2] === 'cuda' ? checkCuda : checkToolchain)
 `
 
 /** Runs the check where PATH holds these tools alone: name → what it says when asked anything. */
-function check(t: Test, tools: Record<string, string>) {
+function check(t: Test, tools: Record<string, string>, ...what: string[]) {
   const scripts = Object.entries(tools).map(([name, text]) => [name, `#!/bin/sh\necho "${text}"\n`])
   const folder = t.testdir({ bin: Object.fromEntries(scripts), 'check.mjs': program })
   for (const name of readdirSync(join(folder, 'bin'))) chmodSync(join(folder, 'bin', name), 0o755)
   const env = { PATH: join(folder, 'bin') }
-  const { status, stderr } = spawnSync(process.execPath, [join(folder, 'check.mjs')], { encoding: 'utf8', env })
+  const { status, stderr } = spawnSync(process.execPath, [join(folder, 'check.mjs'), ...what], {
+    encoding: 'utf8',
+    env,
+  })
   return { status, stderr }
 }
 
@@ -52,4 +55,12 @@ t.test('a machine that has everything passes in silence', async (t) => {
     status: 0,
     stderr: '',
   })
+})
+
+t.test('the CUDA compiler: absent where nobody put one, too old, new enough', async (t) => {
+  const nvcc = (version: string) => ({ nvcc: `Cuda compilation tools, release ${version}, V${version}.1` })
+  t.match(check(t, nvcc('12.6'), 'cuda'), { status: 1, stderr: /E_TOOL_CUDA: nvcc is of CUDA 12\.6, 12\.8 or newer/ })
+  t.match(check(t, nvcc('9.10'), 'cuda'), { status: 1, stderr: /CUDA 9\.10/ }, 'numbers, not texts')
+  t.same(check(t, nvcc('12.8'), 'cuda'), { status: 0, stderr: '' })
+  t.same(check(t, nvcc('13.0'), 'cuda'), { status: 0, stderr: '' })
 })

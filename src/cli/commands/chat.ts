@@ -7,7 +7,7 @@ import { type Command, configFlag, section, text } from '../command.js'
 import { loadPlanned, openOwnAdapter, planModel } from '../open-model.js'
 import { describeError } from '../run.js'
 import { schemaFlags, schemaValues } from '../schema-flags.js'
-import { adapterFlag, modelFlag, modelSections } from '../sections.js'
+import { adapterFlag, deviceFlag, modelFlag, modelSections } from '../sections.js'
 
 const samplingSchema = generateOptionsSchema.omit({ adapter: true, signal: true, raw: true })
 
@@ -22,6 +22,7 @@ export const chat: Command = {
   flags: {
     ...configFlag,
     model: modelFlag,
+    device: deviceFlag,
     adapter: adapterFlag,
     system: { type: 'string', value: 'TEXT', description: 'what the system says before the conversation' },
     ...schemaFlags(samplingSchema),

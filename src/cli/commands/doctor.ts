@@ -1,7 +1,8 @@
-/** `fedlora doctor`: which addon is loaded, which instruction set and kernels run, and what would be faster. */
+/** `fedlora doctor`: which addon is loaded, which instruction set and kernels run, what would be faster, and the CUDA devices. */
 import { freemem, totalmem } from 'node:os'
 import { formatBytes } from '../../errors/describe.js'
-import type { NativeInfo } from '../../native/binding.js'
+import type { CudaInfo, NativeInfo } from '../../native/binding.js'
+import { cudaInfo } from '../../native/device.js'
 import { addonPath, native } from '../../native/load.js'
 import type { Command } from '../command.js'
 import { formatTable } from '../words.js'
@@ -42,6 +43,22 @@ function advise(info: Pick<NativeInfo, 'isa' | 'detectedIsa' | 'kernels'>): Advi
   return advice
 }
 
+/** Devices, or why there is none that can be used: one line for each thing that was looked for. */
+export function describeCuda(cuda: CudaInfo): string[] {
+  const devices = cuda.devices.map(({ device, name, capability, totalBytes, freeBytes, code, problem }) => {
+    const use = code === null ? `use it with --device ${device}` : `${code}: ${problem}`
+    return `  ${device}: ${name}, compute capability ${capability}, ${formatBytes(freeBytes)} free of ${formatBytes(totalBytes)}; ${use}`
+  })
+  const looked = cuda.looked.map(
+    ({ place, problem }) =>
+      `  ${problem === null ? 'opened' : 'looked for'}: ${place}${problem === null ? '' : ` (${problem.split('\n')[0]})`}`,
+  )
+  const versions =
+    cuda.runtime === null ? [] : [`  library of CUDA ${cuda.runtime}, driver for ${cuda.driver ?? 'none'}`]
+  const verdict = cuda.code === null ? [] : [`  not usable: ${cuda.code}: ${cuda.problem!.split('\n').at(-1)}`]
+  return ['CUDA devices:', ...devices, ...verdict, ...looked, ...versions]
+}
+
 export const doctor: Command = {
   name: 'doctor',
   flags: { kernels: { type: 'boolean', description: 'list every kernel and the instruction set it comes from' } },
@@ -50,6 +67,7 @@ export const doctor: Command = {
     const memory = native().processMemory()
     const path = addonPath()
     const advice = advise(info)
+    const cuda = cudaInfo()
     const result = {
       version: info.version,
       addon: path,
@@ -63,6 +81,7 @@ export const doctor: Command = {
       kernels: info.kernels,
       memory: { totalBytes: totalmem(), freeBytes: freemem(), residentBytes: memory.residentBytes },
       faster: advice,
+      cuda,
     }
     output.text(
       formatTable(
@@ -88,6 +107,8 @@ export const doctor: Command = {
         : 'What would be faster, and why it is not used:',
     )
     for (const { what, why } of advice) output.text(`  ${what}: ${why}`)
+    output.text()
+    for (const line of describeCuda(cuda)) output.text(line)
     return result
   },
 }

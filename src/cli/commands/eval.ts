@@ -6,7 +6,15 @@ import { type Command, type Config, configFlag, section } from '../command.js'
 import { type DataPlan, keepBack, planData, planEvaluation, readData, reportCounts, withModel } from '../open-data.js'
 import { loadPlanned, openOwnAdapter, planModel } from '../open-model.js'
 import { printProfile } from '../profile.js'
-import { adapterFlag, dataFlags, evaluateSchema, modelFlag, modelSections, trainSchema } from '../sections.js'
+import {
+  adapterFlag,
+  dataFlags,
+  deviceFlag,
+  evaluateSchema,
+  modelFlag,
+  modelSections,
+  trainSchema,
+} from '../sections.js'
 import { formatTable } from '../words.js'
 
 /** `--data`; else the rows of `evaluate`, or those that `data.validation` keeps back; else `data`. */
@@ -23,6 +31,7 @@ export const evaluate: Command = {
   flags: {
     ...configFlag,
     model: modelFlag,
+    device: deviceFlag,
     ...dataFlags,
     adapter: adapterFlag,
   },

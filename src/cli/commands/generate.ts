@@ -8,7 +8,7 @@ import { type Command, configFlag, section, text } from '../command.js'
 import { loadPlanned, openOwnAdapter, planModel } from '../open-model.js'
 import { printProfile } from '../profile.js'
 import { schemaFlags, schemaValues } from '../schema-flags.js'
-import { adapterFlag, modelFlag, modelSections } from '../sections.js'
+import { adapterFlag, deviceFlag, modelFlag, modelSections } from '../sections.js'
 import { UsageError } from '../usage.js'
 
 const samplingSchema = generateOptionsSchema.omit({ adapter: true, signal: true })
@@ -38,6 +38,7 @@ export const generate: Command = {
   flags: {
     ...configFlag,
     model: modelFlag,
+    device: deviceFlag,
     adapter: adapterFlag,
     prompt: {
       type: 'string',

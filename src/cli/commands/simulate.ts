@@ -19,7 +19,7 @@ import type { Output } from '../output.js'
 import { printProfile } from '../profile.js'
 import { ProgressLine } from '../progress-line.js'
 import { recipeOf, rememberedRecipe, resumeCommand, writeRecipe } from '../recipe.js'
-import { dataFlags, federationEvaluateSchema, modelFlag, modelSections, runFlags } from '../sections.js'
+import { dataFlags, deviceFlag, federationEvaluateSchema, modelFlag, modelSections, runFlags } from '../sections.js'
 import { UsageError } from '../usage.js'
 import { formatCount, formatTable, shownPath } from '../words.js'
 
@@ -107,7 +107,7 @@ function report({ baselines, evaluation, clientEvaluations, ...result }: Federat
 
 export const simulate: Command = {
   name: 'simulate',
-  flags: { ...configFlag, model: modelFlag, ...dataFlags, ...runFlags },
+  flags: { ...configFlag, model: modelFlag, device: deviceFlag, ...dataFlags, ...runFlags },
   sections,
   ignoredSections: ['train'],
   remembered: (flags) => rememberedRecipe('simulate', flags),

@@ -21,7 +21,7 @@ import type { Output } from '../output.js'
 import { printProfile } from '../profile.js'
 import { ProgressLine } from '../progress-line.js'
 import { recipeOf, rememberedRecipe, resumeCommand, writeRecipe } from '../recipe.js'
-import { dataFlags, evaluateSchema, modelFlag, modelSections, runFlags, trainSchema } from '../sections.js'
+import { dataFlags, deviceFlag, evaluateSchema, modelFlag, modelSections, runFlags, trainSchema } from '../sections.js'
 import { UsageError } from '../usage.js'
 import { formatCount, shownPath } from '../words.js'
 
@@ -88,6 +88,7 @@ export const train: Command = {
   flags: {
     ...configFlag,
     model: modelFlag,
+    device: deviceFlag,
     ...dataFlags,
     ...runFlags,
     tensorboard: {

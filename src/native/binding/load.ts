@@ -1,4 +1,5 @@
 /** How a model's weights are held. */
+import type { Device } from './cuda.js'
 import type { ModelDescription } from './description.js'
 
 export type Quantization = 'none' | 'bf16' | 'int8' | 'nf4' | 'fp4'
@@ -12,6 +13,10 @@ export interface LoadOptions {
   blockSize: 64 | 128
   compute: Compute
   threads: number
+  /** Default: the CPU. */
+  device?: Device
+  /** Files that may be the CUDA library; needed for a CUDA device. */
+  cudaLibraries?: readonly string[]
 }
 
 /** Bytes by kind. */
