@@ -40,6 +40,7 @@ await runMain(import.meta, 'sanitize', async () => {
   checkToolchain()
   run('cmake', [...(hasNinja() ? ['-G', 'Ninja'] : []), '-S', root, '-B', tree, ...options], { quiet: true })
   const wanted = listFiles('test/native', /^test_.*\.cpp$/)
+    .filter((file) => !file.startsWith('test/native/cuda/'))
     .map((file) => basename(file, '.cpp'))
     .filter((name) => name.includes(values.only))
   if (wanted.length === 0) throw new ScriptError('E_SANITIZE', `no program's name contains '${values.only}'`)

@@ -10,7 +10,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const programs = findPrograms(join(root, 'build', 'cmake', 'tests'))
 
 /** Programs whose subject computes: what they judge is dispatched by instruction set. */
-const dispatched = /^test_(?!base|io_|ref_)/
+const dispatched = /^test_(?!base|cuda_|io_|ref_)/
 
 type Run = { name: string; path: string; env: Record<string, string> }
 
@@ -26,7 +26,8 @@ async function check(runs: Run[]) {
 }
 
 t.test('every source has its program', async (t) => {
-  const sources = readdirSync(join(root, 'test', 'native')).filter((name) => /^test_.*\.cpp$/.test(name))
+  const folders = ['native', 'native/cuda'].map((folder) => join(root, 'test', folder))
+  const sources = folders.flatMap((folder) => readdirSync(folder)).filter((name) => /^test_.*\.cpp$/.test(name))
   t.ok(sources.length >= 1, 'there are native tests')
   t.same(programs.map(({ name }) => `${name}.cpp`).sort(), sources.sort(), 'built programs = sources')
 })

@@ -1,0 +1,65 @@
+#include "device_memory.h"
+
+#include <sys/mman.h>
+
+#include <cstring>
+#include <map>
+
+#include "machine.h"
+#include "options.h"
+#include "scheduler.h"
+
+namespace emulator {
+namespace {
+
+struct Allocation {
+  size_t bytes;
+  char* map;
+  size_t map_bytes;
+};
+std::map<const char*, Allocation>& allocations() {
+  static auto& all = *new std::map<const char*, Allocation>;
+  return all;
+}
+size_t in_use = 0;
+
+}  // namespace
+
+void* device_allocate(size_t bytes) {
+  if (options.failing_allocation > 0 && --options.failing_allocation == 0) return nullptr;
+  if (in_use + bytes > options.memory) return nullptr;
+  const size_t body = (bytes + page_bytes) / page_bytes * page_bytes, map_bytes = body + 2 * page_bytes;
+  void* mapped = mmap(nullptr, map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapped == MAP_FAILED) return nullptr;
+  auto* map = static_cast<char*>(mapped);
+  mprotect(map, page_bytes, PROT_NONE);
+  mprotect(map + page_bytes + body, page_bytes, PROT_NONE);
+  char* data = map + page_bytes + body - (bytes + 15) / 16 * 16;
+  std::memset(map + page_bytes, poison, body);
+  allocations()[data] = {bytes, map, map_bytes};
+  in_use += bytes;
+  return data;
+}
+
+bool device_release(void* p) {
+  const auto found = allocations().find(static_cast<char*>(p));
+  if (found == allocations().end()) return false;
+  munmap(found->second.map, found->second.map_bytes);
+  in_use -= found->second.bytes;
+  allocations().erase(found);
+  return true;
+}
+
+size_t device_bytes() { return in_use; }
+size_t device_allocations() { return allocations().size(); }
+
+bool within_allocation(const void* p, size_t bytes) {
+  const auto* begin = static_cast<const char*>(p);
+  auto next = allocations().upper_bound(begin);
+  if (next == allocations().begin()) return true;
+  const auto& [base, allocation] = *--next;
+  if (begin >= base + allocation.bytes) return true;
+  return begin + bytes <= base + allocation.bytes;
+}
+
+}  // namespace emulator
