@@ -150,6 +150,7 @@ void each_device(std::initializer_list<int> architectures, const Body& body) {
       emulator::options.architecture = architecture;
       emulator::options.seed = static_cast<uint64_t>(seed);
       emulator::options.strict = arguments().strict;
+      emulator::options.throw_faults = true;
       const int before = harness::failures();
       try {
         body(fedlora::cuda::Queue{nullptr, architecture}, outputs);

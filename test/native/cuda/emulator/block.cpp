@@ -13,6 +13,7 @@
 #include "options.h"
 #include "scheduler.h"
 #include "shared_memory.h"
+#include "signals.h"
 
 namespace emulator {
 namespace {
@@ -102,6 +103,7 @@ void run_grid(const char* kernel, dim3 grid, dim3 block, size_t shared_bytes, co
   m.shared_bytes = (shared_bytes + shared_granularity - 1) / shared_granularity * shared_granularity;
   m.random = options.seed * 0x9E3779B97F4A7C15ull | 1;
   grow_pool(static_cast<size_t>(m.threads));
+  watch_signals();
   std::vector<unsigned> order(static_cast<size_t>(grid.x) * grid.y * grid.z);
   std::iota(order.begin(), order.end(), 0u);
   for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[m.next() % i]);

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <cstdio>
 #include <cstring>
 #include <map>
 
@@ -60,6 +61,21 @@ bool within_allocation(const void* p, size_t bytes) {
   const auto& [base, allocation] = *--next;
   if (begin >= base + allocation.bytes) return true;
   return begin + bytes <= base + allocation.bytes;
+}
+
+std::string describe_allocation(const void* p) {
+  const auto* address = static_cast<const char*>(p);
+  for (const auto& [base, allocation] : allocations()) {
+    if (address < allocation.map || address >= allocation.map + allocation.map_bytes) continue;
+    const std::string of = " of an allocation of " + std::to_string(allocation.bytes) + " bytes";
+    const auto size = static_cast<ptrdiff_t>(allocation.bytes);
+    if (address < base) return std::to_string(base - address) + " bytes before the begin" + of;
+    return address - base < size ? "byte " + std::to_string(address - base) + of
+                                 : std::to_string(address - base - size) + " bytes behind the end" + of;
+  }
+  char text[64];
+  std::snprintf(text, sizeof text, "%p, which is no memory of the device", p);
+  return text;
 }
 
 }  // namespace emulator

@@ -2,6 +2,7 @@
 /// poison.
 #pragma once
 #include <cstddef>
+#include <string>
 
 namespace emulator {
 
@@ -14,5 +15,7 @@ size_t device_bytes();
 size_t device_allocations();
 /// True unless [p, p + bytes) begins in an allocation and leaves it. Host memory is always within.
 bool within_allocation(const void* p, size_t bytes);
+/// In words, where p lies: so many bytes before or behind which allocation.
+std::string describe_allocation(const void* p);
 
 }  // namespace emulator

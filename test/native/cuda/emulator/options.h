@@ -14,6 +14,9 @@ struct Options {
   bool strict = false;
   int architecture = 90;            // 10 × major + minor of the compute capability
   size_t memory = size_t{8} << 30;  // of the device
+  /// A kernel's fault is thrown by its launch. Otherwise it is written to standard error and the device is dead from there on, as a real
+  /// one.
+  bool throw_faults = false;
   /// The n-th allocation or launch from here on fails (1: the next one); 0: none does.
   int failing_allocation = 0, failing_launch = 0;
 };

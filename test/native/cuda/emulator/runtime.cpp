@@ -1,11 +1,14 @@
 #include "runtime.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "device_memory.h"
+#include "fault.h"
 #include "launch.h"
 #include "options.h"
 #include "tensor_map.h"
@@ -13,10 +16,14 @@
 namespace {
 
 cudaError_t last_error = cudaSuccess;
+cudaError_t sticky_error = cudaSuccess;  // of a device that a kernel's fault has killed
+
 cudaError_t give(cudaError_t error) {
   if (error != cudaSuccess) last_error = error;
   return error;
 }
+/// What a call that reaches the device says when it has nothing to complain of itself.
+cudaError_t done() { return sticky_error; }
 
 /// Dynamic shared memory that a kernel was allowed; without a word, 48 KB.
 std::unordered_map<const void*, size_t>& allowed_shared() {
@@ -29,17 +36,38 @@ constexpr size_t default_shared = size_t{48} << 10;
 
 namespace emulator {
 
-bool accept_launch(const void* kernel, dim3 grid, dim3 block, size_t shared_bytes) {
-  if (options.failing_launch > 0 && --options.failing_launch == 0) return give(cudaErrorLaunchFailure), false;
+namespace {
+
+/// What a device says to such a launch.
+cudaError_t judge_launch(const void* kernel, dim3 grid, dim3 block, size_t shared_bytes) {
+  if (sticky_error != cudaSuccess) return sticky_error;
+  if (options.failing_launch > 0 && --options.failing_launch == 0) return cudaErrorLaunchFailure;
   const auto found = allowed_shared().find(kernel);
   const size_t allowed = found == allowed_shared().end() ? default_shared : found->second;
   const uint64_t threads = uint64_t{block.x} * block.y * block.z;
   const bool sound = threads >= 1 && threads <= 1024 && block.z <= 64 && grid.x >= 1 && grid.x <= 0x7fffffff && grid.y >= 1 &&
                      grid.y <= 65535 && grid.z >= 1 && grid.z <= 65535;
-  if (!sound) return give(cudaErrorInvalidConfiguration), false;
-  if (shared_bytes > allowed) return give(cudaErrorInvalidValue), false;
-  return true;
+  if (!sound) return cudaErrorInvalidConfiguration;
+  return shared_bytes > allowed ? cudaErrorInvalidValue : cudaSuccess;
 }
+
+}  // namespace
+
+void try_grid(const char* name, const void* kernel, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& body) {
+  if (const cudaError_t error = judge_launch(kernel, grid, block, shared_bytes)) {
+    give(error);
+    return;
+  }
+  try {
+    run_grid(name, grid, block, shared_bytes, body);
+  } catch (const Fault& fault) {
+    if (options.throw_faults) throw;
+    std::fprintf(stderr, "emulator: %s\n", fault.what());
+    sticky_error = cudaErrorLaunchFailure;
+  }
+}
+
+void revive() { last_error = sticky_error = cudaSuccess; }
 
 }  // namespace emulator
 
@@ -62,8 +90,11 @@ const char* cudaGetErrorName(cudaError_t error) {
   }
 }
 const char* cudaGetErrorString(cudaError_t error) { return cudaGetErrorName(error); }
-cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
-cudaError_t cudaPeekAtLastError() { return last_error; }
+cudaError_t cudaGetLastError() {
+  const cudaError_t error = std::exchange(last_error, cudaSuccess);
+  return sticky_error != cudaSuccess ? sticky_error : error;
+}
+cudaError_t cudaPeekAtLastError() { return sticky_error != cudaSuccess ? sticky_error : last_error; }
 
 cudaError_t cudaRuntimeGetVersion(int* version) { return *version = 13000, cudaSuccess; }
 cudaError_t cudaDriverGetVersion(int* version) { return *version = 13000, cudaSuccess; }
@@ -100,7 +131,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
   }
   return give(cudaErrorInvalidValue);
 }
-cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+cudaError_t cudaDeviceSynchronize() { return done(); }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   *total = emulator::options.memory;
   *free = *total - emulator::device_bytes();
@@ -121,7 +152,7 @@ cudaError_t cudaFreeHost(void* p) { return std::free(p), cudaSuccess; }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
   if (!emulator::within_allocation(to, bytes) || !emulator::within_allocation(from, bytes)) return give(cudaErrorInvalidValue);
   std::memmove(to, from, bytes);
-  return cudaSuccess;
+  return done();
 }
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) { return cudaMemcpyAsync(to, from, bytes, kind); }
 cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height,
@@ -137,7 +168,7 @@ cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
   if (!emulator::within_allocation(to, bytes)) return give(cudaErrorInvalidValue);
   std::memset(to, value, bytes);
-  return cudaSuccess;
+  return done();
 }
 cudaError_t cudaMemset(void* to, int value, size_t bytes) { return cudaMemsetAsync(to, value, bytes); }
 
@@ -147,7 +178,7 @@ cudaError_t cudaStreamCreate(cudaStream_t* stream) {
 }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return cudaStreamCreate(stream); }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) { return std::free(stream), cudaSuccess; }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return done(); }
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
 cudaError_t cudaEventCreate(cudaEvent_t* event) {
   *event = static_cast<cudaEvent_t>(std::malloc(1));
@@ -156,8 +187,8 @@ cudaError_t cudaEventCreate(cudaEvent_t* event) {
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return cudaEventCreate(event); }
 cudaError_t cudaEventDestroy(cudaEvent_t event) { return std::free(event), cudaSuccess; }
 cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
-cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventSynchronize(cudaEvent_t) { return done(); }
+cudaError_t cudaEventQuery(cudaEvent_t) { return done(); }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t, cudaEvent_t) { return *milliseconds = 1, cudaSuccess; }
 
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {

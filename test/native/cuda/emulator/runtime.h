@@ -107,3 +107,8 @@ enum { cudaEnableDefault = 0 };
 enum cudaDriverEntryPointQueryResult { cudaDriverEntryPointSuccess = 0, cudaDriverEntryPointSymbolNotFound = 1 };
 cudaError_t cudaGetDriverEntryPointByVersion(const char* symbol, void** function, unsigned version, unsigned long long flags,
                                              cudaDriverEntryPointQueryResult* result = nullptr);
+
+namespace emulator {
+/// Forgets a fault: a test goes on with a device that lives.
+void revive();
+}  // namespace emulator

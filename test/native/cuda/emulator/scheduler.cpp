@@ -135,13 +135,17 @@ void fiber_main() {
   } catch (const std::exception& error) {
     Quiet quiet;
     if (machine.error.empty()) machine.error = error.what();
-    machine.current->done = true;
   }
-  go(nullptr);
-  std::abort();  // nobody resumes a thread that has ended
+  abandon();
 }
 
 }  // namespace
+
+void abandon() {
+  machine.current->done = true;
+  go(nullptr);
+  std::abort();  // nobody resumes a thread that has ended
+}
 
 void schedule() {
   Fiber* to;

@@ -18,6 +18,8 @@ void perhaps_yield();
 void make_ready(Fiber* fiber);
 void wake(std::vector<Fiber*>& waiters);
 void wait_in(std::vector<Fiber*>& waiters, const char* where);
+/// Ends the running thread without unwinding it, and the block with it; `machine.error` says why.
+[[noreturn]] void abandon();
 /// Happens at a random later moment.
 void happen_later(std::function<void()> run);
 

@@ -15,6 +15,7 @@
 
 #include "../copy_async.h"
 #include "../device.h"
+#include "../device_memory.h"
 #include "../intrinsics.h"
 #include "../launch.h"
 #include "../matrix.h"
