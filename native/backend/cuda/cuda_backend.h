@@ -1,0 +1,28 @@
+/// The CUDA backend: every operator is a call of the library's table (operators.h); here is what stands beside them.
+#pragma once
+#include "backend/cuda/operators.h"
+
+namespace fedlora::cuda {
+
+class CudaBackend final : public ConnectedOperators {
+ public:
+  CudaBackend(std::unique_ptr<Connection> connection, Compute compute, int threads)
+      : ConnectedOperators(std::move(connection)), compute_(compute), threads_(threads) {}
+
+  std::string name() const override;
+  Compute compute() const override { return compute_; }
+  /// Of the host: what reads and packs weights.
+  int threads() const override { return threads_; }
+  std::string lacks(const Need& need) const override;
+  OwnBytes needs(const PassSize& pass) const override;
+  size_t scratch_bytes() const override;
+
+ private:
+  Compute compute_;
+  int threads_;
+};
+
+/// The backend over a library's device. Throws what keeps it from being used.
+std::unique_ptr<Backend> make_cuda_backend(const Api& api, int device, Compute compute, int threads);
+
+}  // namespace fedlora::cuda
