@@ -36,6 +36,15 @@ struct Context;
 /// A frozen matrix on the device: launch/device_matrix.h.
 struct DeviceMatrix;
 
+/// A Matrix (quant/matrix.h) in host memory; nested scales come decoded.
+struct HostMatrix {
+  Format format;
+  int32_t block;
+  int64_t N, K;
+  View<const uint8_t> data;
+  View<const float> absmax;
+};
+
 struct SegmentView {
   int64_t row_begin, row_end;
   View<const LoraPair> pairs;
@@ -130,8 +139,8 @@ struct Api {
   /// Gives back everything that was allocated in it.
   void (*close)(Context*);
 
-  // Memory of the device, 256-byte aligned. Everything is ordered on the context's one stream; upload and download take pageable memory,
-  // upload has read `from` when it returns, download waits.
+  // Memory of the device, zeros at first, aligned to 256. Everything is ordered on the context's one stream; upload and download take
+  // pageable memory, upload has read `from` when it returns, download waits.
   Verdict (*allocate)(Context*, Status*, int64_t bytes, void** to);
   void (*release)(Context*, void*);
   Verdict (*upload)(Context*, Status*, const void* from, void* to, int64_t bytes);
@@ -142,6 +151,10 @@ struct Api {
   /// Bytes of the device that nobody holds.
   Verdict (*free_bytes)(Context*, Status*, int64_t* bytes);
 
+  /// A matrix in a form that kernels read.
+  Verdict (*adopt)(Context*, Status*, const HostMatrix*, const DeviceMatrix**);
+  void (*drop)(Context*, const DeviceMatrix*);
+  int64_t (*matrix_bytes)(const DeviceMatrix*);
   /// Bytes that the context holds for itself: staging, workspace.
   int64_t (*own_bytes)(const Context*);
 
@@ -160,8 +173,8 @@ constexpr uint64_t fingerprint() {
 #define OP(Result, name, arguments) hash = mix(hash, #Result " " #name #arguments);
 #include "backend/ops.def"
 #undef OP
-  for (const uint64_t size : {sizeof(SegmentView), sizeof(TargetView), sizeof(LoraPair), sizeof(AttentionShape), sizeof(AdamWStep),
-                              sizeof(PassSize), sizeof(OwnBytes), sizeof(Api)})
+  for (const uint64_t size : {sizeof(HostMatrix), sizeof(SegmentView), sizeof(TargetView), sizeof(LoraPair), sizeof(AttentionShape),
+                              sizeof(AdamWStep), sizeof(PassSize), sizeof(OwnBytes), sizeof(Api)})
     hash = mix(hash, size);
   return hash;
 }

@@ -1,6 +1,6 @@
-/// The CUDA backend: every operator is a call of the library's table (operators.h); here is what stands beside them.
+/// The CUDA backend: every operator is a call of the library's table (operator_calls.h); here is what stands beside them.
 #pragma once
-#include "backend/cuda/operators.h"
+#include "backend/cuda/operator_calls.h"
 
 namespace fedlora::cuda {
 

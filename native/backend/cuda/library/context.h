@@ -1,5 +1,6 @@
 /// One device at work for one engine: its stream, what is kept on it, and whether it still lives.
 #pragma once
+#include <atomic>
 #include <string>
 
 #include "backend/cuda/abi.h"
@@ -38,8 +39,8 @@ struct Context {
   Queue queue;
   Staging staging;
   Workspace workspace;
-  bool synchronous;   // FEDLORA_CUDA_SYNC
-  bool dead = false;  // a fault that a device does not recover from
+  bool synchronous;                // FEDLORA_CUDA_SYNC
+  std::atomic<bool> dead = false;  // a fault that a device does not recover from
 };
 
 /// `body` on the device of the context; `what()` is the text that names it in a failure.

@@ -1,6 +1,7 @@
 /// The one symbol that the library exports, and the table that it fills.
 #include <memory>
 
+#include "backend/cuda/library/adopt.h"
 #include "backend/cuda/library/machine.h"
 #include "backend/cuda/library/memory.h"
 #include "backend/cuda/library/operators.h"
@@ -57,6 +58,12 @@ Verdict table_free_bytes(Context* context, Status* status, int64_t* bytes) {
   return at_work(context, status, [&] { *bytes = free_bytes(); }, [] { return "memory of the device"; });
 }
 
+Verdict table_adopt(Context* context, Status* status, const HostMatrix* matrix, const DeviceMatrix** to) {
+  return at_work(context, status, [&] { *to = adopt(*context, *matrix); }, [] { return "a weight"; });
+}
+
+void table_drop(Context* context, const DeviceMatrix* matrix) { drop(*context, matrix); }
+
 int64_t table_own_bytes(const Context* context) { return static_cast<int64_t>(context->staging.bytes() + context->workspace.bytes()); }
 
 }  // namespace
@@ -81,6 +88,9 @@ extern "C" __attribute__((visibility("default"))) Verdict fedlora_cuda_v1(Api* a
   api->zero = table_zero;
   api->synchronize = table_synchronize;
   api->free_bytes = table_free_bytes;
+  api->adopt = table_adopt;
+  api->drop = table_drop;
+  api->matrix_bytes = matrix_bytes;
   api->own_bytes = table_own_bytes;
   fill_operators(api->operators);
   return Verdict::ok;

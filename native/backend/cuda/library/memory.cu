@@ -2,14 +2,16 @@
 
 namespace fedlora::cuda {
 
-void* allocate(Context&, int64_t bytes) {
+void* allocate(Context& context, int64_t bytes) {
   void* block = nullptr;
-  const cudaError_t error = cudaMalloc(&block, static_cast<size_t>(bytes));
+  const int64_t rounded = (bytes + 255) / 256 * 256;  // the next block begins aligned, too
+  const cudaError_t error = cudaMalloc(&block, static_cast<size_t>(rounded));
   if (error == cudaErrorMemoryAllocation)
     fail(Verdict::memory,
          "%.2f GB are asked for, the device has %.2f GB free. Smaller micro-batches, recompute, or a smaller base format help",
          static_cast<double>(bytes) * 1e-9, static_cast<double>(free_bytes()) * 1e-9);
   expect(error, "cudaMalloc");
+  zero(context, block, bytes);
   return block;
 }
 

@@ -4,6 +4,7 @@
 
 namespace fedlora::cuda {
 
+/// Zeros.
 void* allocate(Context& context, int64_t bytes);
 void release(Context& context, void* block) noexcept;
 void upload(Context& context, const void* from, void* to, int64_t bytes);

@@ -1,0 +1,60 @@
+/// The operators of ops.def as calls of the library's table: a class for each, derived from the class of the one before, as forwarding.h
+/// has it, so that no list of arguments is kept here.
+#pragma once
+#include <memory>
+
+#include "backend/cuda/connection.h"
+
+namespace fedlora::cuda {
+
+class Connected : public Backend {
+ protected:
+  explicit Connected(std::unique_ptr<Connection> connection) : connection_(std::move(connection)) {}
+
+  std::unique_ptr<Connection> connection_;
+  DeviceMatrices matrices_;
+};
+
+namespace calling {
+template <class Result, class Function, class... Values>
+Result call(const Connection& connection, Function function, const Values&... values) {
+  if constexpr (std::is_void_v<Result>) {
+    connection.call(function, values.wire()...);
+  } else {
+    Result result{};
+    connection.call(function, values.wire()..., &result);
+    return result;
+  }
+}
+
+#define OP(Result, name, arguments)                                                                                                    \
+  template <class Below, class Signature>                                                                                              \
+  class Signed_##name;                                                                                                                 \
+  template <class Below, class... Arguments>                                                                                           \
+  class Signed_##name<Below, Result(Arguments...)> : public Below {                                                                    \
+   public:                                                                                                                             \
+    using Below::Below;                                                                                                                \
+    Result name(Arguments... values) override {                                                                                        \
+      return call<Result>(*this->connection_, this->connection_->api().operators.name, Packed<Arguments>(values, this->matrices_)...); \
+    }                                                                                                                                  \
+  };                                                                                                                                   \
+  template <class Below>                                                                                                               \
+  using Call_##name = Signed_##name<Below, Result arguments>;
+#include "backend/ops.def"
+#undef OP
+
+template <class Below, template <class> class... Operators>
+struct Stack {
+  using type = Below;
+};
+template <class Below, template <class> class First, template <class> class... Rest>
+struct Stack<Below, First, Rest...> : Stack<First<Below>, Rest...> {};
+}  // namespace calling
+
+using ConnectedOperators = calling::Stack<Connected
+#define OP(Result, name, arguments) , calling::Call_##name
+#include "backend/ops.def"
+#undef OP
+                                          >::type;
+
+}  // namespace fedlora::cuda
