@@ -4,6 +4,8 @@
 
 namespace fedlora::cuda {
 
+using fedlora::bf16;
+
 enum class Element { f32, bf16 };
 
 constexpr int width_of(Element element) { return element == Element::f32 ? 4 : 2; }
