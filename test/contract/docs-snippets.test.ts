@@ -2,7 +2,7 @@
  * Every fenced block of the documents that a user reads is run as it is printed, in order, in one folder a document that looks like his
  * project. js and ts blocks are modules, sh and console blocks command lines (in console: the lines after `$`), json and yaml must parse.
  * A yaml block with `file=NAME` behind its language is that file of the project. A block that cannot run here says why there:
- * ```console not run: takes a minute. The `@example`s of the sources run in such a folder too, with the names of the package that they use
+ * ```console not run: takes a minute; one that must be refused on a machine without a GPU says with which code: ```console refused: E_CUDA_LIBRARY. The `@example`s of the sources run in such a folder too, with the names of the package that they use
  * imported. ts and js blocks are type-checked as well, under `strict`, also those that are not run.
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -52,7 +52,8 @@ async function runBlock(
   folder: string,
   number: number,
 ): Promise<{ code: number | null; stderr: string }> {
-  const env = projectEnvironment(folder)
+  // Whatever this machine has: there is no CUDA library.
+  const env = { ...projectEnvironment(folder), FEDLORA_CUDA: join(folder, 'absent.so') }
   if (block.language === 'js' || block.language === 'ts') {
     const file = join(folder, `block-${number}.mjs`)
     writeFileSync(file, block.text)
@@ -165,7 +166,11 @@ for (const document of documents) {
       if (elsewhere.get(document)?.includes(block.language)) continue
       if (block.language === 'json') t.doesNotThrow(() => JSON.parse(block.text) as unknown, name)
       if (block.language === 'yaml') t.doesNotThrow(() => parse(block.text) as unknown, name)
-      if (file !== undefined) writeFileSync(join(folder, file), block.text)
+      const [, refusal] = /^refused: (E_\w+)$/.exec(block.info) ?? []
+      if (refusal !== undefined) {
+        const { code, stderr } = await runBlock(block, folder, number)
+        t.match({ code, stderr }, { code: 1, stderr: refusal }, `${name} is refused`)
+      } else if (file !== undefined) writeFileSync(join(folder, file), block.text)
       else if (block.info !== '') t.match(block.info, /^not run: .{5,}/, `${name} says why it is not run`)
       else if (runnable.includes(block.language)) {
         const { code, stderr } = await runBlock(block, folder, number)
