@@ -138,9 +138,11 @@ CASE("staged arrays arrive, whatever their size and number; equal ones are sent 
     CHECK(arrived(send(large), large) && arrived(place, small));
     // Around the ring several times.
     bool all = true;
-    for (int i = 0; i < 200; ++i) {
-      const std::vector<int> values(100000 + static_cast<size_t>(i), i);
-      all = all && arrived(send(values), values);
+    std::vector<const int*> places;
+    const auto values_of = [](size_t i) { return std::vector<int>(100000 + i, static_cast<int>(i)); };
+    for (size_t i = 0; i < 200; ++i) {
+      places.push_back(send(values_of(i)));
+      all = all && arrived(places[i], values_of(i)) && (i < 12 || arrived(places[i - 12], values_of(i - 12)));
     }
     CHECK(all);
     CHECK(staging.bytes() == (size_t{4} << 20) + (size_t{16} << 20));

@@ -8,19 +8,17 @@ namespace fedlora::cuda {
 
 namespace {
 
-/// The last word of each argument: "(int64_t M, std::span<const float> x)" → M, x.
+/// The last word of each argument: "(int64_t M, std::span<const float> x)" → M, x. No type in ops.def holds a comma.
 std::vector<std::string> names_in(const char* arguments) {
   std::vector<std::string> names;
   std::string word;
-  int depth = 0;
+  bool within = false;  // a word
   for (const char* at = arguments; *at != 0; ++at) {
-    if (*at == '(' || *at == '<') ++depth;
-    if (*at == '>' || *at == ')') --depth;
-    if ((*at == ',' && depth == 1) || (*at == ')' && depth == 0)) names.push_back(word);
     const bool letter = std::isalnum(static_cast<unsigned char>(*at)) != 0 || *at == '_';
-    const bool begins = at == arguments || !(std::isalnum(static_cast<unsigned char>(at[-1])) != 0 || at[-1] == '_');
-    if (letter && begins) word.clear();
+    if (letter && !within) word.clear();
     if (letter) word += *at;
+    within = letter;
+    if (*at == ',' || *at == ')') names.push_back(word);
   }
   return names;
 }

@@ -41,7 +41,6 @@ void synchronize(Context& context) { expect(cudaStreamSynchronize(context.queue.
 
 int64_t free_bytes() {
   size_t free = 0, total = 0;
-  cudaGetLastError();
   expect(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
   return static_cast<int64_t>(free);
 }
