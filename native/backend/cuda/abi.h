@@ -157,6 +157,8 @@ struct Api {
   int64_t (*matrix_bytes)(const DeviceMatrix*);
   /// Bytes that the context holds for itself: staging, workspace.
   int64_t (*own_bytes)(const Context*);
+  /// What it will hold while such a pass runs.
+  void (*needs)(const Context*, const PassSize*, OwnBytes*);
 
   Operators operators;
 };

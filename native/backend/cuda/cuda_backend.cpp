@@ -27,7 +27,11 @@ std::string CudaBackend::lacks(const Need& need) const {
   return {};
 }
 
-OwnBytes CudaBackend::needs(const PassSize&) const { return {}; }
+OwnBytes CudaBackend::needs(const PassSize& pass) const {
+  OwnBytes bytes;
+  connection_->api().needs(connection_->context(), &pass, &bytes);
+  return bytes;
+}
 
 size_t CudaBackend::scratch_bytes() const { return static_cast<size_t>(connection_->api().own_bytes(connection_->context())); }
 

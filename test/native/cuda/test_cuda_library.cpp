@@ -146,6 +146,7 @@ CASE("staged arrays arrive, whatever their size and number; equal ones are sent 
     }
     CHECK(all);
     CHECK(staging.bytes() == (size_t{4} << 20) + (size_t{16} << 20));
+    CHECK(cuda::Staging::bytes_for(large.size() * sizeof(int)) == staging.bytes() && cuda::Staging::bytes_for(12) == size_t{4} << 20);
   }
   cudaStreamDestroy(stream);
 }
@@ -181,12 +182,12 @@ CASE("no memory: refused with what there is, and everything works afterwards") {
 
 CASE("a launch that fails is told by its operator") {
   const Connection connection(library(), OpenRequest{0, Compute::f32});
-  using Entry = cuda::OperatorEntry<&launch_fill, "embedding_forward">;
+  const auto entry = FED_ENTRY(launch_fill, "embedding_forward");
   void* block = nullptr;
   connection.call(connection.api().allocate, 1000, &block);
   const std::vector<int32_t> ids(5);
   const cuda::View<const int32_t> view{ids.data(), 5};
-  const auto work = [&] { connection.call(&Entry::call, 3, 4, view, static_cast<int*>(block)); };
+  const auto work = [&] { connection.call(entry, 3, 4, view, static_cast<int*>(block)); };
   emulator::options.failing_launch = 1;
   const std::string text = text_of(work, Code::E_CUDA);
   CHECK(says(text, "embedding_forward(") && says(text, "cudaErrorLaunchFailure"));

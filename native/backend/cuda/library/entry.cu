@@ -4,6 +4,7 @@
 #include "backend/cuda/library/adopt.h"
 #include "backend/cuda/library/machine.h"
 #include "backend/cuda/library/memory.h"
+#include "backend/cuda/library/needs.h"
 #include "backend/cuda/library/operators.h"
 
 namespace fedlora::cuda {
@@ -66,6 +67,8 @@ void table_drop(Context* context, const DeviceMatrix* matrix) { drop(*context, m
 
 int64_t table_own_bytes(const Context* context) { return static_cast<int64_t>(context->staging.bytes() + context->workspace.bytes()); }
 
+void table_needs(const Context* context, const PassSize* pass, OwnBytes* to) { *to = needs(*context, *pass); }
+
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) Verdict fedlora_cuda_v1(Api* api) {
@@ -92,6 +95,7 @@ extern "C" __attribute__((visibility("default"))) Verdict fedlora_cuda_v1(Api* a
   api->drop = table_drop;
   api->matrix_bytes = matrix_bytes;
   api->own_bytes = table_own_bytes;
+  api->needs = table_needs;
   fill_operators(api->operators);
   return Verdict::ok;
 }

@@ -15,17 +15,19 @@ struct Name {
   }
 };
 
-template <auto function, Name name>
-struct OperatorEntry;
-template <class... Arguments, void (*function)(Context&, Arguments...), Name name>
-struct OperatorEntry<function, name> {
+template <class... Arguments>
+struct OperatorEntry {
+  template <void (*function)(Context&, Arguments...), Name name>
   static Verdict call(Context* context, Status* status, Arguments... arguments) {
     return at_work(
         context, status, [&] { function(*context, arguments...); },
         [&] { return describe_call(name.text, arguments_of(name.text), {shape_of(arguments)...}); });
   }
 };
+template <class... Arguments>
+OperatorEntry<Arguments...> entry_of(void (*)(Context&, Arguments...));
 
-#define FED_OPERATOR(table, name) (table).name = &OperatorEntry<&operators::name, #name>::call
+#define FED_ENTRY(function, name) (&decltype(entry_of(&function))::template call<&function, name>)
+#define FED_OPERATOR(table, name) (table).name = FED_ENTRY(operators::name, #name)
 
 }  // namespace fedlora::cuda

@@ -2,6 +2,6 @@
 
 namespace fedlora::cuda {
 
-void fill_operators(Operators&) {}
+void fill_operators(Operators& table) { fill_memory(table); }
 
 }  // namespace fedlora::cuda

@@ -26,14 +26,19 @@ size_t Staging::bytes() const {
   return bytes;
 }
 
+size_t Staging::part_for(size_t bytes) {
+  size_t part_bytes = first_part_bytes;
+  while (part_bytes < bytes) part_bytes *= 2;
+  return part_bytes;
+}
+
 void Staging::grow(size_t bytes) {
   rings_.emplace_back();  // first, so that what a failure leaves is freed with the others
   Ring& ring = rings_.back();
   part_ = 0;
   used_ = 0;
   sent_.clear();
-  size_t part_bytes = first_part_bytes;
-  while (part_bytes < bytes) part_bytes *= 2;
+  const size_t part_bytes = part_for(bytes);
   expect(cudaHostAlloc(reinterpret_cast<void**>(&ring.pinned), parts * part_bytes, cudaHostAllocDefault),
          "cudaHostAlloc of the staging ring");
   expect(cudaMalloc(reinterpret_cast<void**>(&ring.device), parts * part_bytes), "cudaMalloc of the staging ring");

@@ -30,6 +30,10 @@ class Staging {
   }
   /// On the device.
   size_t bytes() const;
+  /// bytes() once an array of `longest` bytes was sent, with shorter ones before it.
+  static size_t bytes_for(size_t longest) {
+    return parts * (longest > first_part_bytes ? first_part_bytes + part_for(longest) : first_part_bytes);
+  }
 
  private:
   static constexpr int parts = 4;
@@ -42,6 +46,8 @@ class Staging {
   struct Sent {
     size_t at, bytes;
   };
+  /// Of a ring whose parts hold an array of `bytes` bytes.
+  static size_t part_for(size_t bytes);
   void grow(size_t bytes);
   void next_part();
 
