@@ -35,9 +35,11 @@ export class EmulatedBuild {
   /**
    * @param {string} name of the folder in build/emulated
    * @param {string[]} flags of compiler and linker
+   * @param {string[]} [emulatorFlags] of the compiler for the emulator itself
    */
-  constructor(name, flags) {
+  constructor(name, flags, emulatorFlags = flags) {
     this.flags = flags
+    this.emulatorFlags = emulatorFlags
     this.compiler = process.env.CXX ?? 'c++'
     this.folder = join(root, 'build', 'emulated', name)
     mkdirSync(join(this.folder, 'objects'), { recursive: true })
@@ -49,7 +51,7 @@ export class EmulatedBuild {
     this.members = new Map()
   }
 
-  /** Names of all programs. */
+  /** Names of all tests. */
   programs() {
     return listFiles(tests, /^test_cuda_.*\.cpp$/).map((file) => basename(file, '.cpp'))
   }
@@ -77,7 +79,8 @@ export class EmulatedBuild {
 
   /** Compiles a source, unless its object is there; throws E_COMPILE with what the compiler said. @returns {Promise<string>} */
   async object(/** @type {string} */ source, /** @type {Overlay} */ overlay = new Map()) {
-    const hash = createHash('sha256').update([this.compiler, ...this.flags].join(' '))
+    const flags = source.startsWith(emulator) ? this.emulatorFlags : this.flags
+    const hash = createHash('sha256').update([this.compiler, ...flags].join(' '))
     for (const file of this.closure(source))
       hash.update(`\0${file}\0`).update(overlay.get(file) ?? readFileSync(join(root, file)))
     const object = join(this.folder, 'objects', `${basename(source)}.${hash.digest('hex').slice(0, 24)}.o`)
@@ -91,7 +94,7 @@ export class EmulatedBuild {
     const system = systemPath.flatMap((folder) => ['-isystem', folder])
     const input = overlay.has(source) ? join(changed, source) : source
     const { status, output } = await execute(this.compiler, [
-      ...[...always, ...this.flags, `-ffile-prefix-map=${changed}/=`, ...system, ...includes],
+      ...[...always, ...flags, `-ffile-prefix-map=${changed}/=`, ...system, ...includes],
       ...['-iquote', dirname(source), '-c', input, '-o', object],
     ])
     rmSync(changed, { recursive: true, force: true })

@@ -31,6 +31,12 @@ struct Register {
   Register(const char* name, std::function<void()> body) { cases().push_back({name, std::move(body)}); }
 };
 
+/// The number of the case that runs, from 1.
+inline int& current_case() {
+  static int number = 0;
+  return number;
+}
+
 inline void report(const char* file, int line, const std::string& text) {
   if (++failures() <= 20) std::printf("# %s:%d %s\n", file, line, text.c_str());
 }
@@ -59,10 +65,12 @@ inline double relative_error(const float* got, const float* want, size_t count) 
 
 inline int run(int argc, char** argv) {
   const char* only = argc > 2 && std::strcmp(argv[1], "--only") == 0 ? argv[2] : nullptr;
-  int number = 0, failed = 0;
+  int& number = current_case();
+  int failed = 0;
   for (const Case& test : cases()) {
     if (only && !std::strstr(test.name, only)) continue;
     failures() = 0;
+    ++number;
     try {
       test.body();
     } catch (const fedlora::Error& error) {
@@ -71,7 +79,7 @@ inline int run(int argc, char** argv) {
       report(__FILE__, __LINE__, error.what());
     }
     failed += failures() > 0;
-    std::printf("%s %d - %s\n", failures() ? "not ok" : "ok", ++number, test.name);
+    std::printf("%s %d - %s\n", failures() ? "not ok" : "ok", number, test.name);
     std::fflush(stdout);
   }
   std::printf("1..%d\n", number);

@@ -18,8 +18,6 @@
 namespace emulator {
 namespace {
 
-constexpr size_t shared_granularity = 1024;  // FED_SHARED is aligned to it, and the window ends with it
-
 void grow_pool(size_t threads) {
   while (machine.fibers.size() < threads) {
     machine.fibers.push_back(std::make_unique<Fiber>());
@@ -92,6 +90,7 @@ void run_block(dim3 index) {
   m.current = nullptr;
   if (!m.error.empty()) throw Fault(m.error);
   if (m.live) throw Fault(describe_deadlock());
+  check_slack();
 }
 
 }  // namespace
@@ -100,7 +99,7 @@ void run_grid(const char* kernel, dim3 grid, dim3 block, size_t shared_bytes, co
   Machine& m = machine;
   m.kernel = kernel, m.grid = grid, m.block = block, m.body = &body;
   m.threads = static_cast<int>(block.x * block.y * block.z);
-  m.shared_bytes = (shared_bytes + shared_granularity - 1) / shared_granularity * shared_granularity;
+  m.shared_bytes = shared_bytes;
   m.random = options.seed * 0x9E3779B97F4A7C15ull | 1;
   grow_pool(static_cast<size_t>(m.threads));
   watch_signals();

@@ -37,6 +37,8 @@ void* device_allocate(size_t bytes) {
   mprotect(map + page_bytes + body, page_bytes, PROT_NONE);
   char* data = map + page_bytes + body - (bytes + 15) / 16 * 16;
   std::memset(map + page_bytes, poison, body);
+  forbid(map + page_bytes, body);
+  allow(data, bytes);
   allocations()[data] = {bytes, map, map_bytes};
   in_use += bytes;
   return data;
@@ -45,6 +47,7 @@ void* device_allocate(size_t bytes) {
 bool device_release(void* p) {
   const auto found = allocations().find(static_cast<char*>(p));
   if (found == allocations().end()) return false;
+  allow(found->second.map + page_bytes, found->second.map_bytes - 2 * page_bytes);
   munmap(found->second.map, found->second.map_bytes);
   in_use -= found->second.bytes;
   allocations().erase(found);

@@ -1,11 +1,22 @@
 /// What the sanitizers are told about fibers. ThreadSanitizer is the race detector of kernels: each thread of a block is a fiber of its
 /// own, switches order nothing, barriers do. AddressSanitizer only has to know whose stack is in use. Without either, all of this is
-/// nothing.
+/// nothing. The emulator itself is compiled without instrumentation and told by -DEMULATOR_TSAN=1 or -DEMULATOR_ASAN=1 how the kernels are:
+/// what it does in its own tables is no access of a kernel's.
 #pragma once
 #include <cstddef>
 
 #if defined(__SANITIZE_THREAD__)
 #define EMULATOR_TSAN 1
+#elif !defined(EMULATOR_TSAN)
+#define EMULATOR_TSAN 0
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define EMULATOR_ASAN 1
+#elif !defined(EMULATOR_ASAN)
+#define EMULATOR_ASAN 0
+#endif
+
+#if EMULATOR_TSAN
 /// Seen neither as a read nor as a write, and never inlined into what is.
 #define EMULATOR_UNSEEN __attribute__((noinline, no_sanitize("thread")))
 extern "C" {
@@ -23,18 +34,15 @@ void AnnotateIgnoreWritesBegin(const char*, int);
 void AnnotateIgnoreWritesEnd(const char*, int);
 }
 #else
-#define EMULATOR_TSAN 0
 #define EMULATOR_UNSEEN
 #endif
-#if defined(__SANITIZE_ADDRESS__)
-#define EMULATOR_ASAN 1
+#if EMULATOR_ASAN
 extern "C" {
 void __sanitizer_start_switch_fiber(void**, const void*, size_t);
 void __sanitizer_finish_switch_fiber(void*, const void**, size_t*);
+void __asan_poison_memory_region(const volatile void*, size_t);
 void __asan_unpoison_memory_region(const volatile void*, size_t);
 }
-#else
-#define EMULATOR_ASAN 0
 #endif
 
 /// Accesses made on a thread's behalf by the copy engine or the tensor cores. The emulator's own doing is dropped by name
@@ -50,6 +58,14 @@ inline void write(void*, size_t) {}
 }  // namespace device_access
 
 namespace emulator {
+#if EMULATOR_ASAN
+/// Bytes that nobody may touch although their page is there.
+inline void forbid(void* p, size_t bytes) { __asan_poison_memory_region(p, bytes); }
+inline void allow(void* p, size_t bytes) { __asan_unpoison_memory_region(p, bytes); }
+#else
+inline void forbid(void*, size_t) {}
+inline void allow(void*, size_t) {}
+#endif
 #if EMULATOR_TSAN
 inline void acquire(void* token) { __tsan_acquire(token); }
 inline void release(void* token) { __tsan_release(token); }

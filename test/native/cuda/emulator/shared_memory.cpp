@@ -14,6 +14,10 @@ namespace {
 
 constexpr size_t window_bytes = size_t{1} << 20;
 constexpr size_t cell_bytes = 16;
+constexpr size_t alignment_of_window = 1024;
+
+size_t rounded(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
+size_t slack() { return rounded(machine.shared_bytes, alignment_of_window) - machine.shared_bytes; }
 
 char* map_window() { return static_cast<char*>(mmap(nullptr, window_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)); }
 
@@ -23,7 +27,7 @@ void open_shared_window() {
   static char* window = map_window();
   static size_t usable = 0;
   Machine& m = machine;
-  const size_t used = (m.shared_bytes + page_bytes - 1) / page_bytes * page_bytes;
+  const size_t used = rounded(m.shared_bytes, page_bytes);
   if (usable != used) {
     mprotect(window, window_bytes, PROT_NONE);
     mprotect(window + page_bytes, used, PROT_READ | PROT_WRITE);
@@ -32,11 +36,21 @@ void open_shared_window() {
 #if EMULATOR_TSAN  // blocks are not ordered among themselves: what they take turns in using must look new
   if (used) mmap(window + page_bytes, used, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 #endif
-  m.shared = window + page_bytes + used - m.shared_bytes;
-  if (m.shared_bytes) std::memset(m.shared, poison, m.shared_bytes);
+  m.shared = window + page_bytes + used - rounded(m.shared_bytes, alignment_of_window);
+  allow(window + page_bytes, used);
+  std::memset(window + page_bytes, poison, used);
+  forbid(window + page_bytes, used);
+  allow(m.shared, m.shared_bytes);
   if (!options.strict) return;
   m.snapshot.assign(m.shared, m.shared + m.shared_bytes);
   m.writer.assign(m.shared_bytes / cell_bytes + 1, 0);
+}
+
+void check_slack() {
+  allow(machine.shared + machine.shared_bytes, slack());
+  for (size_t i = 0; i < slack(); ++i)
+    if (static_cast<unsigned char>(machine.shared[machine.shared_bytes + i]) != poison)
+      fault("somebody wrote shared byte %zu of %zu", machine.shared_bytes + i, machine.shared_bytes);
 }
 
 bool in_shared(const void* p, size_t bytes) {

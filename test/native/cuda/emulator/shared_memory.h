@@ -1,4 +1,5 @@
-/// Shared memory of the block that runs: a window that ends at a page nobody may touch, poisoned when a block begins.
+/// Shared memory of the block that runs: a window before a page nobody may touch, poisoned when a block begins. It begins at a multiple of
+/// 1,024; up to that size more lies behind it as slack, which must not change.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -9,6 +10,8 @@ namespace emulator {
 
 /// Readies the window for a block: `machine.shared_bytes` of poison.
 void open_shared_window();
+/// Faults when the slack was written.
+void check_slack();
 
 bool in_shared(const void* p, size_t bytes);
 /// The shared address of p. Faults when `bytes` there leave the window, or when it is not aligned.
