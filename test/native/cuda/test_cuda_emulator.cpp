@@ -130,6 +130,33 @@ CASE("bounds and alignment") {
   CHECK_FAULT(fault_of([](void*) { __trap(); }), "__trap");
 }
 
+CASE("the host's memory is not the device's") {
+  emulator::options = {};
+  emulator::options.throw_faults = true;
+  const Kernel nothing = [](void*) {};
+  const auto fault_with = [&](void* p) -> std::string {
+    try {
+      FED_LAUNCH(nothing, 1, 32, 0, nullptr, p);
+    } catch (const emulator::Fault& fault) {
+      return fault.what();
+    }
+    return "";
+  };
+  float on_host[4] = {};
+  void* pinned = nullptr;
+  const check::DeviceBytes buffer(64);
+  check::expect(cudaHostAlloc(&pinned, 16, cudaHostAllocDefault), "cudaHostAlloc");
+  CHECK_FAULT(fault_with(on_host), "argument 1 is a pointer to memory of the host");
+  CHECK(fault_with(pinned).empty());
+  CHECK(fault_with(nullptr).empty());
+  CHECK(fault_with(buffer.data<char>() + 64).empty());
+  check::expect(cudaFreeHost(pinned), "cudaFreeHost");
+  CHECK_FAULT(fault_with(pinned), "memory of the host");
+  CHECK(!emulator::host_can_read(buffer.data()));
+  const emulator::DeviceAccess access;
+  CHECK(emulator::host_can_read(buffer.data()));
+}
+
 CASE("what has not arrived is poison") {
   CHECK_FAULT(fault_of([](void* p) {
                 if (std::isnan(*static_cast<float*>(p))) __trap();

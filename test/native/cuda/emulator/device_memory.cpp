@@ -1,8 +1,10 @@
 #include "device_memory.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 
@@ -23,8 +25,62 @@ std::map<const char*, Allocation>& allocations() {
   return all;
 }
 size_t in_use = 0;
+int accesses = 0;  // DeviceAccess that live
+
+/// Pinned blocks and their sizes.
+std::map<const char*, size_t>& pinned() {
+  static auto& all = *new std::map<const char*, size_t>;
+  return all;
+}
+
+void protect(const Allocation& allocation, int protection) {
+  mprotect(allocation.map + page_bytes, allocation.map_bytes - 2 * page_bytes, protection);
+}
+void protect_all(int protection) {
+  for (const auto& [base, allocation] : allocations()) protect(allocation, protection);
+}
+
+/// The last entry that begins at or before p holds it, or ends where p is.
+template <class Map, class Size>
+bool holds(const Map& map, const char* p, Size size) {
+  auto next = map.upper_bound(p);
+  return next != map.begin() && p <= (--next)->first + size(next->second);
+}
 
 }  // namespace
+
+DeviceAccess::DeviceAccess() {
+  if (accesses++ == 0) protect_all(PROT_READ | PROT_WRITE);
+}
+DeviceAccess::~DeviceAccess() {
+  if (--accesses == 0) protect_all(PROT_NONE);
+}
+
+bool host_can_read(const void* p) {
+  int ends[2];
+  if (pipe(ends) != 0) return false;
+  const bool readable = write(ends[1], p, 1) == 1;  // EFAULT where the page is closed
+  close(ends[0]), close(ends[1]);
+  return readable;
+}
+
+bool reachable(const void* p) {
+  const auto* address = static_cast<const char*>(p);
+  return !p || holds(allocations(), address, [](const Allocation& allocation) { return allocation.bytes; }) ||
+         holds(pinned(), address, [](size_t bytes) { return bytes; });
+}
+
+void* pinned_allocate(size_t bytes) {
+  void* p = std::malloc(bytes ? bytes : 1);
+  if (p) pinned()[static_cast<char*>(p)] = bytes;
+  return p;
+}
+
+bool pinned_release(void* p) {
+  if (p && pinned().erase(static_cast<char*>(p)) == 0) return false;
+  std::free(p);
+  return true;
+}
 
 void* device_allocate(size_t bytes) {
   if (options.failing_allocation > 0 && --options.failing_allocation == 0) return nullptr;
@@ -39,7 +95,8 @@ void* device_allocate(size_t bytes) {
   std::memset(map + page_bytes, poison, body);
   forbid(map + page_bytes, body);
   allow(data, bytes);
-  allocations()[data] = {bytes, map, map_bytes};
+  const Allocation& allocation = allocations()[data] = {bytes, map, map_bytes};
+  if (accesses == 0) protect(allocation, PROT_NONE);
   in_use += bytes;
   return data;
 }

@@ -59,6 +59,7 @@ void try_grid(const char* name, const void* kernel, dim3 grid, dim3 block, size_
     return;
   }
   try {
+    const DeviceAccess access;
     run_grid(name, grid, block, shared_bytes, body);
   } catch (const Fault& fault) {
     if (options.throw_faults) throw;
@@ -144,13 +145,14 @@ cudaError_t cudaMalloc(void** p, size_t bytes) {
 }
 cudaError_t cudaFree(void* p) { return !p || emulator::device_release(p) ? cudaSuccess : give(cudaErrorInvalidValue); }
 cudaError_t cudaHostAlloc(void** p, size_t bytes, unsigned) {
-  *p = std::malloc(bytes ? bytes : 1);
+  *p = emulator::pinned_allocate(bytes);
   return *p ? cudaSuccess : give(cudaErrorMemoryAllocation);
 }
 cudaError_t cudaMallocHost(void** p, size_t bytes) { return cudaHostAlloc(p, bytes, 0); }
-cudaError_t cudaFreeHost(void* p) { return std::free(p), cudaSuccess; }
+cudaError_t cudaFreeHost(void* p) { return emulator::pinned_release(p) ? cudaSuccess : give(cudaErrorInvalidValue); }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
   if (!emulator::within_allocation(to, bytes) || !emulator::within_allocation(from, bytes)) return give(cudaErrorInvalidValue);
+  const emulator::DeviceAccess access;
   std::memmove(to, from, bytes);
   return done();
 }
@@ -167,6 +169,7 @@ cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_
 }
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
   if (!emulator::within_allocation(to, bytes)) return give(cudaErrorInvalidValue);
+  const emulator::DeviceAccess access;
   std::memset(to, value, bytes);
   return done();
 }

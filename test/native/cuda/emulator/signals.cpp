@@ -7,6 +7,7 @@
 #include <string>
 
 #include <ucontext.h>
+#include <unistd.h>
 
 #include "device_memory.h"
 #include "machine.h"
@@ -33,6 +34,8 @@ void leave() { abandon(); }
 
 void handle(int signal, siginfo_t* info, void* context) {
   if (!machine.current) {  // not a kernel's doing
+    const std::string text = "emulator: the host touches " + describe_allocation(info->si_addr) + "\n";
+    if (write(2, text.data(), text.size()) < 0) std::abort();
     std::signal(signal, SIG_DFL);
     return;
   }

@@ -29,19 +29,21 @@ struct Instruction {
   bool operator==(const Instruction&) const = default;
 };
 
-/// Rows [first, last) of an operand.
+/// Rows [first, last) of an operand, in runs of 8 elements that lie together: along K, or along M or N.
 void load_operand(float* out, uint64_t bits, int first, int last, bool major_k, const char* who) {
   const Descriptor descriptor(bits);
   if (descriptor.base) fault("%s: base offset must be 0 where tiles start at multiples of 1,024", who);
-  for (int row = first; row < last; ++row)
-    for (int k = 0; k < k_step; ++k) {
+  constexpr int run = 8;
+  for (int row = first; row < last; row += major_k ? 1 : run)
+    for (int k = 0; k < k_step; k += major_k ? run : 1) {
       const uint32_t offset = descriptor.at(row, k, major_k);
-      if (offset + 2 > machine.shared_bytes) fault("%s: the descriptor reaches shared byte %u of %zu", who, offset, machine.shared_bytes);
+      if (offset % 16 || offset + 16 > machine.shared_bytes)
+        fault("%s: the descriptor reaches shared byte %u of %zu", who, offset, machine.shared_bytes);
       check_fenced(offset, who);
-      device_access::read(machine.shared + offset, 2);
-      uint16_t element;
-      std::memcpy(&element, machine.shared + offset, 2);
-      out[row * k_step + k] = widen_bf16(element);
+      device_access::read(machine.shared + offset, 16);
+      uint16_t elements[run];
+      std::memcpy(elements, machine.shared + offset, sizeof elements);
+      for (int i = 0; i < run; ++i) out[(major_k ? row : row + i) * k_step + (major_k ? k + i : k)] = widen_bf16(elements[i]);
     }
 }
 
