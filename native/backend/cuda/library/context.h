@@ -4,6 +4,7 @@
 #include <string>
 
 #include "backend/cuda/abi.h"
+#include "backend/cuda/device/element.h"
 #include "backend/cuda/launch/queue.h"
 #include "backend/cuda/library/failure.h"
 #include "backend/cuda/library/staging.h"
@@ -25,6 +26,8 @@ struct Context {
   ~Context();
   Context(const Context&) = delete;
 
+  /// The element of activations.
+  Element element() const { return compute == Compute::bf16 ? Element::bf16 : Element::f32; }
   /// Before and after work: the first refuses a dead context, the second throws what a launch said, or with FEDLORA_CUDA_SYNC=1 what it
   /// did.
   void begin() const;

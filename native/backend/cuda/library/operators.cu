@@ -2,6 +2,10 @@
 
 namespace fedlora::cuda {
 
-void fill_operators(Operators& table) { fill_memory(table); }
+void fill_operators(Operators& table) {
+  fill_memory(table);
+  fill_rows(table);
+  fill_flat(table);
+}
 
 }  // namespace fedlora::cuda
