@@ -29,8 +29,8 @@ float* floats(const check::DeviceNumbers& numbers) { return numbers.DeviceBytes:
 
 }  // namespace
 
-CASE("sum_of_squares: blocks of 4,096 and what is left") {
-  for (const int64_t count : {1, 255, 4096, 4097, 70000}) {
+CASE("sum_of_squares: blocks of 4,096, more of them than threads, and what is left") {
+  for (const int64_t count : {int64_t{1}, int64_t{255}, int64_t{4096}, int64_t{4097}, int64_t{70000}, int64_t{257 * 4096 + 5}}) {
     const Inputs in(count);
     double want = 0;
     for (const double value : in.parameter) want += value * value;
