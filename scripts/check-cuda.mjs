@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Judges the CUDA library without a GPU: builds it for every architecture, writes what each kernel takes into bench/results/cuda-kernels.md,
-// and fails on a spilled register, on a message C75xx of ptxas (wgmma put one after another), on a kernel for Hopper's wgmma that holds none,
-// and when the library, opened from Node, is not refused as it should be on a machine without a driver.
+// assembles every function of ptx/, and fails on a spilled register, on a message C75xx of ptxas (wgmma put one after another), on a kernel
+// for Hopper's wgmma that holds none, and when the library, opened from Node, is not refused as it should be on a machine without a driver.
 // What cannot be looked at here is counted as skipped, with its reason.
 //
 // Usage: node scripts/check-cuda.mjs [--install]    (after setup.mjs)
@@ -42,6 +42,16 @@ function checkKernels() {
 memory is the launch's). nvcc ${compiler}. Written by \`node scripts/check-cuda.mjs\`.`
   writeFileSync(page, `# Kernels of the CUDA library\n\n${words}\n\n${kernelTable(kernels)}\n`)
   return { kernels: new Set(kernels.map(({ kernel }) => kernel)).size, compiled: kernels.length }
+}
+
+/** Every function of ptx/ assembles: the kernels of their tests use each. */
+function checkInstructions() {
+  const architectures = ['80', '90a'].flatMap((code) => ['-gencode', `arch=compute_${code},code=sm_${code}`])
+  const includes = ['native', 'test/native', 'test/native/cuda'].flatMap((folder) => ['-I', folder])
+  for (const test of listFiles('test/native/cuda', /^test_cuda_ptx_.*\.cpp$/)) {
+    const output = ['-x', 'cu', '-c', test, '-o', join(cudaTree, 'instructions.o')]
+    run(findNvcc() ?? 'nvcc', ['-std=c++20', ...architectures, ...includes, ...output], { quiet: true })
+  }
 }
 
 /** The folder that holds cuobjdump and nvdisasm, or undefined. */
@@ -90,6 +100,7 @@ await runMain(import.meta, 'check-cuda', () => {
   }
   buildCuda()
   const { kernels, compiled } = checkKernels()
+  checkInstructions()
   checkHopper(values.install)
   checkRefusal()
   for (const reason of skipped) console.log(`check-cuda: skipped: ${reason}`)

@@ -65,11 +65,13 @@ std::string describe_deadlock() {
   for (int i = machine.threads - 1; i >= 0; --i)
     if (const Fiber& fiber = *machine.fibers[static_cast<size_t>(i)]; !fiber.done)
       places[fiber.where].first++, places[fiber.where].second = i;
-  char head[160];
-  std::snprintf(head, sizeof head, "%s, block (%u,%u,%u): deadlock:", machine.kernel, machine.index.x, machine.index.y, machine.index.z);
-  std::string text = head;
-  for (const auto& [where, who] : places)
-    text += " " + std::to_string(who.first) + " in " + where + " (the first is thread " + std::to_string(who.second) + ")";
+  char line[240];
+  std::snprintf(line, sizeof line, "%s, block (%u,%u,%u): deadlock:", machine.kernel, machine.index.x, machine.index.y, machine.index.z);
+  std::string text = line;
+  for (const auto& [where, who] : places) {
+    std::snprintf(line, sizeof line, " %d in %s (the first is thread %d)", who.first, where.c_str(), who.second);
+    text += line;
+  }
   return text;
 }
 

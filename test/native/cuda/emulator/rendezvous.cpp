@@ -16,7 +16,7 @@ constexpr auto nothing = [](void**) {};
 bool enter(Meeting& meeting, int count, int place, void* argument, const char* operation) {
   Quiet quiet;
   if (options.strict) note_writes();
-  if (meeting.arrived && std::strcmp(meeting.operation, operation) != 0)
+  if (meeting.arrived && meeting.operation != operation && std::strcmp(meeting.operation, operation) != 0)
     fault("does %s while its neighbours do %s", operation, meeting.operation);
   meeting.operation = operation;
   if (place >= 0) meeting.arguments[static_cast<size_t>(place)] = argument;
