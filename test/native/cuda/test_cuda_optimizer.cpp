@@ -32,7 +32,7 @@ float* floats(const check::DeviceNumbers& numbers) { return numbers.DeviceBytes:
 CASE("sum_of_squares: blocks of 4,096, more of them than threads, and what is left") {
   for (const int64_t count : {int64_t{1}, int64_t{255}, int64_t{4096}, int64_t{4097}, int64_t{70000}, int64_t{257 * 4096 + 5}}) {
     const Inputs in(count);
-    double want = 0;
+    long double want = 0;
     for (const double value : in.parameter) want += value * value;
     check::each_device({80}, [&](const Queue& queue, check::Outputs& outputs) {
       const check::DeviceNumbers x(Element::f32, in.parameter);
@@ -41,7 +41,7 @@ CASE("sum_of_squares: blocks of 4,096, more of them than threads, and what is le
       cuda::sum_of_squares(queue, count, floats(x), result.data(), workspace.data());
       outputs.keep("result", result);
       outputs.keep("workspace", workspace);
-      CHECK_LE(std::fabs(result.values()[0] / want - 1), 1e-13);  // both in double
+      CHECK_LE(std::fabs(static_cast<double>(result.values()[0] / want - 1)), 1e-13);  // both in double
     });
   }
 }
