@@ -23,6 +23,8 @@ class ForwardingBase : public Backend {
   std::string name() const override { return next_->name(); }
   Compute compute() const override { return next_->compute(); }
   int threads() const override { return next_->threads(); }
+  const std::shared_ptr<Memory>& memory() const override { return next_->memory(); }
+  void adopt(Matrix& matrix) override { next_->adopt(matrix); }
   std::string lacks(const Need& need) const override { return next_->lacks(need); }
   OwnBytes needs(const PassSize& pass) const override { return next_->needs(pass); }
   size_t scratch_bytes() const override { return next_->scratch_bytes(); }

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/memory.h"
 #include "quant/matrix.h"
 
 namespace fedlora {
@@ -100,6 +101,11 @@ class Backend {
   virtual std::string name() const = 0;
   virtual Compute compute() const = 0;
   virtual int threads() const = 0;
+  /// Where every buffer that an operator is given lies. Spans of ids, positions, offsets, rows, targets and scales, and what says which
+  /// buffers there are, are the host's.
+  virtual const std::shared_ptr<Memory>& memory() const = 0;
+  /// Before a weight's first use: the backend may hold it in a form of its own, and let go of the host's bytes.
+  virtual void adopt(Matrix& matrix) = 0;
 
   // The operators.
 #define OP(Result, name, arguments) virtual Result name arguments = 0;

@@ -83,11 +83,13 @@ std::shared_ptr<Engine> load_engine(const LoadOptions& options, std::unique_ptr<
   int64_t done = 0;
   for (const ModelTensor& tensor : list) {
     if (tensor.is_matrix()) {
-      matrix_of(*weights, tensor) = load_matrix(options, tensors, tensor, pool);
+      Matrix& matrix = matrix_of(*weights, tensor) = load_matrix(options, tensors, tensor, pool);
+      backend->adopt(matrix);
     } else {
       const float offset = tensor.role == TensorRole::bias ? 0 : source.description.norm_offset;
-      std::vector<float>& values = vector_of(*weights, tensor) = read_vector(tensors, tensor.name());
+      std::vector<float> values = read_vector(tensors, tensor.name());
       for (float& value : values) value += offset;
+      vector_of(*weights, tensor) = Buffer<float>(backend->memory(), values);
     }
     if (progress) progress(++done, static_cast<int64_t>(list.size()));
   }

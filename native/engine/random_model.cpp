@@ -14,11 +14,14 @@ std::shared_ptr<Engine> random_engine(const LoadOptions& options, uint64_t seed)
   weights->layers.resize(d.layers.size());
   for (const ModelTensor& tensor : list_tensors(d)) {
     if (!tensor.is_matrix()) {
-      vector_of(*weights, tensor).assign(static_cast<size_t>(tensor.N), tensor.role == TensorRole::bias ? 0.0f : 1.0f);
+      const std::vector<float> values(static_cast<size_t>(tensor.N), tensor.role == TensorRole::bias ? 0.0f : 1.0f);
+      vector_of(*weights, tensor) = Buffer<float>(backend->memory(), values);
       continue;
     }
     const Format format = tensor.role == TensorRole::linear ? options.quantization.value_or(Format::bf16) : Format::bf16;
-    matrix_of(*weights, tensor) = random_matrix(words, format, tensor.N, tensor.K, options.block, options.double_quantization);
+    Matrix& matrix = matrix_of(*weights, tensor) =
+        random_matrix(words, format, tensor.N, tensor.K, options.block, options.double_quantization);
+    backend->adopt(matrix);
   }
   return make_engine(std::move(weights), std::move(backend));
 }

@@ -43,26 +43,27 @@ AdapterMap::AdapterMap(const Description& description, const std::vector<Adapter
 }
 
 void Adapter::initialize(uint64_t seed) {
+  values.zero();
   for (size_t i = 0; i < slots_.size(); ++i) {
     const AdapterSlot& slot = slots_[i];
     if (slot.rank == 0) continue;
     const int64_t count = slot.B - slot.A;
     const float bound = 1.0f / std::sqrt(static_cast<float>(count / slot.rank));
     const Philox draw{seed, i};
-    for (int64_t j = 0; j < count; ++j) {
-      const float u = uniform_f32(draw(static_cast<uint64_t>(j / 4))[static_cast<size_t>(j % 4)]);
-      values[static_cast<size_t>(slot.A + j)] = bound * (2.0f * u - 1.0f);
-    }
+    edit(values, static_cast<size_t>(slot.A), static_cast<size_t>(slot.B), [&](std::span<float> A) {
+      for (size_t j = 0; j < A.size(); ++j) {
+        const float u = uniform_f32(draw(j / 4)[j % 4]);
+        A[j] = bound * (2.0f * u - 1.0f);
+      }
+    });
   }
-  for (const TensorLayout& tensor : layout_)
-    if (tensor.part == Part::lora_B) std::fill_n(values.begin() + tensor.offset, tensor.size(), 0.0f);
 }
 
 void Adapter::write(std::span<const float> given) {
   if (given.size() != values.size()) fail(Code::E_SHAPE, "%zu values for an adapter of %zu", given.size(), values.size());
   for (size_t i = 0; i < given.size(); ++i)
     if (!std::isfinite(given[i])) fail(Code::E_NONFINITE, "value %zu of the adapter is not finite; nothing was written", i);
-  std::copy(given.begin(), given.end(), values.begin());
+  values.upload(given);
   ++version;
 }
 

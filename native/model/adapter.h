@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "base/aligned.h"
+#include "backend/memory.h"
 #include "base/range.h"
 #include "model/description.h"
 
@@ -67,8 +67,9 @@ class AdapterMap {
 
 class Adapter : public AdapterMap {
  public:
-  /// Zeros.
-  explicit Adapter(AdapterMap map) : AdapterMap(std::move(map)), values(static_cast<size_t>(size_)) {}
+  /// Zeros, in the memory of the backend that is to train or apply it.
+  explicit Adapter(AdapterMap map, std::shared_ptr<Memory> memory = host_memory())
+      : AdapterMap(std::move(map)), values(std::move(memory), static_cast<size_t>(size_)) {}
 
   /// PEFT's initialisation: A uniform in ±1/√K (Kaiming with a = √5), B zero; every element addressed by (seed, slot, index).
   void initialize(uint64_t seed);
@@ -81,7 +82,7 @@ class Adapter : public AdapterMap {
   }
   const std::shared_ptr<const Residual>& residual() const { return residual_; }
 
-  AlignedBuffer<float> values;
+  Buffer<float> values;
   /// Grows whenever `values` or the residual change: what was computed with an earlier version (cached keys and values) no longer belongs
   /// to them.
   uint64_t version = 0;

@@ -39,13 +39,18 @@ void head_loss(const Pass& pass) {
   pass.backend.rms_norm_backward(pass.M(), d.hidden, d_normed, b.x_final, b.rstd_final, pass.weights.final_norm.data(), b.d_x, b.d_delta);
 }
 
-LossSums sum_losses(const Pass& pass, int64_t row_begin, int64_t row_end) {
+RowLosses::RowLosses(const Pass& pass)
+    : batch_(pass.batch),
+      losses_(*pass.backend.memory(), pass.buffers.losses, pass.batch.supervised.size()),
+      correct_(*pass.backend.memory(), pass.buffers.correct, pass.batch.supervised.size()) {}
+
+LossSums RowLosses::sum(int64_t row_begin, int64_t row_end) const {
   LossSums sums{0, 0, 0, row_end - row_begin};
-  for (size_t i = 0; i < pass.batch.supervised.size(); ++i) {
-    const int32_t row = pass.batch.supervised[i];
+  for (size_t i = 0; i < batch_.supervised.size(); ++i) {
+    const int32_t row = batch_.supervised[i];
     if (row < row_begin || row >= row_end) continue;
-    sums.loss += static_cast<double>(pass.batch.weight(i)) * static_cast<double>(pass.buffers.losses[i]);
-    sums.correct += pass.buffers.correct[i];
+    sums.loss += static_cast<double>(batch_.weight(i)) * static_cast<double>(losses_[i]);
+    sums.correct += correct_[i];
     ++sums.supervised;
   }
   return sums;

@@ -2,7 +2,7 @@
 #pragma once
 #include <vector>
 
-#include "base/aligned.h"
+#include "backend/memory.h"
 #include "model/description.h"
 
 namespace fedlora {
@@ -10,11 +10,11 @@ namespace fedlora {
 class KvCache {
  public:
   KvCache() = default;
-  KvCache(const Description& description, Compute compute, int64_t capacity)
+  KvCache(const Description& description, std::shared_ptr<Memory> memory, Compute compute, int64_t capacity)
       : capacity_(capacity),
         row_bytes_(description.kv_width() * activation_width(compute)),
-        layer_bytes_((capacity * row_bytes_ + 63) / 64 * 64),
-        storage_(static_cast<size_t>(2 * static_cast<int64_t>(description.layers.size()) * layer_bytes_)) {}
+        layer_bytes_((capacity * row_bytes_ + 255) / 256 * 256),
+        storage_(std::move(memory), static_cast<size_t>(2 * static_cast<int64_t>(description.layers.size()) * layer_bytes_)) {}
 
   int64_t capacity() const { return capacity_; }
   size_t bytes() const { return storage_.bytes(); }
@@ -27,7 +27,7 @@ class KvCache {
   Activation place(int64_t plane, int64_t row) { return storage_.data() + plane * layer_bytes_ + row * row_bytes_; }
 
   int64_t capacity_ = 0, row_bytes_ = 0, layer_bytes_ = 0;
-  AlignedBuffer<uint8_t> storage_;
+  Buffer<uint8_t> storage_;
 };
 
 }  // namespace fedlora

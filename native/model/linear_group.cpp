@@ -7,7 +7,7 @@ constexpr size_t most_targets = 3;
 
 LinearTarget target_of(const Pass& pass, int64_t layer, int linear) {
   const LayerWeights& weights = pass.layer(layer);
-  const std::vector<float>& bias = weights.bias[linear];
+  const Buffer<float>& bias = weights.bias[linear];
   LinearTarget target;
   target.W = &weights.linear[linear];
   target.bias = bias.empty() ? nullptr : bias.data();

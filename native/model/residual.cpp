@@ -35,13 +35,20 @@ ResidualMap::ResidualMap(const AdapterMap& adapter, std::vector<int> ranks) : ra
   }
 }
 
-Residual::Residual(ResidualMap map, std::span<const float> values) : ResidualMap(std::move(map)) {
+Residual::Residual(ResidualMap map, std::span<const float> values, std::shared_ptr<Memory> memory) : ResidualMap(std::move(map)) {
   if (static_cast<int64_t>(values.size()) != size())
     fail(Code::E_SHAPE, "%zu values for a residual of %lld", values.size(), static_cast<long long>(size()));
   for (size_t i = 0; i < values.size(); ++i)
     if (!std::isfinite(values[i])) fail(Code::E_NONFINITE, "value %zu of the residual is not finite", i);
-  values_ = AlignedBuffer<float>(values.size());
-  std::copy(values.begin(), values.end(), values_.begin());
+  values_ = Buffer<float>(std::move(memory), values);
+}
+
+std::shared_ptr<Adapter> host_copy(const Adapter& adapter) {
+  auto copy = std::make_shared<Adapter>(AdapterMap(adapter));
+  copy->values.upload(HostView<float>(adapter.values).span());
+  if (const std::shared_ptr<const Residual>& residual = adapter.residual())
+    copy->set_residual(std::make_shared<Residual>(ResidualMap(*residual), HostView<float>(residual->values()).span()));
+  return copy;
 }
 
 }  // namespace fedlora

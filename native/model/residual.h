@@ -7,7 +7,6 @@
 #include <span>
 #include <vector>
 
-#include "base/aligned.h"
 #include "model/adapter.h"
 
 namespace fedlora {
@@ -42,14 +41,18 @@ class ResidualMap {
 class Residual : public ResidualMap {
  public:
   /// E_SHAPE for another number of values than the map's, E_NONFINITE for a NaN or infinity.
-  Residual(ResidualMap map, std::span<const float> values);
+  Residual(ResidualMap map, std::span<const float> values, std::shared_ptr<Memory> memory = host_memory());
 
-  const AlignedBuffer<float>& values() const { return values_; }
+  const Buffer<float>& values() const { return values_; }
+  // In that memory.
   const float* A(const Slot& slot) const { return values_.data() + slot.A; }
   const float* B(const Slot& slot) const { return values_.data() + slot.B; }
 
  private:
-  AlignedBuffer<float> values_;
+  Buffer<float> values_;
 };
+
+/// The adapter in the host's memory, its residual with it.
+std::shared_ptr<Adapter> host_copy(const Adapter& adapter);
 
 }  // namespace fedlora

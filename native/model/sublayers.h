@@ -41,9 +41,19 @@ struct LossSums {
 void final_norm_forward(const Pass& pass);
 /// Losses of the supervised rows from `normed`; when training, also the gradient of the stream after the last block.
 void head_loss(const Pass& pass);
-/// Of the supervised rows in [row_begin, row_end), in row order.
-LossSums sum_losses(const Pass& pass, int64_t row_begin, int64_t row_end);
-/// logits f32 [M, V] of every row; of the last one, [V].
+/// The losses of a pass, brought to the host: a device is waited for here.
+class RowLosses {
+ public:
+  explicit RowLosses(const Pass& pass);
+  /// Of the supervised rows in [row_begin, row_end), in row order.
+  LossSums sum(int64_t row_begin, int64_t row_end) const;
+
+ private:
+  const Batch& batch_;
+  HostView<float> losses_;
+  HostView<uint8_t> correct_;
+};
+/// logits f32 [M, V] of every row; of the last one, [V].   In the backend's memory.
 void all_logits(const Pass& pass, float* logits);
 void last_logits(const Pass& pass, float* logits);
 

@@ -5,8 +5,8 @@
 namespace fedlora {
 
 Transformer::Transformer(std::shared_ptr<const Weights> weights, std::unique_ptr<Backend> backend)
-    : weights_(std::move(weights)), backend_(std::move(backend)) {
-  for (const RopeDescription& rope : description().ropes) workspace_.ropes.emplace_back(rope);
+    : weights_(std::move(weights)), backend_(std::move(backend)), workspace_(backend_->memory()) {
+  for (const RopeDescription& rope : description().ropes) workspace_.ropes.emplace_back(rope, backend_->memory());
 }
 
 std::vector<LossSums> Transformer::accumulate(const Batch& batch, std::span<const AdapterSegment> segments, Recompute recompute) {
@@ -15,8 +15,9 @@ std::vector<LossSums> Transformer::accumulate(const Batch& batch, std::span<cons
   final_norm_forward(pass);
   head_loss(pass);
   if (!batch.supervised.empty()) blocks_backward(pass);
+  const RowLosses losses(pass);
   std::vector<LossSums> sums;
-  for (const AdapterSegment& segment : segments) sums.push_back(sum_losses(pass, segment.row_begin, segment.row_end));
+  for (const AdapterSegment& segment : segments) sums.push_back(losses.sum(segment.row_begin, segment.row_end));
   return sums;
 }
 
@@ -25,17 +26,20 @@ LossSums Transformer::evaluate(const Batch& batch, std::span<const AdapterSegmen
   blocks_forward(pass);
   final_norm_forward(pass);
   head_loss(pass);
+  const RowLosses losses(pass);
   if (rows != nullptr)
     for (int64_t row = 0; row < batch.rows(); ++row)
-      rows->push_back(sum_losses(pass, batch.offsets[static_cast<size_t>(row)], batch.offsets[static_cast<size_t>(row) + 1]));
-  return sum_losses(pass, 0, batch.tokens());
+      rows->push_back(losses.sum(batch.offsets[static_cast<size_t>(row)], batch.offsets[static_cast<size_t>(row) + 1]));
+  return losses.sum(0, batch.tokens());
 }
 
 void Transformer::logits(const Batch& batch, std::span<const AdapterSegment> segments, float* logits) {
   const Pass pass = begin(batch, segments, {});
   blocks_forward(pass);
   final_norm_forward(pass);
-  all_logits(pass, logits);
+  HostOutput output(backend_->memory(), logits, static_cast<size_t>(batch.tokens() * description().vocabulary), workspace_.logits);
+  all_logits(pass, output.place());
+  output.finish();
 }
 
 void Transformer::prefill(std::span<const int32_t> ids, const Adapter* adapter, KvCache& cache, float* logits) {
@@ -61,7 +65,9 @@ void Transformer::cached_pass(const Batch& batch, const Adapter* adapter, KvCach
   const Pass pass = begin(batch, {&segment, adapter == nullptr ? 0u : 1u}, {.cache = &cache, .rows = rows});
   blocks_forward(pass);
   final_norm_forward(pass);
-  last_logits(pass, logits);
+  HostOutput output(backend_->memory(), logits, static_cast<size_t>(description().vocabulary), workspace_.logits);
+  last_logits(pass, output.place());
+  output.finish();
 }
 
 }  // namespace fedlora

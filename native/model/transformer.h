@@ -29,10 +29,10 @@ class Transformer {
   std::vector<LossSums> accumulate(const Batch& batch, std::span<const AdapterSegment> segments, Recompute recompute);
   /// `rows`, if given, receives the sums of each row.
   LossSums evaluate(const Batch& batch, std::span<const AdapterSegment> segments, std::vector<LossSums>* rows = nullptr);
-  /// logits f32 [M, V].
+  /// logits f32 [M, V], the host's, as are those of prefill and decode.
   void logits(const Batch& batch, std::span<const AdapterSegment> segments, float* logits);
 
-  KvCache make_cache(int64_t capacity) const { return KvCache(description(), backend_->compute(), capacity); }
+  KvCache make_cache(int64_t capacity) const { return KvCache(description(), backend_->memory(), backend_->compute(), capacity); }
   /// Runs the prompt, fills the cache and gives the last position's logits f32 [V]. What throws leaves the cache's length as it was.
   void prefill(std::span<const int32_t> ids, const Adapter* adapter, KvCache& cache, float* logits);
   /// One token more; after a throw the same token can be tried again.

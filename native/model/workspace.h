@@ -3,7 +3,7 @@
 #include <atomic>
 #include <vector>
 
-#include "base/aligned.h"
+#include "backend/memory.h"
 #include "model/rope_table.h"
 
 namespace fedlora {
@@ -11,21 +11,25 @@ namespace fedlora {
 /// Memory that one pass after another lies in. It grows and never shrinks.
 class Arena {
  public:
+  explicit Arena(std::shared_ptr<Memory> memory) : memory_(std::move(memory)) {}
   /// At least `bytes`; what lay there before is lost.
   uint8_t* reserve(size_t bytes) {
     if (storage_.bytes() < bytes) {
-      storage_ = AlignedBuffer<uint8_t>();  // the old one goes first: never two at a time
-      storage_ = AlignedBuffer<uint8_t>(bytes);
+      storage_ = Buffer<uint8_t>();  // the old one goes first: never two at a time
+      storage_ = Buffer<uint8_t>(memory_, bytes);
     }
     return storage_.data();
   }
 
  private:
-  AlignedBuffer<uint8_t> storage_;
+  std::shared_ptr<Memory> memory_;
+  Buffer<uint8_t> storage_;
 };
 
 struct Workspace {
+  explicit Workspace(const std::shared_ptr<Memory>& memory) : arena(memory) {}
   Arena arena;
+  Buffer<float> logits;                       // on their way to the host
   std::vector<RopeTable> ropes;               // one for each of Description::ropes
   const std::atomic<bool>* cancel = nullptr;  // of whoever asked for the passes; null: nobody can stop them
 };

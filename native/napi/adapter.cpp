@@ -89,7 +89,7 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
       Napi::Array ranks = Napi::Array::New(env);
       for (const int rank : residual->ranks()) ranks.Set(ranks.Length(), rank);
       object.Set("ranks", ranks);
-      object.Set("values", new_float32(env, {residual->values().data(), residual->values().size()}));
+      object.Set("values", new_float32(env, HostView<float>(residual->values()).span()));
       return object;
     });
   }
@@ -98,7 +98,8 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
     guard(info.Env(), [&] {
       std::vector<int> ranks = decode_ranks(info[0], "ranks");
       const TypedView<float> values(info[1], "values");
-      take_residual(std::make_shared<Residual>(ResidualMap(*state_->alive(), std::move(ranks)), values.span()));
+      take_residual(
+          std::make_shared<Residual>(ResidualMap(*state_->alive(), std::move(ranks)), values.span(), state_->alive()->values.memory()));
     });
   }
 
@@ -133,8 +134,8 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
 
   Napi::Value read(const Napi::CallbackInfo& info) {
     return guard(info.Env(), [&] {
-      const AlignedBuffer<float>& values = state_->idle()->values;
-      return new_float32(info.Env(), {values.data(), values.size()});
+      const HostView<float> values(state_->idle()->values);
+      return new_float32(info.Env(), values.span());
     });
   }
 
@@ -148,8 +149,7 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
   void add_normals(const Napi::CallbackInfo& info) {
     guard(info.Env(), [&] {
       const NormalsCall call(info, 0, state_->alive()->size());
-      AlignedBuffer<float>& values = state_->idle()->values;
-      call.add_to({values.data(), values.size()});
+      edit(state_->idle()->values, [&](std::span<float> values) { call.add_to(values); });
     });
   }
 
@@ -209,7 +209,7 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
         const Fields c(f.value("core"), "options.core");
         const std::vector<float> R = copy_float32(c.value("R"), "options.core.R");
         const std::vector<float> A = c.has("A") ? copy_float32(c.value("A"), "options.core.A") : Core::A_of(*state_->idle());
-        core = std::make_unique<Core>(*adapter, A, R);
+        core = std::make_unique<Core>(*adapter, A, R, adapter->values.memory());
         state_->idle();  // it is written
       }
       auto session = std::make_shared<Session>(state_->host->alive(), adapter, options, std::move(core));

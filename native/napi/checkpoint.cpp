@@ -5,6 +5,7 @@
 #include "io/matrix_reader.h"
 #include "io/safetensors.h"
 #include "io/safetensors_writer.h"
+#include "model/residual.h"
 #include "napi/host.h"
 #include "quant/encode.h"
 #include "io/plain_tensor.h"
@@ -194,9 +195,8 @@ Napi::Value merge(const Napi::CallbackInfo& info) {
     std::shared_ptr<Adapter> adapter = state->idle();
     std::vector<std::string> files = f.texts("files");
     std::string output = f.text("output");
-    // A copy: the adapter may go on training while its merged weights are written.
-    auto copy = std::make_shared<Adapter>(AdapterMap(*adapter));
-    std::copy(adapter->values.begin(), adapter->values.end(), copy->values.begin());
+    // A copy, the host's: the adapter may go on training while its merged weights are written.
+    const std::shared_ptr<Adapter> copy = host_copy(*adapter);
     return run_alone(
         env,
         [engine, copy, files = std::move(files), output = std::move(output)] {

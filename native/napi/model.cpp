@@ -92,7 +92,8 @@ class Model : public Napi::ObjectWrap<Model> {
       auto state = std::make_shared<AdapterState>();
       state->host = host_;
       state->adapter =
-          std::make_shared<Adapter>(AdapterMap(host_->alive()->description(), decode_adapter_layers(info[0].As<Napi::Array>())));
+          std::make_shared<Adapter>(AdapterMap(host_->alive()->description(), decode_adapter_layers(info[0].As<Napi::Array>())),
+                                    host_->alive()->transformer->backend().memory());
       state->adapter->initialize(static_cast<uint64_t>(seed));
       return construct(env, Environment::of(env).adapter, state);
     });

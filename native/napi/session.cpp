@@ -27,12 +27,10 @@ Part decode_part(const Engine& engine, const Napi::Array& array, double learning
   return part;
 }
 
-AlignedBuffer<float> copied(Napi::Value value, const char* what) {
+Buffer<float> uploaded(const std::shared_ptr<Memory>& memory, Napi::Value value, const char* what) {
   const TypedView<float> view(value, what);
   if (view.span().empty()) fail(Code::E_SHAPE, "%s: no values, expected one for each of the adapter", what);
-  AlignedBuffer<float> copy(view.span().size());
-  std::copy(view.span().begin(), view.span().end(), copy.begin());
-  return copy;
+  return {memory, std::span<const float>(view.span())};
 }
 
 Napi::Object encode_step(Napi::Env env, const StepResult& result) {
@@ -118,8 +116,8 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
       const Session& session = *idle();
       Napi::Object object = Napi::Object::New(env);
       object.Set("step", static_cast<double>(session.steps()));
-      object.Set("moment1", new_float32(env, {session.moment1().data(), session.moment1().size()}));
-      object.Set("moment2", new_float32(env, {session.moment2().data(), session.moment2().size()}));
+      object.Set("moment1", new_float32(env, HostView<float>(session.moment1()).span()));
+      object.Set("moment2", new_float32(env, HostView<float>(session.moment2()).span()));
       return object;
     });
   }
@@ -137,9 +135,10 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
       GradientTerms terms;
       if (!info[0].IsNull()) {
         const Fields f(info[0], "terms");
+        const std::shared_ptr<Memory>& memory = state_->alive()->values.memory();
         if (f.has("anchor") || f.has("mu")) terms.mu = f.number("mu");
-        if (f.has("anchor")) terms.anchor = copied(f.value("anchor"), "terms.anchor");
-        if (f.has("correction")) terms.correction = copied(f.value("correction"), "terms.correction");
+        if (f.has("anchor")) terms.anchor = uploaded(memory, f.value("anchor"), "terms.anchor");
+        if (f.has("correction")) terms.correction = uploaded(memory, f.value("correction"), "terms.correction");
       }
       idle()->set_terms(std::move(terms));
       account();
@@ -151,7 +150,7 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
     return guard(env, [&]() -> Napi::Value {
       const Core* core = idle()->core();
       if (core == nullptr) return env.Null();
-      return new_float32(env, {core->values.data(), core->values.size()});
+      return new_float32(env, HostView<float>(core->values).span());
     });
   }
 

@@ -9,6 +9,7 @@
 /// Immutable once built; shared by every thread.
 #pragma once
 #include <cstdint>
+#include <memory>
 
 #include "base/aligned.h"
 #include "quant/format.h"
@@ -27,11 +28,14 @@ struct Matrix {
   AlignedBuffer<uint8_t> nested_absmax;  // [ceil(N·K / block)] when nested, else empty
   AlignedBuffer<float> nested_scale;     // [ceil(blocks / 256)]
   float nested_offset = 0;
+  /// A backend's own form of it, which took the place of the arrays above; its bytes.
+  std::shared_ptr<const void> resident;
+  size_t resident_bytes = 0;
 
   bool nested() const { return !nested_absmax.empty(); }
   int64_t elements() const { return N * K; }
   int64_t blocks() const { return block == 0 ? 0 : (elements() + block - 1) / block; }
-  size_t bytes() const { return data.bytes() + absmax.bytes() + nested_absmax.bytes() + nested_scale.bytes(); }
+  size_t bytes() const { return data.bytes() + absmax.bytes() + nested_absmax.bytes() + nested_scale.bytes() + resident_bytes; }
 };
 
 }  // namespace fedlora

@@ -16,7 +16,8 @@ namespace fedlora {
 class Core {
  public:
   /// `A`: lora_A of every adapted layer, end to end; `values`: the core's vector. E_SHAPE for other lengths, E_NONFINITE.
-  Core(const AdapterMap& map, std::span<const float> A, std::span<const float> values);
+  Core(const AdapterMap& map, std::span<const float> A, std::span<const float> values,
+       const std::shared_ptr<Memory>& memory = host_memory());
 
   /// The lora_A of an adapter, end to end.
   static std::vector<float> A_of(const Adapter& adapter);
@@ -24,7 +25,7 @@ class Core {
   void write(std::span<const float> values);
 
   /// gradient = dA′·Aᵀ of the gradient of the adapter's vector.
-  void gather(std::span<const float> of_adapter);
+  void gather(const Buffer<float>& of_adapter);
   /// A′ = R·A into the adapter, summed in double and rounded once.
   void apply(Adapter& adapter) const;
 
@@ -32,7 +33,7 @@ class Core {
   /// Where the adapter's vector holds lora_A: the ranges in which a pass computes gradients.
   const std::vector<Range>& of_A() const { return of_A_; }
 
-  AlignedBuffer<float> values, gradient;
+  Buffer<float> values, gradient;  // in the adapter's memory
 
  private:
   struct Layer {

@@ -31,7 +31,7 @@ struct SessionOptions {
 /// The proximal term of FedProx, Ditto and pFedMe; the control variates of SCAFFOLD, the linear term of FedDyn.
 struct GradientTerms {
   double mu = 0;
-  AlignedBuffer<float> anchor, correction;  // like the adapter's vector, with a core like the core's; or empty: without
+  Buffer<float> anchor, correction;  // in the adapter's memory; like its vector, with a core like the core's; or empty: without
 };
 
 struct StepResult {
@@ -60,8 +60,8 @@ class Session {
 
   int64_t steps() const { return steps_; }
   /// Of what is trained: the ranges end to end. Empty when the optimiser has none.
-  const AlignedBuffer<float>& moment1() const { return moment1_; }
-  const AlignedBuffer<float>& moment2() const { return moment2_; }
+  const Buffer<float>& moment1() const { return moment1_; }
+  const Buffer<float>& moment2() const { return moment2_; }
   /// E_SHAPE when a moment has another length than this session's.
   void restore(int64_t steps, std::span<const float> moment1, std::span<const float> moment2);
   Adapter& adapter() { return *adapter_; }
@@ -92,7 +92,7 @@ class Session {
   std::vector<Range>
       trained_;  // in the adapter's vector, neighbours joined; gradients beside them, in a tensor that they cut, are not read
   GradientTerms terms_;
-  AlignedBuffer<float> gradient_, moment1_, moment2_;
+  Buffer<float> gradient_, moment1_, moment2_;
   int64_t steps_ = 0;
 };
 
@@ -119,7 +119,7 @@ struct MeanLoss {
   int64_t supervised = 0, tokens = 0;
 };
 
-/// Mean loss over the supervised tokens and its gradient (flat, zeroed first). E_ARGUMENT when no token is supervised.
+/// Mean loss over the supervised tokens and its gradient (flat, the host's, zeroed first). E_ARGUMENT when no token is supervised.
 MeanLoss loss_and_gradient(Engine& engine, const Adapter& adapter, const Batch& batch, std::span<float> gradient);
 
 }  // namespace fedlora

@@ -17,7 +17,7 @@ auto part(Buffer& buffer, size_t first, size_t count) {
 }
 }  // namespace
 
-void Session::drop_gradient() { std::fill(gradient_.begin(), gradient_.end(), 0.0f); }
+void Session::drop_gradient() { gradient_.zero(); }
 
 std::vector<Session::Piece> Session::pieces() {
   if (core_) return {{part(core_->values, 0, core_->values.size()), part(core_->gradient, 0, core_->gradient.size()), 0}};
@@ -32,9 +32,9 @@ std::vector<Session::Piece> Session::pieces() {
 double Session::update(double learning_rate) {
   Backend& backend = engine_->transformer->backend();
   const std::vector<Piece> pieces = this->pieces();
-  const AlignedBuffer<float> none;
-  const AlignedBuffer<float>& anchor = terms_.mu > 0 ? terms_.anchor : none;
-  if (core_) core_->gather(part(gradient_, 0, gradient_.size()));
+  const Buffer<float> none;
+  const Buffer<float>& anchor = terms_.mu > 0 ? terms_.anchor : none;
+  if (core_) core_->gather(gradient_);
   double squares = 0;
   for (const auto& [values, gradient, begin] : pieces) {
     if (!anchor.empty() || !terms_.correction.empty())

@@ -21,6 +21,8 @@ class BookBackend : public Backend {
   std::string name() const override { return "book"; }
   Compute compute() const override { return Compute::f32; }
   int threads() const override { return 1; }
+  const std::shared_ptr<Memory>& memory() const override { return host_memory(); }
+  void adopt(Matrix&) override {}
   std::string lacks(const Need&) const override { return {}; }
   OwnBytes needs(const PassSize&) const override { return {}; }
 

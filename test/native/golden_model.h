@@ -136,7 +136,7 @@ struct Golden {
     Adapter adapter{AdapterMap(description, layers)};
     for (const TensorLayout& tensor : adapter.layout()) {
       const std::vector<float> values = read_vector(tensors, "adapter." + tensor.name);
-      std::copy(values.begin(), values.end(), adapter.values.begin() + tensor.offset);
+      std::copy(values.begin(), values.end(), adapter.values.span().begin() + tensor.offset);
     }
     return adapter;
   }

@@ -61,14 +61,14 @@ Work work_of(const char* profile) {
     if (session.optimizer == Optimizer::sgd) {
       GradientTerms pull;
       pull.mu = 0.5;
-      pull.anchor = AlignedBuffer<float>(adapter->values.size());
+      pull.anchor = Buffer<float>(host_memory(), adapter->values.size());
       training.set_terms(std::move(pull));
     }
     work.numbers.push_back(static_cast<float>(training.step({&batch, 1}, 1e-3).grad_norm));
   }
   Generation generation(golden.description, {{1, 2, 3}, {}, 4, {}});
   for (const int32_t id : generation.next(*engine->transformer, adapter.get(), 4)) work.numbers.push_back(static_cast<float>(id));
-  work.numbers.insert(work.numbers.end(), adapter->values.begin(), adapter->values.end());
+  work.numbers.insert(work.numbers.end(), adapter->values.span().begin(), adapter->values.span().end());
   if (engine->profile != nullptr) work.entries = engine->profile->entries();
   return work;
 }

@@ -33,10 +33,10 @@ std::vector<float> normal(size_t count, uint32_t seed, float scale = 1) {
 float rounded(float x, Compute compute) { return compute == Compute::bf16 ? to_f32(to_bf16(x)) : x; }
 
 /// An activation with sentinels behind it.
-class Buffer {
+class Strided {
  public:
-  Buffer(Compute compute, int64_t count) : compute_(compute), count_(count), bytes_(static_cast<size_t>((count + 64) * width()), 0xa5) {}
-  Buffer(Compute compute, const std::vector<float>& values) : Buffer(compute, static_cast<int64_t>(values.size())) {
+  Strided(Compute compute, int64_t count) : compute_(compute), count_(count), bytes_(static_cast<size_t>((count + 64) * width()), 0xa5) {}
+  Strided(Compute compute, const std::vector<float>& values) : Strided(compute, static_cast<int64_t>(values.size())) {
     for (int64_t i = 0; i < count_; ++i) set(i, values[static_cast<size_t>(i)]);
   }
   void set(int64_t i, float x) {
@@ -61,7 +61,7 @@ class Buffer {
     return std::all_of(bytes_.begin() + count_ * width(), bytes_.end(), [](uint8_t byte) { return byte == 0xa5; });
   }
   void* data(int64_t at = 0) { return bytes_.data() + at * width(); }
-  bool operator==(const Buffer& other) const { return bytes_ == other.bytes_; }
+  bool operator==(const Strided& other) const { return bytes_ == other.bytes_; }
 
  private:
   int64_t width() const { return compute_ == Compute::bf16 ? 2 : 4; }
@@ -144,8 +144,8 @@ struct Problem {
 };
 
 struct Result {
-  std::vector<Buffer> y, h;
-  Buffer d_x{Compute::f32, 0};
+  std::vector<Strided> y, h;
+  Strided d_x{Compute::f32, 0};
   std::vector<std::vector<std::vector<float>>> d_A, d_B;  // [segment][target], with one sentinel
 };
 
@@ -161,8 +161,8 @@ Result run(const Problem& p, Isa isa, int threads, int64_t begin = 0, int64_t en
   CpuBackend backend(p.compute, threads, isa);
   CHECK(backend.name() == std::string("cpu-") + isa_name(isa));
   Result out;
-  Buffer x(p.compute, std::vector<float>(p.x.begin() + begin * p.shape.K, p.x.begin() + end * p.shape.K));
-  std::vector<Buffer> d_y;
+  Strided x(p.compute, std::vector<float>(p.x.begin() + begin * p.shape.K, p.x.begin() + end * p.shape.K));
+  std::vector<Strided> d_y;
   std::vector<LinearTarget> targets;
   for (size_t t = 0; t < p.shape.N.size(); ++t) {
     const int64_t N = p.shape.N[t];
@@ -190,7 +190,7 @@ Result run(const Problem& p, Isa isa, int threads, int64_t begin = 0, int64_t en
     const int64_t from = std::clamp(p.rows[s].first, begin, end), to = std::clamp(p.rows[s].second, begin, end);
     if (from < to) segments.push_back({from - begin, to - begin, pairs[s]});
   }
-  out.d_x = Buffer(p.compute, M * p.shape.K);
+  out.d_x = Strided(p.compute, M * p.shape.K);
   backend.lora_linear_forward(M, x.data(), targets, segments);
   backend.lora_linear_backward(M, x.data(), targets, segments, out.d_x.data());
   CHECK(out.d_x.intact());
@@ -438,7 +438,7 @@ CASE("no gradient wanted, no adapter, no rows") {
     CpuBackend backend(Compute::f32, 2, isa);
     const Problem problem({9, 40, {24}, {4}}, Compute::f32, Format::nf4);
     const Result full = run(problem, isa, 2);
-    Buffer x(Compute::f32, problem.x), y(Compute::f32, 9 * 24), h(Compute::f32, 9 * problem.h_stride), d_y(Compute::f32, problem.d_y[0]);
+    Strided x(Compute::f32, problem.x), y(Compute::f32, 9 * 24), h(Compute::f32, 9 * problem.h_stride), d_y(Compute::f32, problem.d_y[0]);
     LinearTarget target{problem.weights[0].get(), problem.bias[0].data(), y.data(), h.data(), problem.h_stride, d_y.data()};
     LoraPair pair = problem.pair(0, 0);
     std::vector<float> d_B(problem.B[0][0].size(), gradient_start);

@@ -43,7 +43,7 @@ std::vector<float> merged_by_hand(std::vector<float> W, const ModelTensor& linea
 Adapter one_layer(const Description& description, const std::string& module, float value) {
   Adapter adapter{AdapterMap(description, {{module, 3, 0.5f, 0}})};
   adapter.initialize(1);
-  for (float& number : adapter.values) number += value;
+  for (float& number : adapter.values.span()) number += value;
   return adapter;
 }
 
@@ -89,7 +89,7 @@ CASE("canary: another scaling is another merged weight") {
   const std::vector<float> W = read_vector(Checkpoint({llama}), linear.name());
   const Adapter adapter = golden.adapter();
   Adapter other{AdapterMap(golden.description, {{linear.module, 8, 2.1f, 0}})};
-  std::copy_n(adapter.values.begin(), other.values.size(), other.values.begin());
+  std::copy_n(adapter.values.span().begin(), other.values.size(), other.values.span().begin());
   CHECK(merged_by_hand(W, linear, adapter) != merged_by_hand(W, linear, other));
 }
 

@@ -208,7 +208,7 @@ CASE("a cancel flag ends the prompt's pass and a token's between two blocks; low
 
 CASE("weights that overflow are named, not drawn from") {
   Bench bench;
-  bench.adapter.values[0] = NAN;
+  bench.adapter.values.span()[0] = NAN;
   Generation generation = bench.generation(4);
   CHECK_THROWS(generation.next(bench.transformer(), &bench.adapter, 4), E_NONFINITE);
 }

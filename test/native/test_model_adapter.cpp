@@ -79,13 +79,13 @@ CASE("what is out of range, named twice or not a layer is refused; the bounds th
 
 CASE("initialised: A uniform in ±1/√K from (seed, slot, element), B zero") {
   Adapter adapter{AdapterMap(two_layers(), three)};
-  std::fill(adapter.values.begin(), adapter.values.end(), 7.0f);
+  std::fill(adapter.values.span().begin(), adapter.values.span().end(), 7.0f);
   adapter.initialize(11);
   const auto check = [&](int64_t begin, int64_t count, int64_t K, uint64_t slot) {
     const float bound = 1.0f / std::sqrt(static_cast<float>(K));
     float least = 0, most = 0;
     for (int64_t j = 0; j < count; ++j) {
-      const float value = adapter.values[static_cast<size_t>(begin + j)];
+      const float value = adapter.values.span()[static_cast<size_t>(begin + j)];
       const float u = uniform_f32(Philox{11, slot}(static_cast<uint64_t>(j) / 4)[static_cast<size_t>(j) % 4]);
       CHECK(value == bound * (2 * u - 1));
       CHECK(value >= -bound && value < bound);
@@ -97,14 +97,14 @@ CASE("initialised: A uniform in ±1/√K from (seed, slot, element), B zero") {
   check(54, 40, 10, linears_per_layer + linear_q);
   check(190, 60, 30, linears_per_layer + linear_down);
   for (const auto& [begin, end] : {std::pair{30, 54}, {94, 190}, {250, 270}})
-    for (int i = begin; i < end; ++i) CHECK(adapter.values[static_cast<size_t>(i)] == 0);
+    for (int i = begin; i < end; ++i) CHECK(adapter.values.span()[static_cast<size_t>(i)] == 0);
 }
 
 CASE("all values are written at once, or none: their number and each of them is looked at, the version grows") {
   Adapter adapter{AdapterMap(two_layers(), {{"0.q", 1, 1, 0}})};
   std::vector<float> values(34, 0.5f);
   adapter.write(values);
-  CHECK(std::equal(values.begin(), values.end(), adapter.values.begin()) && adapter.version == 1);
+  CHECK(std::equal(values.begin(), values.end(), adapter.values.span().begin()) && adapter.version == 1);
   std::vector<float> other(34, 2.0f);
   for (size_t place : {size_t{0}, size_t{33}})
     for (float bad : {INFINITY, NAN}) {
@@ -113,7 +113,7 @@ CASE("all values are written at once, or none: their number and each of them is 
       CHECK_THROWS(adapter.write(broken), E_NONFINITE);
     }
   CHECK_THROWS(adapter.write(std::span(other).first(33)), E_SHAPE);
-  CHECK(std::equal(values.begin(), values.end(), adapter.values.begin()) && adapter.version == 1);
+  CHECK(std::equal(values.begin(), values.end(), adapter.values.span().begin()) && adapter.version == 1);
 }
 
 namespace {

@@ -132,7 +132,7 @@ CASE("strides of h are even and hold the rank") {
 }
 
 CASE("rope tables: cosine and sine of position × frequency in float32, times the factor; they grow and keep what they told") {
-  RopeTable table({{1.0f, 0.25f, 0.01f}, 1.5f});
+  RopeTable table({{1.0f, 0.25f, 0.01f}, 1.5f}, host_memory());
   CHECK(table.bytes() == 0);
   for (int64_t positions : {1, 256, 257, 300, 5}) {
     table.reserve(positions);
@@ -149,7 +149,7 @@ CASE("rope tables: cosine and sine of position × frequency in float32, times th
 CASE("a cache has a place of its own for key and value of each layer and row") {
   const Description d = small(QueryKeyNorm::none);
   for (const Compute compute : {Compute::f32, Compute::bf16}) {
-    KvCache cache(d, compute, 5);
+    KvCache cache(d, host_memory(), compute, 5);
     const int64_t row = 8 * (compute == Compute::bf16 ? 2 : 4);
     std::vector<const uint8_t*> rows;
     for (int64_t layer : {0, 1})
@@ -157,7 +157,7 @@ CASE("a cache has a place of its own for key and value of each layer and row") {
         for (int64_t r = 0; r < 5; ++r) {
           rows.push_back(static_cast<const uint8_t*>(key ? cache.key(layer, r) : cache.value(layer, r)));
           if (r > 0) CHECK(rows.back() - rows[rows.size() - 2] == row);
-          if (r == 0) CHECK(reinterpret_cast<uintptr_t>(rows.back()) % 64 == 0);
+          if (r == 0) CHECK(reinterpret_cast<uintptr_t>(rows.back()) % 256 == 0);
         }
     std::sort(rows.begin(), rows.end());
     for (size_t i = 1; i < rows.size(); ++i) CHECK(rows[i] - rows[i - 1] >= row);

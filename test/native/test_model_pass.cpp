@@ -42,7 +42,7 @@ struct Bench {
     auto fragile = std::make_unique<Fragile>(std::move(below));
     backend = fragile.get();
     engine = golden_engine(family, golden.description, std::move(fragile));
-    for (float& value : second.values) value = -0.5f * value;
+    for (float& value : second.values.span()) value = -0.5f * value;
     const std::vector<int32_t> ids{7, 1, 90, 33, 12, 250, 8, 61, 2, 140, 77}, lengths{6, 5};
     std::vector<int32_t> labels = ids;
     labels[2] = not_supervised;
@@ -131,8 +131,8 @@ int64_t blow_everywhere(Bench& bench, const std::function<void()>& pass, const s
 CASE("a pass knows its shape: rows, what is supervised, ranks, how it computes; with a cache one row reaches the head") {
   const Bench bench("llama");
   const auto backend = make_cpu_backend(Compute::bf16, 1);
-  Workspace workspace;
-  workspace.ropes.emplace_back(bench.golden.description.ropes[0]);
+  Workspace workspace(host_memory());
+  workspace.ropes.emplace_back(bench.golden.description.ropes[0], host_memory());
   const AdapterSegment segment{0, 11, &bench.first};
   const Weights& weights = bench.engine->transformer->weights();
   const Pass pass(weights, *backend, workspace, bench.batch, {&segment, 1}, {.training = true, .recompute = Recompute::all});
@@ -140,7 +140,7 @@ CASE("a pass knows its shape: rows, what is supervised, ranks, how it computes; 
   CHECK(pass.shape.compute == Compute::bf16);
   CHECK(pass.shape.ranks == std::vector<int>(static_cast<size_t>(2 * linears_per_layer), 8));
   CHECK(pass.M() == 11 && pass.layers() == 2 && pass.rows == Rows::many && pass.cache == nullptr);
-  KvCache cache(bench.golden.description, Compute::bf16, 300);
+  KvCache cache(bench.golden.description, host_memory(), Compute::bf16, 300);
   const Pass cached(weights, *backend, workspace, bench.batch, {}, {.cache = &cache});
   CHECK(cached.shape.supervised == 1 && !cached.shape.training && cached.shape.recompute == Recompute::none);
   CHECK(cached.block(1).k == cache.key(1, 0) && cached.block(0).v == cache.value(0, 0));
@@ -182,7 +182,7 @@ CASE("a token that failed can be tried again, a prompt too; the cache is as long
 CASE("a pass reads nothing that another left: after one full of NaN the bits are those of a fresh engine") {
   Bench fresh("qwen3"), bench("qwen3");
   Adapter nonsense = bench.golden.adapter();
-  std::fill(nonsense.values.begin(), nonsense.values.end(), NAN);
+  std::fill(nonsense.values.span().begin(), nonsense.values.span().end(), NAN);
   const Batch golden = make_batch(bench.golden.description, bench.golden.ids, bench.golden.labels, bench.golden.lengths);
   const auto spoil = [&] {
     std::vector<float> gradient(nonsense.values.size());
@@ -213,7 +213,7 @@ CASE("canary: one bit of an adapter is seen in every kind of pass") {
                        bench.generate()};
   };
   const auto before = all();
-  bench.first.values[0] *= 1.01f;
+  bench.first.values.span()[0] *= 1.01f;
   const auto after = all();
   for (size_t i = 0; i < before.size(); ++i) CHECK(!same(before[i], after[i]));
 }
@@ -323,7 +323,7 @@ CASE("over the book, prompt and tokens have the bits of the whole sequence: logi
 CASE("without an adapter: no segment, or one of zeros, are the same base") {
   Bench bench("llama");
   Adapter zero = bench.golden.adapter();
-  std::fill(zero.values.begin(), zero.values.end(), 0.0f);
+  std::fill(zero.values.span().begin(), zero.values.span().end(), 0.0f);
   const AdapterSegment segment{0, bench.batch.tokens(), &zero};
   std::vector<float> bare(static_cast<size_t>(bench.batch.tokens() * bench.vocabulary())), with = bare;
   bench.transformer().logits(bench.batch, {}, bare.data());

@@ -42,10 +42,11 @@ std::shared_ptr<Adapter> split(const Golden& golden, float wrong = 1, float drop
   std::vector<float> frozen;
   for (size_t i = 0; i < whole.layout().size(); ++i) {
     const TensorLayout& tensor = whole.layout()[i];
-    const std::vector<float> factor(whole.values.begin() + tensor.offset, whole.values.begin() + tensor.offset + tensor.size());
+    const std::vector<float> factor(whole.values.span().begin() + tensor.offset,
+                                    whole.values.span().begin() + tensor.offset + tensor.size());
     const int64_t trained = 8 - ranks[i / 2];
     const std::vector<float> own = ranks_of(factor, tensor.part, 0, trained);
-    std::copy(own.begin(), own.end(), adapter->values.begin() + adapter->layout()[i].offset);
+    std::copy(own.begin(), own.end(), adapter->values.span().begin() + adapter->layout()[i].offset);
     for (float value : ranks_of(factor, tensor.part, trained, 8 - trained)) frozen.push_back(value);
   }
   frozen.front() *= wrong;
@@ -160,16 +161,16 @@ CASE("a step trains the trained part and leaves the frozen one as it is") {
   const Golden golden("llama");
   const auto engine = golden_engine("llama", golden.description);
   const auto adapter = split(golden);
-  const std::vector<float> frozen(adapter->residual()->values().begin(), adapter->residual()->values().end());
-  const std::vector<float> before(adapter->values.begin(), adapter->values.end());
+  const std::vector<float> frozen(adapter->residual()->values().span().begin(), adapter->residual()->values().span().end());
+  const std::vector<float> before(adapter->values.span().begin(), adapter->values.span().end());
   SessionOptions options;
   options.weight_decay = 0.1;
   Session session(engine, adapter, options);
   const Batch batch = make_batch(golden.description, golden.ids, golden.labels, golden.lengths);
   const double first = session.step({&batch, 1}, 1e-2).loss;
   CHECK(session.step({&batch, 1}, 1e-2).loss < first);
-  CHECK(!std::equal(before.begin(), before.end(), adapter->values.begin()));
-  CHECK(std::equal(frozen.begin(), frozen.end(), adapter->residual()->values().begin()));
+  CHECK(!std::equal(before.begin(), before.end(), adapter->values.span().begin()));
+  CHECK(std::equal(frozen.begin(), frozen.end(), adapter->residual()->values().span().begin()));
 }
 
 CASE("merged: the bits of the golden adapter's merge, of which it is a split") {

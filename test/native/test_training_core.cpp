@@ -28,7 +28,7 @@ std::shared_ptr<Adapter> adapter_of(const Description& description) {
   for (const LayerDescription& layer : description.layers)
     for (int linear = 0; linear < linears_per_layer; ++linear) layers.push_back({layer.linear[linear], 3 + linear % 2, 1.5f, 0});
   auto adapter = std::make_shared<Adapter>(AdapterMap(description, layers));
-  for (size_t i = 0; i < adapter->values.size(); ++i) adapter->values[i] = 0.4f * uniform_f32(Philox{9, 9}(i)[0]) - 0.2f;
+  for (size_t i = 0; i < adapter->values.size(); ++i) adapter->values.span()[i] = 0.4f * uniform_f32(Philox{9, 9}(i)[0]) - 0.2f;
   return adapter;
 }
 
@@ -47,7 +47,7 @@ Batch rows_of(const Description& description, uint32_t key, int32_t length) {
   return make_batch(description, ids, ids, {&length, 1});
 }
 
-Values copy_of(const AlignedBuffer<float>& values) { return {values.begin(), values.end()}; }
+Values copy_of(const Buffer<float>& values) { return {values.span().begin(), values.span().end()}; }
 bool equal_bits(const Values& a, const Values& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
@@ -120,7 +120,7 @@ CASE("the adapter holds R·A from the beginning, and R·A with the new R after a
   CHECK(!holds_product(*adapter, A, core));  // canary
   for (const TensorLayout& tensor : adapter->layout())
     for (int64_t i = tensor.range().begin; tensor.part == Part::lora_B && i < tensor.range().end; ++i)
-      CHECK(adapter->values[static_cast<size_t>(i)] == before[static_cast<size_t>(i)]);
+      CHECK(adapter->values.span()[static_cast<size_t>(i)] == before[static_cast<size_t>(i)]);
   session->set_core(core);
   CHECK(holds_product(*adapter, A, core) && equal_bits(copy_of(session->core()->values), core));
 }
@@ -170,7 +170,7 @@ CASE("the gradient by differences of the loss along a direction") {
   Values gradient = core;  // core − 1·gradient
   double squares = 0;
   for (size_t i = 0; i < core.size(); ++i) {
-    gradient[i] = core[i] - session->core()->values[i];
+    gradient[i] = core[i] - session->core()->values.span()[i];
     squares += static_cast<double>(gradient[i]) * static_cast<double>(gradient[i]);
   }
   const double step = 1e-2 / std::sqrt(squares);  // 0.01 along the unit gradient: curvature and float32 losses both err below 1 %
@@ -187,8 +187,8 @@ CASE("to the optimiser it is any vector: moments, terms, restoring") {
   const SessionOptions adam{.weight_decay = 0.1, .max_grad_norm = 0.5};
   const auto terms = [&] {
     GradientTerms pull;
-    pull.mu = 0.3, pull.anchor = AlignedBuffer<float>(core.size()), pull.correction = AlignedBuffer<float>(core.size());
-    std::fill(pull.correction.begin(), pull.correction.end(), 0.01f);
+    pull.mu = 0.3, pull.anchor = Buffer<float>(host_memory(), core.size()), pull.correction = Buffer<float>(host_memory(), core.size());
+    std::fill(pull.correction.span().begin(), pull.correction.span().end(), 0.01f);
     return pull;
   };
   const auto session = session_of(engine, adapter, core, adam);
@@ -204,7 +204,7 @@ CASE("to the optimiser it is any vector: moments, terms, restoring") {
   CHECK(equal_bits(copy_of(adapter->values), copy_of(later->values)));
   CHECK(!equal_bits(copy_of(session->core()->values), copy_of(plain->core()->values)));
   GradientTerms long_ones;
-  long_ones.correction = AlignedBuffer<float>(adapter->values.size());
+  long_ones.correction = Buffer<float>(host_memory(), adapter->values.size());
   CHECK_THROWS(session->set_terms(std::move(long_ones)), E_SHAPE);
 }
 

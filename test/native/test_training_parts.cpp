@@ -28,7 +28,7 @@ std::shared_ptr<Adapter> adapter_of(const Description& description, float dropou
     for (int linear = 0; linear < linears_per_layer; ++linear)
       layers.push_back({layer.linear[linear], 3 + linear % 2, 1.5f, linear % 4 == 0 ? dropout : 0.0f});
   auto adapter = std::make_shared<Adapter>(AdapterMap(description, layers));
-  for (size_t i = 0; i < adapter->values.size(); ++i) adapter->values[i] = 0.2f * uniform_f32(Philox{9, 9}(i)[0]) - 0.1f;
+  for (size_t i = 0; i < adapter->values.size(); ++i) adapter->values.span()[i] = 0.2f * uniform_f32(Philox{9, 9}(i)[0]) - 0.1f;
   return adapter;
 }
 
@@ -43,12 +43,8 @@ std::vector<Batch> micro_batches(const Description& description) {
 }
 
 using Values = std::vector<float>;
-Values copy_of(const AlignedBuffer<float>& values) { return {values.begin(), values.end()}; }
-AlignedBuffer<float> buffer_of(const Values& values) {
-  AlignedBuffer<float> buffer(values.size());
-  std::copy(values.begin(), values.end(), buffer.begin());
-  return buffer;
-}
+Values copy_of(const Buffer<float>& values) { return {values.span().begin(), values.span().end()}; }
+Buffer<float> buffer_of(const Values& values) { return {host_memory(), std::span<const float>(values)}; }
 bool equal_bits(const Values& a, const Values& b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
 }
@@ -80,13 +76,13 @@ Trained put_back(const std::shared_ptr<Engine>& engine, SessionOptions options, 
   for (int step = 0; step < 3; ++step) {
     session.step(micro_batches(d), 1e-2);
     for (size_t i = 0; i < before.size(); ++i)
-      if (!inside[i]) adapter->values[i] = before[i];
+      if (!inside[i]) adapter->values.span()[i] = before[i];
   }
   trained.values = copy_of(adapter->values);
   for (size_t i = 0; i < before.size(); ++i) {
     if (!inside[i]) continue;
-    if (session.moment1().size() > 0) trained.moment1.push_back(session.moment1()[i]);
-    if (session.moment2().size() > 0) trained.moment2.push_back(session.moment2()[i]);
+    if (session.moment1().size() > 0) trained.moment1.push_back(session.moment1().span()[i]);
+    if (session.moment2().size() > 0) trained.moment2.push_back(session.moment2().span()[i]);
   }
   return trained;
 }
@@ -232,7 +228,7 @@ CASE("terms: the equation, in the whole adapter and in a part of it, and its nor
         SessionOptions options = descent;
         options.trainable = ranges;
         Session session(engine, adapter, options);
-        session.set_terms({mu, buffer_of(anchor), corrected ? buffer_of(correction) : AlignedBuffer<float>()});
+        session.set_terms({mu, buffer_of(anchor), corrected ? buffer_of(correction) : Buffer<float>()});
         const std::vector<Batch> batches = {rows_of(d, 3, {11})};
         double squares = 0;
         const std::vector<bool> inside = ranges.empty() ? std::vector<bool>(size, true) : chosen(size, ranges);

@@ -23,7 +23,7 @@ std::shared_ptr<Adapter> small_adapter(const Description& description) {
   std::vector<AdapterLayer> layers;
   for (const LayerDescription& layer : description.layers) layers.push_back({layer.linear[linear_q], 2, 1.0f, 0.0f});
   auto adapter = std::make_shared<Adapter>(AdapterMap(description, layers));
-  for (size_t i = 0; i < adapter->values.size(); ++i) adapter->values[i] = 0.01f * static_cast<float>(i % 7) - 0.03f;
+  for (size_t i = 0; i < adapter->values.size(); ++i) adapter->values.span()[i] = 0.01f * static_cast<float>(i % 7) - 0.03f;
   return adapter;
 }
 
@@ -34,7 +34,7 @@ Batch row(const Description& description, std::vector<int32_t> ids, bool supervi
   return make_batch(description, ids, labels, lengths);
 }
 
-std::vector<float> copy_of(const AlignedBuffer<float>& values) { return {values.begin(), values.end()}; }
+std::vector<float> copy_of(const Buffer<float>& values) { return {values.span().begin(), values.span().end()}; }
 
 std::string refused(const std::function<void()>& work) {
   try {
@@ -77,7 +77,7 @@ CASE("a restored session goes on bit for bit, with both optimisers; what belongs
     const auto adapter = small_adapter(d), later = small_adapter(d);
     Session session(engine, adapter, options), resumed(engine, later, options);
     for (int i = 0; i < 2; ++i) session.step(batches, 1e-2);
-    std::copy(adapter->values.begin(), adapter->values.end(), later->values.begin());
+    std::copy(adapter->values.span().begin(), adapter->values.span().end(), later->values.span().begin());
     resumed.restore(session.steps(), copy_of(session.moment1()), copy_of(session.moment2()));
     CHECK(resumed.steps() == 2);
     session.step(batches, 1e-2), resumed.step(batches, 1e-2);
@@ -113,8 +113,8 @@ CASE("a step of plain descent: loss, norm, clipping and update from the gradient
     CHECK(result.tokens == 5 && result.supervised == 4 && !result.cancelled && session.steps() == 1 && moved->version != version);
     const double clip = most > 0 ? std::min(1.0, most / (norm + 1e-6)) : 1.0;
     for (size_t i = 0; i < gradient.size(); ++i) {
-      const double want = adapter->values[i] - 0.5 * clip * gradient[i];
-      CHECK_LE(std::fabs(moved->values[i] - want), 0x1p-23 * (std::fabs(want) + std::fabs(gradient[i])));  // three roundings
+      const double want = adapter->values.span()[i] - 0.5 * clip * gradient[i];
+      CHECK_LE(std::fabs(moved->values.span()[i] - want), 0x1p-23 * (std::fabs(want) + std::fabs(gradient[i])));  // three roundings
     }
   }
 }
@@ -139,7 +139,7 @@ CASE("what is not finite is refused with its step and micro-batch, and nothing m
   Session session(engine, adapter, {.optimizer = Optimizer::sgd});
   const std::vector<Batch> batches = {row(d, {1, 2, 3}, false), row(d, {1, 2, 3, 4})};
   session.step(batches, 1e-3);
-  adapter->values[0] = INFINITY;
+  adapter->values.span()[0] = INFINITY;
   const std::vector<float> before = copy_of(adapter->values);
   CHECK(refused([&] { session.step(batches, 1e-3); }).find("E_NONFINITE: the loss of step 2, micro-batch 1 ") == 0);
   CHECK(copy_of(adapter->values) == before && session.steps() == 1);
@@ -215,7 +215,7 @@ CASE("rows with weights: the mean of the weighted losses and its gradient; weigh
   };
   CHECK_LE(worst(6, 0.5), 1e-5 * most);  // float32 sums in another grouping
   CHECK(!(worst(6, 2) <= 1e-5 * most));  // canary: a weight that is not applied
-  for (size_t i = 0; i < values.size(); ++i) CHECK(values[i] == start->values[i] - 0.5f * gradient[i]);
+  for (size_t i = 0; i < values.size(); ++i) CHECK(values[i] == start->values.span()[i] - 0.5f * gradient[i]);
   const auto nothing = step({weighted({0, 0, 0})});
   CHECK(std::get<1>(nothing) == 0 && std::get<2>(nothing) == 0 && std::get<3>(nothing) == copy_of(start->values));
   const Batch a = weighted({0.5, 2, 1}), b = row(d, {5, 5, 5});

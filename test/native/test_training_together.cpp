@@ -78,7 +78,7 @@ Client make_client(const Description& description, uint64_t key, int rank, float
   for (const LayerDescription& layer : description.layers)
     for (int linear = first_linear; linear < linears_per_layer; ++linear) layers.push_back({layer.linear[linear], rank, 2.0f, dropout});
   auto adapter = std::make_shared<Adapter>(AdapterMap(description, layers));
-  for (float& value : adapter->values) value = draws.symmetric(0.1f);
+  for (float& value : adapter->values.span()) value = draws.symmetric(0.1f);
   Client client{std::move(adapter), {}, 1e-3 * static_cast<double>(1 + key % 3), std::move(steps)};
   client.options.dropout_seed = key;
   client.options.max_grad_norm = key % 2 == 0 ? 0.5 : 0;
@@ -134,8 +134,8 @@ void note(Trace& trace, const StepResult& result) {
   for (double value : {result.loss, result.grad_norm}) trace.push_back(std::bit_cast<uint64_t>(value));
   for (int64_t value : {result.tokens, result.supervised, int64_t{result.cancelled}}) trace.push_back(static_cast<uint64_t>(value));
 }
-void note(Trace& trace, const AlignedBuffer<float>& values) {
-  for (float value : values) trace.push_back(std::bit_cast<uint32_t>(value));
+void note(Trace& trace, const Buffer<float>& values) {
+  for (float value : values.span()) trace.push_back(std::bit_cast<uint32_t>(value));
 }
 void note(Trace& trace, Session& session) {
   trace.push_back(static_cast<uint64_t>(session.steps()));
@@ -146,12 +146,12 @@ void note(Trace& trace, Session& session) {
 
 std::unique_ptr<Session> session_of(const std::shared_ptr<Engine>& engine, const Client& client) {
   auto adapter = std::make_shared<Adapter>(static_cast<const AdapterMap&>(*client.adapter));
-  std::copy(client.adapter->values.begin(), client.adapter->values.end(), adapter->values.begin());
+  std::copy(client.adapter->values.span().begin(), client.adapter->values.span().end(), adapter->values.span().begin());
   adapter->set_residual(client.adapter->residual());
   auto session = std::make_unique<Session>(engine, adapter, client.options);
   const auto scaled = [&](bool wanted, float factor) {
-    AlignedBuffer<float> values(wanted ? adapter->values.size() : 0);
-    for (size_t i = 0; i < values.size(); ++i) values[i] = factor * adapter->values[i];
+    Buffer<float> values(host_memory(), wanted ? adapter->values.size() : 0);
+    for (size_t i = 0; i < values.size(); ++i) values.span()[i] = factor * adapter->values.span()[i];
     return values;
   };
   session->set_terms({client.mu, scaled(client.mu > 0, 0.5f), scaled(client.correction, 0.1f)});
@@ -239,7 +239,7 @@ CASE("one that diverges gets its own error; the others do not notice") {
   for (Compute compute : {Compute::f32, Compute::bf16}) {
     const auto engine = engine_of(description, Format::nf4, compute, 2);
     std::vector<Client> clients = make_clients(description, Recompute::none);
-    clients[2].adapter->values[40] = INFINITY;
+    clients[2].adapter->values.span()[40] = INFINITY;
     std::vector<std::unique_ptr<Session>> sessions;
     std::vector<SessionStep> steps;
     for (const Client& client : clients) {
@@ -279,7 +279,7 @@ CASE("cancelled, nobody has moved, and the next step is as if nothing had been")
   engine->transformer->set_cancel_flag(&cancel);
   for (const SessionOutcome& outcome : step_together(steps)) CHECK(outcome.result.cancelled == (outcome.result.supervised > 0));
   engine->transformer->set_cancel_flag(nullptr);
-  for (size_t c = 0; c < clients.size(); ++c) CHECK(sessions[c]->adapter().values[0] == clients[c].adapter->values[0]);
+  for (size_t c = 0; c < clients.size(); ++c) CHECK(sessions[c]->adapter().values.span()[0] == clients[c].adapter->values.span()[0]);
   const std::vector<SessionOutcome> outcomes = step_together(steps);
   for (size_t c = 0; c < clients.size(); ++c) {
     const auto own = session_of(engine, clients[c]);

@@ -22,6 +22,8 @@ class CpuBackend final : public Backend {
   std::string name() const override;
   Compute compute() const override { return compute_; }
   int threads() const override { return pool_.threads(); }
+  const std::shared_ptr<Memory>& memory() const override { return host_memory(); }
+  void adopt(Matrix&) override {}  // kernels multiply the packed bytes
   Isa isa() const { return isa_; }
 
 #define OP(Result, name, arguments) Result name arguments override;

@@ -20,6 +20,10 @@ std::string CudaBackend::name() const {
   return "cuda-sm" + std::to_string(capability);
 }
 
+const std::shared_ptr<Memory>& CudaBackend::memory() const { fail(Code::E_UNSUPPORTED, "the CUDA backend has no buffers"); }
+
+void CudaBackend::adopt(Matrix&) { fail(Code::E_UNSUPPORTED, "the CUDA backend takes no weights"); }
+
 std::string CudaBackend::lacks(const Need& need) const {
   if (const char* missing = missing_operator(connection_->api().operators)) return std::string("the operator ") + missing;
   if (need.embedding != Format::f32 && need.embedding != Format::f16 && need.embedding != Format::bf16)

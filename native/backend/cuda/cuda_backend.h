@@ -13,6 +13,8 @@ class CudaBackend final : public ConnectedOperators {
   Compute compute() const override { return compute_; }
   /// Of the host: what reads and packs weights.
   int threads() const override { return threads_; }
+  const std::shared_ptr<Memory>& memory() const override;
+  void adopt(Matrix& matrix) override;
   std::string lacks(const Need& need) const override;
   OwnBytes needs(const PassSize& pass) const override;
   size_t scratch_bytes() const override;
