@@ -90,6 +90,20 @@ t.test('split into trained and frozen ranks, the golden adapter gives its logits
   t.notOk(maxError(await logitsOf(model, adapter), want) <= bound, 'canary: one wrong value')
 })
 
+t.test('merged: the frozen part goes into the weights, too', async (t) => {
+  using model = await loadModel(goldenFolder('llama'), reference)
+  const { adapter, residual } = split(model)
+  const merged = async (name: string) => {
+    const folder = temporaryFolder(name)
+    await adapter.merge(folder)
+    using whole = await loadModel(folder, reference)
+    return maxError((await whole.logits({ inputIds: rows.inputIds })).data, want)
+  }
+  t.notOk((await merged('merged-trained')) <= bound, 'canary: without the frozen part')
+  adapter.setResidual(residual)
+  t.ok((await merged('merged-both')) <= bound)
+})
+
 for (const rsLora of [false, true]) {
   t.test(`saved ${rsLora ? 'with rsLoRA ' : ''}it is one adapter of the summed rank`, async (t) => {
     using model = await loadModel(goldenFolder('llama'), reference)
