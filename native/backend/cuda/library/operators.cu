@@ -5,6 +5,7 @@ namespace fedlora::cuda {
 void fill_operators(Operators& table) {
   fill_memory(table);
   fill_rows(table);
+  fill_norm(table);
   fill_flat(table);
 }
 
