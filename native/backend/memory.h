@@ -3,6 +3,7 @@
 #pragma once
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <utility>
@@ -21,6 +22,8 @@ class Memory {
   virtual void* allocate(size_t bytes) = 0;
   /// With the same `bytes`.
   virtual void release(void* place, size_t bytes) noexcept = 0;
+  /// Bytes that `allocate` can still give; of the host's memory that is not known.
+  virtual size_t available() const { return SIZE_MAX; }
   // In order with the operators, and with one another.
   /// `from` is the host's, and may be used again at the return.
   virtual void upload(const void* from, void* to, size_t bytes) = 0;

@@ -55,6 +55,23 @@ Need need_of(const LoadOptions& options, const Source& source) {
   return need;
 }
 
+size_t weight_bytes(const LoadOptions& options, const Source& source) {
+  size_t bytes = 0;
+  for (const ModelTensor& tensor : list_tensors(source.description))
+    bytes += tensor.is_matrix()
+                 ? packed_bytes(format_of(options, source.tensors, tensor), tensor.N, tensor.K, options.block, options.double_quantization)
+                 : static_cast<size_t>(tensor.N) * sizeof(float);
+  return bytes;
+}
+
+/// E_MEMORY, before a weight is read, where the backend's memory cannot hold them.
+void check_room(size_t bytes, const Backend& backend) {
+  const size_t room = backend.memory()->available();
+  if (bytes > room)
+    fail(Code::E_MEMORY, "the weights take %.2f GB, %s has %.2f GB free. A smaller quantization (nf4: about a quarter of bf16) may fit",
+         static_cast<double>(bytes) * 1e-9, backend.name().c_str(), static_cast<double>(room) * 1e-9);
+}
+
 Matrix load_matrix(const LoadOptions& options, const ModelTensors& tensors, const ModelTensor& tensor, ThreadPool& pool) {
   Matrix matrix = read_matrix(tensors, tensor.name(), wanted_format(options, tensor), options.block, options.double_quantization, pool);
   if (matrix.N != tensor.N || matrix.K != tensor.K)
@@ -74,6 +91,7 @@ std::shared_ptr<Engine> load_engine(const LoadOptions& options, std::unique_ptr<
                                     const std::function<void(int64_t, int64_t)>& progress) {
   const Source source(options);
   check_supported(*backend, need_of(options, source), source.description.family);
+  check_room(weight_bytes(options, source), *backend);
   const ModelTensors& tensors = source.tensors;
   const std::vector<ModelTensor> list = list_tensors(source.description);
   ThreadPool pool(backend->threads());
@@ -101,16 +119,7 @@ std::shared_ptr<Engine> load_engine(const LoadOptions& options, std::unique_ptr<
 size_t plan_weights(const LoadOptions& options, const Backend& backend) {
   const Source source(options);
   check_supported(backend, need_of(options, source), source.description.family);
-  const ModelTensors& tensors = source.tensors;
-  size_t bytes = 0;
-  for (const ModelTensor& tensor : list_tensors(source.description)) {
-    if (!tensor.is_matrix()) {
-      bytes += static_cast<size_t>(tensor.N) * sizeof(float);
-      continue;
-    }
-    bytes += packed_bytes(format_of(options, tensors, tensor), tensor.N, tensor.K, options.block, options.double_quantization);
-  }
-  return bytes;
+  return weight_bytes(options, source);
 }
 
 }  // namespace fedlora

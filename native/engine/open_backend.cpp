@@ -1,27 +1,24 @@
 #include "engine/open_backend.h"
 
 #include "backend/cpu/cpu.h"
-#include "backend/cuda/load_library.h"
+#include "backend/cuda/cuda_backend.h"
 #include "base/error.h"
 
 namespace fedlora {
 
 namespace {
 
-std::unique_ptr<Backend> open_cuda(const Device& device) {
-  const cuda::Library library = cuda::load_library(device.cuda_libraries);
+std::unique_ptr<Backend> open_cuda(const BackendOptions& options) {
+  const cuda::Library library = cuda::load_library(options.device.cuda_libraries);
   if (library.api == nullptr) throw Error(library.code, library.problem);
-  cuda::DeviceInfo info;
-  cuda::Status status;
-  cuda::check(library.api->describe(*device.cuda, &info, &status), status);
-  fail(Code::E_UNSUPPORTED, "%s: the library has no operators", library.place.c_str());
+  return cuda::make_cuda_backend(*library.api, *options.device.cuda, options.compute, options.threads);
 }
 
 }  // namespace
 
 std::unique_ptr<Backend> open_backend(const BackendOptions& options) {
   if (options.threads < 1 || options.threads > 1024) fail(Code::E_ARGUMENT, "threads is %d, expected 1 to 1024", options.threads);
-  if (options.device.cuda) return open_cuda(options.device);
+  if (options.device.cuda) return open_cuda(options);
   return make_cpu_backend(options.compute, options.threads);
 }
 

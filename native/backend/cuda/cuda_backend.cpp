@@ -1,5 +1,7 @@
 #include "backend/cuda/cuda_backend.h"
 
+#include "quant/nested.h"
+
 namespace fedlora::cuda {
 
 namespace {
@@ -20,9 +22,28 @@ std::string CudaBackend::name() const {
   return "cuda-sm" + std::to_string(capability);
 }
 
-const std::shared_ptr<Memory>& CudaBackend::memory() const { fail(Code::E_UNSUPPORTED, "the CUDA backend has no buffers"); }
-
-void CudaBackend::adopt(Matrix&) { fail(Code::E_UNSUPPORTED, "the CUDA backend takes no weights"); }
+void CudaBackend::adopt(Matrix& matrix) {
+  std::vector<float> decoded(matrix.nested() ? static_cast<size_t>(matrix.blocks()) : 0);
+  for (size_t block = 0; block < decoded.size(); ++block) decoded[block] = block_absmax(matrix, static_cast<int64_t>(block));
+  const std::span<const float> absmax =
+      matrix.nested() ? std::span<const float>(decoded) : std::span(matrix.absmax.data(), matrix.absmax.size());
+  const HostMatrix host{matrix.format,
+                        matrix.block,
+                        matrix.N,
+                        matrix.K,
+                        {matrix.data.data(), static_cast<int64_t>(matrix.data.size())},
+                        {absmax.data(), static_cast<int64_t>(absmax.size())}};
+  const DeviceMatrix* device = nullptr;
+  connection_->call(connection_->api().adopt, &host, &device);
+  matrix.resident = std::shared_ptr<const void>(device, [connection = connection_](const void* held) {
+    connection->api().drop(connection->context(), static_cast<const DeviceMatrix*>(held));
+  });
+  matrix.resident_bytes = static_cast<size_t>(connection_->api().matrix_bytes(device));
+  matrix.data = {};
+  matrix.absmax = {};
+  matrix.nested_absmax = {};
+  matrix.nested_scale = {};
+}
 
 std::string CudaBackend::lacks(const Need& need) const {
   if (const char* missing = missing_operator(connection_->api().operators)) return std::string("the operator ") + missing;
@@ -40,7 +61,7 @@ OwnBytes CudaBackend::needs(const PassSize& pass) const {
 size_t CudaBackend::scratch_bytes() const { return static_cast<size_t>(connection_->api().own_bytes(connection_->context())); }
 
 std::unique_ptr<Backend> make_cuda_backend(const Api& api, int device, Compute compute, int threads) {
-  return std::make_unique<CudaBackend>(std::make_unique<Connection>(api, OpenRequest{device, compute}), compute, threads);
+  return std::make_unique<CudaBackend>(std::make_shared<Connection>(api, OpenRequest{device, compute}), compute, threads);
 }
 
 }  // namespace fedlora::cuda

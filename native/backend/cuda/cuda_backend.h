@@ -1,19 +1,21 @@
 /// The CUDA backend: every operator is a call of the library's table (operator_calls.h); here is what stands beside them.
 #pragma once
+#include "backend/cuda/cuda_memory.h"
 #include "backend/cuda/operator_calls.h"
 
 namespace fedlora::cuda {
 
 class CudaBackend final : public ConnectedOperators {
  public:
-  CudaBackend(std::unique_ptr<Connection> connection, Compute compute, int threads)
-      : ConnectedOperators(std::move(connection)), compute_(compute), threads_(threads) {}
+  CudaBackend(const std::shared_ptr<Connection>& connection, Compute compute, int threads)
+      : ConnectedOperators(connection), compute_(compute), threads_(threads), memory_(std::make_shared<CudaMemory>(connection)) {}
 
   std::string name() const override;
   Compute compute() const override { return compute_; }
   /// Of the host: what reads and packs weights.
   int threads() const override { return threads_; }
-  const std::shared_ptr<Memory>& memory() const override;
+  const std::shared_ptr<Memory>& memory() const override { return memory_; }
+  /// The matrix goes to the device, its nested scales decoded, and leaves the host.
   void adopt(Matrix& matrix) override;
   std::string lacks(const Need& need) const override;
   OwnBytes needs(const PassSize& pass) const override;
@@ -22,6 +24,7 @@ class CudaBackend final : public ConnectedOperators {
  private:
   Compute compute_;
   int threads_;
+  std::shared_ptr<Memory> memory_;
 };
 
 /// The backend over a library's device. Throws what keeps it from being used.

@@ -9,10 +9,9 @@ namespace fedlora::cuda {
 
 class Connected : public Backend {
  protected:
-  explicit Connected(std::unique_ptr<Connection> connection) : connection_(std::move(connection)) {}
+  explicit Connected(std::shared_ptr<Connection> connection) : connection_(std::move(connection)) {}
 
-  std::unique_ptr<Connection> connection_;
-  DeviceMatrices matrices_;
+  std::shared_ptr<Connection> connection_;
 };
 
 namespace calling {
@@ -27,18 +26,18 @@ Result call(const Connection& connection, Function function, const Values&... va
   }
 }
 
-#define OP(Result, name, arguments)                                                                                                    \
-  template <class Below, class Signature>                                                                                              \
-  class Signed_##name;                                                                                                                 \
-  template <class Below, class... Arguments>                                                                                           \
-  class Signed_##name<Below, Result(Arguments...)> : public Below {                                                                    \
-   public:                                                                                                                             \
-    using Below::Below;                                                                                                                \
-    Result name(Arguments... values) override {                                                                                        \
-      return call<Result>(*this->connection_, this->connection_->api().operators.name, Packed<Arguments>(values, this->matrices_)...); \
-    }                                                                                                                                  \
-  };                                                                                                                                   \
-  template <class Below>                                                                                                               \
+#define OP(Result, name, arguments)                                                                                   \
+  template <class Below, class Signature>                                                                             \
+  class Signed_##name;                                                                                                \
+  template <class Below, class... Arguments>                                                                          \
+  class Signed_##name<Below, Result(Arguments...)> : public Below {                                                   \
+   public:                                                                                                            \
+    using Below::Below;                                                                                               \
+    Result name(Arguments... values) override {                                                                       \
+      return call<Result>(*this->connection_, this->connection_->api().operators.name, Packed<Arguments>(values)...); \
+    }                                                                                                                 \
+  };                                                                                                                  \
+  template <class Below>                                                                                              \
   using Call_##name = Signed_##name<Below, Result arguments>;
 #include "backend/ops.def"
 #undef OP

@@ -1,19 +1,18 @@
 /// Arguments of ops.def on their way across the border: Packed<T> holds what a T becomes (abi.h) for the time of one call.
 #pragma once
-#include <unordered_map>
 #include <vector>
 
 #include "backend/cuda/abi.h"
 
 namespace fedlora::cuda {
 
-/// The device's copy of each matrix of a model, by the matrix's address.
-using DeviceMatrices = std::unordered_map<const Matrix*, const DeviceMatrix*>;
+/// What became of a matrix that the backend has adopted.
+inline const DeviceMatrix* device_matrix(const Matrix& matrix) { return static_cast<const DeviceMatrix*>(matrix.resident.get()); }
 
 template <class T>
 class Packed {
  public:
-  Packed(T value, const DeviceMatrices&) : value_(value) {}
+  explicit Packed(T value) : value_(value) {}
   T wire() const { return value_; }
 
  private:
@@ -23,7 +22,7 @@ class Packed {
 template <class T>
 class Packed<const T&> {
  public:
-  Packed(const T& value, const DeviceMatrices&) : value_(&value) {}
+  explicit Packed(const T& value) : value_(&value) {}
   const T* wire() const { return value_; }
 
  private:
@@ -33,7 +32,7 @@ class Packed<const T&> {
 template <>
 class Packed<const Matrix&> {
  public:
-  Packed(const Matrix& matrix, const DeviceMatrices& matrices) : value_(matrices.at(&matrix)) {}
+  explicit Packed(const Matrix& matrix) : value_(device_matrix(matrix)) {}
   const DeviceMatrix* wire() const { return value_; }
 
  private:
@@ -43,7 +42,7 @@ class Packed<const Matrix&> {
 template <class T>
 class Packed<std::span<T>> {
  public:
-  Packed(std::span<T> values, const DeviceMatrices&) : value_{values.data(), static_cast<int64_t>(values.size())} {}
+  explicit Packed(std::span<T> values) : value_{values.data(), static_cast<int64_t>(values.size())} {}
   View<T> wire() const { return value_; }
 
  private:
@@ -53,7 +52,7 @@ class Packed<std::span<T>> {
 template <>
 class Packed<std::span<const Segment>> {
  public:
-  Packed(std::span<const Segment> segments, const DeviceMatrices&) {
+  explicit Packed(std::span<const Segment> segments) {
     for (const Segment& segment : segments)
       list_.push_back({segment.row_begin, segment.row_end, {segment.pairs.data(), static_cast<int64_t>(segment.pairs.size())}});
   }
@@ -66,9 +65,9 @@ class Packed<std::span<const Segment>> {
 template <>
 class Packed<std::span<const LinearTarget>> {
  public:
-  Packed(std::span<const LinearTarget> targets, const DeviceMatrices& matrices) {
+  explicit Packed(std::span<const LinearTarget> targets) {
     for (const LinearTarget& target : targets)
-      list_.push_back({matrices.at(target.W), target.bias, target.y, target.h, target.h_stride, target.d_y});
+      list_.push_back({device_matrix(*target.W), target.bias, target.y, target.h, target.h_stride, target.d_y});
   }
   View<const TargetView> wire() const { return {list_.data(), static_cast<int64_t>(list_.size())}; }
 
