@@ -156,6 +156,25 @@ CASE("an allocation that fails in the middle of a step: E_MEMORY, and the same m
   CHECK(losses(1) == losses(0));
 }
 
+CASE("a launch that fails in the middle of a step: E_CUDA with the operator and its shapes, and the model goes on") {
+  const Variant variant{"llama", std::nullopt, false, Compute::f32, Recompute::none};
+  const Golden golden(variant.family);
+  const std::shared_ptr<Engine> engine = engine_of(variant, true);
+  const auto adapter = adapter_of(*engine, golden, 0, 1);
+  Session session(engine, adapter, {});
+  const Batch batch = rows_of(golden, 0, 1);
+  emulator::options.failing_launch = 2;  // the first is the embedding's
+  try {
+    session.step({&batch, 1}, 1e-2);
+    CHECK(false);
+  } catch (const Error& error) {
+    CHECK(error.code() == Code::E_CUDA);
+    CHECK(std::strstr(error.what(), "rms_norm_forward(M ") != nullptr && std::strstr(error.what(), "cudaErrorLaunchFailure") != nullptr);
+  }
+  emulator::options.failing_launch = 0;
+  CHECK(std::isfinite(session.step({&batch, 1}, 1e-2).loss));
+}
+
 CASE("operators that the CPU ran because the library has none") {
   for (const std::string& name : replaced_operators()) std::printf("# not in the library yet: %s\n", name.c_str());
 }
