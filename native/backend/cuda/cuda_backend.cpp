@@ -1,5 +1,6 @@
 #include "backend/cuda/cuda_backend.h"
 
+#include "backend/cuda/heuristics/attention_tiles.h"
 #include "quant/nested.h"
 
 namespace fedlora::cuda {
@@ -49,6 +50,7 @@ std::string CudaBackend::lacks(const Need& need) const {
   if (const char* missing = missing_operator(connection_->api().operators)) return std::string("the operator ") + missing;
   if (need.embedding != Format::f32 && need.embedding != Format::f16 && need.embedding != Format::bf16)
     return std::string("an embedding in ") + format_name(need.embedding);
+  if (need.head_dim > most_head_dim) return "a head_dim of " + std::to_string(need.head_dim);
   return {};
 }
 

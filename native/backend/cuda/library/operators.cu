@@ -6,6 +6,7 @@ void fill_operators(Operators& table) {
   fill_memory(table);
   fill_rows(table);
   fill_norm(table);
+  fill_attention(table);
   fill_flat(table);
 }
 
