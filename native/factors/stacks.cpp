@@ -11,9 +11,13 @@ double unit_of(double largest) { return largest > 0 ? std::ldexp(1, std::ilogb(l
 
 double largest(const Values& values, int64_t count) {
   return values.visit([&](const auto* x) {
-    std::remove_cvref_t<decltype(*x)> most = 0;
-    for (int64_t i = 0; i < count; ++i) most = std::max(most, std::fabs(x[i]));
-    return static_cast<double>(most);
+    constexpr int64_t lanes = 16;  // maxima of their own, which do not wait for each other
+    std::remove_cvref_t<decltype(*x)> most[lanes] = {};
+    const int64_t whole = count / lanes * lanes;
+    for (int64_t i = 0; i < whole; i += lanes)
+      for (int64_t lane = 0; lane < lanes; ++lane) most[lane] = std::max(most[lane], std::fabs(x[i + lane]));
+    for (int64_t i = whole; i < count; ++i) most[0] = std::max(most[0], std::fabs(x[i]));
+    return static_cast<double>(*std::max_element(most, most + lanes));
   });
 }
 

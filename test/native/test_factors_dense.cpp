@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "dense_check.h"
+#include "factors/cholesky.h"
+#include "factors/dominant.h"
 #include "factors/eigenvectors.h"
 #include "factors/jacobi.h"
 #include "factors/qr.h"
@@ -63,19 +65,126 @@ CASE("dot, add_scaled and rotate are those of plain loops, at every instruction 
 }
 
 CASE("a Gram matrix is the product with the transpose, with equal halves") {
-  for (int64_t n : {1, 30, 97, 200}) {
+  for (int64_t n : {1, 30, 97, 200, 800}) {
     const Matrix x = normal(n, 70, 5), g = gram(x.view());
     CHECK_LE(distance(g.view(), plain_product(x.view(), x.view().transposed()).view()), eps * 72 * 8 * static_cast<double>(n));
     CHECK(same(g, copied(g.view().transposed())));
   }
 }
 
+CASE(
+    "a Cholesky factor is triangular and its square is what was given: definite, graded rows, of low rank, with zero rows, graded values") {
+  for (int64_t n : {1, 2, 31, 32, 33, 100, 200})
+    for (int kind = 0; kind < 5; ++kind) {
+      Matrix x = normal(n, kind == 2 ? 3 : 2 * n, 71);
+      if (kind == 4) {
+        std::vector<double> values(static_cast<size_t>(n));
+        for (size_t i = 0; i < values.size(); ++i) values[i] = std::pow(0.4, static_cast<double>(i));
+        x = with_values(values, n, n, 72);
+      }
+      for (int64_t i = 0; i < n; ++i)
+        for (int64_t j = 0; j < x.cols(); ++j)
+          if (kind == 1)
+            x(i, j) = std::ldexp(x(i, j), static_cast<int>(-i));
+          else if (kind == 3 && i % 3 == 0)
+            x(i, j) = 0;
+      const Matrix g = gram(x.view()), u = cholesky(g);
+      double most = 0;
+      for (int64_t i = 0; i < n; ++i) {
+        most = std::max(most, g(i, i));
+        for (int64_t j = 0; j < i; ++j) CHECK(u(i, j) == 0);
+        CHECK(u(i, i) > 0);
+      }
+      const double rounding =
+          kind == 0 ? 8 : 10 * static_cast<double>(n);  // the raised diagonal: 8 · n · eps · most, rarely more than n · eps
+      CHECK_LE(distance(plain_product(u.view().transposed(), u.view()).view(), g.view()),
+               eps * rounding * std::sqrt(static_cast<double>(n)) * norm(g.view()) + 1e-300);
+    }
+}
+
+namespace {
+/// M = Lᵀ S with the given singular values, by factors that are neither orthogonal nor of equal sizes.
+struct Pair {
+  Matrix longer, shorter;
+  double square = 0;
+  Pair(const std::vector<double>& values, int64_t across, int64_t along, uint64_t seed) {
+    const int64_t n = static_cast<int64_t>(values.size());
+    std::vector<double> spread(values.size());
+    for (size_t i = 0; i < spread.size(); ++i) spread[i] = 1 + static_cast<double>(i % 7);
+    const Matrix turn = with_values(spread, n, n, seed);  // (C⁻ᵀ L)ᵀ (C S): C = X D Yᵀ, its inverse X D⁻¹ Yᵀ
+    for (double& value : spread) value = 1 / value;
+    const Matrix inverse = with_values(spread, n, n, seed);
+    Matrix left = orthonormal(n, along, seed + 7);
+    const Matrix right = orthonormal(n, across, seed + 8);
+    for (int64_t i = 0; i < n; ++i) {
+      square += values[static_cast<size_t>(i)] * values[static_cast<size_t>(i)];
+      for (int64_t j = 0; j < along; ++j) left(i, j) *= values[static_cast<size_t>(i)];
+    }
+    longer = plain_product(inverse.view(), left.view());
+    shorter = plain_product(turn.view(), right.view());
+  }
+  std::optional<Matrix> dominant(int64_t rank, ThreadPool* pool = nullptr) const {
+    return factors::dominant(gram(longer.view()), gram(shorter.view()), square, rank, 1e-12, pool);
+  }
+};
+}  // namespace
+
+CASE("a Cholesky factor of what is not finite is not a number") {
+  Matrix g(3, 3);
+  g(0, 0) = g(2, 2) = 1, g(1, 1) = std::numeric_limits<double>::quiet_NaN();
+  CHECK(std::isnan(cholesky(g)(0, 0)));
+}
+
+CASE("dominant directions: of values that stand out, equal ones too") {
+  for (int64_t rank : {1, 4, 16}) {
+    std::vector<double> steep(100), step(100, 0.02), just(100, 0.0), one(100, 0.0);
+    for (size_t i = 0; i < 100; ++i) steep[i] = std::pow(0.25, static_cast<double>(i));  // the rest is a quarter of the last
+    for (size_t i = 0; i < static_cast<size_t>(rank); ++i) step[i] = 5, just[i] = one[i] = 2;
+    // What the condition still allows: eight that share the rest, one that takes it all, which is only told apart with vectors to spare.
+    for (size_t i = 0; i < 8; ++i) just[static_cast<size_t>(rank) + i] = 2 / std::sqrt(8.5);
+    one[static_cast<size_t>(rank)] = 2 * std::sqrt(0.95);
+    for (const std::vector<double>& values : {rank == 16 ? step : steep, step, just, one}) {
+      const Pair pair(values, 110, 130, 81);
+      const auto x = pair.dominant(rank);
+      CHECK(x.has_value());
+      if (!x) continue;
+      const Matrix v = product(x->view(), pair.shorter.view());
+      const Matrix mv = product(product(v.view(), pair.shorter.view().transposed()).view(), pair.longer.view());
+      const Matrix back = product(product(mv.view(), pair.longer.view().transposed()).view(), pair.shorter.view());
+      CHECK_LE(orthonormality(v.view()), 1e-11);
+      for (int64_t i = 0; i < rank; ++i) {
+        const double value = values[static_cast<size_t>(i)];
+        double rest = 0;
+        for (int64_t j = 0; j < v.cols(); ++j) rest += std::pow(back(i, j) - value * value * v(i, j), 2);
+        CHECK_LE(std::sqrt(rest), 1e-11 * values[0] * value);
+      }
+    }
+  }
+}
+
+CASE("dominant directions: none of values that the rest could hide, or that rounding hides") {
+  std::vector<double> flat(100, 1.0), crowd(100, 0.2), low(100, 0.0), near(100, 0.0), uneven(100, 0.15);
+  for (size_t i = 0; i < 16; ++i) crowd[i] = 1;               // a gap, and √84 · 0.2 > 1
+  for (size_t i = 0; i < 5; ++i) low[i] = 1;                  // fewer than are wanted
+  for (size_t i = 0; i < 18; ++i) near[i] = 1;                // two more than are wanted: √2 > 1
+  for (size_t i = 0; i < 16; ++i) uneven[i] = i < 4 ? 5 : 1;  // √84 · 0.15 > 1, the last, if not the first
+  for (const std::vector<double>& values : {flat, crowd, low, near, uneven}) CHECK(!Pair(values, 110, 130, 82).dominant(16));
+}
+
 CASE("threads change no bit of a product, a QR, or an eigenvector") {
   const Matrix a = normal(300, 500, 1), b = normal(500, 130, 2);
   const Matrix alone = product(a.view(), b.view()), square = gram(a.view());
   const Matrix r = TallQr(copied(a.view())).r(), vectors = leading_eigenvectors(copied(square.view()), 16);
+  const Matrix thin = product(b.view().block(0, 0, 16, 130), normal(130, 1600, 3).view()), factor = cholesky(gram(b.view().transposed()));
+  std::vector<double> values(100, 0.01);
+  for (size_t i = 0; i < 16; ++i) values[i] = 3;
+  const Pair pair(values, 110, 130, 83);
+  const Matrix directions = *pair.dominant(16);
   for (int threads : {2, 3}) {
     ThreadPool pool(threads);
+    CHECK(same(thin, product(b.view().block(0, 0, 16, 130), normal(130, 1600, 3).view(), &pool)));
+    CHECK(same(factor, cholesky(gram(b.view().transposed()), &pool)));
+    CHECK(same(directions, *pair.dominant(16, &pool)));
     CHECK(same(alone, product(a.view(), b.view(), &pool)));
     CHECK(same(square, gram(a.view(), &pool)));
     CHECK(same(r, TallQr(copied(a.view()), &pool).r()));

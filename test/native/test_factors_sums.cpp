@@ -5,6 +5,7 @@
 #include "dense_check.h"
 #include "factors/factored.h"
 #include "factors/jacobi.h"
+#include "factors/quick.h"
 #include "harness.h"
 
 using namespace fedlora;
@@ -117,6 +118,14 @@ CASE("nothing, zeros, terms that cancel, scales of 0, extreme magnitudes, weight
     extreme.add(4, magnitude, 1, 0, false), extreme.add(4, -0.5 * magnitude, 2, 0, false);
     judge(extreme.sum, 3, 1e-13);
   }
+  for (int64_t at : {5, 48}) {  // one value that is larger than all squares may be
+    Owned spike(20, 30);
+    Matrix b(20, 3);
+    b.row(0)[at] = 1e200;
+    const Values left = spike.keep(b, false);
+    spike.sum.terms.push_back({left, spike.keep(normal(3, 30, 4), false), 3, 1});
+    judge(spike.sum, 3, 1e-13);
+  }
   Owned weighted(20, 30);
   weighted.add(4, 2, 1), weighted.add(2, 1, 2);
   weighted.sum.terms[0].weights = {1, 0.25, 0, -3};
@@ -130,8 +139,31 @@ CASE("large cores: leading triplets by the quick way are those of the dense matr
       tall.add(15, 0.1 * static_cast<double>(k + 1), k, shared), wide.add(15, 0.1 * static_cast<double>(k + 1), k, shared);
       crowded.add(16, 0.2, k, shared, false);
     }
+    CHECK(quick(tall.sum, 15) && quick(wide.sum, 15) && quick(crowded.sum, 16));
     judge(tall.sum, 15, 1e-11), judge(wide.sum, 15, 1e-11), judge(crowded.sum, 16, 1e-11);
   }
+}
+
+namespace {
+/// Σ of one term with the given singular values [n, n].
+Owned square_of(const std::vector<double>& values) {
+  const int64_t n = static_cast<int64_t>(values.size());
+  Owned owned(n, n);
+  Matrix one(n, n);
+  for (int64_t i = 0; i < n; ++i) one(i, i) = 1;
+  const Values b = owned.keep(with_values(values, n, n, 51), false);
+  owned.sum.terms.push_back({b, owned.keep(one, false), n, 1});
+  return owned;
+}
+}  // namespace
+
+CASE("large cores: directions that squares leave uncertain are refined on the factors") {
+  std::vector<double> values(128, 1e-10);
+  // Eight near to each other, the square of 2e-6 near the rounding of the largest.
+  for (size_t i = 0; i < 16; ++i) values[i] = i < 8 ? std::pow(5, -static_cast<double>(i)) : 2e-6 * (1 - 0.03 * static_cast<double>(i - 8));
+  const Owned owned = square_of(values);
+  CHECK(quick(owned.sum, 16).has_value());
+  judge(owned.sum, 16, 1e-12);
 }
 
 CASE("large cores that the quick way cannot certify are done completely: graded, of low rank") {
@@ -141,11 +173,7 @@ CASE("large cores that the quick way cannot certify are done completely: graded,
     graded[i] = std::pow(0.2, static_cast<double>(i));  // the 16th is 3e-11 of the first, its square below rounding
   for (size_t i = 0; i < 5; ++i) low[i] = 5 - static_cast<double>(i);
   for (const std::vector<double>& values : {graded, low}) {
-    Owned owned(n, n);
-    Matrix one(n, n);
-    for (int64_t i = 0; i < n; ++i) one(i, i) = 1;
-    const Values b = owned.keep(with_values(values, n, n, 51), false);
-    owned.sum.terms.push_back({b, owned.keep(one, false), n, 1});
+    const Owned owned = square_of(values);
     judge(owned.sum, 16, 1e-12);
   }
 }
