@@ -17,6 +17,8 @@ namespace fedlora::factors {
 namespace {
 constexpr int64_t extra = 8;
 constexpr int most_steps = 18, first_judged = 3;  // 9⁻¹⁸ < 1e-17; by step 3 what stands out has been seen
+/// From here on a step that does not divide squares of the error by four, let alone 81, has come to rounding.
+constexpr double uncertain = 1e-6, least_progress = 0.25;
 
 Matrix random_rows(int64_t count, int64_t n) {
   Matrix x(count, n);
@@ -71,14 +73,19 @@ double change(const Matrix& x, const Matrix& p, const Matrix& y, const Matrix& q
 std::optional<Matrix> dominant(const Matrix& along, const Matrix& across, double square, int64_t rank, double tolerance, ThreadPool* pool) {
   Matrix x = random_rows(rank + extra, along.rows()), before, before_across;
   std::vector<double> values;
+  const double eps = std::numeric_limits<double>::epsilon(), rounding = static_cast<double>(along.rows()) * eps * square;
+  double last_moved = std::numeric_limits<double>::infinity();
   for (int step = 0; step < most_steps; ++step) {
     const Matrix y = product(x.view(), across.view(), pool);
     if (step >= first_judged) {
       double rest = square;
       for (int64_t i = 0; i < rank; ++i) rest -= values[static_cast<size_t>(i)];
       const double last = values[static_cast<size_t>(rank - 1)];
-      if (!(rest <= 2 * last)) return {};
-      if (change(x, before, y, before_across, values, rank) <= tolerance * tolerance * values[0]) {
+      if (!(rest <= 2 * last && last > rounding)) return {};
+      const double moved = change(x, before, y, before_across, values, rank);
+      const bool stands = moved <= uncertain * uncertain * values[0] && moved > least_progress * last_moved;  // by rounding
+      last_moved = moved;
+      if (moved <= tolerance * tolerance * values[0] || stands) {
         if (!(rest <= last)) return {};
         Matrix leading(rank, x.cols());
         std::copy(x.row(0), x.row(0) + rank * x.cols(), leading.row(0));
@@ -92,7 +99,7 @@ std::optional<Matrix> dominant(const Matrix& along, const Matrix& across, double
     before = product(pencil.turn.view(), x.view());
     before_across = product(pencil.turn.view(), y.view());
     x = product(pencil.turn.view(), z.view());
-    const double least = values[0] * std::numeric_limits<double>::epsilon();
+    const double least = values[0] * eps;
     for (int64_t i = 0; i < x.rows(); ++i)
       for (int64_t j = 0; j < x.cols(); ++j) x(i, j) /= std::max(values[static_cast<size_t>(i)], least);
   }

@@ -107,10 +107,10 @@ namespace {
 struct Pair {
   Matrix longer, shorter;
   double square = 0;
-  Pair(const std::vector<double>& values, int64_t across, int64_t along, uint64_t seed) {
+  Pair(const std::vector<double>& values, int64_t across, int64_t along, uint64_t seed, double worst = 7) {
     const int64_t n = static_cast<int64_t>(values.size());
     std::vector<double> spread(values.size());
-    for (size_t i = 0; i < spread.size(); ++i) spread[i] = 1 + static_cast<double>(i % 7);
+    for (size_t i = 0; i < spread.size(); ++i) spread[i] = 1 + (worst - 1) / 6 * static_cast<double>(i % 7);
     const Matrix turn = with_values(spread, n, n, seed);  // (C⁻ᵀ L)ᵀ (C S): C = X D Yᵀ, its inverse X D⁻¹ Yᵀ
     for (double& value : spread) value = 1 / value;
     const Matrix inverse = with_values(spread, n, n, seed);
@@ -137,13 +137,15 @@ CASE("a Cholesky factor of what is not finite is not a number") {
 
 CASE("dominant directions: of values that stand out, equal ones too") {
   for (int64_t rank : {1, 4, 16}) {
-    std::vector<double> steep(100), step(100, 0.02), just(100, 0.0), one(100, 0.0);
+    std::vector<double> steep(100), step(100, 0.02), just(100, 0.0), one(100, 0.0), slow(100, 0.0);
     for (size_t i = 0; i < 100; ++i) steep[i] = std::pow(0.25, static_cast<double>(i));  // the rest is a quarter of the last
-    for (size_t i = 0; i < static_cast<size_t>(rank); ++i) step[i] = 5, just[i] = one[i] = 2;
-    // What the condition still allows: eight that share the rest, one that takes it all, which is only told apart with vectors to spare.
+    for (size_t i = 0; i < static_cast<size_t>(rank); ++i) step[i] = 5, just[i] = one[i] = slow[i] = 2;
+    // What the condition still allows: eight or twenty that share the rest, one that takes it all, which is only told apart with vectors to
+    // spare.
     for (size_t i = 0; i < 8; ++i) just[static_cast<size_t>(rank) + i] = 2 / std::sqrt(8.5);
     one[static_cast<size_t>(rank)] = 2 * std::sqrt(0.95);
-    for (const std::vector<double>& values : {rank == 16 ? step : steep, step, just, one}) {
+    for (size_t i = 0; i < 20; ++i) slow[static_cast<size_t>(rank) + i] = 2 / std::sqrt(20.5);
+    for (const std::vector<double>& values : {rank == 16 ? step : steep, step, just, one, slow}) {
       const Pair pair(values, 110, 130, 81);
       const auto x = pair.dominant(rank);
       CHECK(x.has_value());
@@ -160,6 +162,12 @@ CASE("dominant directions: of values that stand out, equal ones too") {
       }
     }
   }
+}
+
+CASE("dominant directions: as near as factors of any condition let them come") {
+  std::vector<double> values(100, 0.02);
+  for (size_t i = 0; i < 16; ++i) values[i] = 5;
+  for (double worst : {1e2, 1e3, 1e4}) CHECK(Pair(values, 110, 130, 84, worst).dominant(16).has_value());
 }
 
 CASE("dominant directions: none of values that the rest could hide, or that rounding hides") {
