@@ -8,6 +8,7 @@ void fill_operators(Operators& table) {
   fill_norm(table);
   fill_attention(table);
   fill_flat(table);
+  fill_head(table);
 }
 
 }  // namespace fedlora::cuda

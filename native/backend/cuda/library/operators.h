@@ -13,5 +13,6 @@ void fill_attention(Operators& table);
 void fill_norm(Operators& table);
 void fill_rows(Operators& table);
 void fill_flat(Operators& table);
+void fill_head(Operators& table);
 
 }  // namespace fedlora::cuda
