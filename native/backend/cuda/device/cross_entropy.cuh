@@ -4,6 +4,8 @@
 ///
 /// A thread sums every 256th logit in ascending order, then lanes by butterflies and warps in order: an order that V alone decides.
 #pragma once
+#include <cmath>
+
 #include "backend/cuda/device/prelude.h"
 
 namespace fedlora::cuda {
@@ -12,7 +14,7 @@ constexpr int cross_entropy_threads = 256;
 
 /// The largest so far, the first place where it is, and Σ exp(l − most).
 struct SoftmaxState {
-  float most = __uint_as_float(0xff800000u);  // −∞
+  float most = -INFINITY;
   int64_t place = 0;
   float sum = 0;
 
@@ -25,13 +27,9 @@ struct SoftmaxState {
       sum += expf(logit - most);
     }
   }
-  /// Joins one whose logits may lie before or behind. An empty one has sum 0.
+  /// Joins one whose logits may lie before or behind. An empty one, of most −∞ and sum 0, adds nothing to another.
   DEV void join(const SoftmaxState& other) {
-    if (other.sum == 0) return;
-    if (sum == 0) {
-      *this = other;
-      return;
-    }
+    if (other.sum == 0) return;  // also where both are empty: −∞ less −∞ is no number
     const float both = fmaxf(most, other.most);
     if (other.most > most || (other.most == most && other.place < place)) place = other.place;
     sum = sum * expf(most - both) + other.sum * expf(other.most - both);
