@@ -12,7 +12,8 @@ const emulator = `${tests}/emulator`
 /** Where `#include "x"` is looked for after the folder of the including file, and `<x>` at all. */
 const includePath = ['native', 'test/native', tests]
 const systemPath = [`${emulator}/include`]
-const always = ['-x', 'c++', '-std=c++20', '-w', '-ffp-contract=off', '-fno-math-errno', '-march=x86-64-v2']
+const golden = `-DFEDLORA_GOLDEN="${join(root, 'test/golden')}"`
+const always = ['-x', 'c++', '-std=c++20', '-w', '-ffp-contract=off', '-fno-math-errno', '-march=x86-64-v2', golden]
 
 /** Runs a tool; resolves to its status and what it said. */
 function execute(/** @type {string} */ command, /** @type {string[]} */ args) {
