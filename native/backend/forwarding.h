@@ -24,6 +24,7 @@ class ForwardingBase : public Backend {
   Compute compute() const override { return next_->compute(); }
   int threads() const override { return next_->threads(); }
   const std::shared_ptr<Memory>& memory() const override { return next_->memory(); }
+  void expect(const WeightBytes& weights) override { next_->expect(weights); }
   void adopt(Matrix& matrix) override { next_->adopt(matrix); }
   std::string lacks(const Need& need) const override { return next_->lacks(need); }
   OwnBytes needs(const PassSize& pass) const override { return next_->needs(pass); }

@@ -95,6 +95,11 @@ struct OwnBytes {
   size_t scratch = 0, loss = 0;  // loss: of linear_cross_entropy
 };
 
+/// Bytes of a model's weights: packed, and with those in codes (nf4, fp4, int8) as bf16 numbers instead.
+struct WeightBytes {
+  size_t packed = 0, decoded = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -104,6 +109,8 @@ class Backend {
   /// Where every buffer that an operator is given lies. Spans of ids, positions, offsets, rows, targets and scales, and what says which
   /// buffers there are, are the host's.
   virtual const std::shared_ptr<Memory>& memory() const = 0;
+  /// Before the first weight is adopted: how much they will take, so that a backend may choose the form that it holds them in.
+  virtual void expect(const WeightBytes&) {}
   /// Before a weight's first use: the backend may hold it in a form of its own, and let go of the host's bytes.
   virtual void adopt(Matrix& matrix) = 0;
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/half.h"
 #include "engine/model_tensors.h"
 #include "io/bnb_checkpoint.h"
 #include "io/matrix_reader.h"
@@ -55,12 +56,18 @@ Need need_of(const LoadOptions& options, const Source& source) {
   return need;
 }
 
-size_t weight_bytes(const LoadOptions& options, const Source& source) {
-  size_t bytes = 0;
-  for (const ModelTensor& tensor : list_tensors(source.description))
-    bytes += tensor.is_matrix()
-                 ? packed_bytes(format_of(options, source.tensors, tensor), tensor.N, tensor.K, options.block, options.double_quantization)
-                 : static_cast<size_t>(tensor.N) * sizeof(float);
+WeightBytes weight_bytes(const LoadOptions& options, const Source& source) {
+  WeightBytes bytes;
+  for (const ModelTensor& tensor : list_tensors(source.description)) {
+    size_t packed = static_cast<size_t>(tensor.N) * sizeof(float), decoded = packed;
+    if (tensor.is_matrix()) {
+      const Format format = format_of(options, source.tensors, tensor);
+      packed = decoded = packed_bytes(format, tensor.N, tensor.K, options.block, options.double_quantization);
+      if (is_4bit(format) || format == Format::int8) decoded = static_cast<size_t>(tensor.N * tensor.K) * sizeof(bf16);
+    }
+    bytes.packed += packed;
+    bytes.decoded += decoded;
+  }
   return bytes;
 }
 
@@ -91,7 +98,9 @@ std::shared_ptr<Engine> load_engine(const LoadOptions& options, std::unique_ptr<
                                     const std::function<void(int64_t, int64_t)>& progress) {
   const Source source(options);
   check_supported(*backend, need_of(options, source), source.description.family);
-  check_room(weight_bytes(options, source), *backend);
+  const WeightBytes bytes = weight_bytes(options, source);
+  check_room(bytes.packed, *backend);
+  backend->expect(bytes);
   const ModelTensors& tensors = source.tensors;
   const std::vector<ModelTensor> list = list_tensors(source.description);
   ThreadPool pool(backend->threads());
@@ -119,7 +128,7 @@ std::shared_ptr<Engine> load_engine(const LoadOptions& options, std::unique_ptr<
 size_t plan_weights(const LoadOptions& options, const Backend& backend) {
   const Source source(options);
   check_supported(backend, need_of(options, source), source.description.family);
-  return weight_bytes(options, source);
+  return weight_bytes(options, source).packed;
 }
 
 }  // namespace fedlora

@@ -151,8 +151,8 @@ struct Api {
   /// Bytes of the device that nobody holds.
   Verdict (*free_bytes)(Context*, Status*, int64_t* bytes);
 
-  /// A matrix in a form that kernels read.
-  Verdict (*adopt)(Context*, Status*, const HostMatrix*, const DeviceMatrix**);
+  /// A matrix in a form that kernels read; `decoded`: codes as bf16 numbers, which saves decoding them in every pass.
+  Verdict (*adopt)(Context*, Status*, const HostMatrix*, int32_t decoded, const DeviceMatrix**);
   void (*drop)(Context*, const DeviceMatrix*);
   int64_t (*matrix_bytes)(const DeviceMatrix*);
   /// Bytes that the context holds for itself: staging, workspace.

@@ -35,7 +35,7 @@ void CudaBackend::adopt(Matrix& matrix) {
                         {matrix.data.data(), static_cast<int64_t>(matrix.data.size())},
                         {absmax.data(), static_cast<int64_t>(absmax.size())}};
   const DeviceMatrix* device = nullptr;
-  connection_->call(connection_->api().adopt, &host, &device);
+  connection_->call(connection_->api().adopt, &host, decoded_ ? 1 : 0, &device);
   matrix.resident = std::shared_ptr<const void>(device, [connection = connection_](const void* held) {
     connection->api().drop(connection->context(), static_cast<const DeviceMatrix*>(held));
   });

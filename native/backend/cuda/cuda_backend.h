@@ -15,6 +15,8 @@ class CudaBackend final : public ConnectedOperators {
   /// Of the host: what reads and packs weights.
   int threads() const override { return threads_; }
   const std::shared_ptr<Memory>& memory() const override { return memory_; }
+  /// Codes are held as bf16 numbers when that is what the kernels multiply, and at most half of the free memory goes to weights.
+  void expect(const WeightBytes& weights) override { decoded_ = compute_ == Compute::bf16 && weights.decoded <= memory_->available() / 2; }
   /// The matrix goes to the device, its nested scales decoded, and leaves the host.
   void adopt(Matrix& matrix) override;
   std::string lacks(const Need& need) const override;
@@ -24,6 +26,7 @@ class CudaBackend final : public ConnectedOperators {
  private:
   Compute compute_;
   int threads_;
+  bool decoded_ = false;
   std::shared_ptr<Memory> memory_;
 };
 

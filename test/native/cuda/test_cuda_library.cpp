@@ -3,6 +3,7 @@
 
 #include "backend/cuda/connection.h"
 #include "backend/cuda/device/prelude.h"
+#include "backend/cuda/launch/decode_weight.h"
 #include "backend/cuda/launch/device_matrix.h"
 #include "backend/cuda/library/operator_entry.h"
 #include "backend/cuda/library/staging.h"
@@ -107,12 +108,28 @@ CASE("a matrix: its bytes and its scales behind them") {
   const std::vector<float> absmax = {1, 2, 3, 4};
   const cuda::HostMatrix host{Format::nf4, 64, 3, 65, {codes.data(), static_cast<int64_t>(codes.size())}, {absmax.data(), 4}};
   const cuda::DeviceMatrix* matrix = nullptr;
-  connection.call(connection.api().adopt, &host, &matrix);
+  connection.call(connection.api().adopt, &host, 0, &matrix);
   CHECK(matrix->format == Format::nf4 && matrix->N == 3 && matrix->K == 65 && matrix->block == 64);
   CHECK(downloaded(connection, static_cast<const uint8_t*>(matrix->data), codes.size()) == codes);
   CHECK(downloaded(connection, matrix->absmax, 4) == absmax);
   CHECK(connection.api().matrix_bytes(matrix) == 512);
   connection.api().drop(connection.context(), matrix);
+}
+
+CASE("a matrix in codes may be held as the numbers that decoding it gives") {
+  const Connection connection(library(), OpenRequest{0, Compute::bf16});
+  const std::vector<uint8_t> codes(3 * 64 / 2, 0x5a);
+  const std::vector<float> absmax = {1, 2, 3};
+  const cuda::HostMatrix host{Format::nf4, 64, 3, 64, {codes.data(), static_cast<int64_t>(codes.size())}, {absmax.data(), 3}};
+  const cuda::DeviceMatrix *packed = nullptr, *numbers = nullptr;
+  connection.call(connection.api().adopt, &host, 0, &packed);
+  connection.call(connection.api().adopt, &host, 1, &numbers);
+  CHECK(numbers->format == Format::bf16 && numbers->N == 3 && numbers->K == 64 && numbers->absmax == nullptr);
+  check::DeviceArray<uint16_t> slab(3 * 64);
+  cuda::decode_weight(cuda::Queue{nullptr, 80}, *packed, cuda::Element::bf16, slab.data());
+  CHECK(downloaded(connection, static_cast<const uint16_t*>(numbers->data), 3 * 64) == slab.values());
+  connection.api().drop(connection.context(), packed);
+  connection.api().drop(connection.context(), numbers);
 }
 
 CASE("staged arrays arrive, whatever their size and number; equal ones are sent once") {

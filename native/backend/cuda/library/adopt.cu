@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "backend/cuda/launch/decode_weight.h"
 #include "backend/cuda/launch/device_matrix.h"
 #include "backend/cuda/library/memory.h"
 
@@ -19,26 +20,45 @@ constexpr int64_t aligned(int64_t bytes) { return (bytes + 255) / 256 * 256; }
 
 }  // namespace
 
-const DeviceMatrix* adopt(Context& context, const HostMatrix& matrix) {
-  const int64_t scales = matrix.absmax.size * static_cast<int64_t>(sizeof(float));
-  const int64_t scales_at = aligned(matrix.data.size);
-  auto held = std::make_unique<Held>();
-  held->bytes = scales_at + aligned(scales);
-  held->memory = static_cast<unsigned char*>(allocate(context, held->bytes));
-  held->format = matrix.format;
-  held->N = matrix.N;
-  held->K = matrix.K;
-  held->block = matrix.block;
-  held->data = held->memory;
-  held->absmax = scales == 0 ? nullptr : reinterpret_cast<const float*>(held->memory + scales_at);
-  try {
-    upload(context, matrix.data.data, held->memory, matrix.data.size);
-    if (scales > 0) upload(context, matrix.absmax.data, held->memory + scales_at, scales);
-  } catch (...) {
-    release(context, held->memory);
-    throw;
+namespace {
+
+struct Release {
+  Context* context;
+  void operator()(Held* held) const {
+    release(*context, held->memory);
+    delete held;
   }
-  return held.release();
+};
+using Holding = std::unique_ptr<Held, Release>;
+
+/// An empty matrix of this form.
+Holding make(Context& context, const HostMatrix& like, Format format, int64_t data_bytes, int64_t scale_bytes) {
+  const int64_t scales_at = aligned(data_bytes), bytes = scales_at + aligned(scale_bytes);
+  auto* memory = static_cast<unsigned char*>(allocate(context, bytes));
+  const bool coded = scale_bytes > 0;
+  return Holding(new Held{{format, like.N, like.K, coded ? like.block : 0, memory,
+                           coded ? reinterpret_cast<const float*>(memory + scales_at) : nullptr},
+                          memory,
+                          bytes},
+                 Release{&context});
+}
+
+Holding packed(Context& context, const HostMatrix& matrix) {
+  const int64_t scales = matrix.absmax.size * static_cast<int64_t>(sizeof(float));
+  Holding held = make(context, matrix, matrix.format, matrix.data.size, scales);
+  upload(context, matrix.data.data, held->memory, matrix.data.size);
+  if (scales > 0) upload(context, matrix.absmax.data, const_cast<float*>(held->absmax), scales);
+  return held;
+}
+
+}  // namespace
+
+const DeviceMatrix* adopt(Context& context, const HostMatrix& matrix, bool decoded) {
+  Holding held = packed(context, matrix);
+  if (!decoded || matrix.absmax.size == 0) return held.release();
+  Holding numbers = make(context, matrix, Format::bf16, matrix.N * matrix.K * width_of(Element::bf16), 0);
+  decode_weight(context.queue, *held, Element::bf16, numbers->memory);
+  return numbers.release();
 }
 
 void drop(Context& context, const DeviceMatrix* matrix) noexcept {

@@ -4,7 +4,8 @@
 
 namespace fedlora::cuda {
 
-const DeviceMatrix* adopt(Context& context, const HostMatrix& matrix);
+/// `decoded`: a matrix in codes as bf16 numbers.
+const DeviceMatrix* adopt(Context& context, const HostMatrix& matrix, bool decoded);
 void drop(Context& context, const DeviceMatrix* matrix) noexcept;
 /// Of its block.
 int64_t matrix_bytes(const DeviceMatrix* matrix);

@@ -59,8 +59,8 @@ Verdict table_free_bytes(Context* context, Status* status, int64_t* bytes) {
   return at_work(context, status, [&] { *bytes = free_bytes(); }, [] { return "memory of the device"; });
 }
 
-Verdict table_adopt(Context* context, Status* status, const HostMatrix* matrix, const DeviceMatrix** to) {
-  return at_work(context, status, [&] { *to = adopt(*context, *matrix); }, [] { return "a weight"; });
+Verdict table_adopt(Context* context, Status* status, const HostMatrix* matrix, int32_t decoded, const DeviceMatrix** to) {
+  return at_work(context, status, [&] { *to = adopt(*context, *matrix, decoded != 0); }, [] { return "a weight"; });
 }
 
 void table_drop(Context* context, const DeviceMatrix* matrix) { drop(*context, matrix); }
