@@ -9,6 +9,7 @@ void fill_operators(Operators& table) {
   fill_attention(table);
   fill_flat(table);
   fill_head(table);
+  fill_linear(table);
 }
 
 }  // namespace fedlora::cuda

@@ -14,5 +14,6 @@ void fill_norm(Operators& table);
 void fill_rows(Operators& table);
 void fill_flat(Operators& table);
 void fill_head(Operators& table);
+void fill_linear(Operators& table);
 
 }  // namespace fedlora::cuda

@@ -1,0 +1,218 @@
+#include "backend/cuda/launch/lora_linear.h"
+
+#include <cmath>
+#include <functional>
+
+#include "backend/cuda/device/dropout.cuh"
+#include "backend/cuda/device/lora.cuh"
+#include "backend/cuda/launch/gemm.h"
+#include "backend/cuda/launch/lora_workspace.h"
+
+namespace fedlora::cuda {
+
+namespace {
+
+static_assert(RowSum::slice_rows == 512, "lora_workspace.h counts slices of as many rows");
+
+unsigned blocks_of(int64_t count, int64_t each) { return static_cast<unsigned>((count + each - 1) / each); }
+
+float kept_factor(const LoraPair& pair) { return pair.dropout > 0 ? 1.0f / (1.0f - pair.dropout) : 1.0f; }
+DropoutMask mask_of(const LoraPair& pair) {
+  return {pair.dropout_seed, pair.dropout_stream, static_cast<u32>(std::ceil(static_cast<double>(pair.dropout) * 0x1p24))};
+}
+
+/// One call: what all of its products share.
+struct Call {
+  const Queue& queue;
+  Element element;
+  int64_t M, K;
+  const void* x;
+  View<const TargetView> targets;
+  const LoraWorkspace& space;
+  const void* W[most_targets];
+
+  Call(const Queue& queue, Element element, int64_t M, const void* x, View<const TargetView> targets, const LoraWorkspace& space)
+      : queue(queue), element(element), M(M), K(targets[0].W->K), x(x), targets(targets), space(space) {
+    for (int64_t t = 0; t < targets.size; ++t) W[t] = decode_weight(queue, *targets[t].W, element, space.targets[t].W);
+  }
+
+  /// Row `row` of a matrix of activations.
+  template <class Pointer>
+  Pointer row_of(Pointer matrix, int64_t row, int64_t stride) const {
+    using Byte = std::conditional_t<std::is_const_v<std::remove_pointer_t<Pointer>>, const char, char>;
+    return static_cast<Byte*>(matrix) + row * stride * width_of(element);
+  }
+  void product(int64_t rows, int64_t columns, std::initializer_list<Product> products, void* out, int64_t stride) const {
+    gemm(queue, element, element, rows, columns, {products.begin(), products.size()}, {out, stride, 1, nullptr});
+  }
+  void cast(int64_t rows, int64_t columns, float factor, const float* from, void* out) const {
+    by_element(element, [&](auto zero) {
+      using T = decltype(zero);
+      const int64_t stride = pitch_of(columns);
+      FED_LAUNCH(cast_kernel<T>, dim3(blocks_of(rows * stride, cast_threads)), dim3(cast_threads), 0, queue.stream, rows, columns, stride,
+                 factor, from, static_cast<T*>(out));
+    });
+  }
+  /// The factors of a pair that the products of this call read.
+  void cast_factors(const LoraPair& pair, int64_t t) const {
+    const int64_t N = targets[t].W->N;
+    const LoraWorkspace::Target& place = space.targets[t];
+    if (pair.rank == 0) return;
+    cast(pair.rank, K, kept_factor(pair), pair.A, place.A);
+    cast(N, pair.rank, pair.scaling, pair.B, place.B);
+    if (pair.frozen.rank == 0) return;
+    cast(pair.frozen.rank, K, 1, pair.frozen.A, place.A_res);
+    cast(N, pair.frozen.rank, pair.scaling, pair.frozen.B, place.B_res);
+  }
+  /// drop(x) of a segment without the factor 1 / (1 − p); its row stride.
+  const void* dropped(const LoraPair& pair, const void* rows_of_x, int64_t rows, int64_t* stride) const {
+    *stride = K;
+    if (pair.dropout <= 0) return rows_of_x;
+    *stride = pitch_of(K);
+    by_element(element, [&](auto zero) {
+      using T = decltype(zero);
+      FED_LAUNCH(drop_kernel<T>, dim3(blocks_of(rows * K, 4 * dropout_threads)), dim3(dropout_threads), 0, queue.stream, rows * K, K,
+                 *stride, mask_of(pair), static_cast<const T*>(rows_of_x), static_cast<T*>(space.masked));
+    });
+    return space.masked;
+  }
+  /// out [P,Q] += factor · leftᵀ·right over `rows` rows.
+  void add_row_sums(int64_t rows, int64_t P, int64_t Q, const void* left, int64_t left_stride, const void* right, int64_t right_stride,
+                    float factor, float* out) const {
+    const int64_t slices = row_slices(rows, RowSum::slice_rows);
+    const dim3 grid(blocks_of(Q, RowSum::side), blocks_of(P, RowSum::side), static_cast<unsigned>(slices));
+    by_element(element, [&](auto zero) {
+      using T = decltype(zero);
+      FED_LAUNCH(row_sum_kernel<T>, grid, dim3(RowSum::threads), RowSum::shared_bytes, queue.stream, rows, P, Q,
+                 static_cast<const T*>(left), left_stride, static_cast<const T*>(right), right_stride, space.partial);
+    });
+    FED_LAUNCH(add_slices_kernel, dim3(blocks_of(P * Q, cast_threads)), dim3(cast_threads), 0, queue.stream, P * Q,
+               static_cast<int>(slices), factor, space.partial, out);
+  }
+};
+
+/// body(begin, end, segment or null) for every run of rows that has the same adapter, or none.
+void each_run(int64_t M, View<const SegmentView> segments, const std::function<void(int64_t, int64_t, const SegmentView*)>& body) {
+  int64_t at = 0;
+  for (const SegmentView& segment : segments) {
+    if (segment.row_begin > at) body(at, segment.row_begin, nullptr);
+    if (segment.row_end > segment.row_begin) body(segment.row_begin, segment.row_end, &segment);
+    at = segment.row_end;
+  }
+  if (M > at) body(at, M, nullptr);
+}
+
+/// Rows of one target, forward.
+void forward_target(const Call& call, int64_t t, int64_t begin, int64_t end, const LoraPair* pair) {
+  const TargetView& target = call.targets[t];
+  const LoraWorkspace::Target& place = call.space.targets[t];
+  const int64_t rows = end - begin, K = call.K, N = target.W->N;
+  const void* const x = call.row_of(call.x, begin, K);
+  Product products[3] = {{x, K, call.W[t], K, K, Right::rows}};
+  size_t count = 1;
+  if (pair != nullptr && pair->rank > 0) {
+    const int64_t R = pair->rank, P = pair->frozen.rank;
+    call.cast_factors(*pair, t);
+    int64_t stride;
+    const void* const dropped = call.dropped(*pair, x, rows, &stride);
+    void* const h = call.row_of(target.h, begin, target.h_stride);
+    call.product(rows, R, {{dropped, stride, place.A, pitch_of(K), K, Right::rows}}, h, target.h_stride);
+    products[count++] = {h, target.h_stride, place.B, pitch_of(R), R, Right::rows};
+    if (P > 0) {
+      call.product(rows, P, {{x, K, place.A_res, pitch_of(K), K, Right::rows}}, place.through, pitch_of(P));
+      products[count++] = {place.through, pitch_of(P), place.B_res, pitch_of(P), P, Right::rows};
+    }
+  }
+  gemm(call.queue, call.element, call.element, rows, N, {products, count}, {call.row_of(target.y, begin, N), N, 1, target.bias});
+}
+
+/// What backward makes of one target's pair: d_h, d_A, d_B, and d_y·B_res.
+void backward_pair(const Call& call, int64_t t, int64_t begin, int64_t end, const LoraPair& pair, bool d_x_wanted) {
+  const TargetView& target = call.targets[t];
+  const LoraWorkspace::Target& place = call.space.targets[t];
+  const int64_t rows = end - begin, K = call.K, N = target.W->N, R = pair.rank, P = pair.frozen.rank;
+  const void* const d_y = call.row_of(target.d_y, begin, N);
+  call.cast_factors(pair, t);
+  if (pair.d_B != nullptr)
+    call.add_row_sums(rows, N, R, d_y, N, call.row_of(target.h, begin, target.h_stride), target.h_stride, pair.scaling, pair.d_B);
+  if (pair.d_A == nullptr && !d_x_wanted) return;
+  call.product(rows, R, {{d_y, N, place.B, pitch_of(R), N, Right::columns}}, place.d_h, pitch_of(R));
+  if (pair.d_A != nullptr) {
+    int64_t stride;
+    const void* const dropped = call.dropped(pair, call.row_of(call.x, begin, K), rows, &stride);
+    call.add_row_sums(rows, R, K, place.d_h, pitch_of(R), dropped, stride, kept_factor(pair), pair.d_A);
+  }
+  if (d_x_wanted && P > 0) call.product(rows, P, {{d_y, N, place.B_res, pitch_of(P), N, Right::columns}}, place.through, pitch_of(P));
+}
+
+/// d_x of a run of rows: one sum over all targets, but for what dropout masks, which is added in f32 before d_x is rounded.
+void backward_input(const Call& call, int64_t begin, int64_t end, const SegmentView* segment, void* d_x) {
+  const int64_t rows = end - begin, K = call.K;
+  Product products[most_products];
+  size_t count = 0;
+  bool masked = false;
+  for (int64_t t = 0; t < call.targets.size; ++t) {
+    const TargetView& target = call.targets[t];
+    const LoraWorkspace::Target& place = call.space.targets[t];
+    const int64_t N = target.W->N;
+    products[count++] = {call.row_of(target.d_y, begin, N), N, call.W[t], K, N, Right::columns};
+    if (segment == nullptr || segment->pairs[t].rank == 0) continue;
+    const LoraPair& pair = segment->pairs[t];
+    if (pair.dropout > 0)
+      masked = true;
+    else
+      products[count++] = {place.d_h, pitch_of(pair.rank), place.A, pitch_of(K), pair.rank, Right::columns};
+    if (pair.frozen.rank > 0)
+      products[count++] = {place.through, pitch_of(pair.frozen.rank), place.A_res, pitch_of(K), pair.frozen.rank, Right::columns};
+  }
+  void* const out = call.row_of(d_x, begin, K);
+  if (!masked) {
+    gemm(call.queue, call.element, call.element, rows, K, {products, count}, {out, K, 1, nullptr});
+    return;
+  }
+  gemm(call.queue, call.element, Element::f32, rows, K, {products, count}, {call.space.sum, K, 1, nullptr});
+  for (int64_t t = 0; t < call.targets.size; ++t) {
+    const LoraPair& pair = segment->pairs[t];
+    if (pair.rank == 0 || pair.dropout <= 0) continue;
+    const Product product{call.space.targets[t].d_h, pitch_of(pair.rank), call.space.targets[t].A, pitch_of(K), pair.rank, Right::columns};
+    gemm(call.queue, call.element, Element::f32, rows, K, {&product, 1}, {call.space.part, K, 1, nullptr});
+    FED_LAUNCH(add_kept_kernel, dim3(blocks_of(rows * K, 4 * dropout_threads)), dim3(dropout_threads), 0, call.queue.stream, rows * K,
+               mask_of(pair), call.space.part, call.space.sum);
+  }
+  by_element(call.element, [&](auto zero) {
+    using T = decltype(zero);
+    FED_LAUNCH(round_kernel<T>, dim3(blocks_of(rows * K, cast_threads)), dim3(cast_threads), 0, call.queue.stream, rows * K, call.space.sum,
+               static_cast<T*>(out));
+  });
+}
+
+}  // namespace
+
+size_t lora_linear_workspace(Direction direction, int64_t M, View<const TargetView> targets, View<const SegmentView> segments,
+                             Element element) {
+  return LoraWorkspace(direction, M, targets, segments, element, nullptr).bytes;
+}
+
+void lora_linear_forward(const Queue& queue, int64_t M, const void* x, View<const TargetView> targets, View<const SegmentView> segments,
+                         Element element, void* workspace) {
+  if (M == 0 || targets.size == 0) return;
+  const LoraWorkspace space(Direction::forward, M, targets, segments, element, workspace);
+  const Call call(queue, element, M, x, targets, space);
+  each_run(M, segments, [&](int64_t begin, int64_t end, const SegmentView* segment) {
+    for (int64_t t = 0; t < targets.size; ++t) forward_target(call, t, begin, end, segment == nullptr ? nullptr : &segment->pairs[t]);
+  });
+}
+
+void lora_linear_backward(const Queue& queue, int64_t M, const void* x, View<const TargetView> targets, View<const SegmentView> segments,
+                          void* d_x, Element element, void* workspace) {
+  if (M == 0 || targets.size == 0) return;
+  const LoraWorkspace space(Direction::backward, M, targets, segments, element, workspace);
+  const Call call(queue, element, M, x, targets, space);
+  each_run(M, segments, [&](int64_t begin, int64_t end, const SegmentView* segment) {
+    for (int64_t t = 0; segment != nullptr && t < targets.size; ++t)
+      if (segment->pairs[t].rank > 0) backward_pair(call, t, begin, end, segment->pairs[t], d_x != nullptr);
+    if (d_x != nullptr) backward_input(call, begin, end, segment, d_x);
+  });
+}
+
+}  // namespace fedlora::cuda

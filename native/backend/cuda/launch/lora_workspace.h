@@ -1,0 +1,67 @@
+/// Where the parts of lora_linear's workspace lie. With `base` null it only counts.
+#pragma once
+#include <algorithm>
+
+#include "backend/cuda/launch/decode_weight.h"
+#include "backend/cuda/launch/lora_linear.h"
+
+namespace fedlora::cuda {
+
+/// Pitch of a cast factor: pieces of 16 bytes.
+constexpr int64_t pitch_of(int64_t columns) { return (columns + 7) / 8 * 8; }
+constexpr int64_t row_slices(int64_t rows, int64_t slice_rows) { return (rows + slice_rows - 1) / slice_rows; }
+
+inline constexpr int most_targets = 3;
+
+struct LoraWorkspace {
+  struct Target {
+    void* W = nullptr;                        // decoded [N,K]
+    void *A = nullptr, *B = nullptr;          // cast factors [R, pitch(K)], [N, pitch(R)]
+    void *A_res = nullptr, *B_res = nullptr;  // [P, pitch(K)], [N, pitch(P)]
+    void *d_h = nullptr, *through = nullptr;  // [rows, pitch(R)] of backward; [rows, pitch(P)] x·A_resᵀ or d_y·B_res
+  } targets[most_targets];
+  void* masked = nullptr;                 // [rows, pitch(K)] drop(x)
+  float *sum = nullptr, *part = nullptr;  // f32 [rows, K] of d_x with dropout
+  float* partial = nullptr;               // slices of d_A and d_B
+  size_t bytes = 0;
+
+  LoraWorkspace(Direction direction, int64_t M, View<const TargetView> list, View<const SegmentView> segments, Element element,
+                void* base) {
+    const auto take = [&](int64_t size) {
+      void* const place = base == nullptr ? nullptr : static_cast<char*>(base) + bytes;
+      bytes += static_cast<size_t>((size + 255) / 256 * 256);
+      return place;
+    };
+    const int64_t width = width_of(element), K = list.size > 0 ? list[0].W->K : 0;
+    int64_t rows = 0, partials = 0;
+    bool dropout = false;
+    for (const SegmentView& segment : segments) rows = std::max(rows, segment.row_end - segment.row_begin);
+    for (int64_t t = 0; t < list.size; ++t) {
+      const int64_t N = list[t].W->N;
+      int64_t R = 0, P = 0;
+      for (const SegmentView& segment : segments) {
+        R = std::max<int64_t>(R, segment.pairs[t].rank);
+        P = std::max<int64_t>(P, segment.pairs[t].frozen.rank);
+        dropout = dropout || (segment.pairs[t].rank > 0 && segment.pairs[t].dropout > 0);
+      }
+      partials = std::max(partials, R * std::max(N, K));
+      Target& target = targets[t];
+      target.W = take(decoded_bytes(*list[t].W, element));
+      target.A = take(R * pitch_of(K) * width);
+      target.B = take(N * pitch_of(R) * width);
+      target.A_res = take(P * pitch_of(K) * width);
+      target.B_res = take(N * pitch_of(P) * width);
+      target.through = take(rows * pitch_of(P) * width);
+      if (direction == Direction::backward) target.d_h = take(rows * pitch_of(R) * width);
+    }
+    if (dropout) masked = take(rows * pitch_of(K) * width);
+    if (direction == Direction::forward) return;
+    if (dropout) {
+      sum = static_cast<float*>(take(rows * K * 4));
+      part = static_cast<float*>(take(rows * K * 4));
+    }
+    partial = static_cast<float*>(take(row_slices(rows, 512) * partials * 4));
+  }
+};
+
+}  // namespace fedlora::cuda
