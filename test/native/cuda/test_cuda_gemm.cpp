@@ -1,10 +1,13 @@
 // Sums of products against sums in double, and decoded weights against the book's numbers.
+#include <algorithm>
 #include <memory>
 
 #include "cuda_check.h"
 
 #include "backend/cuda/launch/decode_weight.h"
+#include "backend/cuda/heuristics/gemm.h"
 #include "backend/cuda/launch/gemm.h"
+#include "backend/cuda/launch/gemm_sm90.h"
 #include "quant/encode.h"
 
 using namespace fedlora;
@@ -69,7 +72,7 @@ void judge(const std::vector<Shape>& shapes, float scale = 1, bool with_bias = f
     for (size_t i = 0; i < want.size(); ++i) want[i] = scale * want[i] + (with_bias ? bias[i % static_cast<size_t>(N)] : 0);
     // f32: products and sums of f32 over at most 1,024 of the depth. bf16 operands are exact here and sums are f32: one rounding of C.
     const double bound = output == Element::bf16 ? check::bf16_unit : 2e-6;
-    check::each_device({80}, [&](const Queue& queue, check::Outputs& outputs) {
+    check::each_device({80, 90}, [&](const Queue& queue, check::Outputs& outputs) {
       std::vector<std::unique_ptr<check::DeviceNumbers>> kept;
       const auto place = [&](const Tensor& values) {
         kept.push_back(std::make_unique<check::DeviceNumbers>(element, values));
@@ -83,6 +86,15 @@ void judge(const std::vector<Shape>& shapes, float scale = 1, bool with_bias = f
       cuda::gemm(queue, element, output, M, N, products, {C.data(), N, scale, with_bias ? device_bias.data() : nullptr});
       outputs.keep("C", C);
       CHECK_LE(check::scaled_error(C.values(), want), bound);
+      if (queue.architecture != 90 || element != Element::bf16) return;
+      cuda::ProductList list;
+      for (const Product& product : products) list.items[list.count++] = product;
+      if (!cuda::fits_sm90(list)) return;
+      for (const int columns : {128, 256}) {  // whichever the shape takes: the same order of sums, the same bits
+        check::DeviceNumbers other(output, M * N);
+        cuda::gemm_sm90(queue, output, M, N, list, {other.data(), N, scale, with_bias ? device_bias.data() : nullptr}, columns);
+        outputs.keep("C", other);
+      }
     });
   }
 }
@@ -106,16 +118,45 @@ CASE("gemm: rows in pieces of 16 bytes and element by element, padding is not re
   judge({{33, 41, 71, Right::columns, 3}});
 }
 
+CASE("gemm: an odd edge and an odd stride of C") {
+  judge({{65, 71, 64, Right::rows}});
+  judge({{129, 135, 72, Right::rows, 8}});
+}
+
 CASE("gemm: several products are one sum; scale and bias") {
   judge({{70, 90, 64, Right::rows}, {70, 90, 16, Right::rows}}, 0.5f, true);
+  judge({{70, 88, 72, Right::columns}, {70, 88, 16, Right::rows}});
   judge({{70, 90, 130, Right::columns}, {70, 90, 8, Right::columns}, {70, 90, 70, Right::rows}, {70, 90, 24, Right::rows, 8}}, 1, true);
+}
+
+CASE("gemm: more tiles than multiprocessors, the ring of stages goes on from tile to tile") {
+  judge({{270, 264, 200, Right::rows}, {270, 264, 8, Right::rows}}, 2, true);
+  judge({{270, 264, 72, Right::columns}, {270, 264, 8, Right::columns}});
+}
+
+CASE("order of tiles: each once, groups of rows; a device is full before tiles grow") {
+  for (const auto& [rows, columns] : {std::pair<int64_t, int64_t>{1, 1}, {3, 5}, {8, 2}, {9, 3}, {20, 7}}) {
+    const cuda::TileOrder order{rows, columns};
+    std::vector<int> seen(static_cast<size_t>(order.count()));
+    for (int64_t i = 0; i < order.count(); ++i) {
+      const auto [row, column] = order.at(i);
+      CHECK(row >= 0 && row < rows && column >= 0 && column < columns);
+      ++seen[static_cast<size_t>(row * columns + column)];
+    }
+    CHECK(std::all_of(seen.begin(), seen.end(), [](int times) { return times == 1; }));
+  }
+  const auto [row, column] = cuda::TileOrder{20, 7}.at(8 * 7 + 8);
+  CHECK(row == 8 && column == 1);
+  CHECK(cuda::gemm_sm90_columns(2048, 4096) == 256);  // 16 × 16 tiles
+  CHECK(cuda::gemm_sm90_columns(2048, 1024) == 128);  // 64 would leave multiprocessors idle
+  CHECK(cuda::gemm_sm90_columns(1 << 20, 128) == 128);
 }
 
 CASE("gemm: a row's bits do not depend on where it lies, nor on how many there are") {
   for (const Element element : {Element::f32, Element::bf16})
     for (const Right lies : {Right::rows, Right::columns}) {
       const Operands whole(element, {150, 40, 96, lies}, 3);
-      check::each_device({80}, [&](const Queue& queue, check::Outputs&) {
+      check::each_device({80, 90}, [&](const Queue& queue, check::Outputs&) {
         const check::DeviceNumbers left(element, whole.left), right(element, whole.right);
         check::DeviceNumbers all(element, 150 * 40), part(element, 20 * 40);
         const Product product{left.data(), 96, right.data(), whole.right_stride(), 96, lies};

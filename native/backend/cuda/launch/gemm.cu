@@ -2,6 +2,8 @@
 
 #include "backend/cuda/device/gemm_f32.cuh"
 #include "backend/cuda/device/gemm_sm80.cuh"
+#include "backend/cuda/heuristics/gemm.h"
+#include "backend/cuda/launch/gemm_sm90.h"
 
 namespace fedlora::cuda {
 
@@ -29,6 +31,8 @@ void gemm(const Queue& queue, Element element, Element output, int64_t M, int64_
   if (element == Element::f32)
     FED_LAUNCH(gemm_f32_kernel, grid_of(M, N, GemmF32::side), dim3(GemmF32::threads), GemmF32::shared_bytes, queue.stream, M, N, list,
                finish);
+  else if (queue.architecture == 90 && list.count > 0 && fits_sm90(list))
+    gemm_sm90(queue, output, M, N, list, finish, gemm_sm90_columns(M, N));
   else
     by_element(output, [&](auto zero) { gemm_sm80<decltype(zero)>(queue, M, N, list, finish); });
 }
