@@ -10,6 +10,7 @@ void fill_operators(Operators& table) {
   fill_flat(table);
   fill_head(table);
   fill_linear(table);
+  fill_decode(table);
 }
 
 }  // namespace fedlora::cuda

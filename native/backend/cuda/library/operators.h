@@ -10,6 +10,7 @@ void fill_operators(Operators& table);
 // Each puts the operators of its family there.
 void fill_memory(Operators& table);
 void fill_attention(Operators& table);
+void fill_decode(Operators& table);
 void fill_norm(Operators& table);
 void fill_rows(Operators& table);
 void fill_flat(Operators& table);
