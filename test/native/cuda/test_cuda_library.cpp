@@ -214,4 +214,12 @@ CASE("a launch that fails is told by its operator") {
 }
 #endif
 
+CASE("what is thrown becomes a verdict: host memory, or the thrower's words") {
+  cuda::Status status;
+  CHECK(cuda::guarded(&status, [] { throw std::bad_alloc(); }) == cuda::Verdict::memory);
+  CHECK(std::string(status.text) == "memory of the host is exhausted");
+  CHECK(cuda::guarded(&status, [] { throw std::runtime_error("refused"); }) == cuda::Verdict::failed);
+  CHECK(std::string(status.text) == "refused");
+}
+
 CUDA_TEST_MAIN()

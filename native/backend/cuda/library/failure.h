@@ -2,6 +2,10 @@
 #pragma once
 #include <cuda_runtime.h>
 
+#include <cstdio>
+#include <exception>
+#include <new>
+
 #include "backend/cuda/abi.h"
 
 namespace fedlora::cuda {
@@ -26,9 +30,12 @@ Verdict guarded(Status* status, const Body& body) noexcept {
   } catch (const Failure& failure) {
     *status = failure.status;
     return failure.verdict;
-  } catch (const std::exception&) {  // bad_alloc is all that the C++ library throws here
+  } catch (const std::bad_alloc&) {
     *status = Status{"memory of the host is exhausted"};
     return Verdict::memory;
+  } catch (const std::exception& error) {  // a tensor map that the driver refuses
+    std::snprintf(status->text, sizeof status->text, "%s", error.what());
+    return Verdict::failed;
   }
 }
 
