@@ -1,5 +1,6 @@
 #include "backend/cuda/library/adopt.h"
 
+#include <algorithm>
 #include <memory>
 
 #include "backend/cuda/launch/decode_weight.h"
@@ -55,7 +56,10 @@ Holding packed(Context& context, const HostMatrix& matrix) {
 
 const DeviceMatrix* adopt(Context& context, const HostMatrix& matrix, bool decoded) {
   Holding held = packed(context, matrix);
-  if (!decoded || matrix.absmax.size == 0) return held.release();
+  if (!decoded || matrix.absmax.size == 0) {
+    context.largest_slab = std::max(context.largest_slab, decoded_bytes(*held, context.element()));
+    return held.release();
+  }
   Holding numbers = make(context, matrix, Format::bf16, matrix.N * matrix.K * width_of(Element::bf16), 0);
   decode_weight(context.queue, *held, Element::bf16, numbers->memory);
   return numbers.release();

@@ -42,6 +42,7 @@ struct Context {
   Queue queue;
   Staging staging;
   Workspace workspace;
+  int64_t largest_slab = 0;        // bytes of the largest matrix that is decoded in each pass
   bool synchronous;                // FEDLORA_CUDA_SYNC
   std::atomic<bool> dead = false;  // a fault that a device does not recover from
 };
