@@ -11,7 +11,7 @@ class Placer {
   template <class T = void>
   T* take(int64_t bytes) {
     uint8_t* place = base_ == nullptr ? nullptr : base_ + used_;
-    used_ += static_cast<size_t>((bytes + 63) / 64 * 64);
+    used_ += static_cast<size_t>((bytes + 255) / 256 * 256);  // as Memory aligns
     return reinterpret_cast<T*>(place);
   }
   size_t used() const { return used_; }

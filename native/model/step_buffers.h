@@ -58,7 +58,7 @@ struct StepBuffers {
   static StepBuffers place(const Description& description, const StepShape& shape, uint8_t* base);
 };
 
-/// Row stride of h for a rank: even, because bf16 products go in pairs.
-constexpr int64_t h_stride(int rank) { return (rank + 1) / 2 * 2; }
+/// Row stride of h for a rank: a multiple of 8, so that rows begin at multiples of 16 bytes, which is how devices fetch them.
+constexpr int64_t h_stride(int rank) { return (rank + 7) / 8 * 8; }
 
 }  // namespace fedlora

@@ -99,7 +99,7 @@ CASE("every buffer has its room, aligned, beside the others; plan and placing ag
           const uint8_t* end = arena.data();  // rooms without a gap, each of whole cache lines
           for (const Room& room : all) {
             CHECK(room.begin == end);
-            end = static_cast<const uint8_t*>(room.begin) + (room.bytes + 63) / 64 * 64;
+            end = static_cast<const uint8_t*>(room.begin) + (room.bytes + 255) / 256 * 256;
           }
           CHECK(end == arena.data() + plan.total_bytes);
           CHECK(plan.saved_bytes + plan.workspace_bytes == plan.total_bytes);
@@ -110,7 +110,7 @@ CASE("every buffer has its room, aligned, beside the others; plan and placing ag
 CASE("what backward reads is counted as saved, the rest as workspace") {
   const Description d = small(QueryKeyNorm::none);
   const auto bytes = [&](Recompute recompute) { return StepBuffers::place(d, shape_of(true, recompute, Compute::f32), nullptr); };
-  const auto lines = [](int64_t count) { return static_cast<size_t>((count * 4 + 63) / 64 * 64); };
+  const auto lines = [](int64_t count) { return static_cast<size_t>((count * 4 + 255) / 256 * 256); };
   const size_t attention = 2 * lines(70) + 2 * lines(7) + 2 * lines(168) + 2 * lines(56) + lines(84), mlp = 2 * lines(210);
   const size_t h = lines(28) + lines(56) + lines(14) + lines(14), last = lines(70);
   CHECK(bytes(Recompute::none).saved_bytes == 2 * attention + 2 * mlp + h + last);
@@ -128,7 +128,7 @@ CASE("canary: a plan of one row less is too small") {
 }
 
 CASE("strides of h are even and hold the rank") {
-  for (int rank = 0; rank < 70; ++rank) CHECK(h_stride(rank) % 2 == 0 && h_stride(rank) >= rank && h_stride(rank) <= rank + 1);
+  for (int rank = 0; rank < 70; ++rank) CHECK(h_stride(rank) % 8 == 0 && h_stride(rank) >= rank && h_stride(rank) <= rank + 7);
 }
 
 CASE("rope tables: cosine and sine of position × frequency in float32, times the factor; they grow and keep what they told") {
