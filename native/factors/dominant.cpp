@@ -1,7 +1,7 @@
 // Subspace iteration with Rayleigh-Ritz steps (Rutishauser 1969, "Computational aspects of F. L. Bauer's simultaneous iteration method") on
-// coordinates x of v = x S: MᵀM v = (x · across · along) S, and v_i · v_j = x_i · across · x_jᵀ. The condition on the rest bounds its
-// (e + 1)-th singular value by the last of the wanted ones divided by √(e + 1), so with e vectors more than wanted a step divides the error
-// by e + 1 or more.
+// coordinates x of v = x S: MᵀM v = (x · across · along) S, and v_i · v_j = x_i · across · x_jᵀ. A bound on the sum of the rest's squares
+// (fourth powers) bounds its (e + 1)-th one by that divided by e + 1, so with e vectors more than wanted a step divides the error by e + 1
+// (√(e + 1)) or more.
 #include "factors/dominant.h"
 
 #include <algorithm>
@@ -15,10 +15,12 @@
 namespace fedlora::factors {
 
 namespace {
+constexpr double eps = std::numeric_limits<double>::epsilon();
 constexpr int64_t extra = 8;
-constexpr int most_steps = 18, first_judged = 3;  // 9⁻¹⁸ < 1e-17; by step 3 what stands out has been seen
-/// From here on a step that does not divide squares of the error by four, let alone 81, has come to rounding.
-constexpr double uncertain = 1e-6, least_progress = 0.25;
+constexpr int most_steps = 24, first_judged = 2, first_hoped = 3;
+/// Where values stand out by their squares a step divides squares of the error by 81 in the end, by their fourth powers by nine. One that
+/// divides them by less than six has come to rounding when the error is small, and otherwise leads nowhere.
+constexpr double least_progress = 1.0 / 6, uncertain = 1e-6;
 
 Matrix random_rows(int64_t count, int64_t n) {
   Matrix x(count, n);
@@ -68,25 +70,53 @@ double change(const Matrix& x, const Matrix& p, const Matrix& y, const Matrix& q
   }
   return sum;
 }
+/// What is left of Σ σ², and of Σ σ⁴ = tr (along · across)², without the leading values.
+class Rest {
+ public:
+  Rest(const Matrix& along, const Matrix& across, double square, ThreadPool* pool)
+      : along_(along), across_(across), square_(square), pool_(pool) {}
+
+  /// Whether one of the two is at most `slack` times its last leading value, and that is no rounding error. With slack 1 every other
+  /// singular value is below the last of `rank`.
+  bool below_last(const std::vector<double>& values, int64_t rank, double slack) {
+    const double last = values[static_cast<size_t>(rank - 1)], rounding = static_cast<double>(along_.rows()) * eps;
+    double squares = square_, fourths = 0;
+    for (int64_t i = 0; i < rank; ++i) squares -= values[static_cast<size_t>(i)], fourths -= std::pow(values[static_cast<size_t>(i)], 2);
+    if (squares <= slack * last && last > rounding * square_) return true;
+    if (!(fourth_ > 0)) fourth_ = trace_of_square(product(along_.view(), across_.view(), pool_));
+    fourths += fourth_;
+    return fourths <= slack * last * last && last * last > rounding * fourth_;
+  }
+
+ private:
+  static double trace_of_square(const Matrix& x) {
+    double sum = 0;
+    for (int64_t i = 0; i < x.rows(); ++i)
+      for (int64_t j = 0; j < x.rows(); ++j) sum += x(i, j) * x(j, i);
+    return sum;
+  }
+
+  const Matrix &along_, &across_;
+  double square_, fourth_ = 0;
+  ThreadPool* pool_;
+};
 }  // namespace
 
 std::optional<Matrix> dominant(const Matrix& along, const Matrix& across, double square, int64_t rank, double tolerance, ThreadPool* pool) {
   Matrix x = random_rows(rank + extra, along.rows()), before, before_across;
+  Rest rest(along, across, square, pool);
   std::vector<double> values;
-  const double eps = std::numeric_limits<double>::epsilon(), rounding = static_cast<double>(along.rows()) * eps * square;
   double last_moved = std::numeric_limits<double>::infinity();
   for (int step = 0; step < most_steps; ++step) {
     const Matrix y = product(x.view(), across.view(), pool);
     if (step >= first_judged) {
-      double rest = square;
-      for (int64_t i = 0; i < rank; ++i) rest -= values[static_cast<size_t>(i)];
-      const double last = values[static_cast<size_t>(rank - 1)];
-      if (!(rest <= 2 * last && last > rounding)) return {};
-      const double moved = change(x, before, y, before_across, values, rank);
-      const bool stands = moved <= uncertain * uncertain * values[0] && moved > least_progress * last_moved;  // by rounding
+      const double moved = change(x, before, y, before_across, values, rank), slowest = least_progress * last_moved;
       last_moved = moved;
-      if (moved <= tolerance * tolerance * values[0] || stands) {
-        if (!(rest <= last)) return {};
+      const bool arrived = moved <= tolerance * tolerance * values[0], stands = moved > slowest;
+      if (stands && !(moved <= uncertain * uncertain * values[0])) return {};
+      if (step == first_hoped && !rest.below_last(values, rank, 2)) return {};
+      if (arrived || stands) {
+        if (!rest.below_last(values, rank, 1)) return {};
         Matrix leading(rank, x.cols());
         std::copy(x.row(0), x.row(0) + rank * x.cols(), leading.row(0));
         return leading;

@@ -137,15 +137,15 @@ CASE("a Cholesky factor of what is not finite is not a number") {
 
 CASE("dominant directions: of values that stand out, equal ones too") {
   for (int64_t rank : {1, 4, 16}) {
-    std::vector<double> steep(100), step(100, 0.02), just(100, 0.0), one(100, 0.0), slow(100, 0.0);
+    std::vector<double> steep(100), step(100, 0.02), just(100, 0.0), one(100, 0.0), slow(100, 0.0), fourth(100, 0.6);
     for (size_t i = 0; i < 100; ++i) steep[i] = std::pow(0.25, static_cast<double>(i));  // the rest is a quarter of the last
-    for (size_t i = 0; i < static_cast<size_t>(rank); ++i) step[i] = 5, just[i] = one[i] = slow[i] = 2;
+    for (size_t i = 0; i < static_cast<size_t>(rank); ++i) step[i] = 5, just[i] = one[i] = slow[i] = fourth[i] = 2;
     // What the condition still allows: eight or twenty that share the rest, one that takes it all, which is only told apart with vectors to
     // spare.
     for (size_t i = 0; i < 8; ++i) just[static_cast<size_t>(rank) + i] = 2 / std::sqrt(8.5);
     one[static_cast<size_t>(rank)] = 2 * std::sqrt(0.95);
     for (size_t i = 0; i < 20; ++i) slow[static_cast<size_t>(rank) + i] = 2 / std::sqrt(20.5);
-    for (const std::vector<double>& values : {rank == 16 ? step : steep, step, just, one, slow}) {
+    for (const std::vector<double>& values : {rank == 16 ? step : steep, step, just, one, slow, fourth}) {
       const Pair pair(values, 110, 130, 81);
       const auto x = pair.dominant(rank);
       CHECK(x.has_value());
@@ -171,11 +171,11 @@ CASE("dominant directions: as near as factors of any condition let them come") {
 }
 
 CASE("dominant directions: none of values that the rest could hide, or that rounding hides") {
-  std::vector<double> flat(100, 1.0), crowd(100, 0.2), low(100, 0.0), near(100, 0.0), uneven(100, 0.15);
-  for (size_t i = 0; i < 16; ++i) crowd[i] = 1;               // a gap, and √84 · 0.2 > 1
+  std::vector<double> flat(100, 1.0), crowd(100, 0.4), low(100, 0.0), near(100, 0.0), uneven(100, 0.4);
+  for (size_t i = 0; i < 16; ++i) crowd[i] = 1;               // a gap, and 84 · 0.4⁴ > 1
   for (size_t i = 0; i < 5; ++i) low[i] = 1;                  // fewer than are wanted
   for (size_t i = 0; i < 18; ++i) near[i] = 1;                // two more than are wanted: √2 > 1
-  for (size_t i = 0; i < 16; ++i) uneven[i] = i < 4 ? 5 : 1;  // √84 · 0.15 > 1, the last, if not the first
+  for (size_t i = 0; i < 16; ++i) uneven[i] = i < 4 ? 5 : 1;  // 84 · 0.4⁴ > 1, the last, if not the first
   for (const std::vector<double>& values : {flat, crowd, low, near, uneven}) CHECK(!Pair(values, 110, 130, 82).dominant(16));
 }
 
