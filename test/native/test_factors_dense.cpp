@@ -168,6 +168,9 @@ CASE("dominant directions: as near as factors of any condition let them come") {
   std::vector<double> values(100, 0.02);
   for (size_t i = 0; i < 16; ++i) values[i] = 5;
   for (double worst : {1e2, 1e3, 1e4}) CHECK(Pair(values, 110, 130, 84, worst).dominant(16).has_value());
+  std::vector<double> deep(100, 1e-8);  // the fourth power of the 16th is lost in rounding, its square is not
+  for (size_t i = 0; i < 16; ++i) deep[i] = std::pow(0.46, static_cast<double>(i));
+  CHECK(Pair(deep, 110, 130, 85).dominant(16).has_value());
 }
 
 CASE("dominant directions: none of values that the rest could hide, or that rounding hides") {
