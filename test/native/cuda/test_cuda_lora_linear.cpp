@@ -166,14 +166,12 @@ struct Device {
   cuda::View<const cuda::TargetView> target_view() const { return {targets.data(), static_cast<int64_t>(targets.size())}; }
   cuda::View<const cuda::SegmentView> segment_view() const { return {segments.data(), static_cast<int64_t>(segments.size())}; }
   void forward(const Queue& queue) {
-    const check::DeviceBytes workspace(
-        cuda::lora_linear_workspace(Direction::forward, p.shape.M, target_view(), segment_view(), p.element));
+    const check::DeviceBytes workspace(cuda::lora_linear_workspace(Direction::forward, target_view(), segment_view(), p.element));
     cuda::lora_linear_forward(queue, p.shape.M, x.data(), target_view(), segment_view(), p.element, workspace.data());
     CHECK(workspace.intact());
   }
   void backward(const Queue& queue, void* d_x) {
-    const check::DeviceBytes workspace(
-        cuda::lora_linear_workspace(Direction::backward, p.shape.M, target_view(), segment_view(), p.element));
+    const check::DeviceBytes workspace(cuda::lora_linear_workspace(Direction::backward, target_view(), segment_view(), p.element));
     cuda::lora_linear_backward(queue, p.shape.M, x.data(), target_view(), segment_view(), d_x, p.element, workspace.data());
     CHECK(workspace.intact());
   }

@@ -188,15 +188,14 @@ void backward_input(const Call& call, int64_t begin, int64_t end, const SegmentV
 
 }  // namespace
 
-size_t lora_linear_workspace(Direction direction, int64_t M, View<const TargetView> targets, View<const SegmentView> segments,
-                             Element element) {
-  return LoraWorkspace(direction, M, targets, segments, element, nullptr).bytes;
+size_t lora_linear_workspace(Direction direction, View<const TargetView> targets, View<const SegmentView> segments, Element element) {
+  return LoraWorkspace(direction, targets, segments, element, nullptr).bytes;
 }
 
 void lora_linear_forward(const Queue& queue, int64_t M, const void* x, View<const TargetView> targets, View<const SegmentView> segments,
                          Element element, void* workspace) {
   if (M == 0 || targets.size == 0) return;
-  const LoraWorkspace space(Direction::forward, M, targets, segments, element, workspace);
+  const LoraWorkspace space(Direction::forward, targets, segments, element, workspace);
   const Call call(queue, element, M, x, targets, space);
   each_run(M, segments, [&](int64_t begin, int64_t end, const SegmentView* segment) {
     for (int64_t t = 0; t < targets.size; ++t) forward_target(call, t, begin, end, segment == nullptr ? nullptr : &segment->pairs[t]);
@@ -206,7 +205,7 @@ void lora_linear_forward(const Queue& queue, int64_t M, const void* x, View<cons
 void lora_linear_backward(const Queue& queue, int64_t M, const void* x, View<const TargetView> targets, View<const SegmentView> segments,
                           void* d_x, Element element, void* workspace) {
   if (M == 0 || targets.size == 0) return;
-  const LoraWorkspace space(Direction::backward, M, targets, segments, element, workspace);
+  const LoraWorkspace space(Direction::backward, targets, segments, element, workspace);
   const Call call(queue, element, M, x, targets, space);
   each_run(M, segments, [&](int64_t begin, int64_t end, const SegmentView* segment) {
     for (int64_t t = 0; segment != nullptr && t < targets.size; ++t)

@@ -15,8 +15,7 @@ namespace fedlora::cuda {
 enum class Direction { forward, backward };
 
 /// Bytes of `workspace`, of shapes, ranks and formats alone.
-size_t lora_linear_workspace(Direction direction, int64_t M, View<const TargetView> targets, View<const SegmentView> segments,
-                             Element element);
+size_t lora_linear_workspace(Direction direction, View<const TargetView> targets, View<const SegmentView> segments, Element element);
 
 void lora_linear_forward(const Queue& queue, int64_t M, const void* x, View<const TargetView> targets, View<const SegmentView> segments,
                          Element element, void* workspace);

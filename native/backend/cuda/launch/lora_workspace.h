@@ -25,8 +25,7 @@ struct LoraWorkspace {
   float* partial = nullptr;               // slices of d_A and d_B
   size_t bytes = 0;
 
-  LoraWorkspace(Direction direction, int64_t M, View<const TargetView> list, View<const SegmentView> segments, Element element,
-                void* base) {
+  LoraWorkspace(Direction direction, View<const TargetView> list, View<const SegmentView> segments, Element element, void* base) {
     const auto take = [&](int64_t size) {
       void* const place = base == nullptr ? nullptr : static_cast<char*>(base) + bytes;
       bytes += static_cast<size_t>((size + 255) / 256 * 256);

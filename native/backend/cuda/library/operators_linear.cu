@@ -8,13 +8,13 @@ namespace fedlora::cuda {
 namespace operators {
 
 void lora_linear_forward(Context& context, int64_t M, ConstActivation x, View<const TargetView> targets, View<const SegmentView> segments) {
-  void* const workspace = context.workspace.reserve(lora_linear_workspace(Direction::forward, M, targets, segments, context.element()));
+  void* const workspace = context.workspace.reserve(lora_linear_workspace(Direction::forward, targets, segments, context.element()));
   cuda::lora_linear_forward(context.queue, M, x, targets, segments, context.element(), workspace);
 }
 
 void lora_linear_backward(Context& context, int64_t M, ConstActivation x, View<const TargetView> targets, View<const SegmentView> segments,
                           Activation d_x) {
-  void* const workspace = context.workspace.reserve(lora_linear_workspace(Direction::backward, M, targets, segments, context.element()));
+  void* const workspace = context.workspace.reserve(lora_linear_workspace(Direction::backward, targets, segments, context.element()));
   cuda::lora_linear_backward(context.queue, M, x, targets, segments, d_x, context.element(), workspace);
 }
 
