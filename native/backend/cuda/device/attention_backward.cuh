@@ -28,7 +28,8 @@ struct PairWeights {
 
 /// Of one pair: its score q·k without the scale, d_o·v, and what is known of the query.
 DEV PairWeights pair_weights(bool seen, float score, float d_p, float scale, const float* lse, float delta) {
-  const float p = seen ? expf((scale * score - lse[0]) - lse[1]) : 0.0f;
+  // The product rounds before lse is taken off, as it did in forward: joined to one operation, p would be another where scores are large.
+  const float p = seen ? expf((__fmul_rn(scale, score) - lse[0]) - lse[1]) : 0.0f;
   return {p, p * (d_p - delta) * scale};
 }
 

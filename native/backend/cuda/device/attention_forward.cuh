@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(attention_threads, 3)
     __syncthreads();  // the tile stands
     if (!live) continue;
     const bool seen = sees(row, base + lane, shape.window);
-    const float score = seen ? shape.scale * dot_row(query, keys + lane * attention_stride(D), D) : -INFINITY;
+    const float score = seen ? __fmul_rn(shape.scale, dot_row(query, keys + lane * attention_stride(D), D)) : -INFINITY;
     add_weighted(softmax.sums, softmax.weigh(score), values, D);
   }
   if (!live) return;
@@ -90,7 +90,7 @@ __global__ void __launch_bounds__(attention_threads, 3)
     if (key >= first_seen && key < length) {
       score = 0;
       for (int d = 0; d < D; ++d) score += query[d] * load(keys + key * pitch + kv_head * D + d);
-      score *= shape.scale;
+      score = __fmul_rn(shape.scale, score);
     }
     const float weight = softmax.weigh(score);
     const int64_t rows = length - base < 32 ? length - base : 32;
