@@ -7,7 +7,7 @@
 namespace fedlora {
 
 namespace {
-constexpr size_t alignment = 256;
+constexpr size_t alignment = 64;  // a cache line; asked for more, malloc leaves holes that it does not give back
 
 class HostMemory final : public Memory {
  public:

@@ -18,7 +18,7 @@ class Memory {
   virtual ~Memory() = default;
   /// Whether its addresses are the host's own.
   virtual bool host() const = 0;
-  /// `bytes` > 0 zeros, aligned to 256. Throws E_MEMORY.
+  /// `bytes` > 0 zeros, aligned as the operators want them: to 64 on the host, 256 on a device. Throws E_MEMORY.
   virtual void* allocate(size_t bytes) = 0;
   /// With the same `bytes`.
   virtual void release(void* place, size_t bytes) noexcept = 0;

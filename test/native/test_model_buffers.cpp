@@ -157,7 +157,7 @@ CASE("a cache has a place of its own for key and value of each layer and row") {
         for (int64_t r = 0; r < 5; ++r) {
           rows.push_back(static_cast<const uint8_t*>(key ? cache.key(layer, r) : cache.value(layer, r)));
           if (r > 0) CHECK(rows.back() - rows[rows.size() - 2] == row);
-          if (r == 0) CHECK(reinterpret_cast<uintptr_t>(rows.back()) % 256 == 0);
+          if (r == 0) CHECK(reinterpret_cast<uintptr_t>(rows.back()) % 64 == 0);
         }
     std::sort(rows.begin(), rows.end());
     for (size_t i = 1; i < rows.size(); ++i) CHECK(rows[i] - rows[i - 1] >= row);
