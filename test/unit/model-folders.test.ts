@@ -96,6 +96,7 @@ t.test('double quantisation needs block scales', (t) => {
 
 t.test('how weights are held: defaults, and every value that is taken', (t) => {
   t.strictSame(modelOptionsSchema.parse({}), {
+    device: 'cpu',
     quantization: 'none',
     doubleQuantization: false,
     blockSize: 64,
