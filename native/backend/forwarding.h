@@ -24,6 +24,7 @@ class ForwardingBase : public Backend {
   Compute compute() const override { return next_->compute(); }
   int threads() const override { return next_->threads(); }
   const std::shared_ptr<Memory>& memory() const override { return next_->memory(); }
+  bool keeps_nested_scales() const override { return next_->keeps_nested_scales(); }
   void expect(const WeightBytes& weights) override { next_->expect(weights); }
   void adopt(Matrix& matrix) override { next_->adopt(matrix); }
   std::string lacks(const Need& need) const override { return next_->lacks(need); }

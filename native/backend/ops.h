@@ -109,6 +109,8 @@ class Backend {
   /// Where every buffer that an operator is given lies. Spans of ids, positions, offsets, rows, targets and scales, and what says which
   /// buffers there are, are the host's.
   virtual const std::shared_ptr<Memory>& memory() const = 0;
+  /// Whether scales of scales (double quantization) stay as they are in what it holds; if not, they are numbers there.
+  virtual bool keeps_nested_scales() const { return true; }
   /// Before the first weight is adopted: how much they will take, so that a backend may choose the form that it holds them in.
   virtual void expect(const WeightBytes&) {}
   /// Before a weight's first use: the backend may hold it in a form of its own, and let go of the host's bytes.

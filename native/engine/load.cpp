@@ -56,13 +56,15 @@ Need need_of(const LoadOptions& options, const Source& source) {
   return need;
 }
 
-WeightBytes weight_bytes(const LoadOptions& options, const Source& source) {
+/// Of what `backend` will hold.
+WeightBytes weight_bytes(const LoadOptions& options, const Source& source, const Backend& backend) {
+  const bool nested = options.double_quantization && backend.keeps_nested_scales();
   WeightBytes bytes;
   for (const ModelTensor& tensor : list_tensors(source.description)) {
     size_t packed = static_cast<size_t>(tensor.N) * sizeof(float), decoded = packed;
     if (tensor.is_matrix()) {
       const Format format = format_of(options, source.tensors, tensor);
-      packed = decoded = packed_bytes(format, tensor.N, tensor.K, options.block, options.double_quantization);
+      packed = decoded = packed_bytes(format, tensor.N, tensor.K, options.block, nested);
       if (is_4bit(format) || format == Format::int8) decoded = static_cast<size_t>(tensor.N * tensor.K) * sizeof(bf16);
     }
     bytes.packed += packed;
@@ -98,7 +100,7 @@ std::shared_ptr<Engine> load_engine(const LoadOptions& options, std::unique_ptr<
                                     const std::function<void(int64_t, int64_t)>& progress) {
   const Source source(options);
   check_supported(*backend, need_of(options, source), source.description.family);
-  const WeightBytes bytes = weight_bytes(options, source);
+  const WeightBytes bytes = weight_bytes(options, source, *backend);
   check_room(bytes.packed, *backend);
   backend->expect(bytes);
   const ModelTensors& tensors = source.tensors;
@@ -128,7 +130,7 @@ std::shared_ptr<Engine> load_engine(const LoadOptions& options, std::unique_ptr<
 size_t plan_weights(const LoadOptions& options, const Backend& backend) {
   const Source source(options);
   check_supported(backend, need_of(options, source), source.description.family);
-  return weight_bytes(options, source).packed;
+  return weight_bytes(options, source, backend).packed;
 }
 
 }  // namespace fedlora

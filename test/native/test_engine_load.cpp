@@ -174,6 +174,20 @@ CASE("the CPU runs linear layers and heads of every format, embeddings of plain 
   CHECK(open_backend({Compute::f32, 3})->threads() == 3 && cpu->compute() == Compute::bf16);
 }
 
+CASE("a plan counts scales of scales as the backend holds them") {
+  struct Decoding final : Forwarding {
+    using Forwarding::Forwarding;
+    bool keeps_nested_scales() const override { return false; }
+  };
+  const std::unique_ptr<Backend> cpu = open_backend({Compute::f32, 1});
+  const Decoding decoding(open_backend({Compute::f32, 1}));
+  LoadOptions options = options_of("qwen3");
+  options.quantization = Format::nf4;
+  const size_t plain = plan_weights(options, *cpu);
+  options.double_quantization = true;
+  CHECK(plan_weights(options, *cpu) < plain && plan_weights(options, decoding) == plain);
+}
+
 CASE("memory by kind is the sum over the tensors of that kind") {
   const LoadOptions options = options_of("qwen3");
   const Description& d = options.description;

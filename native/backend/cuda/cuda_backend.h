@@ -19,6 +19,7 @@ class CudaBackend final : public ConnectedOperators {
   void expect(const WeightBytes& weights) override { decoded_ = compute_ == Compute::bf16 && weights.decoded <= memory_->available() / 2; }
   /// The matrix goes to the device, its nested scales decoded, and leaves the host.
   void adopt(Matrix& matrix) override;
+  bool keeps_nested_scales() const override { return false; }
   std::string lacks(const Need& need) const override;
   OwnBytes needs(const PassSize& pass) const override;
   size_t scratch_bytes() const override;

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "backend/cuda/connection.h"
+#include "backend/forwarding.h"
 
 namespace fedlora::cuda {
 
@@ -41,19 +42,12 @@ Result call(const Connection& connection, Function function, const Values&... va
   using Call_##name = Signed_##name<Below, Result arguments>;
 #include "backend/ops.def"
 #undef OP
-
-template <class Below, template <class> class... Operators>
-struct Stack {
-  using type = Below;
-};
-template <class Below, template <class> class First, template <class> class... Rest>
-struct Stack<Below, First, Rest...> : Stack<First<Below>, Rest...> {};
 }  // namespace calling
 
-using ConnectedOperators = calling::Stack<Connected
+using ConnectedOperators = forwarding::Stack<Connected
 #define OP(Result, name, arguments) , calling::Call_##name
 #include "backend/ops.def"
 #undef OP
-                                          >::type;
+                                             >::type;
 
 }  // namespace fedlora::cuda

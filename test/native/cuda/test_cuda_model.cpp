@@ -27,7 +27,7 @@ std::shared_ptr<Engine> engine_of(const Variant& variant, bool device) {
   options.double_quantization = variant.double_quantization;
   options.compute = variant.compute;
   if (!device) return load_engine(options, {});
-  return load_engine(options, std::make_unique<EmulatedBackend>(variant.compute), {});
+  return load_engine(options, emulated_backend(variant.compute), {});
 }
 
 /// Every linear layer adapted, with the golden values scaled; `rank` 8 as they are.
@@ -175,10 +175,11 @@ CASE("a launch that fails in the middle of a step: E_CUDA with the operator and 
   CHECK(std::isfinite(session.step({&batch, 1}, 1e-2).loss));
 }
 
-CASE("every operator was the library's own") {
-  for (const std::string& name : replaced_operators()) std::printf("# not in the library: %s\n", name.c_str());
-  CHECK(replaced_operators().empty());
-  CHECK(linked_library().operators.gradient_terms != nullptr);  // the one that no case above calls
+CASE("the library has every operator; one without is refused by the operator's name") {
+  CHECK(emulated_backend(Compute::f32)->lacks({}) == "");
+  cuda::Api without = linked_library();
+  without.operators.attention_backward = nullptr;
+  CHECK(cuda::make_cuda_backend(without, 0, Compute::f32, 1)->lacks({}) == "the operator attention_backward");
 }
 
 CUDA_TEST_MAIN()
