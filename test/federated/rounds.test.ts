@@ -111,6 +111,57 @@ t.test('events out of place change nothing', async (t) => {
   }
 })
 
+t.test('a goal closes a round early; who was asked beyond it and comes later is late', async (t) => {
+  const { state, effects } = fold([
+    { type: 'begin', clients: ['a', 'b', 'c', 'd'], goal: 2 },
+    answer('c'),
+    failure('a'),
+    answer('d'),
+    answer('b'),
+  ])
+  t.same(effects[2], [], 'a failure is no answer')
+  t.same(last(effects[3]!), { type: 'finish', round: 1, answered: ['c', 'd'], missing: ['a', 'b'] })
+  t.same(effects[4], [{ type: 'refuse', round: 1, client: 'b', why: 'late' }])
+  t.equal(state.phase, 'closing')
+  const unmet = fold([{ type: 'begin', clients: ['a', 'b'], goal: 3 }, answer('a'), failure('b')])
+  t.equal(last(last(unmet.effects)).type, 'finish', 'nobody is left to wait for')
+})
+
+t.test('a round with fewer answers than its minimum is abandoned; the next begins as after any other', async (t) => {
+  const asked = { type: 'begin', clients: ['a', 'b', 'c'], minimum: 2 } as const
+  const { state, effects } = fold([asked, answer('a'), { type: 'deadline', round: 1 }])
+  t.same(last(last(effects)), { type: 'abandon', round: 1, answered: ['a'], missing: ['b', 'c'] })
+  t.same(next(next(state, { type: 'finished', round: 1 }).state, asked).effects, [
+    { type: 'ask', round: 2, clients: ['a', 'b', 'c'] },
+  ])
+  const enough = fold([asked, answer('a'), answer('b'), { type: 'deadline', round: 1 }])
+  t.equal(last(last(enough.effects)).type, 'finish')
+})
+
+t.test('a late answer counts once in a later round that tolerates its age', async (t) => {
+  const asked = (clients: string[], tolerance = 1): RoundsEvent => ({ type: 'begin', clients, tolerance })
+  const close = (round: number): RoundsEvent[] => [
+    { type: 'deadline', round },
+    { type: 'finished', round },
+  ]
+  const first = [asked(['a', 'b', 'c']), answer('a'), ...close(1)]
+  const { state } = fold(first, 4)
+  t.same(state.owing, { b: 1, c: 1 })
+  const second = fold([...first, asked(['a', 'c']), answer('b'), answer('b'), answer('b', 'other'), answer('c')], 4)
+  t.same(second.effects[5], [{ type: 'add', round: 1, client: 'b' }])
+  t.same(second.effects[6], [{ type: 'acknowledge', round: 1, client: 'b' }])
+  t.same(second.effects[7], [{ type: 'refuse', round: 1, client: 'b', why: 'contradicts' }])
+  t.same(second.effects[8], [{ type: 'refuse', round: 1, client: 'c', why: 'late' }], 'who is asked anew owes that')
+  t.same(second.state.waiting, ['a', 'c'], 'the round still waits for its own')
+  const third = fold([...first, asked(['a']), ...close(2), asked(['a']), answer('b')], 4)
+  t.same(last(third.effects), [{ type: 'refuse', round: 1, client: 'b', why: 'late' }], 'two rounds are too many')
+  const strict = fold([...first, asked(['a'], 0), answer('b')], 4)
+  t.same(last(strict.effects), [{ type: 'refuse', round: 1, client: 'b', why: 'late' }])
+  t.same(startRounds(4, 1, { b: 1 }).owing, { b: 1 }, 'a federation that goes on knows who owes')
+  const resumed = next(next(startRounds(4, 1, { b: 1 }), asked(['a'])).state, answer('b'))
+  t.same(resumed.effects, [{ type: 'add', round: 1, client: 'b' }])
+})
+
 t.test('replay: any list of events gives one state; each round asks once and finishes once', async (t) => {
   const random = new Random(3, 77)
   const pick = <T>(list: readonly T[]) => list[Math.floor(random.uniform() * list.length)]!
@@ -119,7 +170,7 @@ t.test('replay: any list of events gives one state; each round asks once and fin
     const names = ['a', 'b', 'c', 'd'].slice(0, 1 + Math.floor(random.uniform() * 4))
     const events = Array.from({ length: 40 }, () =>
       pick<() => RoundsEvent>([
-        () => begin(...names),
+        () => ({ ...begin(...names), ...pick([{}, { goal: 2 }, { minimum: 2 }, { tolerance: 1 }]) }),
         () => answer(pick(names), pick(['x', 'y']), pick([1, 2, 3])),
         () => failure(pick(names), pick([1, 2, 3])),
         () => ({ type: 'deadline', round: pick([1, 2, 3]) }),
@@ -138,11 +189,13 @@ t.test('replay: any list of events gives one state; each round asks once and fin
       added.add(key)
     }
     for (let round = 1; round <= 3; round++) {
-      const of = (type: RoundsEffect['type']) => all.filter((e) => e.type === type && 'round' in e && e.round === round)
-      if (!(of('finish').length <= of('ask').length && of('ask').length <= 1)) t.fail(`round ${round}`)
-      finishes += of('finish').length
-      const [finish] = of('finish')
-      if (finish?.type === 'finish' && finish.answered.length !== of('add').length)
+      const of = (...types: RoundsEffect['type'][]) =>
+        all.filter((e) => types.includes(e.type) && 'round' in e && e.round === round)
+      const [finish, ...more] = of('finish', 'abandon')
+      if (!(more.length === 0 && of('ask').length <= 1 && (finish === undefined || of('ask').length === 1)))
+        t.fail(`round ${round}`)
+      finishes += finish === undefined ? 0 : 1
+      if (finish?.type === 'finish' && !(finish.answered.length <= of('add').length))
         t.fail('what was added is what answered')
     }
   }

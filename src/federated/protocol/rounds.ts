@@ -2,7 +2,10 @@
  * A federation's rounds as a pure state machine: events in, effects out. A simulation draws its events, a server receives them; the
  * journal of a federation is the list of its events, and folding `next` over it gives the state again.
  *
- *   idle ─begin→ open ─the last one asked has answered or failed, or the deadline→ closing ─finished→ idle, or done
+ *   idle ─begin→ open ─the last one asked has answered or failed, the goal is met, or the deadline→ closing ─finished→ idle, or done
+ *
+ * A round that closes with fewer answers than its minimum is abandoned: it ends as any other, and nothing of it counts. Who is asked beyond the
+ * goal (over-selection) and comes after it is late. A late answer may count in a later round, where that round allows it.
  */
 
 export interface Rounds {
@@ -17,10 +20,27 @@ export interface Rounds {
   readonly answered: Readonly<Record<string, string>>
   /** Why a client will not answer, by client. */
   readonly failed: Readonly<Record<string, string>>
+  /** Answers after which the round closes, whoever is waited for; null: everyone is waited for. */
+  readonly goal: number | null
+  /** Answers below which the round is abandoned. */
+  readonly minimum: number
+  /** Rounds by which an answer may be late and still count; 0: none may. */
+  readonly tolerance: number
+  /** Asked in an earlier round, not heard of, and within some tolerance: the round, by client. */
+  readonly owing: Readonly<Record<string, number>>
+  /** Digests of answers to earlier rounds that count in this one, by client. */
+  readonly belated: Readonly<Record<string, string>>
+}
+
+/** What a round goes by, beside who is asked. */
+export interface RoundRules {
+  readonly goal?: number
+  readonly minimum?: number
+  readonly tolerance?: number
 }
 
 export type RoundsEvent =
-  | { readonly type: 'begin'; readonly clients: readonly string[] }
+  | ({ readonly type: 'begin'; readonly clients: readonly string[] } & RoundRules)
   | { readonly type: 'answer'; readonly round: number; readonly client: string; readonly digest: string }
   | { readonly type: 'failure'; readonly round: number; readonly client: string; readonly code: string }
   | { readonly type: 'deadline'; readonly round: number }
@@ -31,7 +51,7 @@ export type Refusal = 'late' | 'unasked' | 'contradicts'
 
 export type RoundsEffect =
   | { readonly type: 'ask'; readonly round: number; readonly clients: readonly string[] }
-  /** The answer counts: decode it, add it. */
+  /** The answer counts: decode it, add it. `round` is the one that it answers. */
   | { readonly type: 'add'; readonly round: number; readonly client: string }
   /** The very answer that counts already: acknowledge it once more. */
   | { readonly type: 'acknowledge'; readonly round: number; readonly client: string }
@@ -43,6 +63,13 @@ export type RoundsEffect =
       readonly answered: readonly string[]
       readonly missing: readonly string[]
     }
+  /** Too few answered: what was added is forgotten, the state stays as it is. */
+  | {
+      readonly type: 'abandon'
+      readonly round: number
+      readonly answered: readonly string[]
+      readonly missing: readonly string[]
+    }
   | { readonly type: 'done' }
 
 export interface Transition {
@@ -50,51 +77,99 @@ export interface Transition {
   readonly effects: readonly RoundsEffect[]
 }
 
-/** Before round `done` + 1. */
-export function startRounds(rounds: number, done = 0): Rounds {
-  return { rounds, round: done, phase: done >= rounds ? 'done' : 'idle', waiting: [], answered: {}, failed: {} }
+/**
+ * Before round `done` + 1.
+ * @param owing - who was asked earlier and may still answer: the round, by client.
+ */
+export function startRounds(rounds: number, done = 0, owing: Readonly<Record<string, number>> = {}): Rounds {
+  const phase = done >= rounds ? 'done' : 'idle'
+  const rules = { goal: null, minimum: 0, tolerance: 0 }
+  return { rounds, round: done, phase, waiting: [], answered: {}, failed: {}, ...rules, owing, belated: {} }
 }
 
 /** Nothing to wait for: the round closes. */
 function closeIfComplete(state: Rounds, effects: readonly RoundsEffect[]): Transition {
-  return state.waiting.length > 0 ? { state, effects } : close(state, effects)
+  const { waiting, answered, goal } = state
+  const complete = waiting.length === 0 || (goal !== null && Object.keys(answered).length >= goal)
+  return complete ? close(state, effects) : { state, effects }
 }
 
 function close(state: Rounds, effects: readonly RoundsEffect[]): Transition {
+  const { round, minimum, tolerance } = state
   const missing = [...Object.keys(state.failed), ...state.waiting].sort()
   const answered = Object.keys(state.answered).sort()
-  const finish = { type: 'finish', round: state.round, answered, missing } as const
-  return { state: { ...state, phase: 'closing', waiting: [] }, effects: [...effects, finish] }
+  const type = answered.length < minimum ? 'abandon' : 'finish'
+  const late = tolerance === 0 ? [] : state.waiting.map((client) => [client, round] as const)
+  const owing = { ...state.owing, ...Object.fromEntries(late) }
+  return {
+    state: { ...state, phase: 'closing', waiting: [], owing },
+    effects: [...effects, { type, round, answered, missing }],
+  }
 }
 
 const without = (list: readonly string[], name: string) => list.filter((one) => one !== name)
 
-function answer(state: Rounds, { round, client, digest }: RoundsEvent & { type: 'answer' }): Transition {
-  const refuse = (why: Refusal): Transition => ({ state, effects: [{ type: 'refuse', round, client, why }] })
-  if (round !== state.round) return refuse('late')
-  if (Object.hasOwn(state.answered, client)) {
-    return state.answered[client] === digest
-      ? { state, effects: [{ type: 'acknowledge', round, client }] }
-      : refuse('contradicts')
+function omit<T>(record: Readonly<Record<string, T>>, name: string): Record<string, T> {
+  return Object.fromEntries(Object.entries(record).filter(([key]) => key !== name))
+}
+
+type AnswerEvent = RoundsEvent & { type: 'answer' }
+
+const refuse = (state: Rounds, { round, client }: AnswerEvent, why: Refusal): Transition => ({
+  state,
+  effects: [{ type: 'refuse', round, client, why }],
+})
+
+const acknowledge = (state: Rounds, { round, client }: AnswerEvent): Transition => ({
+  state,
+  effects: [{ type: 'acknowledge', round, client }],
+})
+
+/** An answer to an earlier round: it counts in the one under way when that tolerates its age. */
+function belated(state: Rounds, event: AnswerEvent): Transition {
+  const { round, client, digest } = event
+  if (Object.hasOwn(state.belated, client)) {
+    return state.belated[client] === digest ? acknowledge(state, event) : refuse(state, event, 'contradicts')
   }
-  if (state.phase !== 'open') return refuse('late')
-  if (!state.waiting.includes(client)) return refuse(Object.hasOwn(state.failed, client) ? 'late' : 'unasked')
+  const owed = Object.hasOwn(state.owing, client) && state.owing[client] === round
+  if (state.phase !== 'open' || !owed || state.round - round > state.tolerance) return refuse(state, event, 'late')
+  const after = { ...state, owing: omit(state.owing, client), belated: { ...state.belated, [client]: digest } }
+  return { state: after, effects: [{ type: 'add', round, client }] }
+}
+
+function answer(state: Rounds, event: AnswerEvent): Transition {
+  const { round, client, digest } = event
+  if (round < state.round) return belated(state, event)
+  if (round !== state.round) return refuse(state, event, 'late')
+  if (Object.hasOwn(state.answered, client)) {
+    return state.answered[client] === digest ? acknowledge(state, event) : refuse(state, event, 'contradicts')
+  }
+  if (state.phase !== 'open') return refuse(state, event, 'late')
+  if (!state.waiting.includes(client))
+    return refuse(state, event, Object.hasOwn(state.failed, client) ? 'late' : 'unasked')
   const answered = { ...state.answered, [client]: digest }
   return closeIfComplete({ ...state, waiting: without(state.waiting, client), answered }, [
     { type: 'add', round, client },
   ])
 }
 
+function begin(state: Rounds, { clients, goal, minimum = 0, tolerance = 0 }: RoundsEvent & { type: 'begin' }) {
+  const round = state.round + 1
+  // Who is asked anew owes nothing of before, and what is older than this round tolerates is not waited for.
+  const owing = Object.fromEntries(
+    Object.entries(state.owing).filter(([client, of]) => round - of <= tolerance && !clients.includes(client)),
+  )
+  const rules = { goal: goal ?? null, minimum, tolerance }
+  const asked = { waiting: clients, answered: {}, failed: {}, owing, belated: {} }
+  return closeIfComplete({ ...state, round, phase: 'open', ...asked, ...rules }, [{ type: 'ask', round, clients }])
+}
+
 /** The state after an event, and what is to be done. An event that does not fit changes nothing and asks for nothing but a refusal. */
 export function next(state: Rounds, event: RoundsEvent): Transition {
   const unchanged: Transition = { state, effects: [] }
   switch (event.type) {
-    case 'begin': {
-      if (state.phase !== 'idle') return unchanged
-      const round = state.round + 1
-      const open: Rounds = { ...state, round, phase: 'open', waiting: event.clients, answered: {}, failed: {} }
-      return closeIfComplete(open, [{ type: 'ask', round, clients: event.clients }])
-    }
+    case 'begin':
+      return state.phase === 'idle' ? begin(state, event) : unchanged
     case 'answer':
       return answer(state, event)
     case 'failure': {
