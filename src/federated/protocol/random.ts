@@ -16,6 +16,8 @@ const purposes = {
   personal: 22,
   directions: 23,
   adapter: 27,
+  clock: 40,
+  tier: 41,
 } as const
 
 export type Purpose = keyof typeof purposes
@@ -29,10 +31,17 @@ function words(seed: number, purpose: Purpose, round: number, counter: number): 
   return philox(seed, (BigInt(purposes[purpose]) << 32n) | BigInt(round), counter)
 }
 
+const unit = (high: number, low: number) => ((high >>> 6) * 0x8000000 + (low >>> 5)) / 0x20000000000000
+
+/** Two numbers in [0, 1) with 53 random bits each; the first is that of `uniform`. */
+export function uniforms(seed: number, purpose: Purpose, round: number, counter = 0): [number, number] {
+  const [a, b, c, d] = words(seed, purpose, round, counter)
+  return [unit(a!, b!), unit(c!, d!)]
+}
+
 /** A number in [0, 1) with 53 random bits. */
 export function uniform(seed: number, purpose: Purpose, round: number, counter = 0): number {
-  const [high, low] = words(seed, purpose, round, counter)
-  return ((high! >>> 6) * 0x8000000 + (low! >>> 5)) / 0x20000000000000
+  return uniforms(seed, purpose, round, counter)[0]
 }
 
 /** A seed of its own for one purpose, below 2⁴⁸ so that every consumer holds it exactly. */
