@@ -46,7 +46,7 @@ export function drawnDevices(clock: ClockConfig, seed: number): Devices {
  * @param names - of the clients.
  * @throws FedloraError `E_CONFIG` when a client has no row, or a row no client.
  */
-export function tracedDevices(trace: ReadonlyMap<string, Device>, names: readonly string[], path: string): Devices {
+function tracedDevices(trace: ReadonlyMap<string, Device>, names: readonly string[], path: string): Devices {
   const known = new Set(names)
   const bare = names.find((name) => !trace.has(name))
   if (bare !== undefined) {
