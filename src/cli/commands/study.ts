@@ -5,13 +5,15 @@ import { loadModel } from '../../model/load.js'
 import { type Command, text } from '../command.js'
 import { baseModelFolder } from '../demo/assets.js'
 import { heterogeneity } from '../study/heterogeneity.js'
+import { federations, type Program } from '../study/program.js'
 import { ranks } from '../study/ranks.js'
-import { outcomesOf, tableRows, writeReport } from '../study/report.js'
-import { planOf, runStudy } from '../study/run.js'
 import { UsageError } from '../usage.js'
 import { formatTable, shownPath } from '../words.js'
 
-const studies = { heterogeneity, ranks }
+const studies = {
+  heterogeneity: federations(heterogeneity),
+  ranks: federations(ranks),
+} satisfies Record<string, Program>
 
 /** `fedlora-study/NAME-1`, or the next number that is free. */
 async function freeFolder(name: string): Promise<string> {
@@ -37,21 +39,23 @@ export const study: Command = {
     if (name === undefined) {
       throw new UsageError(`study: name one of ${Object.keys(studies).join(', ')}`, { known: Object.keys(studies) })
     }
-    const chosen = studies[name]
-    const plan = planOf(chosen, flags.quick === true)
+    const { question, run } = studies[name]
     const folder = resolve(text(flags, 'output') ?? (await freeFolder(name)))
     using model = await loadModel(baseModelFolder, { quantization: 'nf4', compute: 'bf16' })
-    output.text(chosen.question)
-    const trials = await runStudy(model, plan, folder, signal, ({ done, total, setting, arm, seed }, event) => {
-      const label = `trial ${done + 1}/${total}`
-      const details = [setting, arm, `seed ${seed}`, ...(event?.type === 'round' ? [`round ${event.round}`] : [])]
-      output.status({ label, details, event: { phase: 'trial', done, total, setting, arm, seed } })
+    output.text(question)
+    const { trials, outcomes, table, files } = await run({
+      model,
+      quick: flags.quick === true,
+      folder,
+      signal,
+      onProgress({ done, total, details, event }) {
+        const label = `trial ${Math.min(done + 1, total)}/${total}`
+        output.status({ label, details, event: { phase: 'trial', done, total, ...event } })
+      },
     })
     output.endProgress()
     for (const trial of trials) output.event({ type: 'trial', ...trial })
-    const files = await writeReport(chosen, trials, folder)
-    const outcomes = outcomesOf(chosen, trials)
-    output.text(formatTable(tableRows(outcomes)))
+    output.text(formatTable(table))
     for (const file of files) output.text(`wrote ${shownPath(file)}`)
     return { study: name, folder, outcomes }
   },

@@ -1,15 +1,13 @@
 /** Runs the trials of a study one after the other over one model; what is done is kept, and a study goes on where it was stopped. */
-import { appendFile, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Dataset, loadDataset } from '../../data/index.js'
-import { FedloraError } from '../../errors.js'
 import type { FederationEvent } from '../../federated/events.js'
 import { simulate } from '../../federated/simulate/simulate.js'
-import { exists, ioError, makeFolder } from '../../files/atomic.js'
-import { readJsonObject, writeJsonFile } from '../../files/json.js'
 import type { Model } from '../../model/model.js'
 import { gsm8kFolder } from '../demo/assets.js'
 import { kindOf, kinds } from '../demo/data.js'
+import { openStudyFolder } from './folder.js'
 import type { Arm, Budget, Setting, Study, Trial } from './study.js'
 
 /** The part of a study that is run. */
@@ -54,34 +52,14 @@ async function readRows(model: Model, { rowsEach, heldOut }: Budget): Promise<Ro
   return { train: await loadDataset(rows, { ...options, category: 'kind' }), heldOut: test.subset(first) }
 }
 
-/** What the trials of a folder have in common; another study's folder is refused. */
-async function openFolder(folder: string, { study, budget, settings, arms }: Plan): Promise<Trial[]> {
-  const identity = {
+/** What the trials of a folder have in common. */
+function identityOf({ study, budget, settings, arms }: Plan) {
+  return {
     study: study.name,
     budget,
     settings: settings.map(({ name }) => name),
     arms: arms.map(({ name, algorithm }) => ({ name, algorithm })),
   }
-  const file = join(folder, 'study.json')
-  if (!(await exists(file))) {
-    await makeFolder(folder)
-    await writeJsonFile(file, identity)
-    return []
-  }
-  const before = await readJsonObject(file, 'study')
-  if (JSON.stringify(before) !== JSON.stringify(identity)) {
-    const message = `'${folder}' holds another study (${String(before.study)}, or one of another size); choose another folder`
-    throw new FedloraError('E_ARGUMENT', message, { folder })
-  }
-  const trials = join(folder, 'trials.ndjson')
-  if (!(await exists(trials))) return []
-  const text = await readFile(trials, 'utf8')
-  // A line that a crash cut short has no end, and is run again.
-  return text
-    .slice(0, text.lastIndexOf('\n') + 1)
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as Trial)
 }
 
 export interface Progress {
@@ -144,8 +122,8 @@ export async function runStudy(
   folder: string,
   signal: AbortSignal,
   onProgress: (progress: Progress, event?: FederationEvent) => void,
-): Promise<Trial[]> {
-  const trials = await openFolder(folder, plan)
+): Promise<readonly Trial[]> {
+  const done = await openStudyFolder<Trial>(folder, identityOf(plan))
   const rows = await readRows(model, plan.budget)
   const wanted = plan.settings.flatMap((setting) =>
     Array.from({ length: plan.budget.seeds }, (_, i) => i + 1).flatMap((seed) =>
@@ -155,15 +133,12 @@ export async function runStudy(
   for (const one of wanted) {
     const { setting, arm, seed } = one
     const isSame = (trial: Trial) => trial.setting === setting.name && trial.arm === arm.name && trial.seed === seed
-    if (trials.some(isSame)) continue
+    if (done.trials.some(isSame)) continue
     signal.throwIfAborted()
-    const progress = { done: trials.length, total: wanted.length, setting: setting.name, arm: arm.name, seed }
+    const progress = { done: done.trials.length, total: wanted.length, setting: setting.name, arm: arm.name, seed }
     onProgress(progress)
     const trial = await runTrial(model, rows, plan, one, signal, (event) => onProgress(progress, event))
-    await appendFile(join(folder, 'trials.ndjson'), `${JSON.stringify(trial)}\n`).catch((error: unknown) => {
-      throw ioError(error, `cannot write '${folder}/trials.ndjson'`)
-    })
-    trials.push(trial)
+    await done.add(trial)
   }
-  return trials
+  return done.trials
 }
