@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// Writes the tables of config fields in docs/configuration.md, from the schemas that check them. A test compares.
+// Writes the tables of docs/configuration.md and docs/privacy.md: config fields from the schemas that check them, and which parts of a
+// federation exclude one another. A test compares.
 //
 // Usage: node scripts/document-config.mjs    (after tsc)
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -7,9 +8,13 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { root, runMain, ScriptError } from './lib/project.mjs'
 
+export const pages = ['configuration.md', 'privacy.md']
+
 const marker = /<!-- fields (\w+)( of \w+)? -->[\s\S]*?<!-- end -->/g
 
 const load = (file) => import(pathToFileURL(join(root, 'dist', 'cli', file)).href)
+
+const combinationsMarker = /<!-- combinations -->[\s\S]*?<!-- end -->/
 
 /** The schemas by the name in a marker: `train`, `evaluate of simulate`. */
 async function schemas() {
@@ -27,8 +32,18 @@ async function schemas() {
 const cell = (text) => text.replaceAll('|', '\\|')
 const code = (text) => (text === '' ? '' : `\`${cell(text)}\``)
 
+async function combinations() {
+  const { combinationRows } = await import(pathToFileURL(join(root, 'dist', 'federated', 'combinations.js')).href)
+  const rows = combinationRows.map(
+    ({ one, other, because, cure }) => `| ${cell(one)} | ${cell(other)} | ${cell(because)} | ${cell(cure)} |`,
+  )
+  return `| this | excludes | because | cure |\n|---|---|---|---|\n${rows.join('\n')}`
+}
+
 /** The page with every marked table made anew. */
-export async function documentConfig(page) {
+export async function documentConfig(text) {
+  const table = await combinations()
+  const page = text.replace(combinationsMarker, `<!-- combinations -->\n\n${table}\n\n<!-- end -->`)
   const [known, { describeOptions }] = await Promise.all([schemas(), load('help.js')])
   return page.replaceAll(marker, (_, section, of = '') => {
     const schema = known[section + of]
@@ -43,7 +58,9 @@ export async function documentConfig(page) {
 }
 
 await runMain(import.meta, 'document-config', async () => {
-  const path = join(root, 'docs', 'configuration.md')
-  writeFileSync(path, await documentConfig(readFileSync(path, 'utf8')))
-  console.log('document-config: docs/configuration.md')
+  for (const page of pages) {
+    const path = join(root, 'docs', page)
+    writeFileSync(path, await documentConfig(readFileSync(path, 'utf8')))
+    console.log(`document-config: docs/${page}`)
+  }
 })

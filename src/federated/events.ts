@@ -56,6 +56,8 @@ export interface RoundEvent {
   aggregationError: number | null
   /** What the algorithm reports of the round. */
   measurements: Record<string, number>
+  /** Why the answers made no step and the adapter is that of the round before, in words; absent when they made one. */
+  abandoned?: string
   /** 2-norm of the mean update; 0 when nobody sent one, or the algorithm averages none. */
   updateNorm: number
   tokens: number

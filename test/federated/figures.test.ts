@@ -1,12 +1,12 @@
 /** The figures of a round and of a run, from numbers that can be added up by hand; and the parts of the server that make them. */
 import t from 'tap'
-import type { Algorithm } from '../../src/federated/algorithms/algorithm.js'
+import type { Algorithm, Numbers } from '../../src/federated/algorithms/algorithm.js'
 import { fedavg } from '../../src/federated/algorithms/fedavg.js'
 import type { RoundEvent } from '../../src/federated/events.js'
 import type { Answer } from '../../src/federated/protocol/messages.js'
 import type { Space } from '../../src/federated/protocol/space.js'
-import { Collector } from '../../src/federated/server/collect.js'
-import { type Restored, Server } from '../../src/federated/server/server.js'
+import { type Collector, ExactCollector } from '../../src/federated/server/collect.js'
+import { type Restored, Server, type ServerParts } from '../../src/federated/server/server.js'
 import { serverOptimizerSchema } from '../../src/federated/server-step/step.js'
 import { Fidelity } from '../../src/federated/simulate/fidelity.js'
 import { addRound, type Counted, figuresOf, noTotals } from '../../src/federated/simulate/figures.js'
@@ -56,7 +56,13 @@ t.test('sums over rounds; the loss is the last that there was', async (t) => {
 
 const spaceOfLength = (length: number): Space => ({ length, tensors: [], modules: [] })
 
-function serverOf(initial: number[], options: object = {}, restored?: Restored, algorithm: Algorithm = fedavg): Server {
+function serverOf(
+  initial: number[],
+  options: object = {},
+  restored?: Restored,
+  algorithm: Algorithm = fedavg,
+  collector?: ServerParts['collector'],
+): Server {
   const config = serverOptimizerSchema.parse(options)
   const server = new Server({
     chosen: { algorithm, options: {} },
@@ -65,6 +71,7 @@ function serverOf(initial: number[], options: object = {}, restored?: Restored, 
     initial: Float32Array.from(initial),
     population: 5,
     restored,
+    collector,
   })
   t.teardown(() => server.dispose())
   return server
@@ -186,6 +193,57 @@ t.test('a server continues from what a checkpoint holds', async (t) => {
   t.throws(() => serverOf([9], options, { round: 1, vectors: {}, numbers: {} }), { code: 'E_SHAPE' })
 })
 
+t.test('an abandoned round leaves the state as it was, and the next goes on from there', async (t) => {
+  const options = { name: 'momentum', beta1: 0.5 }
+  const [server, other] = [serverOf([0], options), serverOf([0], options)]
+  for (const one of [server, other]) await round(one, answer(1, 'a', 1, [4]))
+  await server.begin()
+  await server.accept(answer(2, 'a', 1, [100]), server.space)
+  const closed = await server.finish(2, 0.1, 'one answer of two')
+  t.same(closed, { means: {}, answers: [], measurements: {}, abandoned: 'one answer of two' })
+  t.same([[...server.adapter], server.round, server.whole], [[4], 2, true])
+  await round(server, answer(3, 'a', 1, [4]))
+  await round(other, answer(2, 'a', 1, [4]))
+  t.same([...server.adapter], [...other.adapter], 'neither its moments nor its sums saw the answer')
+})
+
+t.test('a collector decides what answers come to, whether they make a step, and remembers', async (t) => {
+  const seen: string[] = []
+  const largest = (kept: Numbers): Collector => {
+    let [most, rounds] = [null as Float32Array | null, kept.rounds?.[0] ?? 0]
+    return {
+      get kept() {
+        return { rounds: [rounds] }
+      },
+      begin(round) {
+        most = null
+        rounds++
+        seen.push(`round ${round}`)
+      },
+      add(client, { adapter }, weight) {
+        seen.push(`${client} ${weight}`)
+        if (most === null || adapter![0]! > most[0]!) most = adapter!
+      },
+      lacks: () => (most![0]! > 50 ? 'too much' : undefined),
+      mean: () => most,
+      dispose: () => seen.push('disposed'),
+    }
+  }
+  const of = (restored?: Restored) => serverOf([0], {}, restored, fedavg, largest)
+  const server = of()
+  await round(server, answer(1, 'a', 2, [3]), answer(1, 'b', 5, [7]))
+  t.same([...server.adapter], [7])
+  const closed = await round(server, answer(2, 'a', 2, [99]))
+  t.equal(closed.abandoned, 'too much')
+  t.same([...server.adapter], [7])
+  t.same(seen, ['round 1', 'a 2', 'b 5', 'round 2', 'a 2'])
+  t.same(server.numbers, { 'collector.rounds': [2] })
+  const resumed = of({ round: 2, vectors: server.state.vectors, numbers: { 'collector.rounds': [2] } })
+  t.same([resumed.state.numbers, resumed.numbers], [{}, { 'collector.rounds': [2] }], 'no number of the algorithm')
+  await round(resumed)
+  t.same(resumed.numbers, { 'collector.rounds': [3] })
+})
+
 t.test('what a record does not do whole is of no round', async (t) => {
   const torn: Algorithm = {
     ...fedavg,
@@ -202,16 +260,16 @@ t.test('what a record does not do whole is of no round', async (t) => {
 })
 
 t.test('sums by name and length', async (t) => {
-  const collector = new Collector()
+  const collector = new ExactCollector()
   t.teardown(() => collector.dispose())
   t.equal(collector.mean('v'), null)
   const vector = (...values: number[]) => Float32Array.from(values)
-  collector.add({ v: vector(1, 2), w: vector(5) }, 1)
-  collector.add({ v: vector(3, 4) }, 1)
+  collector.add('a', { v: vector(1, 2), w: vector(5) }, 1)
+  collector.add('a', { v: vector(3, 4) }, 1)
   t.same([[...collector.mean('v')!], [...collector.mean('w')!]], [[2, 3], [5]])
-  collector.reset()
+  collector.begin()
   t.equal(collector.mean('v'), null)
-  collector.add({ v: vector(7, 8, 9) }, 2)
+  collector.add('a', { v: vector(7, 8, 9) }, 2)
   t.same([...collector.mean('v')!], [7, 8, 9], 'another length in another round')
 })
 
@@ -219,21 +277,21 @@ t.test('fidelity: the cosine to the mean of what was meant', async (t) => {
   const fidelity = new Fidelity(false)
   t.teardown(() => fidelity.dispose())
   const adapter = (...values: number[]) => ({ adapter: Float32Array.from(values) })
-  fidelity.add(adapter(4, 0), 3)
-  fidelity.add(adapter(0, 12), 1)
+  fidelity.add('a', adapter(4, 0), 3)
+  fidelity.add('a', adapter(0, 12), 1)
   // The mean is (3, 3): at 45° to the axes, and (3, 4) at an angle of cosine 21 / (5 · √18).
   t.ok(Math.abs(fidelity.cosine(adapter(8, 0))! - Math.SQRT1_2) <= 2 ** -50)
   t.ok(Math.abs(fidelity.cosine(adapter(3, 4))! - 21 / (5 * Math.sqrt(18))) <= 2 ** -50)
   fidelity.reset()
-  fidelity.add(adapter(0, 2), 1)
+  fidelity.add('a', adapter(0, 2), 1)
   t.equal(fidelity.cosine(adapter(1, 0)), 0)
   t.equal(fidelity.cosine({}), null, 'nothing was averaged')
   fidelity.reset()
-  fidelity.add({ a: Float32Array.of(3), b: Float32Array.of(0, 4) }, 1)
+  fidelity.add('a', { a: Float32Array.of(3), b: Float32Array.of(0, 4) }, 1)
   const both = fidelity.cosine({ b: Float32Array.of(0, 1), a: Float32Array.of(0) })!
   t.ok(Math.abs(both - 4 / 5) <= 2 ** -50, 'several vectors count as one, by name')
   const lossless = new Fidelity(true)
-  lossless.add(adapter(4, 0), 3)
+  lossless.add('a', adapter(4, 0), 3)
   lossless.reset()
   t.equal(lossless.cosine(adapter(0, 1)), 1, 'nothing is compared where nothing is lost')
   lossless.dispose()

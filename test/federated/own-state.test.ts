@@ -43,6 +43,17 @@ t.test('a round that has not ended does not count', async (t) => {
   t.equal(await own.read('a', 'w'), undefined, 'nor of that name')
 })
 
+t.test('a round that comes to nothing leaves nothing', async (t) => {
+  const { own, folder } = await opened('dropped', ['a'])
+  await own.write('a', 'v', 2, vector(20))
+  await own.write('b', 'v', 2, vector(21))
+  await own.dropRound()
+  t.equal(readdirSync(folder).length, 1)
+  await own.endRound()
+  t.same(own.entries, [['a', 'v', 1]])
+  t.same(await own.read('a', 'v'), vector(0))
+})
+
 t.test('vectors and clients of any name lie beside one another', async (t) => {
   const folder = join(root, 'names')
   const own = await OwnState.open(folder)

@@ -1,17 +1,25 @@
-/** docs/configuration.md: its tables are those of the schemas, its examples run, its exit codes and places are true. */
+/** docs/configuration.md: its tables are those of the schemas (so are those of docs/privacy.md), its examples run, its exit codes and places are true. */
 import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
-import { documentConfig } from '../../scripts/document-config.mjs'
+import { documentConfig, pages } from '../../scripts/document-config.mjs'
 import { program, shell } from '../support/command.js'
 
 const page = readFileSync(resolve('docs/configuration.md'), 'utf8')
 
 t.test('the tables are current: node scripts/document-config.mjs', async (t) => {
-  t.ok((await documentConfig(page)) === page, 'docs/configuration.md is as the script writes it')
+  for (const name of pages) {
+    const text = readFileSync(resolve('docs', name), 'utf8')
+    t.ok((await documentConfig(text)) === text, `docs/${name} is as the script writes it`)
+  }
   const stale = page.replace('| `rank` |', '| `rang` |')
   t.not(stale, page)
   t.notOk((await documentConfig(stale)) === stale, 'canary: a stale table is seen')
+  const excluded = readFileSync(resolve('docs/privacy.md'), 'utf8')
+  t.match(excluded, /^\| upload\.errorFeedback \| .* \|$/m)
+  t.notOk(
+    (await documentConfig(excluded.replace('| upload.', '| uplaod.'))) === excluded.replace('| upload.', '| uplaod.'),
+  )
   t.ok((page.match(/^\| `/gm) ?? []).length > 100, 'every field has a row')
 })
 

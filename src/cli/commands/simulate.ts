@@ -70,6 +70,7 @@ function teller(output: Output, rounds: number): (event: FederationEvent) => voi
         `round ${event.round}: loss ${figure(event.loss, 4)} · up ${formatBytes(event.bytesUp)} (${figure(event.compressionRatio, 1)}×) · ` +
           `down ${formatBytes(event.bytesDown)} · cosine ${figure(event.cosine, 4)} · ${event.seconds.total.toFixed(1)} s`,
       )
+      if (event.abandoned !== undefined) output.text(`round ${event.round} was abandoned: ${event.abandoned}`)
     } else if (event.type === 'evaluation') {
       output.text(`round ${event.round}: ${measuredLine(event) ?? `held-out loss ${event.loss.toFixed(4)}`}`)
     } else if (event.type === 'baseline-step') {

@@ -141,6 +141,13 @@ export class OwnState {
     await remove(this.#folder, useless)
   }
 
+  /** The round came to nothing: what was written in it is removed, and the earlier stays. */
+  async dropRound(): Promise<void> {
+    const useless = [...this.#pending].map(([key, round]) => fileName(key, round))
+    this.#pending.clear()
+    await remove(this.#folder, useless)
+  }
+
   /** Makes the ended rounds' files durable; call before the checkpoint that names them is written. */
   async flush(): Promise<void> {
     try {

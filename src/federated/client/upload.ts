@@ -1,5 +1,4 @@
 /** How an update leaves a client: what earlier messages left out is added, and what this one leaves out is kept. */
-import { FedloraError } from '../../errors.js'
 import { native } from '../../native/load.js'
 import type { Chosen } from '../algorithms/algorithm.js'
 import type { FederationConfig } from '../options.js'
@@ -12,17 +11,9 @@ const residualOf = (vector: string) => `residual-${vector}`
 /** Whether what a codec leaves out is kept for the next message. */
 const keepsRest = ({ codec, errorFeedback }: FederationConfig['upload']) => codec !== 'f32' && errorFeedback !== false
 
-/**
- * Whether clients of an algorithm keep what a codec leaves out.
- * @throws FedloraError `E_CONFIG` when that is asked for where it means nothing.
- */
-export function feedsBack(upload: FederationConfig['upload'], { algorithm }: Chosen): boolean {
-  if (algorithm.errorFeedback === false && upload.errorFeedback === true) {
-    const message = `upload.errorFeedback: algorithm ${algorithm.name} makes the factors anew each round, where what the last one left out means nothing; leave errorFeedback out`
-    throw new FedloraError('E_CONFIG', message, { algorithm: algorithm.name })
-  }
-  return keepsRest(upload) && algorithm.errorFeedback !== false
-}
+/** Whether clients of an algorithm keep what a codec leaves out. */
+export const feedsBack = (upload: FederationConfig['upload'], { algorithm }: Chosen): boolean =>
+  keepsRest(upload) && algorithm.errorFeedback !== false
 
 /** The stream of a vector's roundings: of the client's name, and of the vector's when it is not the adapter. */
 const roundingStream = (client: string, vector: string) =>

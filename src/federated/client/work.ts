@@ -1,6 +1,6 @@
 /** The work of one client in one round: a task comes in, the algorithm's client part runs over it, an answer goes out. */
 import { FedloraError, isFedloraError } from '../../errors.js'
-import type { ClientKit, Vectors } from '../algorithms/algorithm.js'
+import type { ClientKit, Space, Travel, Vectors } from '../algorithms/algorithm.js'
 import { travelOf, workOf } from '../algorithms/defaults.js'
 import type { FederationConfig } from '../options.js'
 import { type Answer, messageVersion, type Task } from '../protocol/messages.js'
@@ -8,9 +8,25 @@ import { type Home, openTask } from './personal.js'
 import { Trainer, type Workplace } from './trainer.js'
 import { encodeUpload, feedsBack } from './upload.js'
 
+/** Of what a client is about to send. */
+export interface Sending {
+  readonly client: string
+  readonly round: number
+  /** Seed of the federation. */
+  readonly seed: number
+  readonly space: Space
+  /** Elements of the adapter whose updates travel, by name. */
+  readonly travels: Travel
+}
+
+/** Changes what a client sends, before it is encoded. The vectors given are not changed; a name may not come or go. */
+export type Outgoing = (vectors: Readonly<Vectors>, about: Sending) => Vectors | Promise<Vectors>
+
 /** What a client of a federation has beside the task. */
 export interface ClientPlace extends Workplace, Home {
   upload: FederationConfig['upload']
+  /** Applied in order to what the client's work gave. */
+  outgoing: readonly Outgoing[]
   /** Runs what must take its turn among clients that work side by side. */
   inTurn<R>(work: () => Promise<R>): Promise<R>
 }
@@ -56,11 +72,18 @@ function checkKept({ name, keeps = [] }: ClientPlace['chosen']['algorithm'], kee
   throw new FedloraError('E_CONFIG', message, { vector: unknown })
 }
 
+async function send(vectors: Vectors, { client, round, seed }: Task, { chosen, space, outgoing }: ClientPlace) {
+  const about = { client, round, seed, space, travels: travelOf(chosen, { space, round }) }
+  let sent = vectors
+  for (const change of outgoing) sent = await change(sent, about)
+  return sent
+}
+
 async function work(task: Task, place: ClientPlace): Promise<Worked> {
   const { chosen, upload, own, data } = place
   const { client, round, seed } = task
   const trainer = new Trainer(place, task)
-  const { trained, vectors, numbers = {}, keep = {} } = await workOf(chosen, await kitOf(task, place, trainer))
+  const { trained, vectors: given, numbers = {}, keep = {} } = await workOf(chosen, await kitOf(task, place, trainer))
   checkKept(chosen.algorithm, keep)
   const { loss, steps, tokens } = trained
   const answer: Answer = {
@@ -77,6 +100,7 @@ async function work(task: Task, place: ClientPlace): Promise<Worked> {
   const seconds = { train: trainer.seconds, encode: 0 }
   // Without a supervised token there was nothing to learn: nothing is sent or kept, and the residual waits for a later round.
   if (loss === null) return { answer, vectors: {}, trained: trained.values, seconds }
+  const vectors = await send(given, task, place)
   await place.inTurn(async () => {
     const started = performance.now()
     const rest = feedsBack(upload, chosen) ? own : undefined

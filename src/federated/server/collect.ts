@@ -1,23 +1,36 @@
-/** How answers become means: each vector is added as it comes, in an exact sum whose order changes no bit. */
+/** How the vectors of a round's answers become one vector a name. */
 import type { NativeAggregator } from '../../native/binding.js'
 import { native } from '../../native/load.js'
-import type { Vectors } from '../algorithms/algorithm.js'
+import type { Numbers, Vectors } from '../algorithms/algorithm.js'
 
-/** The sums of one round, a sum for each name and length of vector. */
-export class Collector {
+export interface Collector {
+  /** What it remembers from round to round, for checkpoints; absent: nothing. */
+  readonly kept?: Numbers
+  /** A round begins: nothing has come. */
+  begin(round: number): void
+  /**
+   * Takes the decoded vectors of an answer, by its weight.
+   * @throws FedloraError `E_NONFINITE`; `E_ARGUMENT` for a weight that is not above 0.
+   */
+  add(client: string, vectors: Readonly<Vectors>, weight: number): void
+  /** All answers have come. Why they make no step, in words: the state then stays as it is. Absent or undefined: they make one. */
+  lacks?(): string | undefined
+  /** What the round's vectors of a name come to, in an array that the next call reuses; null when nobody sent one. */
+  mean(name: string): Float32Array | null
+  dispose(): void
+}
+
+/** The weighted mean Σ wₖ·xₖ / Σ wₖ: each vector is added as it comes, in an exact sum whose order changes no bit. */
+export class ExactCollector implements Collector {
+  /** A sum for each name and length of vector. */
   readonly #sums = new Map<string, NativeAggregator>()
   readonly #means = new Map<string, Float32Array>()
 
-  /** A round begins. */
-  reset(): void {
+  begin(): void {
     for (const sum of this.#sums.values()) sum.reset()
   }
 
-  /**
-   * Adds vectors by their weight.
-   * @throws FedloraError `E_NONFINITE`; `E_ARGUMENT` for a weight that is not above 0.
-   */
-  add(vectors: Readonly<Vectors>, weight: number): void {
+  add(_client: string, vectors: Readonly<Vectors>, weight: number): void {
     for (const [name, vector] of Object.entries(vectors)) this.#sumOf(name, vector.length).add(vector, weight)
   }
 
@@ -31,7 +44,6 @@ export class Collector {
     return sum
   }
 
-  /** The weighted mean of a vector, in an array that the next call reuses; null when nobody sent it. */
   mean(name: string): Float32Array | null {
     const sum = this.#sums.get(name)
     return sum === undefined || sum.count === 0 ? null : sum.mean(this.#means.get(name)!)

@@ -8,6 +8,7 @@ import type {
   Chosen,
   ClientAdapters,
   Closing,
+  Numbers,
   Residual,
   ServerState,
   Travel,
@@ -19,10 +20,12 @@ import { residualFor } from '../algorithms/residual.js'
 import { type Answer, messageVersion, type Task } from '../protocol/messages.js'
 import { fitRanks, lengthOf, type Space } from '../protocol/space.js'
 import type { Moments } from '../server-step/rule.js'
-import { createServerOptimizer, type ServerOptimizer, type ServerOptimizerOptions } from '../server-step/step.js'
+import { createServerOptimizer, type ServerOptimizer } from '../server-step/step.js'
 import { decodeVector } from '../vector-message.js'
 import { type Broadcast, Broadcaster } from './broadcast.js'
-import { Collector } from './collect.js'
+import type { Collector } from './collect.js'
+import { createCollector } from './collectors.js'
+import type { ServerConfig } from './config.js'
 
 /** Where the clients' adapters of a round are kept until it ends. */
 export interface AdapterStore extends ClientAdapters {
@@ -38,18 +41,6 @@ export interface Restored {
   numbers: Readonly<Record<string, number[]>>
 }
 
-/** What a server is told of the federation's options. */
-export interface ServerConfig {
-  rounds: number
-  seed: number
-  serverOptimizer: ServerOptimizerOptions
-  download: { codec: 'f32' | 'bf16' }
-  /** Default: the algorithm's, or 'rows'. */
-  weighting?: Weighting | undefined
-  /** Ranks that a residual may have; default 256. */
-  maxResidualRank?: number | undefined
-}
-
 export interface ServerParts {
   chosen: Chosen
   config: ServerConfig
@@ -61,6 +52,8 @@ export interface ServerParts {
   /** Where every client's adapter is kept; absent: none is, and an algorithm that needs all of them is refused. */
   adapters?: AdapterStore | undefined
   restored?: Restored | undefined
+  /** Makes the collector from what it remembered; default: the one that the options ask for. */
+  collector?: ((kept: Numbers) => Collector) | undefined
 }
 
 /** What a round came to. */
@@ -69,6 +62,8 @@ export interface Closed {
   means: Vectors
   answers: readonly Answered[]
   measurements: Record<string, number>
+  /** Why the answers made no step and the state is that of the round before; absent when they made one. */
+  abandoned?: string
 }
 
 /** Names of the optimiser's moments among the vectors of a checkpoint. */
@@ -88,6 +83,15 @@ function checkFits({ name, weighting, serverOptimizer = true }: Chosen['algorith
 
 /** Where a checkpoint's numbers have the optimiser's steps, when its rule counts them. */
 const stepsName = 'optimizerSteps'
+/** Before the names of what a collector remembers, among the numbers of a checkpoint. */
+const collectorPrefix = 'collector.'
+
+const collectorNumbers = (numbers: Numbers): Numbers =>
+  Object.fromEntries(
+    Object.entries(numbers).flatMap(([name, list]) =>
+      name.startsWith(collectorPrefix) ? [[name.slice(collectorPrefix.length), list]] : [],
+    ),
+  )
 
 export class Server {
   readonly space: Space
@@ -99,7 +103,7 @@ export class Server {
   readonly #parts: ServerParts
   readonly #optimizer: ServerOptimizer
   readonly #broadcaster: Broadcaster
-  readonly #collector = new Collector()
+  readonly #collector: Collector
   readonly #initial = new Map<Space, Float32Array>()
   #answers: Answered[] = []
 
@@ -118,6 +122,8 @@ export class Server {
     if (restored !== undefined) this.#restore(restored)
     const { moment1 = new Float32Array(0), moment2 = new Float32Array(0) } = restored?.vectors ?? {}
     const steps = restored?.numbers[stepsName]?.[0] ?? 0
+    const remembered = collectorNumbers(restored?.numbers ?? {})
+    this.#collector = parts.collector?.(remembered) ?? createCollector(config, remembered)
     const kept = restored && { moment1, moment2, steps }
     this.#optimizer = createServerOptimizer(config.serverOptimizer, initial.length, kept)
     this.#broadcaster = new Broadcaster(chosen, config.download.codec)
@@ -128,8 +134,9 @@ export class Server {
     for (const [name, values] of Object.entries(vectors)) {
       if (!(momentNames as readonly string[]).includes(name)) this.state.vectors[name] = values.slice()
     }
-    const { [stepsName]: _, ...own } = numbers
-    Object.assign(this.state.numbers, own)
+    for (const [name, list] of Object.entries(numbers)) {
+      if (name !== stepsName && !name.startsWith(collectorPrefix)) this.state.numbers[name] = list
+    }
   }
 
   get adapter(): Float32Array {
@@ -159,11 +166,12 @@ export class Server {
     return { moment1, moment2 }
   }
 
-  /** The numbers of a checkpoint: the algorithm's, and the optimiser's. */
+  /** The numbers of a checkpoint: the algorithm's, the optimiser's, and the collector's. */
   get numbers(): Record<string, readonly number[]> {
-    const { numbers } = this.state
-    const counts = this.#parts.config.serverOptimizer.biasCorrection
-    return counts ? { ...numbers, [stepsName]: [this.#optimizer.state.steps] } : { ...numbers }
+    const numbers = { ...this.state.numbers }
+    if (this.#parts.config.serverOptimizer.biasCorrection) numbers[stepsName] = [this.#optimizer.state.steps]
+    for (const [name, list] of Object.entries(this.#collector.kept ?? {})) numbers[collectorPrefix + name] = list
+    return numbers
   }
 
   /** The adapter that the federation began with, at the ranks of a space. */
@@ -177,9 +185,9 @@ export class Server {
     return fitted
   }
 
-  /** A round begins. */
+  /** The round after `round` begins. */
   async begin(): Promise<void> {
-    this.#collector.reset()
+    this.#collector.begin(this.round + 1)
     this.#answers = []
     await this.#parts.adapters?.reset()
   }
@@ -209,7 +217,7 @@ export class Server {
     // All of them before the first is added: an answer counts whole or not at all.
     const vectors = this.#decoded(answer, travels)
     const weight = this.weightOf(answer)
-    if (chosen.algorithm.needs !== 'all') this.#collector.add(vectors, this.weightInSums(answer))
+    if (chosen.algorithm.needs !== 'all') this.#collector.add(client, vectors, this.weightInSums(answer))
     if (adapters !== undefined) {
       const known = trained !== undefined && Object.keys(travels).length === 0
       await adapters.add(client, known ? trained : this.#adapterOf(vectors, travels, space, round))
@@ -254,12 +262,20 @@ export class Server {
     return weight * (algorithm.emphasis?.({ ...answer, weight }, options) ?? 1)
   }
 
-  /** The round ends: what was summed becomes the next state. */
-  async finish(round: number, learningRate: number): Promise<Closed> {
+  /**
+   * The round ends: what was summed becomes the next state.
+   * @param abandon - why it does not, in words; a collector may know a reason, too.
+   */
+  async finish(round: number, learningRate: number, abandon?: string): Promise<Closed> {
     const { chosen } = this.#parts
     const answers = this.#answers.sort((a, b) => (a.client < b.client ? -1 : 1))
     const measurements: Record<string, number> = {}
     const means: Vectors = {}
+    const abandoned = abandon ?? (answers.length > 0 ? this.#collector.lacks?.() : undefined)
+    if (abandoned !== undefined) {
+      this.round = round
+      return { means, answers: [], measurements, abandoned }
+    }
     for (const name of Object.keys(travelOf(chosen, { space: this.space, round }))) {
       const mean = this.#collector.mean(name)
       if (mean !== null) means[name] = mean

@@ -1,24 +1,24 @@
 /** What encoding costs, as only a simulation can know: the means of what was sent beside the means of the vectors as they were. */
 import { native } from '../../native/load.js'
 import type { Vectors } from '../algorithms/algorithm.js'
-import { Collector } from '../server/collect.js'
+import { ExactCollector } from '../server/collect.js'
 
 export class Fidelity {
-  readonly #exact: Collector | undefined
+  readonly #exact: ExactCollector | undefined
 
   /** @param lossless - nothing is lost, so there is nothing to compare. */
   constructor(lossless: boolean) {
-    this.#exact = lossless ? undefined : new Collector()
+    this.#exact = lossless ? undefined : new ExactCollector()
   }
 
   /** A round begins. */
   reset(): void {
-    this.#exact?.reset()
+    this.#exact?.begin()
   }
 
   /** Adds what a client sent as it was before encoding. */
-  add(vectors: Readonly<Vectors>, weight: number): void {
-    this.#exact?.add(vectors, weight)
+  add(client: string, vectors: Readonly<Vectors>, weight: number): void {
+    this.#exact?.add(client, vectors, weight)
   }
 
   /** Cosine between the means of what was sent and those of what was meant, all vectors as one; null when nothing was averaged. */

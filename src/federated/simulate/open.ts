@@ -103,6 +103,7 @@ export async function openFederation(
     fidelity: closers.own(new Fidelity(config.upload.codec === 'f32')),
     errors: new ErrorMeter(adapters),
     own: await openOwn(config.upload, chosen, record.path, state, closers),
+    outgoing: [],
   }
   const totals = state?.totals ?? noTotals
   const tookPart = new Set(state?.tookPart)

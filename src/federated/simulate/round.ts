@@ -10,7 +10,7 @@ import { Stopwatch } from '../../run/stopwatch.js'
 import { alone, Lockstep } from '../../training/stepper.js'
 import type { Chosen } from '../algorithms/algorithm.js'
 import type { OwnState } from '../client/own-state.js'
-import { workOn } from '../client/work.js'
+import { type Outgoing, workOn } from '../client/work.js'
 import type { ClientReport, RoundEvent } from '../events.js'
 import type { FederationConfig } from '../options.js'
 import type { Answer } from '../protocol/messages.js'
@@ -43,6 +43,8 @@ export interface RoundTools {
   errors: ErrorMeter
   /** Absent when clients keep nothing. */
   own: OwnState | undefined
+  /** What is done to the updates of all clients on their way out. */
+  outgoing: readonly Outgoing[]
 }
 
 /** Tells two answers of one client apart; here each client gives one. */
@@ -64,7 +66,7 @@ export async function runRound(
   signal: AbortSignal,
   onClient: (report: ClientReport & { tokensPerSecond: number }) => void,
 ): Promise<{ rounds: Rounds; event: RoundEvent; counted: number[] }> {
-  const { config, chosen, clients, locals, spaces, slots, server, fidelity, errors, own } = tools
+  const { config, chosen, clients, locals, spaces, slots, server, fidelity, errors, own, outgoing } = tools
   const { seed, upload } = config
   const watch = new Stopwatch(['train', 'encode', 'aggregate'])
   let state = rounds
@@ -123,6 +125,7 @@ export async function runRound(
       stepper: team ?? alone,
       local,
       upload,
+      outgoing,
       own,
       signal,
       inTurn,
@@ -133,7 +136,7 @@ export async function runRound(
     await inTurn(async () => {
       await watch.time('aggregate', async () => {
         await take(index, answer, raw, trained)
-        if (answer.loss !== null) fidelity.add(vectors, server.weightInSums(answer))
+        if (answer.loss !== null) fidelity.add(client, vectors, server.weightInSums(answer))
       })
     })
     const rate = seconds.train > 0 ? answer.tokens / seconds.train : 0
@@ -143,8 +146,10 @@ export async function runRound(
   await runPool(present, slots, work, () => team?.leave())
 
   const { answered, missing } = effectOf('finish')
-  const { answers, measurements, means } = await watch.time('aggregate', () => server.finish(round, learningRate))
-  await own?.endRound()
+  const { answers, measurements, means, abandoned } = await watch.time('aggregate', () =>
+    server.finish(round, learningRate),
+  )
+  await (abandoned === undefined ? own?.endRound() : own?.dropRound())
   const cosine = answers.length === 0 ? null : await watch.time('aggregate', () => fidelity.cosine(means))
   const aggregationError = await watch.time('aggregate', () => errors.measure(server, answers))
   dispatch({ type: 'finished', round })
@@ -162,10 +167,11 @@ export async function runRound(
     cosine,
     aggregationError,
     measurements,
+    ...(abandoned !== undefined && { abandoned }),
     seconds,
     tokensPerSecond: seconds.train > 0 ? figures.tokens / seconds.train : 0,
     peakBytes: native().processMemory().peakBytes,
   }
-  const learners = inNameOrder.filter(({ loss }) => loss !== null).map(({ name }) => indexOf.get(name)!)
-  return { rounds: state, event, counted: learners }
+  const learners = abandoned === undefined ? inNameOrder.filter(({ loss }) => loss !== null) : []
+  return { rounds: state, event, counted: learners.map(({ name }) => indexOf.get(name)!) }
 }

@@ -14,6 +14,7 @@ import { Model } from '../../model/model.js'
 import { parseOptions } from '../../options/parse.js'
 import { Run } from '../../run/run.js'
 import { chooseAlgorithm } from '../algorithms/index.js'
+import { checkCombinations } from '../combinations.js'
 import { type EvaluationOptions, evaluationSchema } from '../evaluation-options.js'
 import type { FederationEvent, FederationResult } from '../events.js'
 import { type FederationOptions, federationSchema } from '../options.js'
@@ -82,6 +83,7 @@ export function simulate(options: SimulateOptions): Run<FederationEvent, Federat
     throw new FedloraError('E_CONFIG', 'simulate options: resumeFrom continues in its own folder; leave outputDir out')
   }
   const chosen = chooseAlgorithm(algorithm)
+  checkCombinations(config, chosen)
   const owned = !(adapter instanceof Adapter)
   const trained = owned ? model.createAdapter(adapter) : adapter
   const request: Request = {

@@ -1,0 +1,57 @@
+/**
+ * What cancels what: parts of a federation that are right alone and wrong together. One table, checked before anything runs and printed
+ * into the docs; a new wing adds its features and its rows here.
+ */
+import { FedloraError } from '../errors.js'
+import type { Chosen } from './algorithms/algorithm.js'
+import type { FederationConfig } from './options.js'
+
+/** A part that a federation has or has not, as a reader of its options would name it. */
+interface Feature {
+  /** In words: how the docs and the message name it. */
+  readonly words: string
+  used(config: FederationConfig, chosen: Chosen): boolean
+}
+
+const features = {
+  errorFeedback: {
+    words: 'upload.errorFeedback',
+    used: ({ upload }) => upload.errorFeedback === true,
+  },
+  newFactors: {
+    words: 'an algorithm that makes the factors anew each round (flexlora, raflora, fedsvd, flora)',
+    used: (_, { algorithm }) => algorithm.errorFeedback === false,
+  },
+} satisfies Record<string, Feature>
+
+type Name = keyof typeof features
+
+interface Exclusion {
+  readonly of: readonly [Name, Name]
+  /** Why they cancel each other. */
+  readonly because: string
+  readonly cure: string
+}
+
+const exclusions: readonly Exclusion[] = [
+  {
+    of: ['errorFeedback', 'newFactors'],
+    because: 'what the last message left out means nothing for factors that are made anew',
+    cure: 'leave upload.errorFeedback out',
+  },
+]
+
+/** @throws FedloraError `E_CONFIG` for the first pair of parts that cancel each other, with the reason and the cure. */
+export function checkCombinations(config: FederationConfig, chosen: Chosen): void {
+  const uses = (name: Name) => (features[name] as Feature).used(config, chosen)
+  const found = exclusions.find(({ of }) => of.every(uses))
+  if (found === undefined) return
+  const [one, other] = found.of.map((name) => features[name].words)
+  const message = `simulate options: ${one} excludes ${other} (here ${chosen.algorithm.name}): ${found.because}; ${found.cure}`
+  throw new FedloraError('E_CONFIG', message, { of: found.of, algorithm: chosen.algorithm.name })
+}
+
+/** The table as the docs show it. */
+export const combinationRows: readonly { one: string; other: string; because: string; cure: string }[] = exclusions.map(
+  ({ of: [one, other], because, cure }) => ({ one: features[one].words, other: features[other].words, because, cure }),
+)
