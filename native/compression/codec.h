@@ -28,6 +28,8 @@ struct CodecOptions {
   int bits = 2;
   /// int8, int4: seed of the stochastic rounding; give every client and round its own.
   uint64_t seed = 0;
+  /// Newest version of the wire that the receiver reads: 1 or 2 (wire.h).
+  int version = newest_wire_version;
 };
 
 /// An update and its error feedback. Both residuals are empty, or both as long as the update; they may be the same memory.

@@ -15,18 +15,32 @@ double MagnitudeHistogram::mean(size_t begin, size_t end) const {
   return count > 0 ? sum / count : 0.0;
 }
 
-// Squared error of a cut = constant − (left sum)² / left count − (right sum)² / right count.
-std::vector<size_t> MagnitudeHistogram::best_cut() const {
-  double all_count = 0, all_sum = 0;
-  for (size_t bin = 0; bin < count_.size(); ++bin) all_count += count_[bin], all_sum += sum_[bin];
-  double best = -1, count = 0, sum = 0;
-  size_t cut = count_.size();
+// Squared error of a cut = constant − gain, gain = (left sum)² / left count + (right sum)² / right count. The last of the cuts that leave
+// at most `excess` times the least error; the first of the best ones when excess is 1. The constant is taken for the sum over bins of
+// sum² / count: what is lost within a bin no cut can help.
+std::vector<size_t> MagnitudeHistogram::best_cut(double excess) const {
+  double all_count = 0, all_sum = 0, constant = 0;
   for (size_t bin = 0; bin < count_.size(); ++bin) {
-    count += count_[bin], sum += sum_[bin];
-    const double rest_count = all_count - count, rest_sum = all_sum - sum;
-    const double gain = (count > 0 ? sum * (sum / count) : 0) + (rest_count > 0 ? rest_sum * (rest_sum / rest_count) : 0);
-    if (gain > best) best = gain, cut = bin + 1;
+    all_count += count_[bin], all_sum += sum_[bin];
+    if (count_[bin] > 0) constant += sum_[bin] * (sum_[bin] / count_[bin]);
   }
+  const auto visit_cuts = [&](auto&& visit) {
+    double count = 0, sum = 0;
+    for (size_t bin = 0; bin < count_.size(); ++bin) {
+      count += count_[bin], sum += sum_[bin];
+      const double rest_count = all_count - count, rest_sum = all_sum - sum;
+      visit(bin + 1, (count > 0 ? sum * (sum / count) : 0) + (rest_count > 0 ? rest_sum * (rest_sum / rest_count) : 0));
+    }
+  };
+  double best = -1;
+  size_t cut = count_.size();
+  visit_cuts([&](size_t end, double gain) {
+    if (gain > best) best = gain, cut = end;
+  });
+  if (excess > 1)
+    visit_cuts([&](size_t end, double gain) {
+      if (constant - gain <= excess * (constant - best)) cut = std::max(cut, end);
+    });
   return {cut, count_.size()};
 }
 
@@ -73,12 +87,17 @@ void MagnitudeHistogram::set_levels(const std::vector<size_t>& ends) {
 }
 
 void MagnitudeHistogram::fit(int levels) {
-  std::vector<size_t> ends = levels == 2 ? best_cut() : equal_cells(static_cast<size_t>(levels));
+  std::vector<size_t> ends = levels == 2 ? best_cut(1) : equal_cells(static_cast<size_t>(levels));
   constexpr int most_iterations = 20;
   for (int i = 0; i < most_iterations && levels > 2; ++i)
     if (!improve(ends)) break;
   ends.back() = count_.size();
   set_levels(ends);
+}
+
+void MagnitudeHistogram::fit_cheapest() {
+  constexpr double excess = 1.2;
+  set_levels(best_cut(excess));
 }
 
 }  // namespace fedlora

@@ -9,8 +9,9 @@
 
 #include "base/error.h"
 #include "base/half.h"
-#include "compression/bits.h"
 #include "compression/checksum.h"
+#include "compression/topk_coded.h"
+#include "compression/topk_rice.h"
 
 namespace fedlora {
 
@@ -73,7 +74,7 @@ UpdateReader::UpdateReader(std::span<const uint8_t> bytes, ThreadPool* pool, con
     if (!sparse()) return;
     check_all();
     check_levels();
-    read_positions();
+    read_entries();
   } catch (const std::bad_alloc&) {
     fail(Code::E_MEMORY, "no memory to read an encoded update of %zu bytes", bytes.size());
   }
@@ -191,36 +192,14 @@ void UpdateReader::check_levels() {
   }
 }
 
-// The j-th one bit of the quotients stands at index i = j + (sum of the first j + 1 quotients), so that
-// position_j = ((i − j) << b) + (sum of the first j + 1 remainders) + j: no quotient is ever counted out bit by bit.
-void UpdateReader::read_positions() {
+void UpdateReader::read_entries() {
   if (header_.sent == 0) return;
-  layout_ = topk_layout(header_.bits, header_.parameter, header_.sent);
-  const int b = header_.parameter;
-  const uint64_t mask = (uint64_t{1} << b) - 1;
-  const auto spare = [](const uint8_t* end, int64_t bits) { return bits % 8 == 0 ? 0 : end[-1] >> (bits % 8); };
-  if (spare(body_ + layout_.remainders, header_.sent * header_.bits) || spare(body_ + layout_.quotients, header_.sent * b))
-    fail(Code::E_FORMAT, "encoded update: spare bits are not 0");
-  positions_.resize(static_cast<size_t>(header_.sent));
-  const uint8_t* quotients = body_ + layout_.quotients;
-  const int64_t bytes = header_.body_bytes - layout_.quotients, remainder_bytes = layout_.quotients - layout_.remainders;
-  int64_t entry = 0;
-  uint64_t remainders = 0, position = 0;
-  for (int64_t byte = 0; byte < bytes; byte += 8) {
-    uint64_t word = 0;
-    std::memcpy(&word, quotients + byte, static_cast<size_t>(std::min<int64_t>(8, bytes - byte)));
-    if (std::popcount(word) > header_.sent - entry) fail(Code::E_FORMAT, "encoded update: more positions than entries");
-    for (; word != 0; word &= word - 1, ++entry) {
-      const uint64_t at = static_cast<uint64_t>(byte * 8 + std::countr_zero(word)), j = static_cast<uint64_t>(entry);
-      remainders += bits_at(body_ + layout_.remainders, remainder_bytes, entry * b) & mask;
-      position = ((at - j) << b) + remainders + j;
-      positions_[static_cast<size_t>(entry)] = static_cast<uint32_t>(position);
-    }
+  if (header_.version == 1) {
+    layout_ = topk_layout(header_.bits, header_.parameter, header_.sent);
+    return read_rice_positions(header_, body_, positions_);
   }
-  if (entry != header_.sent || quotients[bytes - 1] == 0) fail(Code::E_FORMAT, "encoded update: fewer positions than entries");
-  if (position >= static_cast<uint64_t>(header_.count))  // positions rise, the last one speaks for all
-    fail(Code::E_FORMAT, "encoded update: position %llu in an update of %lld elements", static_cast<unsigned long long>(position),
-         static_cast<long long>(header_.count));
+  const size_t levels = static_cast<size_t>(2) << (header_.bits - 1);
+  read_coded_entries(header_, {body_ + levels, static_cast<size_t>(header_.body_bytes) - levels}, positions_, codes_);
 }
 
 TileRange UpdateReader::tile_range(int64_t tile) const { return sparse() ? level_range_ : ranges_[static_cast<size_t>(tile)]; }
@@ -277,6 +256,10 @@ int64_t UpdateReader::end_entry(int64_t entry, int64_t end) const {
 }
 
 void UpdateReader::entry_values(int64_t first, int64_t count, float* out) const {
+  if (!codes_.empty()) {
+    for (int64_t e = 0; e < count; ++e) out[e] = code_values_[codes_[static_cast<size_t>(first + e)]];
+    return;
+  }
   const uint8_t* codes = body_ + layout_.values;
   const int bits = header_.bits;
   const unsigned mask = (1u << bits) - 1;

@@ -2,7 +2,7 @@
 ///
 /// The constructor checks everything once: header, lengths, checksums, spare bits, that every number is finite and every position
 /// valid; after it, reading cannot fail. It throws E_FORMAT, E_VERSION, E_CHECKSUM, E_NONFINITE or E_MEMORY and reads nothing outside
-/// the message. Beside the message it keeps 8 bytes per tile of a dense message, 4 bytes per entry of a topk message.
+/// the message. Beside the message it keeps 8 bytes per tile of a dense message, 4 bytes per entry of a topk message, 5 where it is coded.
 /// The bytes must stay alive and unchanged while the reader is used. Reading is const and safe from several threads.
 ///
 /// Checking a dense message costs one sweep of memory. `Deferred` leaves that sweep to the caller, who checks a run of tiles just
@@ -86,7 +86,7 @@ class UpdateReader {
   void check_scales();
   [[noreturn]] void fail_scale(int64_t first, int64_t count) const;
   void check_levels();
-  void read_positions();
+  void read_entries();
 
   const CodecKernels* kernels_;
   UpdateHeader header_;
@@ -95,6 +95,7 @@ class UpdateReader {
   std::vector<uint32_t> checksums_;
   std::vector<TileRange> ranges_;
   std::vector<uint32_t> positions_;
+  std::vector<uint8_t> codes_;  // of the entries, where they do not lie in the message
   /// topk: value of every code, negative ones in the upper half.
   float code_values_[256] = {};
   TileRange level_range_;

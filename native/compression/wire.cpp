@@ -10,7 +10,6 @@ namespace fedlora {
 
 namespace {
 constexpr uint8_t magic[4] = {'F', 'L', 'U', 'P'};
-constexpr uint8_t wire_version = 1;
 
 template <class T>
 void put(uint8_t* bytes, T value) {
@@ -26,9 +25,13 @@ T get(const uint8_t* bytes) {
 long long number(uint64_t value) { return static_cast<long long>(value); }
 
 void check_parameters(const UpdateHeader& h) {
+  if (h.version == 2 && h.codec != Codec::topk)
+    fail(Code::E_FORMAT, "encoded update: codec %s in wire version 2, which it has no need of", codec_name(h.codec));
   if (h.codec == Codec::topk) {
     if (h.bits != 2 && h.bits != 4 && h.bits != 8)
       fail(Code::E_FORMAT, "encoded update: a topk message with %d bits per value, expected 2, 4 or 8", h.bits);
+    if (h.version == 2 && h.parameter != 0)
+      fail(Code::E_FORMAT, "encoded update: parameter %d of a coded topk message, expected 0", h.parameter);
     if (h.parameter > 31) fail(Code::E_FORMAT, "encoded update: Rice parameter %d, expected 0 to 31", h.parameter);
     return;
   }
@@ -51,6 +54,14 @@ void check_sizes(const UpdateHeader& h, uint64_t count, uint64_t sent, uint64_t 
     if (body != static_cast<uint64_t>(expected))
       fail(Code::E_FORMAT, "encoded update: body of %lld bytes, expected %lld for %lld elements of %s", number(body), number(expected),
            number(count), codec_name(h.codec));
+    return;
+  }
+  if (h.version == 2) {
+    // Levels, a length, a sign for each entry.
+    const int64_t least = (int64_t{1} << (h.bits - 1)) * 2 + 4 + (h.sent + 7) / 8;
+    if (h.sent == 0 || h.body_bytes < least)
+      fail(Code::E_FORMAT, "encoded update: body of %lld bytes, expected at least %lld for %lld coded entries", number(body), number(least),
+           number(sent));
     return;
   }
   // The quotients hold k one bits and at most n >> b zero bits.
@@ -92,7 +103,7 @@ int64_t dense_body_bytes(Codec codec, int64_t count) {
 
 void write_header(const UpdateHeader& h, uint8_t* bytes) {
   std::memcpy(bytes, magic, 4);
-  bytes[4] = wire_version;
+  bytes[4] = static_cast<uint8_t>(h.version);
   bytes[5] = static_cast<uint8_t>(h.codec);
   bytes[6] = static_cast<uint8_t>(h.bits);
   bytes[7] = static_cast<uint8_t>(h.parameter);
@@ -109,12 +120,13 @@ UpdateHeader read_header(std::span<const uint8_t> message) {
          number(update_header_bytes));
   const uint8_t* bytes = message.data();
   if (std::memcmp(bytes, magic, 4) != 0) fail(Code::E_FORMAT, "encoded update: the bytes do not begin with FLUP, so this is none");
-  if (bytes[4] != wire_version)
-    fail(Code::E_VERSION, "encoded update: wire version %d, this build reads version %d", bytes[4], wire_version);
+  if (bytes[4] < 1 || bytes[4] > newest_wire_version)
+    fail(Code::E_VERSION, "encoded update: wire version %d, this build reads versions 1 to %d", bytes[4], newest_wire_version);
   if (get<uint32_t>(bytes + 36) != crc32c(message.first(36)))
     fail(Code::E_CHECKSUM, "encoded update: the header's checksum differs; the message is damaged, have it sent again");
   if (bytes[5] >= codec_count) fail(Code::E_FORMAT, "encoded update: codec number %d is unknown", bytes[5]);
   UpdateHeader h;
+  h.version = bytes[4];
   h.codec = static_cast<Codec>(bytes[5]);
   h.bits = bytes[6];
   h.parameter = bytes[7];

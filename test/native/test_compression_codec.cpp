@@ -44,6 +44,7 @@ std::vector<CodecOptions> every_codec() {
   for (Codec codec : {Codec::f32, Codec::bf16, Codec::int8, Codec::int4}) all.push_back({codec, 1.0, 2, 42});
   for (int bits : {2, 4, 8})
     for (double density : {1.0 / 64, 0.1, 1.0}) all.push_back({Codec::topk, density, bits, 42});
+  for (int bits : {2, 4, 8}) all.push_back({Codec::topk, 1.0 / 64, bits, 42, 1});  // what an older receiver reads
   return all;
 }
 
@@ -238,9 +239,12 @@ CASE("the bytes and residuals of every codec are those of version 1 of the wire"
                            {0x7395834a, 0xd2c44c51}};
   size_t at = 0;
   for (const CodecOptions& options : every_codec()) {
+    if (options.version == 1) continue;  // met already: the loop has every codec write version 1
     const auto digest = [&](const std::vector<float>& update, std::vector<float> residual) {
       std::vector<uint8_t> bytes;
-      encode_update(update, residual, options, bytes);
+      CodecOptions first_version = options;
+      first_version.version = 1;
+      encode_update(update, residual, first_version, bytes);
       const uint8_t* kept = reinterpret_cast<const uint8_t*>(residual.data());
       bytes.insert(bytes.end(), kept, kept + residual.size() * sizeof(float));
       return crc32c(bytes);
@@ -254,12 +258,14 @@ CASE("the bytes and residuals of every codec are those of version 1 of the wire"
   }
 }
 
-CASE("sizes on the wire: topk 1/64 with 2 bits takes at most 0.16 bit per parameter from 100,000 on") {
+CASE("sizes on the wire: topk 1/64 with 2 bits takes at most 0.145 bit per parameter from a million on") {
   for (size_t length : {100000, 262144, 1000000})
     for (const char* kind : distributions) {
       std::vector<uint8_t> bytes;
       encode_update(draw(kind, length, 2), {}, {Codec::topk, 1.0 / 64, 2, 0}, bytes);
-      CHECK_LE(8.0 * static_cast<double>(bytes.size()) / static_cast<double>(length), 0.16);
+      // Magnitudes that are uniform fill both levels: 0.1161 + 0.0156 + 0.0156 bit is then the least that any code can do.
+      const bool even = std::string(kind) == "huge" || std::string(kind) == "denormal";
+      CHECK_LE(8.0 * static_cast<double>(bytes.size()) / static_cast<double>(length), length < 1000000 ? 0.152 : even ? 0.148 : 0.145);
     }
   std::vector<float> blocks(100000);  // positions in dense runs, and evenly spaced
   for (size_t i = 0; i < blocks.size(); ++i) blocks[i] = i % 6400 < 100 || i % 64 == 0 ? 1.0f + static_cast<float>(i % 7) : 1e-3f;

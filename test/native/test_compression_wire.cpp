@@ -132,7 +132,7 @@ CASE("the codes name the cause") {
   CHECK_THROWS(decode_update(bytes, out), E_CHECKSUM);
   bytes[100] ^= 1, bytes[8] ^= 1;
   CHECK_THROWS(decode_update(bytes, out), E_CHECKSUM);
-  bytes[8] ^= 1, bytes[4] = 2;
+  bytes[8] ^= 1, bytes[4] = 3;
   CHECK_THROWS(decode_update(bytes, out), E_VERSION);
   bytes[4] = 1, bytes[0] = 'G';
   CHECK_THROWS(decode_update(bytes, out), E_FORMAT);
