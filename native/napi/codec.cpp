@@ -122,15 +122,6 @@ class AggregatorObject : public Napi::ObjectWrap<AggregatorObject> {
   ExternalMemory memory_;
 };
 
-/// The number of threads that a call asks for; 0: all cores.
-int threads_of(Napi::Value value, const char* what) {
-  if (value.IsUndefined() || value.IsNull()) return 0;
-  const double threads = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : 0;
-  if (!(threads >= 1 && threads <= 1024) || threads != static_cast<double>(static_cast<int>(threads)))
-    fail(Code::E_ARGUMENT, "%s: threads is a whole number from 1 to 1024", what);
-  return static_cast<int>(threads);
-}
-
 Napi::Value create_aggregator(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guard(env, [&]() -> Napi::Value {

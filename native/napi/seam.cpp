@@ -93,6 +93,14 @@ int Fields::choice(const char* name, std::span<const char* const> names) const {
   wrong(name, ("one of " + known + ", got '" + text + "'").c_str());
 }
 
+int threads_of(Napi::Value value, const char* what) {
+  if (value.IsUndefined() || value.IsNull()) return 0;
+  const double threads = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : 0;
+  if (!(threads >= 1 && threads <= 1024) || threads != static_cast<double>(static_cast<int>(threads)))
+    fail(Code::E_ARGUMENT, "%s: threads is a whole number from 1 to 1024", what);
+  return static_cast<int>(threads);
+}
+
 ThreadPool* Environment::team_for(int64_t elements, int threads) {
   constexpr int64_t least_elements = 1 << 17;
   static const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));

@@ -74,6 +74,9 @@ class Fields {
   std::string what_;
 };
 
+/// The number of threads that a call asks for, 1 to 1024; 0, all cores, when it is left out.
+int threads_of(Napi::Value value, const char* what);
+
 /// Copies of typed arrays. Shared, resizable and detached buffers are refused (E_ARGUMENT).
 std::vector<int32_t> copy_int32(Napi::Value value, const char* what);
 std::vector<float> copy_float32(Napi::Value value, const char* what);

@@ -11,6 +11,7 @@ import type { CudaInfo } from './binding/cuda.js'
 import type { ModelDescription, ModelTensor } from './binding/description.js'
 import type { FactorAlgebra } from './binding/factors.js'
 import type { Compute, LoadOptions } from './binding/load.js'
+import type { NativeMasking } from './binding/masking.js'
 import type { NativeModel } from './binding/model.js'
 import type { MemoryPlan, PlanRequest } from './binding/plan.js'
 import type { NativeTokenizer } from './binding/tokenizer.js'
@@ -27,6 +28,7 @@ export type * from './binding/factors.js'
 export type * from './binding/failure.js'
 export type * from './binding/generation.js'
 export type * from './binding/load.js'
+export type * from './binding/masking.js'
 export type * from './binding/model.js'
 export type * from './binding/plan.js'
 export type * from './binding/session.js'
@@ -42,7 +44,7 @@ export interface NativeInfo {
   kernels: { kernel: string; isa: string }[]
 }
 
-export interface Native extends NativeVectors, FactorAlgebra {
+export interface Native extends NativeVectors, NativeMasking, FactorAlgebra {
   info(): NativeInfo
   /** What there is of CUDA; `libraries` are the files that may be the library. */
   cudaInfo(libraries: readonly string[]): CudaInfo

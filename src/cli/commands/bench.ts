@@ -9,6 +9,7 @@ import { benchGenerate } from '../bench/generate.js'
 import { benchWhileTraining } from '../bench/generate-while-training.js'
 import { benchAttention, benchLinears, type KernelBench } from '../bench/kernels.js'
 import { benchLoad } from '../bench/load.js'
+import { benchMasking } from '../bench/masking.js'
 import type { Measurement } from '../bench/measure.js'
 import { type ShapeName, shapeNames } from '../bench/shapes.js'
 import { benchStep, type StepBench, type StepReport } from '../bench/step.js'
@@ -69,7 +70,12 @@ const flags: Flags = {
     type: 'boolean',
     description: 'generate: 64 tokens on the idle model, and while a step trains micro-batches of --tokens',
   },
-  parameters: { type: 'number', value: 'N', description: 'codecs, aggregate: length of an update', default: 4884480 },
+  parameters: {
+    type: 'number',
+    value: 'N',
+    description: 'codecs, aggregate, masking: length of an update',
+    default: 4884480,
+  },
   model: {
     type: 'string',
     value: 'DIR',
@@ -182,6 +188,7 @@ const tables = {
   attention: async (context: Context) => benchAttention(kernelOptions(context)),
   codecs: async (context: Context) => benchCodecs(vectorOptions(context)),
   aggregate: async (context: Context) => benchAggregate(vectorOptions(context)),
+  masking: async (context: Context) => benchMasking(vectorOptions(context)),
   factors: async ({ flags: values }: Context) => benchFactors(whole(values, 'rank', 1)),
   load: ({ flags: values }: Context) =>
     benchLoad(values.model as string | undefined, values.shape as ShapeName, stepOptions(values).threads),

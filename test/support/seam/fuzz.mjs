@@ -203,7 +203,8 @@ function spoiled(value, depth = 0) {
     return nonsense()
   if (typeof value.dispose === 'function') return nonsense()
   try {
-    const copy = Array.isArray(value) ? [...value] : { ...value }
+    // By its elements: an array whose length was spoiled before is not spread out.
+    const copy = Array.isArray(value) ? Object.assign([], value) : { ...value }
     const keys = Object.keys(copy)
     if (keys.length === 0) return nonsense()
     const key = pick(keys)
@@ -237,6 +238,8 @@ const texting = () => ({
   offsets: pick([true, false]),
   continues: pick([true, false]),
 })
+
+const grid = { clip: 0.5, bits: 16, wordBytes: 4 }
 
 /** What a good call looks like; each argument may be replaced or spoiled. */
 const good = {
@@ -293,6 +296,16 @@ const good = {
     { name: pick(['momentum', 'yogi']), rate: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 1e-3 },
     ...Array.from({ length: 4 }, () => new Float32Array(4)),
   ],
+  addMasks: () => [new Uint8Array(12), pick([2, 4]), new Uint8Array(64), new Uint8Array(32)],
+  addWords: () => [new Uint8Array(12), pick([2, 4]), new Uint8Array(12)],
+  quantizeWeighted: () => [
+    new Float32Array(3),
+    new Uint8Array(12),
+    { ...grid, weight: 5, seed: 7, stream: 24 * 2 ** 32 },
+  ],
+  dequantizeMean: () => [new Uint8Array(12), pick([new Float32Array(3), new Float64Array(3)]), { ...grid, total: 5 }],
+  shamirShare: () => [new Uint8Array(4), new Uint8Array(8), 7],
+  shamirJoin: () => [Uint8Array.of(1, 5), new Uint8Array(8), 0],
   linears: () => [],
   plan: () => [plan],
   createAdapter: () => [layers, 3],
