@@ -5,6 +5,7 @@ import { loadModel } from '../../model/load.js'
 import { type Command, text } from '../command.js'
 import { baseModelFolder } from '../demo/assets.js'
 import { heterogeneity } from '../study/heterogeneity.js'
+import { leakage } from '../study/leakage/leakage.js'
 import { federations, type Program } from '../study/program.js'
 import { ranks } from '../study/ranks.js'
 import { UsageError } from '../usage.js'
@@ -13,6 +14,7 @@ import { formatTable, shownPath } from '../words.js'
 const studies = {
   heterogeneity: federations(heterogeneity),
   ranks: federations(ranks),
+  leakage,
 } satisfies Record<string, Program>
 
 /** `fedlora-study/NAME-1`, or the next number that is free. */

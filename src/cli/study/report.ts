@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { writeTextFile } from '../../files/atomic.js'
 import { type Chart, drawChart, type Point } from './chart.js'
+import { markdownTable } from './markdown.js'
 import { overSeeds, type Study, type Trial } from './study.js'
 
 interface Outcome {
@@ -85,10 +86,7 @@ const errorsOf = (trial: Trial) => trial.errors.map((error) => (error === null ?
 
 /** Writes `trials.ndjson`, `table.md` and the plots `clients.svg`, `server.svg` and `error.svg` into a folder; gives their paths. */
 export async function writeReport(study: Study, trials: readonly Trial[], folder: string): Promise<string[]> {
-  const rows = tableRows(outcomesOf(study, trials))
-  const markdown = [rows[0]!, rows[0]!.map(() => '---'), ...rows.slice(1)]
-    .map((row) => `| ${row.join(' | ')} |`)
-    .join('\n')
+  const markdown = markdownTable(tableRows(outcomesOf(study, trials)))
   const files: Record<string, string> = {
     'trials.ndjson': trials.map((trial) => `${JSON.stringify(trial)}\n`).join(''),
     'table.md': `# ${study.title}\n\n${study.question}\n\nLosses are means over seeds ± standard deviation; the smallest of the clients' own first.\n\n${markdown}\n`,
