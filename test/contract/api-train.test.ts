@@ -184,6 +184,9 @@ t.test('a run leaves config, events, adapter and checkpoints', async (t) => {
     eventsOf(outputDir).map(({ type }) => type),
     seen.map(({ type }) => type),
   )
+  t.match(seen.at(-1), { type: 'done', step: 7, ...result })
+  const { finishReason, evaluation } = result
+  t.match(eventsOf(outputDir).at(-1), { type: 'done', step: 7, finishReason, evaluation })
   t.ok(existsSync(join(outputDir, 'checkpoints', 'step-7', 'state.json')))
   t.notOk(existsSync(join(outputDir, 'checkpoints', 'step-3')), 'the last two are kept')
   t.match(JSON.parse(readFileSync(join(outputDir, 'config.json'), 'utf8')), { kind: 'train', totalSteps: 7 })

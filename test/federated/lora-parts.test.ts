@@ -143,6 +143,19 @@ t.test('the error beside a residual, grown and cut, by plain loops', async (t) =
   }
 })
 
+t.test('a residual of some modules only: rank 0 where there is nothing', (t) => {
+  const { modules } = server
+  const ranks = modules.map((_, index) => (index === 1 ? 2 : 0))
+  const { in: inputs, out } = modules[1]!
+  const residual = noise(2 * (inputs + out), 5)
+  const found = residualFor({ vectors: { residual }, numbers: { residualRanks: ranks } }, server)
+  t.same(found?.ranks, ranks)
+  const A = residual.subarray(0, 2 * inputs)
+  const B = residual.subarray(2 * inputs).map((value) => value / modules[1]!.scaling)
+  t.same(found?.values, Float32Array.of(...A, ...B))
+  t.end()
+})
+
 t.test('fresh factors: uniform, of their own round and seed; B beside an A that stays', async (t) => {
   const first = freshAdapter(server, 7, 1)
   t.same(first, freshAdapter(server, 7, 1))

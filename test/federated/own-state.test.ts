@@ -85,6 +85,14 @@ t.test('everything of a round counts though an old file cannot be removed', asyn
   )
 })
 
+t.test('a folder that is gone is named when something is to be kept in it', async (t) => {
+  const { own, folder } = await opened('gone', ['a'])
+  rmSync(folder, { recursive: true })
+  await t.rejects(own.write('a', 'v', 2, vector(2)), { code: 'E_IO', message: /cannot write '.*gone/ })
+  await own.endRound()
+  t.same(own.entries, [['a', 'v', 1]])
+})
+
 t.test('files go when neither a checkpoint nor the round under way needs them', async (t) => {
   const { own, folder } = await opened('files', ['a'])
   const rounds = () =>

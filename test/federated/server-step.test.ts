@@ -90,6 +90,15 @@ t.test('wrong lengths and options are refused', async (t) => {
       }),
     { code: 'E_SHAPE' },
   )
+  t.throws(() => createServerOptimizer(serverOptimizerSchema.parse({ name: 'momentum' }), 3, { steps: 1 }), {
+    code: 'E_SHAPE',
+    message: /moment1/,
+  })
+  t.equal(
+    createServerOptimizer(serverOptimizerSchema.parse({}), 3, { steps: 2 }).state.steps,
+    2,
+    'none has none to lose',
+  )
   t.throws(() => serverOptimizerSchema.parse({ name: 'adma' }))
   t.throws(() => serverOptimizerSchema.parse({ rate: 1 }))
 })

@@ -82,6 +82,23 @@ t.test(
   },
 )
 
+t.test(
+  'a model is the initial one and every direction times what it sums to, which may be −1 or nothing',
+  async (t) => {
+    const coefficients = Float32Array.of(0.5, -1, 0, 1)
+    const given = { coefficients }
+    const got = await fedkseed.rebuild!({ initial, given, seed: 3 } as never, { seeds: 4, epsilon: 1e-3 })
+    const want = initial.slice()
+    const used = [0, 1, 3]
+    await addDirections(
+      want,
+      used.map((j) => poolSeed(3, j)),
+      used.map((j) => coefficients[j]!),
+    )
+    t.same(got, want)
+  },
+)
+
 t.test('the pool is the same for everybody and its directions differ', async (t) => {
   t.equal(poolSeed(3, 7), poolSeed(3, 7))
   t.equal(new Set(Array.from({ length: 4096 }, (_, j) => poolSeed(3, j))).size, 4096)

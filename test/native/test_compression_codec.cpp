@@ -10,6 +10,7 @@
 #include "base/half.h"
 #include "compression/checksum.h"
 #include "compression/codec.h"
+#include "compression/magnitude_levels.h"
 #include "compression/update_reader.h"
 #include "harness.h"
 
@@ -181,6 +182,19 @@ CASE("topk sends exactly the k largest, ties by lower index, zeros never") {
   }
 }
 
+CASE("topk counts a crowd of equal magnitudes whatever the last digits of their bits and wherever they lie") {
+  std::vector<float> update(4 * 65536 + 999, 1.0f);
+  for (size_t offset = 0; offset < 4; ++offset) {
+    std::fill(update.begin(), update.end(), 1.0f);
+    for (size_t i = 2048 + offset; i < 65536; i += 4) update[i] = 1.0625f;  // the last ten bits are 0, the ten before them are not
+    std::vector<uint8_t> bytes;
+    encode_update(update, {}, {Codec::topk, 1.0 / 64, 2, 0}, bytes);
+    std::vector<bool> expected(update.size());
+    for (size_t i = 0; i < 4112; ++i) expected[2048 + offset + 4 * i] = true;  // 1/64 of all
+    CHECK(sent_elements(bytes) == expected);
+  }
+}
+
 CASE("stochastic rounding is unbiased and its codes are the two neighbours") {
   const std::vector<float> values = {0.0f, 1.0f, -0.3f, 0.77f, -0.995f, 0.0021f, 0.5f, -0.124f};
   for (Codec codec : {Codec::int8, Codec::int4}) {
@@ -296,6 +310,20 @@ CASE("levels: two values are sent exactly, many with a small error") {
     }
     CHECK_LE(std::sqrt(error / norm), bounds[i]);
   }
+}
+
+CASE("levels: a magnitude halfway between two goes to the lower one") {
+  const auto levels_of = [](const std::vector<float>& magnitudes) {
+    const auto bits = [](float magnitude) { return std::bit_cast<uint32_t>(magnitude); };
+    MagnitudeHistogram histogram(bits(magnitudes.front()), bits(magnitudes.back()));
+    for (const float magnitude : magnitudes) histogram.add(bits(magnitude), magnitude);
+    histogram.fit(3);
+    std::vector<float> of_each;
+    for (const float magnitude : magnitudes) of_each.push_back(to_f32(histogram.levels()[histogram.level_of(bits(magnitude))]));
+    return of_each;
+  };
+  CHECK(levels_of({2, 4, 5, 12}) == std::vector<float>({3, 3, 5, 12}));  // 4 lies between 3 and 5
+  CHECK(levels_of({2, 4.0625f, 5, 12}) == std::vector<float>({2, 4.53125f, 4.53125f, 12}));
 }
 
 CASE("threads change no byte and no residual, in place or beside") {

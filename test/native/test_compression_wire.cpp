@@ -5,6 +5,7 @@
 
 #include "compression/bits.h"
 #include "compression/checksum.h"
+#include "compression/checksum_avx512.h"
 #include "compression/codec.h"
 #include "compression/update_reader.h"
 #include "base/vector_math.h"
@@ -75,6 +76,10 @@ CASE("CRC32C gives the published check value, and the two levels are what they s
   for (size_t at = 0; at < body.size(); at += checksum_segment_bytes)
     list.push_back(crc32c(std::span<const uint8_t>(body).subspan(at, std::min(checksum_segment_bytes, body.size() - at))));
   CHECK(body_checksum(body) == crc32c({reinterpret_cast<const uint8_t*>(list.data()), list.size() * 4}));
+}
+
+CASE("carry-less products of 512 bits are for the instruction set that has them") {
+  if (select_isa() != Isa::avx512bf16) CHECK(!has_vector_clmul());
 }
 
 CASE("fields of bits: written one after another, read at any place, zero beyond the end") {
@@ -211,6 +216,10 @@ CASE("resealed headers: every field at its bounds") {
   CHECK(verdict(header(Codec::topk, 2, 0, 8, 1), {0x80, 0x3f, 0x00, 0x40, 0, 0x80}));
   CHECK(verdict(header(Codec::topk, 2, 0, 9, 1), {0x80, 0x3f, 0x00, 0x40, 0, 0, 1}));
   CHECK(!verdict(header(Codec::topk, 2, 0, 8, 1), {0x80, 0x3f, 0x00, 0x40, 0, 0, 1}));
+  // As many ones among the quotients as elements are sent.
+  CHECK(verdict(header(Codec::topk, 2, 0, 8, 2), {0x80, 0x3f, 0x00, 0x40, 0, 3}));
+  CHECK(!verdict(header(Codec::topk, 2, 0, 8, 2), {0x80, 0x3f, 0x00, 0x40, 0, 1}));
+  CHECK(!verdict(header(Codec::topk, 2, 0, 8, 2), {0x80, 0x3f, 0x00, 0x40, 0, 7}));
   // Nothing sent has no body; the most elements that a header may claim.
   CHECK(verdict(header(Codec::topk, 2, 31, update_max_elements, 0), {}) && !verdict(header(Codec::topk, 2, 31, 8, 0), {0}));
   CHECK(!verdict(header(Codec::topk, 2, 31, update_max_elements + 1, 0), {}));

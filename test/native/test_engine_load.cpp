@@ -155,6 +155,37 @@ CASE("a tensor of another shape is refused with its name and both shapes") {
   }
 }
 
+CASE("tensors that are missing are listed, a dozen at most; a missing head has its own hint") {
+  const auto said = [](auto change) {
+    LoadOptions options = options_of("llama");
+    change(options.description);
+    try {
+      load_engine(options, std::make_unique<BookBackend>(), {});
+    } catch (const Error& error) {
+      CHECK(error.code() == Code::E_MISSING);
+      return std::string(error.what());
+    }
+    return std::string("nothing");
+  };
+  const auto listed = [](const std::string& text) {
+    int count = 0;
+    for (size_t at = 0; (at = text.find("\n  elsewhere.", at)) != std::string::npos; ++at) ++count;
+    return count;
+  };
+  const auto without = [&](int linears) {
+    return said([=](Description& d) {
+      for (int i = 0; i < linears; ++i)
+        d.layers[static_cast<size_t>(i / linears_per_layer)].linear[i % linears_per_layer].insert(0, "elsewhere.");
+    });
+  };
+  for (const int linears : {1, 11, 12}) CHECK(listed(without(linears)) == linears && without(linears).find("more") == std::string::npos);
+  CHECK(listed(without(14)) == 12 && without(14).find("\n  and 2 more") != std::string::npos);
+  const char* const hint = "tie_word_embeddings";
+  CHECK(said([](Description& d) { d.tied_head = false, d.head = "elsewhere"; }).find(hint) != std::string::npos);
+  CHECK(said([](Description& d) { d.embedding = "model.elsewhere"; }).find(hint) == std::string::npos);
+  CHECK(without(1).find(hint) == std::string::npos);
+}
+
 CASE("the CPU runs linear layers and heads of every format, embeddings of plain ones") {
   const std::unique_ptr<Backend> cpu = open_backend({Compute::bf16, 1});
   for (const Format format : {Format::f32, Format::f16, Format::bf16}) CHECK(cpu->lacks({64, format, Format::nf4, {format}}).empty());

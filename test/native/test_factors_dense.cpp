@@ -325,4 +325,11 @@ CASE("eigenvalues of a tridiagonal matrix: the second difference") {
              eps * 16);
 }
 
+CASE("eigenvalues of a tridiagonal matrix: what lies in memory behind it does not count") {
+  Tridiagonal t{std::vector<double>(20, 2.0), std::vector<double>(20, -1.0)};
+  const std::vector<double> values = leading_eigenvalues(t, 4);
+  for (std::vector<double>* part : {&t.diagonal, &t.beside}) part->push_back(1e300), part->pop_back();
+  CHECK(leading_eigenvalues(t, 4) == values);
+}
+
 TEST_MAIN()

@@ -239,10 +239,16 @@ CASE("what is refused") {
     values.back() = bad;
     return values;
   };
+  const auto first = [](Values values, float bad) {
+    values.front() = bad;
+    return values;
+  };
   CHECK_THROWS(Core(*adapter, std::span(A).first(A.size() - 1), core), E_SHAPE);
   CHECK_THROWS(Core(*adapter, A, std::span(core).first(core.size() - 1)), E_SHAPE);
   CHECK_THROWS(Core(*adapter, but(A, NAN), core), E_NONFINITE);
   CHECK_THROWS(Core(*adapter, A, but(core, INFINITY)), E_NONFINITE);
+  CHECK_THROWS(Core(*adapter, first(A, NAN), core), E_NONFINITE);
+  CHECK_THROWS(Core(*adapter, A, first(core, INFINITY)), E_NONFINITE);
   SessionOptions ranges;
   ranges.trainable = {{0, 1}};
   CHECK_THROWS(session_of(engine, adapter, core, ranges), E_ARGUMENT);

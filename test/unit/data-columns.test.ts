@@ -114,6 +114,19 @@ t.test('missing columns: the columns found, and what reads them', async (t) => {
   await says({ conversation: [{ role: 'user', content: 'a' }] }, 'messages', /fields: \{ messages: 'conversation' \}/)
   await says({ content: 'a' }, 'text', /fields: \{ text: 'content' \}/)
   await says({ x: 1 }, 'gsm8k', /the row has x: the format gsm8k reads question, answer; name the columns with fields/)
+  const others: [DatasetOptions['format'], string, Row, string][] = [
+    ['prompt-completion', 'prompt', { output: 'b' }, 'instruction question query input problem user'],
+    ['prompt-completion', 'completion', { prompt: 'a' }, 'output response answer target solution assistant'],
+    ['alpaca', 'instruction', { output: 'b' }, 'question query prompt task problem user'],
+    ['text', 'text', {}, 'content document body article sentence'],
+    ['messages', 'messages', {}, 'conversation dialog dialogue chat turns'],
+  ]
+  for (const [format, field, row, names] of others) {
+    const value = format === 'messages' ? [{ role: 'user', content: 'a' }] : 'a'
+    for (const name of names.split(' ')) {
+      await says({ ...row, [name]: value }, format, new RegExp(`fields: \\{.*\\b${field}: '${name}'`))
+    }
+  }
   const cured = await load([{ question: 'a', answer: 'b' }], 'alpaca', {
     fields: { instruction: 'question', output: 'answer' },
   })

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import type { DatasetOptions } from '../../src/data/dataset-options.js'
-import type { Row } from '../../src/data/formats/formats.js'
+import { formats, type Row } from '../../src/data/formats/formats.js'
 import { loadDataset } from '../../src/data/load-dataset.js'
 import { loadTokenizer } from '../../src/data/tokenizer/load-tokenizer.js'
 import type { Tokenizer } from '../../src/data/tokenizer/tokenizer.js'
@@ -173,6 +173,8 @@ t.test('prompt and completion as lists of turns', async (t) => {
   await refused({ prompt: [user('a')], completion: 'b' }, 'completion')
   await refused({ prompt: 'a', completion: [assistant('b')] }, 'completion')
   await refused({ prompt: 'a', completion: 'b', tools: [] }, 'tools')
+  const blank = formats['prompt-completion'].check({ prompt: [user('a')], completion: [assistant(' ')] })
+  t.match(blank, { field: 'completion', empty: true })
 })
 
 t.test('what cannot be honoured is refused, by its place', async (t) => {

@@ -191,6 +191,7 @@ t.test('folders, lists, patterns and URLs', async (t) => {
   await t.rejects(load(join(set, '*.txt')), { code: 'E_MISSING', message: /matches no file/ })
   await t.rejects(load([a, join(set, 'absent.jsonl')]), { code: 'E_MISSING' })
   await t.rejects(load([a, 7 as never]), { code: 'E_ARGUMENT', message: /source\[1\]/ })
+  await t.rejects(load([7 as never, a]), { code: 'E_ARGUMENT', message: /source\[0\]/ })
   await t.rejects(loadDataset([a, b], { format: 'gsm8k' }), { code: 'E_DATA', message: /a\.jsonl, line 1/ })
   const both = await loadDataset([a, b], { format: 'text', limit: 1 })
   t.equal(both.length, 1)

@@ -62,6 +62,9 @@ t.test('groups by number and name', (t) => {
   t.equal(found?.group(2), undefined)
   t.equal(found?.group(0), 'model.layers.12.mlp')
   t.equal(found?.group('none'), undefined)
+  // What a group held before a repetition that is given up is what it holds again.
+  t.equal(new PythonPattern('(?:(\\w))+\\1').fullmatch('abb')?.group(1), 'b')
+  for (const text of ['ab', 'aba', 'abac']) t.equal(new PythonPattern('(?:(\\w))+\\1').fullmatch(text), undefined, text)
   t.end()
 })
 
