@@ -30,6 +30,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   define_codec_functions(env, exports);
   define_vector_functions(env, exports);
   define_masking_functions(env, exports);
+  define_order_functions(env, exports);
   define_factor_functions(env, exports);
   define_tokenizer_functions(env, exports);
   define_info_functions(env, exports);

@@ -81,6 +81,7 @@ void define_checkpoint_functions(Napi::Env env, Napi::Object exports);
 void define_codec_functions(Napi::Env env, Napi::Object exports);
 void define_vector_functions(Napi::Env env, Napi::Object exports);
 void define_masking_functions(Napi::Env env, Napi::Object exports);
+void define_order_functions(Napi::Env env, Napi::Object exports);
 void define_factor_functions(Napi::Env env, Napi::Object exports);
 void define_bench_functions(Napi::Env env, Napi::Object exports);
 void define_tokenizer_functions(Napi::Env env, Napi::Object exports);

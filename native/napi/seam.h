@@ -99,6 +99,10 @@ class TypedView {
   const char* what_;
 };
 
+inline bool is_float64(Napi::Value value) {
+  return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_float64_array;
+}
+
 /// E_MEMORY when JavaScript cannot hold it; V8's own allocation would end the process instead. Zeros.
 Napi::Float32Array new_float32(Napi::Env env, size_t length);
 Napi::Float64Array new_float64(Napi::Env env, size_t length);

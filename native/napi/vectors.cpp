@@ -13,8 +13,6 @@ namespace fedlora::seam {
 
 namespace {
 
-bool is_float64(Napi::Value value) { return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_float64_array; }
-
 /// Pairs of begin and end in a Float64Array; undefined: the whole vector.
 std::vector<Range> ranges_of(Napi::Value value, int64_t length) {
   if (value.IsUndefined() || value.IsNull()) return {{0, length}};

@@ -1,6 +1,7 @@
 /** The updates of a round as one vector, by a rule: the door to `rules/` for whoever has a server of his own. */
 import { describeValue } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
+import { native } from '../native/load.js'
 import { Aggregator } from './aggregator.js'
 import type { StreamRule, VectorRule } from './rule.js'
 import { chooseVectorRule } from './rules/index.js'
@@ -40,6 +41,15 @@ function checkWeights(weights: unknown, count: number): asserts weights is reado
   throw new FedloraError('E_ARGUMENT', `combineVectors: weights: got ${describeValue(weights)}, expected ${expected}`)
 }
 
+function checkFinite(updates: readonly Vector[]): void {
+  for (const [k, update] of updates.entries()) {
+    const element = native().firstNonfinite(update)
+    if (element < 0) continue
+    const message = `combineVectors: updates[${k}]: element ${element} is ${update[element]}; only finite vectors can be combined`
+    throw new FedloraError('E_NONFINITE', message, { update: k, element })
+  }
+}
+
 /** Σ u_k·x_k / Σ u_k: exact in float32 (`Aggregator`), to twice the bits of a double in float64. */
 function weightedMean(updates: readonly Vector[], weights: readonly number[]): Vector {
   if (updates[0] instanceof Float32Array) {
@@ -47,12 +57,7 @@ function weightedMean(updates: readonly Vector[], weights: readonly number[]): V
     sum.addAll(updates.map((vector, k) => ({ vector: vector as Float32Array, weight: weights[k]! })))
     return sum.mean()
   }
-  for (const [k, update] of (updates as readonly Float64Array[]).entries()) {
-    const place = update.findIndex((value) => !Number.isFinite(value))
-    if (place < 0) continue
-    const message = `combineVectors: updates[${k}]: element ${place} is ${update[place]}; only finite vectors can be added`
-    throw new FedloraError('E_NONFINITE', message, { update: k, element: place })
-  }
+  checkFinite(updates)
   const total = weights.reduce((sum, weight) => sum + weight, 0)
   return combination(weights, updates, total)
 }
@@ -68,13 +73,18 @@ function stream(rule: StreamRule, updates: readonly Vector[], given: readonly nu
 }
 
 /**
- * One vector of many: `mean` (or `fedavg`), `fednova`, `fedswa`, or a rule of one's own.
+ * One vector of many: `mean` (or `fedavg`), `fednova`, `fedswa`; `krum`, `multikrum`, `median`, `trimmedmean`, `bulyan`, `geomedian`, `normbound`,
+ * `fltrust`, which hold against some updates of anybody's making; or a rule of one's own. Weights count in `mean`, `fednova`, `multikrum`,
+ * `geomedian` and `normbound`; of updates that are equally good the one at the lower place is taken.
  * @throws FedloraError `E_CONFIG` for an unknown rule (with the known ones) or option, `E_ARGUMENT`, `E_SHAPE`, `E_NONFINITE`.
  * @example
  * ```ts
  * const updates = [Float32Array.of(1, 2), Float32Array.of(3, 6)]
  * combineVectors('mean', { updates, weights: [3, 1] }).value // [1.5, 3]
  * combineVectors('fednova', { updates, options: { steps: [1, 2] } }).value // [1.875, 3.75]
+ * const poisoned = [...updates, Float32Array.of(1e9, 1e9)]
+ * combineVectors('median', { updates: poisoned }).value // [3, 6]
+ * combineVectors('krum', { updates: poisoned, options: { f: 0 } }).selected // [0]
  * ```
  */
 export function combineVectors(
@@ -88,6 +98,7 @@ export function combineVectors(
   const lacking = rule.lacks?.(updates.length, chosen)
   if (lacking !== undefined) throw new FedloraError('E_ARGUMENT', `combineVectors: rule ${rule.name}: ${lacking}`)
   if (rule.needs === 'stream') return stream(rule, updates, given, chosen)
+  checkFinite(updates)
   const value = zerosLike<Vector>(updates[0]!)
   return { value, ...rule.combine(updatesOf(updates), given, value, chosen) }
 }

@@ -13,6 +13,7 @@ import type { FactorAlgebra } from './binding/factors.js'
 import type { Compute, LoadOptions } from './binding/load.js'
 import type { NativeMasking } from './binding/masking.js'
 import type { NativeModel } from './binding/model.js'
+import type { NativeOrder } from './binding/order.js'
 import type { MemoryPlan, PlanRequest } from './binding/plan.js'
 import type { NativeTokenizer } from './binding/tokenizer.js'
 import type { NativeVectors } from './binding/vectors.js'
@@ -30,6 +31,7 @@ export type * from './binding/generation.js'
 export type * from './binding/load.js'
 export type * from './binding/masking.js'
 export type * from './binding/model.js'
+export type * from './binding/order.js'
 export type * from './binding/plan.js'
 export type * from './binding/session.js'
 export type * from './binding/tokenizer.js'
@@ -44,7 +46,7 @@ export interface NativeInfo {
   kernels: { kernel: string; isa: string }[]
 }
 
-export interface Native extends NativeVectors, NativeMasking, FactorAlgebra {
+export interface Native extends NativeVectors, NativeOrder, NativeMasking, FactorAlgebra {
   info(): NativeInfo
   /** What there is of CUDA; `libraries` are the files that may be the library. */
   cudaInfo(libraries: readonly string[]): CudaInfo

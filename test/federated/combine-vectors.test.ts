@@ -194,7 +194,7 @@ t.test('a rule of one’s own reads the updates by tiles', async (t) => {
 
 t.test('what is refused', async (t) => {
   const updates = [new Float32Array(3), new Float32Array(3)]
-  const known = /known are mean, fednova, fedswa, fedavg, or a rule of your own/
+  const known = /known are mean, fednova, fedswa, krum, .*, fltrust, fedavg, or a rule of your own/
   t.throws(() => combineVectors('meen', { updates }), { code: 'E_CONFIG', message: /did you mean "mean"/ })
   for (const name of ['no such rule', 'toString', 7, null, {}] as never[]) {
     t.throws(() => combineVectors(name, { updates }), { code: 'E_CONFIG', message: known }, `${name}`)

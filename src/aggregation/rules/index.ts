@@ -3,14 +3,25 @@ import { describeValue } from '../../errors/describe.js'
 import { FedloraError } from '../../errors.js'
 import { closest, parseOptions } from '../../options/parse.js'
 import type { VectorRule } from '../rule.js'
+import { bulyan } from './bulyan.js'
 import { fednova } from './fednova.js'
 import { fedswa } from './fedswa.js'
+import { fltrust } from './fltrust.js'
+import { geomedian } from './geomedian.js'
+import { krum } from './krum.js'
 import { mean } from './mean.js'
+import { median } from './median.js'
+import { multikrum } from './multikrum.js'
+import { normbound } from './normbound.js'
+import { trimmedmean } from './trimmedmean.js'
 
 // biome-ignore lint/suspicious/noExplicitAny: rules of different options in one table
 type Any = VectorRule<any>
 
-const records: readonly Any[] = [mean, fednova, fedswa]
+/** Rules that hold against some updates of anybody's making. */
+const robustRules = [krum, multikrum, median, trimmedmean, bulyan, geomedian, normbound, fltrust] as const
+
+const records: readonly Any[] = [mean, fednova, fedswa, ...robustRules]
 
 /** Other names of rules. */
 const aliases: Readonly<Record<string, string>> = { fedavg: 'mean' }
