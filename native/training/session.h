@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "engine/engine.h"
 #include "training/core.h"
+#include "training/private_step.h"
 
 namespace fedlora {
 
@@ -38,6 +39,7 @@ struct StepResult {
   double loss = 0;       // mean over all supervised tokens of the step, weighted as their rows are
   double grad_norm = 0;  // before clipping
   int64_t tokens = 0, supervised = 0;
+  int64_t examples = 0, clipped = 0;  // of a private step: those drawn, and those whose gradient was longer than the clip
   bool cancelled = false;
 };
 
@@ -51,7 +53,10 @@ class Session {
   /// One optimiser step over its micro-batches. When none of their tokens is supervised nothing is updated. E_NONFINITE, naming step
   /// and micro-batch, when a loss or the gradient is not finite: the adapter is then unchanged. `cancelled` when the engine's cancel flag
   /// was raised: nothing was updated.
-  StepResult step(std::span<const Batch> batches, double learning_rate);
+  StepResult step(std::span<const Batch> batches, double learning_rate) { return step(batches, learning_rate, std::nullopt); }
+  /// A private step, whose examples are the rows: those of a micro-batch share a pass and have a gradient each, which is as much memory
+  /// as the adapter's a row. How rows are put into micro-batches changes no bit. With `privacy` there is an update for no row as well.
+  StepResult step(std::span<const Batch> batches, double learning_rate, const std::optional<PrivateStep>& privacy);
 
   /// For every step from now on; not part of the state. E_SHAPE for another length than the vector's, E_NONFINITE, E_ARGUMENT for a mu
   /// that is negative, not finite or without an anchor.
@@ -74,8 +79,14 @@ class Session {
   friend class CommonStep;
   /// The optimiser's step over the gradient gathered, which is zero afterwards. Gives its norm before clipping; nothing moves when that is
   /// not finite.
-  double update(double learning_rate);
+  double update(double learning_rate, const std::optional<PrivateStep>& privacy);
   void drop_gradient();
+  /// Where the example at `place` of a pass accumulates its gradient; zeros.
+  float* example_gradient(size_t place);
+  /// Adds it, clipped, to the gradient gathered, and makes it zeros again. Gives its norm; one that is not finite is not added.
+  double add_clipped(size_t place, double clip);
+  /// Makes the sum over the examples the step's gradient.
+  void add_noise(const PrivateStep& privacy);
   /// A piece of what the optimiser moves, and where it lies in the vector that terms are like.
   struct Piece {
     std::span<float> values, gradient;
@@ -93,6 +104,7 @@ class Session {
       trained_;  // in the adapter's vector, neighbours joined; gradients beside them, in a tensor that they cut, are not read
   GradientTerms terms_;
   Buffer<float> gradient_, moment1_, moment2_;
+  std::vector<Buffer<float>> examples_;
   int64_t steps_ = 0;
 };
 
@@ -101,6 +113,7 @@ struct SessionStep {
   Session* session = nullptr;
   std::span<const Batch> batches;
   double learning_rate = 0;
+  std::optional<PrivateStep> privacy = {};
 };
 
 struct SessionOutcome {

@@ -17,7 +17,10 @@ auto part(Buffer& buffer, size_t first, size_t count) {
 }
 }  // namespace
 
-void Session::drop_gradient() { gradient_.zero(); }
+void Session::drop_gradient() {
+  gradient_.zero();
+  examples_.clear();
+}
 
 std::vector<Session::Piece> Session::pieces() {
   if (core_) return {{part(core_->values, 0, core_->values.size()), part(core_->gradient, 0, core_->gradient.size()), 0}};
@@ -29,12 +32,13 @@ std::vector<Session::Piece> Session::pieces() {
   return pieces;
 }
 
-double Session::update(double learning_rate) {
+double Session::update(double learning_rate, const std::optional<PrivateStep>& privacy) {
   Backend& backend = engine_->transformer->backend();
   const std::vector<Piece> pieces = this->pieces();
   const Buffer<float> none;
   const Buffer<float>& anchor = terms_.mu > 0 ? terms_.anchor : none;
   if (core_) core_->gather(gradient_);
+  if (privacy) add_noise(*privacy);
   double squares = 0;
   for (const auto& [values, gradient, begin] : pieces) {
     if (!anchor.empty() || !terms_.correction.empty())
@@ -62,7 +66,7 @@ double Session::update(double learning_rate) {
     at += values.size();
   }
   if (core_) {
-    drop_gradient();  // the optimiser zeroed the core's
+    gradient_.zero();  // the optimiser zeroed the core's
     core_->apply(*adapter_);
   }
   ++adapter_->version;

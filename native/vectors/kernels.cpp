@@ -28,27 +28,30 @@ FEDLORA_INLINE void round_body(const double* __restrict sums, int64_t count, flo
     step_body::step<ServerRule::rule>(x, d, m, v, n, s);                                                    \
   }
 
-#define FEDLORA_VECTOR_TABLE(level, attribute, isa_level, draw64)                                                              \
-  namespace vectors_##level {                                                                                                  \
-    attribute static void scale(double* s, const float* v, int64_t n, double c) { scale_body(s, v, n, c); }                    \
-    attribute static void add_scaled(double* s, const float* v, int64_t n, double c) { add_scaled_body(s, v, n, c); }          \
-    attribute static void round(const double* s, int64_t n, float* o) { round_body(s, n, o); }                                 \
-    FEDLORA_STEP(momentum, attribute)                                                                                          \
-    FEDLORA_STEP(nesterov, attribute)                                                                                          \
-    FEDLORA_STEP(adam, attribute)                                                                                              \
-    FEDLORA_STEP(yogi, attribute)                                                                                              \
-    FEDLORA_STEP(adagrad, attribute)                                                                                           \
-    attribute static void normals(double* s, uint64_t key, uint64_t stream, uint64_t b, int64_t n, double c) {                 \
-      normals_body::add_normals<draw64>(s, key, stream, b, n, c);                                                              \
-    }                                                                                                                          \
-    static const VectorKernels table{isa_level, scale, add_scaled, round, {momentum, nesterov, adam, yogi, adagrad}, normals}; \
+#define FEDLORA_VECTOR_TABLE(level, attribute, isa_level, draw64, lanes)                                                              \
+  namespace vectors_##level {                                                                                                         \
+    attribute static void scale(double* s, const float* v, int64_t n, double c) { scale_body(s, v, n, c); }                           \
+    attribute static void add_scaled(double* s, const float* v, int64_t n, double c) { add_scaled_body(s, v, n, c); }                 \
+    attribute static void round(const double* s, int64_t n, float* o) { round_body(s, n, o); }                                        \
+    FEDLORA_STEP(momentum, attribute)                                                                                                 \
+    FEDLORA_STEP(nesterov, attribute)                                                                                                 \
+    FEDLORA_STEP(adam, attribute)                                                                                                     \
+    FEDLORA_STEP(yogi, attribute)                                                                                                     \
+    FEDLORA_STEP(adagrad, attribute)                                                                                                  \
+    attribute static void normals(double* s, uint64_t key, uint64_t stream, uint64_t b, int64_t n, double c) {                        \
+      normals_body::add_normals<draw64>(s, key, stream, b, n, c);                                                                     \
+    }                                                                                                                                 \
+    attribute static void noise(double* s, const ChaChaKey& key, uint32_t b, int64_t n, double c) {                                   \
+      normals_body::add_noise<lanes>(s, key, b, n, c);                                                                                \
+    }                                                                                                                                 \
+    static const VectorKernels table{isa_level, scale, add_scaled, round, {momentum, nesterov, adam, yogi, adagrad}, normals, noise}; \
   }
 
-FEDLORA_VECTOR_TABLE(scalar, , Isa::scalar, philox64)
+FEDLORA_VECTOR_TABLE(scalar, , Isa::scalar, philox64, Four)
 #if defined(__x86_64__)
-FEDLORA_VECTOR_TABLE(avx2, __attribute__((target("avx2"))), Isa::avx2, philox64)
+FEDLORA_VECTOR_TABLE(avx2, __attribute__((target("avx2"))), Isa::avx2, philox64, Eight)
 FEDLORA_VECTOR_TABLE(avx512, __attribute__((target("avx2,avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512"))), Isa::avx512bf16,
-                     philox64_avx512)
+                     philox64_avx512, Sixteen)
 #endif
 
 const VectorKernels& vector_kernels(Isa isa) {

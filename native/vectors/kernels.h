@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 
+#include "base/chacha20.h"
 #include "base/cpu_features.h"
 #include "vectors/server_step.h"
 
@@ -19,6 +20,8 @@ struct VectorKernels {
   void (*step[server_rules])(float* x, const float* mean, float* moment1, float* moment2, int64_t count, const StepSizes& sizes);
   /// Groups of 64 normals, scaled, onto sums in the kernel's own order (normals_body.h).
   void (*add_normals)(double* sums, uint64_t key, uint64_t stream, uint64_t first_block, int64_t groups, double scale);
+  /// The same of Gaussian noise from a key stream (noise.h); `first_block` of it is a multiple of 16.
+  void (*add_noise)(double* sums, const ChaChaKey& key, uint32_t first_block, int64_t groups, double deviation);
 };
 
 const VectorKernels& vector_kernels(Isa isa);

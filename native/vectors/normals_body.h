@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "base/chacha20.h"
 #include "base/philox64.h"
 
 namespace fedlora::normals_body {
@@ -53,22 +54,37 @@ FEDLORA_INLINE void turn(uint32_t word, float& cosine, float& sine) {
   sine = std::bit_cast<float>(std::bit_cast<uint32_t>(odd ? c : s) ^ ((quadrant & 2) << 30));
 }
 
-/// sums[64 g + 16 j + lane] += scale · element j of block `first_block` + 16 g + lane; first_block is a multiple of 16.
+/// sums[16 j + lane] += scale · element j of the block whose words are words[16 w + lane].
+FEDLORA_INLINE void add_words(double* __restrict sums, const uint32_t* __restrict words, double scale) {
+  for (int pair = 0; pair < 2; ++pair) {
+    const uint32_t* w = words + 32 * pair;
+    alignas(64) float radii[16], cosines[16], sines[16];
+    for (int lane = 0; lane < 16; ++lane) radii[lane] = radius(w[lane]);
+    for (int lane = 0; lane < 16; ++lane) turn(w[16 + lane], cosines[lane], sines[lane]);
+    double* even = sums + 32 * pair;
+    for (int lane = 0; lane < 16; ++lane) even[lane] += scale * static_cast<double>(radii[lane] * cosines[lane]);
+    for (int lane = 0; lane < 16; ++lane) even[16 + lane] += scale * static_cast<double>(radii[lane] * sines[lane]);
+  }
+}
+
+/// Sixty-four elements a group; first_block is a multiple of 16.
 template <Draw64 draw64>
 FEDLORA_INLINE void add_normals(double* __restrict sums, uint64_t key, uint64_t stream, uint64_t first_block, int64_t groups,
                                 double scale) {
-  for (int64_t g = 0; g < groups; ++g, sums += 64) {
+  for (int64_t g = 0; g < groups; ++g) {
     alignas(64) uint32_t words[64];
     draw64(key, stream, first_block + 16 * static_cast<uint64_t>(g), words);
-    for (int pair = 0; pair < 2; ++pair) {
-      const uint32_t* w = words + 32 * pair;
-      alignas(64) float radii[16], cosines[16], sines[16];
-      for (int lane = 0; lane < 16; ++lane) radii[lane] = radius(w[lane]);
-      for (int lane = 0; lane < 16; ++lane) turn(w[16 + lane], cosines[lane], sines[lane]);
-      double* even = sums + 32 * pair;
-      for (int lane = 0; lane < 16; ++lane) even[lane] += scale * static_cast<double>(radii[lane] * cosines[lane]);
-      for (int lane = 0; lane < 16; ++lane) even[16 + lane] += scale * static_cast<double>(radii[lane] * sines[lane]);
-    }
+    add_words(sums + 64 * g, words, scale);
+  }
+}
+
+/// Sixty-four elements a group, each from four normals of the key stream (noise.h); a group has sixteen blocks of it.
+template <class Width>
+FEDLORA_INLINE void add_noise(double* __restrict sums, const ChaChaKey& key, uint32_t first_block, int64_t groups, double deviation) {
+  for (int64_t g = 0; g < groups; ++g) {
+    alignas(64) uint32_t words[256];
+    chacha20_blocks16<Width>(key, first_block + 16 * static_cast<uint32_t>(g), words);
+    for (int part = 0; part < 4; ++part) add_words(sums + 64 * g, words + 64 * part, 0.5 * deviation);
   }
 }
 
