@@ -30,6 +30,7 @@ MemoryPlan plan_step(const Description& description, size_t weight_bytes, const 
     fail(Code::E_ARGUMENT, "a plan for %lld tokens, %lld of them supervised: expected 0 ≤ supervised ≤ tokens and at least one token",
          static_cast<long long>(request.tokens), static_cast<long long>(request.supervised));
   if (request.adapters < 1) fail(Code::E_ARGUMENT, "a plan for %lld adapters", static_cast<long long>(request.adapters));
+  if (request.examples < 0) fail(Code::E_ARGUMENT, "a plan for %lld examples", static_cast<long long>(request.examples));
   const AdapterMap adapter(description, request.layers);
   StepShape shape;
   shape.tokens = request.tokens;
@@ -43,7 +44,7 @@ MemoryPlan plan_step(const Description& description, size_t weight_bytes, const 
   MemoryPlan plan;
   plan.weights = weight_bytes;
   const size_t vectors = request.adamw ? 4 : 2;  // values, gradient, moments
-  plan.adapter = static_cast<size_t>(adapter.size() * request.adapters) * sizeof(float) * vectors;
+  plan.adapter = static_cast<size_t>(adapter.size() * request.adapters) * sizeof(float) * (vectors + static_cast<size_t>(request.examples));
   PassSize pass{request.tokens, request.supervised, description.vocabulary, description.heads, description.head_dim};
   if (!request.residual.empty()) {
     const ResidualMap residual(adapter, request.residual);

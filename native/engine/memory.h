@@ -28,6 +28,7 @@ struct PlanRequest {
   Recompute recompute = Recompute::none;
   bool adamw = true;
   int64_t adapters = 1;  // in training at the same time
+  int64_t examples = 0;  // rows of a private step's largest micro-batch, which have a gradient each; 0: not private
   std::vector<AdapterLayer> layers;
   std::vector<int> residual;  // ranks of a residual that all these adapters share, one a layer; empty: none
 };

@@ -156,9 +156,18 @@ PlanRequest decode_plan_request(Napi::Value value) {
   request.recompute = decode_recompute(f);
   request.adamw = f.choice("optimizer", optimizers) == 0;
   if (f.has("adapters")) request.adapters = f.integer("adapters", 1, 1 << 20);
+  if (f.has("examples")) request.examples = f.integer("examples", 1, int32_max);
   request.layers = decode_adapter_layers(f.array("layers"));
   if (f.has("residual")) request.residual = decode_ranks(f.value("residual"), "request.residual");
   return request;
+}
+
+ChaChaKey decode_noise_key(Napi::Value value, const char* what) {
+  const std::vector<uint8_t> bytes = copy_uint8(value, what);
+  if (bytes.size() != 32) fail(Code::E_ARGUMENT, "%s: %zu bytes, expected 32", what, bytes.size());
+  ChaChaKey key{};
+  for (size_t i = 0; i < 32; ++i) key[i / 4] |= static_cast<uint32_t>(bytes[i]) << 8 * (i % 4);
+  return key;
 }
 
 Batch decode_batch(const Description& description, Napi::Value value) {

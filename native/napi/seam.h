@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/chacha20.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "engine/load.h"
@@ -109,6 +110,8 @@ Napi::Float64Array new_float64(Napi::Env env, size_t length);
 Napi::Float32Array new_float32(Napi::Env env, std::span<const float> values);
 Napi::Uint8Array new_uint8(Napi::Env env, size_t length);
 
+/// 32 bytes. E_ARGUMENT for another number of them.
+ChaChaKey decode_noise_key(Napi::Value value, const char* what);
 Description decode_description(Napi::Value value);
 LoadOptions decode_load_options(Napi::Value value);
 PlanRequest decode_plan_request(Napi::Value value);

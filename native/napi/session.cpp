@@ -1,6 +1,7 @@
 // NativeSession: the optimiser over one adapter; one call at a time.
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "napi/host.h"
 #include "training/session.h"
@@ -16,12 +17,23 @@ struct Part {
   std::shared_ptr<Session> session;
   std::vector<Batch> batches;
   double learning_rate = 0;
+  std::optional<PrivateStep> privacy;
 };
 
-Part decode_part(const Engine& engine, const Napi::Array& array, double learning_rate) {
+std::optional<PrivateStep> decode_privacy(Napi::Value value) {
+  if (value.IsUndefined()) return {};
+  const Fields f(value, "privacy");
+  PrivateStep privacy{f.number("clip"), f.number("noiseMultiplier"), f.number("expectedExamples"),
+                      decode_noise_key(f.value("key"), "privacy.key")};
+  check(privacy);
+  return privacy;
+}
+
+Part decode_part(const Engine& engine, const Napi::Array& array, double learning_rate, Napi::Value privacy) {
   Part part;
   for (uint32_t i = 0; i < array.Length(); ++i) part.batches.push_back(decode_batch(engine.description(), array.Get(i)));
-  if (part.batches.empty()) fail(Code::E_ARGUMENT, "step: expected at least one batch");
+  part.privacy = decode_privacy(privacy);
+  if (part.batches.empty() && !part.privacy) fail(Code::E_ARGUMENT, "step: expected at least one batch");
   if (!std::isfinite(learning_rate)) fail(Code::E_ARGUMENT, "step: the learning rate is %g, expected a finite number", learning_rate);
   part.learning_rate = learning_rate;
   return part;
@@ -39,6 +51,8 @@ Napi::Object encode_step(Napi::Env env, const StepResult& result) {
   object.Set("gradNorm", result.grad_norm);
   object.Set("tokens", static_cast<double>(result.tokens));
   object.Set("supervised", static_cast<double>(result.supervised));
+  object.Set("examples", static_cast<double>(result.examples));
+  object.Set("clipped", static_cast<double>(result.clipped));
   object.Set("cancelled", result.cancelled);
   return object;
 }
@@ -94,13 +108,13 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
       idle();
       const std::shared_ptr<Engine> engine = state_->host->alive();
       if (!info[0].IsArray() || !info[1].IsNumber()) fail(Code::E_ARGUMENT, "step: expected an array of batches and a learning rate");
-      Part part = decode_part(*engine, info[0].As<Napi::Array>(), info[1].As<Napi::Number>().DoubleValue());
+      Part part = decode_part(*engine, info[0].As<Napi::Array>(), info[1].As<Napi::Number>().DoubleValue(), info[2]);
       std::function<void()> release = claim(part, std::make_shared<std::atomic<bool>>(false));
       return run_job(
           env, state_->host->queue,
           [engine, part = std::move(part)](const std::atomic<bool>& cancel, PendingPromise&) {
             const CancelScope scope(*engine, cancel);
-            return part.session->step(part.batches, part.learning_rate);
+            return part.session->step(part.batches, part.learning_rate, part.privacy);
           },
           encode_step, cancel_, std::move(release));
     });
@@ -196,7 +210,8 @@ Napi::Value step_together(const Napi::CallbackInfo& info, const std::shared_ptr<
       if (!session.IsObject() || !session.As<Napi::Object>().CheckTypeTag(&session_tag))
         fail(Code::E_ARGUMENT, "steps[%u].session: expected a session of this library", i);
       objects.push_back(session.As<Napi::Object>());
-      parts.push_back(decode_part(*engine, f.array("batches"), f.number("learningRate")));
+      parts.push_back(
+          decode_part(*engine, f.array("batches"), f.number("learningRate"), f.has("privacy") ? f.value("privacy") : env.Undefined()));
     }
     // From here on no JavaScript runs: the sessions are taken all or none.
     const CancelFlag cancel = std::make_shared<std::atomic<bool>>(false);
@@ -219,7 +234,7 @@ Napi::Value step_together(const Napi::CallbackInfo& info, const std::shared_ptr<
         [engine, parts = std::move(parts), most_tokens](const std::atomic<bool>& cancel, PendingPromise&) {
           const CancelScope scope(*engine, cancel);
           std::vector<SessionStep> steps;
-          for (const Part& part : parts) steps.push_back({part.session.get(), part.batches, part.learning_rate});
+          for (const Part& part : parts) steps.push_back({part.session.get(), part.batches, part.learning_rate, part.privacy});
           return fedlora::step_together(steps, static_cast<int64_t>(most_tokens));
         },
         [](Napi::Env env, std::vector<SessionOutcome>& outcomes) {

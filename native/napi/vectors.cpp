@@ -6,6 +6,7 @@
 #include "base/vector_math.h"
 #include "napi/host.h"
 #include "vectors/combine.h"
+#include "vectors/noise.h"
 #include "vectors/normals.h"
 #include "vectors/server_step.h"
 
@@ -108,6 +109,18 @@ void add_normals_to(const Napi::CallbackInfo& info) {
   });
 }
 
+void add_noise_to(const Napi::CallbackInfo& info) {
+  guard(info.Env(), [&] {
+    const TypedView<float> values(info[0], "values");
+    const ChaChaKey key = decode_noise_key(info[1], "key");
+    if (!info[2].IsNumber()) fail(Code::E_ARGUMENT, "addNoise: expected a deviation");
+    const std::span<float> span = values.span();
+    // An element costs a stream cipher and four normals: a team pays early.
+    ThreadPool* team = Environment::of(info.Env()).team_for(static_cast<int64_t>(8 * span.size()), 0);
+    add_noise(span, {key, info[2].As<Napi::Number>().DoubleValue()}, 0, team);
+  });
+}
+
 }  // namespace
 
 NormalsCall::NormalsCall(const Napi::CallbackInfo& info, size_t first, int64_t length) : env_(info.Env()) {
@@ -130,6 +143,7 @@ void define_vector_functions(Napi::Env env, Napi::Object exports) {
   exports.Set("dot", Napi::Function::New(env, dot_of, "dot"));
   exports.Set("cosine", Napi::Function::New(env, cosine_of, "cosine"));
   exports.Set("addNormals", Napi::Function::New(env, add_normals_to, "addNormals"));
+  exports.Set("addNoise", Napi::Function::New(env, add_noise_to, "addNoise"));
   exports.Set("serverStep", Napi::Function::New(env, step_any, "serverStep"));
 }
 

@@ -1,5 +1,5 @@
 /** Who runs the optimiser steps of a run: the run itself, or a team of runs over one model whose steps share their passes. */
-import type { NativeModel, NativeSession, StepResult, TokenBatch } from '../native/binding.js'
+import type { NativeModel, NativeSession, PrivateStep, StepResult, TokenBatch } from '../native/binding.js'
 import { toFedloraError } from '../native/guard.js'
 
 export interface StepRequest {
@@ -7,6 +7,8 @@ export interface StepRequest {
   session: NativeSession
   batches: TokenBatch[]
   learningRate: number
+  /** Default: the step is not private. */
+  privacy?: PrivateStep | undefined
   /** Stops the step between micro-batches; the result is then `cancelled` and nothing has changed. */
   signal: AbortSignal
 }
@@ -21,7 +23,16 @@ export interface Stepper {
   step(request: StepRequest): Promise<TimedStep>
 }
 
-const cancelled: TimedStep = { loss: 0, gradNorm: 0, tokens: 0, supervised: 0, cancelled: true, seconds: 0 }
+const cancelled: TimedStep = {
+  loss: 0,
+  gradNorm: 0,
+  tokens: 0,
+  supervised: 0,
+  examples: 0,
+  clipped: 0,
+  cancelled: true,
+  seconds: 0,
+}
 
 /** Runs `work` so that an abort of one of the requests stops the native step. */
 async function cancellable<R>(requests: readonly StepRequest[], work: () => Promise<R>): Promise<R> {
@@ -40,9 +51,9 @@ async function cancellable<R>(requests: readonly StepRequest[], work: () => Prom
 /** Every step by itself. */
 export const alone: Stepper = {
   async step(request) {
-    const { session, batches, learningRate } = request
+    const { session, batches, learningRate, privacy } = request
     const started = performance.now()
-    const result = await cancellable([request], () => session.step(batches, learningRate))
+    const result = await cancellable([request], () => session.step(batches, learningRate, privacy))
     return { ...result, seconds: (performance.now() - started) / 1000 }
   },
 }
@@ -113,7 +124,7 @@ export class Lockstep implements Stepper {
     const started = performance.now()
     const outcomes = await cancellable(requests, () =>
       requests[0]!.model.stepTogether(
-        requests.map(({ session, batches, learningRate }) => ({ session, batches, learningRate })),
+        requests.map(({ session, batches, learningRate, privacy }) => ({ session, batches, learningRate, privacy })),
         this.#mostTokens,
       ),
     )
@@ -124,7 +135,7 @@ export class Lockstep implements Stepper {
       if (error !== undefined) waiting.reject(toFedloraError(error, waiting.trace))
       // One member's abort stops the pass for all; who was not meant begins the same step again.
       else if (result.cancelled && !waiting.request.signal.aborted) this.#waiting.push(waiting)
-      else waiting.resolve({ ...result, seconds: (seconds * result.tokens) / tokens })
+      else waiting.resolve({ ...result, seconds: tokens === 0 ? 0 : (seconds * result.tokens) / tokens })
     }
     this.#begin()
   }

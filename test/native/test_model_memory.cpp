@@ -78,6 +78,7 @@ Numbers work_of(bool locked, const std::string& family, Compute compute) {
       numbers.push_back(result.loss);
       numbers.push_back(result.grad_norm);
     }
+    numbers.push_back(session.step({&batch, 1}, 1e-2, PrivateStep{1e-2, 0.5, 2, {1}}).grad_norm);
     note(numbers, adapter->values);
     note(numbers, session.moment1());
     note(numbers, session.moment2());
@@ -118,6 +119,7 @@ Numbers work_of(bool locked, const std::string& family, Compute compute) {
   numbers.push_back(cored.step({&batch, 1}, 1e-2).loss);
   cored.set_core(draws(size, 6));
   numbers.push_back(cored.step({&batch, 1}, 1e-2).grad_norm);
+  numbers.push_back(cored.step({&batch, 1}, 1e-2, PrivateStep{1e-2, 0.5, 2, {1}}).grad_norm);
   note(numbers, cored.core()->values);
   note(numbers, adapter->values);
   return numbers;

@@ -11,12 +11,13 @@ import { type Measurement, median } from './measure.js'
 import { shapeConfig } from './shapes.js'
 import { makeBatch, type StepBench } from './step.js'
 
-interface Client {
+export interface Client {
   adapter: NativeAdapter
   session: NativeSession
 }
 
-function makeClient(model: NativeModel, options: StepBench, seed: number): Client {
+/** An adapter of its own on every linear layer, and its session. */
+export function makeClient(model: NativeModel, options: StepBench, seed: number): Client {
   const layers = model.linears().map(({ module }) => ({ module, rank: options.rank, scaling: 2, dropout: 0 }))
   const adapter = model.createAdapter(layers, seed)
   const session = adapter.createSession({
@@ -28,7 +29,7 @@ function makeClient(model: NativeModel, options: StepBench, seed: number): Clien
   return { adapter, session }
 }
 
-async function seconds(work: () => Promise<unknown>): Promise<number> {
+export async function seconds(work: () => Promise<unknown>): Promise<number> {
   const start = performance.now()
   await work()
   return (performance.now() - start) / 1000

@@ -11,6 +11,7 @@ import { benchAttention, benchLinears, type KernelBench } from '../bench/kernels
 import { benchLoad } from '../bench/load.js'
 import { benchMasking } from '../bench/masking.js'
 import type { Measurement } from '../bench/measure.js'
+import { benchPrivate } from '../bench/private.js'
 import { type ShapeName, shapeNames } from '../bench/shapes.js'
 import { benchStep, type StepBench, type StepReport } from '../bench/step.js'
 import { benchTokenizer } from '../bench/tokenizer.js'
@@ -34,7 +35,7 @@ const flags: Flags = {
   clients: {
     type: 'number',
     value: 'N',
-    description: 'adapters: clients of a pass, with one row of 128 tokens each, or fewer with --tokens',
+    description: 'adapters, private: clients of a pass, rows of a step, of 128 tokens each, or fewer with --tokens',
     default: 8,
   },
   rank: {
@@ -181,8 +182,14 @@ async function runAdapters({ flags: values }: Context): Promise<Measurement[]> {
   return [await benchAdapters({ ...options, tokens, batch: whole(values, 'clients', 1) })]
 }
 
+async function runPrivate({ flags: values }: Context): Promise<Measurement[]> {
+  const options = stepOptions(values)
+  return [await benchPrivate({ ...options, tokens: Math.min(options.tokens, 128), batch: whole(values, 'clients', 1) })]
+}
+
 const tables = {
   adapters: runAdapters,
+  private: runPrivate,
   roof: async (context: Context) => runRoof(context),
   kernels: async (context: Context) => runKernels(context),
   attention: async (context: Context) => benchAttention(kernelOptions(context)),

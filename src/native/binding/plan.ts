@@ -11,6 +11,8 @@ export interface PlanRequest {
   optimizer: 'adamw' | 'sgd'
   /** In training at the same time; default 1. */
   adapters?: number
+  /** Rows of the largest micro-batch of a private step, which have a gradient each; default: the step is not private. */
+  examples?: number
   layers: AdapterLayer[]
   /** Ranks of a residual that these adapters share, one a layer; default: none. */
   residual?: readonly number[]

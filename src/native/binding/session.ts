@@ -51,6 +51,22 @@ export interface GradientTerms {
   correction?: Float32Array | undefined
 }
 
+/**
+ * Makes a step differentially private (Abadi et al. 2016): `g = (Σ_i g_i·min(1, clip/‖g_i‖) + noiseMultiplier·clip·z) / expectedExamples`, with
+ * g_i the gradient of the mean loss of row i over what is trained, and z standard normals. The rows of a micro-batch have a gradient each
+ * at the same time, as large as the adapter; how rows are put into micro-batches changes no bit. Without any row there is noise as well.
+ */
+export interface PrivateStep {
+  /** Above 0; finite where there is noise. */
+  clip: number
+  /** From 0 on. */
+  noiseMultiplier: number
+  /** Rows that a draw has on average: not the number drawn. */
+  expectedExamples: number
+  /** 32 bytes of which the noise is made, for this step alone. */
+  key: Uint8Array
+}
+
 export interface StepResult {
   /** Mean over all supervised tokens of the step, all micro-batches together, weighted as their rows are. */
   loss: number
@@ -58,6 +74,9 @@ export interface StepResult {
   gradNorm: number
   tokens: number
   supervised: number
+  /** Of a private step: rows drawn, and those whose gradient was longer than the clip; else 0. */
+  examples: number
+  clipped: number
   /** True when cancel() stopped it between micro-batches: nothing was updated. */
   cancelled: boolean
 }
@@ -67,6 +86,7 @@ export interface SessionStep {
   session: NativeSession
   batches: TokenBatch[]
   learningRate: number
+  privacy?: PrivateStep | undefined
 }
 
 /** What `step` would give; `error` is what it would reject with, and the numbers then mean nothing. */
@@ -83,7 +103,8 @@ export interface SessionState {
 
 /** Optimiser state over one adapter; one call at a time (`E_BUSY`). */
 export interface NativeSession {
-  step(batches: TokenBatch[], learningRate: number): Promise<StepResult>
+  /** At least one batch, unless the step is private. */
+  step(batches: TokenBatch[], learningRate: number, privacy?: PrivateStep): Promise<StepResult>
   /** Stops the step in flight between micro-batches. */
   cancel(): void
   state(): SessionState

@@ -35,6 +35,11 @@ export interface NativeVectors {
     stream: number,
     ranges?: Float64Array,
   ): void
+  /**
+   * values += deviation · z, z standard normals of a ChaCha20 key stream and place, each the sum of four.
+   * @param key - 32 bytes, for one use.
+   */
+  addNoise(values: Float32Array, key: Uint8Array, deviation: number): void
   /** One step in place; a moment that the rule does not keep is ignored. All of one type. */
   serverStep(rule: ServerStepRule, vector: Vector, mean: Vector, moment1: Vector, moment2: Vector): void
 }
