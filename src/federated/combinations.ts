@@ -4,6 +4,7 @@
  */
 import { FedloraError } from '../errors.js'
 import type { Chosen } from './algorithms/algorithm.js'
+import { sendsDeltas } from './download-options.js'
 import type { FederationConfig } from './options.js'
 
 /** A part that a federation has or has not, as a reader of its options would name it. */
@@ -22,6 +23,26 @@ const features = {
     words: 'an algorithm that makes the factors anew each round (flexlora, raflora, fedsvd, flora)',
     used: (_, { algorithm }) => algorithm.errorFeedback === false,
   },
+  deltas: {
+    words: 'download.codec other than f32 and bf16',
+    used: ({ download }) => sendsDeltas(download),
+  },
+  ownRanks: {
+    words: 'an algorithm whose clients may have ranks of their own (flexlora, hetlora, …)',
+    used: (_, { algorithm }) => algorithm.ranks === 'any',
+  },
+  rebuilt: {
+    words: 'an algorithm whose clients rebuild the adapter from something shorter (fedkseed, …)',
+    used: (_, { algorithm }) => algorithm.rebuild !== undefined,
+  },
+  segments: {
+    words: 'upload.segments above 1',
+    used: ({ upload }) => upload.segments > 1,
+  },
+  allAdapters: {
+    words: "an algorithm that reads every client's adapter (needs: 'all': flexlora, fedex, flora, …)",
+    used: (_, { algorithm }) => algorithm.needs === 'all',
+  },
 } satisfies Record<string, Feature>
 
 type Name = keyof typeof features
@@ -38,6 +59,26 @@ const exclusions: readonly Exclusion[] = [
     of: ['errorFeedback', 'newFactors'],
     because: 'what the last message left out means nothing for factors that are made anew',
     cure: 'leave upload.errorFeedback out',
+  },
+  {
+    of: ['deltas', 'ownRanks'],
+    because: 'clients of different ranks hold different vectors, to which there is no one difference',
+    cure: "leave download.codec out, or set it to 'bf16'",
+  },
+  {
+    of: ['deltas', 'rebuilt'],
+    because: 'what travels is no adapter, and short already',
+    cure: 'leave download.codec out',
+  },
+  {
+    of: ['segments', 'allAdapters'],
+    because: 'a part of an adapter is no adapter',
+    cure: 'leave upload.segments out, or choose an algorithm that averages, such as fedavg',
+  },
+  {
+    of: ['segments', 'ownRanks'],
+    because: 'the parts of vectors of different lengths do not meet',
+    cure: 'leave upload.segments out',
   },
 ]
 

@@ -51,7 +51,7 @@ export interface RoundEvent {
   cosine: number | null
   /**
    * ‖ΔW_server − Σ pₖ sₖ Bₖ Aₖ‖ / ‖Σ pₖ sₖ Bₖ Aₖ‖ over all adapted layers: how far the server's product is from the mean of the clients'
-   * products; null when nobody sent an update.
+   * products; null when nobody sent an update, or only parts of them were sent.
    */
   aggregationError: number | null
   /** What the algorithm reports of the round. */

@@ -5,6 +5,7 @@ import { formerNames } from '../options/schema-paths.js'
 import { trainOptionsSchema } from '../training/options.js'
 import { scheduleSchema } from '../training/schedule.js'
 import { type AlgorithmInput, algorithmSchema } from './algorithms/index.js'
+import { downloadSchema } from './download-options.js'
 import { serverOptimizerSchema, serverRules } from './server-step/step.js'
 
 const recipe = trainOptionsSchema.pick({
@@ -62,14 +63,13 @@ export const uploadSchema = z.strictObject({
   errorFeedback: z
     .boolean()
     .optional()
-    .describe('what a lossy codec leaves out is added to the next update; default true, except for f32'),
-})
-
-export const downloadSchema = z.strictObject({
-  codec: z
-    .enum(['f32', 'bf16'])
-    .default('f32')
-    .describe('how the adapter is broadcast; with bf16, clients start from the rounded adapter'),
+    .describe('what a message leaves out is added to the next update; default true, except for f32 whole'),
+  segments: z
+    .int()
+    .min(1)
+    .max(1024)
+    .default(1)
+    .describe('parts of an update, of which a client sends one a round by turn, and the others send the others'),
 })
 
 const serverOptimizer = z.union([

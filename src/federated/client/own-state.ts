@@ -80,6 +80,11 @@ export class OwnState {
     return keys.map((key) => [...(JSON.parse(key) as [string, string]), this.#index.get(key)!])
   }
 
+  /** The round of what a client kept, as of the last ended one; undefined: it kept no such vector. */
+  roundOf(client: string, vector: string): number | undefined {
+    return this.#index.get(keyOf(client, vector))
+  }
+
   /**
    * What a client kept as of the last ended round; undefined before its first.
    * @param length - that it must have, if it is known.

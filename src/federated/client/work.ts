@@ -2,9 +2,10 @@
 import { FedloraError, isFedloraError } from '../../errors.js'
 import type { ClientKit, Space, Travel, Vectors } from '../algorithms/algorithm.js'
 import { travelOf, workOf } from '../algorithms/defaults.js'
+import { sendsDeltas } from '../download-options.js'
 import type { FederationConfig } from '../options.js'
 import { type Answer, messageVersion, type Task } from '../protocol/messages.js'
-import { type Home, openTask } from './personal.js'
+import { type Home, openTask, receive, receivedName } from './personal.js'
 import { Trainer, type Workplace } from './trainer.js'
 import { encodeUpload, feedsBack } from './upload.js'
 
@@ -25,6 +26,7 @@ export type Outgoing = (vectors: Readonly<Vectors>, about: Sending) => Vectors |
 /** What a client of a federation has beside the task. */
 export interface ClientPlace extends Workplace, Home {
   upload: FederationConfig['upload']
+  download: FederationConfig['download']
   /** Applied in order to what the client's work gave. */
   outgoing: readonly Outgoing[]
   /** Runs what must take its turn among clients that work side by side. */
@@ -85,6 +87,7 @@ async function work(task: Task, place: ClientPlace): Promise<Worked> {
   const trainer = new Trainer(place, task)
   const { trained, vectors: given, numbers = {}, keep = {} } = await workOf(chosen, await kitOf(task, place, trainer))
   checkKept(chosen.algorithm, keep)
+  if (sendsDeltas(place.download)) await own?.write(client, receivedName, round, await receive(task, place))
   const { loss, steps, tokens } = trained
   const answer: Answer = {
     version: messageVersion,
@@ -104,8 +107,10 @@ async function work(task: Task, place: ClientPlace): Promise<Worked> {
   await place.inTurn(async () => {
     const started = performance.now()
     const rest = feedsBack(upload, chosen) ? own : undefined
+    const travels = travelOf(chosen, { space: place.space, round })
     for (const [name, update] of Object.entries(vectors)) {
-      answer.vectors[name] = await encodeUpload(name, update, { client, round, seed }, upload, rest)
+      const segment = name in travels ? task.segment : undefined
+      answer.vectors[name] = await encodeUpload(name, update, { client, round, seed }, upload, rest, segment)
     }
     for (const [name, values] of Object.entries(keep)) await own?.write(client, name, round, values)
     for (const [name, list] of Object.entries(numbers)) answer.numbers[name] = [...list]

@@ -11,6 +11,16 @@ const encoded = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'ex
 const vectors = z.record(z.string(), encoded)
 const numbers = z.record(z.string(), z.array(z.number()))
 
+/** Names of the messages of a task that say how the adapter of one round differs from that of the round before. */
+const deltaPrefix = 'adapter.delta-'
+export const deltaName = (round: number): string => deltaPrefix + round
+
+/** The rounds of such messages in a task, ascending. */
+export const deltasOf = ({ vectors }: Pick<Task, 'vectors'>): number[] =>
+  Object.keys(vectors)
+    .flatMap((name) => (name.startsWith(deltaPrefix) ? [Number(name.slice(deltaPrefix.length))] : []))
+    .sort((a, b) => a - b)
+
 /** The work of one client in one round. */
 export const taskSchema = z.strictObject({
   version: z.literal(messageVersion),
@@ -25,9 +35,11 @@ export const taskSchema = z.strictObject({
   learningRate: z.number().positive(),
   /** Of the federation; a client's own draws are made from it, the round and its name. */
   seed: count,
-  /** 'adapter': where to start from; and what else the algorithm sends. */
+  /** 'adapter': where to start from, or how it differs from what the client holds, by round; and what else the algorithm sends. */
   vectors,
   numbers,
+  /** The part to send of each vector of the adapter that travels up; absent: all of it. */
+  segment: z.strictObject({ index: count, of: z.int().min(2) }).optional(),
 })
 
 export type Task = z.output<typeof taskSchema>

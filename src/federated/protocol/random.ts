@@ -16,6 +16,7 @@ const purposes = {
   personal: 22,
   directions: 23,
   adapter: 27,
+  download: 28,
   clock: 40,
   tier: 41,
 } as const

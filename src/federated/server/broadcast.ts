@@ -1,8 +1,10 @@
 /** What travels to the clients in a round: encoded once for all clients of one space. */
-import type { Chosen, ServerState, Vectors } from '../algorithms/algorithm.js'
+import type { Chosen, ServerState, Turn, Vectors } from '../algorithms/algorithm.js'
 import { placeReceived, receivedOf } from '../algorithms/defaults.js'
+import { type DownloadConfig, sendsDeltas } from '../download-options.js'
 import { fitRanks, gather, lengthOf, type Space } from '../protocol/space.js'
 import { decodeVector, encodeVector } from '../vector-message.js'
+import { Deltas } from './deltas.js'
 
 export interface Broadcast {
   /** Encoded, by name. */
@@ -23,53 +25,93 @@ export interface Sender {
   initialFor(space: Space): Float32Array
 }
 
+/** What clients can be sent: what a message needs to be made. */
+interface Broadcasting {
+  chosen: Chosen
+  download: DownloadConfig
+  seed: number
+}
+
 export class Broadcaster {
-  readonly #chosen: Chosen
-  readonly #codec: 'f32' | 'bf16'
-  readonly #bySpace = new Map<Space, Broadcast>()
+  readonly #by: Broadcasting
+  readonly #messages = new Map<Space, Map<number | undefined, Broadcast>>()
+  #deltas: Deltas | undefined
+  readonly #restored: Readonly<Vectors>
   #round = 0
 
-  constructor(chosen: Chosen, codec: 'f32' | 'bf16') {
-    this.#chosen = chosen
-    this.#codec = codec
+  /** @param restored - the vectors of a checkpoint. */
+  constructor(by: Broadcasting, restored: Readonly<Vectors> = {}) {
+    this.#by = by
+    this.#restored = restored
   }
 
-  /** What a client of `space` gets in a round. */
-  send(server: Sender, space: Space, round: number): Broadcast {
-    if (round !== this.#round) this.#bySpace.clear()
+  /**
+   * What a client of `space` gets in a round.
+   * @param version - the round whose adapter it holds, 0: the one that the federation began with; undefined: none, it gets the whole.
+   */
+  send(server: Sender, space: Space, round: number, version?: number): Broadcast {
+    if (round !== this.#round) this.#messages.clear()
     this.#round = round
-    let broadcast = this.#bySpace.get(space)
-    if (broadcast === undefined) {
-      broadcast = this.#encode(server, space, round)
-      this.#bySpace.set(space, broadcast)
-    }
+    const bySpace = this.#messages.get(space) ?? new Map<number | undefined, Broadcast>()
+    this.#messages.set(space, bySpace)
+    const held = sendsDeltas(this.#by.download) ? version : undefined
+    const broadcast = bySpace.get(held) ?? this.#encode(server, space, round, held)
+    bySpace.set(held, broadcast)
     return broadcast
   }
 
-  #encode(server: Sender, space: Space, round: number): Broadcast {
+  /** The round is over. */
+  commit(round: number): void {
+    this.#deltas?.commit(round)
+  }
+
+  /** For a checkpoint. */
+  get kept(): Vectors {
+    return this.#deltas?.kept ?? {}
+  }
+
+  /** The adapter's messages, and what clients make of them. */
+  #adapter(server: Sender, part: Float32Array, turn: Turn, version: number | undefined) {
+    const { download, seed, chosen } = this.#by
+    if (part.length === 0) return { messages: {}, arrived: part }
+    if (!sendsDeltas(download)) {
+      const message = encodeVector(part, download.codec as 'f32' | 'bf16')
+      return { messages: { adapter: message }, arrived: decodeVector(message) }
+    }
+    this.#deltas ??= new Deltas(
+      download,
+      seed,
+      gather(server.initialFor(turn.space), receivedOf(chosen, turn)),
+      this.#restored,
+    )
+    const step = this.#deltas.step(part, turn.round)
+    return { messages: this.#deltas.messagesFrom(version, step), arrived: step.held }
+  }
+
+  #encode(server: Sender, space: Space, round: number, version: number | undefined): Broadcast {
     const { state } = server
+    const { chosen } = this.#by
     const turn = { space, round }
-    const { algorithm, options } = this.#chosen
+    const { algorithm, options } = chosen
     const names = algorithm.sends?.(turn, options) ?? [...Object.keys(state.vectors), ...Object.keys(state.numbers)]
-    const received = receivedOf(this.#chosen, turn)
+    const received = receivedOf(chosen, turn)
     const adapter =
       space === server.space ? state.vectors.adapter! : fitRanks(state.vectors.adapter!, server.space, space)
     const part = lengthOf(received) === space.length ? adapter : gather(adapter, received)
-    const plain: Vectors = part.length === 0 ? {} : { adapter: part }
-    for (const name of names) if (name !== 'adapter' && name in state.vectors) plain[name] = state.vectors[name]!
-    const vectors: Record<string, Uint8Array> = {}
-    let bytes = 0
-    let raw = 0
-    for (const [name, values] of Object.entries(plain)) {
-      vectors[name] = encodeVector(values, this.#codec)
-      bytes += vectors[name].length
+    const { messages, arrived } = this.#adapter(server, part, turn, version)
+    const vectors: Record<string, Uint8Array> = { ...messages }
+    let raw = part.byteLength
+    for (const name of names) {
+      const values = state.vectors[name]
+      if (name === 'adapter' || values === undefined) continue
+      vectors[name] = encodeVector(values, sendsDeltas(this.#by.download) ? 'f32' : (this.#by.download.codec as 'f32'))
       raw += values.byteLength
     }
+    const bytes = Object.values(vectors).reduce((total, message) => total + message.length, 0)
     const numbers: Record<string, number[]> = {}
     for (const name of names) if (name in state.numbers) numbers[name] = [...state.numbers[name]!]
     const initial = server.initialFor(space)
-    const arrived = vectors.adapter === undefined ? part : decodeVector(vectors.adapter)
-    const given = algorithm.rebuild === undefined ? placeReceived(this.#chosen, turn, initial, arrived) : adapter
+    const given = algorithm.rebuild === undefined ? placeReceived(chosen, turn, initial, arrived) : adapter
     return { vectors, numbers, adapter: given, bytes, raw }
   }
 }

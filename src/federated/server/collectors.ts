@@ -2,8 +2,12 @@
 import type { Numbers } from '../algorithms/algorithm.js'
 import { type Collector, ExactCollector } from './collect.js'
 import type { ServerConfig } from './config.js'
+import { type Segmentation, SegmentCollector } from './segments.js'
 
-/** @param _kept - what a collector of the same options remembered, of a checkpoint. */
-export function createCollector(_config: ServerConfig, _kept: Numbers): Collector {
-  return new ExactCollector()
+/**
+ * @param _kept - what a collector of the same options remembered, of a checkpoint.
+ * @param parts - what clients send where they send parts by turn.
+ */
+export function createCollector(_config: ServerConfig, _kept: Numbers, parts: Segmentation): Collector {
+  return parts.segments > 1 ? new SegmentCollector(parts) : new ExactCollector()
 }

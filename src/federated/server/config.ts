@@ -1,4 +1,5 @@
 import type { Weighting } from '../algorithms/algorithm.js'
+import type { DownloadConfig } from '../download-options.js'
 import type { ServerOptimizerOptions } from '../server-step/step.js'
 
 /** What a server is told of the federation's options. */
@@ -6,7 +7,9 @@ export interface ServerConfig {
   rounds: number
   seed: number
   serverOptimizer: ServerOptimizerOptions
-  download: { codec: 'f32' | 'bf16' }
+  download: DownloadConfig
+  /** Parts of a vector, of which a client sends one a round; default 1: all of it. */
+  segments?: number | undefined
   /** Default: the algorithm's, or 'rows'. */
   weighting?: Weighting | undefined
   /** Ranks that a residual may have; default 256. */

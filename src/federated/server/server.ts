@@ -18,7 +18,8 @@ import type {
 import { addUpdates, finishOf, travelOf } from '../algorithms/defaults.js'
 import { residualFor } from '../algorithms/residual.js'
 import { type Answer, messageVersion, type Task } from '../protocol/messages.js'
-import { fitRanks, lengthOf, type Space } from '../protocol/space.js'
+import { rangeOf, type Segment, segmentOf } from '../protocol/segments.js'
+import { fitRanks, lengthOf, type Ranges, type Space } from '../protocol/space.js'
 import type { Moments } from '../server-step/rule.js'
 import { createServerOptimizer, type ServerOptimizer } from '../server-step/step.js'
 import { decodeVector } from '../vector-message.js'
@@ -26,6 +27,7 @@ import { type Broadcast, Broadcaster } from './broadcast.js'
 import type { Collector } from './collect.js'
 import { createCollector } from './collectors.js'
 import type { ServerConfig } from './config.js'
+import { Deltas } from './deltas.js'
 
 /** Where the clients' adapters of a round are kept until it ends. */
 export interface AdapterStore extends ClientAdapters {
@@ -52,6 +54,8 @@ export interface ServerParts {
   /** Where every client's adapter is kept; absent: none is, and an algorithm that needs all of them is refused. */
   adapters?: AdapterStore | undefined
   restored?: Restored | undefined
+  /** Place of a client's name among all names in ascending order; needed where clients send parts by turn. */
+  placeOf?: ((client: string) => number) | undefined
   /** Makes the collector from what it remembered; default: the one that the options ask for. */
   collector?: ((kept: Numbers) => Collector) | undefined
 }
@@ -123,16 +127,23 @@ export class Server {
     const { moment1 = new Float32Array(0), moment2 = new Float32Array(0) } = restored?.vectors ?? {}
     const steps = restored?.numbers[stepsName]?.[0] ?? 0
     const remembered = collectorNumbers(restored?.numbers ?? {})
-    this.#collector = parts.collector?.(remembered) ?? createCollector(config, remembered)
+    this.#collector =
+      parts.collector?.(remembered) ??
+      createCollector(config, remembered, {
+        segments: config.segments ?? 1,
+        segmentOf: (client) => this.#segmentOf(client, this.round + 1)!,
+        lengthOf: (name) => this.#travelLength(name),
+      })
     const kept = restored && { moment1, moment2, steps }
     this.#optimizer = createServerOptimizer(config.serverOptimizer, initial.length, kept)
-    this.#broadcaster = new Broadcaster(chosen, config.download.codec)
+    this.#broadcaster = new Broadcaster({ chosen, download: config.download, seed: config.seed }, restored?.vectors)
   }
 
   #restore({ round, vectors, numbers }: Restored): void {
     this.round = round
     for (const [name, values] of Object.entries(vectors)) {
-      if (!(momentNames as readonly string[]).includes(name)) this.state.vectors[name] = values.slice()
+      const isOthers = (momentNames as readonly string[]).includes(name) || Deltas.owns(name)
+      if (!isOthers) this.state.vectors[name] = values.slice()
     }
     for (const [name, list] of Object.entries(numbers)) {
       if (name !== stepsName && !name.startsWith(collectorPrefix)) this.state.numbers[name] = list
@@ -192,16 +203,49 @@ export class Server {
     await this.#parts.adapters?.reset()
   }
 
-  /** What travels to a client of `space` in a round. */
-  broadcast(space: Space, round: number): Broadcast {
-    return this.#broadcaster.send(this, space, round)
+  /** What a checkpoint keeps of the downloads: what clients hold, and the messages that led to it. */
+  get downloads(): Vectors {
+    return this.#broadcaster.kept
   }
 
-  task(client: string, space: Space, round: number, learningRate: number): Task {
+  /**
+   * What travels to a client of `space` in a round.
+   * @param version - the round whose adapter the client holds, 0 for the one that the federation began with; undefined: none.
+   */
+  broadcast(space: Space, round: number, version?: number): Broadcast {
+    return this.#broadcaster.send(this, space, round, version)
+  }
+
+  task(client: string, space: Space, round: number, learningRate: number, version?: number): Task {
     const { rounds, seed } = this.#parts.config
-    const { vectors, numbers } = this.broadcast(space, round)
+    const { vectors, numbers } = this.broadcast(space, round, version)
     const algorithm = this.#parts.chosen.algorithm.name
-    return { version: messageVersion, round, rounds, client, algorithm, learningRate, seed, vectors, numbers }
+    const task: Task = {
+      version: messageVersion,
+      round,
+      rounds,
+      client,
+      algorithm,
+      learningRate,
+      seed,
+      vectors,
+      numbers,
+    }
+    const segment = this.#segmentOf(client, round)
+    return segment === undefined ? task : { ...task, segment }
+  }
+
+  /** The part that a client sends in a round; undefined: all of it. */
+  #segmentOf(client: string, round: number): Segment | undefined {
+    const { config, placeOf } = this.#parts
+    const { segments = 1 } = config
+    return segments === 1 ? undefined : segmentOf(placeOf!(client), round, segments)
+  }
+
+  /** Elements of what travels under a name in the round under way. */
+  #travelLength(name: string): number | undefined {
+    const ranges = travelOf(this.#parts.chosen, { space: this.space, round: this.round + 1 })[name]
+    return ranges && lengthOf(ranges)
   }
 
   /**
@@ -218,7 +262,8 @@ export class Server {
     const vectors = this.#decoded(answer, travels)
     const weight = this.weightOf(answer)
     if (chosen.algorithm.needs !== 'all') this.#collector.add(client, vectors, this.weightInSums(answer))
-    if (adapters !== undefined) {
+    // A part of a client's adapter is none.
+    if (adapters !== undefined && this.#segmentOf(client, round) === undefined) {
       const known = trained !== undefined && Object.keys(travels).length === 0
       await adapters.add(client, known ? trained : this.#adapterOf(vectors, travels, space, round))
     }
@@ -226,10 +271,17 @@ export class Server {
   }
 
   /** An answer's vectors, each as long as it must be: of what travels by its ranges, of others by the server's vector of that name. */
-  #decoded({ client, vectors }: Answer, travels: Travel): Vectors {
+  #decoded({ client, round, vectors }: Answer, travels: Travel): Vectors {
     const decoded: Vectors = {}
+    const segment = this.#segmentOf(client, round)
+    const lengthSent = (ranges: Ranges) => {
+      const length = lengthOf(ranges)
+      if (segment === undefined) return length
+      const [begin, end] = rangeOf(length, segment)
+      return end - begin
+    }
     for (const [name, message] of Object.entries(vectors)) {
-      const expected = travels[name] !== undefined ? lengthOf(travels[name]) : this.state.vectors[name]?.length
+      const expected = travels[name] !== undefined ? lengthSent(travels[name]) : this.state.vectors[name]?.length
       const where = `the answer of client ${client}: '${name}'`
       if (expected === undefined)
         throw new FedloraError('E_FORMAT', `${where} is a vector that nobody asked for`, { name })
@@ -272,6 +324,7 @@ export class Server {
     const measurements: Record<string, number> = {}
     const means: Vectors = {}
     const abandoned = abandon ?? (answers.length > 0 ? this.#collector.lacks?.() : undefined)
+    this.#broadcaster.commit(round)
     if (abandoned !== undefined) {
       this.round = round
       return { means, answers: [], measurements, abandoned }

@@ -12,13 +12,14 @@ import { preparing } from '../../training/progress.js'
 import type { Chosen } from '../algorithms/algorithm.js'
 import { OwnState } from '../client/own-state.js'
 import { feedsBack } from '../client/upload.js'
+import { sendsDeltas } from '../download-options.js'
 import type { EvaluationConfig } from '../evaluation-options.js'
 import type { FederationEvent } from '../events.js'
 import type { FederationConfig, FederationOptions } from '../options.js'
 import { cohortSize } from '../protocol/plan.js'
 import { AdapterFile } from '../server/adapter-file.js'
 import { Server } from '../server/server.js'
-import { type ClientsInput, openClients } from './clients.js'
+import { type Clients, type ClientsInput, openClients } from './clients.js'
 import type { Closers } from './closers.js'
 import { planConcurrency } from './concurrency.js'
 import { ErrorMeter } from './error-meter.js'
@@ -82,7 +83,8 @@ export async function openFederation(
   const server = closers.own(
     new Server({
       chosen,
-      config,
+      config: { ...config, segments: config.upload.segments },
+      placeOf: placesOf(clients),
       space: spaces.server,
       initial,
       population: clients.length,
@@ -102,12 +104,18 @@ export async function openFederation(
     mostTokens,
     fidelity: closers.own(new Fidelity(config.upload.codec === 'f32')),
     errors: new ErrorMeter(adapters),
-    own: await openOwn(config.upload, chosen, record.path, state, closers),
+    own: await openOwn(config, chosen, record.path, state, closers),
     outgoing: [],
   }
   const totals = state?.totals ?? noTotals
   const tookPart = new Set(state?.tookPart)
   return { values, release, initial, totals, measurable: toMeasure, tookPart, record, tools }
+}
+
+/** Places of names among all names, which are in ascending order. */
+function placesOf(clients: Clients): (client: string) => number {
+  const places = new Map(Array.from({ length: clients.length }, (_, index) => [clients.name(index), index]))
+  return (client) => places.get(client)!
 }
 
 const cure = 'set TMPDIR to a folder that can be written, or give outputDir'
@@ -122,13 +130,14 @@ async function openAdapters(folder: string | undefined): Promise<AdapterFile> {
 
 /** Where clients keep what they keep; nowhere when they keep nothing. */
 async function openOwn(
-  upload: FederationConfig['upload'],
+  { upload, download }: FederationConfig,
   chosen: Chosen,
   folder: string | undefined,
   state: FederationState | undefined,
   closers: Closers,
 ): Promise<OwnState | undefined> {
-  if (!feedsBack(upload, chosen) && (chosen.algorithm.keeps ?? []).length === 0) return undefined
+  const keeps = feedsBack(upload, chosen) || sendsDeltas(download) || (chosen.algorithm.keeps ?? []).length > 0
+  if (!keeps) return undefined
   if (folder !== undefined) return await OwnState.open(join(folder, 'own'), state?.own)
   const temporary = await mkdtemp(join(tmpdir(), 'fedlora-own-')).catch((error: unknown) => {
     const doing = `cannot make a folder for what clients keep in '${tmpdir()}'; ${cure}`

@@ -95,7 +95,11 @@ export class FederationRecord {
       tookPart: [...tookPart].sort((a, b) => a - b),
       numbers: mutable(server.numbers),
     }
-    const path = await this.#folder.checkpoint(state, { ...server.state.vectors, ...server.moments })
+    const path = await this.#folder.checkpoint(state, {
+      ...server.state.vectors,
+      ...server.moments,
+      ...server.downloads,
+    })
     await this.#folder.prune(() => [round])
     await own?.committed()
     this.#saved = round

@@ -10,6 +10,7 @@ import { Stopwatch } from '../../run/stopwatch.js'
 import { alone, Lockstep } from '../../training/stepper.js'
 import type { Chosen } from '../algorithms/algorithm.js'
 import type { OwnState } from '../client/own-state.js'
+import { receivedName } from '../client/personal.js'
 import { type Outgoing, workOn } from '../client/work.js'
 import type { ClientReport, RoundEvent } from '../events.js'
 import type { FederationConfig } from '../options.js'
@@ -67,7 +68,7 @@ export async function runRound(
   onClient: (report: ClientReport & { tokensPerSecond: number }) => void,
 ): Promise<{ rounds: Rounds; event: RoundEvent; counted: number[] }> {
   const { config, chosen, clients, locals, spaces, slots, server, fidelity, errors, own, outgoing } = tools
-  const { seed, upload } = config
+  const { seed, upload, download } = config
   const watch = new Stopwatch(['train', 'encode', 'aggregate'])
   let state = rounds
   const asked: RoundsEffect[] = []
@@ -92,11 +93,13 @@ export async function runRound(
   errors.begin(server)
   fidelity.reset()
   dispatch({ type: 'begin', clients: [...indexOf.keys()] })
+  // What a client that never received anything can make itself: the adapter that the federation began with.
+  const versionOf = (client: string) => own?.roundOf(client, receivedName) ?? 0
   const isGone = (client: string) => isAbsent(seed, round, client, config.absence)
   const present = effectOf('ask').clients.filter((client) => !isGone(client))
   const down = { bytes: 0, raw: 0 }
   for (const index of cohort) {
-    const { bytes, raw } = server.broadcast(spaces.of(index), round)
+    const { bytes, raw } = server.broadcast(spaces.of(index), round, versionOf(clients.name(index)))
     down.bytes += bytes
     down.raw += raw
   }
@@ -115,7 +118,7 @@ export async function runRound(
     const index = indexOf.get(client)!
     const space = spaces.of(index)
     const local = locals.of(index)
-    const task = server.task(client, space, round, rateOf(config, round, local.learningRate))
+    const task = server.task(client, space, round, rateOf(config, round, local.learningRate), versionOf(client))
     const { answer, vectors, trained, seconds } = await workOn(task, {
       chosen,
       space,
@@ -125,6 +128,7 @@ export async function runRound(
       stepper: team ?? alone,
       local,
       upload,
+      download,
       outgoing,
       own,
       signal,
@@ -151,7 +155,8 @@ export async function runRound(
   )
   await (abandoned === undefined ? own?.endRound() : own?.dropRound())
   const cosine = answers.length === 0 ? null : await watch.time('aggregate', () => fidelity.cosine(means))
-  const aggregationError = await watch.time('aggregate', () => errors.measure(server, answers))
+  const aggregationError =
+    upload.segments > 1 ? null : await watch.time('aggregate', () => errors.measure(server, answers))
   dispatch({ type: 'finished', round })
   const inNameOrder = answered.map((client) => counted.get(client)!)
   const figures = figuresOf(inNameOrder, down, means)
