@@ -28,6 +28,7 @@ const needed = [
   'dist/index.js',
   'dist/index.d.ts',
   'dist/federated/index.js',
+  'dist/privacy/index.js',
   'dist/cli/main.js',
   'CMakeLists.txt',
   'scripts/build-native.mjs',
@@ -69,7 +70,9 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { loadDataset, loadModel, train } from 'fedlora'
 import { simulate } from 'fedlora/federated'
+import { epsilon } from 'fedlora/privacy'
 if (typeof simulate !== 'function') throw new Error('fedlora/federated exports no simulate')
+if (!(epsilon({ sampleRate: 1, noiseMultiplier: 1, steps: 1, delta: 1e-5 }).epsilon < 4.4)) throw new Error('fedlora/privacy gives another epsilon')
 if (createRequire(import.meta.url)('fedlora').loadModel !== loadModel) throw new Error('require() gives another module')
 const folder = join(dirname(fileURLToPath(import.meta.resolve('fedlora/package.json'))), 'assets', 'gsm-3m')
 const model = await loadModel(folder, { quantization: 'nf4', threads: 2 })

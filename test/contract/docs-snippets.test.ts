@@ -96,11 +96,12 @@ function typeProblems(modules: ReadonlyMap<string, string>): string[] {
   })
 }
 
-/** Imports of what a text names, from the package's two doors. */
+/** Imports of what a text names, from the package's doors. */
 async function imports(text: string): Promise<string> {
   const doors = {
     fedlora: await import('../../dist/index.js'),
     'fedlora/federated': await import('../../dist/federated/index.js'),
+    'fedlora/privacy': await import('../../dist/privacy/index.js'),
   }
   const found = new Set<string>()
   const lines = Object.entries(doors).map(([door, exported]) => {

@@ -5,10 +5,11 @@
  * is bounded and added. So is the rounding of the transforms: the result is never below that of the exact composition.
  */
 import { fft } from './fft.js'
-import { type Cumulants, cumulants, type Part, reach } from './tilt.js'
+import { mostPoints, tooFine } from './loss.js'
+import { type Cumulants, cumulants, greatest, type Part, reach } from './tilt.js'
 
-/** Mass outside the window: e^{−nats} of the tilted law. */
-const nats = 23
+/** Of δ, what the window's outside may change: e^{−nats}. */
+const precision = 14
 /** A bound of the relative rounding of one factor of a spectrum's product. */
 const rounding = 4 * Number.EPSILON
 
@@ -20,13 +21,14 @@ interface Window {
 }
 
 /** The spectrum of one tilted step, wrapped to n points. */
-function spectrum({ grid: { h, first, masses } }: Part, lambda: number, n: number): [Float64Array, Float64Array] {
+function spectrum({ grid }: Part, lambda: number, n: number): [Float64Array, Float64Array] {
   const re = new Float64Array(n)
   const im = new Float64Array(n)
-  const shift = Math.max(lambda * h * first, lambda * h * (first + masses.length - 1))
+  const { h, first, logs } = grid
+  const shift = greatest(grid, lambda)
   let sum = 0
-  for (let i = 0, place = ((first % n) + n) % n; i < masses.length; i++, place = place + 1 === n ? 0 : place + 1) {
-    const weight = masses[i]! * Math.exp(lambda * h * (first + i) - shift)
+  for (let i = 0, place = ((first % n) + n) % n; i < logs.length; i++, place = place + 1 === n ? 0 : place + 1) {
+    const weight = Math.exp(logs[i]! + lambda * h * (first + i) - shift)
     re[place]! += weight
     sum += weight
   }
@@ -71,22 +73,25 @@ function tiltedSum(parts: readonly Part[], lambda: number, first: number, n: num
 
 /** The ε where δ(ε) of the window is `target`, all relative to e^{K − λ·mean}; undefined when it is below the window. */
 function solve({ first, masses }: Window, h: number, lambda: number, mean: number, target: number): number | undefined {
-  // δ(ε) = above − e^{ε − mean} · scaled over the losses above ε.
+  // Over the losses above a point l of the grid: δ(ε) = above − e^{ε − l} · scaled, for ε up to the next one.
   let above = 0
   let scaled = 0
+  const shrink = Math.exp(-h)
   for (let i = masses.length - 1; i >= 0; i--) {
     const loss = h * (first + i) - mean
-    if (above - Math.exp(loss) * scaled >= target) return mean + Math.log((above - target) / scaled)
+    scaled *= shrink
+    if (above - scaled >= target) return mean + loss + Math.log((above - target) / scaled)
     const weight = masses[i]! * Math.exp(-lambda * loss)
     above += weight
-    scaled += weight * Math.exp(-loss)
+    scaled += weight
   }
   return undefined
 }
 
 export interface Composed {
-  /** −∞ where δ is reached with less than nothing spent. */
   epsilon: number
+  /** False: it is below the window; `epsilon` is the window's lower end. */
+  inside: boolean
   /** Of the tilted law it was found in. */
   at: Cumulants
 }
@@ -95,14 +100,18 @@ export interface Composed {
 export function composedEpsilon(parts: readonly Part[], lambda: number, delta: number): Composed {
   const { h } = parts[0]!.grid
   const at = cumulants(parts, lambda)
+  const infinite = parts.reduce((sum, { grid, steps }) => sum + steps * grid.infinite, 0)
+  // δ in the units of the tilted law.
+  const logTarget = Math.log(delta - infinite) - at.log + lambda * at.mean
+  const nats = precision - Math.min(0, logTarget)
   const above = reach(parts, lambda, at, nats, 1)
   const below = reach(parts, lambda, at, nats, -1)
   const n = 2 ** Math.ceil(Math.log2((above + below) / h + 8))
+  if (!(n <= mostPoints)) throw tooFine(n)
   const first = Math.floor((at.mean - below) / h) - 2
   const window = tiltedSum(parts, lambda, first, n)
-  const infinite = parts.reduce((sum, { grid, steps }) => sum + steps * grid.infinite, 0)
-  const scale = Math.exp(Math.log(delta - infinite) - at.log + lambda * at.mean)
   const beyond = Math.exp(-nats - lambda * (h * (first + n) - at.mean))
-  const epsilon = solve(window, h, lambda, at.mean, scale - beyond) ?? Number.NEGATIVE_INFINITY
-  return { epsilon, at }
+  const target = Math.exp(logTarget) - beyond
+  const epsilon = solve(window, h, lambda, at.mean, target)
+  return { epsilon: epsilon ?? h * first, inside: epsilon !== undefined, at }
 }

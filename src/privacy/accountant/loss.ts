@@ -9,19 +9,38 @@
  * Source: Doroshenko, Ghazi, Kamath, Kumar and Manurangsi 2022, "Connect the dots: tighter discrete approximations of privacy loss
  * distributions".
  */
+import { FedloraError } from '../../errors.js'
 import { between, upperQuantile, upperTail } from './normal.js'
 import type { Spend } from './spend.js'
 
 /** Whether the neighbouring data have a record less or a record more. */
 export type Neighbour = 'remove' | 'add'
 
-/** Masses at losses h·(first + i); `infinite` is the mass of losses beyond them. */
+/** Masses at losses h·(first + i), as logarithms; `infinite` is the mass of losses beyond them. */
 export interface LossGrid {
   h: number
   first: number
-  masses: Float64Array
+  logs: Float64Array
   infinite: number
 }
+
+/** Points of a grid, and of a window: 32 MiB each. */
+export const mostPoints = 2 ** 22
+
+/** What cannot be told precisely in reasonable time and memory. */
+export const tooFine = (points: number) =>
+  new FedloraError(
+    'E_UNSUPPORTED',
+    `accountant 'pld': these steps need ${points} points, more than the ${mostPoints} of the largest grid; take accountant 'rdp'`,
+    { points, most: mostPoints },
+  )
+
+/** @param tries - tilts, none of which showed the law near ε. */
+export const notFound = (tries: number) =>
+  new FedloraError(
+    'E_UNSUPPORTED',
+    `accountant 'pld': the law of these losses has no place that ${tries} tilts could look at; take accountant 'rdp'`,
+  )
 
 type Step = Omit<Spend, 'steps'>
 
@@ -58,39 +77,35 @@ export function lossRange(step: Step, neighbour: Neighbour, tail: number): [numb
 export function lossGrid(step: Step, neighbour: Neighbour, h: number, tail: number): LossGrid {
   const removes = neighbour === 'remove'
   const [least, most] = lossRange(step, neighbour, tail)
-  // From an even index to an even index, so that `coarser` keeps both ends.
-  const first = 2 * Math.floor(least / (2 * h))
-  const count = 2 * Math.max(1, Math.ceil((most / h - first) / 2)) + 1
+  const first = Math.floor(least / h)
+  const count = Math.max(1, Math.ceil(most / h) - first) + 1
+  if (!(count <= mostPoints)) throw tooFine(count)
   const masses = new Float64Array(count)
   const edge = (i: number) => (removes ? outcomeOf(step, h * (first + i)) : outcomeOf(step, -h * (first + i)))
   let before = edge(0)
-  const [mixtureBelow, stillBelow] = massesOf(step, removes ? Number.NEGATIVE_INFINITY : before, removes ? before : Number.POSITIVE_INFINITY)
+  const [mixtureBelow, stillBelow] = massesOf(
+    step,
+    removes ? Number.NEGATIVE_INFINITY : before,
+    removes ? before : Number.POSITIVE_INFINITY,
+  )
   masses[0] = removes ? mixtureBelow : stillBelow
   const width = -Math.expm1(-h)
   for (let i = 0; i + 1 < count; i++) {
     const after = edge(i + 1)
     const [mixture, still] = removes ? massesOf(step, before, after) : massesOf(step, after, before)
     const [a, b] = removes ? [mixture, still] : [still, mixture]
-    const up = Math.min(a, Math.max(0, (a - b * Math.exp(h * (first + i))) / width))
+    const level = b === 0 ? 0 : b * Math.exp(h * (first + i))
+    const up = Math.min(a, Math.max(0, (a - level) / width))
     masses[i]! += a - up
     masses[i + 1]! += up
     before = after
   }
-  const [mixtureAbove, stillAbove] = massesOf(step, removes ? before : Number.NEGATIVE_INFINITY, removes ? Number.POSITIVE_INFINITY : before)
-  return { h, first, masses, infinite: removes ? mixtureAbove : stillAbove }
-}
-
-/** The same losses on every second point: what a grid twice as coarse gives at once. */
-export function coarser({ h, first, masses, infinite }: LossGrid): LossGrid {
-  const count = (masses.length + 1) / 2
-  const merged = new Float64Array(count)
-  const up = 1 / (1 + Math.exp(-h))
-  for (let i = 0; i < count; i++) merged[i] = masses[2 * i]!
-  for (let i = 0; i + 1 < count; i++) {
-    merged[i]! += (1 - up) * masses[2 * i + 1]!
-    merged[i + 1]! += up * masses[2 * i + 1]!
-  }
-  return { h: 2 * h, first: first / 2, masses: merged, infinite }
+  const [mixtureAbove, stillAbove] = massesOf(
+    step,
+    removes ? before : Number.NEGATIVE_INFINITY,
+    removes ? Number.POSITIVE_INFINITY : before,
+  )
+  return { h, first, logs: masses.map(Math.log), infinite: removes ? mixtureAbove : stillAbove }
 }
 
 /** P(L > 0) less what the other side gives it: the total variation of one step, δ at ε = 0. */

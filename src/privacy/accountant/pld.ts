@@ -2,23 +2,23 @@
  * Tight (ε, δ) by privacy loss distributions, from above.
  *
  * The greater of what adding and removing a record can show. The grid is as fine as its own excess asks: at order α = λ + 1 it is about
- * steps · α h² / 12. The same losses on a grid twice as coarse have four times that excess, so that the difference of both is three times
- * what the answer may be too high.
+ * steps · α h² / 12. The difference between two grids says what is left of it.
  *
  * Source: Koskela, Jälkö and Honkela 2020, "Computing tight differential privacy guarantees using FFT"; for steps that take in every
  * record, whose loss is normal, Balle and Wang 2018, "Improving the Gaussian mechanism for differential privacy".
  */
 import { composedEpsilon } from './compose.js'
 import { gaussianEpsilon } from './gaussian.js'
-import { coarser, lossGrid, type Neighbour, totalVariation } from './loss.js'
+import { lossGrid, type Neighbour, notFound, totalVariation } from './loss.js'
 import { rdpOfStep } from './rdp.js'
 import type { Spend } from './spend.js'
 import type { Part } from './tilt.js'
 
 /** Aimed at, in units of max(1, ε): what the grid adds. */
-const aim = 2e-4
-/** In the same units: the most that an answer may be too high. */
-export const mostSlack = 1.2e-3
+const aim = 1e-4
+/** In the same units: the most that an answer may be too high; what of it is for rounding, tails and the ends of windows. */
+const mostSlack = 1.1e-3
+const numerical = 2e-5
 
 /** The λ > 0 where Chernoff's bound of ε, over all orders, is least; and that bound. */
 function chernoff(spends: readonly Spend[], delta: number): { lambda: number; epsilon: number } {
@@ -51,45 +51,61 @@ interface Found {
   slack: number
 }
 
-/** Where the tilted mean is within this many deviations of ε, its law is precise there. */
-const near = 5
-
-function tiltedEpsilon(parts: readonly Part[], lambda: number, delta: number): { epsilon: number; lambda: number } {
-  let tilt = lambda
-  for (let tries = 0; ; tries++) {
-    const { epsilon, at } = composedEpsilon(parts, tilt, delta)
-    const off = (Math.max(0, epsilon) - at.mean) / Math.sqrt(at.variance)
-    if (Math.abs(off) < near || tilt === 0 || tries === 8) return { epsilon, lambda: tilt }
-    tilt = Math.max(0, tilt + Math.max(-near, Math.min(near, off)) / Math.sqrt(at.variance))
-  }
+interface Start {
+  lambda: number
+  /** Of the first grid. */
+  h: number
+  /** Of all spends. */
+  steps: number
 }
 
-function oneSided(spends: readonly Spend[], neighbour: Neighbour, lambda: number, h: number, delta: number): Found {
-  const steps = spends.reduce((sum, spend) => sum + spend.steps, 0)
-  const tail = (1e-8 * delta) / steps
-  const parts = spends.map((spend) => ({ grid: lossGrid(spend, neighbour, h, tail), steps: spend.steps }))
-  const fine = tiltedEpsilon(parts, lambda, delta)
-  if (!(fine.epsilon > 0)) return { epsilon: 0, slack: 0 }
-  const coarse = tiltedEpsilon(
-    parts.map(({ grid, steps }) => ({ grid: coarser(grid), steps })),
-    fine.lambda,
-    delta,
-  )
-  return { epsilon: fine.epsilon, slack: coarse.epsilon - fine.epsilon }
+/** Where the tilted mean is within this many deviations of ε, its law is precise there. */
+const near = 5
+const mostTilts = 16
+
+/** ε where it is above `floor`, and the tilt that shows it. */
+function tiltedEpsilon(parts: readonly Part[], lambda: number, delta: number, floor: number) {
+  let tilt = lambda
+  for (let tries = 0; tries < mostTilts; tries++) {
+    const { epsilon, inside, at } = composedEpsilon(parts, tilt, delta)
+    if (epsilon <= floor) return { epsilon: floor, lambda: tilt }
+    const deviation = Math.sqrt(at.variance)
+    const off = (epsilon - at.mean) / deviation
+    if (inside && Math.abs(off) < near) return { epsilon, lambda: tilt }
+    tilt = inside ? Math.max(tilt / 2, tilt + Math.max(-near, Math.min(near, off)) / deviation) : tilt / 4
+  }
+  throw notFound(mostTilts)
+}
+
+/**
+ * One neighbour's ε on finer and finer grids, until it is precise enough or not above `floor`.
+ *
+ * What a grid adds grows at least in proportion to h, mostly with h²: so an answer is above the truth by no more than it is below that of
+ * the grid before.
+ */
+function oneSided(spends: readonly Spend[], neighbour: Neighbour, start: Start, delta: number, floor: number): Found {
+  const tail = (1e-8 * delta) / start.steps
+  let { h, lambda } = start
+  for (let before = Number.POSITIVE_INFINITY; ; h /= 2) {
+    const parts = spends.map((spend) => ({ grid: lossGrid(spend, neighbour, h, tail), steps: spend.steps }))
+    const { epsilon, lambda: tilt } = tiltedEpsilon(parts, lambda, delta, floor)
+    if (epsilon === floor) return { epsilon: floor, slack: 0 }
+    const slack = before - epsilon + numerical * Math.max(1, epsilon)
+    if (slack <= mostSlack * Math.max(1, epsilon)) return { epsilon, slack }
+    before = epsilon
+    lambda = tilt
+  }
 }
 
 /** ε and how far above the truth it may be. Equal spends are one entry. */
 export function pldEpsilon(spends: readonly Spend[], delta: number): Found {
   if (spends.every(({ sampleRate }) => sampleRate === 1)) return gaussianEpsilon(spends, delta)
-  if (spends.reduce((sum, spend) => sum + spend.steps * totalVariation(spend), 0) <= delta) return { epsilon: 0, slack: 0 }
+  const variation = spends.reduce((sum, spend) => sum + spend.steps * totalVariation(spend), 0)
+  if (variation <= delta) return { epsilon: 0, slack: 0 }
   const { lambda, epsilon: bound } = chernoff(spends, delta)
   const steps = spends.reduce((sum, spend) => sum + spend.steps, 0)
-  let h = Math.sqrt((12 * aim * Math.max(1, bound)) / (steps * (lambda + 1)))
-  for (;;) {
-    const sides = (['remove', 'add'] as const).map((neighbour) => oneSided(spends, neighbour, lambda, h, delta))
-    const epsilon = Math.max(...sides.map((side) => side.epsilon))
-    const slack = Math.max(...sides.map((side) => side.slack))
-    if (slack <= 0.9 * mostSlack * Math.max(1, epsilon)) return { epsilon, slack }
-    h /= 2
-  }
+  const start = { lambda, steps, h: 2 * Math.sqrt((12 * aim * Math.max(1, bound)) / (steps * (lambda + 1))) }
+  const removed = oneSided(spends, 'remove', start, delta, 0)
+  const added = oneSided(spends, 'add', start, delta, removed.epsilon)
+  return added.epsilon > removed.epsilon ? added : removed
 }

@@ -31,7 +31,7 @@ const logExpm1 = (x: number) => (x > 30 ? x + Math.log1p(-Math.exp(-x)) : Math.l
 /** log(m^α − 1 − α(m − 1)) where log m = l; −∞ at l = 0. */
 function logExcess(l: number, order: number): number {
   const power = order * l
-  if (power > 30) return power + Math.log1p(-(1 + order * Math.expm1(l)) * Math.exp(-power))
+  if (power > 30) return power + Math.log1p((order - 1) * Math.exp(-power) - order * Math.exp(l - power))
   if (Math.abs(power) > 0.03 || Math.abs(l) > 0.03) return Math.log(Math.expm1(power) - order * Math.expm1(l))
   // Σ_{k≥2} (α^k − α) l^k / k!
   let sum = 0
@@ -58,10 +58,15 @@ function logSumWhole(q: number, sigma: number, order: number): number {
 }
 
 /** log m(x), where y = (2x − 1) / 2σ². */
-const logRatio = (q: number, y: number) => (y > 30 ? logAdd(Math.log1p(-q), Math.log(q) + y) : Math.log1p(q * Math.expm1(y)))
+const logRatio = (q: number, y: number) =>
+  y > 30 ? logAdd(Math.log1p(-q), Math.log(q) + y) : Math.log1p(q * Math.expm1(y))
 
-/** log E[m^α − 1 − α(m − 1)] by the trapezoid rule from 13 σ below the first bump of the integrand to 13 σ above the last. */
+/**
+ * log E[m^α − 1 − α(m − 1)] by the trapezoid rule from 13 σ below the first bump of the integrand to 13 σ above the last. With little noise
+ * the bump at x = α is all there is: q^α e^{α(α−1)/2σ²}.
+ */
 function logSumAny(q: number, sigma: number, order: number): number {
+  if (sigma < 0.04) return order * Math.log(q) + (order * (order - 1)) / (2 * sigma * sigma)
   const step = sigma / 8
   const variance = sigma * sigma
   const count = Math.ceil((order + 26 * sigma) / step)
@@ -80,7 +85,6 @@ function logSumAny(q: number, sigma: number, order: number): number {
 
 /** RDP of one step at an order above 1. */
 export function rdpOfStep({ sampleRate: q, noiseMultiplier: sigma }: Omit<Spend, 'steps'>, order: number): number {
-  if (sigma === 0) return Number.POSITIVE_INFINITY
   if (q === 1) return order / (2 * sigma * sigma)
   const excess = Number.isInteger(order) ? logSumWhole(q, sigma, order) : logSumAny(q, sigma, order)
   return (excess > 30 ? logAdd(0, excess) : Math.log1p(Math.exp(excess))) / (order - 1)

@@ -18,22 +18,29 @@ export interface Cumulants {
   variance: number
 }
 
+/** log(p_i e^{λ l_i}) at its greatest. */
+export function greatest({ h, first, logs }: LossGrid, lambda: number): number {
+  let most = Number.NEGATIVE_INFINITY
+  for (let i = 0; i < logs.length; i++) most = Math.max(most, logs[i]! + lambda * h * (first + i))
+  return most
+}
+
 /** One part's at λ, of one step. */
-function ofStep({ h, first, masses }: LossGrid, lambda: number): Cumulants {
-  const rate = lambda * h
-  // The largest exponent is at an end of the grid; sums are relative to it.
-  const shift = Math.max(rate * first, rate * (first + masses.length - 1))
+function ofStep(grid: LossGrid, lambda: number): Cumulants {
+  const { h, first, logs } = grid
+  const shift = greatest(grid, lambda)
   let sum = 0
   let moment1 = 0
   let moment2 = 0
-  for (let i = 0; i < masses.length; i++) {
-    const weight = masses[i]! * Math.exp(rate * (first + i) - shift)
+  for (let i = 0; i < logs.length; i++) {
+    const weight = Math.exp(logs[i]! + lambda * h * (first + i) - shift)
     sum += weight
     moment1 += weight * i
     moment2 += weight * i * i
   }
   const mean = moment1 / sum
-  return { log: Math.log(sum) + shift, mean: h * (first + mean), variance: h * h * Math.max(0, moment2 / sum - mean * mean) }
+  const variance = h * h * Math.max(0, moment2 / sum - mean * mean)
+  return { log: Math.log(sum) + shift, mean: h * (first + mean), variance }
 }
 
 export function cumulants(parts: readonly Part[], lambda: number): Cumulants {
@@ -54,8 +61,10 @@ export function cumulants(parts: readonly Part[], lambda: number): Cumulants {
 export function reach(parts: readonly Part[], lambda: number, at: Cumulants, nats: number, sign: 1 | -1): number {
   const deviation = Math.sqrt(at.variance)
   let best = Number.POSITIVE_INFINITY
-  for (const multiple of [0.5, 1, 2, 4, 8, 16, 32]) {
-    const rate = (sign * multiple) / deviation
+  const multiples = [0.5, 1, 2, 4, 8, 16].map((multiple) => multiple / deviation)
+  for (const size of [0.5, 2, 8, lambda / 2, lambda, lambda + 1, ...multiples]) {
+    const rate = sign * size
+    if (rate === 0 || !Number.isFinite(rate)) continue
     const grown = cumulants(parts, lambda + rate).log - at.log
     best = Math.min(best, (grown + nats) / Math.abs(rate) - sign * at.mean)
   }
