@@ -67,7 +67,7 @@ function massesOf({ sampleRate: q, noiseMultiplier: sigma }: Step, from: number,
 }
 
 /** Losses outside the probability `tail` on either side, as [least, most]. */
-export function lossRange(step: Step, neighbour: Neighbour, tail: number): [number, number] {
+function lossRange(step: Step, neighbour: Neighbour, tail: number): [number, number] {
   const reach = step.noiseMultiplier * upperQuantile(tail)
   if (neighbour === 'remove') return [lossAt(step, -reach), lossAt(step, 1 + reach)]
   return [-lossAt(step, reach), -lossAt(step, -reach)]
