@@ -27,6 +27,7 @@ export const errorCodes = [
   'E_CUDA_CAPABILITY',
   'E_CUDA',
   'E_CHECKPOINT',
+  'E_PROTOCOL',
   'E_INTERNAL',
 ] as const
 
