@@ -76,6 +76,15 @@ export class Round {
     this.clients = members.map(() => undefined)
   }
 
+  /** The same round once more, from here on. */
+  fork(): Round {
+    const round = new Round(this.setup, this.members)
+    round.server = { ...this.server, sum: this.server.sum.slice() }
+    round.clients.splice(0, Number.POSITIVE_INFINITY, ...this.clients)
+    round.#messages = this.#messages
+    return round
+  }
+
   /** What a client says in the open phase; its state goes on. */
   speak(client: number): FromClient {
     const { phase } = this.server
@@ -129,7 +138,7 @@ export class Round {
   /** All phases up to `last`; `dropped`: who is lost from a phase on. */
   run(dropped: Partial<Record<ServerPhase, readonly number[]>> = {}, last: ServerPhase = 'revealed'): this {
     for (const phase of phases) {
-      if (this.server.phase !== phase) return this
+      if (this.server.phase !== phase) continue
       this.phase(dropped[phase])
       if (phase === last) return this
     }

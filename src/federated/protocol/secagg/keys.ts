@@ -1,6 +1,6 @@
 /**
  * Keys of secure aggregation over node:crypto: X25519 (RFC 7748), Ed25519 (RFC 8032), HKDF-SHA256 (RFC 5869), ChaCha20-Poly1305 (RFC 8439).
- * Raw keys of 32 bytes come and go; the structures around them that OpenSSL wants are constant.
+ * Keys are 32 raw bytes.
  */
 import {
   createCipheriv,
@@ -15,23 +15,21 @@ import {
 } from 'node:crypto'
 import { FedloraError } from '../../../errors.js'
 
-/** DER before the bytes of a private key (RFC 8410): PKCS #8, the curve's last byte of its name inside. */
-const privatePrefix = (curve: number) => Buffer.from(`302e020100300506032b65${curve.toString(16)}04220420`, 'hex')
-const publicPrefix = (curve: number) => Buffer.from(`302a300506032b65${curve.toString(16)}032100`, 'hex')
-const x25519 = 0x6e
-const ed25519 = 0x70
+type Curve = 'X25519' | 'Ed25519'
+const text = (key: Uint8Array) => Buffer.from(key).toString('base64url')
 
-const privateKey = (curve: number, key: Uint8Array): KeyObject =>
-  createPrivateKey({ key: Buffer.concat([privatePrefix(curve), key]), format: 'der', type: 'pkcs8' })
-const publicKey = (curve: number, key: Uint8Array): KeyObject =>
-  createPublicKey({ key: Buffer.concat([publicPrefix(curve), key]), format: 'der', type: 'spki' })
-const publicOf = (curve: number, key: Uint8Array): Uint8Array =>
-  new Uint8Array(createPublicKey(privateKey(curve, key)).export({ format: 'der', type: 'spki' }).subarray(-32))
+/** By JSON (RFC 8037), which OpenSSL takes ten times as fast as DER; `x`, the public key, is not looked at in a private one. */
+const privateKey = (crv: Curve, key: Uint8Array): KeyObject =>
+  createPrivateKey({ key: { kty: 'OKP', crv, d: text(key), x: '' }, format: 'jwk' })
+const publicKey = (crv: Curve, key: Uint8Array): KeyObject =>
+  createPublicKey({ key: { kty: 'OKP', crv, x: text(key) }, format: 'jwk' })
+const publicOf = (crv: Curve, key: Uint8Array): Uint8Array =>
+  new Uint8Array(Buffer.from(createPublicKey(privateKey(crv, key)).export({ format: 'jwk' }).x!, 'base64url'))
 
 /** The X25519 public key of a private one. */
-export const agreementKeyOf = (key: Uint8Array): Uint8Array => publicOf(x25519, key)
+export const agreementKeyOf = (key: Uint8Array): Uint8Array => publicOf('X25519', key)
 /** The Ed25519 public key of a private one. */
-export const identityOf = (key: Uint8Array): Uint8Array => publicOf(ed25519, key)
+export const identityOf = (key: Uint8Array): Uint8Array => publicOf('Ed25519', key)
 
 /** 32 bytes of HKDF-SHA256 with an empty salt. */
 export const derive = (secret: Uint8Array, info: Uint8Array): Uint8Array =>
@@ -41,7 +39,7 @@ export const derive = (secret: Uint8Array, info: Uint8Array): Uint8Array =>
 export function agree(own: Uint8Array, peer: Uint8Array, whose: number): Uint8Array {
   let shared: Uint8Array
   try {
-    shared = diffieHellman({ privateKey: privateKey(x25519, own), publicKey: publicKey(x25519, peer) })
+    shared = diffieHellman({ privateKey: privateKey('X25519', own), publicKey: publicKey('X25519', peer) })
   } catch (error) {
     throw lowOrder(whose, error)
   }
@@ -59,11 +57,11 @@ const lowOrder = (client: number, cause?: unknown) =>
 
 /** An Ed25519 signature. */
 export const sign = (identity: Uint8Array, message: Uint8Array): Uint8Array =>
-  new Uint8Array(signBytes(null, message, privateKey(ed25519, identity)))
+  new Uint8Array(signBytes(null, message, privateKey('Ed25519', identity)))
 
 export function isSignedBy(identity: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
   try {
-    return verifyBytes(null, message, publicKey(ed25519, identity), signature)
+    return verifyBytes(null, message, publicKey('Ed25519', identity), signature)
   } catch {
     return false
   }
