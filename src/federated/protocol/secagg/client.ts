@@ -40,7 +40,7 @@ export interface Secrets {
   readonly coefficients: { readonly mask: Uint8Array; readonly seed: Uint8Array }
 }
 
-export function drawSecrets(threshold: number): Secrets {
+function drawSecrets(threshold: number): Secrets {
   const draw = (count = 1) => new Uint8Array(randomBytes(32 * count))
   const coefficients = { mask: draw(threshold - 1), seed: draw(threshold - 1) }
   return { sealing: draw(), mask: draw(), seed: draw(), coefficients }

@@ -29,7 +29,7 @@ export interface Setup {
 }
 
 /** Peers of a client, as many as there are or asked for. */
-export const degreeOf = ({ identities, neighbours }: Pick<Setup, 'identities' | 'neighbours'>): number =>
+const degreeOf = ({ identities, neighbours }: Pick<Setup, 'identities' | 'neighbours'>): number =>
   Math.min(neighbours, identities.length - 1)
 
 /** Words of a masked vector: the values, and the weight. */
