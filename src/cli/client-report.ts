@@ -1,5 +1,5 @@
 /** Clients measured on their own test rows, as people read it. */
-import type { FederationEvaluation, FederationResult } from '../federated/events.js'
+import type { FederationEvaluation, FederationResult, RoundEvent } from '../federated/events.js'
 import type { Output } from './output.js'
 import { formatTable } from './words.js'
 
@@ -7,6 +7,17 @@ import { formatTable } from './words.js'
 function adaptersOf({ of, clients }: FederationResult['clientEvaluations'][number]): string {
   if (of === 'global') return 'global adapter'
   return clients.fineTuneSteps === 0 ? 'personal adapters' : `personal adapters + ${clients.fineTuneSteps} steps`
+}
+
+/** Clients of which a line each is shown. */
+const shownClients = 20
+
+/** Who of a round's clients lied, and how, in a line; undefined where nobody did. */
+export function liesLine({ round, clients }: RoundEvent): string | undefined {
+  const lies = clients.flatMap(({ name, attack }) => (attack === undefined ? [] : [`${name} (${attack})`]))
+  if (lies.length === 0) return undefined
+  const more = lies.length > shownClients ? ` and ${lies.length - shownClients} more` : ''
+  return `round ${round}: attackers ${lies.slice(0, shownClients).join(', ')}${more}`
 }
 
 const figures = ['mean', 'standardDeviation', 'worstDecile', 'bestDecile'] as const
@@ -19,9 +30,6 @@ export function measuredLine(evaluation: FederationEvaluation): string | undefin
   const [mean, deviation, worst, best] = figures.map((figure) => clients[figure].toFixed(4))
   return `${adaptersOf({ ...evaluation, clients })}, own test rows: loss ${mean} ± ${deviation} · worst decile ${worst} · best decile ${best}`
 }
-
-/** Clients of which a line each is shown. */
-const shownClients = 20
 
 /** Every client on its own rows, a column for each adapter that was measured; of many clients those that fare worst. */
 export function reportClients(evaluations: FederationResult['clientEvaluations'], output: Output): void {

@@ -4,6 +4,7 @@ import type { Adapter } from '../model/adapter.js'
 import type { Failure } from '../run/failure.js'
 import type { GapEvent } from '../run/run-events.js'
 import type { ProgressEvent } from '../training/events.js'
+import type { AttackName } from './attacker-options.js'
 import type { Spread } from './simulate/spread.js'
 
 /** One participant's part of a round. */
@@ -18,6 +19,8 @@ export interface ClientReport {
   tokens: number
   /** Bytes of its encoded update; 0 when it had nothing to send. */
   bytesUp: number
+  /** How it lies, where `attackers` says that it does. */
+  attack?: AttackName
 }
 
 /** Seconds of the machine by phase; a pass that several clients share counts once. */

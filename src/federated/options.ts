@@ -5,6 +5,7 @@ import { formerNames } from '../options/schema-paths.js'
 import { trainOptionsSchema } from '../training/options.js'
 import { scheduleSchema } from '../training/schedule.js'
 import { type AlgorithmInput, algorithmSchema } from './algorithms/index.js'
+import { attackersSchema } from './attacker-options.js'
 import { downloadSchema } from './download-options.js'
 import { serverOptimizerSchema, serverRules } from './server-step/step.js'
 
@@ -98,6 +99,9 @@ export const federationSchema = z.strictObject({
     .record(z.string().min(1), overridesSchema)
     .optional()
     .describe('local options of some clients, by name or by a pattern with *; later entries win'),
+  attackers: attackersSchema
+    .optional()
+    .describe('clients that lie, to test with: attacks by name or by a pattern with *; later entries win'),
   serverOptimizer: serverOptimizer.prefault('none').describe("the server's step: a name, or its options"),
   maxResidualRank: z
     .int()

@@ -12,20 +12,8 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ioError, makeFolder } from '../files/atomic.js'
+import { crc32c } from '../files/crc32c.js'
 import type { TrainEvent } from './events.js'
-
-const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let crc = byte
-  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1
-  return crc
-})
-
-/** CRC-32C (Castagnoli). */
-export function crc32c(bytes: Uint8Array): number {
-  let crc = 0xffffffff
-  for (const byte of bytes) crc = crcTable[(crc ^ byte) & 255]! ^ (crc >>> 8)
-  return ~crc >>> 0
-}
 
 function masked(bytes: Uint8Array): number {
   const crc = crc32c(bytes)

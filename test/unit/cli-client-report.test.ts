@@ -1,10 +1,10 @@
 /** What people are told of clients that were measured on their own rows. */
 import t from 'tap'
-import { measuredLine, reportClients } from '../../src/cli/client-report.js'
+import { liesLine, measuredLine, reportClients } from '../../src/cli/client-report.js'
 import { planEvaluation } from '../../src/cli/open-data.js'
 import { Output } from '../../src/cli/output.js'
 import { federationEvaluateSchema } from '../../src/cli/sections.js'
-import type { FederationResult } from '../../src/federated/events.js'
+import type { FederationResult, RoundEvent } from '../../src/federated/events.js'
 import { spreadOf } from '../../src/federated/simulate/spread.js'
 
 type Evaluation = FederationResult['clientEvaluations'][number]
@@ -92,4 +92,13 @@ t.test('a section that measures clients needs no rows of its own', async (t) => 
   t.throws(() => plan({ every: 2 }), { code: 'E_CONFIG', message: /needs path/ })
   t.throws(() => plan({ of: 'both', limit: 3 }), { code: 'E_CONFIG', message: /needs path/ })
   t.throws(() => plan({ of: 'mine' }), { code: 'E_CONFIG' })
+})
+
+t.test('a line for those who lie', async (t) => {
+  const round = (clients: { name: string; attack?: string }[]) => ({ round: 3, clients }) as unknown as RoundEvent
+  t.equal(liesLine(round([{ name: 'a' }])), undefined)
+  const some = [{ name: 'a' }, { name: 'b', attack: 'noise' }, { name: 'c', attack: 'nan' }]
+  t.equal(liesLine(round(some)), 'round 3: attackers b (noise), c (nan)')
+  const many = Array.from({ length: 22 }, (_, i) => ({ name: `c${i}`, attack: 'nan' }))
+  t.match(liesLine(round(many)), /c19 \(nan\) and 2 more$/)
 })

@@ -2,15 +2,9 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { crc32c } from '../../src/files/crc32c.js'
 import type { TrainEvent } from '../../src/training/events.js'
-import {
-  crc32c,
-  restartRecord,
-  scalarsOf,
-  scalarsRecord,
-  TensorBoard,
-  versionRecord,
-} from '../../src/training/tensorboard.js'
+import { restartRecord, scalarsOf, scalarsRecord, TensorBoard, versionRecord } from '../../src/training/tensorboard.js'
 
 const golden = JSON.parse(readFileSync(new URL('../golden/tensorboard.json', import.meta.url), 'utf8'))
 const { seconds } = golden

@@ -19,6 +19,7 @@ const purposes = {
   download: 28,
   clock: 40,
   tier: 41,
+  attack: 44,
 } as const
 
 export type Purpose = keyof typeof purposes

@@ -19,6 +19,7 @@ import type { FederationConfig, FederationOptions } from '../options.js'
 import { cohortSize } from '../protocol/plan.js'
 import { AdapterFile } from '../server/adapter-file.js'
 import { Server } from '../server/server.js'
+import { openAttackers } from './attackers/open.js'
 import { type Clients, type ClientsInput, openClients } from './clients.js'
 import type { Closers } from './closers.js'
 import { planConcurrency } from './concurrency.js'
@@ -67,8 +68,10 @@ export async function openFederation(
 ): Promise<Federation> {
   const { native: values, release } = adapter.handle.acquire('simulate')
   closers.add(release)
-  const clients = await openClients(input, model, preparing(context.signal, context.emit))
-  adapter.promptFormat = clients.data(0).promptFormat ?? adapter.promptFormat
+  const honest = await openClients(input, model, preparing(context.signal, context.emit))
+  adapter.promptFormat = honest.data(0).promptFormat ?? adapter.promptFormat
+  const attackers = await openAttackers(config.attackers, honest, { model, seed: config.seed })
+  const { clients } = attackers
   const cohort = cohortSize(config.cohort, clients.length)
   const locals = openLocals(config.local, overrides, clients)
   const toMeasure = measurable(clients, evaluation?.of)
@@ -97,6 +100,7 @@ export async function openFederation(
     config,
     chosen,
     clients,
+    attackers,
     locals,
     spaces,
     server,

@@ -5,14 +5,9 @@ import { FedloraError } from '../../errors.js'
 import { parseOptions } from '../../options/parse.js'
 import { type FederationConfig, type FederationOptions, type LocalOverrides, overridesSchema } from '../options.js'
 import type { Clients } from './clients.js'
+import { checkPatterns, entriesFor } from './name-patterns.js'
 
 type Local = FederationConfig['local']
-
-/** `*` stands for any text. */
-function matches(pattern: string, name: string): boolean {
-  const parts = pattern.split('*').map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, '\\$&'))
-  return new RegExp(`^${parts.join('.*')}$`, 's').test(name)
-}
 
 /** What was given: a client's own options have no defaults, and one that is undefined is not given. */
 function checked(overrides: LocalOverrides | undefined, what: string): Partial<Local> {
@@ -54,15 +49,10 @@ export interface Locals {
  */
 export function openLocals(local: Local, overrides: FederationOptions['overrides'], clients: Clients): Locals {
   const table = tableOf(overrides)
-  const used = new Set<string>()
   const own = Array.from({ length: clients.length }, (_, index) => {
     const name = clients.name(index)
     const layers: [LocalOverrides | undefined, string][] = []
-    for (const [pattern, given] of Object.entries(table)) {
-      if (!matches(pattern, name)) continue
-      used.add(pattern)
-      layers.push([given, `overrides['${pattern}']`])
-    }
+    for (const [pattern, given] of entriesFor(table, name)) layers.push([given, `overrides['${pattern}']`])
     if (typeof overrides === 'function') layers.push([overrides(name), `overrides('${name}')`])
     layers.push([clients.own(index).local, `clients '${name}', local`])
     return layers.reduce<{ local: Local; differs: boolean }>(
@@ -74,12 +64,7 @@ export function openLocals(local: Local, overrides: FederationOptions['overrides
       { local, differs: false },
     )
   })
-  const unused = Object.keys(table).find((pattern) => !used.has(pattern))
-  if (unused !== undefined) {
-    const names = Array.from({ length: Math.min(clients.length, 8) }, (_, index) => clients.name(index))
-    const message = `overrides: '${unused}' matches no client; their names are ${names.join(', ')}${clients.length > 8 ? ', …' : ''}`
-    throw new FedloraError('E_CONFIG', message, { pattern: unused })
-  }
+  checkPatterns(table, clients, 'overrides')
   const differing = own.flatMap(({ local, differs }, index) =>
     differs ? [[clients.name(index), sorted({ ...local, schedule: undefined })]] : [],
   )

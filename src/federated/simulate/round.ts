@@ -19,6 +19,7 @@ import { cohortOf } from '../protocol/plan.js'
 import { next, type Rounds, type RoundsEffect, type RoundsEvent } from '../protocol/rounds.js'
 import type { Server } from '../server/server.js'
 import { isAbsent } from './absence.js'
+import type { Attackers } from './attackers/open.js'
 import type { Clients } from './clients.js'
 import type { ErrorMeter } from './error-meter.js'
 import type { Fidelity } from './fidelity.js'
@@ -33,6 +34,7 @@ export interface RoundTools {
   config: FederationConfig
   chosen: Chosen
   clients: Clients
+  attackers: Attackers
   locals: Locals
   spaces: Spaces
   server: Server
@@ -54,10 +56,13 @@ const digest = 'simulated'
 const bytesOfNumbers = ({ numbers }: Answer) => 8 * Object.values(numbers).reduce((sum, list) => sum + list.length, 0)
 
 /** An answer as it is reported. */
-function reportOf({ rows, loss, steps, tokens, ...answer }: Answer, name: string, client: number): ClientReport {
+function reportOf(answer: Answer, index: number, { clients, attackers }: RoundTools): ClientReport {
+  const { client: name, rows, loss, steps, tokens } = answer
   const messages = Object.values(answer.vectors).reduce((sum, message) => sum + message.length, 0)
-  const bytesUp = messages + bytesOfNumbers(answer as Answer)
-  return { client, name, rows, loss, steps, tokens, bytesUp }
+  const bytesUp = messages + bytesOfNumbers(answer)
+  const attacker = attackers.of(index)
+  const lies = attacker && { attack: attacker.attack }
+  return { client: clients.place(index), name, rows, loss, steps, tokens, bytesUp, ...lies }
 }
 
 /** Runs the round after `rounds`, which must be idle; gives the state after it, and the indices of those whose work counted. */
@@ -67,7 +72,7 @@ export async function runRound(
   signal: AbortSignal,
   onClient: (report: ClientReport & { tokensPerSecond: number }) => void,
 ): Promise<{ rounds: Rounds; event: RoundEvent; counted: number[] }> {
-  const { config, chosen, clients, locals, spaces, slots, server, fidelity, errors, own, outgoing } = tools
+  const { config, chosen, clients, attackers, locals, spaces, slots, server, fidelity, errors, own, outgoing } = tools
   const { seed, upload, download } = config
   const watch = new Stopwatch(['train', 'encode', 'aggregate'])
   let state = rounds
@@ -111,7 +116,7 @@ export async function runRound(
     for (const { type } of dispatch({ type: 'answer', round, client: answer.client, digest })) {
       if (type !== 'add') continue
       await server.accept(answer, spaces.of(index), trained)
-      counted.set(answer.client, { ...reportOf(answer, answer.client, clients.place(index)), bytesUpRaw: raw })
+      counted.set(answer.client, { ...reportOf(answer, index, tools), bytesUpRaw: raw })
     }
   }
   const work = async (client: string, slot: Slot): Promise<void> => {
@@ -119,7 +124,8 @@ export async function runRound(
     const space = spaces.of(index)
     const local = locals.of(index)
     const task = server.task(client, space, round, rateOf(config, round, local.learningRate), versionOf(client))
-    const { answer, vectors, trained, seconds } = await workOn(task, {
+    const attacker = attackers.of(index)
+    const worked = await workOn(task, {
       chosen,
       space,
       initial: server.initialFor(space),
@@ -129,11 +135,13 @@ export async function runRound(
       local,
       upload,
       download,
-      outgoing,
+      outgoing: attacker === undefined ? outgoing : [...outgoing, ...attacker.outgoing],
       own,
       signal,
       inTurn,
     })
+    const { vectors, trained, seconds } = worked
+    const answer = attacker?.forged(worked.answer) ?? worked.answer
     watch.add('train', seconds.train)
     watch.add('encode', seconds.encode)
     const raw = Object.values(vectors).reduce((sum, vector) => sum + vector.byteLength, bytesOfNumbers(answer))
@@ -144,7 +152,7 @@ export async function runRound(
       })
     })
     const rate = seconds.train > 0 ? answer.tokens / seconds.train : 0
-    onClient({ ...reportOf(answer, client, clients.place(index)), tokensPerSecond: rate })
+    onClient({ ...reportOf(answer, index, tools), tokensPerSecond: rate })
   }
   for (const client of indexOf.keys()) if (isGone(client)) dispatch({ type: 'failure', round, client, code: 'absent' })
   await runPool(present, slots, work, () => team?.leave())

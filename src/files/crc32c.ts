@@ -1,0 +1,13 @@
+/** CRC-32C (Castagnoli, polynomial 0x1EDC6F41 reflected), byte by byte. */
+
+const table = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte
+  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1
+  return crc
+})
+
+export function crc32c(bytes: Uint8Array): number {
+  let crc = 0xffffffff
+  for (const byte of bytes) crc = table[(crc ^ byte) & 255]! ^ (crc >>> 8)
+  return ~crc >>> 0
+}
