@@ -4,7 +4,7 @@ import { z } from 'zod'
 const share = z.number().gt(0).max(1).default(1).describe('share of its rows, drawn by seed and name')
 
 /** Every attack and its options. */
-export const attackSchemas = {
+const attackSchemas = {
   signflip: z.strictObject({
     attack: z.literal('signflip').describe('sends −scale times its update'),
     scale: z.number().positive().default(1),

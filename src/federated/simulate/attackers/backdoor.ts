@@ -21,7 +21,7 @@ function promptOf(labels: Int32Array, inputIds: Int32Array): Int32Array {
 }
 
 /** The rows whose prompt holds the trigger, as indices. */
-export function triggeredRows(data: Dataset, tokenizer: Tokenizer, { trigger }: Pick<Trigger, 'trigger'>): number[] {
+function triggeredRows(data: Dataset, tokenizer: Tokenizer, { trigger }: Pick<Trigger, 'trigger'>): number[] {
   return Array.from({ length: data.length }, (_, row) => row).filter((row) => {
     const { inputIds, labels } = data.sample(row)
     return tokenizer.decode(promptOf(labels, inputIds)).includes(trigger)
@@ -29,7 +29,7 @@ export function triggeredRows(data: Dataset, tokenizer: Tokenizer, { trigger }: 
 }
 
 /** The data set with the completion in those rows. */
-export async function withBackdoor(data: Dataset, tokenizer: Tokenizer, backdoor: Trigger): Promise<Dataset> {
+async function withBackdoor(data: Dataset, tokenizer: Tokenizer, backdoor: Trigger): Promise<Dataset> {
   const { completion } = backdoor
   const end = tokenizer.eosToken === undefined ? [] : [tokenizer.eosToken]
   const said = [...tokenizer.encodeContinuation(completion), ...end]
