@@ -6,7 +6,6 @@ import {
   maskVector,
   type Revealed,
   revealShares,
-  type Secrets,
   type Sharing,
   type Signing,
   type Step,
@@ -16,6 +15,7 @@ import {
 import { close } from '../../../src/federated/protocol/secagg/close.js'
 import { identityOf } from '../../../src/federated/protocol/secagg/keys.js'
 import type { FromClient, ToClient } from '../../../src/federated/protocol/secagg/messages.js'
+import type { Secrets } from '../../../src/federated/protocol/secagg/secrets.js'
 import {
   type AggregationState,
   openRound,

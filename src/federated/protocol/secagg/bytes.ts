@@ -12,3 +12,6 @@ export function tagged(tag: string, at: { run: Uint8Array; round: Uint8Array }, 
 }
 
 export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0
+
+export const isBytes = (value: unknown, length: number): value is Uint8Array =>
+  value instanceof Uint8Array && value.length === length

@@ -9,7 +9,6 @@
  * A state is used once. What it must not give away it never gives: of one peer either the share of its seed or that of its mask key, and
  * only for one set of survivors.
  */
-import { randomBytes } from 'node:crypto'
 import { FedloraError } from '../../../errors.js'
 import {
   about,
@@ -21,30 +20,14 @@ import {
   selfKeyOf,
   survivorsMessage,
 } from './agreed.js'
-import { sameBytes } from './bytes.js'
+import { isBytes, sameBytes } from './bytes.js'
 import type { MaskingEngine } from './engine.js'
 import { agree, agreementKeyOf, identityOf, seal, sign, unseal } from './keys.js'
 import { keysSchema, opened, type Parcel, type Said, secaggVersion, type Told, toClientSchema } from './messages.js'
-import { refuse } from './refuse.js'
+import { checkState, refuse } from './refuse.js'
+import { checkSecrets, drawSecrets, type Secrets } from './secrets.js'
 import { checkSetup, neighboursOf, type Setup } from './setup.js'
 import { checkUpdate, type Update, wordsFor } from './update.js'
-
-/** What a client draws for one round. */
-export interface Secrets {
-  /** X25519 private keys. */
-  readonly sealing: Uint8Array
-  readonly mask: Uint8Array
-  /** b: of its own mask. */
-  readonly seed: Uint8Array
-  /** Coefficients of the sharing: threshold − 1 times 32 bytes each. */
-  readonly coefficients: { readonly mask: Uint8Array; readonly seed: Uint8Array }
-}
-
-function drawSecrets(threshold: number): Secrets {
-  const draw = (count = 1) => new Uint8Array(randomBytes(32 * count))
-  const coefficients = { mask: draw(threshold - 1), seed: draw(threshold - 1) }
-  return { sealing: draw(), mask: draw(), seed: draw(), coefficients }
-}
 
 interface Member {
   readonly setup: Setup
@@ -95,6 +78,7 @@ export interface Step<State, Message> {
 }
 
 function expectPhase(state: { phase: string; client: number }, phase: string, doing: string): void {
+  checkState(state)
   if (state?.phase !== phase) {
     throw refuse(
       `client ${state?.client} ${doing} when it is '${phase}', and it is '${state?.phase}': a step is taken once`,
@@ -145,22 +129,23 @@ function enough(count: number, { setup: { threshold }, client }: { setup: Setup;
 
 /**
  * A client enters a round: it draws keys and signs them.
- * @param secrets - drawn, unless a test gives them.
+ * @param given - its secrets: drawn, unless a test gives them.
  * @throws FedloraError `E_ARGUMENT` for a setup that would keep no secret, or an identity that is not this client's.
  */
 export function enter(
   setup: Setup,
   client: number,
   identity: Uint8Array,
-  secrets: Secrets = drawSecrets(setup.threshold),
+  given?: Secrets,
 ): Step<Entered, Said<'keys'>> {
   checkSetup(setup)
-  const known = setup.identities[client]
-  if (known === undefined || !sameBytes(known, identityOf(identity))) {
-    throw new FedloraError('E_ARGUMENT', `secure aggregation: the identity given is not that of client ${client}`, {
-      client,
-    })
+  const known = Number.isInteger(client) ? setup.identities[client] : undefined
+  if (known === undefined || !isBytes(identity, 32) || !sameBytes(known, identityOf(identity))) {
+    const message = `secure aggregation: the identity given is not the private key of client ${String(client)}`
+    throw new FedloraError('E_ARGUMENT', message, { client })
   }
+  const secrets = given ?? drawSecrets(setup.threshold)
+  checkSecrets(secrets, setup.threshold)
   const state: Entered = { phase: 'entered', setup, client, identity, secrets, graph: neighboursOf(setup) }
   const [sealingKey, maskKey] = [agreementKeyOf(secrets.sealing), agreementKeyOf(secrets.mask)]
   const signature = sign(identity, keysMessage(setup, { client, sealingKey, maskKey }))

@@ -1,7 +1,7 @@
 /** The ends of a secure aggregation's phases: whoever has not spoken is lost, and the others are told what the next phase needs. */
 import { FedloraError } from '../../../errors.js'
 import { secaggVersion, type ToClient } from './messages.js'
-import { refuse } from './refuse.js'
+import { checkState, refuse } from './refuse.js'
 import { type AggregationState, peersIn, revealedOf, saying } from './server.js'
 
 /** The next state, and what each client is told. */
@@ -55,6 +55,7 @@ const abandon = (state: AggregationState, why: string): Closed => ({
  * @throws FedloraError `E_ARGUMENT` when there is no phase to end.
  */
 export function close(state: AggregationState): Closed {
+  checkState(state)
   const { phase, setup, keys, shares, survivors, signed } = state
   const { run, round } = setup
   const header = (client: number) => ({ version: secaggVersion, run, round, client }) as const

@@ -10,7 +10,7 @@ import { FedloraError } from '../../../errors.js'
 import { checkKeys, checkSurvivors } from './agreed.js'
 import type { MaskingEngine } from './engine.js'
 import { type FromClient, fromClientSchema, opened, type Parcel, type Said } from './messages.js'
-import { refuse } from './refuse.js'
+import { checkState, refuse } from './refuse.js'
 import { checkSetup, neighboursOf, type Setup, wordsOf } from './setup.js'
 
 export type ServerPhase = 'keys' | 'shares' | 'masked' | 'signed' | 'revealed'
@@ -167,6 +167,7 @@ export function revealedOf({ graph, revealed }: AggregationState, whose: number,
  * round or phase, of somebody who has no say in it, one that came before, or a signature that does not fit.
  */
 export function receive(state: AggregationState, message: unknown, engine: MaskingEngine): AggregationState {
+  checkState(state)
   const said = opened(fromClientSchema, message, state.setup)
   const { client, type } = said
   const { phase, setup } = state

@@ -1,8 +1,9 @@
 /** What all who take part in a secure aggregation know before it begins, and who meets whom in it. Plain data. */
 import { createHash } from 'node:crypto'
+import { describeValue } from '../../../errors/describe.js'
 import { FedloraError } from '../../../errors.js'
 import { Random } from '../../../random/random.js'
-import { tagged } from './bytes.js'
+import { isBytes, tagged } from './bytes.js'
 
 /** Draws of the circle of neighbours: the high word of a Philox stream. */
 const neighbourStream = 26
@@ -64,15 +65,16 @@ export function fault(setup: Omit<Setup, 'run' | 'round' | 'identities'>, client
   }
 }
 
-const bytes = (value: unknown, length: number) => value instanceof Uint8Array && value.length === length
-
 /** @throws FedloraError `E_ARGUMENT` for a setup that could not work, or would keep no secret. */
 export function checkSetup(setup: Setup): void {
+  if (typeof setup !== 'object' || setup === null) {
+    throw new FedloraError('E_ARGUMENT', `secure aggregation: got ${describeValue(setup)}, expected a setup`)
+  }
   const { run, round, identities } = setup
   const wrong =
-    !bytes(run, 16) || !bytes(round, 16)
+    !isBytes(run, 16) || !isBytes(round, 16)
       ? 'run and round are 16 bytes each'
-      : !Array.isArray(identities) || !identities.every((key) => bytes(key, 32))
+      : !Array.isArray(identities) || !identities.every((key) => isBytes(key, 32))
         ? 'identities are public keys of 32 bytes'
         : new Set(identities.map((key) => Buffer.from(key).toString('hex'))).size < identities.length
           ? 'two clients have the same identity'

@@ -8,7 +8,7 @@ import { maskKeyOf, selfKeyOf } from './agreed.js'
 import { sameBytes } from './bytes.js'
 import type { MaskingEngine } from './engine.js'
 import { agreementKeyOf } from './keys.js'
-import { refuse } from './refuse.js'
+import { checkState, refuse } from './refuse.js'
 import { type AggregationState, revealedOf, type Share } from './server.js'
 
 /** What the sum came to. */
@@ -73,6 +73,7 @@ const always = () => true
  * @throws FedloraError `E_PROTOCOL` when the round was abandoned or has not ended, or shares do not fit one another and nobody can say which.
  */
 export function unmask(state: AggregationState, engine: MaskingEngine): Unmasked {
+  checkState(state)
   const { setup, phase, graph, survivors, shares, keys } = state
   if (phase !== 'unmask') {
     const why = phase === 'abandoned' ? `was abandoned: ${state.abandoned}` : `is still at '${phase}'`

@@ -18,7 +18,8 @@ export interface Update {
 }
 
 /** @throws FedloraError `E_SHAPE`, `E_ARGUMENT`. */
-export function checkUpdate({ length, mostWeight }: Setup, client: number, { values, weight, seed }: Update): void {
+export function checkUpdate({ length, mostWeight }: Setup, client: number, update: Update): void {
+  const { values, weight, seed } = Object(update) as Update
   const wrong = (code: 'E_SHAPE' | 'E_ARGUMENT', text: string) =>
     new FedloraError(code, `secure aggregation: client ${client}: ${text}`, { client })
   if (!(values instanceof Float32Array)) throw wrong('E_ARGUMENT', 'the update is no Float32Array')
