@@ -43,6 +43,16 @@ const features = {
     words: "an algorithm that reads every client's adapter (needs: 'all': flexlora, fedex, flora, …)",
     used: (_, { algorithm }) => algorithm.needs === 'all',
   },
+  robust: {
+    words: 'robust',
+    used: ({ robust }) => robust !== undefined,
+  },
+  otherMeans: {
+    words:
+      'an algorithm whose server makes more of the answers than a mean of updates (fednova, scaffold, the LoRA-aware ones)',
+    used: (_, { algorithm }) =>
+      algorithm.robust === false || algorithm.needs === 'all' || algorithm.emphasis !== undefined,
+  },
 } satisfies Record<string, Feature>
 
 type Name = keyof typeof features
@@ -79,6 +89,16 @@ const exclusions: readonly Exclusion[] = [
     of: ['segments', 'ownRanks'],
     because: 'the parts of vectors of different lengths do not meet',
     cure: 'leave upload.segments out',
+  },
+  {
+    of: ['robust', 'segments'],
+    because: 'a rule compares whole updates, and clients send different parts',
+    cure: 'leave upload.segments out',
+  },
+  {
+    of: ['robust', 'otherMeans'],
+    because: 'a rule that passes updates by leaves what it computes from all answers wrong',
+    cure: 'leave robust out, or take fedavg, fedprox, ffa or another algorithm that averages updates',
   },
 ]
 

@@ -50,7 +50,7 @@ export interface RoundEvent {
   bytesDownRaw: number
   /** bytesUpRaw / bytesUp; null when nobody sent an update. */
   compressionRatio: number | null
-  /** Cosine between the mean of the decoded updates and the mean of the updates before encoding; null when nobody sent one, or the algorithm averages none (`needs: 'all'`). */
+  /** Cosine between the mean of the decoded updates and the mean of the updates before encoding; null when nobody sent one, or they are not averaged (`robust`, or an algorithm with `needs: 'all'`). */
   cosine: number | null
   /**
    * ‖ΔW_server − Σ pₖ sₖ Bₖ Aₖ‖ / ‖Σ pₖ sₖ Bₖ Aₖ‖ over all adapted layers: how far the server's product is from the mean of the clients'
@@ -59,6 +59,8 @@ export interface RoundEvent {
   aggregationError: number | null
   /** What the algorithm reports of the round. */
   measurements: Record<string, number>
+  /** Clients whose updates the rule of `robust` selected; absent where it does not select. */
+  selected?: number[]
   /** Why the answers made no step and the adapter is that of the round before, in words; absent when they made one. */
   abandoned?: string
   /** 2-norm of the mean update; 0 when nobody sent one, or the algorithm averages none. */

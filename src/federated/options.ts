@@ -7,6 +7,7 @@ import { scheduleSchema } from '../training/schedule.js'
 import { type AlgorithmInput, algorithmSchema } from './algorithms/index.js'
 import { attackersSchema } from './attacker-options.js'
 import { downloadSchema } from './download-options.js'
+import { robustSchema } from './robust-options.js'
 import { serverOptimizerSchema, serverRules } from './server-step/step.js'
 
 const recipe = trainOptionsSchema.pick({
@@ -102,6 +103,11 @@ export const federationSchema = z.strictObject({
   attackers: attackersSchema
     .optional()
     .describe('clients that lie, to test with: attacks by name or by a pattern with *; later entries win'),
+  robust: robustSchema
+    .optional()
+    .describe(
+      'rule in the place of the mean, which holds against some clients that send anything: a name, or { rule, … }',
+    ),
   serverOptimizer: serverOptimizer.prefault('none').describe("the server's step: a name, or its options"),
   maxResidualRank: z
     .int()

@@ -65,7 +65,8 @@ function explain(issue: Issue, schema: z.ZodType, value: unknown, prefix: readon
       })
       .join('; ')
   }
-  if (issue.code === 'invalid_union') {
+  // An unknown discriminator has no branches, and says itself what it expects.
+  if (issue.code === 'invalid_union' && issue.errors.length > 0) {
     const got = at(value, path)
     const branches = issue.errors.filter((branch) => branch.length > 0)
     const deeper = branches.find((branch) =>

@@ -5,7 +5,7 @@ import { type Dataset, type Split, splitOptionsSchema } from '../../data/index.j
 import { formatBytes } from '../../errors/describe.js'
 import { isFedloraError } from '../../errors.js'
 import type { EvaluationOptions as Judge } from '../../federated/evaluation-options.js'
-import type { FederationEvent, FederationResult } from '../../federated/events.js'
+import type { FederationEvent, FederationResult, RoundEvent } from '../../federated/events.js'
 import { split } from '../../federated/index.js'
 import { type FederationConfig, federationSchema } from '../../federated/options.js'
 import { simulate as startSimulation } from '../../federated/simulate/simulate.js'
@@ -58,6 +58,10 @@ function planFederation(
   return federation
 }
 
+/** The clients that a robust rule selected, by name. */
+const selectedNames = ({ clients, selected = [] }: RoundEvent) =>
+  clients.flatMap(({ client, name }) => (selected.includes(client) ? [name] : [])).join(', ') || 'none'
+
 /** What people are told of the events of a federation. */
 function teller(output: Output, rounds: number): (event: FederationEvent) => void {
   let progress: ProgressLine | undefined
@@ -72,6 +76,7 @@ function teller(output: Output, rounds: number): (event: FederationEvent) => voi
       )
       const lies = liesLine(event)
       if (lies !== undefined) output.text(lies)
+      if (event.selected !== undefined) output.text(`round ${event.round}: updates selected: ${selectedNames(event)}`)
       if (event.abandoned !== undefined) output.text(`round ${event.round} was abandoned: ${event.abandoned}`)
     } else if (event.type === 'evaluation') {
       output.text(`round ${event.round}: ${measuredLine(event) ?? `held-out loss ${event.loss.toFixed(4)}`}`)

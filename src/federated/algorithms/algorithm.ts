@@ -234,6 +234,8 @@ export interface Algorithm<Options extends object = object> {
   readonly ranks?: 'equal' | 'any'
   /** Whether the federation's `serverOptimizer` applies; default true. False: the algorithm has its own rule for the next state. */
   readonly serverOptimizer?: boolean
+  /** Whether a robust rule may stand in for its means; default true, unless it `needs: 'all'` or has an `emphasis`. */
+  readonly robust?: boolean
   /** Another record of the same name, where these options mean one. */
   variant?(options: Options): Algorithm<Options> | undefined
   /** Whether what a lossy codec leaves out of an update can go with the next; default true. False: the factors are made anew each round. */

@@ -29,6 +29,7 @@ export const scaffold: Algorithm<z.output<typeof options>> = {
   source: 'Karimireddy et al. 2020, SCAFFOLD: stochastic controlled averaging for federated learning',
   options,
   weighting: 'uniform',
+  robust: false,
   keeps: ['control'],
   state: ({ adapter }) => ({ vectors: { control: new Float32Array(adapter.length) } }),
 

@@ -12,9 +12,11 @@ export interface Collector {
    * Takes the decoded vectors of an answer, by its weight.
    * @throws FedloraError `E_NONFINITE`; `E_ARGUMENT` for a weight that is not above 0.
    */
-  add(client: string, vectors: Readonly<Vectors>, weight: number): void
+  add(client: string, vectors: Readonly<Vectors>, weight: number): void | Promise<void>
   /** All answers have come. Why they make no step, in words: the state then stays as it is. Absent or undefined: they make one. */
   lacks?(): string | undefined
+  /** The clients whose vectors the means are made of, where a rule selects; known when one was asked for. */
+  readonly selected?: readonly string[] | undefined
   /** What the round's vectors of a name come to, in an array that the next call reuses; null when nobody sent one. */
   mean(name: string): Float32Array | null
   dispose(): void

@@ -1,5 +1,6 @@
 import type { Weighting } from '../algorithms/algorithm.js'
 import type { DownloadConfig } from '../download-options.js'
+import type { RobustConfig } from '../robust-options.js'
 import type { ServerOptimizerOptions } from '../server-step/step.js'
 
 /** What a server is told of the federation's options. */
@@ -12,6 +13,8 @@ export interface ServerConfig {
   segments?: number | undefined
   /** Default: the algorithm's, or 'rows'. */
   weighting?: Weighting | undefined
+  /** Rule in the place of the mean; default: the mean. */
+  robust?: RobustConfig | undefined
   /** Ranks that a residual may have; default 256. */
   maxResidualRank?: number | undefined
 }

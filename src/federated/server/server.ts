@@ -56,6 +56,8 @@ export interface ServerParts {
   restored?: Restored | undefined
   /** Place of a client's name among all names in ascending order; needed where clients send parts by turn. */
   placeOf?: ((client: string) => number) | undefined
+  /** Where files without a name may lie; default: the system's for temporary files. */
+  folders?: readonly string[]
   /** Makes the collector from what it remembered; default: the one that the options ask for. */
   collector?: ((kept: Numbers) => Collector) | undefined
 }
@@ -66,6 +68,8 @@ export interface Closed {
   means: Vectors
   answers: readonly Answered[]
   measurements: Record<string, number>
+  /** The clients whose updates a robust rule selected, when it selects. */
+  selected?: readonly string[]
   /** Why the answers made no step and the state is that of the round before; absent when they made one. */
   abandoned?: string
 }
@@ -132,6 +136,7 @@ export class Server {
       createCollector(config, remembered, {
         segments: config.segments ?? 1,
         segmentOf: (client) => this.#segmentOf(client, this.round + 1)!,
+        folders: parts.folders ?? [],
         lengthOf: (name) => this.#travelLength(name),
       })
     const kept = restored && { moment1, moment2, steps }
@@ -261,7 +266,7 @@ export class Server {
     // All of them before the first is added: an answer counts whole or not at all.
     const vectors = this.#decoded(answer, travels)
     const weight = this.weightOf(answer)
-    if (chosen.algorithm.needs !== 'all') this.#collector.add(client, vectors, this.weightInSums(answer))
+    if (chosen.algorithm.needs !== 'all') await this.#collector.add(client, vectors, this.weightInSums(answer))
     // A part of a client's adapter is none.
     if (adapters !== undefined && this.#segmentOf(client, round) === undefined) {
       const known = trained !== undefined && Object.keys(travels).length === 0
@@ -337,7 +342,8 @@ export class Server {
     if (answers.length > 0) await finishOf(chosen, this.#closing(round, learningRate, answers, measurements))
     this.round = round
     this.whole = true
-    return { means, answers, measurements }
+    const { selected } = this.#collector
+    return { means, answers, measurements, ...(selected !== undefined && { selected }) }
   }
 
   #closing(

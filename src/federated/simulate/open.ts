@@ -18,6 +18,7 @@ import type { FederationEvent } from '../events.js'
 import type { FederationConfig, FederationOptions } from '../options.js'
 import { cohortSize } from '../protocol/plan.js'
 import { AdapterFile } from '../server/adapter-file.js'
+import { checkRobust } from '../server/robust.js'
 import { Server } from '../server/server.js'
 import { openAttackers } from './attackers/open.js'
 import { type Clients, type ClientsInput, openClients } from './clients.js'
@@ -73,6 +74,7 @@ export async function openFederation(
   const attackers = await openAttackers(config.attackers, honest, { model, seed: config.seed })
   const { clients } = attackers
   const cohort = cohortSize(config.cohort, clients.length)
+  checkRobust(config.robust, namesOf(clients), cohort)
   const locals = openLocals(config.local, overrides, clients)
   const toMeasure = measurable(clients, evaluation?.of)
   const { concurrency, mostTokens } = planConcurrency(adapter, clients, locals, cohort, config)
@@ -92,6 +94,7 @@ export async function openFederation(
       initial,
       population: clients.length,
       adapters,
+      folders: record.path === undefined ? [] : [record.path],
       restored: state && { ...state, vectors: vectors! },
     }),
   )
@@ -116,9 +119,11 @@ export async function openFederation(
   return { values, release, initial, totals, measurable: toMeasure, tookPart, record, tools }
 }
 
+const namesOf = (clients: Clients) => Array.from({ length: clients.length }, (_, index) => clients.name(index))
+
 /** Places of names among all names, which are in ascending order. */
 function placesOf(clients: Clients): (client: string) => number {
-  const places = new Map(Array.from({ length: clients.length }, (_, index) => [clients.name(index), index]))
+  const places = new Map(namesOf(clients).map((name, index) => [name, index]))
   return (client) => places.get(client)!
 }
 

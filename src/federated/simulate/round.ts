@@ -148,7 +148,8 @@ export async function runRound(
     await inTurn(async () => {
       await watch.time('aggregate', async () => {
         await take(index, answer, raw, trained)
-        if (answer.loss !== null) fidelity.add(client, vectors, server.weightInSums(answer))
+        if (answer.loss !== null && config.robust === undefined)
+          fidelity.add(client, vectors, server.weightInSums(answer))
       })
     })
     const rate = seconds.train > 0 ? answer.tokens / seconds.train : 0
@@ -158,14 +159,17 @@ export async function runRound(
   await runPool(present, slots, work, () => team?.leave())
 
   const { answered, missing } = effectOf('finish')
-  const { answers, measurements, means, abandoned } = await watch.time('aggregate', () =>
+  const { answers, measurements, means, selected, abandoned } = await watch.time('aggregate', () =>
     server.finish(round, learningRate),
   )
   await (abandoned === undefined ? own?.endRound() : own?.dropRound())
-  const cosine = answers.length === 0 ? null : await watch.time('aggregate', () => fidelity.cosine(means))
+  const averaged = answers.length > 0 && config.robust === undefined
+  const cosine = !averaged ? null : await watch.time('aggregate', () => fidelity.cosine(means))
   const aggregationError =
     upload.segments > 1 ? null : await watch.time('aggregate', () => errors.measure(server, answers))
   dispatch({ type: 'finished', round })
+  const placesOf = (names: readonly string[]) =>
+    names.map((client) => clients.place(indexOf.get(client)!)).sort((a, b) => a - b)
   const inNameOrder = answered.map((client) => counted.get(client)!)
   const figures = figuresOf(inNameOrder, down, means)
   const seconds = { ...watch.seconds, total: watch.total }
@@ -175,11 +179,12 @@ export async function runRound(
     rounds: config.rounds,
     learningRate,
     clients: inNameOrder.map(({ bytesUpRaw: _, ...report }) => report).sort((a, b) => a.client - b.client),
-    dropped: missing.map((client) => clients.place(indexOf.get(client)!)).sort((a, b) => a - b),
+    dropped: placesOf(missing),
     ...figures,
     cosine,
     aggregationError,
     measurements,
+    ...(selected !== undefined && { selected: placesOf(selected) }),
     ...(abandoned !== undefined && { abandoned }),
     seconds,
     tokensPerSecond: seconds.train > 0 ? figures.tokens / seconds.train : 0,
