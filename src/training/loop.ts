@@ -19,6 +19,7 @@ import type {
 import { scheduleContext } from './extension.js'
 import { optimizerOf } from './optimizer.js'
 import type { TrainConfig } from './options.js'
+import { drawBatches, type PrivateSteps } from './private-steps.js'
 import { type ScheduleContext, scheduleFactor } from './schedule.js'
 import { alone, type Stepper, type TimedStep } from './stepper.js'
 
@@ -49,7 +50,7 @@ export const progressSchema = z.strictObject({
   step: count,
   /** Where the next micro-batch begins. */
   cursor: z.strictObject({ epoch: count, position: count }),
-  /** Steps that had a supervised token: they number the dropout masks and AdamW's bias correction. */
+  /** Steps that had a supervised token, and private ones: they number the dropout masks and AdamW's bias correction. */
   updates: count,
   /** Loss of the last update. */
   loss: z.number().nullable(),
@@ -88,6 +89,8 @@ export interface LoopParts {
   weightOf?: ((index: number) => number) | undefined
   /** Added to every step's gradient, until `setTerms` says otherwise. */
   terms?: GradientTerms | undefined
+  /** Makes every step differentially private. */
+  privacy?: PrivateSteps | undefined
 }
 
 export class Loop {
@@ -136,8 +139,10 @@ export class Loop {
     }
   }
 
-  /** Passes over the data so far. */
+  /** Passes over the data so far; on average, where rows are drawn by themselves. */
   get epoch(): number {
+    const { privacy } = this.#parts
+    if (privacy !== undefined) return this.progress.step * privacy.sampleRate
     return this.#batches.visited / this.#parts.data.length
   }
 
@@ -197,11 +202,12 @@ export class Loop {
    * @throws FedloraError `E_NONFINITE` naming step and rows, with the adapter as it was; `E_DISPOSED`, `E_MEMORY`.
    */
   async step(signal: AbortSignal): Promise<Stepped | null> {
-    const { recipe } = this.#parts
+    const { data, recipe, privacy } = this.#parts
     const { progress } = this
-    const batches = this.#draw()
+    const keys = privacy?.keysOf(progress.step + 1)
+    const batches = keys ? drawBatches(data, privacy!.sampleRate, keys.rows, recipe.batchSize) : this.#next()
     const learningRate = recipe.learningRate * scheduleFactor(recipe.schedule, progress.step, this.#schedule)
-    const result = await this.#run(batches, learningRate, signal)
+    const result = await this.#run(batches, learningRate, keys?.noise, signal)
     if (result.cancelled) {
       this.#batches.restore(progress.cursor)
       return null
@@ -215,8 +221,8 @@ export class Loop {
     progress.cursor = this.#batches.state
     progress.tokens += result.tokens
     progress.unsupervisedRows += unsupervised.length
+    if (result.supervised > 0 || keys !== undefined) progress.updates++
     if (result.supervised > 0) {
-      progress.updates++
       progress.loss = result.loss
       progress.lossSum += result.loss * result.supervised
       progress.supervisedTokens += result.supervised
@@ -225,7 +231,7 @@ export class Loop {
   }
 
   /** The micro-batches of the next step. */
-  #draw(): Batch[] {
+  #next(): Batch[] {
     const batches: Batch[] = []
     while (batches.length < this.#parts.recipe.gradientAccumulation) {
       const batch = this.#batches.next()
@@ -235,14 +241,20 @@ export class Loop {
     return batches
   }
 
-  async #run(batches: Batch[], learningRate: number, signal: AbortSignal): Promise<TimedStep> {
-    const { model, stepper = alone, weightOf } = this.#parts
+  async #run(
+    batches: Batch[],
+    learningRate: number,
+    key: Uint8Array | undefined,
+    signal: AbortSignal,
+  ): Promise<TimedStep> {
+    const { model, stepper = alone, weightOf, privacy: steps } = this.#parts
     const flat = batches.map(({ indices, samples }) => {
       const weights = weightOf && { weights: Float64Array.from(indices, weightOf) }
       return { ...pack(samples), ...weights }
     })
+    const privacy = key && { ...steps!, key }
     try {
-      return await stepper.step({ model, session: this.#session, batches: flat, learningRate, signal })
+      return await stepper.step({ model, session: this.#session, batches: flat, learningRate, privacy, signal })
     } catch (error) {
       if (!isFedloraError(error, 'E_NONFINITE')) throw error
       const rows = batches.map((batch) => batch.indices)
