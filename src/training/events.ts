@@ -1,6 +1,7 @@
 /** What a training run tells while it goes and when it ends. */
 import type { Failure } from '../run/failure.js'
 import type { GapEvent } from '../run/run-events.js'
+import type { Spent } from './spending.js'
 
 export interface StepEvent {
   type: 'step'
@@ -10,7 +11,7 @@ export interface StepEvent {
   totalSteps: number
   /** Passes over the data so far: 1.5 is half-way through the second. */
   epoch: number
-  /** Mean cross-entropy over all supervised tokens of the step. */
+  /** Mean cross-entropy over all supervised tokens of the step; NaN (null in the log) when a private step drew none. */
   loss: number
   learningRate: number
   /** 2-norm of the gradient before clipping. */
@@ -19,6 +20,14 @@ export interface StepEvent {
   tokens: number
   /** Tokens processed per second in this step. */
   tokensPerSecond: number
+  /** With `privacy`. Loss, rows and clipped are of the rows themselves: they are not private. */
+  privacy?: {
+    /** Spent so far, at most; Infinity (null in the log) without noise. */
+    epsilon: number
+    /** Rows drawn, and those whose gradient was longer than the clip. */
+    rows: number
+    clipped: number
+  }
 }
 
 export interface EvaluationEvent {
@@ -99,8 +108,8 @@ export interface TrainResult {
   unsupervisedRows: number
   /** True when `break` or `stop()` ended the run before its last step. */
   stopped: boolean
-  /** Why it ended: all steps done, no better evaluation within `evaluate.patience`, or `break` or `stop()`. */
-  finishReason: 'completed' | 'early-stopping' | 'stopped'
+  /** Why it ended: all steps done, no better evaluation within `evaluate.patience`, `privacy.epsilon` spent, or `break` or `stop()`. */
+  finishReason: 'completed' | 'early-stopping' | 'budget' | 'stopped'
   /** Passes over the data. */
   epoch: number
   /** The last evaluation, when there was one. */
@@ -109,6 +118,8 @@ export interface TrainResult {
   best?: BestEvaluation
   /** What the backward pass computes again, as the memory budget asked. */
   recompute: 'none' | 'gate-up' | 'all'
+  /** What was spent, with `privacy`. */
+  privacy?: Spent
   /** The run folder, when there is one. */
   outputDir?: string
 }

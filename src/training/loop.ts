@@ -93,6 +93,15 @@ export interface LoopParts {
   privacy?: PrivateSteps | undefined
 }
 
+function batchesOf(data: Dataset, { batchSize, shuffle, seed, packing, maxSteps, epochs = 1 }: Recipe): Batches {
+  return new Batches(data, { batchSize, shuffle, seed, packing, epochs: maxSteps === undefined ? epochs : undefined })
+}
+
+/** Optimiser steps that a recipe asks for. @throws FedloraError `E_DATA` when there are no rows. */
+export function totalStepsOf(data: Dataset, recipe: Recipe): number {
+  return recipe.maxSteps ?? Math.ceil(batchesOf(data, recipe).count() / recipe.gradientAccumulation)
+}
+
 export class Loop {
   readonly progress: Progress
   /** Optimiser steps to do. */
@@ -111,11 +120,10 @@ export class Loop {
    */
   constructor(parts: LoopParts) {
     const { recipe, data, values } = parts
+    const { seed } = recipe
     this.#parts = parts
-    const epochs = recipe.maxSteps === undefined ? (recipe.epochs ?? 1) : undefined
-    const { batchSize, shuffle, seed, packing } = recipe
-    this.#batches = new Batches(data, { batchSize, shuffle, seed, packing, epochs })
-    this.totalSteps = recipe.maxSteps ?? Math.ceil(this.#batches.count() / recipe.gradientAccumulation)
+    this.#batches = batchesOf(data, recipe)
+    this.totalSteps = totalStepsOf(data, recipe)
     this.#schedule = scheduleContext(recipe, this.totalSteps)
     scheduleFactor(recipe.schedule, 0, this.#schedule)
     this.#session = values.createSession({

@@ -79,16 +79,20 @@ export function chooseRecompute(
   model: NativeModel,
   adapter: Adapter,
   data: Dataset,
-  config: Visits & Pick<TrainConfig, 'optimizer' | 'memoryBudget'>,
+  config: Visits & Pick<TrainConfig, 'optimizer' | 'memoryBudget'> & { privacy?: unknown },
 ): Recompute {
   const budget = config.memoryBudget
   if (budget === undefined) return 'none'
-  const extent = largestMicroBatch(data, config)
+  const privately = config.privacy !== undefined // a draw may hold any rows, each once, and each has a gradient of its own
+  const extent = privately
+    ? largestMicroBatch(data, { ...config, epochs: 1, maxSteps: undefined })
+    : largestMicroBatch(data, config)
+  const examples = privately ? { examples: extent.rows } : {}
   const layers = adapterLayers(adapter.config, adapter.targets)
   const residual = adapter.residualRanks
   let needed = 0
   for (const recompute of recomputeLevels) {
-    needed = model.plan({ ...extent, recompute, optimizer: config.optimizer, layers, residual }).total
+    needed = model.plan({ ...extent, ...examples, recompute, optimizer: config.optimizer, layers, residual }).total
     if (needed <= budget) return recompute
   }
   throw new FedloraError(

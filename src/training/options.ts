@@ -5,6 +5,7 @@ import { FedloraError } from '../errors.js'
 import { parseOptions } from '../options/parse.js'
 import { bestMetrics } from './early-stopping.js'
 import { adamw } from './optimizer.js'
+import { trainPrivacySchema } from './privacy-options.js'
 import { scheduleSchema } from './schedule.js'
 
 const units: Readonly<Record<string, number>> = {
@@ -85,6 +86,9 @@ export const trainOptionsSchema = z.strictObject({
   memoryBudget: bytesSchema
     .optional()
     .describe("bytes, or a text such as '3 GiB': recompute activations as far as needed, refuse what cannot fit"),
+  privacy: trainPrivacySchema
+    .optional()
+    .describe('differentially private steps: rows drawn at random, gradients of rows cut, noise on their sum'),
   checkpointEvery: z.int().min(1).default(100).describe('steps between checkpoints in outputDir'),
   keepCheckpoints: z.int().min(1).default(2).describe('checkpoints kept'),
   outputDir: z.string().min(1).optional().describe('run folder: config.json, events.ndjson, adapter/, checkpoints/'),
@@ -108,6 +112,30 @@ export const trainOptionsSchema = z.strictObject({
 export type TrainOptions = z.input<typeof trainOptionsSchema>
 
 export type TrainConfig = z.output<typeof trainOptionsSchema>
+
+/**
+ * A recipe as private steps take it: `privacy.clip` bounds gradients, and not `maxGradNorm`.
+ * @param given - the options before their defaults.
+ * @throws FedloraError `E_CONFIG` naming what private steps cannot have.
+ */
+export function privateRecipe<R extends Pick<TrainConfig, 'packing' | 'shuffle' | 'maxGradNorm'>>(
+  recipe: R,
+  given: { maxGradNorm?: unknown } | undefined,
+  where: string,
+): R {
+  const refuse = (field: keyof TrainConfig, why: string) => {
+    throw new FedloraError('E_CONFIG', `${where}: ${field} and privacy exclude each other: ${why}`, {
+      fields: [field, 'privacy'],
+    })
+  }
+  if (recipe.packing)
+    refuse('packing', 'which rows fit beside a row depends on them; batchSize is how many share a pass')
+  if (!recipe.shuffle) refuse('shuffle', 'false is an order, and private steps draw rows at random')
+  if (given?.maxGradNorm !== undefined && given.maxGradNorm !== 0) {
+    refuse('maxGradNorm', "privacy.clip bounds every row's gradient; leave it out")
+  }
+  return { ...recipe, maxGradNorm: 0 }
+}
 
 /** @throws FedloraError `E_CONFIG`. */
 export function parseTrainOptions(options: TrainOptions): TrainConfig {
@@ -134,5 +162,5 @@ export function parseTrainOptions(options: TrainOptions): TrainConfig {
   )
   needs('evaluate.patience', evaluate?.patience !== undefined, 'evaluate.every', evaluate?.every !== undefined)
   needs('tensorboard: true', tensorboard === true, 'outputDir, or a folder of its own', folder !== undefined)
-  return config
+  return config.privacy === undefined ? config : privateRecipe(config, options, 'train options')
 }

@@ -9,6 +9,8 @@ import type { Identity } from '../run/identity.js'
 import type { RunContext } from '../run/run.js'
 import type { CheckpointEvent, ErrorEvent, TrainEvent } from './events.js'
 import type { TrainConfig } from './options.js'
+import { writeSpent } from './privacy-ledger.js'
+import type { Spent } from './spending.js'
 import { type TrainState, trainForm } from './state.js'
 import { TensorBoard } from './tensorboard.js'
 
@@ -17,6 +19,8 @@ export interface Snapshot {
   state(): Omit<TrainState, 'eventBytes' | 'announced'>
   values(): Float32Array
   moments(): Vectors
+  /** What a private run has spent. */
+  spent(): Spent | undefined
 }
 
 /** A failure as an event. */
@@ -41,6 +45,8 @@ export class RunRecord {
   /** The newest checkpoint's step in the run folder, and the newest that has an event; −1: none. */
   #saved = -1
   #announced = -1
+  /** Steps in the folder's ledger. */
+  #spent = -1
 
   constructor(adapter: Adapter, config: TrainConfig, context: RunContext<TrainEvent>, now: Snapshot) {
     this.path = outputFolder(config)
@@ -92,6 +98,7 @@ export class RunRecord {
     const state = this.#now.state()
     if (this.#folder === undefined || (this.#saved === state.step && !announced)) return
     const vectors = { adapter: this.#now.values(), ...this.#now.moments() }
+    await this.#writeSpent()
     await this.#folder.checkpoint({ ...state, announced }, vectors)
     this.#saved = state.step
   }
@@ -106,9 +113,19 @@ export class RunRecord {
     await this.#folder.prune((steps) => steps.filter(isRegular).slice(0, this.#config.keepCheckpoints))
   }
 
+  /** Before anything that the steps made leaves the process: a spend that is only written afterwards can be forgotten. */
+  async #writeSpent(): Promise<void> {
+    const spent = this.#now.spent()
+    if (spent === undefined || spent.steps === this.#spent) return
+    await writeSpent(this.#folder!.path, spent)
+    this.#spent = spent.steps
+  }
+
   /** Writes the adapter as a PEFT folder: `adapter`, or `best`. */
   async saveAdapter(name: 'adapter' | 'best' = 'adapter'): Promise<void> {
-    if (this.#folder !== undefined) await this.#adapter.write(join(this.#folder.path, name), this.#now.values())
+    if (this.#folder === undefined) return
+    await this.#writeSpent()
+    await this.#adapter.write(join(this.#folder.path, name), this.#now.values())
   }
 
   /** Keeps what can be kept of a run that fails, and gives the failure to end with; its event is the log's last line. */

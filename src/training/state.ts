@@ -9,6 +9,7 @@ import type { RunForm } from '../run/folder.js'
 import { describeSchedule, type Identity, identityOf } from '../run/identity.js'
 import { progressSchema } from './loop.js'
 import type { TrainConfig } from './options.js'
+import { ledgerName } from './privacy-ledger.js'
 
 const count = z.int().min(0)
 
@@ -44,18 +45,25 @@ export const trainForm: RunForm<TrainState> = {
   unit: 'step',
   state: stateSchema,
   length: ['totalSteps', 'options.epochs', 'options.maxSteps'],
-  writes: ['best'],
+  writes: ['best', ledgerName],
   older: true,
 }
 
-/** Everything that decides the bits of a run. */
-export function identify(adapter: Adapter, data: Dataset, config: TrainConfig, totalSteps: number): Identity {
+/** Everything that decides the bits of a run. @param noiseMultiplier - of private steps, which a budget decides together with their number. */
+export function identify(
+  adapter: Adapter,
+  data: Dataset,
+  config: TrainConfig,
+  totalSteps: number,
+  noiseMultiplier?: number,
+): Identity {
   const { outputDir, resumeFrom, signal, memoryBudget, checkpointEvery, keepCheckpoints, tensorboard, ...rest } = config
   const { evaluate, ...recipe } = rest
   const residual = adapter.residual()
   return identityOf('train', adapter, native().info().isa, {
     totalSteps,
     ...(residual === null ? {} : { residual: digestOf(residual) }),
+    ...(noiseMultiplier === undefined ? {} : { noiseMultiplier }),
     options: { ...recipe, schedule: describeSchedule(recipe.schedule) },
     data: { fingerprint: data.fingerprint, rows: data.length, format: data.format, maxLength: data.maxLength },
     evaluate: evaluate === undefined ? null : describeEvaluation(evaluate),

@@ -10,10 +10,13 @@ import { afterEvaluation, outOfPatience } from './early-stopping.js'
 import type { TrainEvent, TrainResult } from './events.js'
 import { checkExtension, scheduleContext } from './extension.js'
 import type { Held } from './hold.js'
-import { Loop, type Stepped } from './loop.js'
+import { Loop, type Stepped, totalStepsOf } from './loop.js'
 import type { TrainConfig } from './options.js'
+import { readSpent } from './privacy-ledger.js'
+import { planPrivacy, stepsOf } from './privacy-options.js'
 import { progressOf } from './progress.js'
 import { RunRecord } from './record.js'
+import { Spending } from './spending.js'
 import { identify, type TrainState } from './state.js'
 
 /** Everything a job holds while it works. */
@@ -34,17 +37,34 @@ export class Trainer {
   readonly #job: Job
   readonly #loop: Loop
   readonly #record: RunRecord
+  readonly #spending: Spending | undefined
+  /** Noise multiplier of private steps. */
+  readonly #noise: number | undefined
   #judged: Judgement = { evaluation: null, evaluated: true, best: null, sinceBest: 0 }
 
   constructor(job: Job) {
     const { adapter, config, context, held, data, recompute } = job
     this.#job = job
-    const loop = new Loop({ ...held, data, recipe: config, recompute })
+    const { privacy, batchSize, gradientAccumulation, seed } = config
+    const steps = totalStepsOf(data, config)
+    const plan =
+      privacy &&
+      planPrivacy(privacy, { rows: data.length, batch: batchSize * gradientAccumulation, steps }, 'train options')
+    const loop = new Loop({
+      ...held,
+      data,
+      recipe: config,
+      recompute,
+      privacy: plan && stepsOf(plan, privacy!.noise, seed),
+    })
     this.#loop = loop
+    this.#noise = plan?.noiseMultiplier
+    this.#spending = plan && new Spending(plan, privacy!.noise, steps)
     this.#record = new RunRecord(adapter, config, context, {
       state: () => ({ ...loop.progress, totalSteps: loop.totalSteps, ...this.#judged }),
       values: () => held.values.read(),
       moments: () => loop.moments(),
+      spent: () => this.#spending?.at(loop.progress.step),
     })
   }
 
@@ -52,7 +72,7 @@ export class Trainer {
   async #open(): Promise<void> {
     const { adapter, data, config, context, held } = this.#job
     const { totalSteps } = this.#loop
-    const identity = identify(adapter, data, config, totalSteps)
+    const identity = identify(adapter, data, config, totalSteps, this.#noise)
     const found = await this.#record.find(identity)
     for (const message of found?.warnings ?? []) context.emit({ type: 'warning', step: 0, message })
     if (found?.checkpoint !== undefined) {
@@ -70,6 +90,7 @@ export class Trainer {
       this.#loop.restore(progress, vectors)
       this.#judged = { evaluation, evaluated, best, sinceBest }
     }
+    if (found !== undefined) this.#spending?.resume(this.step, await readSpent(found.folder))
     await this.#record.open(identity, found)
   }
 
@@ -78,7 +99,8 @@ export class Trainer {
     const { checkpointEvery, evaluate } = this.#job.config
     const { step } = this
     if (!this.#judged.evaluated) await this.#evaluate()
-    const last = this.#loop.done || outOfPatience(this.#judged, evaluate?.patience)
+    const last =
+      this.#loop.done || this.#spending?.lasts(step) === false || outOfPatience(this.#judged, evaluate?.patience)
     if (last || (step > 0 && step % checkpointEvery === 0)) {
       await this.#record.dueCheckpoint((other) => other % checkpointEvery === 0 || (last && other === step))
     }
@@ -112,15 +134,17 @@ export class Trainer {
     const { evaluate } = this.#job.config
     const { step } = this
     const { totalSteps } = this.#loop
-    this.#judged.evaluated = evaluate === undefined || (step % (evaluate.every ?? totalSteps) !== 0 && !this.#loop.done)
+    const last = this.#loop.done || this.#spending?.lasts(step) === false
+    this.#judged.evaluated = evaluate === undefined || (step % (evaluate.every ?? totalSteps) !== 0 && !last)
     await this.#warnUnsupervised(stepped)
-    if (stepped.supervised === 0) {
+    if (stepped.supervised === 0 && this.#spending === undefined) {
       const message = 'no row of this step has a supervised token: nothing was learnt'
       await this.#record.tell({ type: 'warning', step, message })
     } else {
-      const { loss, learningRate, gradNorm, tokens, seconds } = stepped
+      const { learningRate, gradNorm, tokens, seconds, examples: rows, clipped } = stepped
+      const loss = stepped.supervised === 0 ? Number.NaN : stepped.loss
       const { epoch } = this.#loop
-      const tokensPerSecond = tokens / seconds
+      const tokensPerSecond = tokens === 0 ? 0 : tokens / seconds
       await this.#record.tell({
         type: 'step',
         step,
@@ -131,6 +155,7 @@ export class Trainer {
         gradNorm,
         tokens,
         tokensPerSecond,
+        ...(this.#spending && { privacy: { epsilon: this.#spending.epsilonAt(step), rows, clipped } }),
       })
     }
     return true
@@ -172,8 +197,15 @@ export class Trainer {
       ...(evaluation === null ? {} : { evaluation }),
       ...(best === null ? {} : { best: { ...best, ...(kept && { adapter: `${path}/best` }) } }),
       recompute,
+      ...(this.#spending && { privacy: this.#spending.at(progress.step) }),
       ...(path === undefined ? {} : { outputDir: path }),
     }
+  }
+
+  /** Why a run that was not told to stop has ended. */
+  #reason(): TrainResult['finishReason'] {
+    if (this.#loop.done) return 'completed'
+    return this.#spending?.lasts(this.step) === false ? 'budget' : 'early-stopping'
   }
 
   /** Steps until the end, or until told to stop. */
@@ -181,7 +213,7 @@ export class Trainer {
     const { signal } = this.#job.held
     try {
       while (!signal.aborted) {
-        if (await this.#finishStep()) return this.#loop.done ? 'completed' : 'early-stopping'
+        if (await this.#finishStep()) return this.#reason()
         if (!(await this.#step())) break
       }
     } catch (error) {
