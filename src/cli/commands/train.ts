@@ -10,6 +10,7 @@ import { scheduleContext } from '../../training/extension.js'
 import { parseTrainOptions, type TrainOptions } from '../../training/options.js'
 import { outputFolder } from '../../training/record.js'
 import { scheduleFactor } from '../../training/schedule.js'
+import type { Spent } from '../../training/spending.js'
 import { trainForm } from '../../training/state.js'
 import { train as startTraining } from '../../training/train.js'
 import type { FlagValues } from '../arguments.js'
@@ -71,14 +72,23 @@ function teller(output: Output): (event: TrainEvent) => void {
   }
 }
 
+function spentText({ epsilon, delta, steps, noiseMultiplier, sampleRate }: Spent): string {
+  if (!Number.isFinite(epsilon)) return 'privacy: none, since no noise was added'
+  const how = `${steps} steps of rate ${sampleRate.toPrecision(3)}, noise ${noiseMultiplier.toPrecision(3)}`
+  return `privacy: ε ${epsilon.toPrecision(3)} at δ ${delta} for a row (${how})`
+}
+
 function report(result: TrainResult, output: Output): void {
-  const { steps, totalSteps, loss, tokensPerSecond, best, outputDir } = result
-  const early = result.finishReason === 'early-stopping' ? ` of ${totalSteps}, stopped early` : ''
+  const { steps, totalSteps, loss, tokensPerSecond, best, outputDir, privacy } = result
+  const why = { 'early-stopping': 'stopped early', budget: 'the privacy budget is spent', completed: '', stopped: '' }
+  const reason = why[result.finishReason]
+  const early = reason === '' ? '' : ` of ${totalSteps}, ${reason}`
   output.text(`${steps} steps${early} · loss ${loss.toFixed(4)} · ${formatCount(tokensPerSecond)} tokens/s`)
   if (best !== undefined) {
     const where = best.adapter === undefined ? '' : ` · ${shownPath(best.adapter)}`
     output.text(`best: step ${best.step} · held-out loss ${best.loss.toFixed(4)}${where}`)
   }
+  if (privacy !== undefined) output.text(spentText(privacy))
   if (outputDir !== undefined) output.text(`adapter: ${shownPath(outputDir)}/adapter`)
   else output.note('no --output: the adapter is not kept')
 }
