@@ -118,7 +118,7 @@ export type TrainConfig = z.output<typeof trainOptionsSchema>
  * @param given - the options before their defaults.
  * @throws FedloraError `E_CONFIG` naming what private steps cannot have.
  */
-export function privateRecipe<R extends Pick<TrainConfig, 'packing' | 'shuffle' | 'maxGradNorm'>>(
+function privateRecipe<R extends Pick<TrainConfig, 'packing' | 'shuffle' | 'maxGradNorm'>>(
   recipe: R,
   given: { maxGradNorm?: unknown } | undefined,
   where: string,

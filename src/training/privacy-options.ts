@@ -6,7 +6,7 @@ import { noiseFor } from '../privacy/noise-for.js'
 import { accountantSchema, deltaSchema, noiseMultiplierSchema } from '../privacy/options.js'
 import { type PrivateSteps, stepKeys } from './private-steps.js'
 
-export const examplePrivacyShape = {
+const shape = {
   clip: z.number().positive().describe("2-norm that a row's gradient is cut to; takes the place of maxGradNorm"),
   noiseMultiplier: noiseMultiplierSchema.optional().describe('standard deviation of the noise, in clips; or epsilon'),
   epsilon: z
@@ -29,9 +29,9 @@ export const examplePrivacyShape = {
  * gradientAccumulation / rows, its gradient is cut to `clip`, and the sum gets Gaussian noise. What is protected is one row: a person with
  * two rows has twice the ε, nearly. `batchSize` is then only how many rows share a pass. One of `noiseMultiplier` and `epsilon` is needed.
  */
-export const trainPrivacySchema = z.strictObject(examplePrivacyShape)
+export const trainPrivacySchema = z.strictObject(shape)
 
-export type ExamplePrivacy = z.output<z.ZodObject<typeof examplePrivacyShape>>
+export type ExamplePrivacy = z.output<typeof trainPrivacySchema>
 
 /** What a private run does at every step, and for how many of them its budget lasts. */
 export interface PrivacyPlan {
