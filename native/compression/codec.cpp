@@ -26,6 +26,25 @@ void raise(std::atomic<uint32_t>& most, uint32_t value) {
   }
 }
 
+void check_density(double density) {
+  if (!(density > 0 && density <= 1)) fail(Code::E_ARGUMENT, "density is %g, expected a number above 0 and at most 1", density);
+}
+
+void check_layout(std::span<const UpdateTensor> layout, int64_t count) {
+  int64_t held = 0;
+  for (const UpdateTensor& tensor : layout) {
+    if (tensor.rows < 1 || tensor.columns < 1 || tensor.rows > update_max_elements || tensor.columns > update_max_elements / tensor.rows)
+      fail(Code::E_SHAPE, "a tensor of %lld rows and %lld columns in the layout", static_cast<long long>(tensor.rows),
+           static_cast<long long>(tensor.columns));
+    check_density(tensor.density);
+    held += tensor.rows * tensor.columns;
+    if (held > count) break;
+  }
+  if (!layout.empty() && held != count)
+    fail(Code::E_SHAPE, "the tensors of the layout have %s%lld elements, the update %lld", held > count ? "at least " : "",
+         static_cast<long long>(held), static_cast<long long>(count));
+}
+
 void check_options(const Feedback& input, const CodecOptions& options) {
   const std::span<const float> update = input.update;
   if (static_cast<unsigned>(options.codec) >= codec_count)
@@ -36,11 +55,33 @@ void check_options(const Feedback& input, const CodecOptions& options) {
   for (size_t length : {input.residual.size(), input.new_residual.size()})
     if (length != update.size() && !(input.residual.empty() && input.new_residual.empty()))
       fail(Code::E_SHAPE, "the residual has %zu elements, expected %zu like the update", length, update.size());
-  if (options.codec != Codec::topk) return;
-  if (!(options.density > 0 && options.density <= 1))
-    fail(Code::E_ARGUMENT, "density is %g, expected a number above 0 and at most 1", options.density);
-  if (options.bits != 2 && options.bits != 4 && options.bits != 8)
-    fail(Code::E_ARGUMENT, "bits is %d, topk sends values of 2, 4 or 8 bits", options.bits);
+  check_layout(options.layout, static_cast<int64_t>(update.size()));
+  if (!sends_some(options.codec)) return;
+  check_density(options.density);
+  const bool topk = options.codec == Codec::topk, chosen = !topk;
+  const int bits = options.bits;
+  if (topk && bits != 2 && bits != 4 && bits != 8) fail(Code::E_ARGUMENT, "bits is %d, topk sends values of 2, 4 or 8 bits", bits);
+  if (chosen && bits != 4 && bits != 8 && bits != 16 && bits != 32)
+    fail(Code::E_ARGUMENT, "bits is %d, %s sends values of 4, 8, 16 or 32 bits", bits, codec_name(options.codec));
+  if (options.codec == Codec::blocks && (options.run_log2 < 1 || options.run_log2 > run_log2_most))
+    fail(Code::E_ARGUMENT, "a run of 2^%d elements, expected 2^1 to 2^%d", options.run_log2, run_log2_most);
+  if (chosen && options.unbiased && !input.residual.empty())
+    fail(Code::E_ARGUMENT,
+         "unbiased with a residual: what is scaled up now and made good by the residual later is counted twice; leave one out");
+}
+}  // namespace
+
+namespace {
+/// Zeros in the place of targets of elements [first, first + count) that are outside of the ranges.
+void keep_within(std::span<const ElementRange> ranges, int64_t first, int64_t count, float* targets) {
+  if (ranges.empty()) return;
+  auto range = std::partition_point(ranges.begin(), ranges.end(), [&](const ElementRange& r) { return r.end <= first; });
+  for (int64_t at = first, end = first + count; at < end; ++range) {
+    const int64_t next = range == ranges.end() ? end : std::min(range->begin, end);
+    if (next > at) std::fill(targets + (at - first), targets + (next - first), 0.0f);
+    if (range == ranges.end()) return;
+    at = std::max(at, range->end);
+  }
 }
 }  // namespace
 
@@ -56,6 +97,7 @@ uint32_t largest_target(const EncodeInput& input, const CodecKernels& kernels, c
       const int64_t count = std::min(encode_chunk, end - first);
       const uint32_t bits = kernels.add_residual(input.update + first, input.residual_at(first), targets, count);
       if (bits >= infinity_bits) return lower(bad, first);
+      keep_within(input.within, first, count, targets);
       top = std::max(top, bits);
       if (visit) visit(first, count, targets, member);
     }
@@ -79,6 +121,7 @@ void for_each_chunk(const EncodeInput& input, const CodecKernels& kernels, const
     for (int64_t first = task * encode_slice; first < end; first += encode_chunk) {
       const int64_t count = std::min(encode_chunk, end - first);
       kernels.add_residual(input.update + first, input.residual_at(first), targets, count);
+      keep_within(input.within, first, count, targets);
       visit(first, count, targets, member);
     }
   });
@@ -104,14 +147,17 @@ void encode_update(const Feedback& given, const CodecOptions& options, const Mes
   try {
     switch (options.codec) {
       case Codec::f32:
-        return encode_f32(input, place, kernels);
       case Codec::bf16:
-        return encode_bf16(input, place, kernels);
       case Codec::int8:
       case Codec::int4:
-        return encode_blocks(input, options, place, kernels);
+        return encode_dense(input, options, place, kernels);
       case Codec::topk:
         return encode_topk(input, options, place, kernels);
+      case Codec::sign:
+        return encode_sign(input, place, kernels);
+      case Codec::randk:
+      case Codec::blocks:
+        return encode_chosen(input, options, place, kernels);
     }
   } catch (const std::bad_alloc&) {
     fail(Code::E_MEMORY, "no memory to encode an update of %zu elements", given.update.size());
@@ -133,9 +179,7 @@ void encode_update(std::span<const float> update, std::span<float> residual, con
   encode_update({update, residual, residual}, options, place, pool, kernels);
 }
 
-int64_t message_bytes(Codec codec, int64_t count) {
-  return codec == Codec::topk ? -1 : update_header_bytes + dense_body_bytes(codec, count);
-}
+int64_t message_bytes(Codec codec, int64_t count) { return sends_some(codec) ? -1 : update_header_bytes + dense_body_bytes(codec, count); }
 
 void decode_update(std::span<const uint8_t> bytes, std::span<float> out, ThreadPool* pool) {
   const UpdateReader reader(bytes, pool);

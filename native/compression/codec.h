@@ -6,6 +6,8 @@
 /// f32 sends everything and leaves 0. int8 and int4 round stochastically: the expected s is t (up to 2^-15 of a step), except above
 /// 127 steps near the largest float, where s is clipped. bf16 rounds to nearest even. topk sends the k = max(1, round(density · n))
 /// elements of largest |t| (zeros never; ties by lower index) with magnitudes rounded to a few levels that minimise the squared error.
+/// sign sends the sign of every element and the mean of |t| of its block (EF-signSGD, Karimireddy et al. 2019; 1-bit Adam, Tang et al.
+/// 2021). randk and blocks send elements, or runs of them, that a seed chooses (chosen_runs.h), as they are or by a dense codec.
 ///
 /// The bytes depend on the input, the options and nothing else: not on the instruction set, not on threads. Layout: wire.h.
 #pragma once
@@ -20,16 +22,31 @@
 
 namespace fedlora {
 
+/// A tensor of the update, [rows, columns] in row-major order.
+struct UpdateTensor {
+  int64_t rows, columns;
+  /// Fraction of its elements to send, above 0 and at most 1.
+  double density;
+};
+
 struct CodecOptions {
   Codec codec = Codec::f32;
-  /// topk: fraction of the elements to send, above 0 and at most 1.
+  /// topk, randk, blocks: fraction of the elements to send, above 0 and at most 1, where no layout gives densities.
   double density = 1.0 / 64;
-  /// topk: bits per sent value, sign included: 2, 4 or 8.
+  /// Bits per sent value, sign included. topk: 2, 4 or 8; randk, blocks: 4, 8, 16 (bf16) or 32.
   int bits = 2;
-  /// int8, int4: seed of the stochastic rounding; give every client and round its own.
+  /// int8, int4, and values of 8 or 4 bits: seed of the stochastic rounding; give every client and round its own.
   uint64_t seed = 0;
   /// Newest version of the wire that the receiver reads: 1 or 2 (wire.h).
   int version = newest_wire_version;
+  /// randk, blocks: seed of what is sent; all clients of a round must have the same one for their messages to add up.
+  uint64_t choice_seed = 0;
+  /// randk, blocks: sends element · runs of its stratum, whose expectation is the element; for clients without error feedback.
+  bool unbiased = false;
+  /// blocks: log2 of the elements of a run, 1 to 20.
+  int run_log2 = 8;
+  /// The tensors of the update, in order; empty: it is one vector.
+  std::span<const UpdateTensor> layout = {};
 };
 
 /// An update and its error feedback. Both residuals are empty, or both as long as the update; they may be the same memory.
@@ -52,7 +69,7 @@ void encode_update(std::span<const float> update, std::span<float> residual, con
 void encode_update(std::span<const float> update, std::span<float> residual, const CodecOptions& options, std::vector<uint8_t>& bytes,
                    const CodecKernels& kernels, ThreadPool* pool = nullptr);
 
-/// Length of a message of a codec whose size follows from the number of elements; −1 for topk.
+/// Length of a message of a codec whose size follows from the number of elements; −1 for topk, randk, blocks.
 int64_t message_bytes(Codec codec, int64_t count);
 
 /// Decodes a whole message; elements that were not sent become 0. `out` has the message's length (read_header(bytes).count).

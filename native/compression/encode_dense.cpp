@@ -10,12 +10,6 @@
 namespace fedlora {
 
 namespace {
-UpdateHeader dense_header(Codec codec, int bits, int parameter, int64_t count) {
-  UpdateHeader header;
-  header.codec = codec, header.bits = bits, header.parameter = parameter, header.count = header.sent = count;
-  return header;
-}
-
 /// The smallest bf16 s with limit · s ≥ largest, so that no element of the block needs to be clipped; when limit · s would not be
 /// finite, the one below. limit · s is exact in f32: 7 and 8 bits.
 bf16 block_scale(uint32_t largest_bits, int limit) {
@@ -28,54 +22,34 @@ bf16 block_scale(uint32_t largest_bits, int limit) {
   while (!(static_cast<float>(limit + 1) * to_f32(bf16{scale}) <= 0x1.fffffep127f)) --scale;
   return {scale};
 }
-}  // namespace
 
-void encode_f32(const EncodeInput& input, const MessagePlace& place, const CodecKernels& kernels) {
-  largest_target(input, kernels);
-  const int64_t size = message_bytes(Codec::f32, input.count);
-  uint8_t* const message = place(size);
+void write_f32(const EncodeInput& input, uint8_t* body, const CodecKernels& kernels) {
   for_each_chunk(input, kernels, [&](int64_t first, int64_t count, const float* targets, int) {
-    std::memcpy(message + update_header_bytes + 4 * first, targets, static_cast<size_t>(count) * 4);
+    std::memcpy(body + 4 * first, targets, static_cast<size_t>(count) * 4);
     if (input.new_residual) std::fill_n(input.new_residual + first, count, 0.0f);
   });
-  seal_message(dense_header(Codec::f32, 32, 0, input.count), message, size, input.pool);
 }
 
-void encode_bf16(const EncodeInput& input, const MessagePlace& place, const CodecKernels& kernels) {
-  largest_target(input, kernels);
-  const int64_t size = message_bytes(Codec::bf16, input.count);
-  uint8_t* const message = place(size);
+void write_bf16(const EncodeInput& input, uint8_t* body, const CodecKernels& kernels) {
   for_each_chunk(input, kernels, [&](int64_t first, int64_t count, const float* targets, int) {
     alignas(64) uint16_t words[encode_chunk];
     kernels.encode_bf16(targets, count, words, input.new_residual_at(first));
-    std::memcpy(message + update_header_bytes + 2 * first, words, static_cast<size_t>(count) * 2);
+    std::memcpy(body + 2 * first, words, static_cast<size_t>(count) * 2);
   });
-  seal_message(dense_header(Codec::bf16, 16, 0, input.count), message, size, input.pool);
 }
 
-void encode_blocks(const EncodeInput& input, const CodecOptions& options, const MessagePlace& place, const CodecKernels& kernels) {
-  static_assert(encode_chunk % update_block == 0);
-  constexpr int64_t chunk_blocks = encode_chunk / update_block;
-  const bool int4 = options.codec == Codec::int4;
-  const int limit = int4 ? 7 : 127;
-  const int64_t blocks = block_count(input.count);
-  const auto fill_last_block = [](float* targets, int64_t count) {
-    std::fill(targets + count, targets + block_count(count) * update_block, 0.0f);
-  };
+constexpr int64_t chunk_blocks = encode_chunk / update_block;
+static_assert(encode_chunk % update_block == 0);
 
-  std::vector<bf16> scales(static_cast<size_t>(blocks));
-  largest_target(input, kernels, [&](int64_t first, int64_t count, float* targets, int) {
-    fill_last_block(targets, count);
-    uint32_t largest[chunk_blocks];
-    kernels.block_largest(targets, block_count(count), largest);
-    for (int64_t b = 0; b < block_count(count); ++b) scales[static_cast<size_t>(first / update_block + b)] = block_scale(largest[b], limit);
-  });
+int code_limit(Codec codec) { return codec == Codec::int4 ? 7 : 127; }
 
-  const int64_t size = message_bytes(options.codec, input.count);
-  uint8_t* const message = place(size);
-  uint8_t* const body = message + update_header_bytes;
-  if (blocks > 0) std::memcpy(body, scales.data(), scales.size() * 2);
-  uint8_t* const codes_out = body + 2 * blocks;
+/// Zeros behind the targets, up to a whole block.
+void fill_last_block(float* targets, int64_t count) { std::fill(targets + count, targets + block_count(count) * update_block, 0.0f); }
+
+void write_blocks(const EncodeInput& input, Codec codec, uint64_t seed, const std::vector<bf16>& scales, uint8_t* body,
+                  const CodecKernels& kernels) {
+  if (!scales.empty()) std::memcpy(body, scales.data(), scales.size() * 2);
+  uint8_t* const codes_out = body + 2 * scales.size();
   for_each_chunk(input, kernels, [&](int64_t first, int64_t count, float* targets, int) {
     alignas(64) int8_t codes[encode_chunk];
     alignas(64) float residual[encode_chunk];
@@ -85,14 +59,50 @@ void encode_blocks(const EncodeInput& input, const CodecOptions& options, const 
     fill_last_block(targets, count);
     const bool whole = count == in_chunk * update_block;
     float* residual_out = !input.new_residual ? nullptr : whole ? input.new_residual_at(first) : residual;
-    kernels.quantize(targets, scale, in_chunk, limit, options.seed, static_cast<uint64_t>(first), codes, residual_out);
+    kernels.quantize(targets, scale, in_chunk, code_limit(codec), seed, static_cast<uint64_t>(first), codes, residual_out);
     if (input.new_residual && !whole) std::memcpy(input.new_residual_at(first), residual, static_cast<size_t>(count) * 4);
-    if (int4)
+    if (codec == Codec::int4)
       kernels.pack_int4(codes, (count + 1) / 2, codes_out + first / 2);  // targets beyond the end are 0 and so are their codes
     else
       std::memcpy(codes_out + first, codes, static_cast<size_t>(count));
   });
-  seal_message(dense_header(options.codec, int4 ? 4 : 8, update_block_log2, input.count), message, size, input.pool);
+}
+}  // namespace
+
+std::vector<bf16> measure_dense(const EncodeInput& input, Codec codec, const CodecKernels& kernels) {
+  if (codec != Codec::int8 && codec != Codec::int4) {
+    largest_target(input, kernels);
+    return {};
+  }
+  std::vector<bf16> scales(static_cast<size_t>(block_count(input.count)));
+  largest_target(input, kernels, [&](int64_t first, int64_t count, float* targets, int) {
+    fill_last_block(targets, count);
+    uint32_t largest[chunk_blocks];
+    kernels.block_largest(targets, block_count(count), largest);
+    for (int64_t b = 0; b < block_count(count); ++b)
+      scales[static_cast<size_t>(first / update_block + b)] = block_scale(largest[b], code_limit(codec));
+  });
+  return scales;
+}
+
+void write_dense_body(const EncodeInput& input, Codec codec, uint64_t seed, const std::vector<bf16>& scales, uint8_t* body,
+                      const CodecKernels& kernels) {
+  if (codec == Codec::f32) return write_f32(input, body, kernels);
+  if (codec == Codec::bf16) return write_bf16(input, body, kernels);
+  write_blocks(input, codec, seed, scales, body, kernels);
+}
+
+void encode_dense(const EncodeInput& input, const CodecOptions& options, const MessagePlace& place, const CodecKernels& kernels) {
+  const std::vector<bf16> scales = measure_dense(input, options.codec, kernels);
+  const int64_t size = message_bytes(options.codec, input.count);
+  uint8_t* const message = place(size);
+  write_dense_body(input, options.codec, options.seed, scales, message + update_header_bytes, kernels);
+  constexpr int bits_of[] = {32, 16, 8, 4};
+  UpdateHeader header;
+  header.codec = options.codec, header.count = header.sent = input.count;
+  header.bits = bits_of[static_cast<int>(options.codec)];
+  header.parameter = header.bits <= 8 ? static_cast<int>(update_block_log2) : 0;
+  seal_message(header, message, size, input.pool);
 }
 
 }  // namespace fedlora

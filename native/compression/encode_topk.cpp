@@ -4,7 +4,9 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <map>
 
+#include "base/error.h"
 #include "compression/encode.h"
 #include "compression/magnitude_levels.h"
 #include "compression/topk_coded.h"
@@ -85,12 +87,52 @@ class TopkBody {
 };
 }  // namespace
 
+namespace {
+TopkSelection select(EncodeInput input, double density, int64_t elements, const CodecKernels& kernels) {
+  const double wanted = std::round(density * static_cast<double>(elements));
+  return select_topk(input, std::clamp<int64_t>(static_cast<int64_t>(wanted), 1, std::max<int64_t>(elements, 1)), kernels);
+}
+
+/// The largest of the tensors of each density, by themselves.
+TopkSelection select_by_density(EncodeInput input, std::span<const UpdateTensor> layout, const CodecKernels& kernels) {
+  struct Group {
+    std::vector<ElementRange> ranges;
+    int64_t elements = 0;
+  };
+  std::map<double, Group> groups;
+  int64_t at = 0;
+  for (const UpdateTensor& tensor : layout) {
+    Group& group = groups[tensor.density];
+    const int64_t length = tensor.rows * tensor.columns;
+    if (!group.ranges.empty() && group.ranges.back().end == at)
+      group.ranges.back().end += length;
+    else
+      group.ranges.push_back({at, at + length});
+    at += length, group.elements += length;
+  }
+  if (groups.size() == 1) return select(input, layout.front().density, at, kernels);
+  constexpr size_t most_groups = 8;
+  if (groups.size() > most_groups)
+    fail(Code::E_ARGUMENT, "a layout of %zu densities, topk takes at most %zu of them", groups.size(), most_groups);
+  TopkSelection all;
+  for (const auto& [density, group] : groups) {
+    input.within = group.ranges;
+    const TopkSelection chosen = select(input, density, group.elements, kernels);
+    if (chosen.sent.empty()) continue;
+    all.lowest = all.sent.empty() ? chosen.lowest : std::min(all.lowest, chosen.lowest);
+    all.largest = std::max(all.largest, chosen.largest);
+    all.sent.insert(all.sent.end(), chosen.sent.begin(), chosen.sent.end());
+  }
+  std::sort(all.sent.begin(), all.sent.end(), [](const Candidate& a, const Candidate& b) { return a.position < b.position; });
+  return all;
+}
+}  // namespace
+
 void encode_topk(const EncodeInput& input, const CodecOptions& options, const MessagePlace& place, const CodecKernels& kernels) {
   UpdateHeader header;
   header.codec = Codec::topk, header.bits = options.bits, header.count = input.count;
-  const int64_t wanted =
-      std::clamp<int64_t>(std::llround(options.density * static_cast<double>(input.count)), 1, std::max<int64_t>(input.count, 1));
-  const TopkSelection chosen = select_topk(input, wanted, kernels);
+  const TopkSelection chosen =
+      options.layout.empty() ? select(input, options.density, input.count, kernels) : select_by_density(input, options.layout, kernels);
   if (chosen.sent.empty()) {  // the residual is t, which is 0 everywhere
     uint8_t* const message = place(update_header_bytes);
     if (input.new_residual) std::fill_n(input.new_residual, input.count, 0.0f);

@@ -21,7 +21,10 @@ namespace fedlora {
   KERNEL(MagnitudeBits, range_bf16, (const uint8_t* w, int64_t n), (w, n))                                                   \
   KERNEL(void, magnitude_bins, (const float* t, int64_t n, uint16_t* b), (t, n, b))                                          \
   KERNEL(void, magnitude_digits, (const float* t, int64_t n, uint32_t p, int s, uint16_t* d), (t, n, p, s, d))               \
-  KERNEL(void, select_mask, (const float* t, int64_t n, uint32_t threshold, uint64_t* m), (t, n, threshold, m))
+  KERNEL(void, select_mask, (const float* t, int64_t n, uint32_t threshold, uint64_t* m), (t, n, threshold, m))              \
+  KERNEL(void, sum_magnitudes, (const float* t, int64_t b, double* s), (t, b, s))                                            \
+  KERNEL(void, encode_signs, (const float* t, const float* s, int64_t b, uint8_t* w, float* r), (t, s, b, w, r))             \
+  KERNEL(void, decode_signs, (const uint8_t* w, const float* s, int64_t b, float* v), (w, s, b, v))
 
 #define FEDLORA_CODEC_ROW(result, name, parameters, arguments) table.name = name;
 #define FEDLORA_SCALAR(result, name, parameters, arguments) \

@@ -1,6 +1,7 @@
 /// The inner loops of the codecs as a table of functions, one table an instruction set. Every table gives the same bits: the loops
 /// are compiled from one source (kernels_body.h) and contain no contraction and no reordered float sum.
-/// Kernels allocate nothing, throw nothing, check nothing. Counts are elements; `blocks` are update_block elements each.
+/// Kernels allocate nothing, throw nothing, check nothing. Counts are elements; `blocks` are update_block elements each, those of signs
+/// sign_block.
 #pragma once
 #include <cstdint>
 
@@ -40,6 +41,12 @@ struct CodecKernels {
   void (*magnitude_digits)(const float* target, int64_t count, uint32_t prefix, int shift, uint16_t* digits);
   /// Bit j of masks[i] says whether |target[64 i + j]| has a bit pattern of at least `threshold`. count is a multiple of 64.
   void (*select_mask)(const float* target, int64_t count, uint32_t threshold, uint64_t* masks);
+  /// sums[b] = Σ |target| over sign block b, in double, in an order of its own: sixteen running sums, then those from the first on.
+  void (*sum_magnitudes)(const float* target, int64_t blocks, double* sums);
+  /// Bit i mod 8 of byte i / 8 says whether target[i] is negative; residual = target ∓ scale of its block, unless null.
+  void (*encode_signs)(const float* target, const float* scales, int64_t blocks, uint8_t* bits, float* residual);
+  /// values = ±scale.
+  void (*decode_signs)(const uint8_t* bits, const float* scales, int64_t blocks, float* values);
 };
 
 /// The table of one level; the levels that this build lacks fall back to the next weaker one.

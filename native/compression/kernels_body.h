@@ -182,4 +182,41 @@ FEDLORA_INLINE void select_mask(const float* __restrict target, int64_t count, u
   }
 }
 
+FEDLORA_INLINE void sum_magnitudes(const float* __restrict target, int64_t blocks, double* __restrict sums) {
+  constexpr int64_t lanes = 16;
+  for (int64_t b = 0; b < blocks; ++b, target += sign_block) {
+    double running[lanes] = {};
+    for (int64_t i = 0; i < sign_block; i += lanes)
+      for (int64_t j = 0; j < lanes; ++j) running[j] += static_cast<double>(std::bit_cast<float>(magnitude_bits(target[i + j])));
+    double sum = 0;
+    for (double part : running) sum += part;
+    sums[b] = sum;
+  }
+}
+
+FEDLORA_INLINE void encode_signs(const float* __restrict target, const float* __restrict scales, int64_t blocks, uint8_t* __restrict bits,
+                                 float* __restrict residual) {
+  for (int64_t i = 0; i < blocks * sign_block / 8; ++i) {
+    unsigned byte = 0;
+    for (int j = 0; j < 8; ++j) byte |= std::bit_cast<uint32_t>(target[8 * i + j]) >> 31 << j;
+    bits[i] = static_cast<uint8_t>(byte);
+  }
+  if (residual == nullptr) return;
+  for (int64_t b = 0; b < blocks; ++b, target += sign_block, residual += sign_block) {
+    const uint32_t scale = std::bit_cast<uint32_t>(scales[b]);
+    for (int64_t i = 0; i < sign_block; ++i)
+      residual[i] = target[i] - std::bit_cast<float>(scale | (std::bit_cast<uint32_t>(target[i]) & ~magnitude_mask));
+  }
+}
+
+FEDLORA_INLINE void decode_signs(const uint8_t* __restrict bits, const float* __restrict scales, int64_t blocks, float* __restrict values) {
+  for (int64_t b = 0; b < blocks; ++b, bits += sign_block / 8, values += sign_block) {
+    const uint32_t scale = std::bit_cast<uint32_t>(scales[b]);
+    for (int64_t i = 0; i < sign_block / 8; ++i) {
+      const uint32_t byte = bits[i];
+      for (int j = 0; j < 8; ++j) values[8 * i + j] = std::bit_cast<float>(scale | (byte >> j & 1u) << 31);
+    }
+  }
+}
+
 }  // namespace fedlora::codec_body

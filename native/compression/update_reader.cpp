@@ -1,4 +1,4 @@
-// Validation of a message, and decoding of its tiles.
+// Validation of a message.
 #include "compression/update_reader.h"
 
 #include <algorithm>
@@ -46,7 +46,7 @@ UpdateReader::UpdateReader(std::span<const uint8_t> bytes, ThreadPool* pool) : U
 
 UpdateReader::UpdateReader(std::span<const uint8_t> bytes, ThreadPool* pool, const CodecKernels& kernels)
     : UpdateReader(bytes, pool, kernels, Deferred{}) {
-  if (sparse()) return;
+  if (!deferred()) return;
   run_tasks(pool, (tiles() + task_tiles - 1) / task_tiles,
             [&](int64_t task, int) { check_tiles(task * task_tiles, std::min((task + 1) * task_tiles, tiles())); });
   finish_check();
@@ -57,7 +57,7 @@ UpdateReader::UpdateReader(std::span<const uint8_t> bytes, ThreadPool* pool, con
   try {
     const int64_t segments = static_cast<int64_t>(checksum_segments(static_cast<size_t>(header_.body_bytes)));
     checksums_.resize(static_cast<size_t>(segments));
-    if (!sparse()) ranges_.resize(static_cast<size_t>(tiles()));
+    if (header_.codec != Codec::topk) ranges_.resize(static_cast<size_t>(tiles()));
     const auto check_all = [&] {
       run_tasks(pool, (segments + task_segments - 1) / task_segments,
                 [&](int64_t task, int) { take_checksums(task * task_segments, std::min((task + 1) * task_segments, segments)); });
@@ -71,10 +71,14 @@ UpdateReader::UpdateReader(std::span<const uint8_t> bytes, ThreadPool* pool, con
         throw;
       }
     }
-    if (!sparse()) return;
+    if (deferred()) return;
     check_all();
-    check_levels();
+    if (header_.codec == Codec::sign) {
+      check_signs();
+      return;
+    }
     read_entries();
+    header_.codec == Codec::topk ? check_levels() : check_entries();
   } catch (const std::bad_alloc&) {
     fail(Code::E_MEMORY, "no memory to read an encoded update of %zu bytes", bytes.size());
   }
@@ -96,7 +100,7 @@ void UpdateReader::take_checksums(int64_t first_segment, int64_t end_segment) {
 }
 
 bool UpdateReader::check_tiles(int64_t first, int64_t end) {
-  if (sparse()) return true;
+  if (!deferred()) return true;
   if (coded()) {  // the segments that end within the codes of these tiles; the scales go with the first, a last part with the last
     const int64_t codes = 2 * block_count(header_.count), segment = static_cast<int64_t>(checksum_segment_bytes);
     const auto segments_before = [&](int64_t tile) {
@@ -143,10 +147,6 @@ void UpdateReader::finish_check() const {
   }
 }
 
-void UpdateReader::scales(int64_t first_block, int64_t count, float* out) const {
-  kernels_->decode_bf16(body_ + 2 * first_block, count, out);
-}
-
 void UpdateReader::check_scales() {
   const float steps = header_.codec == Codec::int8 ? 128.0f : 8.0f;
   constexpr int64_t tile_blocks = update_tile / update_block;
@@ -179,6 +179,37 @@ void UpdateReader::fail_scale(int64_t first, int64_t count) const {
   fail(Code::E_INTERNAL, "a scale was refused that is a finite number");
 }
 
+void UpdateReader::check_signs() {
+  constexpr int64_t tile_blocks = update_tile / sign_block;
+  const int64_t blocks = sign_block_count(header_.count);
+  for (int64_t b = 0; b < blocks; ++b) {
+    const float scale = bf16_value(body_ + 2 * b);
+    if (!(scale <= 0x1.fffffep127f) || std::signbit(scale))
+      fail(Code::E_FORMAT, "encoded update: the scale of block %lld is %g, expected a finite number not below 0", static_cast<long long>(b),
+           scale);
+    include(ranges_[static_cast<size_t>(b / tile_blocks)], scale, scale);
+  }
+  if (header_.count % 8 != 0 && body_[header_.body_bytes - 1] >> (header_.count % 8) != 0)
+    fail(Code::E_FORMAT, "encoded update: spare bits are not 0");
+}
+
+/// randk, blocks: the range of every tile's entries.
+void UpdateReader::check_entries() {
+  chosen_.check();
+  alignas(64) float sent[update_tile];
+  const int mantissa = chosen_.mantissa_bits(), unused = 23 - mantissa;
+  for (int64_t tile = 0, begin = 0; tile < tiles() && begin < header_.sent; ++tile) {
+    const int64_t end = end_entry(begin, (tile + 1) * update_tile);
+    entry_values(begin, end - begin, sent);
+    const MagnitudeBits bits = kernels_->range_f32(sent, end - begin);
+    if (!std::isfinite(std::bit_cast<float>(bits.largest)))
+      fail(Code::E_NONFINITE, "encoded update: an element of %lld to %lld is not finite; the sender must not encode such an update",
+           static_cast<long long>(tile * update_tile), static_cast<long long>(std::min((tile + 1) * update_tile, header_.count) - 1));
+    if (bits.largest > 0) ranges_[static_cast<size_t>(tile)] = float_range({bits.smallest >> unused, bits.largest >> unused}, mantissa);
+    begin = end;
+  }
+}
+
 void UpdateReader::check_levels() {
   if (header_.sent == 0) return;
   const int levels = 1 << (header_.bits - 1);
@@ -193,6 +224,10 @@ void UpdateReader::check_levels() {
 }
 
 void UpdateReader::read_entries() {
+  if (is_chosen(header_.codec)) {
+    chosen_ = read_chosen(header_, body_, positions_);
+    return;
+  }
   if (header_.sent == 0) return;
   if (header_.version == 1) {
     layout_ = topk_layout(header_.bits, header_.parameter, header_.sent);
@@ -200,71 +235,6 @@ void UpdateReader::read_entries() {
   }
   const size_t levels = static_cast<size_t>(2) << (header_.bits - 1);
   read_coded_entries(header_, {body_ + levels, static_cast<size_t>(header_.body_bytes) - levels}, positions_, codes_);
-}
-
-TileRange UpdateReader::tile_range(int64_t tile) const { return sparse() ? level_range_ : ranges_[static_cast<size_t>(tile)]; }
-
-void UpdateReader::decode(int64_t first, int64_t count, float* out) const {
-  const int64_t blocks = block_count(count);
-  float scales[update_tile / update_block];
-  switch (header_.codec) {
-    case Codec::f32:
-      std::memcpy(out, body_ + 4 * first, static_cast<size_t>(count) * 4);
-      return;
-    case Codec::bf16:
-      return kernels_->decode_bf16(body_ + 2 * first, count, out);
-    case Codec::int8:
-    case Codec::int4: {
-      alignas(64) int8_t scratch[update_tile + 1];
-      this->scales(first / update_block, blocks, scales);
-      return kernels_->dequantize(codes(first, count, scratch), scales, count, out);
-    }
-    case Codec::topk: {
-      std::fill_n(out, count, 0.0f);
-      alignas(64) float sent[update_tile];
-      const int64_t begin = first_entry(first), end = end_entry(begin, first + count);
-      entry_values(begin, end - begin, sent);
-      for (int64_t e = begin; e < end; ++e) out[positions_[static_cast<size_t>(e)] - first] = sent[e - begin];
-      return;
-    }
-  }
-}
-
-const int8_t* UpdateReader::codes(int64_t first, int64_t count, int8_t* scratch) const {
-  const uint8_t* bytes = body_ + 2 * block_count(header_.count);
-  if (header_.codec == Codec::int8) return reinterpret_cast<const int8_t*>(bytes + first);
-  kernels_->unpack_int4(bytes + first / 2, (count + 1) / 2, scratch);
-  return scratch;
-}
-
-const float* UpdateReader::values(int64_t first, int64_t count, float* scratch) const {
-  const uint8_t* bytes = body_ + 4 * first;
-  if (header_.codec == Codec::f32 && reinterpret_cast<uintptr_t>(bytes) % alignof(float) == 0) return reinterpret_cast<const float*>(bytes);
-  decode(first, count, scratch);
-  return scratch;
-}
-
-int64_t UpdateReader::first_entry(int64_t position) const {
-  return std::lower_bound(positions_.begin(), positions_.end(), position,
-                          [](uint32_t entry, int64_t wanted) { return static_cast<int64_t>(entry) < wanted; }) -
-         positions_.begin();
-}
-
-int64_t UpdateReader::end_entry(int64_t entry, int64_t end) const {
-  while (entry < header_.sent && static_cast<int64_t>(positions_[static_cast<size_t>(entry)]) < end) ++entry;
-  return entry;
-}
-
-void UpdateReader::entry_values(int64_t first, int64_t count, float* out) const {
-  if (!codes_.empty()) {
-    for (int64_t e = 0; e < count; ++e) out[e] = code_values_[codes_[static_cast<size_t>(first + e)]];
-    return;
-  }
-  const uint8_t* codes = body_ + layout_.values;
-  const int bits = header_.bits;
-  const unsigned mask = (1u << bits) - 1;
-  int64_t at = first * bits;
-  for (int64_t e = 0; e < count; ++e, at += bits) out[e] = code_values_[(codes[at >> 3] >> (at & 7)) & mask];
 }
 
 }  // namespace fedlora

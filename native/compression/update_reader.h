@@ -2,7 +2,8 @@
 ///
 /// The constructor checks everything once: header, lengths, checksums, spare bits, that every number is finite and every position
 /// valid; after it, reading cannot fail. It throws E_FORMAT, E_VERSION, E_CHECKSUM, E_NONFINITE or E_MEMORY and reads nothing outside
-/// the message. Beside the message it keeps 8 bytes per tile of a dense message, 4 bytes per entry of a topk message, 5 where it is coded.
+/// the message. Beside the message it keeps 8 bytes per tile, 4 bytes per entry of a sparse message, 5
+/// where topk is coded.
 /// The bytes must stay alive and unchanged while the reader is used. Reading is const and safe from several threads.
 ///
 /// Checking a dense message costs one sweep of memory. `Deferred` leaves that sweep to the caller, who checks a run of tiles just
@@ -14,6 +15,7 @@
 
 #include "base/thread_pool.h"
 #include "compression/checksum.h"
+#include "compression/chosen_reader.h"
 #include "compression/kernels.h"
 #include "compression/wire.h"
 
@@ -44,7 +46,8 @@ class UpdateReader {
   UpdateReader(std::span<const float> values, const CodecKernels& kernels, Deferred);
 
   /// Deferred readers: takes the checksums and ranges of tiles [first, end); false when one holds what is not finite. Disjoint runs
-  /// may be checked by several threads. A topk message is checked already; true.
+  /// may be checked by several threads. Other codecs than f32, bf16, int8 and
+  /// int4 are checked already; true.
   bool check_tiles(int64_t first, int64_t end);
   /// f32 and bf16, for a caller who checks as he reads: a tile's range, its bytes, and where the checksums of its segments go.
   TileRange measure_tile(int64_t tile) const;
@@ -57,7 +60,8 @@ class UpdateReader {
 
   const UpdateHeader& header() const { return header_; }
   int64_t count() const { return header_.count; }
-  bool sparse() const { return header_.codec == Codec::topk; }
+  /// Some of the elements are sent: read by entries.
+  bool sparse() const { return sends_some(header_.codec); }
 
   TileRange tile_range(int64_t tile) const;
 
@@ -71,7 +75,7 @@ class UpdateReader {
   const int8_t* codes(int64_t first, int64_t count, int8_t* scratch) const;
   void scales(int64_t first_block, int64_t count, float* out) const;
 
-  /// topk: positions of the entries (rising), the number of the first entry at or after a position, and the number of the first
+  /// Sparse messages: positions of the entries (rising), the number of the first entry at or after a position, and the number of the first
   /// entry at or after `end`, sought upwards from `entry`.
   const uint32_t* positions() const { return positions_.data(); }
   int64_t first_entry(int64_t position) const;
@@ -80,11 +84,15 @@ class UpdateReader {
   void entry_values(int64_t first, int64_t count, float* values) const;
 
  private:
+  /// The tiles are checked as they are read.
+  bool deferred() const { return floats() || coded(); }
   bool floats() const { return header_.codec == Codec::f32 || header_.codec == Codec::bf16; }
   int64_t tiles() const { return (header_.count + update_tile - 1) / update_tile; }
   void take_checksums(int64_t first_segment, int64_t end_segment);
   void check_scales();
   [[noreturn]] void fail_scale(int64_t first, int64_t count) const;
+  void check_signs();
+  void check_entries();
   void check_levels();
   void read_entries();
 
@@ -96,6 +104,8 @@ class UpdateReader {
   std::vector<TileRange> ranges_;
   std::vector<uint32_t> positions_;
   std::vector<uint8_t> codes_;  // of the entries, where they do not lie in the message
+  /// randk, blocks.
+  DenseValues chosen_;
   /// topk: value of every code, negative ones in the upper half.
   float code_values_[256] = {};
   TileRange level_range_;

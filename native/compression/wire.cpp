@@ -24,31 +24,52 @@ T get(const uint8_t* bytes) {
 
 long long number(uint64_t value) { return static_cast<long long>(value); }
 
-void check_parameters(const UpdateHeader& h) {
-  if (h.version == 2 && h.codec != Codec::topk)
-    fail(Code::E_FORMAT, "encoded update: codec %s in wire version 2, which it has no need of", codec_name(h.codec));
-  if (h.codec == Codec::topk) {
-    if (h.bits != 2 && h.bits != 4 && h.bits != 8)
-      fail(Code::E_FORMAT, "encoded update: a topk message with %d bits per value, expected 2, 4 or 8", h.bits);
-    if (h.version == 2 && h.parameter != 0)
-      fail(Code::E_FORMAT, "encoded update: parameter %d of a coded topk message, expected 0", h.parameter);
-    if (h.parameter > 31) fail(Code::E_FORMAT, "encoded update: Rice parameter %d, expected 0 to 31", h.parameter);
-    return;
+/// Bits of a value and the parameter that a codec allows.
+bool fits(const UpdateHeader& h) {
+  switch (h.codec) {
+    case Codec::f32:
+      return h.bits == 32 && h.parameter == 0;
+    case Codec::bf16:
+      return h.bits == 16 && h.parameter == 0;
+    case Codec::int8:
+      return h.bits == 8 && h.parameter == static_cast<int>(update_block_log2);
+    case Codec::int4:
+      return h.bits == 4 && h.parameter == static_cast<int>(update_block_log2);
+    case Codec::topk:
+      return (h.bits == 2 || h.bits == 4 || h.bits == 8) && h.parameter <= (h.version == 1 ? 31 : 0);
+    case Codec::sign:
+      return h.bits == 1 && h.parameter == static_cast<int>(sign_block_log2);
+    case Codec::randk:
+    case Codec::blocks: {
+      const bool value = h.bits == 32 || h.bits == 16 || h.bits == 8 || h.bits == 4;
+      return value && (h.codec == Codec::randk ? h.parameter == 0 : h.parameter >= 1 && h.parameter <= run_log2_most);
+    }
   }
-  constexpr int bits_of[] = {32, 16, 8, 4};
-  const int bits = bits_of[static_cast<int>(h.codec)];
-  const int parameter = bits <= 8 ? static_cast<int>(update_block_log2) : 0;
-  if (h.bits != bits || h.parameter != parameter)
-    fail(Code::E_FORMAT, "encoded update: codec %s with bits %d and parameter %d, expected %d and %d", codec_name(h.codec), h.bits,
-         h.parameter, bits, parameter);
+  return false;
+}
+
+void check_parameters(const UpdateHeader& h) {
+  const bool later = h.codec > Codec::topk;
+  if (later != (h.version == 2) && h.codec != Codec::topk)
+    fail(Code::E_FORMAT, "encoded update: codec %s in wire version %d, expected %d", codec_name(h.codec), h.version, later ? 2 : 1);
+  if (!fits(h))
+    fail(Code::E_FORMAT, "encoded update: codec %s with bits %d and parameter %d, which it does not have", codec_name(h.codec), h.bits,
+         h.parameter);
 }
 
 void check_sizes(const UpdateHeader& h, uint64_t count, uint64_t sent, uint64_t body) {
   if (count > static_cast<uint64_t>(update_max_elements))
     fail(Code::E_FORMAT, "encoded update: %lld elements, at most %lld are possible", number(count), number(update_max_elements));
-  if (sent > count || (h.codec != Codec::topk && sent != count))
+  if (sent > count || (!sends_some(h.codec) && sent != count))
     fail(Code::E_FORMAT, "encoded update: %lld of %lld elements sent, impossible with codec %s", number(sent), number(count),
          codec_name(h.codec));
+  if (is_chosen(h.codec)) {
+    const int64_t least = chosen_prefix_bytes(0) + dense_body_bytes(dense_codec(h.bits), h.sent);
+    if (h.body_bytes < least)
+      fail(Code::E_FORMAT, "encoded update: body of %lld bytes, expected at least %lld for %lld elements sent", number(body), number(least),
+           number(sent));
+    return;
+  }
   if (h.codec != Codec::topk) {
     const int64_t expected = dense_body_bytes(h.codec, h.count);
     if (body != static_cast<uint64_t>(expected))
@@ -75,7 +96,7 @@ void check_sizes(const UpdateHeader& h, uint64_t count, uint64_t sent, uint64_t 
 }  // namespace
 
 const char* codec_name(Codec codec) {
-  constexpr const char* names[codec_count] = {"f32", "bf16", "int8", "int4", "topk"};
+  constexpr const char* names[codec_count] = {"f32", "bf16", "int8", "int4", "topk", "sign", "randk", "blocks"};
   return names[static_cast<int>(codec)];
 }
 
@@ -95,10 +116,14 @@ int64_t dense_body_bytes(Codec codec, int64_t count) {
       return 2 * block_count(count) + count;
     case Codec::int4:
       return 2 * block_count(count) + (count + 1) / 2;
+    case Codec::sign:
+      return 2 * sign_block_count(count) + (count + 7) / 8;
     case Codec::topk:
+    case Codec::randk:
+    case Codec::blocks:
       break;
   }
-  fail(Code::E_INTERNAL, "the body of a topk message has no fixed size");
+  fail(Code::E_INTERNAL, "the body of a %s message has no fixed size", codec_name(codec));
 }
 
 void write_header(const UpdateHeader& h, uint8_t* bytes) {

@@ -4,11 +4,12 @@
 ///   offset  size  field
 ///        0     4  magic "FLUP"
 ///        4     1  version
-///        5     1  codec: 0 f32, 1 bf16, 2 int8, 3 int4, 4 topk
-///        6     1  bits per value: 32, 16, 8, 4; topk 2, 4 or 8
-///        7     1  int8, int4: log2 of the block (7); topk: Rice parameter b, 0…31; else 0, in version 2 too
+///        5     1  codec: 0 f32, 1 bf16, 2 int8, 3 int4, 4 topk; from version 2 on 5 sign, 6 randk, 7 blocks
+///        6     1  bits per value: 32, 16, 8, 4; topk 2, 4 or 8; sign 1; randk, blocks 32, 16, 8 or 4
+///        7     1  int8, int4: log2 of the block (7); sign: 9; topk: Rice parameter b, 0…31, in version 2: 0;
+///                  blocks: log2 of a run, 1…20; else 0
 ///        8     8  n, number of elements, below 2^32
-///       16     8  k, number of elements sent; n for every codec but topk
+///       16     8  k, number of elements sent; n for every codec but topk, randk, blocks
 ///       24     8  number of body bytes
 ///       32     4  checksum of the body (checksum.h)
 ///       36     4  CRC32C of bytes 0…35
@@ -35,6 +36,11 @@
 ///   the entries 0.0083 to 0.0124: 0.140 to 0.144. No code can do with less where positions are independent; where the density varies
 ///   from tensor to tensor and row to row, as in updates of a first round, 0.137 is met.
 ///
+/// Body of sign:  ceil(n/512) scales, bf16: the mean of |t| of the block; ceil(n/8) bytes of signs (1 = negative), spare bits 0.
+/// Body of randk, blocks (which elements are sent follows from the seed: chosen_runs.h):
+///   seed        uint64                          segments    uint32, how many; then for each the uint32s length and number of runs chosen
+///   values      the body of the dense codec of `bits`, of k elements
+///
 /// A message is refused unless every field, length, spare bit and checksum fits the rest, every number is finite (also one step
 /// beyond the largest code) and every position is below n.
 #pragma once
@@ -43,14 +49,17 @@
 
 namespace fedlora {
 
-enum class Codec : uint8_t { f32, bf16, int8, int4, topk };
-inline constexpr int codec_count = 5;
+enum class Codec : uint8_t { f32, bf16, int8, int4, topk, sign, randk, blocks };
+inline constexpr int codec_count = 8;
 inline constexpr int newest_wire_version = 2;
 const char* codec_name(Codec codec);
 
 inline constexpr int64_t update_header_bytes = 40;
 inline constexpr int64_t update_block_log2 = 7;
 inline constexpr int64_t update_block = 1 << update_block_log2;
+/// Elements that share a scale in codec sign: 1/32 bit each.
+inline constexpr int64_t sign_block_log2 = 9, sign_block = 1 << sign_block_log2;
+inline constexpr int run_log2_most = 20;
 inline constexpr int64_t update_max_elements = 0xffffffff;
 
 struct UpdateHeader {
@@ -71,9 +80,19 @@ struct TopkLayout {
 };
 TopkLayout topk_layout(int bits, int parameter, int64_t sent);
 
-/// Body bytes of the codecs whose size follows from n alone (all but topk).
+/// Codecs that send some of the elements.
+constexpr bool sends_some(Codec codec) { return codec == Codec::topk || codec == Codec::randk || codec == Codec::blocks; }
+/// Of these, those whose choice follows from a seed.
+constexpr bool is_chosen(Codec codec) { return codec == Codec::randk || codec == Codec::blocks; }
+/// The dense codec whose values have so many bits: 32, 16, 8 or 4.
+constexpr Codec dense_codec(int bits) { return bits == 32 ? Codec::f32 : bits == 16 ? Codec::bf16 : bits == 8 ? Codec::int8 : Codec::int4; }
+
+/// Body bytes of the codecs whose size follows from n alone: f32, bf16, int8, int4, sign.
 int64_t dense_body_bytes(Codec codec, int64_t count);
+/// What stands before the values of randk and blocks.
+constexpr int64_t chosen_prefix_bytes(int64_t segments) { return 12 + 8 * segments; }
 inline int64_t block_count(int64_t count) { return (count + update_block - 1) / update_block; }
+inline int64_t sign_block_count(int64_t count) { return (count + sign_block - 1) / sign_block; }
 
 /// Writes the 40 bytes of the header.
 void write_header(const UpdateHeader& header, uint8_t* bytes);

@@ -1,4 +1,5 @@
 // Update codecs and the streaming aggregator.
+#include <cmath>
 #include <optional>
 
 #include "aggregation/aggregator.h"
@@ -134,6 +135,19 @@ Napi::Value create_aggregator(const Napi::CallbackInfo& info) {
   });
 }
 
+/// Rows, columns and density of each tensor.
+std::vector<UpdateTensor> layout_of(const std::vector<double>& numbers) {
+  if (numbers.size() % 3 != 0) fail(Code::E_ARGUMENT, "layout: %zu numbers, expected three a tensor", numbers.size());
+  std::vector<UpdateTensor> layout;
+  for (size_t i = 0; i < numbers.size(); i += 3) {
+    for (size_t side = i; side < i + 2; ++side)
+      if (!(numbers[side] >= 1 && numbers[side] <= 4294967295.0) || numbers[side] != std::floor(numbers[side]))
+        fail(Code::E_SHAPE, "layout: tensor %zu has a side of %g", i / 3, numbers[side]);
+    layout.push_back({static_cast<int64_t>(numbers[i]), static_cast<int64_t>(numbers[i + 1]), numbers[i + 2]});
+  }
+  return layout;
+}
+
 Napi::Value encode(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guard(env, [&]() -> Napi::Value {
@@ -141,13 +155,19 @@ Napi::Value encode(const Napi::CallbackInfo& info) {
     std::optional<TypedView<float>> residual_view;
     if (!info[1].IsNull() && !info[1].IsUndefined()) residual_view.emplace(info[1], "residual");
     const Fields f(info[2], "options");
-    constexpr const char* codecs[] = {"f32", "bf16", "int8", "int4", "topk"};
-    constexpr Codec values[] = {Codec::f32, Codec::bf16, Codec::int8, Codec::int4, Codec::topk};
+    const char* names[codec_count];  // in the order of the enumeration
+    for (int i = 0; i < codec_count; ++i) names[i] = codec_name(static_cast<Codec>(i));
     CodecOptions options;
-    options.codec = values[f.choice("codec", codecs)];
+    options.codec = static_cast<Codec>(f.choice("codec", names));
     options.density = f.number("density");
-    options.bits = static_cast<int>(f.integer("bits", 2, 8));
+    options.bits = static_cast<int>(f.integer("bits", 2, 32));
     options.seed = static_cast<uint64_t>(f.integer("seed", 0, 9007199254740991));
+    if (f.has("choiceSeed")) options.choice_seed = static_cast<uint64_t>(f.integer("choiceSeed", 0, 9007199254740991));
+    options.unbiased = f.has("unbiased") && f.boolean("unbiased");
+    if (f.has("runLog2")) options.run_log2 = static_cast<int>(f.integer("runLog2", 1, run_log2_most));
+    std::vector<UpdateTensor> layout;
+    if (f.has("layout")) layout = layout_of(copy_float64(f.value("layout"), "layout"));
+    options.layout = layout;
     const bool in_place = f.has("inPlace") && f.boolean("inPlace");
     const int threads = threads_of(f.value("threads"), "encodeUpdate");
 

@@ -4,29 +4,12 @@ import { describeValue } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
 import { native } from '../native/load.js'
 import { parseOptions } from '../options/parse.js'
+import { type Codec, checkCodec, codecShape, codecs, runLog2 } from './codec-options.js'
+import { encodeLayout, tensorSchema } from './layout.js'
+
+export { type Codec, codecs }
 
 const vector = z.custom<Float32Array>((value) => value instanceof Float32Array, 'expected a Float32Array')
-
-export const codecs = ['f32', 'bf16', 'int8', 'int4', 'topk'] as const
-
-export type Codec = (typeof codecs)[number]
-
-export const codecShape = {
-  codec: z
-    .enum(codecs)
-    .describe('f32 is exact; bf16 rounds; int8 and int4 have a scale per block; topk sends the largest values only'),
-  density: z
-    .number()
-    .gt(0)
-    .max(1)
-    .default(1 / 64)
-    .describe('topk: share of the values sent'),
-  bits: z
-    .union([z.literal(2), z.literal(4), z.literal(8)])
-    .default(4)
-    .describe('topk: bits of a value'),
-  seed: z.int().min(0).default(0).describe('seed of the stochastic rounding'),
-}
 
 const threads = z
   .int()
@@ -35,17 +18,36 @@ const threads = z
   .optional()
   .describe('threads at work; no result depends on it (default: all cores)')
 
-export const encodeOptionsSchema = z.strictObject({
-  ...codecShape,
-  residual: vector.optional().describe('what earlier messages left unsent (error feedback); the new one is returned'),
-  inPlace: z
-    .boolean()
-    .default(false)
-    .describe('overwrite the residual with the new one, which saves an array as long as the update'),
-  threads,
-})
+export const encodeOptionsSchema = z
+  .strictObject({
+    ...codecShape,
+    choiceSeed: z
+      .int()
+      .min(0)
+      .default(0)
+      .describe('seed of what randk and blocks send: messages that share it have the same values, so that they add up'),
+    unbiased: z
+      .boolean()
+      .default(false)
+      .describe(
+        'randk, blocks: values are scaled up by what is not sent, so that their expectation is the update; without a residual',
+      ),
+    layout: z
+      .array(tensorSchema)
+      .min(1)
+      .readonly()
+      .optional()
+      .describe('the tensors of the update, in order: adapter.layout; for density { A, B }'),
+    residual: vector.optional().describe('what earlier messages left unsent (error feedback); the new one is returned'),
+    inPlace: z
+      .boolean()
+      .default(false)
+      .describe('overwrite the residual with the new one, which saves an array as long as the update'),
+    threads,
+  })
+  .superRefine(checkCodec)
 
-/** Options of `encodeUpdate`. Defaults: density 1/64, bits 4, seed 0, no error feedback, all cores. */
+/** Options of `encodeUpdate`. Defaults: density 1/64, bits 4, runs of 256, seeds 0, no error feedback, all cores. */
 export type EncodeUpdateOptions = z.input<typeof encodeOptionsSchema>
 
 export interface EncodedUpdate {
@@ -88,7 +90,7 @@ function overlap(a: Float32Array, b: Float32Array): boolean {
  * Encodes an update. With a residual (zeros at first) what is not sent now is sent later: |sent + residual − (update + previous
  * residual)| is at most 1 ulp of the larger, and exactly zero where nothing is sent. With `inPlace` the new residual replaces the
  * old one in its array, unless an error is thrown; otherwise neither array is changed.
- * @throws FedloraError `E_ARGUMENT`, `E_CONFIG`, `E_SHAPE` when the residual has another length, `E_NONFINITE`.
+ * @throws FedloraError `E_ARGUMENT`, `E_CONFIG`, `E_SHAPE` when the residual or the layout has another length, `E_NONFINITE`.
  * @example
  * ```ts
  * const update = new Float32Array(4096).fill(1e-3)
@@ -99,7 +101,13 @@ function overlap(a: Float32Array, b: Float32Array): boolean {
  */
 export function encodeUpdate(update: Float32Array, options: EncodeUpdateOptions): EncodedUpdate {
   checkVector(update, 'encodeUpdate')
-  const { residual, ...codec } = parseOptions(encodeOptionsSchema, options, 'encode options')
+  const { residual, layout, density, block, ...codec } = parseOptions(encodeOptionsSchema, options, 'encode options')
+  if (codec.unbiased && residual !== undefined) {
+    throw new FedloraError(
+      'E_ARGUMENT',
+      'encodeUpdate: unbiased with a residual counts twice what is not sent: scaled up now, sent later. Leave one of them out',
+    )
+  }
   if (residual !== undefined && residual.length !== update.length) {
     throw new FedloraError(
       'E_SHAPE',
@@ -112,7 +120,12 @@ export function encodeUpdate(update: Float32Array, options: EncodeUpdateOptions)
       'encodeUpdate: the residual overlaps the update, so it cannot be written in place',
     )
   }
-  return native().encodeUpdate(update, residual ?? null, codec)
+  return native().encodeUpdate(update, residual ?? null, {
+    ...codec,
+    density: typeof density === 'number' ? density : 1,
+    runLog2: runLog2(block),
+    layout: encodeLayout(layout, density),
+  })
 }
 
 /**

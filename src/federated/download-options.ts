@@ -1,17 +1,19 @@
 /** How the adapter travels to the clients. */
 import { z } from 'zod'
-import { codecShape } from '../compression/codec.js'
+import { checkCodec, codecShape } from '../compression/codec-options.js'
 
 const { seed: _, codec, ...shape } = codecShape
 
-export const downloadSchema = z.strictObject({
-  codec: codec
-    .default('f32')
-    .describe(
-      'how the adapter is broadcast: whole as f32, or as bf16, from which clients then start; any other codec sends what it has more than a client holds, and what that leaves out goes with the next',
-    ),
-  ...shape,
-})
+export const downloadSchema = z
+  .strictObject({
+    codec: codec
+      .default('f32')
+      .describe(
+        'how the adapter is broadcast: whole as f32, or as bf16, from which clients then start; any other codec sends what it has more than a client holds, and what that leaves out goes with the next',
+      ),
+    ...shape,
+  })
+  .superRefine(checkCodec)
 
 export type DownloadConfig = z.output<typeof downloadSchema>
 

@@ -1,6 +1,5 @@
 /** Options of `simulate`: everything that JSON can hold, in one schema; objects (model, clients, signal) are checked beside it. */
 import { z } from 'zod'
-import { codecShape } from '../compression/codec.js'
 import { formerNames } from '../options/schema-paths.js'
 import { trainOptionsSchema } from '../training/options.js'
 import { scheduleSchema } from '../training/schedule.js'
@@ -9,6 +8,7 @@ import { attackersSchema } from './attacker-options.js'
 import { downloadSchema } from './download-options.js'
 import { robustSchema } from './robust-options.js'
 import { serverOptimizerSchema, serverRules } from './server-step/step.js'
+import { uploadSchema } from './upload-options.js'
 
 const recipe = trainOptionsSchema.pick({
   batchSize: true,
@@ -57,22 +57,6 @@ export const overridesSchema = z.strictObject(
 ) as unknown as ReturnType<typeof ownObject.partial>
 
 export type LocalOverrides = z.input<typeof overridesSchema>
-
-export const uploadSchema = z.strictObject({
-  codec: codecShape.codec.default('f32'),
-  density: codecShape.density,
-  bits: codecShape.bits,
-  errorFeedback: z
-    .boolean()
-    .optional()
-    .describe('what a message leaves out is added to the next update; default true, except for f32 whole'),
-  segments: z
-    .int()
-    .min(1)
-    .max(1024)
-    .default(1)
-    .describe('parts of an update, of which a client sends one a round by turn, and the others send the others'),
-})
 
 const serverOptimizer = z.union([
   z.enum(serverRules).transform((name) => serverOptimizerSchema.parse({ name })),

@@ -27,8 +27,13 @@ function violations(t: Float32Array, sent: Float32Array, residual: Float32Array)
   return count
 }
 
-const encodings = codecs.flatMap((codec) =>
-  codec === 'topk' ? ([2, 4, 8] as const).map((bits) => ({ codec, bits, density: 1 / 16 })) : [{ codec }],
+const bitsOf: Partial<Record<Codec, readonly (2 | 4 | 8 | 16 | 32)[]>> = {
+  topk: [2, 4, 8],
+  randk: [4, 8, 16, 32],
+  blocks: [4, 32],
+}
+const encodings = codecs.flatMap(
+  (codec) => bitsOf[codec]?.map((bits) => ({ codec, bits, density: 1 / 16, block: 16 })) ?? [{ codec }],
 )
 
 for (const encoding of encodings) {
@@ -68,7 +73,10 @@ t.test('sizes: lossy codecs are smaller by what they promise', (t) => {
   t.ok(size('bf16') < raw / 1.9)
   t.ok(size('int8') < raw / 3.5)
   t.ok(size('int4') < raw / 6.5)
-  t.ok(size('topk', { density: 1 / 64, bits: 2 }) < raw / 100)
+  t.ok(size('topk', { density: 1 / 64, bits: 2 }) < raw / 200)
+  t.ok(size('sign') < raw / 30)
+  t.ok(size('randk', { density: 1 / 64, bits: 4 }) < raw / 440)
+  t.ok(size('blocks', { density: 1 / 64, bits: 32 }) < raw / 60)
   t.same(encodeUpdate(update, { codec: 'f32' }).residual, null)
   t.ok(bytesOf(decodeUpdate(encodeUpdate(update, { codec: 'f32' }).bytes)).equals(bytesOf(update)))
   t.end()
@@ -228,5 +236,36 @@ t.test('options and values are checked', (t) => {
   t.throws(() => createAggregator(5, { threads: 0 }), { code: 'E_CONFIG' })
   t.throws(() => decodeUpdate(encodeUpdate(update, { codec: 'f32' }).bytes, { threads: 1.5 }), { code: 'E_CONFIG' })
   t.throws(() => createAggregator(1).mean(), { name: 'FedloraError' }, 'nothing was added')
+  t.end()
+})
+
+t.test('densities of A and B, and what cannot be', (t) => {
+  const update = vector(3000, 5)
+  const layout = [
+    { name: 'a', part: 'lora_A', shape: [10, 100], offset: 0, length: 1000 },
+    { part: 'lora_B', shape: [200, 10] },
+  ] as const
+  const options = { codec: 'topk', density: { A: 0.01, B: 0.1 }, layout, bits: 2 } as const
+  const sent = decodeUpdate(encodeUpdate(update, options).bytes)
+  t.equal(sent.subarray(0, 1000).filter((value) => value !== 0).length, 10)
+  t.equal(sent.subarray(1000).filter((value) => value !== 0).length, 200)
+  const whole = decodeUpdate(encodeUpdate(update, { ...options, density: 0.07 }).bytes)
+  t.not(whole.subarray(0, 1000).filter((value) => value !== 0).length, 10, 'canary: one density for all')
+  const refuse = (more: object, code: string, text: RegExp) =>
+    t.throws(() => encodeUpdate(update, { ...options, ...more } as never), { code, message: text })
+  refuse({ layout: undefined }, 'E_ARGUMENT', /layout/)
+  refuse({ layout: [{ shape: [10, 100] }, { shape: [200, 10] }] }, 'E_ARGUMENT', /layout\[0\] has no part/)
+  refuse({ layout: [{ part: 'lora_A', shape: [10, 100], offset: 4 }] }, 'E_SHAPE', /at 4, expected .* at 0/)
+  refuse({ layout: [layout[0]] }, 'E_SHAPE', /1000 elements, the update 3000/)
+  refuse({ layout: [{ part: 'lora_A', shape: [0, 3] }] }, 'E_CONFIG', /layout/)
+  refuse({ layout: [{ part: 'lora_A', shape: [1e9, 1e9] }] }, 'E_SHAPE', /rows/)
+  refuse({ layout: [] }, 'E_CONFIG', /layout/)
+  refuse({ density: { A: 0.1 } }, 'E_CONFIG', /density/)
+  refuse({ density: { A: 0.1, B: Number.NaN } }, 'E_CONFIG', /density/)
+  refuse({ bits: 16 }, 'E_CONFIG', /topk sends values of 2, 4, 8 bits, not 16/)
+  refuse({ codec: 'randk', bits: 2 }, 'E_CONFIG', /randk sends values of 4, 8, 16, 32 bits, not 2/)
+  refuse({ codec: 'blocks', bits: 4, block: 100 }, 'E_CONFIG', /block.*power of two/)
+  refuse({ codec: 'randk', bits: 4, unbiased: true, residual: new Float32Array(3000) }, 'E_ARGUMENT', /twice/)
+  refuse({ choiceSeed: -1 }, 'E_CONFIG', /choiceSeed/)
   t.end()
 })

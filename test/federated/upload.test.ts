@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { OwnState } from '../../src/federated/client/own-state.js'
 import { encodeUpload } from '../../src/federated/client/upload.js'
+import { type Space, spaceOf, tensorsOf, whole } from '../../src/federated/protocol/space.js'
 import { native } from '../../src/native/load.js'
 import { Random } from '../../src/random/random.js'
 import { bytesOf, temporaryFolder } from '../support/train.js'
@@ -15,11 +16,32 @@ const length = 700
 const random = new Random(17, 99)
 const update = (scale: number) => Float32Array.from({ length }, () => scale * (random.uniform() - 0.5))
 const lossy = [
-  { codec: 'bf16', density: 1, bits: 8 },
-  { codec: 'int8', density: 1, bits: 8 },
-  { codec: 'int4', density: 1, bits: 8 },
-  { codec: 'topk', density: 1 / 16, bits: 4 },
+  { codec: 'bf16', density: 1, bits: 8, block: 256 },
+  { codec: 'int8', density: 1, bits: 8, block: 256 },
+  { codec: 'int4', density: 1, bits: 8, block: 256 },
+  { codec: 'topk', density: 1 / 16, bits: 4, block: 256 },
+  { codec: 'topk', density: { A: 1 / 16, B: 1 / 4 }, bits: 2, block: 256 },
+  { codec: 'sign', density: 1, bits: 8, block: 256 },
+  { codec: 'randk', density: 1 / 16, bits: 32, block: 256 },
+  { codec: 'randk', density: { A: 1 / 2, B: 1 / 16 }, bits: 4, block: 256 },
+  { codec: 'blocks', density: 1 / 4, bits: 16, block: 8 },
 ] as const
+
+/** One adapted layer: lora_A [10, 35], lora_B [70, 5]. */
+const space: Space = spaceOf(
+  [
+    { name: 'base_model.model.m.lora_A.weight', shape: [10, 35], offset: 0, length: 350 },
+    { name: 'base_model.model.m.lora_B.weight', shape: [70, 5], offset: 350, length: 350 },
+  ],
+  [{ module: 'm', rank: 5, scaling: 1 }],
+)
+const sending = (client: string, round: number, seed: number) => ({
+  client,
+  round,
+  seed,
+  space,
+  travels: { adapter: whole(space) },
+})
 
 /** Largest |sent + residual − update − before|, in units of 2^-24 · (|sent| + |residual| + |update| + |before|). */
 function brokenBy(sent: Float32Array, residual: Float32Array, update: Float32Array, before: Float32Array): number {
@@ -34,8 +56,8 @@ function brokenBy(sent: Float32Array, residual: Float32Array, update: Float32Arr
 }
 
 for (const upload of lossy) {
-  t.test(`${upload.codec}: sent + residual = update + residual before, round after round`, async (t) => {
-    const store = await OwnState.open(join(root, upload.codec))
+  t.test(`${JSON.stringify(upload)}: sent + residual = update + residual before, round after round`, async (t) => {
+    const store = await OwnState.open(join(root, `${lossy.indexOf(upload)}`))
     const residualOf = async (client: string) =>
       (await store.read(client, 'residual-adapter')) ?? new Float32Array(length)
     const total = { sent: new Float64Array(length), learnt: new Float64Array(length) }
@@ -47,7 +69,7 @@ for (const upload of lossy) {
         const learnt = update(client === 'a' ? 10 ** (round % 3) : 0.1)
         const given = learnt.slice()
         const before = await residualOf(client)
-        const message = await encodeUpload('adapter', learnt, { client, round, seed: 1000 }, upload, store)
+        const message = await encodeUpload('adapter', learnt, sending(client, round, 1000), upload, store)
         t.ok(bytesOf(learnt).equals(bytesOf(given)), 'the update is only read')
         t.same(await residualOf(client), before, 'the round has not ended: the residual before it still counts')
         await store.endRound()
@@ -80,15 +102,15 @@ for (const upload of lossy) {
 t.test('without error feedback what is left out is lost; float32 leaves nothing', async (t) => {
   const learnt = update(1)
   const topk = lossy[3]
-  const message = await encodeUpload('adapter', learnt, { client: 'a', round: 1, seed: 3 }, topk, undefined)
+  const message = await encodeUpload('adapter', learnt, sending('a', 1, 3), topk, undefined)
   const sent = native().decodeUpdate(message)
   const kept = sent.filter((value) => value !== 0).length
   t.ok(kept > 0 && kept <= Math.ceil(length * topk.density), `${kept} of ${length}`)
   const exact = await encodeUpload(
     'adapter',
     learnt,
-    { client: 'a', round: 1, seed: 3 },
-    { codec: 'f32', density: 1, bits: 8 },
+    sending('a', 1, 3),
+    { codec: 'f32', density: 1, bits: 8, block: 256 },
     undefined,
   )
   t.ok(bytesOf(native().decodeUpdate(exact)).equals(bytesOf(learnt)))
@@ -97,10 +119,56 @@ t.test('without error feedback what is left out is lost; float32 leaves nothing'
 t.test('seed, round, client and vector decide the rounding', async (t) => {
   const learnt = update(1)
   const of = (seed: number, client = 'a', vector = 'adapter', round = 1) =>
-    encodeUpload(vector, learnt, { client, round, seed }, lossy[2], undefined)
+    encodeUpload(vector, learnt, sending(client, round, seed), lossy[2], undefined)
   t.same(await of(5), await of(5))
   t.notSame(await of(5), await of(6))
   t.notSame(await of(5), await of(5, 'b'), 'each client has roundings of its own')
   t.notSame(await of(5), await of(5, 'a', 'control'), 'and each vector')
   t.notSame(await of(5), await of(5, 'a', 'adapter', 2), 'and each round')
+})
+
+t.test(
+  'randk and blocks: all clients of a round send the same values; without feedback their expectation is the update',
+  async (t) => {
+    const plain = { codec: 'randk', density: 1 / 8, bits: 32, block: 256 } as const
+    const learnt = update(1).map((value) => value + 2)
+    const sent = async (client: string, round: number) =>
+      native().decodeUpdate(await encodeUpload('adapter', learnt, sending(client, round, 5), plain, undefined))
+    const places = (values: Float32Array) => [...values.keys()].filter((i) => values[i] !== 0).join()
+    const first = await sent('a', 1)
+    t.equal(places(first), places(await sent('b', 1)))
+    t.not(places(first), places(await sent('a', 2)), 'another round, another choice')
+    t.ok(
+      first.every((value, i) => value === 0 || (value > 6.9 * learnt[i]! && value < 8.1 * learnt[i]!)),
+      'scaled up',
+    )
+    const store = await OwnState.open(join(root, 'unscaled'))
+    const kept = native().decodeUpdate(await encodeUpload('adapter', learnt, sending('a', 1, 5), plain, store))
+    t.ok(
+      kept.every((value, i) => value === 0 || value === learnt[i]),
+      'with feedback as they are',
+    )
+  },
+)
+
+t.test('densities of A and B are those of the tensors', async (t) => {
+  const upload = { codec: 'topk', density: { A: 0.02, B: 0.4 }, bits: 8, block: 256 } as const
+  const counts = (values: Float32Array) =>
+    [values.subarray(0, 350), values.subarray(350)].map((part) => part.filter((value) => value !== 0).length)
+  const send = async (vector: string, values: Float32Array) =>
+    native().decodeUpdate(await encodeUpload(vector, values, sending('a', 1, 5), upload, undefined))
+  t.same(counts(await send('adapter', update(1))), [7, 140])
+  t.same(counts(await send('control', update(1))), [7, 140], 'a vector beside it of the same values')
+  const other = await send('other', update(1).subarray(0, 100))
+  t.equal(other.filter((value) => value !== 0).length, 40, 'a vector of other values has the larger density')
+  t.same(
+    tensorsOf(space, [
+      [20, 300],
+      [350, 700],
+    ]).map(({ part, shape }) => [part, ...shape]),
+    [
+      ['lora_A', 1, 280],
+      ['lora_B', 70, 5],
+    ],
+  )
 })

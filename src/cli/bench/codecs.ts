@@ -10,6 +10,9 @@ export const benchedCodecs: readonly EncodeOptions[] = [
   { codec: 'int8', density: 1, bits: 8, seed: 1 },
   { codec: 'int4', density: 1, bits: 4, seed: 1 },
   { codec: 'topk', density: 1 / 64, bits: 2, seed: 1 },
+  { codec: 'sign', density: 1, bits: 2, seed: 1 },
+  { codec: 'randk', density: 1 / 64, bits: 4, seed: 1 },
+  { codec: 'blocks', density: 1 / 64, bits: 4, seed: 1 },
 ]
 
 export interface VectorBench {

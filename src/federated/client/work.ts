@@ -1,24 +1,15 @@
 /** The work of one client in one round: a task comes in, the algorithm's client part runs over it, an answer goes out. */
 import { FedloraError, isFedloraError } from '../../errors.js'
-import type { ClientKit, Space, Travel, Vectors } from '../algorithms/algorithm.js'
+import type { ClientKit, Vectors } from '../algorithms/algorithm.js'
 import { travelOf, workOf } from '../algorithms/defaults.js'
 import { sendsDeltas } from '../download-options.js'
 import type { FederationConfig } from '../options.js'
 import { type Answer, messageVersion, type Task } from '../protocol/messages.js'
 import { type Home, openTask, receive, receivedName } from './personal.js'
 import { Trainer, type Workplace } from './trainer.js'
-import { encodeUpload, feedsBack } from './upload.js'
+import { encodeUpload, feedsBack, type Sending } from './upload.js'
 
-/** Of what a client is about to send. */
-export interface Sending {
-  readonly client: string
-  readonly round: number
-  /** Seed of the federation. */
-  readonly seed: number
-  readonly space: Space
-  /** Elements of the adapter whose updates travel, by name. */
-  readonly travels: Travel
-}
+export type { Sending }
 
 /** Changes what a client sends, before it is encoded. The vectors given are not changed; a name may not come or go. */
 export type Outgoing = (vectors: Readonly<Vectors>, about: Sending) => Vectors | Promise<Vectors>
@@ -74,15 +65,14 @@ function checkKept({ name, keeps = [] }: ClientPlace['chosen']['algorithm'], kee
   throw new FedloraError('E_CONFIG', message, { vector: unknown })
 }
 
-async function send(vectors: Vectors, { client, round, seed }: Task, { chosen, space, outgoing }: ClientPlace) {
-  const about = { client, round, seed, space, travels: travelOf(chosen, { space, round }) }
+async function changed(vectors: Vectors, about: Sending, { outgoing }: ClientPlace) {
   let sent = vectors
   for (const change of outgoing) sent = await change(sent, about)
   return sent
 }
 
 async function work(task: Task, place: ClientPlace): Promise<Worked> {
-  const { chosen, upload, own, data } = place
+  const { chosen, space, upload, own, data } = place
   const { client, round, seed } = task
   const trainer = new Trainer(place, task)
   const { trained, vectors: given, numbers = {}, keep = {} } = await workOf(chosen, await kitOf(task, place, trainer))
@@ -103,14 +93,14 @@ async function work(task: Task, place: ClientPlace): Promise<Worked> {
   const seconds = { train: trainer.seconds, encode: 0 }
   // Without a supervised token there was nothing to learn: nothing is sent or kept, and the residual waits for a later round.
   if (loss === null) return { answer, vectors: {}, trained: trained.values, seconds }
-  const vectors = await send(given, task, place)
+  const about: Sending = { client, round, seed, space, travels: travelOf(chosen, { space, round }) }
+  const vectors = await changed(given, about, place)
   await place.inTurn(async () => {
     const started = performance.now()
     const rest = feedsBack(upload, chosen) ? own : undefined
-    const travels = travelOf(chosen, { space: place.space, round })
     for (const [name, update] of Object.entries(vectors)) {
-      const segment = name in travels ? task.segment : undefined
-      answer.vectors[name] = await encodeUpload(name, update, { client, round, seed }, upload, rest, segment)
+      const segment = name in about.travels ? task.segment : undefined
+      answer.vectors[name] = await encodeUpload(name, update, about, upload, rest, segment)
     }
     for (const [name, values] of Object.entries(keep)) await own?.write(client, name, round, values)
     for (const [name, list] of Object.entries(numbers)) answer.numbers[name] = [...list]

@@ -17,6 +17,7 @@ const purposes = {
   directions: 23,
   adapter: 27,
   download: 28,
+  choice: 30,
   clock: 40,
   tier: 41,
   attack: 44,

@@ -82,6 +82,37 @@ export function rangesOf(space: Space, choose: (tensor: SpaceTensor) => boolean)
   return ranges
 }
 
+/** A tensor of a vector that holds some ranges, one after the other: whole ones keep their shape, parts are one row. */
+export interface TravellingTensor {
+  readonly part: Part
+  readonly shape: readonly [number, number]
+}
+
+/** The tensors that lie in ranges, in order. */
+export function tensorsOf(space: Space, ranges: Ranges): TravellingTensor[] {
+  const travelling: TravellingTensor[] = []
+  for (const [begin, end] of ranges) {
+    for (const { part, shape, offset, length } of space.tensors) {
+      const held = Math.min(end, offset + length) - Math.max(begin, offset)
+      if (held > 0) travelling.push({ part, shape: held === length ? shape : [1, held] })
+    }
+  }
+  return travelling
+}
+
+/** The tensors, or parts of them, that elements [begin, end) of a vector of such tensors hold. */
+export function tensorsWithin(tensors: readonly TravellingTensor[], [begin, end]: Range): TravellingTensor[] {
+  const within: TravellingTensor[] = []
+  let offset = 0
+  for (const tensor of tensors) {
+    const length = tensor.shape[0] * tensor.shape[1]
+    const held = Math.min(end, offset + length) - Math.max(begin, offset)
+    if (held > 0) within.push(held === length ? tensor : { part: tensor.part, shape: [1, held] })
+    offset += length
+  }
+  return within
+}
+
 /** All of the vector. */
 export const whole = (space: Space): Ranges => [[0, space.length]]
 

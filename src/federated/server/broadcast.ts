@@ -2,7 +2,7 @@
 import type { Chosen, ServerState, Turn, Vectors } from '../algorithms/algorithm.js'
 import { placeReceived, receivedOf } from '../algorithms/defaults.js'
 import { type DownloadConfig, sendsDeltas } from '../download-options.js'
-import { fitRanks, gather, lengthOf, type Space } from '../protocol/space.js'
+import { fitRanks, gather, lengthOf, type Space, tensorsOf } from '../protocol/space.js'
 import { decodeVector, encodeVector } from '../vector-message.js'
 import { Deltas } from './deltas.js'
 
@@ -78,12 +78,11 @@ export class Broadcaster {
       const message = encodeVector(part, download.codec as 'f32' | 'bf16')
       return { messages: { adapter: message }, arrived: decodeVector(message) }
     }
-    this.#deltas ??= new Deltas(
-      download,
-      seed,
-      gather(server.initialFor(turn.space), receivedOf(chosen, turn)),
-      this.#restored,
-    )
+    if (this.#deltas === undefined) {
+      const ranges = receivedOf(chosen, turn)
+      const initial = gather(server.initialFor(turn.space), ranges)
+      this.#deltas = new Deltas(download, seed, { initial, tensors: tensorsOf(turn.space, ranges) }, this.#restored)
+    }
     const step = this.#deltas.step(part, turn.round)
     return { messages: this.#deltas.messagesFrom(version, step), arrived: step.held }
   }

@@ -13,8 +13,10 @@ import { native } from '../../native/load.js'
 import type { Vectors } from '../algorithms/algorithm.js'
 import { difference, sum } from '../algorithms/vectors.js'
 import type { DownloadConfig } from '../download-options.js'
+import { encodingOf } from '../encoding.js'
 import { deltaName } from '../protocol/messages.js'
 import { deriveSeed } from '../protocol/random.js'
+import type { TravellingTensor } from '../protocol/space.js'
 import { decodeVector, encodeVector } from '../vector-message.js'
 
 /** Names among the vectors of a checkpoint: h, and the messages by round. */
@@ -44,8 +46,16 @@ interface Step {
   whole: Uint8Array
 }
 
+interface Beginning {
+  /** h_0, which every client can make itself. */
+  initial: Float32Array
+  /** Of which it is. */
+  tensors: readonly TravellingTensor[]
+}
+
 export class Deltas {
   readonly #codec: DownloadConfig
+  readonly #tensors: readonly TravellingTensor[]
   readonly #seed: number
   /** h after the last committed round, and the messages that led to it, by round, the last contiguous ones. */
   #held: Float32Array
@@ -54,11 +64,11 @@ export class Deltas {
   #step: Step | undefined
 
   /**
-   * @param initial - h_0, which every client can make itself.
    * @param restored - the vectors of a checkpoint.
    */
-  constructor(codec: DownloadConfig, seed: number, initial: Float32Array, restored: Readonly<Vectors> = {}) {
+  constructor(codec: DownloadConfig, seed: number, { initial, tensors }: Beginning, restored: Readonly<Vectors> = {}) {
     this.#codec = codec
+    this.#tensors = tensors
     this.#seed = seed
     this.#held = restored[heldName] ?? initial
     const rounds = Object.keys(restored).flatMap((name) =>
@@ -83,7 +93,8 @@ export class Deltas {
   step(values: Float32Array, round: number): Step {
     if (this.#step?.round === round) return this.#step
     const seed = deriveSeed(this.#seed, 'download', round)
-    const message = native().encodeUpdate(difference(values, this.#held), null, { ...this.#codec, seed }).bytes
+    const options = { ...encodingOf(this.#codec, values.length, this.#tensors), seed, choiceSeed: seed }
+    const message = native().encodeUpdate(difference(values, this.#held), null, options).bytes
     const held = sum(this.#held, decodeVector(message))
     this.#step = { round, held, message, whole: encodeVector(held) }
     return this.#step

@@ -1,0 +1,32 @@
+/** How one vector is encoded: the options of a federation as the engine takes them. */
+
+import { type Codec, runLog2 } from '../compression/codec-options.js'
+import { type Density, encodeLayout } from '../compression/layout.js'
+import type { EncodeOptions } from '../native/binding.js'
+import { type Range, type TravellingTensor, tensorsWithin } from './protocol/space.js'
+
+/** What `upload` and `download` have in common. */
+export interface Encoding {
+  readonly codec: Codec
+  readonly density: Density
+  readonly bits: EncodeOptions['bits']
+  readonly block: number
+}
+
+/**
+ * @param tensors - of the whole vector, in order. A vector of other values than theirs (by its length) has the larger of two densities.
+ * @param range - what is encoded of the vector; default all.
+ */
+export function encodingOf(
+  { codec, density, bits, block }: Encoding,
+  length: number,
+  tensors: readonly TravellingTensor[],
+  range: Range = [0, length],
+): Omit<EncodeOptions, 'seed'> {
+  const options = { codec, bits, runLog2: runLog2(block) }
+  if (typeof density === 'number') return { ...options, density }
+  const held = tensors.reduce((sum, { shape: [rows, columns] }) => sum + rows * columns, 0)
+  const layout =
+    held === length && range[1] > range[0] ? encodeLayout(tensorsWithin(tensors, range), density) : undefined
+  return { ...options, density: Math.max(density.A, density.B), layout }
+}
