@@ -4,6 +4,7 @@ import { exists } from '../../files/atomic.js'
 import { loadModel } from '../../model/load.js'
 import { type Command, text } from '../command.js'
 import { baseModelFolder } from '../demo/assets.js'
+import { compression } from '../study/compression/compression.js'
 import { heterogeneity } from '../study/heterogeneity.js'
 import { leakage } from '../study/leakage/leakage.js'
 import { federations, type Program } from '../study/program.js'
@@ -14,6 +15,7 @@ import { formatTable, shownPath } from '../words.js'
 const studies = {
   heterogeneity: federations(heterogeneity),
   ranks: federations(ranks),
+  compression,
   leakage,
 } satisfies Record<string, Program>
 

@@ -24,6 +24,10 @@ export interface Chart {
   y: string
   /** Logarithmic y; points that are not above 0 stand on the lower edge. */
   log?: boolean
+  /** Logarithmic x, likewise. */
+  logX?: boolean
+  /** A disc at every point. */
+  marks?: boolean
   panels: readonly Panel[]
 }
 
@@ -89,7 +93,7 @@ function styleOf(index: number): { color: string; dash: string } {
   return { color: colors[index % colors.length]!, dash: dashes[Math.floor(index / colors.length) % dashes.length]! }
 }
 
-function line({ points }: Series, index: number, x: Scale, y: Scale): string {
+function line({ points }: Series, index: number, x: Scale, y: Scale, marks: boolean): string {
   const { color, dash } = styleOf(index)
   const place = (value: number, point: Point) => `${at(x.place(point.x))},${at(y.place(value))}`
   const ranged = points.filter(({ low, high }) => low !== undefined && high !== undefined)
@@ -99,11 +103,22 @@ function line({ points }: Series, index: number, x: Scale, y: Scale): string {
   ]
   const band = ranged.length > 1 ? `<polygon points="${outline.join(' ')}" fill="${color}" opacity="0.12"/>` : ''
   const dots = points.map((point) => place(point.y, point)).join(' ')
-  return `${band}<polyline points="${dots}" fill="none" stroke="${color}" stroke-width="1.8"${dash && ` stroke-dasharray="${dash}"`}/>`
+  const discs = points.map(
+    (point) => `<circle cx="${at(x.place(point.x))}" cy="${at(y.place(point.y))}" r="3" fill="${color}"/>`,
+  )
+  return `${band}${marks ? discs.join('') : ''}<polyline points="${dots}" fill="none" stroke="${color}" stroke-width="1.8"${dash && ` stroke-dasharray="${dash}"`}/>`
 }
 
 /** The chart as a document of its own. @throws RangeError when there is nothing to draw. */
-export function drawChart({ title, x: xLabel, y: yLabel, log = false, panels }: Chart): string {
+export function drawChart({
+  title,
+  x: xLabel,
+  y: yLabel,
+  log = false,
+  logX = false,
+  marks = false,
+  panels,
+}: Chart): string {
   const points = panels.flatMap(({ series }) => series.flatMap((one) => one.points))
   const xs = points.map((point) => point.x)
   const ys = points
@@ -119,7 +134,7 @@ export function drawChart({ title, x: xLabel, y: yLabel, log = false, panels }: 
   const parts = [text(size.left, 20, title, 'font-size="15" font-weight="bold"')]
   for (const [index, panel] of panels.entries()) {
     const left = size.left + index * (size.panel + size.gap)
-    const x = linear(Math.min(...xs), Math.max(...xs), left, left + size.panel)
+    const x = (logX ? logarithmic : linear)(Math.min(...xs), Math.max(...xs), left, left + size.panel)
     parts.push(text(left + size.panel / 2, size.top - 10, panel.title, 'text-anchor="middle"'))
     for (const tick of y.ticks) {
       const height = at(y.place(tick))
@@ -133,7 +148,7 @@ export function drawChart({ title, x: xLabel, y: yLabel, log = false, panels }: 
     )
     for (const series of panel.series) {
       const drawn = series.points.filter((point) => Number.isFinite(point.y))
-      parts.push(line({ ...series, points: drawn }, names.indexOf(series.name), x, y))
+      parts.push(line({ ...series, points: drawn }, names.indexOf(series.name), x, y, marks))
     }
   }
   const middle = size.top + size.height / 2

@@ -58,7 +58,7 @@ function identityOf({ study, budget, settings, arms }: Plan) {
     study: study.name,
     budget,
     settings: settings.map(({ name }) => name),
-    arms: arms.map(({ name, algorithm }) => ({ name, algorithm })),
+    arms: arms.map(({ name, algorithm, traffic }) => ({ name, algorithm, ...traffic })),
   }
 }
 
@@ -70,6 +70,8 @@ export interface Progress {
   arm: string
   seed: number
 }
+
+const noTraffic = { bytesUp: 0, bytesDown: 0, bytesUpRaw: 0, bytesDownRaw: 0 }
 
 async function runTrial(
   model: Model,
@@ -88,8 +90,9 @@ async function runTrial(
     rounds: budget.rounds,
     local: { steps: budget.steps, batchSize: budget.batchSize, learningRate: 5e-3, schedule: 'cosine' },
     algorithm: arm.algorithm,
+    ...arm.traffic,
     seed,
-    evaluate: { data: heldOut, every: 1, of: 'personal' },
+    evaluate: { data: heldOut, every: 1, ...(study.personal !== false && { of: 'personal' }) },
     signal,
   })
   const trial: Trial = {
@@ -99,7 +102,7 @@ async function runTrial(
     losses: [],
     errors: [],
     personal: [],
-    bytesUp: 0,
+    ...noTraffic,
     seconds: 0,
   }
   for await (const event of run) {
@@ -112,7 +115,8 @@ async function runTrial(
   }
   const result = await run
   result.adapter.dispose()
-  return { ...trial, bytesUp: result.bytesUp, seconds: (performance.now() - started) / 1000 }
+  const { bytesUp, bytesDown, bytesUpRaw, bytesDownRaw } = result
+  return { ...trial, bytesUp, bytesDown, bytesUpRaw, bytesDownRaw, seconds: (performance.now() - started) / 1000 }
 }
 
 /** Runs what is missing of a plan in `folder`; gives all its trials. */

@@ -1,6 +1,7 @@
 /** What a study is: settings × arms × seeds, each of them a federation with the same budget; and what one of them came to. */
 import type { Dataset } from '../../data/dataset.js'
 import type { AlgorithmInput } from '../../federated/algorithms/index.js'
+import type { FederationOptions } from '../../federated/options.js'
 import type { ClientData } from '../../federated/simulate/clients.js'
 
 /** Who trains: one way of giving the rows to clients. */
@@ -13,6 +14,8 @@ export interface Setting {
 export interface Arm {
   name: string
   algorithm: AlgorithmInput
+  /** How vectors travel; default: as float32. */
+  traffic?: Pick<FederationOptions, 'upload' | 'download'>
 }
 
 export interface Budget {
@@ -33,6 +36,8 @@ export interface Study {
   /** What it asks, for the report. */
   question: string
   rank: number
+  /** Whether clients are measured on rows of their own, too; default true. */
+  personal?: boolean
   settings: readonly Setting[]
   arms: readonly Arm[]
   full: Budget
@@ -50,6 +55,10 @@ export interface Trial {
   /** By round: mean over the clients of the loss of the adapter that each is served by, on its own test rows. */
   personal: number[]
   bytesUp: number
+  bytesDown: number
+  /** Of the same vectors as float32. */
+  bytesUpRaw: number
+  bytesDownRaw: number
   seconds: number
 }
 
