@@ -79,6 +79,23 @@ t.test('a logarithmic chart: decades are equally far apart, zero stands on the e
   t.equal(heights![3], heights![0])
 })
 
+t.test('a chart of points: a logarithmic x, a disc at each', async (t) => {
+  const points = [1, 10, 100].map((x) => ({ x, y: x }))
+  const svg = drawChart({
+    title: 'p',
+    x: 'x',
+    y: 'y',
+    logX: true,
+    marks: true,
+    panels: [{ title: '', series: [{ name: 'A', points }] }],
+  })
+  const places = attribute(svg, 'circle', 'cx').map(Number)
+  t.equal(places.length, 3)
+  t.ok(Math.abs(places[1]! - places[0]! - (places[2]! - places[1]!)) <= 0.21, 'decades are equally far apart')
+  t.ok(places[1]! - places[0]! > 50, 'canary: on a linear scale the first two would lie together')
+  for (const tick of ['1', '10', '100']) t.match(svg, `>${tick}</text>`)
+})
+
 const budget = { seeds: 2, rounds: 2, steps: 1, batchSize: 1, rowsEach: 1, heldOut: 1 }
 const study: Study = {
   name: 'test',
@@ -100,7 +117,7 @@ const trial = (arm: string, seed: number, loss: number, error: number | null): T
   losses: [9, loss + 1],
   personal: [9, loss],
   errors: [0.5, error],
-  bytesUp: 2e6,
+  ...{ bytesUp: 2e6, bytesDown: 2e6, bytesUpRaw: 2e6, bytesDownRaw: 2e6 },
   seconds: 1,
 })
 const trials = [
