@@ -8,10 +8,10 @@ import { encodeUpload } from '../../src/federated/client/upload.js'
 import { downloadSchema } from '../../src/federated/download-options.js'
 import type { FederationEvent, RoundEvent } from '../../src/federated/events.js'
 import { type SimulateOptions, simulate } from '../../src/federated/index.js'
-import { uploadSchema } from '../../src/federated/options.js'
 import { rangeOf, segmentOf } from '../../src/federated/protocol/segments.js'
 import { Server } from '../../src/federated/server/server.js'
 import { serverOptimizerSchema } from '../../src/federated/server-step/step.js'
+import { uploadSchema } from '../../src/federated/upload-options.js'
 import { encodeVector } from '../../src/federated/vector-message.js'
 import { loadModel } from '../../src/model/load.js'
 import { native } from '../../src/native/load.js'
@@ -47,6 +47,9 @@ t.test('parts cover a vector once, and a round brings each of them', async (t) =
     ],
   )
 })
+
+/** Nothing is known of the tensors. */
+const space = { length: 0, tensors: [], modules: [] }
 
 const placeOf = (client: string) => ['a', 'b', 'c'].indexOf(client)
 
@@ -95,7 +98,14 @@ t.test('what is not sent by turn is sent when its turn comes', async (t) => {
     for (let round = 1; round <= 8; round++) {
       const update = Float32Array.from({ length }, (_, i) => Math.sin(round * i))
       const segment = segmentOf(0, round, 4)
-      const message = await encodeUpload('adapter', update, { client: 'a', round, seed: 9 }, upload, own, segment)
+      const message = await encodeUpload(
+        'adapter',
+        update,
+        { client: 'a', round, seed: 9, space, travels: {} },
+        upload,
+        own,
+        segment,
+      )
       await own.endRound()
       const [begin, end] = rangeOf(length, segment)
       const part = native().decodeUpdate(message)
