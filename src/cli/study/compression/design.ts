@@ -32,6 +32,9 @@ export const families: readonly Family[] = [
   },
   dense('top-k', [1 / 8, 1 / 16, 1 / 32, 1 / 64, 1 / 128, 1 / 256], (density) => topk(density)),
   dense('top-k, nothing kept', [1 / 16, 1 / 64], (density) => ({ ...topk(density), errorFeedback: false })),
+  { family: 'sign', ways: [{ name: 'sign', traffic: { upload: { codec: 'sign' } } }] },
+  dense('randk', [1 / 16, 1 / 64], (density) => ({ codec: 'randk', density })),
+  dense('blocks', [1 / 16, 1 / 64], (density) => ({ codec: 'blocks', density })),
   {
     family: 'segments by turn',
     ways: [
