@@ -20,6 +20,23 @@ export function liesLine({ round, clients }: RoundEvent): string | undefined {
   return `round ${round}: attackers ${lies.slice(0, shownClients).join(', ')}${more}`
 }
 
+/** Whom the robust rule of a round selected; undefined where it does not select. */
+export function selectedLine({ round, clients, selected }: RoundEvent): string | undefined {
+  if (selected === undefined) return undefined
+  const names = clients.flatMap(({ client, name }) => (selected.includes(client) ? [name] : []))
+  const more = names.length > shownClients ? ` and ${names.length - shownClients} more` : ''
+  return `round ${round}: selected ${names.slice(0, shownClients).join(', ') || 'nobody'}${more}`
+}
+
+/** Answers of a round that do not count, a line each. */
+export function refusedLines({ round, refused = [] }: RoundEvent): string[] {
+  const lines = refused
+    .slice(0, shownClients)
+    .map(({ code, message }) => `round ${round}: refused (${code}): ${message}`)
+  const more = refused.length - lines.length
+  return more > 0 ? [...lines, `round ${round}: refused ${more} more; --json tells of all`] : lines
+}
+
 const figures = ['mean', 'standardDeviation', 'worstDecile', 'bestDecile'] as const
 const names = ['mean', 'standard deviation', 'worst decile', 'best decile']
 

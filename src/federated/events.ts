@@ -1,4 +1,5 @@
 /** What a federation tells while it runs, and what it gives in the end. */
+import type { ErrorCode } from '../errors.js'
 import type { EvaluationResult } from '../evaluation/evaluate.js'
 import type { Adapter } from '../model/adapter.js'
 import type { Failure } from '../run/failure.js'
@@ -23,6 +24,14 @@ export interface ClientReport {
   attack?: AttackName
 }
 
+/** An answer that does not count: damaged, not finite, of another shape, or beyond the bounds of `screening`. */
+export interface RefusedAnswer {
+  client: number
+  name: string
+  code: ErrorCode
+  message: string
+}
+
 /** Seconds of the machine by phase; a pass that several clients share counts once. */
 export interface RoundSeconds {
   train: number
@@ -41,6 +50,8 @@ export interface RoundEvent {
   clients: ClientReport[]
   /** Clients that received the adapter and did not answer. */
   dropped: number[]
+  /** Answers that were not counted, and why; absent when there were none. They are neither in `clients` nor in any sum. */
+  refused?: RefusedAnswer[]
   /** Bytes of the encoded updates. */
   bytesUp: number
   /** Bytes of the encoded adapter times the cohort. */

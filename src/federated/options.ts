@@ -7,6 +7,7 @@ import { type AlgorithmInput, algorithmSchema } from './algorithms/index.js'
 import { attackersSchema } from './attacker-options.js'
 import { downloadSchema } from './download-options.js'
 import { robustSchema } from './robust-options.js'
+import { screeningSchema } from './screening-options.js'
 import { serverOptimizerSchema, serverRules } from './server-step/step.js'
 import { uploadSchema } from './upload-options.js'
 
@@ -87,6 +88,7 @@ export const federationSchema = z.strictObject({
   attackers: attackersSchema
     .optional()
     .describe('clients that lie, to test with: attacks by name or by a pattern with *; later entries win'),
+  screening: screeningSchema.optional().describe('bounds of what a client may send: an answer beyond them is refused'),
   robust: robustSchema
     .optional()
     .describe(

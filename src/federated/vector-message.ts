@@ -6,7 +6,10 @@ export function encodeVector(values: Float32Array, codec: 'f32' | 'bf16' = 'f32'
   return native().encodeUpdate(values, null, { codec, density: 1, bits: 8, seed: 0 }).bytes
 }
 
-/** @throws FedloraError `E_FORMAT`, `E_CHECKSUM`, `E_VERSION` for what is no such message. */
-export function decodeVector(message: Uint8Array): Float32Array {
-  return native().decodeUpdate(message)
+/**
+ * @param length - values that it must have: no memory is taken for what a message claims.
+ * @throws FedloraError `E_FORMAT`, `E_CHECKSUM`, `E_VERSION`, `E_NONFINITE` for what is no such message, `E_SHAPE`.
+ */
+export function decodeVector(message: Uint8Array, length?: number): Float32Array {
+  return native().decodeUpdate(message, undefined, length === undefined ? undefined : new Float32Array(length))
 }

@@ -1,6 +1,6 @@
 /** What people are told of clients that were measured on their own rows. */
 import t from 'tap'
-import { liesLine, measuredLine, reportClients } from '../../src/cli/client-report.js'
+import { liesLine, measuredLine, refusedLines, reportClients, selectedLine } from '../../src/cli/client-report.js'
 import { planEvaluation } from '../../src/cli/open-data.js'
 import { Output } from '../../src/cli/output.js'
 import { federationEvaluateSchema } from '../../src/cli/sections.js'
@@ -101,4 +101,22 @@ t.test('a line for those who lie', async (t) => {
   t.equal(liesLine(round(some)), 'round 3: attackers b (noise), c (nan)')
   const many = Array.from({ length: 22 }, (_, i) => ({ name: `c${i}`, attack: 'nan' }))
   t.match(liesLine(round(many)), /c19 \(nan\) and 2 more$/)
+})
+
+t.test('whom a rule selected, and what was refused', async (t) => {
+  const clients = Array.from({ length: 25 }, (_, client) => ({ client, name: `c${client}` }))
+  const round = (more: object) => ({ round: 3, clients, ...more }) as never
+  t.equal(selectedLine(round({})), undefined)
+  t.equal(selectedLine(round({ selected: [4, 1] })), 'round 3: selected c1, c4')
+  t.equal(selectedLine(round({ selected: [] })), 'round 3: selected nobody')
+  t.match(selectedLine(round({ selected: clients.map(({ client }) => client) })), /c19 and 5 more$/)
+  t.same(refusedLines(round({})), [])
+  const refused = clients.map(({ client, name }) => ({
+    client,
+    name,
+    code: 'E_SHAPE',
+    message: `the answer of ${name}`,
+  }))
+  t.same(refusedLines(round({ refused: refused.slice(0, 1) })), ['round 3: refused (E_SHAPE): the answer of c0'])
+  t.same(refusedLines(round({ refused })).slice(20), ['round 3: refused 5 more; --json tells of all'])
 })

@@ -5,12 +5,12 @@ import { type Dataset, type Split, splitOptionsSchema } from '../../data/index.j
 import { formatBytes } from '../../errors/describe.js'
 import { isFedloraError } from '../../errors.js'
 import type { EvaluationOptions as Judge } from '../../federated/evaluation-options.js'
-import type { FederationEvent, FederationResult, RoundEvent } from '../../federated/events.js'
+import type { FederationEvent, FederationResult } from '../../federated/events.js'
 import { split } from '../../federated/index.js'
 import { type FederationConfig, federationSchema } from '../../federated/options.js'
 import { simulate as startSimulation } from '../../federated/simulate/simulate.js'
 import { makeFolder } from '../../files/atomic.js'
-import { liesLine, measuredLine, reportClients } from '../client-report.js'
+import { liesLine, measuredLine, refusedLines, reportClients, selectedLine } from '../client-report.js'
 import { type Command, type Config, configFlag, section, text } from '../command.js'
 import { figure, follow, type StoppedRun, tellClient, tellStopped } from '../follow.js'
 import { type EvaluationPlan, fitRows, planData, planEvaluation, readRows } from '../open-data.js'
@@ -58,10 +58,6 @@ function planFederation(
   return federation
 }
 
-/** The clients that a robust rule selected, by name. */
-const selectedNames = ({ clients, selected = [] }: RoundEvent) =>
-  clients.flatMap(({ client, name }) => (selected.includes(client) ? [name] : [])).join(', ') || 'none'
-
 /** What people are told of the events of a federation. */
 function teller(output: Output, rounds: number): (event: FederationEvent) => void {
   let progress: ProgressLine | undefined
@@ -74,9 +70,8 @@ function teller(output: Output, rounds: number): (event: FederationEvent) => voi
         `round ${event.round}: loss ${figure(event.loss, 4)} · up ${formatBytes(event.bytesUp)} (${figure(event.compressionRatio, 1)}×) · ` +
           `down ${formatBytes(event.bytesDown)} · cosine ${figure(event.cosine, 4)} · ${event.seconds.total.toFixed(1)} s`,
       )
-      const lies = liesLine(event)
-      if (lies !== undefined) output.text(lies)
-      if (event.selected !== undefined) output.text(`round ${event.round}: updates selected: ${selectedNames(event)}`)
+      for (const line of [liesLine(event), selectedLine(event), ...refusedLines(event)])
+        if (line !== undefined) output.text(line)
       if (event.abandoned !== undefined) output.text(`round ${event.round} was abandoned: ${event.abandoned}`)
     } else if (event.type === 'evaluation') {
       output.text(`round ${event.round}: ${measuredLine(event) ?? `held-out loss ${event.loss.toFixed(4)}`}`)

@@ -1,6 +1,7 @@
 import type { Weighting } from '../algorithms/algorithm.js'
 import type { DownloadConfig } from '../download-options.js'
 import type { RobustConfig } from '../robust-options.js'
+import type { ScreeningConfig } from '../screening-options.js'
 import type { ServerOptimizerOptions } from '../server-step/step.js'
 
 /** What a server is told of the federation's options. */
@@ -15,6 +16,8 @@ export interface ServerConfig {
   weighting?: Weighting | undefined
   /** Rule in the place of the mean; default: the mean. */
   robust?: RobustConfig | undefined
+  /** Bounds of answers; default: none. */
+  screening?: ScreeningConfig | undefined
   /** Ranks that a residual may have; default 256. */
   maxResidualRank?: number | undefined
 }

@@ -22,12 +22,12 @@ import { rangeOf, type Segment, segmentOf } from '../protocol/segments.js'
 import { fitRanks, lengthOf, type Ranges, type Space } from '../protocol/space.js'
 import type { Moments } from '../server-step/rule.js'
 import { createServerOptimizer, type ServerOptimizer } from '../server-step/step.js'
-import { decodeVector } from '../vector-message.js'
 import { type Broadcast, Broadcaster } from './broadcast.js'
 import type { Collector } from './collect.js'
 import { createCollector } from './collectors.js'
 import type { ServerConfig } from './config.js'
 import { Deltas } from './deltas.js'
+import { screen } from './screen.js'
 
 /** Where the clients' adapters of a round are kept until it ends. */
 export interface AdapterStore extends ClientAdapters {
@@ -254,17 +254,47 @@ export class Server {
   }
 
   /**
+   * The decoded vectors of an answer that may count.
+   * @throws FedloraError as `screen` (screen.ts), for an answer that may not.
+   */
+  screen(answer: Answer, space: Space): Vectors {
+    const { client, round } = answer
+    const { chosen, config } = this.#parts
+    const travels = travelOf(chosen, { space, round })
+    const segment = this.#segmentOf(client, round)
+    const lengthSent = (ranges: Ranges) => {
+      const length = lengthOf(ranges)
+      if (segment === undefined) return length
+      const [begin, end] = rangeOf(length, segment)
+      return end - begin
+    }
+    // What travels by its ranges, others by the server's vector of that name.
+    const vectorLength = (name: string) =>
+      Object.hasOwn(this.state.vectors, name) ? this.state.vectors[name]!.length : undefined
+    const expected = {
+      names: Object.keys(travels),
+      lengthOf: (name: string) => (Object.hasOwn(travels, name) ? lengthSent(travels[name]!) : vectorLength(name)),
+      weight: this.weightOf(answer),
+    }
+    return screen(answer, expected, config.screening)
+  }
+
+  /**
    * Takes an answer; one without a loss adds nothing.
    * @param trained - the client's adapter after its work, where a simulation knows it: counted as its adapter when nothing of it travels.
-   * @throws FedloraError `E_FORMAT`, `E_CHECKSUM`, `E_VERSION`, `E_SHAPE` for messages that are none.
+   * @param vectors - what `screen` gave.
+   * @throws FedloraError as `screen`.
    */
-  async accept(answer: Answer, space: Space, trained?: Float32Array): Promise<void> {
+  async accept(
+    answer: Answer,
+    space: Space,
+    trained?: Float32Array,
+    vectors = this.screen(answer, space),
+  ): Promise<void> {
     if (answer.loss === null) return
     const { client, rows, steps, tokens, numbers, round } = answer
     const { chosen, adapters } = this.#parts
     const travels = travelOf(chosen, { space, round })
-    // All of them before the first is added: an answer counts whole or not at all.
-    const vectors = this.#decoded(answer, travels)
     const weight = this.weightOf(answer)
     if (chosen.algorithm.needs !== 'all') await this.#collector.add(client, vectors, this.weightInSums(answer))
     // A part of a client's adapter is none.
@@ -273,29 +303,6 @@ export class Server {
       await adapters.add(client, known ? trained : this.#adapterOf(vectors, travels, space, round))
     }
     this.#answers.push({ client, rows, steps, tokens, weight, numbers, space })
-  }
-
-  /** An answer's vectors, each as long as it must be: of what travels by its ranges, of others by the server's vector of that name. */
-  #decoded({ client, round, vectors }: Answer, travels: Travel): Vectors {
-    const decoded: Vectors = {}
-    const segment = this.#segmentOf(client, round)
-    const lengthSent = (ranges: Ranges) => {
-      const length = lengthOf(ranges)
-      if (segment === undefined) return length
-      const [begin, end] = rangeOf(length, segment)
-      return end - begin
-    }
-    for (const [name, message] of Object.entries(vectors)) {
-      const expected = travels[name] !== undefined ? lengthSent(travels[name]) : this.state.vectors[name]?.length
-      const where = `the answer of client ${client}: '${name}'`
-      if (expected === undefined)
-        throw new FedloraError('E_FORMAT', `${where} is a vector that nobody asked for`, { name })
-      decoded[name] = decodeVector(message)
-      const got = decoded[name].length
-      if (got !== expected)
-        throw new FedloraError('E_SHAPE', `${where} has ${got} values, expected ${expected}`, { name, got, expected })
-    }
-    return decoded
   }
 
   /** A client's adapter after its work: what it was sent, and its updates. */

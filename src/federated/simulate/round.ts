@@ -4,15 +4,15 @@
  * Determinism: the cohort, every seed and everything that a client keeps are functions of (seed, round, client's name), and the server adds
  * exactly, so neither the order in which clients end nor how many work at a time changes a bit.
  */
-import { FedloraError } from '../../errors.js'
+import { FedloraError, isFedloraError } from '../../errors.js'
 import { native } from '../../native/load.js'
 import { Stopwatch } from '../../run/stopwatch.js'
 import { alone, Lockstep } from '../../training/stepper.js'
-import type { Chosen } from '../algorithms/algorithm.js'
+import type { Chosen, Vectors } from '../algorithms/algorithm.js'
 import type { OwnState } from '../client/own-state.js'
 import { receivedName } from '../client/personal.js'
 import { type Outgoing, workOn } from '../client/work.js'
-import type { ClientReport, RoundEvent } from '../events.js'
+import type { ClientReport, RefusedAnswer, RoundEvent } from '../events.js'
 import type { FederationConfig } from '../options.js'
 import type { Answer } from '../protocol/messages.js'
 import { cohortOf } from '../protocol/plan.js'
@@ -65,6 +65,17 @@ function reportOf(answer: Answer, index: number, { clients, attackers }: RoundTo
   return { client: clients.place(index), name, rows, loss, steps, tokens, bytesUp, ...lies }
 }
 
+/** What `check` gives; undefined after `refuse` was told of its refusal. */
+function passed<T>(check: () => T, refuse: (why: FedloraError) => void): T | undefined {
+  try {
+    return check()
+  } catch (error) {
+    if (!isFedloraError(error)) throw error
+    refuse(error)
+    return undefined
+  }
+}
+
 /** Runs the round after `rounds`, which must be idle; gives the state after it, and the indices of those whose work counted. */
 export async function runRound(
   tools: RoundTools,
@@ -112,10 +123,28 @@ export async function runRound(
   const inTurn = takeTurns()
   const team = slots.length > 1 ? new Lockstep(slots.length, tools.mostTokens) : undefined
   const counted = new Map<string, Counted>()
-  const take = async (index: number, answer: Answer, raw: number, trained: Float32Array): Promise<void> => {
-    for (const { type } of dispatch({ type: 'answer', round, client: answer.client, digest })) {
+  const refused: RefusedAnswer[] = []
+  const take = async (
+    index: number,
+    answer: Answer,
+    raw: number,
+    trained: Float32Array,
+    sent: Vectors,
+  ): Promise<void> => {
+    const { client } = answer
+    const space = spaces.of(index)
+    const vectors = passed(
+      () => server.screen(answer, space),
+      ({ code, message }) => {
+        refused.push({ client: clients.place(index), name: client, code, message })
+        dispatch({ type: 'failure', round, client, code })
+      },
+    )
+    if (vectors === undefined) return
+    for (const { type } of dispatch({ type: 'answer', round, client, digest })) {
       if (type !== 'add') continue
-      await server.accept(answer, spaces.of(index), trained)
+      await server.accept(answer, space, trained, vectors)
+      if (answer.loss !== null && config.robust === undefined) fidelity.add(client, sent, server.weightInSums(answer))
       counted.set(answer.client, { ...reportOf(answer, index, tools), bytesUpRaw: raw })
     }
   }
@@ -147,9 +176,7 @@ export async function runRound(
     const raw = Object.values(vectors).reduce((sum, vector) => sum + vector.byteLength, bytesOfNumbers(answer))
     await inTurn(async () => {
       await watch.time('aggregate', async () => {
-        await take(index, answer, raw, trained)
-        if (answer.loss !== null && config.robust === undefined)
-          fidelity.add(client, vectors, server.weightInSums(answer))
+        await take(index, answer, raw, trained, vectors)
       })
     })
     const rate = seconds.train > 0 ? answer.tokens / seconds.train : 0
@@ -179,7 +206,8 @@ export async function runRound(
     rounds: config.rounds,
     learningRate,
     clients: inNameOrder.map(({ bytesUpRaw: _, ...report }) => report).sort((a, b) => a.client - b.client),
-    dropped: placesOf(missing),
+    dropped: placesOf(missing.filter((client) => !refused.some(({ name }) => name === client))),
+    ...(refused.length > 0 && { refused: refused.sort((a, b) => a.client - b.client) }),
     ...figures,
     cosine,
     aggregationError,

@@ -67,7 +67,7 @@ export function nameless(value: unknown): unknown {
     return named ? all.sort((a, b) => (a.name < b.name ? -1 : 1)) : all
   }
   if (typeof value !== 'object' || value === null) return value
-  const places = new Set(['client', 'dropped'])
+  const places = new Set(['client', 'dropped', 'selected'])
   return Object.fromEntries(
     Object.entries(value)
       .filter(([key]) => !places.has(key))
