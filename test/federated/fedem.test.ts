@@ -51,7 +51,9 @@ async function run(options: Partial<SimulateOptions>) {
   using trained = result.adapter
   const rounds = events.filter((event): event is RoundEvent => event.type === 'round')
   const evaluations = events.filter((event): event is FederationEvaluationEvent => event.type === 'evaluation')
-  return { vector: trained.vector(), rounds, evaluations, folder }
+  const losses: number[] = [] // of the global adapter
+  for (const { test } of options.evaluate ? clients : []) losses.push((await evaluate(trained, test!)).loss)
+  return { vector: trained.vector(), rounds, evaluations, losses, folder }
 }
 
 t.test(
@@ -119,6 +121,11 @@ for (const optimizer of ['sgd', 'adamw'] as const) {
       for (const round of one.rounds) t.equal(round.bytesUpRaw, 3 * 3 * 4 * adapter.length)
       t.ok(one.rounds.at(-1)!.loss! < one.rounds[0]!.loss!, 'something is learnt')
       const [global, personal] = one.evaluations
+      t.same(
+        global!.clients!.each.map(({ loss }) => loss),
+        one.losses,
+        'the global adapter alone',
+      )
       t.notSame(global!.clients!.each, personal!.clients!.each, 'mixtures are measured')
       const vectors = ['adapter', 'component1', 'component2'].map((name) =>
         readFileSync(join(one.folder, 'checkpoints', 'round-3', `${name}.f32`)),

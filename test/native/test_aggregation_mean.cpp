@@ -234,6 +234,45 @@ CASE("several messages of one codec at once give the bits of one after the other
   }
 }
 
+CASE("kernels of several messages say the smallest and the largest magnitude of all, and the checksums of each") {
+  const SumKernels& kernels = sum_kernels();
+  std::vector<std::vector<float>> drawn;
+  for (size_t k = 0; k < static_cast<size_t>(most_together); ++k) drawn.push_back(draw(update_tile, k + 1, 12));
+  for (const int mantissa_bits : {23, 7}) {
+    const auto kernel = mantissa_bits == 23 ? kernels.add_checked_f32 : kernels.add_checked_bf16;
+    for (int count = 1; kernel && count <= most_together; ++count)
+      for (const uint32_t extreme : {0x00000001u, 0x007fffffu, 0x00800000u, 0x2f7fffffu, 0x2f7f0000u, 0x7effffffu, 0x7f7f0000u}) {
+        const int shift = 23 - mantissa_bits;
+        std::vector<std::vector<uint8_t>> bytes(static_cast<size_t>(count));
+        std::vector<std::vector<uint32_t>> checksums(bytes.size());
+        FloatTile tiles[most_together];
+        MagnitudeBits want{~0u, 0};
+        for (size_t k = 0; k < bytes.size(); ++k) {
+          std::vector<float> values = drawn[k];
+          values[(977 * k + extreme) % values.size()] = std::bit_cast<float>(extreme | (k % 2 ? 0x80000000u : 0));
+          for (const float value : values) {
+            const uint32_t bits = (std::bit_cast<uint32_t>(value) & 0x7fffffffu) >> shift;
+            if (bits != 0) want.smallest = std::min(want.smallest, bits);
+            want.largest = std::max(want.largest, bits);
+            for (int byte = shift / 8; byte < 4; ++byte)
+              bytes[k].push_back(static_cast<uint8_t>(std::bit_cast<uint32_t>(value) >> (8 * byte)));
+          }
+          checksums[k].resize(bytes[k].size() / checksum_segment_bytes);
+          tiles[k] = {bytes[k].data(), bytes[k].data(), 0, checksums[k].data()};
+        }
+        std::vector<int64_t> low(2 * update_tile, 5);
+        const MagnitudeBits got = kernel(low.data(), tiles, count);
+        CHECK(got.smallest == want.smallest && got.largest == want.largest);
+        for (size_t k = 0; k < bytes.size(); ++k) {
+          std::vector<uint32_t> sums(checksums[k].size());
+          segment_checksums(bytes[k], sums.data());
+          CHECK(sums == checksums[k]);
+        }
+        CHECK(std::ranges::all_of(low, [](int64_t word) { return word == 5; }));  // factors of 0 add nothing
+      }
+  }
+}
+
 // The kernel for bf16 sums the products of several messages in double before they are integers: 53 bits, where the sum holds 62.
 CASE("what several bf16 messages bring may need more bits than a double has, and none is lost") {
   constexpr size_t length = 32768;

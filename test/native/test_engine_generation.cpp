@@ -163,6 +163,18 @@ CASE("a generation ends at an end token, at max_tokens, at the last position; it
   CHECK_THROWS(Generation(bench.golden.description, {full, {}, 1, {}}), E_ARGUMENT);
 }
 
+CASE("a generation with a temperature below 0, or a share of the mass that is none, is refused") {
+  Bench bench;
+  const auto begin = [&](double temperature, double top_p) {
+    SamplerOptions sampler;
+    sampler.temperature = temperature, sampler.top_p = top_p;
+    Generation(bench.golden.description, {bench.prompt, {}, 1, sampler});
+  };
+  begin(0, 1), begin(2, 0.001);
+  for (const double temperature : {-0.001, -HUGE_VAL, std::nan("")}) CHECK_THROWS(begin(temperature, 1), E_ARGUMENT);
+  for (const double top_p : {0.0, -1.0, 1.001, HUGE_VAL, std::nan("")}) CHECK_THROWS(begin(1, top_p), E_ARGUMENT);
+}
+
 CASE("an adapter that has changed between two tokens is refused, however it changed") {
   Bench bench;
   auto adapter = std::make_shared<Adapter>(bench.golden.adapter());

@@ -116,6 +116,16 @@ CASE("the bytes that are planned are the bytes that are held, in every format, a
       }
 }
 
+CASE("a folder of bitsandbytes is planned in the formats that it is stored in") {
+  for (const char* folder : {"llama-bnb-nf4", "llama-bnb-int8"}) {
+    LoadOptions options = options_of(folder);
+    options.double_quantization = std::string(folder) == "llama-bnb-nf4";  // as its config.json says
+    const std::shared_ptr<Engine> engine = load_engine(options, {});
+    CHECK(plan_weights(options, engine->transformer->backend()) == engine->memory.total());
+    CHECK(engine->memory.linears < load_engine(options_of("llama"), {})->memory.linears / 3);
+  }
+}
+
 CASE("what the backend cannot run is refused by name, before a weight is read, when loading and when planning") {
   const auto refused = [](const LoadOptions& options) {
     int64_t read = 0;

@@ -114,6 +114,7 @@ t.test('missing columns: the columns found, and what reads them', async (t) => {
   await says({ conversation: [{ role: 'user', content: 'a' }] }, 'messages', /fields: \{ messages: 'conversation' \}/)
   await says({ content: 'a' }, 'text', /fields: \{ text: 'content' \}/)
   await says({ x: 1 }, 'gsm8k', /the row has x: the format gsm8k reads question, answer; name the columns with fields/)
+  await says({ question: 7, response: 'b' }, 'alpaca', /the row has question, response: .*name the columns with fields/)
   const others: [DatasetOptions['format'], string, Row, string][] = [
     ['prompt-completion', 'prompt', { output: 'b' }, 'instruction question query input problem user'],
     ['prompt-completion', 'completion', { prompt: 'a' }, 'output response answer target solution assistant'],

@@ -207,7 +207,7 @@ t.test('a split is a file, checked against its data', async (t) => {
     tampered((copy) => (copy.extra = 2)),
     { code: 'E_FORMAT' },
   )
-  await t.rejects(Split.load(join(folder, 'absent.json'), data), { code: 'E_MISSING' })
+  await t.rejects(Split.load(join(folder, 'absent.json'), data), { code: 'E_MISSING', message: /^split: '.*absent/ })
 })
 
 t.test('clients put together by hand', async (t) => {

@@ -2,6 +2,7 @@
 import t from 'tap'
 import {
   adapterLayers,
+  configOfLayers,
   endsWithName,
   matchTargets,
   parseAdapterOptions,
@@ -191,5 +192,19 @@ t.test('one rank and scaling a layer, each with the dropout', (t) => {
     { module: 'a.q_proj', rank: 4, scaling: 3, dropout: 0.25 },
     { module: 'a.k_proj', rank: 9, scaling: 2, dropout: 0.25 },
   ])
+  t.end()
+})
+
+t.test('a configuration of layers gives them again, and names only those that differ from the first', (t) => {
+  for (const rsLora of [false, true]) {
+    const config = parseAdapterOptions({ rank: 4, alpha: 8, rsLora, rankPattern: { k_proj: 16 } })
+    const uniform = adapterLayers({ ...config, rankPattern: {} }, modules)
+    t.same(configOfLayers(config, uniform), { ...config, rankPattern: {}, alphaPattern: {} })
+    const mixed = adapterLayers({ ...config, alphaPattern: { down_proj: 2 } }, modules)
+    const found = configOfLayers(config, mixed)
+    t.same(found.rankPattern, { [modules[1]!]: 16, [modules[6]!]: 16 })
+    t.same(found.alphaPattern, { [modules[4]!]: 2, [modules[9]!]: 2 })
+    t.same(adapterLayers(found, modules), mixed)
+  }
   t.end()
 })

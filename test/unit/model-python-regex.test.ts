@@ -49,6 +49,8 @@ t.test('a refusal says what and where', (t) => {
   refused('a**', /a repetition of a repetition/)
   refused('(?<=a*)b', /width is not fixed/)
   refused('a\\', /backslash at the end/)
+  refused('(?(2)a)(?(2)b)', /no group 2.*position 0/)
+  refused('(?(2)a)(?(3)b)', /no group 3.*position 7/)
   t.throws(() => new PythonPattern('\\N{DIGIT ONE}'), {
     code: 'E_UNSUPPORTED',
     message: /\\N\{…\}.*write the character itself/,

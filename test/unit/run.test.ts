@@ -40,6 +40,16 @@ t.test('an iterator that is disposed of has stopped the run', async (t) => {
   t.ok(ended, 'and waited for its end')
 })
 
+t.test('leaving a loop twice counts once: another goes on', async (t) => {
+  const run = new Run<number, number>((context) => count(context, 1000))
+  const [left, other] = [run[Symbol.asyncIterator](), run[Symbol.asyncIterator]()]
+  await left.next()
+  await left.return?.()
+  await left.return?.()
+  t.same(await left.next(), { value: undefined, done: true })
+  t.equal((await read({ [Symbol.asyncIterator]: () => other })).length, 1000)
+})
+
 async function read(events: AsyncIterable<number>, limit = Number.POSITIVE_INFINITY): Promise<number[]> {
   const seen: number[] = []
   for await (const event of events) if (seen.push(event) === limit) break

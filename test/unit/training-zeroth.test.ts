@@ -175,6 +175,19 @@ t.test('a step leaves saved − η·ê·z to the bit, in the ranges only', async
   }
 })
 
+t.test('a slope of 1 moves the values like any other; one of 0 leaves them', async (t) => {
+  for (const slope of [1, 0]) {
+    const values = vectorOf(w0)
+    const losses = [2 * epsilon * slope, 0]
+    const loss = async (): Promise<BatchLoss> => ({ loss: losses.shift()!, supervised: 1, tokens: 2 })
+    const step = (await loopOf({ values, loss, directions: () => 9 }).next(signal))!
+    t.equal(step.projected, slope)
+    const moved = Float32Array.from(w0)
+    native().addNormals(moved, Float64Array.of(9), Float64Array.of(-lr * slope), directionStream)
+    t.ok(bytesOf(values.values).equals(bytesOf(moved)))
+  }
+})
+
 t.test('without supervised tokens, cancelled or failed, nothing has changed, and the rows come again', async (t) => {
   const fresh = bytesOf(Float32Array.from(w0))
   const batches: number[][] = []
