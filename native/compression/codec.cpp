@@ -56,6 +56,10 @@ void check_options(const Feedback& input, const CodecOptions& options) {
     if (length != update.size() && !(input.residual.empty() && input.new_residual.empty()))
       fail(Code::E_SHAPE, "the residual has %zu elements, expected %zu like the update", length, update.size());
   check_layout(options.layout, static_cast<int64_t>(update.size()));
+  if (options.codec == Codec::lowrank && (options.rank < 1 || options.rank > lowrank_most))
+    fail(Code::E_ARGUMENT, "rank is %d, lowrank sends ranks of 1 to %d", options.rank, lowrank_most);
+  if (options.codec == Codec::lowrank && options.layout.empty() && !update.empty())
+    fail(Code::E_ARGUMENT, "lowrank needs the layout of the update: rows and columns of its tensors");
   if (!sends_some(options.codec)) return;
   check_density(options.density);
   const bool topk = options.codec == Codec::topk, chosen = !topk;
@@ -158,6 +162,8 @@ void encode_update(const Feedback& given, const CodecOptions& options, const Mes
       case Codec::randk:
       case Codec::blocks:
         return encode_chosen(input, options, place, kernels);
+      case Codec::lowrank:
+        return encode_lowrank(input, options, place, kernels);
     }
   } catch (const std::bad_alloc&) {
     fail(Code::E_MEMORY, "no memory to encode an update of %zu elements", given.update.size());
@@ -179,7 +185,9 @@ void encode_update(std::span<const float> update, std::span<float> residual, con
   encode_update({update, residual, residual}, options, place, pool, kernels);
 }
 
-int64_t message_bytes(Codec codec, int64_t count) { return sends_some(codec) ? -1 : update_header_bytes + dense_body_bytes(codec, count); }
+int64_t message_bytes(Codec codec, int64_t count) {
+  return sends_some(codec) || codec == Codec::lowrank ? -1 : update_header_bytes + dense_body_bytes(codec, count);
+}
 
 void decode_update(std::span<const uint8_t> bytes, std::span<float> out, ThreadPool* pool) {
   const UpdateReader reader(bytes, pool);

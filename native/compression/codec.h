@@ -7,7 +7,8 @@
 /// 127 steps near the largest float, where s is clipped. bf16 rounds to nearest even. topk sends the k = max(1, round(density · n))
 /// elements of largest |t| (zeros never; ties by lower index) with magnitudes rounded to a few levels that minimise the squared error.
 /// sign sends the sign of every element and the mean of |t| of its block (EF-signSGD, Karimireddy et al. 2019; 1-bit Adam, Tang et al.
-/// 2021). randk and blocks send elements, or runs of them, that a seed chooses (chosen_runs.h), as they are or by a dense codec.
+/// 2021). randk and blocks send elements, or runs of them, that a seed chooses (chosen_runs.h), as they are or by a dense codec. lowrank
+/// sends a product of factors for every tensor (low_rank.h).
 ///
 /// The bytes depend on the input, the options and nothing else: not on the instruction set, not on threads. Layout: wire.h.
 #pragma once
@@ -45,7 +46,9 @@ struct CodecOptions {
   bool unbiased = false;
   /// blocks: log2 of the elements of a run, 1 to 20.
   int run_log2 = 8;
-  /// The tensors of the update, in order; empty: it is one vector.
+  /// lowrank: largest rank of a tensor's factors.
+  int rank = 2;
+  /// The tensors of the update, in order; empty: it is one vector. lowrank needs them.
   std::span<const UpdateTensor> layout = {};
 };
 
@@ -69,7 +72,7 @@ void encode_update(std::span<const float> update, std::span<float> residual, con
 void encode_update(std::span<const float> update, std::span<float> residual, const CodecOptions& options, std::vector<uint8_t>& bytes,
                    const CodecKernels& kernels, ThreadPool* pool = nullptr);
 
-/// Length of a message of a codec whose size follows from the number of elements; −1 for topk, randk, blocks.
+/// Length of a message of a codec whose size follows from the number of elements; −1 for topk, randk, blocks, lowrank.
 int64_t message_bytes(Codec codec, int64_t count);
 
 /// Decodes a whole message; elements that were not sent become 0. `out` has the message's length (read_header(bytes).count).

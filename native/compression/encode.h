@@ -52,6 +52,7 @@ std::vector<bf16> measure_dense(const EncodeInput& input, Codec codec, const Cod
 void write_dense_body(const EncodeInput& input, Codec codec, uint64_t seed, const std::vector<bf16>& scales, uint8_t* body,
                       const CodecKernels& kernels);
 void encode_sign(const EncodeInput& input, const MessagePlace& place, const CodecKernels& kernels);
+void encode_lowrank(const EncodeInput& input, const CodecOptions& options, const MessagePlace& place, const CodecKernels& kernels);
 /// randk and blocks.
 void encode_chosen(const EncodeInput& input, const CodecOptions& options, const MessagePlace& place, const CodecKernels& kernels);
 void encode_topk(const EncodeInput& input, const CodecOptions& options, const MessagePlace& place, const CodecKernels& kernels);

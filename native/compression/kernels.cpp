@@ -24,7 +24,10 @@ namespace fedlora {
   KERNEL(void, select_mask, (const float* t, int64_t n, uint32_t threshold, uint64_t* m), (t, n, threshold, m))              \
   KERNEL(void, sum_magnitudes, (const float* t, int64_t b, double* s), (t, b, s))                                            \
   KERNEL(void, encode_signs, (const float* t, const float* s, int64_t b, uint8_t* w, float* r), (t, s, b, w, r))             \
-  KERNEL(void, decode_signs, (const uint8_t* w, const float* s, int64_t b, float* v), (w, s, b, v))
+  KERNEL(void, decode_signs, (const uint8_t* w, const float* s, int64_t b, float* v), (w, s, b, v))                          \
+  KERNEL(double, dot, (const float* x, const float* y, int64_t n), (x, y, n))                                                \
+  KERNEL(void, add_scaled, (double f, const float* v, int64_t n, double* s), (f, v, n, s))                                   \
+  KERNEL(void, low_rank_row, (const float* p, const float* q, int64_t k, int64_t w, int64_t n, float* v), (p, q, k, w, n, v))
 
 #define FEDLORA_CODEC_ROW(result, name, parameters, arguments) table.name = name;
 #define FEDLORA_SCALAR(result, name, parameters, arguments) \

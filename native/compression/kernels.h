@@ -47,6 +47,12 @@ struct CodecKernels {
   void (*encode_signs)(const float* target, const float* scales, int64_t blocks, uint8_t* bits, float* residual);
   /// values = ±scale.
   void (*decode_signs)(const uint8_t* bits, const float* scales, int64_t blocks, float* values);
+  /// Σ a·b, in double, in sixteen running sums that are added up from the first on.
+  double (*dot)(const float* a, const float* b, int64_t count);
+  /// sums += factor · values.
+  void (*add_scaled)(double factor, const float* values, int64_t count, double* sums);
+  /// values[j] = Σ_r p[r] · q[r · stride + j], each sum in float32 in the order of r; rank ≥ 1.
+  void (*low_rank_row)(const float* p, const float* q, int64_t rank, int64_t stride, int64_t count, float* values);
 };
 
 /// The table of one level; the levels that this build lacks fall back to the next weaker one.

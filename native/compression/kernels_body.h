@@ -219,4 +219,29 @@ FEDLORA_INLINE void decode_signs(const uint8_t* __restrict bits, const float* __
   }
 }
 
+FEDLORA_INLINE double dot(const float* __restrict a, const float* __restrict b, int64_t count) {
+  constexpr int64_t lanes = 16;
+  double running[lanes] = {};
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes)
+    for (int64_t j = 0; j < lanes; ++j) running[j] += static_cast<double>(a[i + j]) * static_cast<double>(b[i + j]);
+  for (int64_t j = 0; i + j < count; ++j) running[j] += static_cast<double>(a[i + j]) * static_cast<double>(b[i + j]);
+  double sum = 0;
+  for (double part : running) sum += part;
+  return sum;
+}
+
+FEDLORA_INLINE void add_scaled(double factor, const float* __restrict values, int64_t count, double* __restrict sums) {
+  for (int64_t i = 0; i < count; ++i) sums[i] += factor * static_cast<double>(values[i]);
+}
+
+FEDLORA_INLINE void low_rank_row(const float* __restrict p, const float* __restrict q, int64_t rank, int64_t stride, int64_t count,
+                                 float* __restrict values) {
+  for (int64_t j = 0; j < count; ++j) values[j] = p[0] * q[j];
+  for (int64_t r = 1; r < rank; ++r) {
+    const float* __restrict row = q + r * stride;
+    for (int64_t j = 0; j < count; ++j) values[j] += p[r] * row[j];
+  }
+}
+
 }  // namespace fedlora::codec_body

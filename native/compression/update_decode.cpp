@@ -39,6 +39,8 @@ void UpdateReader::decode(int64_t first, int64_t count, float* out) const {
       std::memcpy(out, whole, static_cast<size_t>(count) * 4);
       return;
     }
+    case Codec::lowrank:
+      return products_.decode(first, count, out, *kernels_);
     case Codec::topk:
     case Codec::randk:
     case Codec::blocks: {

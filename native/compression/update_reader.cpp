@@ -2,6 +2,7 @@
 #include "compression/update_reader.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -75,6 +76,11 @@ UpdateReader::UpdateReader(std::span<const uint8_t> bytes, ThreadPool* pool, con
     check_all();
     if (header_.codec == Codec::sign) {
       check_signs();
+      return;
+    }
+    if (header_.codec == Codec::lowrank) {
+      products_ = LowRankReader(header_, body_, *kernels_);
+      check_products(pool);
       return;
     }
     read_entries();
@@ -208,6 +214,21 @@ void UpdateReader::check_entries() {
     if (bits.largest > 0) ranges_[static_cast<size_t>(tile)] = float_range({bits.smallest >> unused, bits.largest >> unused}, mantissa);
     begin = end;
   }
+}
+
+void UpdateReader::check_products(ThreadPool* pool) {
+  std::atomic<bool> finite{true};
+  run_tasks(pool, (tiles() + task_tiles - 1) / task_tiles, [&](int64_t task, int) {
+    alignas(64) float sent[update_tile];
+    for (int64_t tile = task * task_tiles; tile < std::min((task + 1) * task_tiles, tiles()); ++tile) {
+      const int64_t first = tile * update_tile, count = std::min(update_tile, header_.count - first);
+      decode(first, count, sent);
+      const TileRange range = float_range(kernels_->range_f32(sent, count), 23);
+      if (!std::isfinite(range.largest)) finite = false;
+      ranges_[static_cast<size_t>(tile)] = range;
+    }
+  });
+  if (!finite) fail(Code::E_NONFINITE, "encoded update: a product is not finite; the sender must not encode such an update");
 }
 
 void UpdateReader::check_levels() {

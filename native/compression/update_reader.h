@@ -17,6 +17,7 @@
 #include "compression/checksum.h"
 #include "compression/chosen_reader.h"
 #include "compression/kernels.h"
+#include "compression/low_rank.h"
 #include "compression/wire.h"
 
 namespace fedlora {
@@ -93,6 +94,7 @@ class UpdateReader {
   [[noreturn]] void fail_scale(int64_t first, int64_t count) const;
   void check_signs();
   void check_entries();
+  void check_products(ThreadPool* pool);
   void check_levels();
   void read_entries();
 
@@ -106,6 +108,7 @@ class UpdateReader {
   std::vector<uint8_t> codes_;  // of the entries, where they do not lie in the message
   /// randk, blocks.
   DenseValues chosen_;
+  LowRankReader products_;
   /// topk: value of every code, negative ones in the upper half.
   float code_values_[256] = {};
   TileRange level_range_;

@@ -39,6 +39,8 @@ bool fits(const UpdateHeader& h) {
       return (h.bits == 2 || h.bits == 4 || h.bits == 8) && h.parameter <= (h.version == 1 ? 31 : 0);
     case Codec::sign:
       return h.bits == 1 && h.parameter == static_cast<int>(sign_block_log2);
+    case Codec::lowrank:
+      return h.bits == 16 && h.parameter == 0;
     case Codec::randk:
     case Codec::blocks: {
       const bool value = h.bits == 32 || h.bits == 16 || h.bits == 8 || h.bits == 4;
@@ -63,6 +65,10 @@ void check_sizes(const UpdateHeader& h, uint64_t count, uint64_t sent, uint64_t 
   if (sent > count || (!sends_some(h.codec) && sent != count))
     fail(Code::E_FORMAT, "encoded update: %lld of %lld elements sent, impossible with codec %s", number(sent), number(count),
          codec_name(h.codec));
+  if (h.codec == Codec::lowrank) {
+    if (h.body_bytes < low_rank_prefix_bytes(0)) fail(Code::E_FORMAT, "encoded update: no table of tensors");
+    return;
+  }
   if (is_chosen(h.codec)) {
     const int64_t least = chosen_prefix_bytes(0) + dense_body_bytes(dense_codec(h.bits), h.sent);
     if (h.body_bytes < least)
@@ -96,7 +102,7 @@ void check_sizes(const UpdateHeader& h, uint64_t count, uint64_t sent, uint64_t 
 }  // namespace
 
 const char* codec_name(Codec codec) {
-  constexpr const char* names[codec_count] = {"f32", "bf16", "int8", "int4", "topk", "sign", "randk", "blocks"};
+  constexpr const char* names[codec_count] = {"f32", "bf16", "int8", "int4", "topk", "sign", "randk", "blocks", "lowrank"};
   return names[static_cast<int>(codec)];
 }
 
@@ -121,6 +127,7 @@ int64_t dense_body_bytes(Codec codec, int64_t count) {
     case Codec::topk:
     case Codec::randk:
     case Codec::blocks:
+    case Codec::lowrank:
       break;
   }
   fail(Code::E_INTERNAL, "the body of a %s message has no fixed size", codec_name(codec));

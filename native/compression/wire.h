@@ -4,8 +4,8 @@
 ///   offset  size  field
 ///        0     4  magic "FLUP"
 ///        4     1  version
-///        5     1  codec: 0 f32, 1 bf16, 2 int8, 3 int4, 4 topk; from version 2 on 5 sign, 6 randk, 7 blocks
-///        6     1  bits per value: 32, 16, 8, 4; topk 2, 4 or 8; sign 1; randk, blocks 32, 16, 8 or 4
+///        5     1  codec: 0 f32, 1 bf16, 2 int8, 3 int4, 4 topk; from version 2 on 5 sign, 6 randk, 7 blocks, 8 lowrank
+///        6     1  bits per value: 32, 16, 8, 4; topk 2, 4 or 8; sign 1; randk, blocks 32, 16, 8 or 4; lowrank 16
 ///        7     1  int8, int4: log2 of the block (7); sign: 9; topk: Rice parameter b, 0…31, in version 2: 0;
 ///                  blocks: log2 of a run, 1…20; else 0
 ///        8     8  n, number of elements, below 2^32
@@ -41,6 +41,10 @@
 ///   seed        uint64                          segments    uint32, how many; then for each the uint32s length and number of runs chosen
 ///   values      the body of the dense codec of `bits`, of k elements
 ///
+/// Body of lowrank (low_rank.h):
+///   tensors     uint32, how many; then for each the uint32s rows, columns and rank, 0: whole
+///   numbers     of each tensor, bf16: P [rows, rank] and Q [columns, rank], or its values, row by row
+///
 /// A message is refused unless every field, length, spare bit and checksum fits the rest, every number is finite (also one step
 /// beyond the largest code) and every position is below n.
 #pragma once
@@ -49,8 +53,8 @@
 
 namespace fedlora {
 
-enum class Codec : uint8_t { f32, bf16, int8, int4, topk, sign, randk, blocks };
-inline constexpr int codec_count = 8;
+enum class Codec : uint8_t { f32, bf16, int8, int4, topk, sign, randk, blocks, lowrank };
+inline constexpr int codec_count = 9;
 inline constexpr int newest_wire_version = 2;
 const char* codec_name(Codec codec);
 
@@ -59,7 +63,7 @@ inline constexpr int64_t update_block_log2 = 7;
 inline constexpr int64_t update_block = 1 << update_block_log2;
 /// Elements that share a scale in codec sign: 1/32 bit each.
 inline constexpr int64_t sign_block_log2 = 9, sign_block = 1 << sign_block_log2;
-inline constexpr int run_log2_most = 20;
+inline constexpr int run_log2_most = 20, lowrank_most = 256;
 inline constexpr int64_t update_max_elements = 0xffffffff;
 
 struct UpdateHeader {
@@ -91,6 +95,8 @@ constexpr Codec dense_codec(int bits) { return bits == 32 ? Codec::f32 : bits ==
 int64_t dense_body_bytes(Codec codec, int64_t count);
 /// What stands before the values of randk and blocks.
 constexpr int64_t chosen_prefix_bytes(int64_t segments) { return 12 + 8 * segments; }
+/// What stands before the numbers of lowrank.
+constexpr int64_t low_rank_prefix_bytes(int64_t tensors) { return 4 + 12 * tensors; }
 inline int64_t block_count(int64_t count) { return (count + update_block - 1) / update_block; }
 inline int64_t sign_block_count(int64_t count) { return (count + sign_block - 1) / sign_block; }
 

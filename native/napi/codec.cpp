@@ -165,6 +165,7 @@ Napi::Value encode(const Napi::CallbackInfo& info) {
     if (f.has("choiceSeed")) options.choice_seed = static_cast<uint64_t>(f.integer("choiceSeed", 0, 9007199254740991));
     options.unbiased = f.has("unbiased") && f.boolean("unbiased");
     if (f.has("runLog2")) options.run_log2 = static_cast<int>(f.integer("runLog2", 1, run_log2_most));
+    if (f.has("rank")) options.rank = static_cast<int>(f.integer("rank", 1, lowrank_most));
     std::vector<UpdateTensor> layout;
     if (f.has("layout")) layout = layout_of(copy_float64(f.value("layout"), "layout"));
     options.layout = layout;

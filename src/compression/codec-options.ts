@@ -1,7 +1,7 @@
 /** The codecs and their options, as schemas: of one message and of a federation's uploads. */
 import { z } from 'zod'
 
-export const codecs = ['f32', 'bf16', 'int8', 'int4', 'topk', 'sign', 'randk', 'blocks'] as const
+export const codecs = ['f32', 'bf16', 'int8', 'int4', 'topk', 'sign', 'randk', 'blocks', 'lowrank'] as const
 
 export type Codec = (typeof codecs)[number]
 
@@ -14,7 +14,7 @@ export const codecShape = {
   codec: z
     .enum(codecs)
     .describe(
-      'f32 is exact; bf16 rounds; int8 and int4 have a scale per block; topk sends the largest values only; sign sends one bit a value; randk and blocks send values, or runs of them, that a seed chooses',
+      'f32 is exact; bf16 rounds; int8 and int4 have a scale per block; topk sends the largest values only; sign sends one bit a value; randk and blocks send values, or runs of them, that a seed chooses; lowrank sends a product of two factors for every tensor',
     ),
   density: z
     .union([share, z.strictObject({ A: share, B: share })])
@@ -31,6 +31,7 @@ export const codecShape = {
     .refine((block) => Number.isInteger(runLog2(block)), 'expected a power of two')
     .default(256)
     .describe('blocks: values of a run, a power of two'),
+  rank: z.int().min(1).max(256).default(2).describe('lowrank: largest rank of the factors of a tensor'),
   seed: z.int().min(0).default(0).describe('seed of the stochastic rounding'),
 }
 

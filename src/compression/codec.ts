@@ -37,7 +37,7 @@ export const encodeOptionsSchema = z
       .min(1)
       .readonly()
       .optional()
-      .describe('the tensors of the update, in order: adapter.layout; for density { A, B }'),
+      .describe('the tensors of the update, in order: adapter.layout; for codec lowrank and density { A, B }'),
     residual: vector.optional().describe('what earlier messages left unsent (error feedback); the new one is returned'),
     inPlace: z
       .boolean()
@@ -47,7 +47,7 @@ export const encodeOptionsSchema = z
   })
   .superRefine(checkCodec)
 
-/** Options of `encodeUpdate`. Defaults: density 1/64, bits 4, runs of 256, seeds 0, no error feedback, all cores. */
+/** Options of `encodeUpdate`. Defaults: density 1/64, bits 4, runs of 256, rank 2, seeds 0, no error feedback, all cores. */
 export type EncodeUpdateOptions = z.input<typeof encodeOptionsSchema>
 
 export interface EncodedUpdate {
@@ -124,7 +124,7 @@ export function encodeUpdate(update: Float32Array, options: EncodeUpdateOptions)
     ...codec,
     density: typeof density === 'number' ? density : 1,
     runLog2: runLog2(block),
-    layout: encodeLayout(layout, density),
+    layout: encodeLayout(layout, density, codec.codec),
   })
 }
 

@@ -1,6 +1,7 @@
 /** The tensors of an update, for codecs that treat them apart: as JavaScript names them and as the engine reads them. */
 import { z } from 'zod'
 import { FedloraError } from '../errors.js'
+import type { Codec } from './codec-options.js'
 
 const size = z.int().min(1)
 
@@ -22,8 +23,18 @@ export type Density = number | { A: number; B: number }
  * Rows, columns and density of each tensor; undefined when there is nothing to tell them apart by.
  * @throws FedloraError `E_SHAPE` where tensors do not lie one behind the other; `E_ARGUMENT` for a density of parts without parts.
  */
-export function encodeLayout(layout: readonly UpdateTensor[] | undefined, density: Density): Float64Array | undefined {
+export function encodeLayout(
+  layout: readonly UpdateTensor[] | undefined,
+  density: Density,
+  codec: Codec,
+): Float64Array | undefined {
   if (layout === undefined) {
+    if (codec === 'lowrank') {
+      throw new FedloraError(
+        'E_ARGUMENT',
+        'codec lowrank: expected a layout that says which rows and columns the tensors of the update have; pass layout: adapter.layout',
+      )
+    }
     if (typeof density === 'number') return undefined
     throw new FedloraError(
       'E_ARGUMENT',

@@ -39,6 +39,10 @@ const features = {
     words: 'upload.segments above 1',
     used: ({ upload }) => upload.segments > 1,
   },
+  lowRank: {
+    words: "upload.codec 'lowrank'",
+    used: ({ upload }) => upload.codec === 'lowrank',
+  },
   allAdapters: {
     words: "an algorithm that reads every client's adapter (needs: 'all': flexlora, fedex, flora, …)",
     used: (_, { algorithm }) => algorithm.needs === 'all',
@@ -89,6 +93,11 @@ const exclusions: readonly Exclusion[] = [
     of: ['segments', 'ownRanks'],
     because: 'the parts of vectors of different lengths do not meet',
     cure: 'leave upload.segments out',
+  },
+  {
+    of: ['segments', 'lowRank'],
+    because: 'a part of a tensor has no factors of its own',
+    cure: 'leave upload.segments out, or send with another codec',
   },
   {
     of: ['robust', 'segments'],

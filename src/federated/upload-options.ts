@@ -8,6 +8,7 @@ export const uploadSchema = z
     density: codecShape.density,
     bits: codecShape.bits,
     block: codecShape.block,
+    rank: codecShape.rank,
     errorFeedback: z
       .boolean()
       .optional()

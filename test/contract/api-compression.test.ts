@@ -3,6 +3,7 @@ import t from 'tap'
 import { createAggregator } from '../../src/aggregation/aggregator.js'
 import { type Codec, codecs, decodeUpdate, encodeUpdate } from '../../src/compression/codec.js'
 import { Random } from '../../src/random/random.js'
+import { tensorsFor } from '../support/layouts.js'
 import { bytesOf } from '../support/train.js'
 
 function vector(length: number, seed: number): Float32Array {
@@ -44,11 +45,11 @@ for (const encoding of encodings) {
         const update = vector(length, 100 * length + round)
         const total = update.map((value, i) => value + residual[i]!)
         const before = bytesOf(residual).toString('hex')
-        const message = encodeUpdate(update, { ...encoding, seed: round, residual })
+        const message = encodeUpdate(update, { ...encoding, seed: round, residual, layout: tensorsFor(length) })
         t.equal(bytesOf(residual).toString('hex'), before, 'the old residual is as it was')
         const sent = decodeUpdate(message.bytes)
         t.equal(violations(total, sent, message.residual!), 0)
-        const again = encodeUpdate(update, { ...encoding, seed: round, residual })
+        const again = encodeUpdate(update, { ...encoding, seed: round, residual, layout: tensorsFor(length) })
         t.ok(Buffer.from(again.bytes).equals(Buffer.from(message.bytes)), 'the same seed, the same bytes')
         residual = message.residual as Float32Array<ArrayBuffer>
       }
@@ -76,6 +77,7 @@ t.test('sizes: lossy codecs are smaller by what they promise', (t) => {
   t.ok(size('topk', { density: 1 / 64, bits: 2 }) < raw / 200)
   t.ok(size('sign') < raw / 30)
   t.ok(size('randk', { density: 1 / 64, bits: 4 }) < raw / 440)
+  t.ok(size('lowrank', { rank: 1, layout: [{ shape: [16, 4096] }] }) < raw / 30)
   t.ok(size('blocks', { density: 1 / 64, bits: 32 }) < raw / 60)
   t.same(encodeUpdate(update, { codec: 'f32' }).residual, null)
   t.ok(bytesOf(decodeUpdate(encodeUpdate(update, { codec: 'f32' }).bytes)).equals(bytesOf(update)))
@@ -86,7 +88,7 @@ t.test('the mean is exact and does not depend on the order', (t) => {
   const length = 3000
   const messages = encodings.flatMap((encoding, i) =>
     [0, 1].map((k) => ({
-      bytes: encodeUpdate(vector(length, 10 * i + k), { ...encoding, seed: k }).bytes,
+      bytes: encodeUpdate(vector(length, 10 * i + k), { ...encoding, seed: k, layout: tensorsFor(length) }).bytes,
       weight: 1 + ((7 * i + k) % 5),
     })),
   )
@@ -115,7 +117,7 @@ t.test('threads, grouping and place change no bit of long vectors', (t) => {
   const updates = encodings.map((_, i) => vector(length, 50 + i))
   const messages = encodings.map((encoding, i) => {
     const residual = vector(length, 90 + i)
-    const options = { ...encoding, seed: i }
+    const options = { ...encoding, seed: i, layout: tensorsFor(length) }
     const alone = encodeUpdate(updates[i]!, { ...options, residual, threads: 1 })
     const helped = encodeUpdate(updates[i]!, { ...options, residual })
     const inPlace = encodeUpdate(updates[i]!, { ...options, residual, inPlace: true, threads: 3 })
@@ -186,7 +188,9 @@ t.test('in place: refused when the residual overlaps the update, unchanged after
   const residual = Float32Array.of(1, 2, 3)
   const update = Float32Array.of(1, Number.NaN, 3)
   for (const codec of codecs) {
-    t.throws(() => encodeUpdate(update, { codec, residual, inPlace: true }), { code: 'E_NONFINITE' })
+    t.throws(() => encodeUpdate(update, { codec, residual, inPlace: true, layout: tensorsFor(3) }), {
+      code: 'E_NONFINITE',
+    })
     t.same([...residual], [1, 2, 3])
   }
   t.end()
@@ -230,7 +234,7 @@ t.test('options and values are checked', (t) => {
   for (const codec of codecs) {
     const bad = Float32Array.from(update)
     bad[3] = Number.NaN
-    t.throws(() => encodeUpdate(bad, { codec }), { code: 'E_NONFINITE' }, codec)
+    t.throws(() => encodeUpdate(bad, { codec, layout: tensorsFor(bad.length) }), { code: 'E_NONFINITE' }, codec)
   }
   t.throws(() => createAggregator(0), { code: 'E_ARGUMENT' })
   t.throws(() => createAggregator(5, { threads: 0 }), { code: 'E_CONFIG' })
@@ -266,6 +270,8 @@ t.test('densities of A and B, and what cannot be', (t) => {
   refuse({ codec: 'randk', bits: 2 }, 'E_CONFIG', /randk sends values of 4, 8, 16, 32 bits, not 2/)
   refuse({ codec: 'blocks', bits: 4, block: 100 }, 'E_CONFIG', /block.*power of two/)
   refuse({ codec: 'randk', bits: 4, unbiased: true, residual: new Float32Array(3000) }, 'E_ARGUMENT', /twice/)
+  refuse({ codec: 'lowrank', layout: undefined, density: 0.1 }, 'E_ARGUMENT', /adapter\.layout/)
+  for (const rank of [0, 257, 1.5]) refuse({ codec: 'lowrank', rank }, 'E_CONFIG', /rank/)
   refuse({ choiceSeed: -1 }, 'E_CONFIG', /choiceSeed/)
   t.end()
 })

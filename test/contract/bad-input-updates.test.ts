@@ -3,6 +3,7 @@ import t from 'tap'
 import { createAggregator } from '../../src/aggregation/aggregator.js'
 import { codecs, decodeUpdate, encodeUpdate } from '../../src/compression/codec.js'
 import { isFedloraError } from '../../src/errors.js'
+import { tensorsFor } from '../support/layouts.js'
 import { bytesOf } from '../support/train.js'
 
 const length = 300
@@ -21,7 +22,7 @@ function outcome(call: () => unknown): string {
 
 for (const codec of codecs) {
   t.test(`${codec}: one bit, one byte less, one byte more`, async (t) => {
-    const { bytes } = encodeUpdate(update, { codec, density: 0.1, seed: 1 })
+    const { bytes } = encodeUpdate(update, { codec, density: 0.1, seed: 1, layout: tensorsFor(length) })
     using sums = createAggregator(length)
     sums.add(bytes, 3)
     const before = bytesOf(sums.mean())
@@ -98,14 +99,15 @@ t.test('good updates in the wrong place', async (t) => {
 })
 
 t.test('updates that are not finite are neither encoded nor added', async (t) => {
+  const layout = tensorsFor(length)
   for (const codec of codecs) {
     for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
       const bad = update.slice()
       bad[123] = value
-      t.throws(() => encodeUpdate(bad, { codec }), { code: 'E_NONFINITE', message: /123/ }, `${codec} ${value}`)
+      t.throws(() => encodeUpdate(bad, { codec, layout }), { code: 'E_NONFINITE', message: /123/ }, `${codec} ${value}`)
       const residual = new Float32Array(length)
       residual[7] = value
-      t.throws(() => encodeUpdate(update, { codec, residual }), { code: 'E_NONFINITE', message: /7/ }, codec)
+      t.throws(() => encodeUpdate(update, { codec, residual, layout }), { code: 'E_NONFINITE', message: /7/ }, codec)
     }
   }
 })

@@ -33,6 +33,7 @@ const uploads: Record<(typeof codecs)[number], Upload> = {
   sign: { codec: 'sign' },
   randk: { codec: 'randk', ...half, bits: 16 },
   blocks: { codec: 'blocks', ...half, bits: 8, block: 16 },
+  lowrank: { codec: 'lowrank', rank: 1 },
 }
 const exact = await run({ codec: 'f32' })
 /** Of the bytes of float32; headers weigh on so small an adapter. */
@@ -45,6 +46,7 @@ const most: Record<(typeof codecs)[number], number> = {
   sign: 0.05,
   randk: 0.27,
   blocks: 0.15,
+  lowrank: 0.2,
 }
 
 for (const codec of codecs) {
@@ -63,7 +65,7 @@ for (const codec of codecs) {
 }
 
 t.test('parts of the adapter, and vectors beside it, go through every codec', async (t) => {
-  for (const codec of ['topk', 'sign', 'randk', 'blocks'] as const)
+  for (const codec of ['topk', 'sign', 'randk', 'blocks', 'lowrank'] as const)
     for (const algorithm of ['ffa', 'scaffold'] as const) {
       const { losses } = await run({ ...uploads[codec], density: { A: 1 / 4, B: 1 / 2 } }, { algorithm, rounds: 2 })
       t.ok(losses.every(Number.isFinite), `${algorithm} over ${codec}`)
@@ -79,5 +81,7 @@ t.test('what a codec does not have is refused before anything runs', async (t) =
   await refuse({ codec: 'topk', density: { A: 0, B: 1 } }, /upload\.density/)
   await refuse({ codec: 'topk', density: { A: 0.1, B: 0.1, C: 1 } }, /upload\.density/)
   await refuse({ codec: 'randk', density: '1/64' }, /upload\.density/)
+  await refuse({ codec: 'lowrank', rank: 0 }, /upload\.rank/)
+  await refuse({ codec: 'lowrank', segments: 2 }, /upload\.segments.*lowrank/)
   await refuse({ codec: 'toString' }, /upload\.codec/)
 })

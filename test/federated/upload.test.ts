@@ -16,15 +16,16 @@ const length = 700
 const random = new Random(17, 99)
 const update = (scale: number) => Float32Array.from({ length }, () => scale * (random.uniform() - 0.5))
 const lossy = [
-  { codec: 'bf16', density: 1, bits: 8, block: 256 },
-  { codec: 'int8', density: 1, bits: 8, block: 256 },
-  { codec: 'int4', density: 1, bits: 8, block: 256 },
-  { codec: 'topk', density: 1 / 16, bits: 4, block: 256 },
-  { codec: 'topk', density: { A: 1 / 16, B: 1 / 4 }, bits: 2, block: 256 },
-  { codec: 'sign', density: 1, bits: 8, block: 256 },
-  { codec: 'randk', density: 1 / 16, bits: 32, block: 256 },
-  { codec: 'randk', density: { A: 1 / 2, B: 1 / 16 }, bits: 4, block: 256 },
-  { codec: 'blocks', density: 1 / 4, bits: 16, block: 8 },
+  { codec: 'bf16', density: 1, bits: 8, block: 256, rank: 2 },
+  { codec: 'int8', density: 1, bits: 8, block: 256, rank: 2 },
+  { codec: 'int4', density: 1, bits: 8, block: 256, rank: 2 },
+  { codec: 'topk', density: 1 / 16, bits: 4, block: 256, rank: 2 },
+  { codec: 'topk', density: { A: 1 / 16, B: 1 / 4 }, bits: 2, block: 256, rank: 2 },
+  { codec: 'sign', density: 1, bits: 8, block: 256, rank: 2 },
+  { codec: 'randk', density: 1 / 16, bits: 32, block: 256, rank: 2 },
+  { codec: 'randk', density: { A: 1 / 2, B: 1 / 16 }, bits: 4, block: 256, rank: 2 },
+  { codec: 'blocks', density: 1 / 4, bits: 16, block: 8, rank: 2 },
+  { codec: 'lowrank', density: 1, bits: 4, block: 256, rank: 1 },
 ] as const
 
 /** One adapted layer: lora_A [10, 35], lora_B [70, 5]. */
@@ -110,7 +111,7 @@ t.test('without error feedback what is left out is lost; float32 leaves nothing'
     'adapter',
     learnt,
     sending('a', 1, 3),
-    { codec: 'f32', density: 1, bits: 8, block: 256 },
+    { codec: 'f32', density: 1, bits: 8, block: 256, rank: 2 },
     undefined,
   )
   t.ok(bytesOf(native().decodeUpdate(exact)).equals(bytesOf(learnt)))
@@ -130,7 +131,7 @@ t.test('seed, round, client and vector decide the rounding', async (t) => {
 t.test(
   'randk and blocks: all clients of a round send the same values; without feedback their expectation is the update',
   async (t) => {
-    const plain = { codec: 'randk', density: 1 / 8, bits: 32, block: 256 } as const
+    const plain = { codec: 'randk', density: 1 / 8, bits: 32, block: 256, rank: 2 } as const
     const learnt = update(1).map((value) => value + 2)
     const sent = async (client: string, round: number) =>
       native().decodeUpdate(await encodeUpload('adapter', learnt, sending(client, round, 5), plain, undefined))
@@ -152,7 +153,7 @@ t.test(
 )
 
 t.test('densities of A and B are those of the tensors', async (t) => {
-  const upload = { codec: 'topk', density: { A: 0.02, B: 0.4 }, bits: 8, block: 256 } as const
+  const upload = { codec: 'topk', density: { A: 0.02, B: 0.4 }, bits: 8, block: 256, rank: 2 } as const
   const counts = (values: Float32Array) =>
     [values.subarray(0, 350), values.subarray(350)].map((part) => part.filter((value) => value !== 0).length)
   const send = async (vector: string, values: Float32Array) =>

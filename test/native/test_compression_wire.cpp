@@ -26,11 +26,15 @@ std::vector<uint8_t> message(Codec codec, size_t count, int bits = 2, double den
   std::vector<uint8_t> bytes;
   CodecOptions options{codec, density, bits, 1};
   if (codec == Codec::randk || codec == Codec::blocks) options.bits = 2 * bits, options.run_log2 = 3;
+  const int64_t side = static_cast<int64_t>(std::sqrt(static_cast<double>(count))), rest = static_cast<int64_t>(count) - side * side;
+  const UpdateTensor layout[] = {{std::max<int64_t>(side, 1), std::max<int64_t>(side, 1), 1}, {1, std::max<int64_t>(rest, 1), 1}};
+  if (codec == Codec::lowrank && side > 0) options.layout = {layout, rest > 0 ? 2u : 1u};
   encode_update(normal(count, count), {}, options, bytes);
   return bytes;
 }
 
-constexpr Codec codecs[] = {Codec::f32, Codec::bf16, Codec::int8, Codec::int4, Codec::topk, Codec::sign, Codec::randk, Codec::blocks};
+constexpr Codec codecs[] = {Codec::f32,  Codec::bf16,  Codec::int8,   Codec::int4,   Codec::topk,
+                            Codec::sign, Codec::randk, Codec::blocks, Codec::lowrank};
 
 /// Reads a copy that ends at the end of its allocation, so that a sanitizer sees one byte too many. True when the message is accepted.
 bool accepted(const std::vector<uint8_t>& bytes) {
@@ -231,7 +235,7 @@ CASE("fuzz: random edits, resealed or not, never crash a reader and never give w
   std::mt19937_64 random(20240229);
   int64_t taken = 0;
   for (int i = 0; i < 20000; ++i) {
-    std::vector<uint8_t> bytes = message(codecs[i % 8], random() % 400, 2 << (random() % 3), 0.3);
+    std::vector<uint8_t> bytes = message(codecs[i % 9], random() % 400, 2 << (random() % 3), 0.3);
     const int edits = 1 + static_cast<int>(random() % 4);
     for (int e = 0; e < edits && !bytes.empty(); ++e) {
       const size_t at = random() % 3 ? random() % bytes.size() : random() % std::min<size_t>(bytes.size(), 40);

@@ -15,6 +15,14 @@ export const benchedCodecs: readonly EncodeOptions[] = [
   { codec: 'blocks', density: 1 / 64, bits: 4, seed: 1 },
 ]
 
+/** Tensors of a lora_B of rank 16, and one row of what is left. */
+function layoutOf(parameters: number): Float64Array {
+  const rows = Math.floor(parameters / 16 / 1024)
+  const rest = parameters - rows * 16 * 1024
+  const tensors = Array.from({ length: rows }, () => [1024, 16, 1])
+  return Float64Array.from([...tensors, ...(rest > 0 ? [[1, rest, 1]] : [])].flat())
+}
+
 export interface VectorBench {
   /** Length of an update. */
   parameters: number
@@ -40,7 +48,15 @@ function checkLaw(codec: string, update: Float32Array, before: Float32Array, byt
 export function benchCodecs({ parameters, threads: most }: VectorBench): Measurement[] {
   const update = sampleUpdate(parameters)
   const measurements: Measurement[] = []
-  for (const codec of benchedCodecs) {
+  const lowRank: EncodeOptions = {
+    codec: 'lowrank',
+    density: 1,
+    bits: 2,
+    seed: 1,
+    rank: 2,
+    layout: layoutOf(parameters),
+  }
+  for (const codec of [...benchedCodecs, lowRank]) {
     const before = sampleUpdate(parameters, 2)
     const { bytes, residual } = native().encodeUpdate(update, before, codec)
     checkLaw(codec.codec, update, before, bytes, residual!)

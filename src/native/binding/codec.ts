@@ -1,7 +1,7 @@
 /** Updates as messages, and their exact sum: mirror of `native/napi/codec.cpp`. */
 
 export interface EncodeOptions {
-  codec: 'f32' | 'bf16' | 'int8' | 'int4' | 'topk' | 'sign' | 'randk' | 'blocks'
+  codec: 'f32' | 'bf16' | 'int8' | 'int4' | 'topk' | 'sign' | 'randk' | 'blocks' | 'lowrank'
   density: number
   bits: 2 | 4 | 8 | 16 | 32
   seed: number
@@ -10,6 +10,8 @@ export interface EncodeOptions {
   unbiased?: boolean | undefined
   /** blocks: default 8. */
   runLog2?: number | undefined
+  /** lowrank: default 2. */
+  rank?: number | undefined
   /** Rows, columns and density of each tensor of the update, in order. Default: one vector of `density`. */
   layout?: Float64Array | undefined
   /** The residual array takes the new residual; after an error it is as it was. Default: a new array. */
