@@ -37,6 +37,15 @@ export function refusedLines({ round, refused = [] }: RoundEvent): string[] {
   return more > 0 ? [...lines, `round ${round}: refused ${more} more; --json tells of all`] : lines
 }
 
+/** What a private federation has spent, in a line. */
+export function privacyLine({ privacy }: RoundEvent): string | undefined {
+  if (privacy === undefined) return undefined
+  const { epsilon, delta, budget, noiseMultiplier, clip } = privacy
+  const spent = epsilon === null ? 'nothing is private: no noise' : `ε ${epsilon.toFixed(3)}`
+  const of = budget === undefined ? '' : ` of ${budget}`
+  return `privacy: ${spent}${of} at δ ${delta} · noise ${noiseMultiplier.toFixed(3)} × clip norm ${clip.toPrecision(3)}`
+}
+
 const figures = ['mean', 'standardDeviation', 'worstDecile', 'bestDecile'] as const
 const names = ['mean', 'standard deviation', 'worst decile', 'best decile']
 

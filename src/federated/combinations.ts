@@ -14,6 +14,10 @@ interface Feature {
   used(config: FederationConfig, chosen: Chosen): boolean
 }
 
+/** Whether the next state is made of anything but a step by the mean of updates; fedswa averages states, which tells nothing new. */
+const makesMoreThanMean = ({ name, needs, finish, emphasis, rebuild }: Chosen['algorithm']) =>
+  needs === 'all' || emphasis !== undefined || rebuild !== undefined || (finish !== undefined && name !== 'fedswa')
+
 const features = {
   errorFeedback: {
     words: 'upload.errorFeedback',
@@ -57,6 +61,31 @@ const features = {
     used: (_, { algorithm }) =>
       algorithm.robust === false || algorithm.needs === 'all' || algorithm.emphasis !== undefined,
   },
+  clientPrivacy: {
+    words: "privacy.level 'client'",
+    used: ({ privacy }) => privacy?.level === 'client',
+  },
+  adaptiveClip: {
+    words: 'privacy.adaptive',
+    used: ({ privacy }) => privacy?.adaptive !== undefined,
+  },
+  feedback: {
+    words: 'error feedback (upload.errorFeedback, on by itself with a lossy codec)',
+    used: ({ upload }, { algorithm }) =>
+      upload.codec !== 'f32' && upload.errorFeedback !== false && algorithm.errorFeedback !== false,
+  },
+  lossyUpload: {
+    words: 'upload.codec other than f32',
+    used: ({ upload }) => upload.codec !== 'f32',
+  },
+  unequalWeights: {
+    words: "weighting other than 'uniform'",
+    used: ({ weighting }, { algorithm }) => (weighting ?? algorithm.weighting ?? 'uniform') !== 'uniform',
+  },
+  moreThanMean: {
+    words: 'an algorithm whose server does more than a step by the mean of updates (scaffold, fednova, fedkseed, …)',
+    used: (_, { algorithm }) => makesMoreThanMean(algorithm),
+  },
 } satisfies Record<string, Feature>
 
 type Name = keyof typeof features
@@ -88,6 +117,38 @@ const exclusions: readonly Exclusion[] = [
     of: ['segments', 'allAdapters'],
     because: 'a part of an adapter is no adapter',
     cure: 'leave upload.segments out, or choose an algorithm that averages, such as fedavg',
+  },
+  {
+    of: ['clientPrivacy', 'feedback'],
+    because:
+      'what an earlier message left out is added behind the clipping, so that one client counts more than its norm allows',
+    cure: 'set upload.errorFeedback to false',
+  },
+  {
+    of: ['clientPrivacy', 'moreThanMean'],
+    because: 'the noise covers one clipped sum, and nothing else that clients send or the server remembers of them',
+    cure: 'choose ffa, or another that averages, such as fedavg, fedprox or rolora',
+  },
+  {
+    of: ['clientPrivacy', 'robust'],
+    because:
+      'by how much one client can change what a robust rule gives is not known, and the noise is measured by that',
+    cure: 'leave robust out; privacy.clip bounds what one client can do',
+  },
+  {
+    of: ['clientPrivacy', 'unequalWeights'],
+    because: 'a client that counts by its rows can change the sum by more than the clip norm',
+    cure: 'leave weighting out',
+  },
+  {
+    of: ['clientPrivacy', 'segments'],
+    because: 'each part is sent by other clients, and the fixed denominator would count all of them',
+    cure: 'leave upload.segments out',
+  },
+  {
+    of: ['adaptiveClip', 'lossyUpload'],
+    because: 'the server tells by its norm whether an update was within the clip norm, and a lossy codec changes norms',
+    cure: 'leave privacy.adaptive or upload.codec out',
   },
   {
     of: ['segments', 'ownRanks'],

@@ -40,6 +40,21 @@ export interface RoundSeconds {
   total: number
 }
 
+/** What a private federation has spent by the end of a round, and how. */
+export interface RoundPrivacy {
+  /** So far, this round included; null: nothing is private, for there is no noise. */
+  epsilon: number | null
+  delta: number
+  /** The ε at which the run ends. */
+  budget?: number
+  /** Probability with which a client is asked. */
+  sampleRate: number
+  /** Standard deviation of the round's noise, in clip norms. */
+  noiseMultiplier: number
+  /** 2-norm that updates were cut to. */
+  clip: number
+}
+
 export interface RoundEvent {
   type: 'round'
   round: number
@@ -68,6 +83,8 @@ export interface RoundEvent {
    * products; null when nobody sent an update, or only parts of them were sent.
    */
   aggregationError: number | null
+  /** Of a federation with differential privacy. */
+  privacy?: RoundPrivacy
   /** What the algorithm reports of the round. */
   measurements: Record<string, number>
   /** Clients whose updates the rule of `robust` selected; absent where it does not select. */
@@ -161,6 +178,16 @@ export interface FederationCheckpointEvent {
   path: string
 }
 
+/** The budget of a private federation has no room for another round: it ends with what it has. */
+export interface FederationBudgetEvent {
+  type: 'budget'
+  /** Rounds done. */
+  round: number
+  /** Spent. */
+  epsilon: number
+  budget: number
+}
+
 export interface FederationDoneEvent {
   type: 'done'
   rounds: number
@@ -180,6 +207,7 @@ export type FederationEvent =
   | BaselineEvent
   | BaselineStepEvent
   | FederationCheckpointEvent
+  | FederationBudgetEvent
   | FederationDoneEvent
   | FederationErrorEvent
   | GapEvent
@@ -204,6 +232,8 @@ export interface FederationResult {
   /** Of the clients on their own test rows after the last round: an entry for each that `evaluate.of` asks for, global before personal. */
   clientEvaluations: (FederationEvaluation & { clients: ClientsEvaluation })[]
   baselines: BaselineReport[]
+  /** What a private federation has spent; null: it is not private. */
+  privacy: RoundPrivacy | null
   /** The adapter that was trained: the one given, or a new one that is now the caller's to dispose. */
   adapter: Adapter
   /** The run folder, when there is one. */

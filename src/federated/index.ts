@@ -55,6 +55,7 @@ export type {
   FederationEvent,
   FederationResult,
   RoundEvent,
+  RoundPrivacy,
   RoundSeconds,
 } from './events.js'
 export type { FederationOptions } from './options.js'

@@ -6,6 +6,7 @@ import { scheduleSchema } from '../training/schedule.js'
 import { type AlgorithmInput, algorithmSchema } from './algorithms/index.js'
 import { attackersSchema } from './attacker-options.js'
 import { downloadSchema } from './download-options.js'
+import { privacySchema } from './privacy-options.js'
 import { robustSchema } from './robust-options.js'
 import { screeningSchema } from './screening-options.js'
 import { serverOptimizerSchema, serverRules } from './server-step/step.js'
@@ -103,6 +104,7 @@ export const federationSchema = z.strictObject({
     .describe(
       'ranks of the frozen residual beside the adapter (fedex, flora); what is beyond is cut by its singular values',
     ),
+  privacy: privacySchema.optional().describe('differential privacy: what it hides, the noise, and the budget'),
   absence: z
     .number()
     .min(0)

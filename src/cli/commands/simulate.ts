@@ -10,7 +10,7 @@ import { split } from '../../federated/index.js'
 import { type FederationConfig, federationSchema } from '../../federated/options.js'
 import { simulate as startSimulation } from '../../federated/simulate/simulate.js'
 import { makeFolder } from '../../files/atomic.js'
-import { liesLine, measuredLine, refusedLines, reportClients, selectedLine } from '../client-report.js'
+import { liesLine, measuredLine, privacyLine, refusedLines, reportClients, selectedLine } from '../client-report.js'
 import { type Command, type Config, configFlag, section, text } from '../command.js'
 import { figure, follow, type StoppedRun, tellClient, tellStopped } from '../follow.js'
 import { type EvaluationPlan, fitRows, planData, planEvaluation, readRows } from '../open-data.js'
@@ -70,9 +70,13 @@ function teller(output: Output, rounds: number): (event: FederationEvent) => voi
         `round ${event.round}: loss ${figure(event.loss, 4)} · up ${formatBytes(event.bytesUp)} (${figure(event.compressionRatio, 1)}×) · ` +
           `down ${formatBytes(event.bytesDown)} · cosine ${figure(event.cosine, 4)} · ${event.seconds.total.toFixed(1)} s`,
       )
-      for (const line of [liesLine(event), selectedLine(event), ...refusedLines(event)])
+      for (const line of [liesLine(event), selectedLine(event), ...refusedLines(event), privacyLine(event)])
         if (line !== undefined) output.text(line)
       if (event.abandoned !== undefined) output.text(`round ${event.round} was abandoned: ${event.abandoned}`)
+    } else if (event.type === 'budget') {
+      output.text(
+        `the budget ε ${event.budget} has no room for another round: ended after round ${event.round} with ε ${event.epsilon.toFixed(3)}`,
+      )
     } else if (event.type === 'evaluation') {
       output.text(`round ${event.round}: ${measuredLine(event) ?? `held-out loss ${event.loss.toFixed(4)}`}`)
     } else if (event.type === 'baseline-step') {

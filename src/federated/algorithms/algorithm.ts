@@ -177,7 +177,7 @@ export interface Closing {
   readonly initial: Float32Array
   /** Live: write into the vectors, or put others in their place. */
   readonly state: ServerState
-  /** Those that sent something, by name in ascending order; never empty. */
+  /** Those that sent something, by name in ascending order; empty only where noise makes a step of nothing. */
   readonly answers: readonly Answered[]
   readonly travels: Travel
   /** The weighted mean of a vector that clients sent. @throws FedloraError `E_INTERNAL` when nobody sent one of that name. */

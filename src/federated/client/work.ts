@@ -2,6 +2,7 @@
 import { FedloraError, isFedloraError } from '../../errors.js'
 import type { ClientKit, Vectors } from '../algorithms/algorithm.js'
 import { travelOf, workOf } from '../algorithms/defaults.js'
+import { clipTogether } from '../clipping.js'
 import { sendsDeltas } from '../download-options.js'
 import type { FederationConfig } from '../options.js'
 import { type Answer, messageVersion, type Task } from '../protocol/messages.js'
@@ -94,7 +95,8 @@ async function work(task: Task, place: ClientPlace): Promise<Worked> {
   // Without a supervised token there was nothing to learn: nothing is sent or kept, and the residual waits for a later round.
   if (loss === null) return { answer, vectors: {}, trained: trained.values, seconds }
   const about: Sending = { client, round, seed, space, travels: travelOf(chosen, { space, round }) }
-  const vectors = await changed(given, about, place)
+  const { clip } = task
+  const vectors = await changed(clip === undefined ? given : clipTogether(given, clip), about, place)
   await place.inTurn(async () => {
     const started = performance.now()
     const rest = feedsBack(upload, chosen) ? own : undefined

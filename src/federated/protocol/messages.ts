@@ -40,6 +40,8 @@ export const taskSchema = z.strictObject({
   numbers,
   /** The part to send of each vector of the adapter that travels up; absent: all of it. */
   segment: z.strictObject({ index: count, of: z.int().min(2) }).optional(),
+  /** 2-norm that the client cuts what it sends to, over all vectors together; absent: none. */
+  clip: z.number().positive().optional(),
 })
 
 export type Task = z.output<typeof taskSchema>

@@ -43,6 +43,16 @@ export function sampleCohort(population: number, count: number, seed: number, ro
 }
 
 /**
+ * Those of [0, population) that a draw below `rate` takes, each by itself (Poisson sampling), ascending; there may be none.
+ * @param draw - uniform in [0, 1), of an index.
+ */
+export function poissonCohort(population: number, rate: number, draw: (index: number) => number): number[] {
+  const taken: number[] = []
+  for (let index = 0; index < population; index++) if (draw(index) < rate) taken.push(index)
+  return taken
+}
+
+/**
  * The clients that are asked in round `round` (from 1), as indices into their names in ascending order.
  * @throws FedloraError `E_ARGUMENT` for a cohort that is none.
  */

@@ -6,6 +6,10 @@ import type { Numbers, Vectors } from '../algorithms/algorithm.js'
 export interface Collector {
   /** What it remembers from round to round, for checkpoints; absent: nothing. */
   readonly kept?: Numbers
+  /** 2-norm that clients are asked to cut what they send to; absent: none. */
+  readonly clip?: number
+  /** Whether a round without an answer makes a step, too; default false. */
+  readonly always?: boolean
   /** A round begins: nothing has come. */
   begin(round: number): void
   /**

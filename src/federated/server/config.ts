@@ -3,6 +3,7 @@ import type { DownloadConfig } from '../download-options.js'
 import type { RobustConfig } from '../robust-options.js'
 import type { ScreeningConfig } from '../screening-options.js'
 import type { ServerOptimizerOptions } from '../server-step/step.js'
+import type { PrivateSum } from './private-sum.js'
 
 /** What a server is told of the federation's options. */
 export interface ServerConfig {
@@ -18,6 +19,8 @@ export interface ServerConfig {
   robust?: RobustConfig | undefined
   /** Bounds of answers; default: none. */
   screening?: ScreeningConfig | undefined
+  /** Answers are cut, summed and noised; absent: they are averaged exactly. */
+  privateSum?: PrivateSum | undefined
   /** Ranks that a residual may have; default 256. */
   maxResidualRank?: number | undefined
 }

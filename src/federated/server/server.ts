@@ -237,7 +237,13 @@ export class Server {
       numbers,
     }
     const segment = this.#segmentOf(client, round)
-    return segment === undefined ? task : { ...task, segment }
+    const { clip } = this.#collector
+    return { ...task, ...(segment !== undefined && { segment }), ...(clip !== undefined && { clip }) }
+  }
+
+  /** 2-norm that clients cut what they send to, of the round under way or the next; undefined: none. */
+  get clip(): number | undefined {
+    return this.#collector.clip
   }
 
   /** The part that a client sends in a round; undefined: all of it. */
@@ -335,7 +341,8 @@ export class Server {
     const answers = this.#answers.sort((a, b) => (a.client < b.client ? -1 : 1))
     const measurements: Record<string, number> = {}
     const means: Vectors = {}
-    const abandoned = abandon ?? (answers.length > 0 ? this.#collector.lacks?.() : undefined)
+    const steps = answers.length > 0 || this.#collector.always === true
+    const abandoned = abandon ?? (steps ? this.#collector.lacks?.() : undefined)
     this.#broadcaster.commit(round)
     if (abandoned !== undefined) {
       this.round = round
@@ -346,7 +353,7 @@ export class Server {
       if (mean !== null) means[name] = mean
     }
     this.whole = false
-    if (answers.length > 0) await finishOf(chosen, this.#closing(round, learningRate, answers, measurements))
+    if (steps) await finishOf(chosen, this.#closing(round, learningRate, answers, measurements))
     this.round = round
     this.whole = true
     const { selected } = this.#collector

@@ -66,6 +66,12 @@ async function runRounds(request: Request, federation: Federation, context: Cont
   while (state.phase === 'idle') {
     context.signal.throwIfAborted()
     const round = state.round + 1
+    if (tools.budget?.allows(round) === false) {
+      const { epsilon, plan } = tools.budget
+      await record.tell({ type: 'budget', round: round - 1, epsilon, budget: plan.budget })
+      await keepRound(request, federation)
+      return
+    }
     const done = await runRound(tools, state, context.signal, (report) =>
       context.emit({ type: 'client', round, ...report }),
     )
@@ -152,6 +158,7 @@ export async function federate(request: Request, context: Context, closers: Clos
     ...sums,
     tokensPerSecond: trainSeconds > 0 ? sums.tokens / trainSeconds : 0,
     ...measured,
+    privacy: tools.budget?.report(server.clip!) ?? null,
     adapter,
     folder: record.path ?? null,
   }

@@ -27,8 +27,10 @@ import { planConcurrency } from './concurrency.js'
 import { ErrorMeter } from './error-meter.js'
 import { Fidelity } from './fidelity.js'
 import { noTotals, type Totals } from './figures.js'
+import { Ledger } from './ledger.js'
 import { type Measurable, measurable } from './measure.js'
 import { openLocals } from './overrides.js'
+import { Budget, planPrivacy } from './privacy.js'
 import { FederationRecord } from './record.js'
 import type { RoundTools } from './round.js'
 import { Slot, Spaces } from './spaces.js'
@@ -81,14 +83,20 @@ export async function openFederation(
   const spaces = new Spaces(model, adapter, clients, chosen)
   const slots = Array.from({ length: concurrency }, () => closers.own(new Slot(spaces)))
   const identity = identify(adapter, clients, config, chosen, locals, evaluation)
+  const privacy = config.privacy && planPrivacy(config.privacy, config, clients.length)
   const { record, initial, checkpoint } = await FederationRecord.open(config, identity, values.read(), context)
   closers.add(() => record.close())
   const { state, vectors } = checkpoint ?? {}
+  const ledger = privacy && (await Ledger.open(record.path, state?.round ?? 0, config.privacy!.noise === 'seeded'))
   const adapters = closers.own(await openAdapters(record.path))
   const server = closers.own(
     new Server({
       chosen,
-      config: { ...config, segments: config.upload.segments },
+      config: {
+        ...config,
+        segments: config.upload.segments,
+        ...(privacy && { privateSum: privacy.sum, weighting: 'uniform' }),
+      },
       placeOf: placesOf(clients),
       space: spaces.server,
       initial,
@@ -113,6 +121,7 @@ export async function openFederation(
     errors: new ErrorMeter(adapters),
     own: await openOwn(config, chosen, record.path, state, closers),
     outgoing: [],
+    budget: privacy && new Budget(privacy, ledger!),
   }
   const totals = state?.totals ?? noTotals
   const tookPart = new Set(state?.tookPart)

@@ -26,6 +26,7 @@ import type { Fidelity } from './fidelity.js'
 import { type Counted, figuresOf } from './figures.js'
 import type { Locals } from './overrides.js'
 import { runPool, takeTurns } from './pool.js'
+import type { Budget } from './privacy.js'
 import { rateOf } from './rate.js'
 import type { Slot, Spaces } from './spaces.js'
 
@@ -48,6 +49,8 @@ export interface RoundTools {
   own: OwnState | undefined
   /** What is done to the updates of all clients on their way out. */
   outgoing: readonly Outgoing[]
+  /** Of a federation with differential privacy. */
+  budget: Budget | undefined
 }
 
 /** Tells two answers of one client apart; here each client gives one. */
@@ -83,7 +86,8 @@ export async function runRound(
   signal: AbortSignal,
   onClient: (report: ClientReport & { tokensPerSecond: number }) => void,
 ): Promise<{ rounds: Rounds; event: RoundEvent; counted: number[] }> {
-  const { config, chosen, clients, attackers, locals, spaces, slots, server, fidelity, errors, own, outgoing } = tools
+  const { config, chosen, clients, attackers, locals, spaces, slots, server, fidelity, errors, own, outgoing, budget } =
+    tools
   const { seed, upload, download } = config
   const watch = new Stopwatch(['train', 'encode', 'aggregate'])
   let state = rounds
@@ -103,7 +107,7 @@ export async function runRound(
   }
   const round = rounds.round + 1
   const learningRate = rateOf(config, round, config.local.learningRate)
-  const cohort = cohortOf(clients.length, config.cohort, seed, round)
+  const cohort = budget?.plan.cohort(round) ?? cohortOf(clients.length, config.cohort, seed, round)
   const indexOf = new Map(cohort.map((index) => [clients.name(index), index]))
   await server.begin()
   errors.begin(server)
@@ -186,6 +190,8 @@ export async function runRound(
   await runPool(present, slots, work, () => team?.leave())
 
   const { answered, missing } = effectOf('finish')
+  const clip = server.clip
+  await budget?.spend(round)
   const { answers, measurements, means, selected, abandoned } = await watch.time('aggregate', () =>
     server.finish(round, learningRate),
   )
@@ -213,6 +219,7 @@ export async function runRound(
     aggregationError,
     measurements,
     ...(selected !== undefined && { selected: placesOf(selected) }),
+    ...(budget !== undefined && { privacy: budget.report(clip!) }),
     ...(abandoned !== undefined && { abandoned }),
     seconds,
     tokensPerSecond: seconds.train > 0 ? figures.tokens / seconds.train : 0,

@@ -1,0 +1,137 @@
+/** What a private federation draws, adds and spends: worked out once, before anything runs. */
+import { createHash, randomBytes } from 'node:crypto'
+import { FedloraError } from '../../errors.js'
+import type { Spend } from '../../privacy/accountant/spend.js'
+import { epsilonOf } from '../../privacy/epsilon.js'
+import { noiseFor } from '../../privacy/noise-for.js'
+import type { RoundPrivacy } from '../events.js'
+import type { FederationConfig } from '../options.js'
+import type { PrivacyConfig } from '../privacy-options.js'
+import { cohortSize, poissonCohort } from '../protocol/plan.js'
+import { uniform } from '../protocol/random.js'
+import type { PrivateSum } from '../server/private-sum.js'
+import type { Ledger } from './ledger.js'
+
+/** What the rounds of a private federation go by. */
+export interface PrivacyPlan extends Pick<PrivacyConfig, 'delta' | 'accountant'> {
+  /** One round. */
+  spend: Omit<Spend, 'steps'>
+  /** Infinity: no budget. */
+  budget: number
+  sum: PrivateSum
+  /** Indices of those asked in a round, ascending. */
+  cohort(round: number): number[]
+}
+
+const refuse = (message: string, field: string): never => {
+  throw new FedloraError('E_CONFIG', `simulate options: privacy.${message}`, { field: `privacy.${field}` })
+}
+
+/** A number in [0, 1) of 48 bits that nobody can foretell. */
+const unforeseen = () => randomBytes(6).readUIntBE(0, 6) / 2 ** 48
+
+/** σ_b: as asked for, or a twentieth of the expected cohort, but never so little that the sum could not pay for it. */
+function countNoiseOf(z: number, expectedClients: number, asked: number | undefined): number {
+  const countNoise = asked ?? Math.max(expectedClients / 20, 2 * z)
+  if (z > 0 && 2 * countNoise <= z) {
+    refuse(
+      `adaptive.countNoise: got ${countNoise}, which spends more than noiseMultiplier ${z} for sum and count together; give more than ${z / 2}`,
+      'adaptive.countNoise',
+    )
+  }
+  return countNoise
+}
+
+/**
+ * @param clients - of the federation.
+ * @throws FedloraError `E_CONFIG` for a delta of 1/clients or more, and for a budget that no noise keeps or that the first round exceeds.
+ */
+export function planPrivacy(privacy: PrivacyConfig, config: FederationConfig, clients: number): PrivacyPlan {
+  const { clip, delta, accountant, epsilon, adaptive } = privacy
+  const { seed, rounds } = config
+  if (delta >= 1 / clients) {
+    refuse(
+      `delta: got ${delta} with ${clients} clients, expected less than 1/${clients}: from there on, giving one of them away would pass`,
+      'delta',
+    )
+  }
+  const expectedClients = cohortSize(config.cohort, clients)
+  const sampleRate = expectedClients / clients
+  const noiseMultiplier =
+    privacy.noiseMultiplier ?? noiseFor({ epsilon: epsilon!, delta, sampleRate, steps: rounds, accountant })
+  const spend = { sampleRate, noiseMultiplier }
+  const first = epsilonOf([{ ...spend, steps: 1 }], delta, accountant).epsilon
+  if (epsilon !== undefined && first > epsilon) {
+    refuse(
+      `epsilon: got ${epsilon}, but the first round spends ${first.toPrecision(3)}; give more epsilon, or more noiseMultiplier`,
+      'epsilon',
+    )
+  }
+  const secure = privacy.noise === 'secure'
+  const key = (round: number, name: string) =>
+    createHash('sha256')
+      .update(JSON.stringify(['fedlora/noise/v1', seed, round, name]))
+      .digest()
+  return {
+    spend,
+    delta,
+    accountant,
+    budget: epsilon ?? Number.POSITIVE_INFINITY,
+    sum: {
+      clip,
+      noiseMultiplier,
+      expectedClients,
+      adaptive: adaptive && {
+        ...adaptive,
+        countNoise: countNoiseOf(noiseMultiplier, expectedClients, adaptive.countNoise),
+      },
+      keyOf: secure ? () => randomBytes(32) : key,
+    },
+    cohort: (round) =>
+      poissonCohort(clients, sampleRate, secure ? unforeseen : (index) => uniform(seed, 'cohort', round, index)),
+  }
+}
+
+/** Rounds of a private federation, spent one by one. */
+export class Budget {
+  readonly plan: PrivacyPlan
+  readonly #ledger: Ledger
+
+  constructor(plan: PrivacyPlan, ledger: Ledger) {
+    this.plan = plan
+    this.#ledger = ledger
+  }
+
+  #epsilon(spends: readonly Spend[]): number {
+    return epsilonOf(spends, this.plan.delta, this.plan.accountant).epsilon
+  }
+
+  /** Spent so far. */
+  get epsilon(): number {
+    return this.#epsilon(this.#ledger.spends)
+  }
+
+  /** Whether the budget has room for a round more. */
+  allows(round: number): boolean {
+    const { budget, spend } = this.plan
+    return budget === Number.POSITIVE_INFINITY || this.#epsilon(this.#ledger.after(round, spend)) <= budget
+  }
+
+  /** Spends a round: to be called before what it makes is seen. */
+  async spend(round: number): Promise<void> {
+    await this.#ledger.spend(round, this.plan.spend)
+  }
+
+  /** What a round's event tells. */
+  report(clip: number): RoundPrivacy {
+    const { spend, delta, budget } = this.plan
+    const { epsilon } = this
+    return {
+      epsilon: Number.isFinite(epsilon) ? epsilon : null,
+      delta,
+      ...(Number.isFinite(budget) && { budget }),
+      ...spend,
+      clip,
+    }
+  }
+}
