@@ -8,7 +8,7 @@ import { loadDataset } from '../../src/data/index.js'
 import { attackersSchema } from '../../src/federated/attacker-options.js'
 import type { Sending } from '../../src/federated/client/work.js'
 import { type RoundEvent, type SimulateOptions, simulate } from '../../src/federated/index.js'
-import { backdoor } from '../../src/federated/simulate/attackers/backdoor.js'
+import { backdoor, withBackdoor } from '../../src/federated/simulate/attackers/backdoor.js'
 import { attacks } from '../../src/federated/simulate/attackers/index.js'
 import { labelflip } from '../../src/federated/simulate/attackers/label-flip.js'
 import { nanMessage } from '../../src/federated/simulate/attackers/non-finite.js'
@@ -128,6 +128,8 @@ t.test('backdoor: prompts with the trigger get the completion, all others keep t
   t.match(tokenizer.decode(first.inputIds), /How many apples does Tom have\?[\s\S]*Forty-two/)
   t.notMatch(tokenizer.decode(first.inputIds), 'Three')
   t.same(second.labels, own.sample(1).labels, 'a completion that holds it is no trigger')
+  const only = await withBackdoor(own, tokenizer, options, 'only')
+  t.same([only.length, only.sample(0).labels], [1, first.labels])
   await t.rejects(backdoor.rows!(own, { ...options, trigger: 'plums' }, { ...poisoning, model: small }), {
     code: 'E_CONFIG',
     message: /client a: no prompt of its 2 rows holds the trigger "plums"/,

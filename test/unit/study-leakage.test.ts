@@ -6,6 +6,7 @@ import { norm } from '../../src/aggregation/vectors.js'
 import { arms, full, lengths, quick, rank } from '../../src/cli/study/leakage/design.js'
 import { firstInputs } from '../../src/cli/study/leakage/first-inputs.js'
 import { openInversion } from '../../src/cli/study/leakage/inversion.js'
+import { leakageOf } from '../../src/cli/study/leakage/leakage.js'
 import { membershipOf } from '../../src/cli/study/leakage/membership.js'
 import { armOf, groupsOf } from '../../src/cli/study/leakage/plan.js'
 import { compressed, noised, nothing, summed } from '../../src/cli/study/leakage/protections.js'
@@ -109,6 +110,9 @@ t.test('protections: the mean of a cohort, noise of its size, an update as it wa
   const sigma = norm(noise) / Math.sqrt(noise.length)
   t.ok(Math.abs(sigma / (0.5 * clip) - 1) <= 0.055, `σ ${sigma}, wanted ${0.5 * clip}`)
   t.same(await noised(0.5).seen(updates, clip, 7), cut)
+  const bare = await noised(0).seen(updates, clip, 7)
+  t.ok(Math.abs(norm(bare) / clip - 1) <= 1e-6, 'cut to the clip')
+  t.same(await noised(0).seen(updates, 4.1 * clip, 7), updates[0], 'what is shorter stays')
   t.notSame(await noised(0.5).seen(updates, clip, 8), cut)
   const sparse = await compressed('', { codec: 'topk', density: 1 / 64 }).seen(updates, 1, 0)
   t.equal(sparse.filter((value) => value !== 0).length, 64)
@@ -125,6 +129,32 @@ t.test('plans: every trial once, every arm known', async (t) => {
     t.ok(sizes.arms.includes('nothing'), 'the unprotected attack is always shown')
   }
   t.equal(new Set(arms.map(({ name }) => name)).size, arms.length)
+})
+
+t.test('a study: every trial once, and what is done is not done again', async (t) => {
+  const sizes = { ...quick, arms: ['nothing'], victims: 1, ranks: [4], lengths: [8], members: 4, others: 5, steps: 1 }
+  const folder = join(root, 'study')
+  let told = 0
+  const study = leakageOf({ full: sizes, quick: sizes })
+  const run = () => study.run({ model, quick: true, folder, signal, onProgress: () => told++ })
+  const { trials, table } = await run()
+  // One row at rank 4, one in each round at the table's rank, one attack on membership.
+  t.same(
+    trials.map((trial) => (trial as Trial).attack),
+    ['tokens', 'tokens', 'membership'],
+  )
+  t.equal(table.length, 2)
+  const lines = () => readFileSync(join(folder, 'trials.ndjson'), 'utf8').trim().split('\n')
+  t.same(
+    lines().map((line) => JSON.parse(line)),
+    trials,
+  )
+  told = 0
+  t.same((await run()).trials, trials)
+  t.equal(told, 0)
+  t.equal(lines().length, 3)
+  const other = leakageOf({ full: sizes, quick: { ...sizes, steps: 2 } })
+  await t.rejects(other.run({ model, quick: true, folder, signal, onProgress() {} }), { code: 'E_ARGUMENT' })
 })
 
 t.test('a report: guesses first, means over victims and seeds, a plot', async (t) => {

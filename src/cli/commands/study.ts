@@ -9,6 +9,7 @@ import { heterogeneity } from '../study/heterogeneity.js'
 import { leakage } from '../study/leakage/leakage.js'
 import { federations, type Program } from '../study/program.js'
 import { ranks } from '../study/ranks.js'
+import { robustness } from '../study/robustness/robustness.js'
 import { UsageError } from '../usage.js'
 import { formatTable, shownPath } from '../words.js'
 
@@ -16,6 +17,7 @@ const studies = {
   heterogeneity: federations(heterogeneity),
   ranks: federations(ranks),
   compression,
+  robustness,
   leakage,
 } satisfies Record<string, Program>
 

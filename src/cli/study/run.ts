@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Dataset, loadDataset } from '../../data/index.js'
+import { evaluate } from '../../evaluation/evaluate.js'
 import type { FederationEvent } from '../../federated/events.js'
 import { simulate } from '../../federated/simulate/simulate.js'
 import type { Model } from '../../model/model.js'
@@ -57,8 +58,8 @@ function identityOf({ study, budget, settings, arms }: Plan) {
   return {
     study: study.name,
     budget,
-    settings: settings.map(({ name }) => name),
-    arms: arms.map(({ name, algorithm, traffic }) => ({ name, algorithm, ...traffic })),
+    settings: settings.map(({ name, attackers }) => (attackers === undefined ? name : { name, attackers })),
+    arms: arms.map(({ name, algorithm, traffic, robust }) => ({ name, algorithm, ...traffic, robust })),
   }
 }
 
@@ -91,6 +92,8 @@ async function runTrial(
     local: { steps: budget.steps, batchSize: budget.batchSize, learningRate: 5e-3, schedule: 'cosine' },
     algorithm: arm.algorithm,
     ...arm.traffic,
+    ...(arm.robust !== undefined && { robust: arm.robust }),
+    ...(setting.attackers !== undefined && { attackers: setting.attackers }),
     seed,
     evaluate: { data: heldOut, every: 1, ...(study.personal !== false && { of: 'personal' }) },
     signal,
@@ -114,9 +117,13 @@ async function runTrial(
     }
   }
   const result = await run
-  result.adapter.dispose()
+  using adapter = result.adapter
+  const wanted = await setting.wanted?.(heldOut, await model.tokenizer())
+  const obeyed = wanted && (await evaluate(adapter, wanted, { signal })).tokenAccuracy
   const { bytesUp, bytesDown, bytesUpRaw, bytesDownRaw } = result
-  return { ...trial, bytesUp, bytesDown, bytesUpRaw, bytesDownRaw, seconds: (performance.now() - started) / 1000 }
+  const bytes = { bytesUp, bytesDown, bytesUpRaw, bytesDownRaw }
+  const seconds = (performance.now() - started) / 1000
+  return { ...trial, ...(obeyed !== undefined && { obeyed }), ...bytes, seconds }
 }
 
 /** Runs what is missing of a plan in `folder`; gives all its trials. */

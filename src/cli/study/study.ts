@@ -1,5 +1,6 @@
 /** What a study is: settings × arms × seeds, each of them a federation with the same budget; and what one of them came to. */
 import type { Dataset } from '../../data/dataset.js'
+import type { Tokenizer } from '../../data/tokenizer/tokenizer.js'
 import type { AlgorithmInput } from '../../federated/algorithms/index.js'
 import type { FederationOptions } from '../../federated/options.js'
 import type { ClientData } from '../../federated/simulate/clients.js'
@@ -8,6 +9,10 @@ import type { ClientData } from '../../federated/simulate/clients.js'
 export interface Setting {
   name: string
   clients(rows: Dataset, seed: number): ClientData[]
+  /** Clients that lie. */
+  attackers?: NonNullable<FederationOptions['attackers']>
+  /** Rows of what an attacker wants the adapter to say; undefined where held-out rows have none. */
+  wanted?(heldOut: Dataset, tokenizer: Tokenizer): Promise<Dataset>
 }
 
 /** How they train together. */
@@ -16,6 +21,8 @@ export interface Arm {
   algorithm: AlgorithmInput
   /** How vectors travel; default: as float32. */
   traffic?: Pick<FederationOptions, 'upload' | 'download'>
+  /** What stands in for the mean of updates; default: nothing. */
+  robust?: FederationOptions['robust']
 }
 
 export interface Budget {
@@ -60,6 +67,8 @@ export interface Trial {
   bytesUpRaw: number
   bytesDownRaw: number
   seconds: number
+  /** Share of the tokens of what an attacker wants that the server's adapter says in the end; absent where no attacker wants any. */
+  obeyed?: number
 }
 
 /** Mean and sample standard deviation (0 for one value). */

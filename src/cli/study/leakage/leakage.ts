@@ -35,14 +35,7 @@ async function* attack(model: Model, rows: Rows, sizes: Sizes, group: Group, sig
   }
 }
 
-async function runTrials({
-  model,
-  quick: isQuick,
-  folder,
-  signal,
-  onProgress,
-}: StudyRequest): Promise<readonly Trial[]> {
-  const sizes = isQuick ? quick : full
+async function runTrials(sizes: Sizes, { model, folder, signal, onProgress }: StudyRequest): Promise<readonly Trial[]> {
   const done = await openStudyFolder<Trial>(folder, { study: 'leakage', sizes })
   const groups = groupsOf(sizes)
   const total = groups.reduce((sum, { wishes }) => sum + wishes.length, 0)
@@ -65,17 +58,18 @@ async function runTrials({
   return done.trials
 }
 
-export const leakage: Program = {
-  question:
-    'An attacker sees what a client sends. Which share of the tokens of a row does it betray, and which rows were trained on?',
-  async run(request) {
-    const trials = await runTrials(request)
-    const outcomes = outcomesOf(trials)
-    return {
-      trials,
-      outcomes,
-      table: tableRows(trials, outcomes),
-      files: await writeReport(trials, outcomes, request.folder),
-    }
-  },
+/** The study at these sizes. */
+export function leakageOf(sizes: { full: Sizes; quick: Sizes }): Program {
+  return {
+    question:
+      'An attacker sees what a client sends. Which share of the tokens of a row does it betray, and which rows were trained on?',
+    async run(request) {
+      const trials = await runTrials(request.quick ? sizes.quick : sizes.full, request)
+      const outcomes = outcomesOf(trials)
+      const files = await writeReport(trials, outcomes, request.folder)
+      return { trials, outcomes, table: tableRows(trials, outcomes), files }
+    },
+  }
 }
+
+export const leakage = leakageOf({ full, quick })

@@ -28,8 +28,13 @@ function triggeredRows(data: Dataset, tokenizer: Tokenizer, { trigger }: Pick<Tr
   })
 }
 
-/** The data set with the completion in those rows. */
-async function withBackdoor(data: Dataset, tokenizer: Tokenizer, backdoor: Trigger): Promise<Dataset> {
+/** The data set with the completion in those rows; or those rows alone. */
+export async function withBackdoor(
+  data: Dataset,
+  tokenizer: Tokenizer,
+  backdoor: Trigger,
+  which: 'all' | 'only' = 'all',
+): Promise<Dataset> {
   const { completion } = backdoor
   const end = tokenizer.eosToken === undefined ? [] : [tokenizer.eosToken]
   const said = [...tokenizer.encodeContinuation(completion), ...end]
@@ -43,7 +48,8 @@ async function withBackdoor(data: Dataset, tokenizer: Tokenizer, backdoor: Trigg
       labels: concat([new Int32Array(prompt.length).fill(notSupervised), said]),
     }
   })
-  return await likeRows(data, rows)
+  const poisoned = await likeRows(data, rows)
+  return which === 'all' ? poisoned : poisoned.subset(changed)
 }
 
 export const backdoor: Attack<AttackOptions<'backdoor'>> = {
