@@ -86,6 +86,26 @@ const features = {
     words: 'an algorithm whose server does more than a step by the mean of updates (scaffold, fednova, fedkseed, …)',
     used: (_, { algorithm }) => makesMoreThanMean(algorithm),
   },
+  secureAggregation: {
+    words: 'secureAggregation',
+    used: ({ secureAggregation }) => secureAggregation !== undefined,
+  },
+  emphasis: {
+    words: 'an algorithm that weighs clients by more than their rows (fednova)',
+    used: (_, { algorithm }) => algorithm.emphasis !== undefined,
+  },
+  normBound: {
+    words: 'screening.maxNorm',
+    used: ({ screening }) => screening?.maxNorm !== undefined,
+  },
+  tokens: {
+    words: "weighting: 'tokens'",
+    used: ({ weighting }, { algorithm }) => (algorithm.weighting ?? weighting) === 'tokens',
+  },
+  notANumber: {
+    words: "attackers with attack: 'nan'",
+    used: ({ attackers }) => Object.values(attackers ?? {}).some(({ attack }) => attack === 'nan'),
+  },
 } satisfies Record<string, Feature>
 
 type Name = keyof typeof features
@@ -169,6 +189,52 @@ const exclusions: readonly Exclusion[] = [
     of: ['robust', 'otherMeans'],
     because: 'a rule that passes updates by leaves what it computes from all answers wrong',
     cure: 'leave robust out, or take fedavg, fedprox, ffa or another algorithm that averages updates',
+  },
+  {
+    of: ['robust', 'secureAggregation'],
+    because: 'a rule compares updates, which nobody sees',
+    cure: 'leave one of them out: among clients that may lie robust, for those that do not trust the server secureAggregation',
+  },
+  {
+    of: ['secureAggregation', 'allAdapters'],
+    because: 'nobody but a client has its adapter',
+    cure: 'choose an algorithm that averages, such as fedavg or ffa',
+  },
+  {
+    of: ['secureAggregation', 'lossyUpload'],
+    because:
+      'masked words are uniform and do not compress, and what was scaled or picked by each client for itself does not add up under masks',
+    cure: 'leave upload.codec out: secureAggregation.bits and wordBits say what is sent for a value',
+  },
+  {
+    of: ['secureAggregation', 'segments'],
+    because: 'sums under masks are of vectors that all clients send',
+    cure: 'leave upload.segments out',
+  },
+  {
+    of: ['secureAggregation', 'normBound'],
+    because: 'the norm of an update that nobody sees cannot be judged',
+    cure: 'leave screening.maxNorm out: values beyond ± secureAggregation.clip are clipped by the clients',
+  },
+  {
+    of: ['secureAggregation', 'clientPrivacy'],
+    because: 'before noise is added the server cuts every update to its norm, and no update is seen',
+    cure: 'leave one of them out',
+  },
+  {
+    of: ['secureAggregation', 'emphasis'],
+    because: 'weights in a masked sum are whole numbers',
+    cure: 'choose another algorithm',
+  },
+  {
+    of: ['secureAggregation', 'tokens'],
+    because: 'how great weights can be must be known before a round, or sums could overflow unseen',
+    cure: "weigh by 'rows' or 'uniform'",
+  },
+  {
+    of: ['secureAggregation', 'notANumber'],
+    because: 'a masked word is always a number: such an attack does not exist there',
+    cure: 'choose another attack',
   },
 ]
 

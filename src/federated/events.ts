@@ -89,6 +89,8 @@ export interface RoundEvent {
   measurements: Record<string, number>
   /** Clients whose updates the rule of `robust` selected; absent where it does not select. */
   selected?: number[]
+  /** With secure aggregation: clients whose updates are in the sum, and bytes of its protocol beside the masked vectors, which the sums above contain. */
+  secureAggregation?: { survivors: number; bytesUp: number; bytesDown: number }
   /** Why the answers made no step and the adapter is that of the round before, in words; absent when they made one. */
   abandoned?: string
   /** 2-norm of the mean update; 0 when nobody sent one, or the algorithm averages none. */

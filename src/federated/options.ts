@@ -9,6 +9,7 @@ import { downloadSchema } from './download-options.js'
 import { privacySchema } from './privacy-options.js'
 import { robustSchema } from './robust-options.js'
 import { screeningSchema } from './screening-options.js'
+import { secureAggregationSchema } from './secure-aggregation-options.js'
 import { serverOptimizerSchema, serverRules } from './server-step/step.js'
 import { uploadSchema } from './upload-options.js'
 
@@ -112,6 +113,9 @@ export const federationSchema = z.strictObject({
     .default(0)
     .describe('probability that a client does not answer in a round')
     .register(formerNames, { name: 'dropout' }),
+  secureAggregation: secureAggregationSchema
+    .optional()
+    .describe('the server learns the sum of a round’s updates, and none of them'),
   concurrency: z
     .int()
     .min(1)

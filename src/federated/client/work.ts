@@ -21,6 +21,8 @@ export interface ClientPlace extends Workplace, Home {
   download: FederationConfig['download']
   /** Applied in order to what the client's work gave. */
   outgoing: readonly Outgoing[]
+  /** Masks what is sent, where updates travel masked. */
+  mask?: ((answer: Answer, vectors: Readonly<Vectors>) => NonNullable<Answer['masked']>) | undefined
   /** Runs what must take its turn among clients that work side by side. */
   inTurn<R>(work: () => Promise<R>): Promise<R>
 }
@@ -100,7 +102,8 @@ async function work(task: Task, place: ClientPlace): Promise<Worked> {
   await place.inTurn(async () => {
     const started = performance.now()
     const rest = feedsBack(upload, chosen) ? own : undefined
-    for (const [name, update] of Object.entries(vectors)) {
+    if (place.mask !== undefined) answer.masked = place.mask(answer, vectors)
+    for (const [name, update] of place.mask === undefined ? Object.entries(vectors) : []) {
       const segment = name in about.travels ? task.segment : undefined
       answer.vectors[name] = await encodeUpload(name, update, about, upload, rest, segment)
     }

@@ -1,5 +1,6 @@
 /** The two values between server and client: what is asked, and what comes back. Plain data; the schemas are the law of the wire. */
 import { z } from 'zod'
+import { maskedSchema } from './secagg/messages.js'
 
 /** Of both messages: raised when the meaning of a field changes. */
 export const messageVersion = 1
@@ -46,6 +47,9 @@ export const taskSchema = z.strictObject({
 
 export type Task = z.output<typeof taskSchema>
 
+/** Vectors that lie one after the other under a mask: their names and lengths in order, and the message of the secure aggregation. */
+const masked = z.strictObject({ vectors: z.array(z.tuple([z.string(), count])), message: maskedSchema })
+
 export const answerSchema = z.strictObject({
   version: z.literal(messageVersion),
   round: z.int().min(1),
@@ -59,6 +63,8 @@ export const answerSchema = z.strictObject({
   /** Encoded updates by name; none without a loss. */
   vectors,
   numbers,
+  /** What stands for `vectors` where updates are masked. */
+  masked: masked.optional(),
 })
 
 export type Answer = z.output<typeof answerSchema>

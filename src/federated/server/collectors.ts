@@ -2,6 +2,7 @@
 import type { Numbers } from '../algorithms/algorithm.js'
 import { type Collector, ExactCollector } from './collect.js'
 import type { ServerConfig } from './config.js'
+import { MaskedSum } from './masked-sum.js'
 import { PrivateCollector } from './private-sum.js'
 import { RobustCollector } from './robust.js'
 import { type Segmentation, SegmentCollector } from './segments.js'
@@ -14,7 +15,8 @@ interface CollectorParts extends Segmentation {
 
 /** @param kept - what a collector of the same options remembered, of a checkpoint. */
 export function createCollector(config: ServerConfig, kept: Numbers, parts: CollectorParts): Collector {
-  const { robust, privateSum } = config
+  const { robust, privateSum, secureAggregation } = config
+  if (secureAggregation !== undefined) return new MaskedSum()
   if (privateSum !== undefined) return new PrivateCollector(privateSum, kept, parts.lengthOf)
   if (robust !== undefined) return new RobustCollector(robust, parts.folders)
   return parts.segments > 1 ? new SegmentCollector(parts) : new ExactCollector()

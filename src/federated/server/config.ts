@@ -13,6 +13,8 @@ export interface ServerConfig {
   download: DownloadConfig
   /** Parts of a vector, of which a client sends one a round; default 1: all of it. */
   segments?: number | undefined
+  /** Updates come masked. */
+  secureAggregation?: object | undefined
   /** Default: the algorithm's, or 'rows'. */
   weighting?: Weighting | undefined
   /** Rule in the place of the mean; default: the mean. */

@@ -17,6 +17,8 @@ export interface Expected {
   readonly names: readonly string[]
   /** What the answer counts by in means. */
   readonly weight: number
+  /** Whether updates come masked. */
+  readonly masked?: boolean
 }
 
 const refusal = (code: FedloraError['code'], { client }: Answer, what: string, details: Record<string, unknown>) =>
@@ -30,12 +32,39 @@ function checkFields(answer: Answer): void {
   throw refusal('E_FORMAT', answer, `${field || 'it'}: ${first!.message}`, { field })
 }
 
-function checkNames(answer: Answer, { names, lengthOf }: Expected): void {
-  const unasked = Object.keys(answer.vectors).find((name) => lengthOf(name) === undefined)
+function checkNames(answer: Answer, sent: readonly string[], { names, lengthOf }: Expected): void {
+  const unasked = sent.find((name) => lengthOf(name) === undefined)
   if (unasked !== undefined)
     throw refusal('E_FORMAT', answer, `'${unasked}' is a vector that nobody asked for`, { name: unasked })
-  const missing = names.find((name) => !Object.hasOwn(answer.vectors, name))
+  const missing = names.find((name) => !sent.includes(name))
   if (missing !== undefined) throw refusal('E_FORMAT', answer, `'${missing}' is missing`, { name: missing })
+}
+
+/** Of vectors under a mask only names and lengths can be judged. */
+function checkMasked(answer: Answer, expected: Expected): void {
+  const { masked, vectors } = answer
+  if (
+    (masked !== undefined) !== (expected.masked ?? false) ||
+    (masked !== undefined && Object.keys(vectors).length > 0)
+  ) {
+    const what = expected.masked ? 'it has vectors without a mask' : 'it is masked, and nobody asked for that'
+    throw refusal('E_FORMAT', answer, what, {})
+  }
+  if (masked === undefined) return
+  checkNames(
+    answer,
+    masked.vectors.map(([name]) => name),
+    expected,
+  )
+  for (const [name, got] of masked.vectors) {
+    const length = expected.lengthOf(name)!
+    if (got !== length)
+      throw refusal('E_SHAPE', answer, `'${name}' has ${got} values, expected ${length}`, {
+        name,
+        got,
+        expected: length,
+      })
+  }
 }
 
 function decode(answer: Answer, name: string, message: Uint8Array, expected: number): Float32Array {
@@ -61,7 +90,9 @@ export function screen(answer: Answer, expected: Expected, { maxNorm, maxWeight 
     throw refusal('E_ARGUMENT', answer, `its weight is ${weight}, expected a whole number above 0`, { weight })
   if (maxWeight !== undefined && weight > maxWeight)
     throw refusal('E_ARGUMENT', answer, `its weight is ${weight}, at most ${maxWeight} counts`, { weight, maxWeight })
-  checkNames(answer, expected)
+  checkMasked(answer, expected)
+  if (expected.masked) return {}
+  checkNames(answer, Object.keys(answer.vectors), expected)
   const decoded: Vectors = {}
   for (const [name, message] of Object.entries(answer.vectors))
     decoded[name] = decode(answer, name, message, expected.lengthOf(name)!)

@@ -27,6 +27,7 @@ import type { Collector } from './collect.js'
 import { createCollector } from './collectors.js'
 import type { ServerConfig } from './config.js'
 import { Deltas } from './deltas.js'
+import { MaskedSum } from './masked-sum.js'
 import { screen } from './screen.js'
 
 /** Where the clients' adapters of a round are kept until it ends. */
@@ -281,6 +282,7 @@ export class Server {
       names: Object.keys(travels),
       lengthOf: (name: string) => (Object.hasOwn(travels, name) ? lengthSent(travels[name]!) : vectorLength(name)),
       weight: this.weightOf(answer),
+      masked: this.masked !== undefined,
     }
     return screen(answer, expected, config.screening)
   }
@@ -302,6 +304,11 @@ export class Server {
     const { chosen, adapters } = this.#parts
     const travels = travelOf(chosen, { space, round })
     const weight = this.weightOf(answer)
+    if (this.masked !== undefined) {
+      this.masked.take(client, answer.masked!)
+      this.#answers.push({ client, rows, steps, tokens, weight, numbers, space })
+      return
+    }
     if (chosen.algorithm.needs !== 'all') await this.#collector.add(client, vectors, this.weightInSums(answer))
     // A part of a client's adapter is none.
     if (adapters !== undefined && this.#segmentOf(client, round) === undefined) {
@@ -309,6 +316,11 @@ export class Server {
       await adapters.add(client, known ? trained : this.#adapterOf(vectors, travels, space, round))
     }
     this.#answers.push({ client, rows, steps, tokens, weight, numbers, space })
+  }
+
+  /** The masked sum, where updates come masked. */
+  get masked(): MaskedSum | undefined {
+    return this.#collector instanceof MaskedSum ? this.#collector : undefined
   }
 
   /** A client's adapter after its work: what it was sent, and its updates. */

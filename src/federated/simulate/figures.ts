@@ -68,14 +68,16 @@ type Figures =
  * @param clients - those that answered, in the order of their names: it decides the last bit of the loss.
  * @param down - bytes of all messages to clients, as sent and as float32.
  * @param means - of the vectors that were averaged.
+ * @param bytesBeside - that clients sent beside their answers.
  */
 export function figuresOf(
   clients: readonly Counted[],
   down: { bytes: number; raw: number },
   means: Readonly<Vectors>,
+  bytesBeside = 0,
 ): Pick<RoundEvent, Figures> {
   const senders = clients.filter(({ loss }) => loss !== null)
-  const bytesUp = sum(clients, (client) => client.bytesUp)
+  const bytesUp = sum(clients, (client) => client.bytesUp) + bytesBeside
   const bytesUpRaw = sum(senders, (client) => client.bytesUpRaw)
   const rows = sum(senders, (client) => client.rows)
   const sent = senders.length > 0

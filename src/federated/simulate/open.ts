@@ -17,6 +17,7 @@ import type { EvaluationConfig } from '../evaluation-options.js'
 import type { FederationEvent } from '../events.js'
 import type { FederationConfig, FederationOptions } from '../options.js'
 import { cohortSize } from '../protocol/plan.js'
+import { checkTerms, type SecureAggregationConfig, type Terms, termsOf } from '../secure-aggregation-options.js'
 import { AdapterFile } from '../server/adapter-file.js'
 import { checkRobust } from '../server/robust.js'
 import { Server } from '../server/server.js'
@@ -28,6 +29,7 @@ import { ErrorMeter } from './error-meter.js'
 import { Fidelity } from './fidelity.js'
 import { noTotals, type Totals } from './figures.js'
 import { Ledger } from './ledger.js'
+import { MaskedClients } from './masked-clients.js'
 import { type Measurable, measurable } from './measure.js'
 import { openLocals } from './overrides.js'
 import { Budget, planPrivacy } from './privacy.js'
@@ -77,6 +79,7 @@ export async function openFederation(
   const { clients } = attackers
   const cohort = cohortSize(config.cohort, clients.length)
   checkRobust(config.robust, namesOf(clients), cohort)
+  const terms = config.secureAggregation && secureTerms(config.secureAggregation, config, chosen, clients, cohort)
   const locals = openLocals(config.local, overrides, clients)
   const toMeasure = measurable(clients, evaluation?.of)
   const { concurrency, mostTokens } = planConcurrency(adapter, clients, locals, cohort, config)
@@ -101,7 +104,8 @@ export async function openFederation(
       space: spaces.server,
       initial,
       population: clients.length,
-      adapters,
+      // Nobody but a client has its adapter where updates are masked.
+      adapters: terms === undefined ? adapters : undefined,
       folders: record.path === undefined ? [] : [record.path],
       restored: state && { ...state, vectors: vectors! },
     }),
@@ -117,9 +121,10 @@ export async function openFederation(
     server,
     slots,
     mostTokens,
-    fidelity: closers.own(new Fidelity(config.upload.codec === 'f32')),
+    fidelity: closers.own(new Fidelity(config.upload.codec === 'f32' && terms === undefined)),
     errors: new ErrorMeter(adapters),
     own: await openOwn(config, chosen, record.path, state, closers),
+    masked: terms && new MaskedClients(server.masked!, terms, config.seed),
     outgoing: [],
     budget: privacy && new Budget(privacy, ledger!),
   }
@@ -129,6 +134,21 @@ export async function openFederation(
 }
 
 const namesOf = (clients: Clients) => Array.from({ length: clients.length }, (_, index) => clients.name(index))
+
+/** What the secure aggregation of a federation agrees on; whether it can work is known before anything runs. */
+function secureTerms(
+  options: SecureAggregationConfig,
+  { weighting }: FederationConfig,
+  { algorithm }: Chosen,
+  clients: Clients,
+  cohort: number,
+): Terms {
+  const rows = () => Array.from({ length: clients.length }, (_, index) => clients.data(index).length)
+  const equal = (algorithm.weighting ?? weighting) === 'uniform'
+  const terms = termsOf(options, cohort, equal ? null : rows().reduce((most, count) => Math.max(most, count), 1))
+  checkTerms(terms, cohort)
+  return terms
+}
 
 /** Places of names among all names, which are in ascending order. */
 function placesOf(clients: Clients): (client: string) => number {

@@ -17,13 +17,15 @@ import type { FederationConfig } from '../options.js'
 import type { Answer } from '../protocol/messages.js'
 import { cohortOf } from '../protocol/plan.js'
 import { next, type Rounds, type RoundsEffect, type RoundsEvent } from '../protocol/rounds.js'
+import { sizeOf } from '../protocol/secagg/messages.js'
 import type { Server } from '../server/server.js'
-import { isAbsent } from './absence.js'
+import { isAbsent, lostAt } from './absence.js'
 import type { Attackers } from './attackers/open.js'
 import type { Clients } from './clients.js'
 import type { ErrorMeter } from './error-meter.js'
 import type { Fidelity } from './fidelity.js'
 import { type Counted, figuresOf } from './figures.js'
+import { type MaskedClients, phases } from './masked-clients.js'
 import type { Locals } from './overrides.js'
 import { runPool, takeTurns } from './pool.js'
 import type { Budget } from './privacy.js'
@@ -47,6 +49,8 @@ export interface RoundTools {
   errors: ErrorMeter
   /** Absent when clients keep nothing. */
   own: OwnState | undefined
+  /** Those of a secure aggregation; absent where updates travel openly. */
+  masked: MaskedClients | undefined
   /** What is done to the updates of all clients on their way out. */
   outgoing: readonly Outgoing[]
   /** Of a federation with differential privacy. */
@@ -61,7 +65,8 @@ const bytesOfNumbers = ({ numbers }: Answer) => 8 * Object.values(numbers).reduc
 /** An answer as it is reported. */
 function reportOf(answer: Answer, index: number, { clients, attackers }: RoundTools): ClientReport {
   const { client: name, rows, loss, steps, tokens } = answer
-  const messages = Object.values(answer.vectors).reduce((sum, message) => sum + message.length, 0)
+  const open = Object.values(answer.vectors).reduce((sum, message) => sum + message.length, 0)
+  const messages = answer.masked === undefined ? open : sizeOf(answer.masked.message)
   const bytesUp = messages + bytesOfNumbers(answer)
   const attacker = attackers.of(index)
   const lies = attacker && { attack: attacker.attack }
@@ -86,8 +91,22 @@ export async function runRound(
   signal: AbortSignal,
   onClient: (report: ClientReport & { tokensPerSecond: number }) => void,
 ): Promise<{ rounds: Rounds; event: RoundEvent; counted: number[] }> {
-  const { config, chosen, clients, attackers, locals, spaces, slots, server, fidelity, errors, own, outgoing, budget } =
-    tools
+  const {
+    config,
+    chosen,
+    clients,
+    attackers,
+    locals,
+    spaces,
+    slots,
+    server,
+    fidelity,
+    errors,
+    own,
+    outgoing,
+    budget,
+    masked,
+  } = tools
   const { seed, upload, download } = config
   const watch = new Stopwatch(['train', 'encode', 'aggregate'])
   let state = rounds
@@ -115,8 +134,10 @@ export async function runRound(
   dispatch({ type: 'begin', clients: [...indexOf.keys()] })
   // What a client that never received anything can make itself: the adapter that the federation began with.
   const versionOf = (client: string) => own?.roundOf(client, receivedName) ?? 0
-  const isGone = (client: string) => isAbsent(seed, round, client, config.absence)
-  const present = effectOf('ask').clients.filter((client) => !isGone(client))
+  const invited = effectOf('ask').clients
+  const present = masked
+    ? masked.begin(round, invited, (client) => lostAt(seed, round, client, config.absence, phases))
+    : invited.filter((client) => !isAbsent(seed, round, client, config.absence))
   const down = { bytes: 0, raw: 0 }
   for (const index of cohort) {
     const { bytes, raw } = server.broadcast(spaces.of(index), round, versionOf(clients.name(index)))
@@ -168,6 +189,7 @@ export async function runRound(
       local,
       upload,
       download,
+      mask: masked && ((answer, vectors) => masked.mask(client, vectors, server.weightOf(answer))),
       outgoing: attacker === undefined ? outgoing : [...outgoing, ...attacker.outgoing],
       own,
       signal,
@@ -186,25 +208,31 @@ export async function runRound(
     const rate = seconds.train > 0 ? answer.tokens / seconds.train : 0
     onClient({ ...reportOf(answer, index, tools), tokensPerSecond: rate })
   }
-  for (const client of indexOf.keys()) if (isGone(client)) dispatch({ type: 'failure', round, client, code: 'absent' })
+  for (const client of indexOf.keys())
+    if (!present.includes(client)) dispatch({ type: 'failure', round, client, code: 'absent' })
   await runPool(present, slots, work, () => team?.leave())
 
   const { answered, missing } = effectOf('finish')
   const clip = server.clip
   await budget?.spend(round)
-  const { answers, measurements, means, selected, abandoned } = await watch.time('aggregate', () =>
-    server.finish(round, learningRate),
-  )
+  const { answers, measurements, means, selected, abandoned } = await watch.time('aggregate', () => {
+    masked?.end()
+    return server.finish(round, learningRate, server.masked?.abandoned)
+  })
   await (abandoned === undefined ? own?.endRound() : own?.dropRound())
   const averaged = answers.length > 0 && config.robust === undefined
   const cosine = !averaged ? null : await watch.time('aggregate', () => fidelity.cosine(means))
   const aggregationError =
-    upload.segments > 1 ? null : await watch.time('aggregate', () => errors.measure(server, answers))
+    upload.segments > 1 || masked !== undefined
+      ? null
+      : await watch.time('aggregate', () => errors.measure(server, answers))
   dispatch({ type: 'finished', round })
   const placesOf = (names: readonly string[]) =>
     names.map((client) => clients.place(indexOf.get(client)!)).sort((a, b) => a - b)
   const inNameOrder = answered.map((client) => counted.get(client)!)
-  const figures = figuresOf(inNameOrder, down, means)
+  const protocol = masked?.report
+  down.bytes += protocol?.bytesDown ?? 0
+  const figures = figuresOf(inNameOrder, down, means, protocol?.bytesUp)
   const seconds = { ...watch.seconds, total: watch.total }
   const event: RoundEvent = {
     type: 'round',
@@ -220,6 +248,7 @@ export async function runRound(
     measurements,
     ...(selected !== undefined && { selected: placesOf(selected) }),
     ...(budget !== undefined && { privacy: budget.report(clip!) }),
+    ...(protocol !== undefined && { secureAggregation: protocol }),
     ...(abandoned !== undefined && { abandoned }),
     seconds,
     tokensPerSecond: seconds.train > 0 ? figures.tokens / seconds.train : 0,

@@ -36,7 +36,7 @@ export const keysSchema = z.strictObject({
   signature: bytesOf(64),
 })
 const shares = z.strictObject({ ...header, type: z.literal('shares'), client, sealed: z.array(sealedShares) })
-const masked = z.strictObject({
+export const maskedSchema = z.strictObject({
   ...header,
   type: z.literal('masked'),
   client,
@@ -55,7 +55,7 @@ const revealed = z.strictObject({
   maskKeys: z.array(parcelOf(32)),
 })
 
-export const fromClientSchema = z.discriminatedUnion('type', [keysSchema, shares, masked, signed, revealed])
+export const fromClientSchema = z.discriminatedUnion('type', [keysSchema, shares, maskedSchema, signed, revealed])
 export type FromClient = z.output<typeof fromClientSchema>
 
 export const toClientSchema = z.discriminatedUnion('type', [

@@ -101,3 +101,10 @@ export function neighboursOf(setup: Setup): readonly (readonly number[])[] {
   }
   return peers.map((list) => list.sort((a, b) => a - b))
 }
+
+/** A state of the same round in which updates have so many values: nothing of keys and shares depends on it. */
+export function sized<S extends { readonly setup: Setup; readonly sum?: Uint8Array }>(state: S, length: number): S {
+  const setup = { ...state.setup, length }
+  const sum = state.sum && { sum: new Uint8Array(setup.wordBytes * wordsOf(setup)) }
+  return { ...state, setup, ...sum }
+}

@@ -1,0 +1,129 @@
+/**
+ * The sum of masked vectors: the server's half of a secure aggregation, in the place where an open federation has its exact mean. What lies here is
+ * keys, sealed shares and one sum that is uniform until the round's end; of no client there is an update.
+ */
+import { FedloraError } from '../../errors.js'
+import { native } from '../../native/load.js'
+import type { Answer } from '../protocol/messages.js'
+import { close } from '../protocol/secagg/close.js'
+import type { ToClient } from '../protocol/secagg/messages.js'
+import { type AggregationState, openRound, receive } from '../protocol/secagg/server.js'
+import { type Setup, sized } from '../protocol/secagg/setup.js'
+import { type Unmasked, unmask } from '../protocol/secagg/unmask.js'
+import type { Collector } from './collect.js'
+
+/** Names and lengths of the vectors that lie one after the other. */
+type Layout = readonly (readonly [name: string, length: number])[]
+
+export class MaskedSum implements Collector {
+  #state: AggregationState | undefined
+  #layout: Layout = []
+  #result: Unmasked | undefined
+  readonly #means = new Map<string, Float32Array>()
+
+  begin(): void {
+    this.#state = undefined
+    this.#layout = []
+    this.#result = undefined
+  }
+
+  /** The round's clients are known. How long updates are is not until the first comes. */
+  open(setup: Omit<Setup, 'length'>): void {
+    this.#state = openRound({ ...setup, length: 1 })
+  }
+
+  get #round(): AggregationState {
+    if (this.#state === undefined) throw new FedloraError('E_INTERNAL', 'a masked sum before its round was opened')
+    return this.#state
+  }
+
+  /** What clients are to say now. */
+  get phase(): AggregationState['phase'] {
+    return this.#round.phase
+  }
+
+  /** Why there will be no sum, once that is known. */
+  get abandoned(): string | undefined {
+    return this.#round.abandoned
+  }
+
+  /** Clients whose vectors are in the sum. */
+  get survivors(): number {
+    return this.#round.survivors.length
+  }
+
+  /**
+   * Takes what a client says, but for its masked vector.
+   * @throws FedloraError `E_PROTOCOL`, `E_FORMAT` naming the client; nothing of it counts.
+   */
+  hear(message: unknown): void {
+    this.#state = receive(this.#round, message, native())
+  }
+
+  /** Ends a phase, and gives what clients are told. */
+  close(): readonly ToClient[] {
+    const { state, messages } = close(this.#round)
+    this.#state = state
+    return messages
+  }
+
+  /**
+   * Adds a masked vector.
+   * @throws FedloraError `E_SHAPE` when it is made up otherwise than the first was; `E_PROTOCOL`, `E_FORMAT`.
+   */
+  take(client: string, { vectors, message }: NonNullable<Answer['masked']>): void {
+    let round = this.#round
+    const first = this.#layout.length === 0
+    if (first)
+      round = sized(
+        round,
+        vectors.reduce((sum, [, length]) => sum + length, 0),
+      )
+    else if (JSON.stringify(vectors) !== JSON.stringify(this.#layout)) {
+      const text = `the answer of client ${client}: masked vectors ${JSON.stringify(vectors)}, expected ${JSON.stringify(this.#layout)}: what adds up is of one shape`
+      throw new FedloraError('E_SHAPE', text, { client })
+    }
+    this.#state = receive(round, message, native())
+    if (first) this.#layout = vectors
+  }
+
+  add(): void {
+    throw new FedloraError(
+      'E_PROTOCOL',
+      'an open update in a federation whose updates are masked: nothing of it counts',
+    )
+  }
+
+  /** Ends the last phase, and takes the masks off. */
+  lacks(): string | undefined {
+    if (this.phase === 'revealed') this.close()
+    const round = this.#round
+    if (round.phase === 'abandoned') return round.abandoned
+    try {
+      this.#result = unmask(round, native())
+    } catch (error) {
+      if (!(error instanceof FedloraError) || error.code !== 'E_PROTOCOL') throw error
+      return error.message
+    }
+  }
+
+  mean(name: string): Float32Array | null {
+    let begin = 0
+    for (const [known, length] of this.#layout) {
+      if (known !== name) begin += length
+      else {
+        if (this.#result === undefined) return null
+        const before = this.#means.get(name)
+        const mean = before?.length === length ? before : new Float32Array(length)
+        this.#means.set(name, mean)
+        mean.set(this.#result.mean.subarray(begin, begin + length))
+        return mean
+      }
+    }
+    return null
+  }
+
+  dispose(): void {
+    this.begin()
+  }
+}
