@@ -160,6 +160,15 @@ t.test('densities of A and B are those of the tensors', async (t) => {
     native().decodeUpdate(await encodeUpload(vector, values, sending('a', 1, 5), upload, undefined))
   t.same(counts(await send('adapter', update(1))), [7, 140])
   t.same(counts(await send('control', update(1))), [7, 140], 'a vector beside it of the same values')
+  const half = { index: 1, of: 2 }
+  const part = await encodeUpload('adapter', update(1), sending('a', 1, 5), upload, undefined, half)
+  t.equal(
+    native()
+      .decodeUpdate(part)
+      .filter((value) => value !== 0).length,
+    140,
+    'a segment has the density of its tensors',
+  )
   const other = await send('other', update(1).subarray(0, 100))
   t.equal(other.filter((value) => value !== 0).length, 40, 'a vector of other values has the larger density')
   t.same(

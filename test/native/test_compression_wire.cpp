@@ -282,6 +282,47 @@ CASE("a lying count does not make a reader allocate") {
   CHECK(!accepted(bytes));
 }
 
+CASE("messages that earlier builds wrote are read alike for ever") {
+  struct Message {
+    const char* hex;
+    uint32_t values;
+  };
+  const Message messages[] = {
+      {"464c555001002000050000000000000005000000000000001400000000000000e3da0862ae684319205f8d3a1ea5c9ba4999963a5c5f85b99427efba",
+       0xe73d5f91},  // f32, version 1
+      {"464c555001011000070000000000000007000000000000000e00000000000000c54cea89769c13468d3acaba973a85b9efba753b233c",
+       0x86740506},  // bf16, version 1
+      {"464c555001020807090000000000000009000000000000000b00000000000000e3ab840861859a06a5380eec0ffde92f7e0b00",
+       0xd7afcb35},  // int8, version 1
+      {"464c5550010304070f000000000000000f000000000000000a00000000000000a3de82796d443ce9bb3af1012f170010e600",
+       0xca1ca0d4},  // int4, version 1
+      {"464c555001040202c80000000000000019000000000000001a00000000000000c49838a4ae16a94ae83b133c55dc68e8d8d6013691e9b54d5a039a3375816051290"
+       "5",
+       0xfbe627f0},  // topk, version 1
+      {"464c55500104040264000000000000000d000000000000001f0000000000000096e05db20f8d1bb9d53bee3bfd3b063c0c3c173c223c223c7744e1b382150836917"
+       "5019a337101",
+       0xa59e45ca},                                                                                                  // topk, version 1
+      {"464c5550020501091e000000000000001e000000000000000600000000000000e302fab800049ce5443b1aa2d415", 0x66ed9db7},  // sign, version 2
+      {"464c55500206040028000000000000000a000000000000001b00000000000000b00d7ffdad2a17c90b0000000000000001000000280000000a000000413a1fc0f61"
+       "900",
+       0xb0b0a260},  // randk, version 2
+      {"464c55500207100228000000000000000c000000000000002c00000000000000845e0fb8b7c9a08e0b0000000000000001000000280000000300000036373cb9bb3"
+       "7b13924b56c3ba1baa1bb22bc603ae93a2dba",
+       0x2bc0854b},  // blocks, version 2
+      {"464c555002081000170000000000000017000000000000003400000000000000dd602d000caa55d7020000000500000004000000010000000100000003000000000"
+       "00000f4bd1cbf83ba0dbf0ebf17bc31bbcdbbb9b924b56c3ba1ba",
+       0x1a2b999d},  // lowrank, version 2
+  };
+  for (const auto& [hex, expected] : messages) {
+    const std::string text = hex;
+    std::vector<uint8_t> bytes;
+    for (size_t i = 0; i < text.size(); i += 2) bytes.push_back(static_cast<uint8_t>(std::stoi(text.substr(i, 2), nullptr, 16)));
+    std::vector<float> values(static_cast<size_t>(read_header(bytes).count));
+    decode_update(bytes, values);
+    CHECK(crc32c({reinterpret_cast<const uint8_t*>(values.data()), values.size() * 4}) == expected);
+  }
+}
+
 CASE("a pool checks the same message") {
   ThreadPool pool(3);
   for (Codec codec : codecs) {
