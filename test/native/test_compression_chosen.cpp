@@ -121,7 +121,8 @@ CASE("unbiased: over seeds the mean of what is sent is the update") {
 }
 
 CASE("densities of tensors: topk takes the largest of each kind, randk and blocks so many of each") {
-  const std::vector<float> update = normal(20000, 6);
+  std::vector<float> update = normal(20000, 6);
+  update[4999] = 0.5f, update[11000] = -0.5f;  // large, and next to the tensor of the other density
   const UpdateTensor layout[] = {{100, 50, 0.01}, {60, 100, 0.2}, {90, 100, 0.01}};
   const auto shares = [&](Codec codec, int bits) {
     CodecOptions options = chosen_options(codec, 0.5, bits, 1, 2);
@@ -214,6 +215,17 @@ CASE("resealed forgeries of randk and signs: what does not fit is refused, and n
   std::memcpy(floats.data() + floats.size() - 4, &infinite, 4);
   reseal(floats);
   CHECK_THROWS(UpdateReader{floats}, E_NONFINITE);
+  // A last run that is shorter, and a header that claims it is not.
+  CodecOptions ragged = chosen_options(Codec::blocks, 0.05, 32, 1, 0);
+  std::vector<uint8_t> shorter = encoded(normal(1006, 2), ragged);
+  while (read_header(shorter).sent % 16 == 0) ++ragged.choice_seed, shorter = encoded(normal(1006, 2), ragged);
+  CHECK(read_header(shorter).sent % 16 == 14);
+  UpdateHeader longer = read_header(shorter);
+  shorter.resize(shorter.size() + 8);
+  longer.sent += 2, longer.body_bytes += 8;
+  write_header(longer, shorter.data());
+  reseal(shorter);
+  CHECK_THROWS(UpdateReader{shorter}, E_FORMAT);
   std::vector<uint8_t> signs = encoded(normal(1001, 2), {Codec::sign, 1, 2, 0});
   for (uint16_t scale : {0x8001, 0x7f80, 0x7fc0}) {
     std::vector<uint8_t> bad = signs;

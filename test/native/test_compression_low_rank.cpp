@@ -233,7 +233,13 @@ CASE("resealed forgeries: tables that do not fit, and numbers that are not finit
   CHECK(verdict(8, uint64_t{1545}) == Code::E_FORMAT && verdict(8, uint64_t{0}) == Code::E_FORMAT);
   CHECK(verdict(68, uint16_t{0x7f80}) == Code::E_NONFINITE && verdict(good.size() - 2, uint16_t{0xffc0}) == Code::E_NONFINITE);
   CHECK(verdict(68, uint16_t{0x3f80}) == Code::E_INTERNAL);  // canary: a number is a number
-  std::vector<uint8_t> large = good;                         // products beyond float32 of factors within it
+  for (uint64_t claimed : {1537, 1545, 1547, 2000}) {
+    std::vector<uint8_t> bad = good;
+    std::memcpy(bad.data() + 8, &claimed, 8), std::memcpy(bad.data() + 16, &claimed, 8);
+    reseal(bad);
+    CHECK_THROWS(decoded(bad), E_FORMAT);
+  }
+  std::vector<uint8_t> large = good;  // products beyond float32 of factors within it
   for (size_t at = 68; at < 68 + 2 * (16 + 384); at += 2) large[at] = 0x7f, large[at + 1] = 0x7f;
   reseal(large);
   CHECK_THROWS(decoded(large), E_NONFINITE);
