@@ -1,9 +1,14 @@
 /** Client-level privacy in a federation: cohorts, clipping, noise, budget, what is written first, and what is refused. */
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import type { RoundEvent } from '../../src/federated/index.js'
-import { type SimulateOptions, simulate } from '../../src/federated/index.js'
+import {
+  type Algorithm,
+  algorithms,
+  type RoundEvent,
+  type SimulateOptions,
+  simulate,
+} from '../../src/federated/index.js'
 import { loadModel } from '../../src/model/load.js'
 import { epsilon } from '../../src/privacy/index.js'
 import { goldenFolder } from '../support/golden-model.js'
@@ -228,4 +233,30 @@ t.test('what would break the promise is refused before anything runs', async (t)
   }
   const lossy = await outcome(options({ rounds: 1, upload: { codec: 'int8', errorFeedback: false } }))
   t.equal(lossy.rounds.length, 1, 'a lossy codec without error feedback is allowed')
+})
+
+t.test('where the spend cannot be written, there is no model of the round', async (t) => {
+  const folder = join(root, 'unwritten')
+  const ledger = join(folder, 'privacy.json')
+  const { ffa } = algorithms
+  const watched: Algorithm = {
+    ...ffa!,
+    name: 'watched',
+    travels(turn, options) {
+      if (turn.round === 2 && statSync(ledger).isFile()) {
+        rmSync(ledger)
+        mkdirSync(join(ledger, 'full'), { recursive: true })
+      }
+      return ffa!.travels!(turn, options)
+    },
+  }
+  const kept: number[] = []
+  const run = simulate(options({ algorithm: watched, outputDir: folder }))
+  await t.rejects(
+    (async () => {
+      for await (const event of run) if (event.type === 'checkpoint') kept.push(event.round)
+    })(),
+    { code: 'E_IO', message: /privacy\.json/ },
+  )
+  t.same(kept, [1])
 })
