@@ -70,6 +70,8 @@ t.test('without noise: the sum of clipped updates over q·N, whoever answers', a
   const { rounds, result } = await outcome(options({ privacy: still, rounds: 1, cohort: 1 }))
   t.equal(result.privacy!.epsilon, null, 'nothing is private')
   t.ok(rounds[0]!.updateNorm <= clip && rounds[0]!.updateNorm > clip / 10, `norm ${rounds[0]!.updateNorm}`)
+  const screened = await outcome(options({ privacy: still, rounds: 1, cohort: 1, screening: { maxNorm: clip } }))
+  t.same(screened.rounds[0]!.refused ?? [], [], 'clients cut what they send')
   const wide = await outcome(options({ privacy: { ...still, clip: 1e6 }, rounds: 1, cohort: 1 }))
   t.ok(wide.rounds[0]!.updateNorm > clip, `canary: not clipped, the mean is longer: ${wide.rounds[0]!.updateNorm}`)
   const plain = await outcome(options({ privacy: undefined, weighting: 'uniform', rounds: 1, cohort: 1 }))
