@@ -3,29 +3,16 @@ import { z } from 'zod'
 
 const positive = z.number().positive()
 
-const drawn = z
-  .enum(['client', 'round'])
-  .default('client')
-  .describe('how often it is drawn: once for a client, or for every round of it')
-
 /** A quantity as clients have it: the same for all, or drawn for each. Every law gives numbers above 0. */
 export const distributionSchema = z.union([
   positive,
-  z
-    .strictObject({
-      law: z.literal('uniform'),
-      low: positive.describe('least value'),
-      high: positive.describe('greatest value'),
-      drawn,
-    })
-    .refine(({ low, high }) => low <= high, 'expected low ≤ high'),
   z.strictObject({
-    law: z.literal('lognormal'),
-    median: positive.describe('half of the draws are below it'),
-    sigma: z.number().min(0).max(10).describe('standard deviation of the logarithm'),
-    drawn,
+    uniform: z.tuple([positive, positive]).refine(([low, high]) => low <= high, 'expected [low, high] with low ≤ high'),
   }),
-  z.strictObject({ law: z.literal('exponential'), mean: positive, drawn }),
+  /** [median, standard deviation of the logarithm] */
+  z.strictObject({ lognormal: z.tuple([positive, z.number().min(0).max(10)]) }),
+  /** The mean. */
+  z.strictObject({ exponential: positive }),
 ])
 
 export type Distribution = z.output<typeof distributionSchema>
@@ -36,7 +23,11 @@ const lateSchema = z.strictObject({
 })
 
 const clockObject = z.strictObject({
-  compute: distributionSchema.optional().describe('tokens that a client trains a second; default 1000'),
+  compute: distributionSchema
+    .optional()
+    .describe(
+      'tokens that a client trains a second: a number, or { uniform: [low, high] }, { lognormal: [median, σ of its logarithm] }, { exponential: mean }; default 1000',
+    ),
   bandwidth: z
     .union([distributionSchema, z.strictObject({ up: distributionSchema, down: distributionSchema })])
     .optional()
@@ -45,6 +36,10 @@ const clockObject = z.strictObject({
     .union([z.literal(0), distributionSchema])
     .optional()
     .describe('seconds before a download or an upload begins; default 0'),
+  redraw: z
+    .boolean()
+    .default(false)
+    .describe('compute, bandwidth and latency of a client are drawn anew for every round; default: once for it'),
   availability: z
     .strictObject({
       period: z.number().min(1).max(1e9).describe('seconds from one window to the next'),

@@ -4,6 +4,8 @@
  */
 import { FedloraError } from '../errors.js'
 import type { Chosen } from './algorithms/algorithm.js'
+import { isAsynchronous } from './algorithms/defaults.js'
+import type { ClockConfig } from './clock-options.js'
 import { sendsDeltas } from './download-options.js'
 import type { FederationConfig } from './options.js'
 
@@ -105,6 +107,34 @@ const features = {
   notANumber: {
     words: "attackers with attack: 'nan'",
     used: ({ attackers }) => Object.values(attackers ?? {}).some(({ attack }) => attack === 'nan'),
+  },
+  lateAnswers: {
+    words: 'clock.late that counts',
+    used: ({ clock }) => clock !== undefined && clock.late !== 'discard',
+  },
+  asynchronous: {
+    words: 'asynchronous',
+    used: ({ asynchronous }) => asynchronous !== undefined,
+  },
+  rounds: {
+    words: 'what is said of rounds: cohort, clock.deadline, clock.over, clock.minimumAnswers, clock.tiers',
+    used: ({ cohort, clock: { deadline, over = 1, minimumAnswers = 0, tiers = 1 } = {} as Partial<ClockConfig> }) =>
+      cohort !== 1 || deadline !== undefined || over > 1 || minimumAnswers > 0 || tiers > 1,
+  },
+  cohortsByTime: {
+    words: 'cohorts by time: clock.deadline, clock.over, clock.tiers, clock.availability, clock.trace',
+    used: ({ clock }) =>
+      clock !== undefined &&
+      (clock.deadline !== undefined ||
+        clock.over > 1 ||
+        clock.tiers > 1 ||
+        clock.availability !== undefined ||
+        clock.trace !== undefined),
+  },
+  oneState: {
+    words:
+      'an algorithm whose answers are of one state (scaffold, fednova, feddyn, fedem, rolora, fedkseed, fedsb, and all that read the clients’ factors)',
+    used: (_, chosen) => !isAsynchronous(chosen),
   },
 } satisfies Record<string, Feature>
 
@@ -235,6 +265,43 @@ const exclusions: readonly Exclusion[] = [
     of: ['secureAggregation', 'notANumber'],
     because: 'a masked word is always a number: such an attack does not exist there',
     cure: 'choose another attack',
+  },
+  {
+    of: ['lateAnswers', 'oneState'],
+    because: 'what its answers of different rounds come to together has no meaning',
+    cure: "say clock.late: 'discard'",
+  },
+  {
+    of: ['asynchronous', 'oneState'],
+    because: 'what its answers of different versions come to together has no meaning',
+    cure: 'leave asynchronous out, or choose an algorithm that averages updates, such as fedavg or fedprox',
+  },
+  {
+    of: ['asynchronous', 'secureAggregation'],
+    because: 'masks cancel among those who began together, and a buffer holds answers of different beginnings',
+    cure: 'leave one of them out',
+  },
+  {
+    of: ['asynchronous', 'clientPrivacy'],
+    because: 'who is in a buffer is decided by speed, and the accountant counts on cohorts drawn at random',
+    cure: 'leave one of them out',
+  },
+  {
+    of: ['cohortsByTime', 'secureAggregation'],
+    because:
+      'a client that is late has its masks in the sum of the others; its protocol has phases of its own for those who are lost',
+    cure: 'leave them out of clock',
+  },
+  {
+    of: ['cohortsByTime', 'clientPrivacy'],
+    because: 'who counts would be decided by speed, and the accountant counts on cohorts drawn at random',
+    cure: 'leave them out of clock',
+  },
+  {
+    of: ['asynchronous', 'rounds'],
+    because:
+      'a buffer has no round: asynchronous.concurrency says who is at work, asynchronous.buffer what a step is made of',
+    cure: 'leave them out',
   },
 ]
 

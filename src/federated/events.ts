@@ -55,6 +55,54 @@ export interface RoundPrivacy {
   clip: number
 }
 
+/** What became of a client that was asked. */
+export type ClientOutcome =
+  | 'counted'
+  /** Its answer came after the round had closed. */
+  | 'late'
+  /** Its answer was of too old a state. */
+  | 'stale'
+  /** Its answer may not count (`refused`). */
+  | 'refused'
+  /** It did not answer. */
+  | 'absent'
+  /** Its windows end before its work. */
+  | 'unavailable'
+
+/** A client's part in virtual time. */
+export interface ClientTime {
+  client: number
+  name: string
+  /** The round whose state it started from. */
+  round: number
+  /** Virtual seconds since the federation began. */
+  asked: number
+  /** Null when it never answers. */
+  finish: number | null
+  outcome: ClientOutcome
+  /** Steps of the server between its start and the round in which it counts. */
+  staleness: number
+}
+
+/** A round in virtual time: seconds since the federation began. */
+export interface RoundTime {
+  start: number
+  end: number
+  /** Sums over the clients that worked, also of those whose work did not count. */
+  seconds: { wait: number; download: number; compute: number; upload: number }
+  /** Of all transfers, also of answers that did not count. */
+  bytesUp: number
+  bytesDown: number
+  /** Trained, also for answers that did not count. */
+  tokens: number
+  /** Estimate of the energy that clients used: watts × seconds. */
+  joules: number
+  /** The tier that the cohort was drawn within, the fastest is 0; null without tiers. */
+  tier: number | null
+  /** In the order of their finish; those who never answer last. */
+  clients: ClientTime[]
+}
+
 export interface RoundEvent {
   type: 'round'
   round: number
@@ -93,9 +141,13 @@ export interface RoundEvent {
   secureAggregation?: { survivors: number; bytesUp: number; bytesDown: number }
   /** Why the answers made no step and the adapter is that of the round before, in words; absent when they made one. */
   abandoned?: string
+  /** Virtual time; absent without `clock`. */
+  clock?: RoundTime
   /** 2-norm of the mean update; 0 when nobody sent one, or the algorithm averages none. */
   updateNorm: number
   tokens: number
+  /** Floating-point operations of the local training, also of work that did not count: 4P + 6A a token (`costToTarget`). */
+  flop?: number
   seconds: RoundSeconds
   tokensPerSecond: number
   peakBytes: number
@@ -229,6 +281,8 @@ export interface FederationResult {
   steps: number
   /** Tokens over seconds of local training. */
   tokensPerSecond: number
+  /** Virtual seconds of all rounds, and the energy that clients used; null without `clock`. */
+  clock: { seconds: number; joules: number } | null
   /** Of the final global adapter on `evaluate.data`, when there is such. */
   evaluation: EvaluationResult | null
   /** Of the clients on their own test rows after the last round: an entry for each that `evaluate.of` asks for, global before personal. */

@@ -45,11 +45,13 @@ export type {
 } from './algorithms/algorithm.js'
 export { type AlgorithmInput, algorithms } from './algorithms/index.js'
 export { combination, difference } from './algorithms/vectors.js'
+export { type CostToTarget, costToTarget } from './cost.js'
 export type {
   BaselineReport,
   ClientMeasure,
   ClientReport,
   ClientsEvaluation,
+  ClientTime,
   FederationErrorEvent,
   FederationEvaluation,
   FederationEvent,
@@ -57,6 +59,7 @@ export type {
   RoundEvent,
   RoundPrivacy,
   RoundSeconds,
+  RoundTime,
 } from './events.js'
 export type { FederationOptions } from './options.js'
 export {

@@ -4,7 +4,9 @@ import { formerNames } from '../options/schema-paths.js'
 import { trainOptionsSchema } from '../training/options.js'
 import { scheduleSchema } from '../training/schedule.js'
 import { type AlgorithmInput, algorithmSchema } from './algorithms/index.js'
+import { asynchronousSchema } from './asynchronous-options.js'
 import { attackersSchema } from './attacker-options.js'
+import { clockSchema } from './clock-options.js'
 import { downloadSchema } from './download-options.js'
 import { privacySchema } from './privacy-options.js'
 import { robustSchema } from './robust-options.js'
@@ -122,6 +124,12 @@ export const federationSchema = z.strictObject({
     .default(1)
     .describe('clients whose steps share passes over the base: faster where rows are short, same bits, more memory'),
   seed: z.int().min(0).default(0).describe('seed of cohorts, absences, row orders and rounding'),
+  clock: clockSchema
+    .optional()
+    .describe('virtual time: what devices and links are like, and what a round waits for; without it rounds have none'),
+  asynchronous: asynchronousSchema
+    .optional()
+    .describe('no rounds: the server makes a step whenever a buffer of answers is full, in virtual time'),
   checkpointEvery: z.int().min(1).default(1).describe('rounds between checkpoints'),
   baselines: z
     .array(z.enum(['global', 'local']))

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { clockSchema, distributionSchema } from '../../src/federated/clock-options.js'
+import { type ClockOptions, clockSchema, distributionSchema } from '../../src/federated/clock-options.js'
 import {
   type Availability,
   always,
@@ -30,9 +30,9 @@ t.test('draws follow their laws: the distance of Kolmogorov and Smirnov over 4,0
     return x < 0 ? (1 - erf) / 2 : (1 + erf) / 2
   }
   const cases: [unknown, (x: number) => number][] = [
-    [{ law: 'uniform', low: 2, high: 5 }, (x) => (x - 2) / 3],
-    [{ law: 'lognormal', median: 7, sigma: 0.8 }, (x) => phi(Math.log(x / 7) / 0.8)],
-    [{ law: 'exponential', mean: 4 }, (x) => 1 - Math.exp(-x / 4)],
+    [{ uniform: [2, 5] }, (x) => (x - 2) / 3],
+    [{ lognormal: [7, 0.8] }, (x) => phi(Math.log(x / 7) / 0.8)],
+    [{ exponential: 4 }, (x) => 1 - Math.exp(-x / 4)],
   ]
   const distance = (law: unknown, cumulative: (x: number) => number) => {
     const parsed = distributionSchema.parse(law)
@@ -45,19 +45,21 @@ t.test('draws follow their laws: the distance of Kolmogorov and Smirnov over 4,0
   // Of 4,000 fair draws the distance exceeds 1.95/√n once in a thousand.
   const bound = 1.95 / Math.sqrt(count)
   for (const [law, cumulative] of cases) t.ok(distance(law, cumulative) <= bound, JSON.stringify(law))
-  t.notOk(distance({ law: 'exponential', mean: 4.4 }, cases[2]![1]) <= bound, 'canary: another mean')
-  t.notOk(distance({ law: 'lognormal', median: 7, sigma: 0.64 }, cases[1]![1]) <= bound, 'canary: σ² taken for σ')
+  t.notOk(distance({ exponential: 4.4 }, cases[2]![1]) <= bound, 'canary: another mean')
+  t.notOk(distance({ lognormal: [7, 0.64] }, cases[1]![1]) <= bound, 'canary: σ² taken for σ')
 })
 
-t.test('draws: by seed, name, quantity, and by the round only where the law says so', async (t) => {
-  const once = distributionSchema.parse({ law: 'exponential', mean: 1 })
-  const each = distributionSchema.parse({ law: 'exponential', mean: 1, drawn: 'round' })
+t.test('draws: by seed, name and quantity; by the round only where it is said', async (t) => {
+  const law = distributionSchema.parse({ exponential: 1 })
   t.equal(draw(12, place('a')), 12)
-  t.equal(draw(once, place('a', 1)), draw(once, place('a', 9)))
-  t.not(draw(each, place('a', 1)), draw(each, place('a', 9)))
-  t.not(draw(once, place('a')), draw(once, place('b')))
-  t.not(draw(once, place('a')), draw(once, place('a', 1, 'up')))
-  t.not(draw(once, place('a')), draw(once, { ...place('a'), seed: 4 }))
+  t.not(draw(law, place('a')), draw(law, place('b')))
+  t.not(draw(law, place('a')), draw(law, place('a', 1, 'up')))
+  t.not(draw(law, place('a')), draw(law, { ...place('a'), seed: 4 }))
+  const compute = (redraw: boolean, round: number) =>
+    drawnDevices(clockSchema.parse({ compute: { exponential: 1 }, redraw }), 1).of('a', round).compute
+  t.equal(compute(false, 1), compute(false, 9))
+  t.not(compute(true, 1), compute(true, 9))
+  t.equal(compute(true, 9), compute(true, 9))
 })
 
 /** By a walk in steps of 1/64 s over the windows, for times and works on that grid. */
@@ -111,7 +113,7 @@ t.test('a part: latency and bytes each way, tokens between, and what it costs', 
 })
 
 t.test('devices: one link by one law, two by two; a trace as it is written', async (t) => {
-  const law = { law: 'lognormal', median: 1e5, sigma: 1 } as const
+  const law = { lognormal: [1e5, 1] } satisfies ClockOptions['compute']
   const one = drawnDevices(clockSchema.parse({ bandwidth: law }), 1).of('a', 1)
   t.equal(one.up, one.down)
   const two = drawnDevices(clockSchema.parse({ bandwidth: { up: law, down: law } }), 1).of('a', 1)
@@ -181,8 +183,12 @@ t.test('options that mean nothing are refused', async (t) => {
   refused({ compute: 0 }, /compute/)
   refused({ compute: Number.NaN }, /compute/)
   refused({ compute: Number.POSITIVE_INFINITY }, /compute/)
-  refused({ compute: { law: 'uniform', low: 3, high: 2 } }, /low ≤ high/)
-  refused({ compute: { law: 'normal', mean: 1 } }, /compute/)
+  refused({ compute: { uniform: [3, 2] } }, /low ≤ high/)
+  refused({ compute: { uniform: [0, 2] } }, /compute/)
+  refused({ compute: { lognormal: [1, -1] } }, /compute/)
+  refused({ compute: { exponential: 1, uniform: [1, 2] } }, /compute/)
+  refused({ compute: { exponential: Number.NaN } }, /compute/)
+  refused({ compute: { normal: 1 } }, /compute/)
   refused({ bandwidth: { up: 3 } }, /bandwidth/)
   refused({ latency: -1 }, /latency/)
   refused({ availability: { period: 10, share: 0 } }, /share/)

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { type Dataset, type Split, splitOptionsSchema } from '../../data/index.js'
 import { formatBytes } from '../../errors/describe.js'
 import { isFedloraError } from '../../errors.js'
+import { CostMeter, type CostToTarget, costToTarget } from '../../federated/cost.js'
 import type { EvaluationOptions as Judge } from '../../federated/evaluation-options.js'
 import type { FederationEvent, FederationResult } from '../../federated/events.js'
 import { split } from '../../federated/index.js'
@@ -12,6 +13,7 @@ import { simulate as startSimulation } from '../../federated/simulate/simulate.j
 import { makeFolder } from '../../files/atomic.js'
 import { liesLine, measuredLine, privacyLine, refusedLines, reportClients, selectedLine } from '../client-report.js'
 import { type Command, type Config, configFlag, section, text } from '../command.js'
+import { costLine, targetFlag, timeLine } from '../cost-report.js'
 import { figure, follow, type StoppedRun, tellClient, tellStopped } from '../follow.js'
 import { type EvaluationPlan, fitRows, planData, planEvaluation, readRows } from '../open-data.js'
 import { loadPlanned, openAdapter, planModel } from '../open-model.js'
@@ -70,6 +72,7 @@ function teller(output: Output, rounds: number): (event: FederationEvent) => voi
         `round ${event.round}: loss ${figure(event.loss, 4)} · up ${formatBytes(event.bytesUp)} (${figure(event.compressionRatio, 1)}×) · ` +
           `down ${formatBytes(event.bytesDown)} · cosine ${figure(event.cosine, 4)} · ${event.seconds.total.toFixed(1)} s`,
       )
+      if (event.clock !== undefined) output.text(timeLine(event.clock))
       for (const line of [liesLine(event), selectedLine(event), ...refusedLines(event), privacyLine(event)])
         if (line !== undefined) output.text(line)
       if (event.abandoned !== undefined) output.text(`round ${event.round} was abandoned: ${event.abandoned}`)
@@ -112,9 +115,14 @@ function report({ baselines, evaluation, clientEvaluations, ...result }: Federat
   else output.note('no --output: the adapter is not kept')
 }
 
+/** What a target cost: with a run folder over the whole run, of which this may be the end. */
+function costOf(folder: string | null, loss: number, meter: CostMeter): CostToTarget | null {
+  return folder === null ? (meter.cost ?? null) : costToTarget(folder, { loss })
+}
+
 export const simulate: Command = {
   name: 'simulate',
-  flags: { ...configFlag, model: modelFlag, device: deviceFlag, ...dataFlags, ...runFlags },
+  flags: { ...configFlag, model: modelFlag, device: deviceFlag, ...dataFlags, ...runFlags, target: targetFlag },
   sections,
   ignoredSections: ['train'],
   remembered: (flags) => rememberedRecipe('simulate', flags),
@@ -133,25 +141,37 @@ export const simulate: Command = {
     const { train: data, held } = await fitRows(rows, model, output)
     using adapter = await openAdapter(model, modelPlan, config, output)
     const clients = split(data, splitOptions)
+    const target = flags.target as number | undefined
     const evaluate = judgeOf(held, evaluation, clients)
+    if (target !== undefined && evaluate?.data === undefined)
+      throw new UsageError(
+        '--target: there are no held-out rows to measure the loss on; give the section evaluate, or --validation',
+      )
     output.text(`${clients.length} clients · ${data.length} rows · ${formatCount(adapter.length)} trainable values`)
     const recipe = recipeOf(config, flags)
     const remember = async () => void (folder !== undefined && (await writeRecipe(folder, recipe)))
     if (federation.resumeFrom === undefined) await remember()
+    const meter = target === undefined ? undefined : new CostMeter({ loss: target })
+    const tell = teller(output, federation.rounds)
     return await holding(async () => {
       const run = startSimulation({ ...federation, model, adapter, clients, ...(evaluate && { evaluate }), signal })
       try {
         const { adapter: _, ...result } = await follow(
           run,
           output,
-          teller(output, federation.rounds),
+          (event) => {
+            meter?.add(event)
+            tell(event)
+          },
           ['round'],
           remember,
         )
         output.endProgress()
         report({ ...result, adapter }, output)
+        const cost = meter && costOf(result.folder, target!, meter)
+        if (cost !== undefined) output.text(costLine(target!, cost))
         printProfile(output, model.profile())
-        return result
+        return cost === undefined ? result : { ...result, costToTarget: cost }
       } catch (error) {
         let round = 0
         for await (const event of run.events()) if (event.type === 'round') round = event.round

@@ -236,6 +236,11 @@ export interface Algorithm<Options extends object = object> {
   readonly serverOptimizer?: boolean
   /** Whether a robust rule may stand in for its means; default true, unless it `needs: 'all'` or has an `emphasis`. */
   readonly robust?: boolean
+  /**
+   * Whether an answer that began from an earlier state of the server means something for this one; default: where updates are averaged as they
+   * come (no `needs: 'all'`) and the step is the server optimiser's (no `finish`).
+   */
+  readonly asynchronous?: boolean
   /** Another record of the same name, where these options mean one. */
   variant?(options: Options): Algorithm<Options> | undefined
   /** Whether what a lossy codec leaves out of an update can go with the next; default true. False: the factors are made anew each round. */

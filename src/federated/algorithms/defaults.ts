@@ -55,6 +55,10 @@ export function stepByMeans(closing: Closing): void {
   for (const [name, ranges] of Object.entries(closing.travels)) closing.step(closing.mean(name), ranges)
 }
 
+/** Whether answers to earlier states of the server may count. */
+export const isAsynchronous = ({ algorithm: { asynchronous, needs, finish } }: Chosen): boolean =>
+  asynchronous ?? (needs !== 'all' && finish === undefined)
+
 export async function workOf({ algorithm, options }: Chosen, kit: ClientKit): Promise<Sent> {
   return await (algorithm.work?.(kit, options) ?? trainAndSend(kit))
 }

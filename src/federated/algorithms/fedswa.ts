@@ -21,6 +21,7 @@ export const fedswa: Algorithm<z.output<typeof options>> = {
   source: 'Izmailov et al. 2018, Averaging weights leads to wider optima and better generalization',
   options,
   state: ({ adapter }) => ({ vectors: { average: new Float32Array(adapter.length) }, numbers: { averaged: [0] } }),
+  asynchronous: true,
   sends: () => [],
 
   finish(closing, { start = Math.floor(closing.rounds / 2) + 1, every }) {

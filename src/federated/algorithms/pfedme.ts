@@ -29,6 +29,7 @@ export const pfedme: Algorithm<z.output<typeof options>> = {
   about: 'own adapters by Moreau envelopes: the shared one is where they are best reached from',
   source: 'T. Dinh et al. 2020, Personalized federated learning with Moreau envelopes',
   options,
+  asynchronous: true,
   keeps: ['personal'],
   async work(kit, { lambda, innerSteps, sharedLearningRate }) {
     const given = kit.given.adapter!

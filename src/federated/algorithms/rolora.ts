@@ -12,6 +12,7 @@ export const rolora: Algorithm = {
   name: 'rolora',
   about: 'lora_B and lora_A are trained and averaged in turn, a round each: exact, half the bytes up',
   source: 'Chen et al. 2024, Robust federated finetuning of LLMs via alternating optimization of LoRA',
+  asynchronous: false,
   travels({ space, round }) {
     const part = round % 2 === 1 ? 'lora_B' : 'lora_A'
     return { [part]: partOf(space, part) }

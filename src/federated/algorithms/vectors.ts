@@ -13,3 +13,9 @@ export const combination: (
   vectors: readonly Float32Array[],
   into?: Float32Array,
 ) => Float32Array = linearCombination
+
+/** Every vector by a factor; the very vectors where it is 1. */
+export const scaled = (vectors: Readonly<Record<string, Float32Array>>, factor: number) =>
+  factor === 1
+    ? vectors
+    : Object.fromEntries(Object.entries(vectors).map(([name, vector]) => [name, linearCombination([factor], [vector])]))

@@ -129,6 +129,17 @@ export class OwnState {
     this.#pending.set(key, round)
   }
 
+  /** What a client wrote in the round under way never was. */
+  async forget(client: string): Promise<void> {
+    const useless: string[] = []
+    for (const [key, round] of this.#pending) {
+      if ((JSON.parse(key) as [string, string])[0] !== client) continue
+      this.#pending.delete(key)
+      useless.push(fileName(key, round))
+    }
+    await remove(this.#folder, useless)
+  }
+
   /** The round is complete: what was written in it replaces the earlier, all at once. */
   async endRound(): Promise<void> {
     const useless: string[] = []

@@ -30,12 +30,13 @@ export function cohortSize(cohort: Cohort, clients: number): number {
 /**
  * `count` different numbers out of [0, population), ascending. A Fisher–Yates shuffle that stores only the places it
  * touched: memory grows with `count`, not with the population.
+ * @param from - draws of the round that were made before.
  */
-export function sampleCohort(population: number, count: number, seed: number, round: number): number[] {
+export function sampleCohort(population: number, count: number, seed: number, round: number, from = 0): number[] {
   const moved = new Map<number, number>()
   const drawn: number[] = []
   for (let i = 0; i < count; i++) {
-    const j = i + Math.floor(uniform(seed, 'cohort', round, i) * (population - i))
+    const j = i + Math.floor(uniform(seed, 'cohort', round, from + i) * (population - i))
     drawn.push(moved.get(j) ?? j)
     moved.set(j, moved.get(i) ?? i)
   }

@@ -17,6 +17,7 @@ import type {
 } from '../algorithms/algorithm.js'
 import { addUpdates, finishOf, travelOf } from '../algorithms/defaults.js'
 import { residualFor } from '../algorithms/residual.js'
+import { scaled } from '../algorithms/vectors.js'
 import { type Answer, messageVersion, type Task } from '../protocol/messages.js'
 import { rangeOf, type Segment, segmentOf } from '../protocol/segments.js'
 import { fitRanks, lengthOf, type Ranges, type Space } from '../protocol/space.js'
@@ -291,6 +292,7 @@ export class Server {
    * Takes an answer; one without a loss adds nothing.
    * @param trained - the client's adapter after its work, where a simulation knows it: counted as its adapter when nothing of it travels.
    * @param vectors - what `screen` gave.
+   * @param scale - what its vectors are scaled by, their weight stays; below 1 for answers to an earlier round.
    * @throws FedloraError as `screen`.
    */
   async accept(
@@ -298,6 +300,7 @@ export class Server {
     space: Space,
     trained?: Float32Array,
     vectors = this.screen(answer, space),
+    scale = 1,
   ): Promise<void> {
     if (answer.loss === null) return
     const { client, rows, steps, tokens, numbers, round } = answer
@@ -309,9 +312,11 @@ export class Server {
       this.#answers.push({ client, rows, steps, tokens, weight, numbers, space })
       return
     }
-    if (chosen.algorithm.needs !== 'all') await this.#collector.add(client, vectors, this.weightInSums(answer))
-    // A part of a client's adapter is none.
-    if (adapters !== undefined && this.#segmentOf(client, round) === undefined) {
+    const sums = chosen.algorithm.needs !== 'all'
+    if (sums) await this.#collector.add(client, scaled(vectors, scale), this.weightInSums(answer))
+    // A part of a client's adapter is none, and an answer to an earlier round is a difference from one that is no more.
+    const whole = this.#segmentOf(client, round) === undefined && round === this.round + 1
+    if (adapters !== undefined && whole) {
       const known = trained !== undefined && Object.keys(travels).length === 0
       await adapters.add(client, known ? trained : this.#adapterOf(vectors, travels, space, round))
     }

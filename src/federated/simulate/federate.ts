@@ -4,15 +4,14 @@ import { evaluate } from '../../evaluation/evaluate.js'
 import { isAbortOf, keepDespite } from '../../run/failure.js'
 import type { RunContext } from '../../run/run.js'
 import type { BaselineReport, FederationEvent, FederationResult } from '../events.js'
-import { startRounds } from '../protocol/rounds.js'
 import { runBaselines } from './baselines.js'
 import type { Closers } from './closers.js'
 import { addRound } from './figures.js'
 import { measureClients } from './measure.js'
 import { type Federation, openFederation, type Request } from './open.js'
-import { runRound } from './round.js'
 import { savePersonal } from './served.js'
 import { wear } from './spaces.js'
+import { stepsOf } from './steps.js'
 
 type Context = RunContext<FederationEvent>
 /** What has been measured so far. */
@@ -43,7 +42,7 @@ async function judge(
 }
 
 async function keepRound({ config }: Request, { record, tools, totals, tookPart }: Federation): Promise<void> {
-  await record.checkpoint(tools.server, config.rounds, totals, tookPart, tools.own)
+  await record.checkpoint(tools.server, config.rounds, totals, tookPart, tools)
 }
 
 /** The global adapter and the clients' own, of the last complete round, as PEFT folders. */
@@ -62,21 +61,18 @@ async function runRounds(request: Request, federation: Federation, context: Cont
   const { tools, record } = federation
   const { rounds, checkpointEvery } = config
   const every = evaluation?.every ?? 0
-  let state = startRounds(rounds, tools.server.round)
-  while (state.phase === 'idle') {
+  const steps = stepsOf(tools)
+  while (!steps.done) {
     context.signal.throwIfAborted()
-    const round = state.round + 1
+    const round = tools.server.round + 1
     if (tools.budget?.allows(round) === false) {
       const { epsilon, plan } = tools.budget
       await record.tell({ type: 'budget', round: round - 1, epsilon, budget: plan.budget })
       await keepRound(request, federation)
       return
     }
-    const done = await runRound(tools, state, context.signal, (report) =>
-      context.emit({ type: 'client', round, ...report }),
-    )
+    const done = await steps.next(context.signal, (report) => context.emit({ type: 'client', round, ...report }))
     const { event } = done
-    state = done.rounds
     for (const index of done.counted) federation.tookPart.add(index)
     federation.totals = addRound(federation.totals, event)
     await record.tell(event)
@@ -157,6 +153,7 @@ export async function federate(request: Request, context: Context, closers: Clos
     concurrency: tools.slots.length,
     ...sums,
     tokensPerSecond: trainSeconds > 0 ? sums.tokens / trainSeconds : 0,
+    clock: tools.clock === undefined ? null : { seconds: tools.clock.now, joules: tools.clock.joules },
     ...measured,
     privacy: tools.budget?.report(server.clip!) ?? null,
     adapter,

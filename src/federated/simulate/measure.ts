@@ -10,10 +10,10 @@ import type { EvaluationConfig } from '../evaluation-options.js'
 import type { ClientMeasure, ClientsEvaluation, FederationEvaluation, Whose } from '../events.js'
 import type { Clients } from './clients.js'
 import { evaluateMixture } from './mixture.js'
-import type { RoundTools } from './round.js'
 import { type Standing, standingOf } from './served.js'
 import { wear } from './spaces.js'
 import { spreadOf } from './spread.js'
+import type { RoundTools } from './tools.js'
 
 /** Clients that can be measured: indices of those with a supervised token among their test rows. */
 export type Measurable = readonly number[]

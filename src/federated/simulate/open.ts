@@ -12,6 +12,8 @@ import { preparing } from '../../training/progress.js'
 import type { Chosen } from '../algorithms/algorithm.js'
 import { OwnState } from '../client/own-state.js'
 import { feedsBack } from '../client/upload.js'
+import { clockSchema } from '../clock-options.js'
+import { flopPerToken } from '../cost.js'
 import { sendsDeltas } from '../download-options.js'
 import type { EvaluationConfig } from '../evaluation-options.js'
 import type { FederationEvent } from '../events.js'
@@ -23,7 +25,10 @@ import { checkRobust } from '../server/robust.js'
 import { Server } from '../server/server.js'
 import { openAttackers } from './attackers/open.js'
 import { type Clients, type ClientsInput, openClients } from './clients.js'
+import { Clock } from './clock/clock.js'
+import { openDevices } from './clock/devices.js'
 import type { Closers } from './closers.js'
+import { CohortDraw } from './cohort.js'
 import { planConcurrency } from './concurrency.js'
 import { ErrorMeter } from './error-meter.js'
 import { Fidelity } from './fidelity.js'
@@ -34,9 +39,10 @@ import { type Measurable, measurable } from './measure.js'
 import { openLocals } from './overrides.js'
 import { Budget, planPrivacy } from './privacy.js'
 import { FederationRecord } from './record.js'
-import type { RoundTools } from './round.js'
 import { Slot, Spaces } from './spaces.js'
 import { type FederationState, identify } from './state.js'
+import type { RoundTools } from './tools.js'
+import { WaitingAnswers } from './waiting.js'
 
 /** What is asked for. */
 export interface Request {
@@ -77,15 +83,20 @@ export async function openFederation(
   adapter.promptFormat = honest.data(0).promptFormat ?? adapter.promptFormat
   const attackers = await openAttackers(config.attackers, honest, { model, seed: config.seed })
   const { clients } = attackers
-  const cohort = cohortSize(config.cohort, clients.length)
-  checkRobust(config.robust, namesOf(clients), cohort)
+  const cohort = clientsAtWork(config, clients)
+  const names = namesOf(clients)
+  checkRobust(config.robust, names, config.asynchronous?.buffer ?? cohort)
   const terms = config.secureAggregation && secureTerms(config.secureAggregation, config, chosen, clients, cohort)
   const locals = openLocals(config.local, overrides, clients)
   const toMeasure = measurable(clients, evaluation?.of)
   const { concurrency, mostTokens } = planConcurrency(adapter, clients, locals, cohort, config)
   const spaces = new Spaces(model, adapter, clients, chosen)
   const slots = Array.from({ length: concurrency }, () => closers.own(new Slot(spaces)))
-  const identity = identify(adapter, clients, config, chosen, locals, evaluation)
+  const clockOptions = config.clock ?? (config.asynchronous && clockSchema.parse({}))
+  const devices = clockOptions && (await openDevices(clockOptions, config.seed, names))
+  const clock = clockOptions && new Clock(clockOptions, devices!)
+  const cohorts = new CohortDraw(config, clients, locals, clock, 4 * adapter.length)
+  const identity = identify(adapter, clients, config, chosen, locals, evaluation, devices)
   const privacy = config.privacy && planPrivacy(config.privacy, config, clients.length)
   const { record, initial, checkpoint } = await FederationRecord.open(config, identity, values.read(), context)
   closers.add(() => record.close())
@@ -111,8 +122,12 @@ export async function openFederation(
     }),
   )
   spaces.ranks = (index) => server.rankOf(clients.name(index))
+  if (state?.time !== undefined) clock?.restore(state.time)
   const tools = {
     config,
+    cohorts,
+    clock,
+    waiting: clock?.races || config.asynchronous ? await openWaiting(record.path, state, closers) : undefined,
     chosen,
     clients,
     attackers,
@@ -121,6 +136,7 @@ export async function openFederation(
     server,
     slots,
     mostTokens,
+    flopPerToken: flopOf(adapter),
     fidelity: closers.own(new Fidelity(config.upload.codec === 'f32' && terms === undefined)),
     errors: new ErrorMeter(adapters),
     own: await openOwn(config, chosen, record.path, state, closers),
@@ -150,6 +166,32 @@ function secureTerms(
   return terms
 }
 
+/**
+ * Clients that work from one version of the state.
+ * @throws FedloraError `E_CONFIG` for more than there are, or a buffer that they never fill.
+ */
+function clientsAtWork({ cohort, asynchronous }: FederationConfig, clients: Clients): number {
+  if (asynchronous === undefined) return cohortSize(cohort, clients.length)
+  const { buffer, concurrency } = asynchronous
+  const refuse = (key: string, got: number, most: number, what: string) => {
+    const message = `asynchronous.${key}: got ${got}, expected at most ${most}, ${what}`
+    throw new FedloraError('E_CONFIG', message, { [key]: got, most })
+  }
+  if (concurrency > clients.length) refuse('concurrency', concurrency, clients.length, 'the clients that there are')
+  if (buffer > concurrency) refuse('buffer', buffer, concurrency, 'the clients at work (asynchronous.concurrency)')
+  return concurrency
+}
+
+/** FLOP of a token that a client trains: the model's linear layers and its head, and the adapter. */
+function flopOf({ model, length }: Adapter): number {
+  const { hidden, vocabulary } = model.config
+  const linears = model.handle.use('simulate').linears()
+  return flopPerToken(
+    linears.reduce((sum, { shape: [out, inputs] }) => sum + out * inputs, hidden * vocabulary),
+    length,
+  )
+}
+
 /** Places of names among all names, which are in ascending order. */
 function placesOf(clients: Clients): (client: string) => number {
   const places = new Map(namesOf(clients).map((name, index) => [name, index]))
@@ -177,10 +219,19 @@ async function openOwn(
   const keeps = feedsBack(upload, chosen) || sendsDeltas(download) || (chosen.algorithm.keeps ?? []).length > 0
   if (!keeps) return undefined
   if (folder !== undefined) return await OwnState.open(join(folder, 'own'), state?.own)
-  const temporary = await mkdtemp(join(tmpdir(), 'fedlora-own-')).catch((error: unknown) => {
-    const doing = `cannot make a folder for what clients keep in '${tmpdir()}'; ${cure}`
-    throw ioError(error, doing)
+  return await OwnState.open(await temporaryFolder('what clients keep', closers))
+}
+
+/** Where answers wait until they are due. */
+async function openWaiting(folder: string | undefined, state: FederationState | undefined, closers: Closers) {
+  if (folder !== undefined) return await WaitingAnswers.open(join(folder, 'waiting'), state?.time?.waiting)
+  return await WaitingAnswers.open(await temporaryFolder('answers that wait', closers))
+}
+
+async function temporaryFolder(what: string, closers: Closers): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'fedlora-own-')).catch((error: unknown) => {
+    throw ioError(error, `cannot make a folder for ${what} in '${tmpdir()}'; ${cure}`)
   })
-  closers.add(() => rm(temporary, { recursive: true, force: true }))
-  return await OwnState.open(temporary)
+  closers.add(() => rm(folder, { recursive: true, force: true }))
+  return folder
 }

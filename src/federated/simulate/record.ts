@@ -11,12 +11,12 @@ import type { RunContext } from '../../run/run.js'
 import { readSealed, writeSealed } from '../../run/sealed.js'
 import { readVector, writeVector } from '../../run/vectors.js'
 import type { Numbers } from '../algorithms/algorithm.js'
-import type { OwnState } from '../client/own-state.js'
 import type { FederationEvent } from '../events.js'
 import type { FederationConfig } from '../options.js'
 import type { Server } from '../server/server.js'
 import type { Totals } from './figures.js'
 import { checkRounds, type FederationState, federationForm } from './state.js'
+import type { RoundTools } from './tools.js'
 
 export interface Opened {
   record: FederationRecord
@@ -82,11 +82,13 @@ export class FederationRecord {
     rounds: number,
     totals: Totals,
     tookPart: ReadonlySet<number>,
-    own: OwnState | undefined,
+    { own, clock, waiting }: Pick<RoundTools, 'own' | 'clock' | 'waiting'>,
   ): Promise<void> {
     const { round } = server
     if (this.#folder === undefined || round === 0 || this.#saved === round || !server.whole) return
     await own?.flush()
+    await waiting?.flush()
+    const time = clock && { now: clock.now, joules: clock.joules, waiting: waiting?.all ?? [] }
     const state = {
       round,
       rounds,
@@ -94,6 +96,7 @@ export class FederationRecord {
       own: own?.entries ?? [],
       tookPart: [...tookPart].sort((a, b) => a - b),
       numbers: mutable(server.numbers),
+      ...(time && { time }),
     }
     const path = await this.#folder.checkpoint(state, {
       ...server.state.vectors,
@@ -102,6 +105,7 @@ export class FederationRecord {
     })
     await this.#folder.prune(() => [round])
     await own?.committed()
+    await waiting?.committed()
     this.#saved = round
     this.#context.emit({ type: 'checkpoint', round, path: join(this.#folder.path, path) })
   }

@@ -7,8 +7,8 @@ import { openTask, servedBy } from '../client/personal.js'
 import type { Task } from '../protocol/messages.js'
 import { fitRanks } from '../protocol/space.js'
 import { clientFolders } from './client-folders.js'
-import type { RoundTools } from './round.js'
 import { wear } from './spaces.js'
+import type { RoundTools } from './tools.js'
 
 /** A client as it stands after the server's last complete round. */
 export interface Standing {

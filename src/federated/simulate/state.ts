@@ -10,8 +10,11 @@ import type { Chosen } from '../algorithms/algorithm.js'
 import type { EvaluationConfig } from '../evaluation-options.js'
 import type { FederationConfig } from '../options.js'
 import { type Clients, fingerprint, testFingerprint } from './clients.js'
+import { clockStateSchema } from './clock/clock.js'
+import type { Devices } from './clock/devices.js'
 import { totalsSchema } from './figures.js'
 import type { Locals } from './overrides.js'
+import { heldSchema } from './waiting.js'
 
 const count = z.int().min(0)
 
@@ -26,6 +29,8 @@ const stateSchema = z.strictObject({
   numbers: z.record(z.string(), z.array(z.number())),
   /** What clients keep: [client, vector, round of its valid file]. */
   own: z.array(z.tuple([z.string(), z.string(), z.int().min(1)])),
+  /** Virtual time, and the answers that wait; absent without a clock. */
+  time: z.strictObject({ ...clockStateSchema.shape, waiting: z.array(heldSchema) }).optional(),
   /** Clients whose work has counted in some round, as indices into their names in ascending order. */
   tookPart: z.array(count),
 })
@@ -37,7 +42,7 @@ export const federationForm: RunForm<FederationState> = {
   unit: 'round',
   state: stateSchema,
   length: ['federation.rounds'],
-  writes: ['clients', 'own', 'baselines'],
+  writes: ['clients', 'own', 'waiting', 'baselines'],
   older: false,
 }
 
@@ -56,6 +61,7 @@ export function identify(
   { algorithm, options }: Chosen,
   locals: Locals,
   evaluation: EvaluationConfig | undefined,
+  devices: Devices | undefined,
 ): Identity {
   const { outputDir, resumeFrom, concurrency, checkpointEvery, overrides: _, ...federation } = config
   return identityOf('federation', adapter, native().info().isa, {
@@ -64,6 +70,7 @@ export function identify(
       ...federation,
       algorithm: { name: algorithm.name, ...options },
       overrides: locals.fingerprint,
+      ...(devices?.fingerprint != null && { clock: { ...config.clock, trace: devices.fingerprint } }),
       local: { ...federation.local, schedule: describeSchedule(federation.local.schedule) },
       baselineSchedule: describeSchedule(federation.baselineSchedule),
     },

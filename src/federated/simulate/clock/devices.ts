@@ -11,13 +11,15 @@ import { readTrace } from './trace.js'
 export interface Devices {
   /** A client's device in a round (from 1). */
   of(client: string, round: number): Device
+  /** Whether some client does not always work. */
+  readonly windows: boolean
   /** SHA-256 over a trace; null where devices are drawn, which the options and the seed decide. */
   readonly fingerprint: string | null
 }
 
 /** Devices by the laws of the options. */
 export function drawnDevices(clock: ClockConfig, seed: number): Devices {
-  const { compute = 1000, bandwidth = 1e6, latency = 0, availability } = clock
+  const { compute = 1000, bandwidth = 1e6, latency = 0, availability, redraw } = clock
   const split = typeof bandwidth === 'object' && 'up' in bandwidth
   const { up, down } = split ? bandwidth : { up: bandwidth, down: bandwidth }
   const availabilityOf = (client: string): Availability => {
@@ -27,7 +29,7 @@ export function drawnDevices(clock: ClockConfig, seed: number): Devices {
   }
   return {
     of(client, round) {
-      const at = (what: string) => ({ seed, client, what, round })
+      const at = (what: string) => ({ seed, client, what, round: redraw ? round : 0 })
       return {
         compute: draw(compute, at('compute')),
         // One law for both ways is one link: one draw.
@@ -37,6 +39,7 @@ export function drawnDevices(clock: ClockConfig, seed: number): Devices {
         availability: availabilityOf(client),
       }
     },
+    windows: availability !== undefined,
     fingerprint: null,
   }
 }
@@ -62,7 +65,8 @@ function tracedDevices(trace: ReadonlyMap<string, Device>, names: readonly strin
   const rows = [...names].sort().map((name) => [name, trace.get(name)!])
   const text = JSON.stringify(rows, (_, value) => (value === Number.POSITIVE_INFINITY ? 'never' : value))
   const fingerprint = createHash('sha256').update(text).digest('hex')
-  return { of: (client) => trace.get(client)!, fingerprint }
+  const windows = [...trace.values()].some((device) => device.availability !== always)
+  return { of: (client) => trace.get(client)!, windows, fingerprint }
 }
 
 /** @throws FedloraError as `readTrace` and `tracedDevices`. */

@@ -1,4 +1,4 @@
-/** Draws of a device's quantities: by the seed, the client's name and what is drawn; for each round anew where the options say so. */
+/** Draws of a device's quantities: by the seed, the client's name and what is drawn. */
 import type { Distribution } from '../../clock-options.js'
 import { streamOf, uniforms } from '../../protocol/random.js'
 
@@ -8,7 +8,7 @@ export interface DrawPlace {
   client: string
   /** Name of the quantity. */
   what: string
-  /** From 1. */
+  /** From 1; 0: what is drawn once. */
   round: number
 }
 
@@ -19,16 +19,14 @@ export interface DrawPlace {
  */
 export function draw(law: Distribution, { seed, client, what, round }: DrawPlace): number {
   if (typeof law === 'number') return law
-  const counter = streamOf(JSON.stringify([client, what]))
-  const [first, v] = uniforms(seed, 'clock', law.drawn === 'round' ? round : 0, counter)
+  const [first, v] = uniforms(seed, 'clock', round, streamOf(JSON.stringify([client, what])))
   // Half a step above the grid of 2⁻⁵³: never 0, so that no logarithm is infinite.
   const u = first + 2 ** -54
-  switch (law.law) {
-    case 'uniform':
-      return law.low + u * (law.high - law.low)
-    case 'lognormal':
-      return law.median * Math.exp(law.sigma * Math.sqrt(-2 * Math.log(u)) * Math.cos(2 * Math.PI * v))
-    case 'exponential':
-      return -law.mean * Math.log(u)
+  if ('uniform' in law) {
+    const [low, high] = law.uniform
+    return low + u * (high - low)
   }
+  if ('exponential' in law) return -law.exponential * Math.log(u)
+  const [median, sigma] = law.lognormal
+  return median * Math.exp(sigma * Math.sqrt(-2 * Math.log(u)) * Math.cos(2 * Math.PI * v))
 }
