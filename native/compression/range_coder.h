@@ -20,7 +20,7 @@ struct AdaptiveBit {
     // 2^16 / (seen + 1.5)
     const int32_t rate = rates()[seen];
     const int32_t target = bit ? 65535 - 32 : 32;  // stays within 2^-11 of 0 and 1
-    one = static_cast<uint16_t>(one + ((target - one) * rate) / 65536);
+    one = static_cast<uint16_t>(one + int64_t{target - one} * rate / 65536);
     if (seen < most_seen) ++seen;
   }
 
