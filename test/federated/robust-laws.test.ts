@@ -160,6 +160,30 @@ t.test('beside plain loops, over several tiles', async (t) => {
   }
 })
 
+t.test('what lies in any tile counts: in the distances, the norms, the products and the sums', async (t) => {
+  const [n, length] = [5, 500_001]
+  const places = [0, 200_000, 450_000, length - 1]
+  for (const Type of types) {
+    for (const place of places) {
+      const updates = Array.from({ length: n }, (_, k) => {
+        const update = new Type(length)
+        update[place] = [1, 1.25, 1.125, 9, 1.5][k]!
+        return update
+      })
+      const call = (rule: string, options: object) =>
+        combineVectors(rule, { updates, weights: [1, 2, 3, 4, 5], options })
+      const name = `${Type.name}, element ${place}`
+      t.same(call('krum', { f: 0 }).selected, [1], `krum: ${name}`)
+      t.equal(call('multikrum', { f: 1, m: 2 }).value[place], (3 * 1.125 + 1) / 4, `multikrum: ${name}`)
+      t.equal(call('normbound', { bound: 0.5 }).value[place], 0.5, `normbound: ${name}`)
+      const root = new Type(length)
+      root[place] = 2
+      t.equal(call('fltrust', { root }).value[place], 2, `fltrust: ${name}`)
+      t.ok(Math.abs(call('geomedian', {}).value[place]! - 1.5) < 1e-4, `geomedian: ${name}`)
+    }
+  }
+})
+
 t.test('what is refused at the door', async (t) => {
   const updates = draw(Float32Array, 11, 4, 9)
   const huge = [...draw(Float64Array, 10, 4, 9), Float64Array.of(1e200, 0, 0, 0)]
