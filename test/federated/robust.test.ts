@@ -69,6 +69,14 @@ t.test('a collector gives what the rule gives, all vectors of a client as one, c
   t.same(readdirSync(root), [], 'its file has no name')
 })
 
+t.test('of equal updates the first by name is selected, whoever answered first', async (t) => {
+  const collector = new RobustCollector({ rule: 'multikrum', f: 0, m: 2 }, [])
+  for (const client of ['d', 'a', 'c', 'b']) await collector.add(client, { adapter: vectorsOf(1, 20) }, 1)
+  collector.mean('adapter')
+  t.same(collector.selected, ['a', 'b'])
+  collector.dispose()
+})
+
 t.test('f is as many as those who answered allow, and too few make no step', async (t) => {
   const answers = async (robust: ConstructorParameters<typeof RobustCollector>[0], n: number) => {
     const collector = new RobustCollector(robust, [])
