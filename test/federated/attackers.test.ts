@@ -109,6 +109,7 @@ t.test('label flip: y becomes V − 1 − y where it is learnt, in a share of th
   t.same(third, await flips(1 / 3))
   t.notSame(third, await flips(1 / 3, { client: 'b' }))
   t.notSame(third, await flips(1 / 3, { seed: 6 }))
+  await t.rejects(flips(1e-9), { code: 'E_CONFIG', message: /share of 1e-9 is none of its 200 rows/ })
 })
 
 t.test('backdoor: prompts with the trigger get the completion, all others keep theirs', async (t) => {
@@ -134,6 +135,10 @@ t.test('backdoor: prompts with the trigger get the completion, all others keep t
     code: 'E_CONFIG',
     message: /client a: no prompt of its 2 rows holds the trigger "plums"/,
   })
+  await t.rejects(backdoor.rows!(own, { ...options, completion: 'x '.repeat(2000) }, { ...poisoning, model: small }), {
+    code: 'E_CONFIG',
+    message: /the completion has \d+ tokens, a row at most 1024/,
+  })
 })
 
 const named = (names: readonly string[]) =>
@@ -154,6 +159,7 @@ t.test('who lies: by name or pattern, later entries win, a pattern of nobody is 
   for (const wrong of [
     'sign',
     { attack: 'signflip', scale: 0 },
+    { attack: 'signflip', scale: 1e300 },
     { attack: 'noise', epsilon: 1 },
     'backdoor',
     null,

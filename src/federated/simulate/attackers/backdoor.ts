@@ -60,6 +60,12 @@ export const backdoor: Attack<AttackOptions<'backdoor'>> = {
       const message = `attackers: client ${client}: no prompt of its ${own.length} rows holds the trigger ${JSON.stringify(options.trigger)}; choose a text that its rows have`
       throw new FedloraError('E_CONFIG', message, { client, trigger: options.trigger })
     }
+    const most = own.maxLength - 1
+    const { length } = tokenizer.encodeContinuation(options.completion)
+    if (length >= most) {
+      const message = `attackers: client ${client}: the completion has ${length} tokens, a row at most ${most + 1}, prompt and end token included; shorten it`
+      throw new FedloraError('E_CONFIG', message, { client, tokens: length })
+    }
     return await withBackdoor(own, tokenizer, options)
   },
   sends: (update, { boost }) => (boost === 1 ? update : linearCombination([boost], [update])),
