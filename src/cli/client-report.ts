@@ -1,4 +1,5 @@
 /** Clients measured on their own test rows, as people read it. */
+import { formatBytes } from '../errors/describe.js'
 import type { FederationEvaluation, FederationResult, RoundEvent } from '../federated/events.js'
 import type { Output } from './output.js'
 import { formatTable } from './words.js'
@@ -26,6 +27,13 @@ export function selectedLine({ round, clients, selected }: RoundEvent): string |
   const names = clients.flatMap(({ client, name }) => (selected.includes(client) ? [name] : []))
   const more = names.length > shownClients ? ` and ${names.length - shownClients} more` : ''
   return `round ${round}: selected ${names.slice(0, shownClients).join(', ') || 'nobody'}${more}`
+}
+
+/** What a round's secure aggregation came to; undefined without one. */
+export function maskedLine({ round, secureAggregation }: RoundEvent): string | undefined {
+  if (secureAggregation === undefined) return undefined
+  const { survivors, bytesUp, bytesDown } = secureAggregation
+  return `round ${round}: updates of ${survivors} clients under masks · protocol up ${formatBytes(bytesUp)} · down ${formatBytes(bytesDown)}`
 }
 
 /** Answers of a round that do not count, a line each. */

@@ -1,6 +1,13 @@
 /** What people are told of clients that were measured on their own rows. */
 import t from 'tap'
-import { liesLine, measuredLine, refusedLines, reportClients, selectedLine } from '../../src/cli/client-report.js'
+import {
+  liesLine,
+  maskedLine,
+  measuredLine,
+  refusedLines,
+  reportClients,
+  selectedLine,
+} from '../../src/cli/client-report.js'
 import { planEvaluation } from '../../src/cli/open-data.js'
 import { Output } from '../../src/cli/output.js'
 import { federationEvaluateSchema } from '../../src/cli/sections.js'
@@ -119,4 +126,13 @@ t.test('whom a rule selected, and what was refused', async (t) => {
   }))
   t.same(refusedLines(round({ refused: refused.slice(0, 1) })), ['round 3: refused (E_SHAPE): the answer of c0'])
   t.same(refusedLines(round({ refused })).slice(20), ['round 3: refused 5 more; --json tells of all'])
+})
+
+t.test('what a secure aggregation came to, in a line', async (t) => {
+  const event = (extra: object) => ({ round: 3, clients: [], ...extra }) as unknown as Parameters<typeof maskedLine>[0]
+  t.equal(maskedLine(event({})), undefined)
+  t.match(
+    maskedLine(event({ secureAggregation: { survivors: 7, bytesUp: 2048, bytesDown: 4096 } })),
+    /^round 3: updates of 7 clients under masks · protocol up .*2.* · down .*4/,
+  )
 })

@@ -11,7 +11,15 @@ import { split } from '../../federated/index.js'
 import { type FederationConfig, federationSchema } from '../../federated/options.js'
 import { simulate as startSimulation } from '../../federated/simulate/simulate.js'
 import { makeFolder } from '../../files/atomic.js'
-import { liesLine, measuredLine, privacyLine, refusedLines, reportClients, selectedLine } from '../client-report.js'
+import {
+  liesLine,
+  maskedLine,
+  measuredLine,
+  privacyLine,
+  refusedLines,
+  reportClients,
+  selectedLine,
+} from '../client-report.js'
 import { type Command, type Config, configFlag, section, text } from '../command.js'
 import { costLine, targetFlag, timeLine } from '../cost-report.js'
 import { figure, follow, type StoppedRun, tellClient, tellStopped } from '../follow.js'
@@ -73,7 +81,13 @@ function teller(output: Output, rounds: number): (event: FederationEvent) => voi
           `down ${formatBytes(event.bytesDown)} · cosine ${figure(event.cosine, 4)} · ${event.seconds.total.toFixed(1)} s`,
       )
       if (event.clock !== undefined) output.text(timeLine(event.clock))
-      for (const line of [liesLine(event), selectedLine(event), ...refusedLines(event), privacyLine(event)])
+      for (const line of [
+        liesLine(event),
+        selectedLine(event),
+        maskedLine(event),
+        ...refusedLines(event),
+        privacyLine(event),
+      ])
         if (line !== undefined) output.text(line)
       if (event.abandoned !== undefined) output.text(`round ${event.round} was abandoned: ${event.abandoned}`)
     } else if (event.type === 'budget') {

@@ -144,7 +144,7 @@ export function enter(
     const message = `secure aggregation: the identity given is not the private key of client ${String(client)}`
     throw new FedloraError('E_ARGUMENT', message, { client })
   }
-  const secrets = given ?? drawSecrets(setup.threshold)
+  const secrets = given === undefined ? drawSecrets(setup.threshold) : given
   checkSecrets(secrets, setup.threshold)
   const state: Entered = { phase: 'entered', setup, client, identity, secrets, graph: neighboursOf(setup) }
   const [sealingKey, maskKey] = [agreementKeyOf(secrets.sealing), agreementKeyOf(secrets.mask)]
