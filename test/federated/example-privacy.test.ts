@@ -95,6 +95,17 @@ t.test('a client that drew nobody sends its noise like the others', async (t) =>
   t.ok(all.every(({ bytesUp }) => bytesUp === all[0]!.bytesUp && bytesUp > 1000))
 })
 
+t.test('what a client adds is noise of σ·clip/L and no more: maxGradNorm cuts nothing', async (t) => {
+  const local = { steps: 1, batchSize: 2, learningRate: 0.01, optimizer: 'sgd' } as const
+  const { rounds, result } = await outcome(
+    options({ clients: [clients[0]!], cohort: 1, rounds: 1, local, privacy: { ...privacy, noiseMultiplier: 50 } }),
+  )
+  const deviation = (0.01 * 50 * 0.5) / 2
+  const expected = deviation * Math.sqrt(result.adapter.length)
+  // Five standard errors of a norm, and a row's gradient, which is a hundredth of the noise.
+  t.ok(Math.abs(rounds[0]!.updateNorm / expected - 1) <= 5 / Math.sqrt(2 * result.adapter.length) + 0.01)
+})
+
 t.test('a budget alone gives the noise that no client exceeds it with; with noise it ends the run', async (t) => {
   const { noiseMultiplier: _, ...rest } = privacy
   const budgeted = await outcome(options({ cohort: 1, privacy: { ...rest, epsilon: 4 } }))
