@@ -145,6 +145,7 @@ t.test('the reducer: nobody twice from one version, stale answers refused, a ful
   t.same(fold([...full, start('a', 'c')]).last, [{ type: 'ask', version: 1, clients: ['a'] }], 'c is at work')
   t.same(fold([...full, answer('c')]).last, [{ type: 'add', version: 0, client: 'c', staleness: 1 }])
   t.same(fold([...full, answer('c')], 2, 0).last, [{ type: 'refuse', version: 0, client: 'c', why: 'stale' }])
+  t.same(fold([...full, answer('c')], 2, 1).last, [{ type: 'add', version: 0, client: 'c', staleness: 1 }], 'just not')
   t.same(fold([...full, answer('c', 1)]).last, [{ type: 'refuse', version: 1, client: 'c', why: 'unasked' }])
   t.same(fold([start('a'), answer('a'), answer('a')]).last, [{ type: 'acknowledge', version: 0, client: 'a' }])
   t.same(fold([start('a'), answer('a'), answer('a', 0, 'other')]).last, [
