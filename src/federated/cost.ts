@@ -103,7 +103,10 @@ function eventsIn(folder: string): FederationEvent[] {
  * `E_MISSING`, `E_FORMAT` for a folder without a readable log.
  * @example
  * ```ts
- * const run = simulate({ model, clients, rounds: 20, local: { steps: 4 }, clock: {}, evaluate: { data: held, every: 1 } })
+ * const model = await loadModel('SmolLM2-135M-Instruct', { quantization: 'nf4' })
+ * const data = await loadDataset('notes.jsonl', { format: 'alpaca', tokenizer: model })
+ * const clients = split(data, { by: 'iid', clients: 3, seed: 1 })
+ * const run = simulate({ model, clients, rounds: 2, local: { steps: 1 }, clock: {}, evaluate: { data, every: 1 } })
  * const events = []
  * for await (const event of run) events.push(event)
  * const cost = costToTarget(events, { loss: 2.5 })

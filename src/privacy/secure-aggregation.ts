@@ -13,7 +13,7 @@ import {
   shareSecrets as share,
 } from '../federated/protocol/secagg/client.js'
 import { identityOf } from '../federated/protocol/secagg/keys.js'
-import type { Said, Told } from '../federated/protocol/secagg/messages.js'
+import type { Said, ToClient } from '../federated/protocol/secagg/messages.js'
 import type { Secrets } from '../federated/protocol/secagg/secrets.js'
 import { type AggregationState, receive } from '../federated/protocol/secagg/server.js'
 import type { Setup } from '../federated/protocol/secagg/setup.js'
@@ -69,7 +69,7 @@ export function enterRound(
  * @throws FedloraError `E_PROTOCOL` naming in `details.client` whose signature does not fit or whose key is of low order, or when too few
  * peers are there; `E_FORMAT` for what is no such message.
  */
-export function shareSecrets(state: Entered, roster: Told<'roster'>): Step<Sharing, Said<'shares'>> {
+export function shareSecrets(state: Entered, roster: ToClient): Step<Sharing, Said<'shares'>> {
   return share(state, roster, native())
 }
 
@@ -77,20 +77,8 @@ export function shareSecrets(state: Entered, roster: Told<'roster'>): Step<Shari
  * A client masks its update: values clipped to ±clip and quantised at random to a grid of 2^bits, times its weight, plus masks that only the sum
  * over all survivors is rid of. What it sends is uniform to whoever lacks its peers' keys.
  * @throws FedloraError `E_SHAPE`, `E_ARGUMENT`, `E_NONFINITE` for the update; `E_PROTOCOL` with too few peers, or for a state that was used.
- * @example
- * ```ts
- * const identities = [1, 2, 3].map(() => createIdentity())
- * const setup = {
- *   run: randomBytes(16), round: randomBytes(16), identities: identities.map(({ publicKey }) => publicKey),
- *   neighbours: 2, threshold: 2, length: 4, clip: 1, bits: 16, wordBytes: 4 as const, mostWeight: 100,
- * }
- * let server = openRound(setup)
- * const entered = identities.map(({ privateKey }, client) => enterRound(setup, client, privateKey))
- * for (const { message } of entered) server = receiveMessage(server, message)
- * // closePhase(server) gives the messages for clients: shareSecrets, maskUpdate, signSurvivors, revealShares; then unmaskSum(server)
- * ```
  */
-export function maskUpdate(state: Sharing, inbox: Told<'inbox'>, update: Update): Step<Masking, Said<'masked'>> {
+export function maskUpdate(state: Sharing, inbox: ToClient, update: Update): Step<Masking, Said<'masked'>> {
   return maskVector(state, inbox, update, native())
 }
 

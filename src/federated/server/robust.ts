@@ -55,20 +55,17 @@ function lacksForRule(robust: RobustConfig, n: number): string | undefined {
   return lacking === undefined ? undefined : `rule ${robust.rule}: ${lacking}`
 }
 
-/**
- * @param most - updates of a round in which everybody answers: a cohort, or a buffer.
- * @throws FedloraError `E_CONFIG` when so many are too few for the rule, or its root is nobody.
- */
-export function checkRobust(robust: RobustConfig | undefined, names: readonly string[], most: number): void {
+/** @throws FedloraError `E_CONFIG` when a whole cohort would be too small for the rule, or its root is nobody. */
+export function checkRobust(robust: RobustConfig | undefined, names: readonly string[], cohort: number): void {
   if (robust === undefined) return
   if (robust.rule === 'fltrust' && !names.includes(robust.root)) {
     const message = `robust.root: got '${robust.root}', expected the name of a client: ${names.slice(0, 20).join(', ')}`
     throw new FedloraError('E_CONFIG', message, { root: robust.root })
   }
-  const lacking = lacksForRule(robust, robust.rule === 'fltrust' ? most - 1 : most)
+  const lacking = lacksForRule(robust, robust.rule === 'fltrust' ? cohort - 1 : cohort)
   if (lacking === undefined) return
-  const message = `robust: ${lacking}, and a round has ${most} at most; ask more clients in a round (cohort, asynchronous.buffer), or lower f`
-  throw new FedloraError('E_CONFIG', message, { rule: robust.rule, most })
+  const message = `robust: ${lacking}, and a cohort is ${cohort} clients; ask more of them in a round, or lower f`
+  throw new FedloraError('E_CONFIG', message, { rule: robust.rule, cohort })
 }
 
 export class RobustCollector implements Collector {
