@@ -18,6 +18,8 @@ interface Window {
   first: number
   /** Tilted masses. */
   masses: Float64Array
+  /** What each was raised by for rounding. */
+  raised: number
 }
 
 /** The spectrum of one tilted step, wrapped to n points. */
@@ -68,11 +70,17 @@ function tiltedSum(parts: readonly Part[], lambda: number, first: number, n: num
   const lost = (rounding * factors * magnitude) / n
   const masses = new Float64Array(n)
   for (let i = 0; i < n; i++) masses[i] = Math.max(0, im[(((first + i) % n) + n) % n]! / n) + lost
-  return { first, masses }
+  return { first, masses, raised: lost }
 }
 
 /** The ε where δ(ε) of the window is `target`, all relative to e^{K − λ·mean}; undefined when it is below the window. */
-function solve({ first, masses }: Window, h: number, lambda: number, mean: number, target: number): number | undefined {
+function solve(
+  { first, masses }: Pick<Window, 'first' | 'masses'>,
+  h: number,
+  lambda: number,
+  mean: number,
+  target: number,
+): number | undefined {
   // Over the losses above a point l of the grid: δ(ε) = above − e^{ε − l} · scaled, for ε up to the next one.
   let above = 0
   let scaled = 0
@@ -92,6 +100,8 @@ export interface Composed {
   epsilon: number
   /** False: it is below the window; `epsilon` is the window's lower end. */
   inside: boolean
+  /** By how much what is added for rounding raises it, at most. */
+  excess(): number
   /** Of the tilted law it was found in. */
   at: Cumulants
 }
@@ -113,5 +123,10 @@ export function composedEpsilon(parts: readonly Part[], lambda: number, delta: n
   const beyond = Math.exp(-nats - lambda * (h * (first + n) - at.mean))
   const target = Math.exp(logTarget) - beyond
   const epsilon = solve(window, h, lambda, at.mean, target)
-  return { epsilon: epsilon ?? h * first, inside: epsilon !== undefined, at }
+  const excess = () => {
+    const bare = window.masses.map((mass) => Math.max(0, mass - window.raised))
+    const least = solve({ first, masses: bare }, h, lambda, at.mean, target)
+    return epsilon === undefined || least === undefined ? Number.POSITIVE_INFINITY : epsilon - least
+  }
+  return { epsilon: epsilon ?? h * first, inside: epsilon !== undefined, excess, at }
 }

@@ -20,6 +20,9 @@ const aim = 1e-4
 const mostSlack = 1.1e-3
 const numerical = 2e-5
 
+/** On grids of at least so many steps up to ε the excess falls with h as it does in the limit. */
+const fine = 16
+
 /** The λ > 0 where Chernoff's bound of ε, over all orders, is least; and that bound. */
 function chernoff(spends: readonly Spend[], delta: number): { lambda: number; epsilon: number } {
   const bound = (lambda: number) => {
@@ -59,7 +62,7 @@ interface Start {
   steps: number
 }
 
-/** Where the tilted mean is within this many deviations of ε, its law is precise there. */
+/** Where the tilted mean is within this many deviations of ε, its law is precise there; elsewhere it is asked whether it is. */
 const near = 5
 const mostTilts = 16
 
@@ -67,11 +70,12 @@ const mostTilts = 16
 function tiltedEpsilon(parts: readonly Part[], lambda: number, delta: number, floor: number) {
   let tilt = lambda
   for (let tries = 0; tries < mostTilts; tries++) {
-    const { epsilon, inside, at } = composedEpsilon(parts, tilt, delta)
+    const { epsilon, inside, excess, at } = composedEpsilon(parts, tilt, delta)
     if (epsilon <= floor) return { epsilon: floor, lambda: tilt }
     const deviation = Math.sqrt(at.variance)
     const off = (epsilon - at.mean) / deviation
-    if (inside && Math.abs(off) < near) return { epsilon, lambda: tilt }
+    if (inside && (Math.abs(off) < near || excess() <= (numerical / 2) * Math.max(1, epsilon)))
+      return { epsilon, lambda: tilt }
     tilt = inside ? Math.max(tilt / 2, tilt + Math.max(-near, Math.min(near, off)) / deviation) : tilt / 4
   }
   throw notFound(mostTilts)
@@ -80,7 +84,7 @@ function tiltedEpsilon(parts: readonly Part[], lambda: number, delta: number, fl
 /**
  * One neighbour's ε on finer and finer grids, until it is precise enough or not above `floor`.
  *
- * What a grid adds grows at least in proportion to h, mostly with h²: so an answer is above the truth by no more than it is below that of
+ * What a grid that is fine beside ε adds grows at least in proportion to h, mostly with h²: so an answer is above the truth by no more than it is below that of
  * the grid before.
  */
 function oneSided(spends: readonly Spend[], neighbour: Neighbour, start: Start, delta: number, floor: number): Found {
@@ -91,7 +95,9 @@ function oneSided(spends: readonly Spend[], neighbour: Neighbour, start: Start, 
     const { epsilon, lambda: tilt } = tiltedEpsilon(parts, lambda, delta, floor)
     if (epsilon === floor) return { epsilon: floor, slack: 0 }
     const slack = before - epsilon + numerical * Math.max(1, epsilon)
-    if (slack <= mostSlack * Math.max(1, epsilon)) return { epsilon, slack }
+    if (slack <= mostSlack * Math.max(1, epsilon) && h <= epsilon / fine) return { epsilon, slack }
+    // ε is never below 0.
+    if (epsilon <= numerical) return { epsilon, slack: epsilon }
     before = epsilon
     lambda = tilt
   }
