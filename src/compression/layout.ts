@@ -7,11 +7,11 @@ const size = z.int().min(1)
 
 /** An entry of an adapter's `layout` fits. */
 export const tensorSchema = z.strictObject({
-  shape: z.tuple([size, size]).readonly(),
-  part: z.enum(['lora_A', 'lora_B']).optional(),
-  name: z.string().optional(),
-  offset: z.int().min(0).optional(),
-  length: size.optional(),
+  shape: z.tuple([size, size]).readonly().describe('rows and columns'),
+  part: z.enum(['lora_A', 'lora_B']).optional().describe('which density applies'),
+  name: z.string().optional().describe('of the tensor in PEFT’s layout; says which density applies where part does not'),
+  offset: z.int().min(0).optional().describe('where it lies in the update; default: behind the one before'),
+  length: size.optional().describe('rows times columns'),
 })
 
 /** A tensor [rows, columns] of an update, row-major, behind the ones before it. */

@@ -94,7 +94,13 @@ t.test('inspectPackage: what must and must not be inside', async (t) => {
     LICENSE: '',
     'CMakeLists.txt': '',
     scripts: { 'build-native.mjs': '' },
-    dist: { 'index.js': '', 'index.d.ts': '', federated: { 'index.js': '' }, cli: { 'main.js': '' } },
+    dist: {
+      'index.js': '',
+      'index.d.ts': '',
+      federated: { 'index.js': '' },
+      privacy: { 'index.js': '' },
+      cli: { 'main.js': '' },
+    },
     assets: { 'gsm-3m': { 'model.safetensors': '' } },
     prebuilds: { [`${process.platform}-${process.arch}`]: { [binary]: '' } },
   }

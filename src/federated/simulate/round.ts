@@ -121,7 +121,7 @@ export async function runRound(
     down,
     few,
     dropped: missing.map((client) => indexOf.get(client)!),
-    measures: !tally.belated && config.upload.segments === 1 && masked === undefined,
+    measures: !tally.belated(round) && config.upload.segments === 1 && masked === undefined,
     time: (abandoned) => timed?.close(abandoned),
   })
   dispatch({ type: 'finished', round })

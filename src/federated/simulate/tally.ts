@@ -65,9 +65,9 @@ export class Tally {
     })
   }
 
-  /** Whether an answer to an earlier round counts. */
-  get belated(): boolean {
-    return this.#counted.some(({ round }) => round !== this.#tools.server.round)
+  /** Whether an answer to another round than this counts. */
+  belated(round: number): boolean {
+    return this.#counted.some((counted) => counted.round !== round)
   }
 
   /** In the order of names, which decides the last bit of the loss; answers of one client by their rounds. */
