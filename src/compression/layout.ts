@@ -9,7 +9,7 @@ const size = z.int().min(1)
 export const tensorSchema = z.strictObject({
   shape: z.tuple([size, size]).readonly().describe('rows and columns'),
   part: z.enum(['lora_A', 'lora_B']).optional().describe('which density applies'),
-  name: z.string().optional().describe('of the tensor in PEFT’s layout; says which density applies where part does not'),
+  name: z.string().optional().describe('of the tensor, for people'),
   offset: z.int().min(0).optional().describe('where it lies in the update; default: behind the one before'),
   length: size.optional().describe('rows times columns'),
 })
