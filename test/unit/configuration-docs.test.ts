@@ -2,8 +2,11 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
+import { parse } from 'yaml'
 import { documentConfig, pages } from '../../scripts/document-config.mjs'
+import { federationSchema } from '../../src/federated/options.js'
 import { program, shell } from '../support/command.js'
+import { fencedBlocks } from '../support/fenced-blocks.js'
 
 const page = readFileSync(resolve('docs/configuration.md'), 'utf8')
 
@@ -21,6 +24,20 @@ t.test('the tables are current: node scripts/document-config.mjs', async (t) => 
     (await documentConfig(excluded.replace('| upload.', '| uplaod.'))) === excluded.replace('| upload.', '| uplaod.'),
   )
   t.ok((page.match(/^\| `/gm) ?? []).length > 100, 'every field has a row')
+})
+
+t.test('the sections of other pages are valid', async (t) => {
+  let sections = 0
+  for (const name of ['privacy.md', 'federations.md']) {
+    for (const { language, line, text } of fencedBlocks(readFileSync(resolve('docs', name), 'utf8'))) {
+      const federation = language === 'yaml' ? (parse(text) as { federation?: object }).federation : undefined
+      if (federation === undefined) continue
+      sections++
+      t.equal(federationSchema.safeParse(federation).error?.message, undefined, `${name}:${line}`)
+    }
+  }
+  t.ok(sections >= 4, `${sections} sections`)
+  t.notOk(federationSchema.safeParse({ rounds: 1, local: { steps: 1 }, clock: { compute: 'fast' } }).success, 'canary')
 })
 
 t.test('the examples run as printed', async (t) => {
