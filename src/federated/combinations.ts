@@ -67,6 +67,17 @@ const features = {
     words: "privacy.level 'client'",
     used: ({ privacy }) => privacy?.level === 'client',
   },
+  examplePrivacy: {
+    words: "privacy.level 'example'",
+    used: ({ privacy }) => privacy?.level === 'example',
+  },
+  otherLooks: {
+    words:
+      'an algorithm whose clients look at their rows otherwise than by one training a round (ditto, fedrep, fedem, pfedme, fedkseed, fedmezo, scaffold with option 1)',
+    used: (_, { algorithm: { name }, options }) =>
+      ['ditto', 'fedrep', 'fedem', 'pfedme', 'fedkseed', 'fedmezo'].includes(name) ||
+      (name === 'scaffold' && (options as { option?: unknown }).option === 1),
+  },
   adaptiveClip: {
     words: 'privacy.adaptive',
     used: ({ privacy }) => privacy?.adaptive !== undefined,
@@ -167,6 +178,11 @@ const exclusions: readonly Exclusion[] = [
     of: ['segments', 'allAdapters'],
     because: 'a part of an adapter is no adapter',
     cure: 'leave upload.segments out, or choose an algorithm that averages, such as fedavg',
+  },
+  {
+    of: ['examplePrivacy', 'otherLooks'],
+    because: "a client's account counts the noised steps of one training, and every other look at its rows tells more",
+    cure: 'choose ffa, or another that trains once, such as fedavg, fedprox or rolora',
   },
   {
     of: ['clientPrivacy', 'feedback'],
@@ -280,6 +296,11 @@ const exclusions: readonly Exclusion[] = [
     of: ['asynchronous', 'secureAggregation'],
     because: 'masks cancel among those who began together, and a buffer holds answers of different beginnings',
     cure: 'leave one of them out',
+  },
+  {
+    of: ['asynchronous', 'examplePrivacy'],
+    because: 'accounts are written when a round ends, and here clients are at work across the ends of buffers',
+    cure: 'leave asynchronous out',
   },
   {
     of: ['asynchronous', 'clientPrivacy'],

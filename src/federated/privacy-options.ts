@@ -22,14 +22,23 @@ const adaptiveSchema = z.strictObject({
  * same, and the sum gets Gaussian noise of `noiseMultiplier · clip` and is divided by q times the number of clients, whoever answers. What
  * is protected is the adapter that the federation makes. Events, losses, counts and baselines are not: keep them to yourself.
  *
+ * `level: 'example'` hides one row of a client, from everybody who sees what the client sends, the server included: every local step draws
+ * each row by itself with probability batchSize × gradientAccumulation / rows, cuts its gradient to `clip` (in place of
+ * `local.maxGradNorm`), and adds noise (Abadi et al. 2016). Each client has an account of its own; an event tells the largest ε of a client.
+ *
  * `ffa` is the algorithm to take. With both factors noised, their product has the noise of either times the other, and the product of both
  * noises, which grows with σ⁴ and does not average out; with lora_A frozen, B·A is linear in what is noised, and half as many elements are
  * (Sun et al. 2024, "Improving LoRA in privacy-preserving federated learning").
  */
 export const privacySchema = z
   .strictObject({
-    level: z.enum(['client']).describe("what is hidden: 'client', everything that one client adds"),
-    clip: z.number().positive().describe('2-norm that an update is cut to; with adaptive, in the first round'),
+    level: z
+      .enum(['client', 'example'])
+      .describe("what is hidden: 'client', everything that one client adds; 'example', one row of a client"),
+    clip: z
+      .number()
+      .positive()
+      .describe("2-norm that an update, or a row's gradient, is cut to; with adaptive, in the first round"),
     noiseMultiplier: noiseMultiplierSchema
       .optional()
       .describe('standard deviation of the noise on the sum, in clip norms; or epsilon'),
@@ -53,6 +62,10 @@ export const privacySchema = z
   .refine(
     ({ noiseMultiplier, epsilon }) => noiseMultiplier !== undefined || epsilon !== undefined,
     'expected noiseMultiplier, epsilon or both',
+  )
+  .refine(
+    ({ level, adaptive }) => level === 'client' || adaptive === undefined,
+    "expected no adaptive: only the norm of level 'client' follows a quantile",
   )
   .refine(
     ({ noiseMultiplier, epsilon }) => noiseMultiplier !== 0 || epsilon === undefined,

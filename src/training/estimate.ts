@@ -20,6 +20,7 @@ export const estimateOptionsSchema = z.strictObject({
   maxLength: z.int().min(1).default(512).describe('tokens of its longest row'),
   optimizer: z.enum(['adamw', 'sgd']).default('adamw').describe('decides how many moments are kept'),
   recompute: z.enum(['none', 'gate-up', 'all']).default('none').describe('what is computed again in the backward pass'),
+  privateRows: z.boolean().default(false).describe('steps with privacy: a gradient for every row of a micro-batch'),
   concurrency: z.int().min(1).default(1).describe('adapters in training at the same time, as in simulate'),
   threads: z.int().min(1).max(1024).optional().describe('worker threads; default: the cores available to this process'),
 })
@@ -78,6 +79,7 @@ export async function estimate(options: EstimateOptions): Promise<Estimate> {
       recompute,
       optimizer: parsed.optimizer,
       adapters: parsed.concurrency,
+      ...(parsed.privateRows && { examples: parsed.batchSize }),
       layers,
     })
   const shapes = new Map(linears.map(({ module, shape }) => [module, shape]))

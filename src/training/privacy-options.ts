@@ -115,7 +115,11 @@ export function planPrivacy(
 }
 
 /** The steps of a plan, for a loop. */
-export function stepsOf(plan: PrivacyPlan, noise: ExamplePrivacy['noise'], seed: number): PrivateSteps {
+export function stepsOf(
+  plan: Omit<PrivacyPlan, 'mostSteps'>,
+  noise: ExamplePrivacy['noise'],
+  seed: number,
+): PrivateSteps {
   const { clip, noiseMultiplier, expectedExamples, sampleRate } = plan
   return { clip, noiseMultiplier, expectedExamples, sampleRate, keysOf: (step) => stepKeys(noise, seed, step) }
 }

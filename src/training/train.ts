@@ -50,6 +50,11 @@ async function work(
  * leaves `config.json`, `events.ndjson`, `adapter/` and `checkpoints/`; `resumeFrom` goes on from the newest checkpoint, bit for bit as if
  * it had never stopped; `maxSteps` and `epochs` may differ then, where the schedule's rates so far do not depend on them. However the run
  * ends, the folder holds a checkpoint and the adapter of its last good step; a failure is the log's last line, an event `error`.
+ *
+ * With `privacy` every step is differentially private (DP-SGD), and what is protected is one row: the adapter tells at most ε more, except
+ * with probability δ, than one made without it. That does not hold for events, losses and evaluations, which are of the rows themselves,
+ * nor for a person with several rows. ε so far is in the events and the result, and in the folder's `privacy.json`, which is written before
+ * any checkpoint or adapter; a run ends before the step that would exceed `privacy.epsilon`.
  * @param adapter - the adapter to train.
  * @param data - the rows; without a tokenizer of their own they get the model's.
  * @param options - see `TrainOptions` for the defaults.
@@ -62,6 +67,10 @@ async function work(
  * const run = train(model.createAdapter({ rank: 8 }), data, { maxSteps: 2, batchSize: 4, learningRate: 1e-3 })
  * for await (const event of run) if (event.type === 'step') console.log(event.step, event.loss)
  * const { loss } = await run
+ *
+ * const privacy = { clip: 1, epsilon: 8, delta: 1e-5 }
+ * const spent = await train(model.createAdapter({ rank: 8 }), data, { maxSteps: 2, batchSize: 4, privacy })
+ * console.log(spent.privacy?.epsilon) // at most 8
  * ```
  */
 export function train(adapter: Adapter, data: Dataset, options: TrainOptions = {}): TrainRun {

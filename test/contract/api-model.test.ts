@@ -194,6 +194,8 @@ t.test('an estimate knows the moments of the optimiser, and how many tokens shar
   const plan = (options: object) => estimate({ model: goldenFolder('llama'), quantization: 'nf4', ...options })
   const [adamw, sgd] = [await plan({ optimizer: 'adamw' }), await plan({ optimizer: 'sgd' })]
   t.ok(adamw.adapter - sgd.adapter >= 4 * adamw.trainable, 'a float32 more for each value')
+  const [rows, plain] = [await plan({ batchSize: 4, privateRows: true }), await plan({ batchSize: 4 })]
+  t.equal(rows.adapter - plain.adapter, 4 * 4 * plain.trainable, 'a gradient for each of four rows')
   const { saved, loss } = await plan({ batchSize: 2, maxLength: 512 })
   t.match(await plan({ maxLength: 512, concurrency: 8 }), { saved, loss }, 'eight adapters at once: 1,024 tokens')
   t.match(await plan({ maxLength: 256, concurrency: 4 }), { loss }, 'four')

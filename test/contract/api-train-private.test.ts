@@ -1,5 +1,5 @@
 /** Private training over a model: what a run tells and keeps of its spend, its budget, its bits, and what it learns in spite of noise. */
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { loadModel } from '../../src/model/load.js'
@@ -101,6 +101,24 @@ t.test('resumed from an earlier step with other noise, what was seen before stil
   await t.rejects(train(adapter(), data, { ...recipe, resumeFrom: folder, privacy: secure }), { code: 'E_CHECKPOINT' })
 })
 
+t.test('what cannot be written down as spent is not given away', async (t) => {
+  const folder = join(root, 'unwritable')
+  const run = train(adapter(), data, { ...recipe, outputDir: folder, privacy })
+  await t.rejects(
+    async () => {
+      for await (const event of run) {
+        if (event.type !== 'step' || event.step !== 1) continue
+        rmSync(join(folder, 'privacy.json'))
+        mkdirSync(join(folder, 'privacy.json/in-the-way'), { recursive: true })
+      }
+      await run
+    },
+    { code: 'E_IO' },
+  )
+  t.same(readdirSync(join(folder, 'checkpoints')), ['step-0'])
+  t.notOk(existsSync(join(folder, 'adapter')))
+})
+
 t.test('a run ends in order when its budget is spent', async (t) => {
   const one = epsilon({ sampleRate: 0.25, noiseMultiplier: 1.5, steps: 4, delta: 1e-3, accountant: 'rdp' }).epsilon
   const folder = join(root, 'budget')
@@ -155,4 +173,13 @@ t.test('a draw of nobody is a step as well: noise, an event, a count', async (t)
   t.ok(empty.every(({ loss, tokens, gradNorm }) => Number.isNaN(loss) && tokens === 0 && gradNorm > 0))
   t.equal((await run).privacy?.steps, 6)
   t.notOk(bytesOf(trained.vector()).equals(before))
+
+  const folder = join(root, 'empty')
+  const options = { maxSteps: 6, batchSize: 1, privacy: { ...privacy, delta: 0.1 }, seed: 11 } as const
+  const first = empty[0]!.step
+  const parts = train(adapter(), few, { ...options, outputDir: folder })
+  for await (const event of parts) if (event.type === 'step' && event.step === first) break
+  const resumed = adapter()
+  await train(resumed, few, { ...options, resumeFrom: folder })
+  t.ok(sameBits(trained, resumed), 'it numbers the updates that follow')
 })

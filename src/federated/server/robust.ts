@@ -55,17 +55,20 @@ function lacksForRule(robust: RobustConfig, n: number): string | undefined {
   return lacking === undefined ? undefined : `rule ${robust.rule}: ${lacking}`
 }
 
-/** @throws FedloraError `E_CONFIG` when a whole cohort would be too small for the rule, or its root is nobody. */
-export function checkRobust(robust: RobustConfig | undefined, names: readonly string[], cohort: number): void {
+/**
+ * @param most - updates of a round in which everybody answers: a cohort, or a buffer.
+ * @throws FedloraError `E_CONFIG` when so many are too few for the rule, or its root is nobody.
+ */
+export function checkRobust(robust: RobustConfig | undefined, names: readonly string[], most: number): void {
   if (robust === undefined) return
   if (robust.rule === 'fltrust' && !names.includes(robust.root)) {
     const message = `robust.root: got '${robust.root}', expected the name of a client: ${names.slice(0, 20).join(', ')}`
     throw new FedloraError('E_CONFIG', message, { root: robust.root })
   }
-  const lacking = lacksForRule(robust, robust.rule === 'fltrust' ? cohort - 1 : cohort)
+  const lacking = lacksForRule(robust, robust.rule === 'fltrust' ? most - 1 : most)
   if (lacking === undefined) return
-  const message = `robust: ${lacking}, and a cohort is ${cohort} clients; ask more of them in a round, or lower f`
-  throw new FedloraError('E_CONFIG', message, { rule: robust.rule, cohort })
+  const message = `robust: ${lacking}, and a round has ${most} at most; ask more clients in a round (cohort, asynchronous.buffer), or lower f`
+  throw new FedloraError('E_CONFIG', message, { rule: robust.rule, most })
 }
 
 export class RobustCollector implements Collector {

@@ -184,6 +184,7 @@ export async function runBuffer(
     tally,
     down,
     few: undefined,
+    worked: [], // of an account, which buffers have none
     dropped,
     measures: false,
     time: async () => filling.close(),

@@ -65,6 +65,7 @@ export async function clientWork(
     data: clients.data(index),
     adapter: slot.in(space),
     local,
+    privacy: tools.work?.[index],
     upload: config.upload,
     download: config.download,
     mask: masked && ((given, vectors) => masked.mask(task.client, vectors, server.weightOf(given))),

@@ -16,6 +16,8 @@ export interface RoundEnd {
   down: { bytes: number; raw: number }
   /** Why there is no step, where the round says so. */
   few: string | undefined
+  /** Indices of those who have worked, whether it counts or not. */
+  worked: readonly number[]
   /** Indices of those who were asked and do not count. */
   dropped: readonly number[]
   /** Whether the server's product can be set beside those of the clients. */
@@ -27,11 +29,11 @@ export interface RoundEnd {
 /** Gives the round's event, and the indices of those whose work counted. */
 export async function closeRound(
   { config, clients, server, fidelity, errors, own, flopPerToken, budget, masked }: RoundTools,
-  { round, watch, tally, down, few, dropped, measures, time: timeOf }: RoundEnd,
+  { round, watch, tally, down, few, worked, dropped, measures, time: timeOf }: RoundEnd,
 ): Promise<{ event: RoundEvent; counted: number[] }> {
   const learningRate = rateOf(config, round, config.local.learningRate)
   const clip = server.clip
-  await budget?.spend(round)
+  await budget?.spend(round, worked)
   const { answers, measurements, means, selected, abandoned } = await watch.time('aggregate', () => {
     masked?.end()
     return server.finish(round, learningRate, few ?? server.masked?.abandoned)
@@ -63,7 +65,7 @@ export async function closeRound(
     aggregationError,
     measurements,
     ...(selected !== undefined && { selected: placesOf(chosen.map(({ index }) => index)) }),
-    ...(budget !== undefined && { privacy: budget.report(clip!) }),
+    ...(budget !== undefined && { privacy: budget.report(clip) }),
     ...(protocol !== undefined && { secureAggregation: protocol }),
     ...(abandoned !== undefined && { abandoned }),
     ...(clock !== undefined && { clock }),

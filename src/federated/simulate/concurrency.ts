@@ -29,7 +29,14 @@ function largestPass(extents: readonly Extent[], count: number, mostTokens: numb
 }
 
 /** @param asked - clients at work at the same time, at most the cohort. */
-function fitBudget(model: NativeModel, adapter: Adapter, clients: Clients, locals: Locals, asked: number): Concurrency {
+function fitBudget(
+  model: NativeModel,
+  adapter: Adapter,
+  clients: Clients,
+  locals: Locals,
+  asked: number,
+  privately: boolean,
+): Concurrency {
   const layers = adapterLayers(adapter.config, adapter.targets)
   const all = Array.from({ length: clients.length }, (_, index) => locals.of(index))
   const optimizer: Optimizer = all.some((local) => local.optimizer === 'adamw') ? 'adamw' : 'sgd'
@@ -38,10 +45,14 @@ function fitBudget(model: NativeModel, adapter: Adapter, clients: Clients, local
     recompute: (typeof recomputeLevels)[number],
     adapters: number,
     own: Optimizer = optimizer,
-  ) => model.plan({ ...extent, recompute, optimizer: own, layers, adapters }).total
+  ) => {
+    const examples = privately ? { examples: extent.rows } : {} // rows with a gradient each
+    return model.plan({ ...extent, ...examples, recompute, optimizer: own, layers, adapters }).total
+  }
   const byLevel = recomputeLevels.map((recompute) => ({ recompute, extents: [] as Extent[] }))
   for (const [index, local] of all.entries()) {
-    const extent = largestMicroBatch(clients.data(index), { ...local, maxSteps: local.steps })
+    const visits = privately ? { ...local, epochs: 1 } : { ...local, maxSteps: local.steps }
+    const extent = largestMicroBatch(clients.data(index), visits)
     const fits = (recompute: (typeof recomputeLevels)[number]) =>
       needed(extent, recompute, 1, local.optimizer) <= (local.memoryBudget ?? Number.POSITIVE_INFINITY)
     // A client that fits with no level at all is refused, by name, when its turn comes.
@@ -71,5 +82,12 @@ export function planConcurrency(
     (budget) => budget === undefined,
   )
   if (unlimited || asked === 1) return { concurrency: asked, mostTokens: passTokens }
-  return fitBudget(adapter.model.handle.use('simulate'), adapter, clients, locals, asked)
+  return fitBudget(
+    adapter.model.handle.use('simulate'),
+    adapter,
+    clients,
+    locals,
+    asked,
+    config.privacy?.level === 'example',
+  )
 }

@@ -66,8 +66,8 @@ async function runRounds(request: Request, federation: Federation, context: Cont
     context.signal.throwIfAborted()
     const round = tools.server.round + 1
     if (tools.budget?.allows(round) === false) {
-      const { epsilon, plan } = tools.budget
-      await record.tell({ type: 'budget', round: round - 1, epsilon, budget: plan.budget })
+      const { epsilon, budget } = tools.budget
+      await record.tell({ type: 'budget', round: round - 1, epsilon, budget })
       await keepRound(request, federation)
       return
     }
@@ -155,7 +155,7 @@ export async function federate(request: Request, context: Context, closers: Clos
     tokensPerSecond: trainSeconds > 0 ? sums.tokens / trainSeconds : 0,
     clock: tools.clock === undefined ? null : { seconds: tools.clock.now, joules: tools.clock.joules },
     ...measured,
-    privacy: tools.budget?.report(server.clip!) ?? null,
+    privacy: tools.budget?.report(server.clip) ?? null,
     adapter,
     folder: record.path ?? null,
   }

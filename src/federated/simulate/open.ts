@@ -31,6 +31,8 @@ import type { Closers } from './closers.js'
 import { CohortDraw } from './cohort.js'
 import { planConcurrency } from './concurrency.js'
 import { ErrorMeter } from './error-meter.js'
+import { ExampleLedger } from './example-ledger.js'
+import { ExampleBudget, planExamples } from './example-privacy.js'
 import { Fidelity } from './fidelity.js'
 import { noTotals, type Totals } from './figures.js'
 import { Ledger } from './ledger.js'
@@ -97,11 +99,15 @@ export async function openFederation(
   const clock = clockOptions && new Clock(clockOptions, devices!)
   const cohorts = new CohortDraw(config, clients, locals, clock, 4 * adapter.length)
   const identity = identify(adapter, clients, config, chosen, locals, evaluation, devices)
-  const privacy = config.privacy && planPrivacy(config.privacy, config, clients.length)
+  const privacy = config.privacy?.level === 'client' ? planPrivacy(config.privacy, config, clients.length) : undefined
+  const work = config.privacy?.level === 'example' ? planExamples(config.privacy, config, clients, locals) : undefined
   const { record, initial, checkpoint } = await FederationRecord.open(config, identity, values.read(), context)
   closers.add(() => record.close())
   const { state, vectors } = checkpoint ?? {}
-  const ledger = privacy && (await Ledger.open(record.path, state?.round ?? 0, config.privacy!.noise === 'seeded'))
+  const ledger = [record.path, state?.round ?? 0, config.privacy?.noise === 'seeded'] as const
+  const budget =
+    (privacy && new Budget(privacy, await Ledger.open(...ledger))) ??
+    (work && new ExampleBudget(config, work, clients, await ExampleLedger.open(...ledger)))
   const adapters = closers.own(await openAdapters(record.path))
   const server = closers.own(
     new Server({
@@ -142,7 +148,8 @@ export async function openFederation(
     own: await openOwn(config, chosen, record.path, state, closers),
     masked: terms && new MaskedClients(server.masked!, terms, config.seed),
     outgoing: [],
-    budget: privacy && new Budget(privacy, ledger!),
+    budget,
+    work,
   }
   const totals = state?.totals ?? noTotals
   const tookPart = new Set(state?.tookPart)

@@ -92,46 +92,66 @@ export function planPrivacy(privacy: PrivacyConfig, config: FederationConfig, cl
   }
 }
 
-/** Rounds of a private federation, spent one by one. */
-export class Budget {
-  readonly plan: PrivacyPlan
+/** What the rounds of a private federation draw and spend, whatever its level. */
+export interface RoundBudget {
+  /** Spent so far. */
+  readonly epsilon: number
+  /** Infinity: none. */
+  readonly budget: number
+  /** Indices of those asked in a round, ascending; absent: whom the federation's cohorts hold. */
+  cohort?(round: number): number[]
+  /** Whether there is room for a round more. */
+  allows(round: number): boolean
+  /** Spends a round in which these clients have worked: to be called before what it makes is seen. */
+  spend(round: number, present: readonly number[]): Promise<void>
+  /** What a round's event tells. @param clip - 2-norm that updates were cut to, if they were. */
+  report(clip: number | undefined): RoundPrivacy
+}
+
+/** Rounds of a federation that hides clients, spent one by one. */
+export class Budget implements RoundBudget {
+  readonly #plan: PrivacyPlan
   readonly #ledger: Ledger
 
   constructor(plan: PrivacyPlan, ledger: Ledger) {
-    this.plan = plan
+    this.#plan = plan
     this.#ledger = ledger
   }
 
   #epsilon(spends: readonly Spend[]): number {
-    return epsilonOf(spends, this.plan.delta, this.plan.accountant).epsilon
+    return epsilonOf(spends, this.#plan.delta, this.#plan.accountant).epsilon
   }
 
-  /** Spent so far. */
   get epsilon(): number {
     return this.#epsilon(this.#ledger.spends)
   }
 
-  /** Whether the budget has room for a round more. */
+  get budget(): number {
+    return this.#plan.budget
+  }
+
+  cohort(round: number): number[] {
+    return this.#plan.cohort(round)
+  }
+
   allows(round: number): boolean {
-    const { budget, spend } = this.plan
+    const { budget, spend } = this.#plan
     return budget === Number.POSITIVE_INFINITY || this.#epsilon(this.#ledger.after(round, spend)) <= budget
   }
 
-  /** Spends a round: to be called before what it makes is seen. */
   async spend(round: number): Promise<void> {
-    await this.#ledger.spend(round, this.plan.spend)
+    await this.#ledger.spend(round, this.#plan.spend)
   }
 
-  /** What a round's event tells. */
-  report(clip: number): RoundPrivacy {
-    const { spend, delta, budget } = this.plan
+  report(clip: number | undefined): RoundPrivacy {
+    const { spend, delta, budget, sum } = this.#plan
     const { epsilon } = this
     return {
       epsilon: Number.isFinite(epsilon) ? epsilon : null,
       delta,
       ...(Number.isFinite(budget) && { budget }),
       ...spend,
-      clip,
+      clip: clip ?? sum.clip,
     }
   }
 }

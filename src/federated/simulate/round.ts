@@ -49,7 +49,7 @@ export async function runRound(
   }
   const round = rounds.round + 1
   const timed = TimedRound.begin(tools, round)
-  const drawn = budget?.plan.cohort(round)
+  const drawn = budget?.cohort?.(round)
   const { members, goal } =
     drawn === undefined ? tools.cohorts.of(round, timed?.busy) : { members: drawn, goal: undefined }
   const indexOf = new Map(members.map((index) => [clients.name(index), index]))
@@ -120,6 +120,7 @@ export async function runRound(
     tally,
     down,
     few,
+    worked: present.map((client) => indexOf.get(client)!),
     dropped: missing.map((client) => indexOf.get(client)!),
     measures: !tally.belated(round) && config.upload.segments === 1 && masked === undefined,
     time: (abandoned) => timed?.close(abandoned),

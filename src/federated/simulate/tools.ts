@@ -1,6 +1,7 @@
 /** What a federation in one process works with. */
 import type { Chosen } from '../algorithms/algorithm.js'
 import type { OwnState } from '../client/own-state.js'
+import type { PrivateWork } from '../client/trainer.js'
 import type { Outgoing } from '../client/work.js'
 import type { FederationConfig } from '../options.js'
 import type { Server } from '../server/server.js'
@@ -12,7 +13,7 @@ import type { ErrorMeter } from './error-meter.js'
 import type { Fidelity } from './fidelity.js'
 import type { MaskedClients } from './masked-clients.js'
 import type { Locals } from './overrides.js'
-import type { Budget } from './privacy.js'
+import type { RoundBudget } from './privacy.js'
 import type { Slot, Spaces } from './spaces.js'
 import type { WaitingAnswers } from './waiting.js'
 
@@ -45,5 +46,7 @@ export interface RoundTools {
   /** What is done to the updates of all clients on their way out. */
   outgoing: readonly Outgoing[]
   /** Of a federation with differential privacy. */
-  budget: Budget | undefined
+  budget: RoundBudget | undefined
+  /** What clients do whose rows are hidden, by index; undefined: their steps are plain. */
+  work: readonly PrivateWork[] | undefined
 }

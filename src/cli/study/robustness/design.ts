@@ -64,7 +64,7 @@ export const study: Study = {
     rule('norm bound', { rule: 'normbound', bound: 3 }),
     rule('FLTrust', { rule: 'fltrust', root }),
   ],
-  full: { seeds: 2, rounds: 4, steps: 5, batchSize: 8, rowsEach: 160, heldOut: 48 },
+  full: { seeds: 2, rounds: 3, steps: 4, batchSize: 4, rowsEach: 100, heldOut: 32 },
   quick: {
     seeds: 1,
     rounds: 2,
@@ -72,7 +72,7 @@ export const study: Study = {
     batchSize: 4,
     rowsEach: 60,
     heldOut: 24,
-    settings: ['nobody', 'sign flip ×10', 'backdoor ×5'],
+    settings: ['nobody', 'sign flip ×10', 'NaN', 'backdoor ×5'],
     arms: ['mean', 'Multi-Krum', 'median', 'norm bound'],
   },
 }
