@@ -28,25 +28,26 @@ const topk = (density: number, bits: 2 | 4 = 2) => ({ codec: 'topk', density, bi
 export const families: readonly Family[] = [
   {
     family: 'rounded',
-    ways: (['f32', 'bf16', 'int8', 'int4'] as const).map((codec) => ({ name: codec, traffic: { upload: { codec } } })),
+    ways: (['f32', 'int8', 'int4', 'sign'] as const).map((codec) => ({ name: codec, traffic: { upload: { codec } } })),
   },
-  dense('top-k', [1 / 8, 1 / 16, 1 / 32, 1 / 64, 1 / 128, 1 / 256], (density) => topk(density)),
-  dense('top-k, nothing kept', [1 / 16, 1 / 64], (density) => ({ ...topk(density), errorFeedback: false })),
-  { family: 'sign', ways: [{ name: 'sign', traffic: { upload: { codec: 'sign' } } }] },
-  dense('randk', [1 / 16, 1 / 64], (density) => ({ codec: 'randk', density })),
-  dense('blocks', [1 / 16, 1 / 64], (density) => ({ codec: 'blocks', density })),
+  dense('top-k', [1 / 8, 1 / 16, 1 / 32, 1 / 64], (density) => topk(density)),
+  {
+    family: 'chosen by a seed',
+    ways: [
+      { name: 'randk 1/16', traffic: { upload: { codec: 'randk', density: 1 / 16 } } },
+      { name: 'blocks 1/16', traffic: { upload: { codec: 'blocks', density: 1 / 16 } } },
+    ],
+  },
+  { family: 'lowrank', ways: [{ name: 'lowrank 1', traffic: { upload: { codec: 'lowrank', rank: 1 } } }] },
   {
     family: 'segments by turn',
-    ways: [
-      { name: 'a quarter by turn, int4', traffic: { upload: { codec: 'int4', segments: 4 } } },
-      { name: 'a quarter by turn, top-k 1/16', traffic: { upload: { ...topk(1 / 16), segments: 4 } } },
-    ],
+    ways: [{ name: 'a quarter by turn, int4', traffic: { upload: { codec: 'int4', segments: 4 } } }],
   },
   {
     family: 'both ways',
     ways: [
       { name: 'int4 up and down', traffic: { upload: { codec: 'int4' }, download: { codec: 'int4' } } },
-      { name: 'top-k 1/64 up, int4 down', traffic: { upload: topk(1 / 64), download: { codec: 'int4' } } },
+      { name: 'top-k 1/16 up, int4 down', traffic: { upload: topk(1 / 16), download: { codec: 'int4' } } },
       { name: 'top-k 1/64 up, 1/16 down', traffic: { upload: topk(1 / 64), download: topk(1 / 16, 4) } },
     ],
   },
@@ -72,7 +73,7 @@ export const study: Study = {
     },
   ],
   arms: families.flatMap(({ ways }) => ways.map((way) => ({ ...way, algorithm: 'fedavg' }))),
-  full: { seeds: 3, rounds: 10, steps: 6, batchSize: 8, rowsEach: 160, heldOut: 48 },
+  full: { seeds: 3, rounds: 8, steps: 6, batchSize: 8, rowsEach: 160, heldOut: 48 },
   quick: {
     seeds: 1,
     rounds: 3,
