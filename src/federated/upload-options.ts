@@ -13,7 +13,7 @@ export const uploadSchema = z
       .boolean()
       .optional()
       .describe(
-        'what a message leaves out is added to the next update; default true, except for f32 whole. Without it randk and blocks scale up what they send, so that its expectation is the update',
+        'what a message leaves out is added to the next update; default true, except for f32 and with segments, where rounds of leftovers arrive at once. Without it randk and blocks scale up what they send, so that its expectation is the update',
       ),
     segments: z
       .int()

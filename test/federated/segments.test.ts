@@ -93,7 +93,7 @@ t.test('what is not sent by turn is sent when its turn comes', async (t) => {
   const length = 1000
   for (const codec of ['f32', 'int8'] as const) {
     const own = await OwnState.open(join(root, codec))
-    const upload = uploadSchema.parse({ codec, segments: 4 })
+    const upload = uploadSchema.parse({ codec, segments: 4, errorFeedback: true })
     const total = { sent: new Float64Array(length), learnt: new Float64Array(length) }
     for (let round = 1; round <= 8; round++) {
       const update = Float32Array.from({ length }, (_, i) => Math.sin(round * i))

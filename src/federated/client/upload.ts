@@ -15,7 +15,7 @@ const residualOf = (vector: string) => `residual-${vector}`
 
 /** Whether what a message leaves out is kept for the next. */
 const keepsRest = ({ codec, segments, errorFeedback }: Upload) =>
-  (codec !== 'f32' || segments > 1) && errorFeedback !== false
+  segments > 1 ? errorFeedback === true : codec !== 'f32' && errorFeedback !== false
 
 /** Whether clients of an algorithm keep what a message leaves out. */
 export const feedsBack = (upload: Upload, { algorithm }: Chosen): boolean =>

@@ -41,7 +41,9 @@ export const families: readonly Family[] = [
   { family: 'lowrank', ways: [{ name: 'lowrank 1', traffic: { upload: { codec: 'lowrank', rank: 1 } } }] },
   {
     family: 'segments by turn',
-    ways: [{ name: 'a quarter by turn, int4', traffic: { upload: { codec: 'int4', segments: 4 } } }],
+    ways: [
+      { name: 'a quarter by turn, int4', traffic: { upload: { codec: 'int4', segments: 4, errorFeedback: true } } },
+    ],
   },
   {
     family: 'both ways',
