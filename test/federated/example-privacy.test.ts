@@ -70,7 +70,7 @@ t.test('ε of a round is that of the client that has spent most, by the rounds t
   t.same(result.privacy, rounds.at(-1)!.privacy)
   t.match(ledger(folder), { version: 1, level: 'example', round: 4 })
   t.same(
-    ledger(folder).clients.map(([name, [spend]]: [string, [{ steps: number }]]) => [name, spend.steps]),
+    ledger(folder).accounts.map(([name, [spend]]: [string, [{ steps: number }]]) => [name, spend.steps]),
     [...asked].map(([name, times]) => [name, 2 * times]).sort(),
   )
 })
@@ -148,7 +148,7 @@ t.test('rounds that are run again with other noise are spent again', async (t) =
   const before = ledger(folder)
   const { outputDir: _, ...rest } = secure
   const { result } = await outcome({ ...rest, resumeFrom: folder })
-  const steps = ledger(folder).clients[0][1][0].steps
+  const steps = ledger(folder).accounts[0][1][0].steps
   t.ok(steps >= 6 && steps <= 6 + 2 * before.round, `${steps}`)
   t.equal(result.privacy!.epsilon, spent(4, steps))
 })

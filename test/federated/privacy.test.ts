@@ -129,24 +129,28 @@ t.test('the spend is on disk before the model is, and no resuming forgets it', a
   const secure = { ...privacy, noise: 'secure' } as const
   const ledger = () => JSON.parse(readFileSync(join(folder, 'privacy.json'), 'utf8'))
   for await (const event of simulate(options({ privacy: secure, outputDir: folder, rounds: 4 }))) {
-    if (event.type === 'round') t.ok(ledger().spends[0].steps >= event.round, 'when a round is told, it is spent')
+    if (event.type === 'round')
+      t.ok(ledger().accounts[0][1][0].steps >= event.round, 'when a round is told, it is spent')
   }
   // As after a crash in round 5, whose spend was written and whose checkpoint was not.
-  const spends = [{ ...ledger().spends[0], steps: 5 }]
-  writeFileSync(join(folder, 'privacy.json'), JSON.stringify({ ...ledger(), round: 5, spends }))
+  const [[name, [spend]]] = ledger().accounts
+  const accounts = [[name, [{ ...spend, steps: 5 }]]]
+  writeFileSync(join(folder, 'privacy.json'), JSON.stringify({ ...ledger(), round: 5, accounts }))
   const { result } = await outcome(options({ privacy: secure, resumeFrom: folder, rounds: 5 }))
-  const steps = ledger().spends[0].steps
+  const steps = ledger().accounts[0][1][0].steps
   t.equal(steps, 6, 'run again with other noise, it is spent again')
   const { epsilon: spent } = epsilon({ sampleRate: 0.5, noiseMultiplier: 0.8, steps, delta: 1e-2, accountant: 'pld' })
   t.equal(result.privacy!.epsilon, spent)
 
   const again = options({ privacy: secure, resumeFrom: folder, rounds: 7 })
   const whole = readFileSync(join(folder, 'privacy.json'))
+  const account = (round: number, spend: string) =>
+    `{"version":1,"level":"client","round":${round},"accounts":[["all clients",[${spend}]]]}`
   for (const [text, message] of [
     ['{', /damaged/],
-    ['{"version":1,"round":4,"spends":[]}', /knows of 0 rounds/],
-    ['{"version":1,"round":2,"spends":[{"sampleRate":0.5,"noiseMultiplier":0.8,"steps":2}]}', /knows of 2 rounds/],
-    ['{"version":1,"round":4,"spends":[{"sampleRate":0.5,"noiseMultiplier":-1,"steps":5}]}', /damaged/],
+    ['{"version":1,"level":"client","round":4,"accounts":[]}', /knows of 0 rounds/],
+    [account(2, '{"sampleRate":0.5,"noiseMultiplier":0.8,"steps":2}'), /knows of 2 rounds/],
+    [account(4, '{"sampleRate":0.5,"noiseMultiplier":-1,"steps":5}'), /damaged/],
   ] as const) {
     writeFileSync(join(folder, 'privacy.json'), text)
     await t.rejects(async () => await simulate(again), { code: 'E_CHECKPOINT', message })

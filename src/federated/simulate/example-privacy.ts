@@ -9,9 +9,9 @@ import type { RoundPrivacy } from '../events.js'
 import type { FederationConfig } from '../options.js'
 import type { PrivacyConfig } from '../privacy-options.js'
 import type { Clients } from './clients.js'
-import type { ExampleLedger } from './example-ledger.js'
+import type { Accounts, Ledger } from './ledger.js'
 import type { Locals } from './overrides.js'
-import type { RoundBudget } from './privacy.js'
+import { type RoundBudget, reportOf } from './privacy.js'
 
 const refuse = (message: string, field: string): never => {
   throw new FedloraError('E_CONFIG', `simulate options: ${message}`, { field })
@@ -101,11 +101,11 @@ export class ExampleBudget implements RoundBudget {
   readonly #privacy: PrivacyConfig
   readonly #plans: readonly PrivateWork[]
   readonly #clients: Clients
-  readonly #ledger: ExampleLedger
+  readonly #ledger: Ledger
   readonly #known = new Map<string, number>()
 
   /** @param plans - of the clients, by index. */
-  constructor(config: FederationConfig, plans: readonly PrivateWork[], clients: Clients, ledger: ExampleLedger) {
+  constructor(config: FederationConfig, plans: readonly PrivateWork[], clients: Clients, ledger: Ledger) {
     const privacy = config.privacy!
     this.budget = privacy.epsilon ?? Number.POSITIVE_INFINITY
     this.#privacy = privacy
@@ -124,8 +124,8 @@ export class ExampleBudget implements RoundBudget {
   }
 
   /** The largest ε of a client. */
-  #worst(clients: ReadonlyMap<string, readonly Spend[]>): number {
-    const all = [...clients.values()]
+  #worst(accounts: Accounts): number {
+    const all = [...accounts.values()]
     const mixed = all.filter((spends) => spends.length > 1)
     const single = largest(all.flatMap((spends) => (spends.length === 1 ? spends : [])))
     return Math.max(
@@ -136,7 +136,7 @@ export class ExampleBudget implements RoundBudget {
   }
 
   get epsilon(): number {
-    return this.#worst(this.#ledger.clients)
+    return this.#worst(this.#ledger.accounts)
   }
 
   #taken(indices: readonly number[]): Map<string, Spend> {
@@ -160,14 +160,11 @@ export class ExampleBudget implements RoundBudget {
 
   report(): RoundPrivacy {
     const { clip, delta } = this.#privacy
-    const { epsilon, budget } = this
-    return {
-      epsilon: Number.isFinite(epsilon) ? epsilon : null,
+    return reportOf(this, {
       delta,
-      ...(Number.isFinite(budget) && { budget }),
       sampleRate: Math.max(...this.#plans.map(({ sampleRate }) => sampleRate)),
       noiseMultiplier: this.#plans[0]!.noiseMultiplier,
       clip,
-    }
+    })
   }
 }

@@ -1,6 +1,8 @@
 /**
- * What a federation has spent, in `privacy.json` of its folder: written and flushed before the model of a round is made, so that no crash and
- * no resuming forgets what somebody may have seen. A round that is run again after a crash with other noise is spent again.
+ * What a private federation has spent, in `privacy.json` of its folder: written and flushed before anything is made of a round, so that no
+ * crash and no resuming forgets what somebody may have seen. What is run again after a crash with other noise is spent again.
+ *
+ * Accounts have names: at level 'example' each client has one for its own rows; at level 'client' there is one for all.
  */
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -8,36 +10,48 @@ import { FedloraError } from '../../errors.js'
 import { readJsonObject, writeJsonFile } from '../../files/json.js'
 import type { Spend } from '../../privacy/accountant/spend.js'
 import { spendSchema } from '../../privacy/options.js'
+import type { PrivacyConfig } from '../privacy-options.js'
 
-const name = 'privacy.json'
+/** Spends by account. */
+export type Accounts = ReadonlyMap<string, readonly Spend[]>
+
 const schema = z.strictObject({
   version: z.literal(1),
+  level: z.enum(['client', 'example']),
   /** The last round that was spent. */
   round: z.int().min(0),
-  spends: z.array(spendSchema),
+  /** In the order of their names. */
+  accounts: z.array(z.tuple([z.string(), z.array(spendSchema)])),
 })
 
-export class Ledger {
-  readonly #path: string | undefined
-  /** Whether a round that is run again is the same round. */
-  readonly #repeats: boolean
-  #round = 0
-  #spends: Spend[] = []
+/** Where it lies, and what it must know. */
+interface LedgerPlace {
+  /** Of the run; undefined: it is kept in memory. */
+  folder: string | undefined
+  /** Rounds of the checkpoint that the run goes on from. */
+  done: number
+}
 
-  private constructor(folder: string | undefined, repeats: boolean) {
-    this.#path = folder && join(folder, name)
-    this.#repeats = repeats
+export class Ledger {
+  readonly #level: PrivacyConfig['level']
+  /** Whether a round that is run again has the same draws and noise, and so spends nothing more. */
+  readonly #repeats: boolean
+  readonly #path: string | undefined
+  #round = 0
+  #accounts: Accounts = new Map()
+
+  private constructor({ level, noise }: Pick<PrivacyConfig, 'level' | 'noise'>, { folder }: LedgerPlace) {
+    this.#level = level
+    this.#repeats = noise === 'seeded'
+    this.#path = folder && join(folder, 'privacy.json')
   }
 
-  /**
-   * @param folder - of the run; undefined: it is kept in memory.
-   * @param done - rounds of the checkpoint that the run goes on from; what was spent by then must be there.
-   * @param repeats - whether a round that is run again has the same cohort and noise, and so spends nothing more.
-   * @throws FedloraError `E_CHECKPOINT` when the file is missing, damaged, or knows of less.
-   */
-  static async open(folder: string | undefined, done: number, repeats: boolean): Promise<Ledger> {
-    const ledger = new Ledger(folder, repeats)
+  /** @throws FedloraError `E_CHECKPOINT` when the file is missing, damaged, of the other level, or knows of less. */
+  static async open(privacy: Pick<PrivacyConfig, 'level' | 'noise'>, place: LedgerPlace): Promise<Ledger> {
+    const ledger = new Ledger(privacy, place)
     const path = ledger.#path
+    const { level } = privacy
+    const { done } = place
     if (path === undefined) return ledger
     const refuse = (what: string, cause?: unknown) =>
       new FedloraError(
@@ -56,32 +70,46 @@ export class Ledger {
     }
     const { success, data } = schema.safeParse(found)
     if (!success) throw refuse('is damaged')
-    const steps = data.spends.reduce((sum, spend) => sum + spend.steps, 0)
-    if (data.round < done || steps < data.round) throw refuse(`knows of ${steps} rounds, but ${done} were done`)
+    if (data.level !== level) throw refuse(`is of level '${data.level}'`)
+    // At level 'client' every round is a step of the one account; at level 'example' nobody need have been asked.
+    const steps = data.accounts.flatMap(([, spends]) => spends).reduce((sum, spend) => sum + spend.steps, 0)
+    const known = level === 'client' ? steps : data.round
+    if (data.round < done || known < data.round) throw refuse(`knows of ${known} rounds, but ${done} were done`)
     ledger.#round = data.round
-    ledger.#spends = data.spends
+    ledger.#accounts = new Map(data.accounts)
     return ledger
   }
 
-  /** What is spent by now. */
-  get spends(): readonly Spend[] {
-    return this.#spends
+  /** What is spent by now; accounts that have spent nothing are not among them. */
+  get accounts(): Accounts {
+    return this.#accounts
   }
 
-  /** What is spent when one round more is. */
-  after(round: number, { sampleRate, noiseMultiplier }: Omit<Spend, 'steps'>): readonly Spend[] {
-    if (this.#repeats && round <= this.#round) return this.#spends
-    const same = (spend: Spend) => spend.sampleRate === sampleRate && spend.noiseMultiplier === noiseMultiplier
-    if (!this.#spends.some(same)) return [...this.#spends, { sampleRate, noiseMultiplier, steps: 1 }]
-    return this.#spends.map((spend) => (same(spend) ? { ...spend, steps: spend.steps + 1 } : spend))
+  /** What is spent when these are spent in `round`, too. */
+  after(round: number, taken: ReadonlyMap<string, Spend>): Accounts {
+    if (this.#repeats && round <= this.#round) return this.#accounts
+    const accounts = new Map(this.#accounts)
+    for (const [name, spend] of taken) accounts.set(name, added(accounts.get(name) ?? [], spend))
+    return accounts
   }
 
   /** Spends a round; on disk when this returns. */
-  async spend(round: number, step: Omit<Spend, 'steps'>): Promise<void> {
-    this.#spends = [...this.after(round, step)]
+  async spend(round: number, taken: ReadonlyMap<string, Spend>): Promise<void> {
+    this.#accounts = new Map([...this.after(round, taken)].sort(([a], [b]) => (a < b ? -1 : 1)))
     this.#round = Math.max(this.#round, round)
-    if (this.#path !== undefined) {
-      await writeJsonFile(this.#path, { version: 1, round: this.#round, spends: this.#spends })
-    }
+    if (this.#path === undefined) return
+    await writeJsonFile(this.#path, {
+      version: 1,
+      level: this.#level,
+      round: this.#round,
+      accounts: [...this.#accounts],
+    })
   }
+}
+
+function added(spends: readonly Spend[], spend: Spend): Spend[] {
+  const same = ({ sampleRate, noiseMultiplier }: Spend) =>
+    sampleRate === spend.sampleRate && noiseMultiplier === spend.noiseMultiplier
+  if (!spends.some(same)) return [...spends, spend]
+  return spends.map((before) => (same(before) ? { ...before, steps: before.steps + spend.steps } : before))
 }

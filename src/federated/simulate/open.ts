@@ -31,7 +31,6 @@ import type { Closers } from './closers.js'
 import { CohortDraw } from './cohort.js'
 import { planConcurrency } from './concurrency.js'
 import { ErrorMeter } from './error-meter.js'
-import { ExampleLedger } from './example-ledger.js'
 import { ExampleBudget, planExamples } from './example-privacy.js'
 import { Fidelity } from './fidelity.js'
 import { noTotals, type Totals } from './figures.js'
@@ -104,10 +103,10 @@ export async function openFederation(
   const { record, initial, checkpoint } = await FederationRecord.open(config, identity, values.read(), context)
   closers.add(() => record.close())
   const { state, vectors } = checkpoint ?? {}
-  const ledger = [record.path, state?.round ?? 0, config.privacy?.noise === 'seeded'] as const
+  const place = { folder: record.path, done: state?.round ?? 0 }
+  const ledger = config.privacy && (await Ledger.open(config.privacy, place))
   const budget =
-    (privacy && new Budget(privacy, await Ledger.open(...ledger))) ??
-    (work && new ExampleBudget(config, work, clients, await ExampleLedger.open(...ledger)))
+    (privacy && new Budget(privacy, ledger!)) ?? (work && new ExampleBudget(config, work, clients, ledger!))
   const adapters = closers.own(await openAdapters(record.path))
   const server = closers.own(
     new Server({

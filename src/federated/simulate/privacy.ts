@@ -10,7 +10,7 @@ import type { PrivacyConfig } from '../privacy-options.js'
 import { cohortSize, poissonCohort } from '../protocol/plan.js'
 import { uniform } from '../protocol/random.js'
 import type { PrivateSum } from '../server/private-sum.js'
-import type { Ledger } from './ledger.js'
+import type { Accounts, Ledger } from './ledger.js'
 
 /** What the rounds of a private federation go by. */
 export interface PrivacyPlan extends Pick<PrivacyConfig, 'delta' | 'accountant'> {
@@ -108,22 +108,40 @@ export interface RoundBudget {
   report(clip: number | undefined): RoundPrivacy
 }
 
+/** What a budget tells of itself in a round's event. */
+export function reportOf(
+  { epsilon, budget }: Pick<RoundBudget, 'epsilon' | 'budget'>,
+  of: Omit<RoundPrivacy, 'epsilon' | 'budget'>,
+): RoundPrivacy {
+  return {
+    epsilon: Number.isFinite(epsilon) ? epsilon : null,
+    ...(Number.isFinite(budget) && { budget }),
+    ...of,
+  }
+}
+
+/** The one account of level 'client'. */
+const account = 'all clients'
+
 /** Rounds of a federation that hides clients, spent one by one. */
 export class Budget implements RoundBudget {
   readonly #plan: PrivacyPlan
   readonly #ledger: Ledger
+  readonly #round: ReadonlyMap<string, Spend>
 
   constructor(plan: PrivacyPlan, ledger: Ledger) {
     this.#plan = plan
     this.#ledger = ledger
+    this.#round = new Map([[account, { ...plan.spend, steps: 1 }]])
   }
 
-  #epsilon(spends: readonly Spend[]): number {
-    return epsilonOf(spends, this.#plan.delta, this.#plan.accountant).epsilon
+  #epsilon(accounts: Accounts): number {
+    const { delta, accountant } = this.#plan
+    return epsilonOf(accounts.get(account) ?? [], delta, accountant).epsilon
   }
 
   get epsilon(): number {
-    return this.#epsilon(this.#ledger.spends)
+    return this.#epsilon(this.#ledger.accounts)
   }
 
   get budget(): number {
@@ -135,23 +153,16 @@ export class Budget implements RoundBudget {
   }
 
   allows(round: number): boolean {
-    const { budget, spend } = this.#plan
-    return budget === Number.POSITIVE_INFINITY || this.#epsilon(this.#ledger.after(round, spend)) <= budget
+    const { budget } = this.#plan
+    return budget === Number.POSITIVE_INFINITY || this.#epsilon(this.#ledger.after(round, this.#round)) <= budget
   }
 
   async spend(round: number): Promise<void> {
-    await this.#ledger.spend(round, this.#plan.spend)
+    await this.#ledger.spend(round, this.#round)
   }
 
   report(clip: number | undefined): RoundPrivacy {
-    const { spend, delta, budget, sum } = this.#plan
-    const { epsilon } = this
-    return {
-      epsilon: Number.isFinite(epsilon) ? epsilon : null,
-      delta,
-      ...(Number.isFinite(budget) && { budget }),
-      ...spend,
-      clip: clip ?? sum.clip,
-    }
+    const { spend, delta, sum } = this.#plan
+    return reportOf(this, { delta, ...spend, clip: clip ?? sum.clip })
   }
 }
