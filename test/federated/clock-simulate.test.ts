@@ -2,13 +2,13 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import type { FederationEvent, RoundEvent } from '../../src/federated/events.js'
+import type { RoundEvent } from '../../src/federated/events.js'
 import { simulate } from '../../src/federated/index.js'
 import { loadModel } from '../../src/model/load.js'
 import { goldenFolder } from '../support/golden-model.js'
 import { filesOf } from '../support/run-folder.js'
 import { bytesOf, temporaryFolder } from '../support/train.js'
-import { eventsOf, federation, nameless, timeless, type Variation } from './support/federation.js'
+import { eventsOf, federation, nameless, outcomeOf, timeless, type Variation } from './support/federation.js'
 
 const model = await loadModel(goldenFolder('llama'), { quantization: 'nf4', threads: 1 })
 const root = temporaryFolder('clock-simulate')
@@ -17,15 +17,8 @@ t.teardown(() => {
   rmSync(root, { recursive: true })
 })
 
-async function run(variation: Variation) {
-  const running = simulate(await federation(model, { evaluate: undefined, ...variation } as Variation))
-  const events: FederationEvent[] = []
-  for await (const event of running) events.push(event)
-  const { adapter, ...result } = await running
-  using trained = adapter
-  const rounds = events.filter((event): event is RoundEvent => event.type === 'round')
-  return { vector: trained.vector(), rounds, result }
-}
+const run = async (variation: Variation) =>
+  await outcomeOf(await federation(model, { evaluate: undefined, ...variation } as Variation))
 
 const clock = {
   compute: { lognormal: [100, 1] },

@@ -7,8 +7,7 @@ import { ffa } from '../../src/federated/algorithms/ffa.js'
 import { OwnState } from '../../src/federated/client/own-state.js'
 import { receive, receivedName } from '../../src/federated/client/personal.js'
 import { downloadSchema } from '../../src/federated/download-options.js'
-import type { FederationEvent, RoundEvent } from '../../src/federated/events.js'
-import { type SimulateOptions, simulate } from '../../src/federated/index.js'
+import { simulate } from '../../src/federated/index.js'
 import { deltasOf, type Task } from '../../src/federated/protocol/messages.js'
 import { type Restored, Server } from '../../src/federated/server/server.js'
 import { serverOptimizerSchema } from '../../src/federated/server-step/step.js'
@@ -18,7 +17,7 @@ import { Random } from '../../src/random/random.js'
 import { goldenFolder } from '../support/golden-model.js'
 import { filesOf } from '../support/run-folder.js'
 import { bytesOf, temporaryFolder } from '../support/train.js'
-import { eventsOf, federation, timeless, type Variation } from './support/federation.js'
+import { eventsOf, federation, outcomeOf, timeless, type Variation } from './support/federation.js'
 
 const root = temporaryFolder('download')
 t.teardown(() => rmSync(root, { recursive: true }))
@@ -172,28 +171,18 @@ t.test('a restored server goes on with the same messages', async (t) => {
 
 const model = await loadModel(goldenFolder('llama'), { quantization: 'nf4', threads: 1 })
 t.teardown(() => model.dispose())
-const rounds = (events: FederationEvent[]) => events.filter((event): event is RoundEvent => event.type === 'round')
-
-async function vectorOf(options: SimulateOptions) {
-  const events: FederationEvent[] = []
-  const run = simulate(options)
-  for await (const event of run) events.push(event)
-  using adapter = (await run).adapter
-  return { vector: adapter.vector(), events }
-}
-
 const small = { download: { codec: 'int4' }, rounds: 6, cohort: 4 } satisfies Variation
 
 t.test('in a federation: fewer bytes; order, concurrency and an interruption change nothing', async (t) => {
   const whole = join(root, 'federation')
-  const plain = await vectorOf(await federation(model, { ...small, outputDir: whole }))
-  const raw = rounds(plain.events).reduce((sum, { bytesDownRaw }) => sum + bytesDownRaw, 0)
-  const down = rounds(plain.events).reduce((sum, { bytesDown }) => sum + bytesDown, 0)
+  const plain = await outcomeOf(await federation(model, { ...small, outputDir: whole }))
+  const raw = plain.rounds.reduce((sum, { bytesDownRaw }) => sum + bytesDownRaw, 0)
+  const down = plain.rounds.reduce((sum, { bytesDown }) => sum + bytesDown, 0)
   t.ok(down < 0.4 * raw, `${down} of ${raw} bytes`)
-  const many = await vectorOf(await federation(model, { ...small, concurrency: 3 }))
+  const many = await outcomeOf(await federation(model, { ...small, concurrency: 3 }))
   t.ok(bytesOf(many.vector).equals(bytesOf(plain.vector)))
-  t.same(timeless(rounds(many.events)), timeless(rounds(plain.events)))
-  const exact = await vectorOf(await federation(model, { ...small, download: { codec: 'f32' } }))
+  t.same(timeless(many.rounds), timeless(plain.rounds))
+  const exact = await outcomeOf(await federation(model, { ...small, download: { codec: 'f32' } }))
   t.notOk(bytesOf(exact.vector).equals(bytesOf(plain.vector)), 'canary: the codec has its say')
   const folder = join(root, 'stopped')
   const controller = new AbortController()

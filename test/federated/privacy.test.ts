@@ -2,19 +2,13 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import {
-  type Algorithm,
-  algorithms,
-  type RoundEvent,
-  type SimulateOptions,
-  simulate,
-} from '../../src/federated/index.js'
+import { type Algorithm, algorithms, type SimulateOptions, simulate } from '../../src/federated/index.js'
 import { loadModel } from '../../src/model/load.js'
 import { epsilon } from '../../src/privacy/index.js'
 import { goldenFolder } from '../support/golden-model.js'
 import { filesOf, linesOf } from '../support/run-folder.js'
 import { bytesOf, temporaryFolder, tokenRows } from '../support/train.js'
-import { lora } from './support/federation.js'
+import { lora, outcomeOf } from './support/federation.js'
 
 const model = await loadModel(goldenFolder('llama'), { quantization: 'nf4', threads: 1 })
 const root = temporaryFolder('privacy')
@@ -42,14 +36,9 @@ function options(variation: Partial<SimulateOptions> = {}): SimulateOptions {
   }
 }
 
-/** What a federation gives: rounds, the bits of its adapter, and its result. */
 async function outcome(given: SimulateOptions) {
-  const rounds: RoundEvent[] = []
-  const run = simulate(given)
-  for await (const event of run) if (event.type === 'round') rounds.push(event)
-  const result = await run
-  using adapter = result.adapter
-  return { rounds, result, bits: bytesOf(adapter.vector()) }
+  const { vector, ...rest } = await outcomeOf(given)
+  return { ...rest, bits: bytesOf(vector) }
 }
 
 t.test('ε of every round is the accountant’s, and the cohort is drawn client by client', async (t) => {

@@ -6,8 +6,7 @@ import { fedavg } from '../../src/federated/algorithms/fedavg.js'
 import { OwnState } from '../../src/federated/client/own-state.js'
 import { encodeUpload } from '../../src/federated/client/upload.js'
 import { downloadSchema } from '../../src/federated/download-options.js'
-import type { FederationEvent, RoundEvent } from '../../src/federated/events.js'
-import { type SimulateOptions, simulate } from '../../src/federated/index.js'
+import { simulate } from '../../src/federated/index.js'
 import { rangeOf, segmentOf } from '../../src/federated/protocol/segments.js'
 import { Server } from '../../src/federated/server/server.js'
 import { serverOptimizerSchema } from '../../src/federated/server-step/step.js'
@@ -17,7 +16,7 @@ import { loadModel } from '../../src/model/load.js'
 import { native } from '../../src/native/load.js'
 import { goldenFolder } from '../support/golden-model.js'
 import { bytesOf, temporaryFolder } from '../support/train.js'
-import { federation, timeless, type Variation } from './support/federation.js'
+import { federation, outcomeOf, timeless, type Variation } from './support/federation.js'
 
 const root = temporaryFolder('segments')
 t.teardown(() => rmSync(root, { recursive: true }))
@@ -130,25 +129,17 @@ t.test('what is not sent by turn is sent when its turn comes', async (t) => {
 const model = await loadModel(goldenFolder('llama'), { quantization: 'nf4', threads: 1 })
 t.teardown(() => model.dispose())
 
-async function vectorOf(options: SimulateOptions) {
-  const events: FederationEvent[] = []
-  const run = simulate(options)
-  for await (const event of run) events.push(event)
-  using adapter = (await run).adapter
-  return { vector: adapter.vector(), rounds: events.filter((e): e is RoundEvent => e.type === 'round') }
-}
-
 t.test('in a federation: a third of the bytes; concurrency changes nothing', async (t) => {
   const base = { upload: { codec: 'f32', segments: 3 }, rounds: 3, cohort: 1, absence: 0 } satisfies Variation
-  const one = await vectorOf(await federation(model, base))
+  const one = await outcomeOf(await federation(model, base))
   for (const { bytesUp, bytesUpRaw, aggregationError } of one.rounds) {
     t.ok(bytesUp / bytesUpRaw < 0.35, `${bytesUp} of ${bytesUpRaw}`)
     t.equal(aggregationError, null)
   }
-  const many = await vectorOf(await federation(model, { ...base, concurrency: 3 }))
+  const many = await outcomeOf(await federation(model, { ...base, concurrency: 3 }))
   t.ok(bytesOf(many.vector).equals(bytesOf(one.vector)))
   t.same(timeless(many.rounds), timeless(one.rounds))
-  const whole = await vectorOf(await federation(model, { ...base, upload: { codec: 'f32' } }))
+  const whole = await outcomeOf(await federation(model, { ...base, upload: { codec: 'f32' } }))
   t.notOk(bytesOf(whole.vector).equals(bytesOf(one.vector)), 'canary: parts are not the whole')
 })
 

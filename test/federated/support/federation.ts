@@ -1,6 +1,7 @@
 /** A small federation over a golden model, for tests. */
 import type { Dataset } from '../../../src/data/index.js'
-import type { SimulateOptions } from '../../../src/federated/simulate/simulate.js'
+import type { RoundEvent } from '../../../src/federated/events.js'
+import { type SimulateOptions, simulate } from '../../../src/federated/simulate/simulate.js'
 import type { Model } from '../../../src/model/model.js'
 import { linesOf } from '../../support/run-folder.js'
 import { tokenRows } from '../../support/train.js'
@@ -30,6 +31,16 @@ export async function federation(model: Model, variation: Variation = {}): Promi
     evaluate: { data: await tokenRows(4, 263, 9), every: 2 },
     ...variation,
   }
+}
+
+/** Runs a federation: its rounds, its result, and the vector that it came to. */
+export async function outcomeOf(options: SimulateOptions) {
+  const rounds: RoundEvent[] = []
+  const run = simulate(options)
+  for await (const event of run) if (event.type === 'round') rounds.push(event)
+  const { adapter, ...result } = await run
+  using trained = adapter
+  return { rounds, result, vector: trained.vector() }
 }
 
 /** Values without what differs from run to run: times, speeds, memory, places. */
