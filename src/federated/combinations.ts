@@ -5,6 +5,7 @@
 import { FedloraError } from '../errors.js'
 import type { Chosen } from './algorithms/algorithm.js'
 import { isAsynchronous } from './algorithms/defaults.js'
+import { isChosenBySeed } from './choice.js'
 import type { ClockConfig } from './clock-options.js'
 import { sendsDeltas } from './download-options.js'
 import type { FederationConfig } from './options.js'
@@ -16,9 +17,9 @@ interface Feature {
   used(config: FederationConfig, chosen: Chosen): boolean
 }
 
-/** Whether the next state is made of anything but a step by the mean of updates; fedswa averages states, which tells nothing new. */
-const makesMoreThanMean = ({ name, needs, finish, emphasis, rebuild }: Chosen['algorithm']) =>
-  needs === 'all' || emphasis !== undefined || rebuild !== undefined || (finish !== undefined && name !== 'fedswa')
+/** Whether the next state is made of anything but the mean of updates. */
+const makesMoreThanMean = ({ needs, finish, postprocesses, emphasis, rebuild }: Chosen['algorithm']) =>
+  needs === 'all' || emphasis !== undefined || rebuild !== undefined || (finish !== undefined && postprocesses !== true)
 
 const features = {
   errorFeedback: {
@@ -74,9 +75,8 @@ const features = {
   otherLooks: {
     words:
       'an algorithm whose clients look at their rows otherwise than by one training a round (ditto, fedrep, fedem, pfedme, fedkseed, fedmezo, scaffold with option 1)',
-    used: (_, { algorithm: { name }, options }) =>
-      ['ditto', 'fedrep', 'fedem', 'pfedme', 'fedkseed', 'fedmezo'].includes(name) ||
-      (name === 'scaffold' && (options as { option?: unknown }).option === 1),
+    used: (_, { algorithm: { looksAgain = false }, options }) =>
+      typeof looksAgain === 'function' ? looksAgain(options) : looksAgain,
   },
   adaptiveClip: {
     words: 'privacy.adaptive',
@@ -90,6 +90,10 @@ const features = {
   lossyUpload: {
     words: 'upload.codec other than f32',
     used: ({ upload }) => upload.codec !== 'f32',
+  },
+  ownChoice: {
+    words: 'upload.codec other than f32, randk and blocks',
+    used: ({ upload }) => upload.codec !== 'f32' && !isChosenBySeed(upload),
   },
   unequalWeights: {
     words: "weighting other than 'uniform'",
@@ -247,10 +251,10 @@ const exclusions: readonly Exclusion[] = [
     cure: 'choose an algorithm that averages, such as fedavg or ffa',
   },
   {
-    of: ['secureAggregation', 'lossyUpload'],
+    of: ['secureAggregation', 'ownChoice'],
     because:
       'masked words are uniform and do not compress, and what was scaled or picked by each client for itself does not add up under masks',
-    cure: 'leave upload.codec out: secureAggregation.bits and wordBits say what is sent for a value',
+    cure: 'leave upload.codec out, or take randk or blocks; secureAggregation.bits and wordBits say what is sent for a value',
   },
   {
     of: ['secureAggregation', 'segments'],

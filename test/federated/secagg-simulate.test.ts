@@ -63,6 +63,34 @@ t.test('a round is the open one to a step of the grid', async (t) => {
   )
 })
 
+t.test('values that a seed chooses travel alone, and add up under masks', async (t) => {
+  for (const upload of [
+    { codec: 'randk', density: 1 / 4, bits: 32 },
+    { codec: 'randk', density: { A: 1 / 8, B: 1 / 2 }, bits: 32, errorFeedback: false },
+    { codec: 'blocks', density: 1 / 4, block: 16, bits: 32, errorFeedback: false },
+  ] as const) {
+    const name = JSON.stringify(upload)
+    const shared = { upload, rounds: 1 } as const
+    const open = await run({ ...shared, secureAggregation: undefined })
+    const wide = { threshold: 3, clip: 2, bits: 20 }
+    const masked = await run({ ...shared, secureAggregation: wide })
+    const error = largest(masked.values, open.values)
+    t.ok(error > 0 && error <= (2 * 2) / (2 ** 20 - 1) + 2 ** -22, `${name}: ${error}`)
+    const whole = await run({ rounds: 1, secureAggregation: wide })
+    const words = (bytes: number) => bytes - whole.rounds[0]!.secureAggregation!.bytesUp
+    t.ok(words(masked.bytesUp) < 0.4 * words(whole.bytesUp), `${masked.bytesUp} of ${whole.bytesUp} bytes`)
+    t.ok(largest(whole.values, open.values) > 1e-3, 'canary: the whole is another update')
+  }
+  // What is not chosen now is kept, and goes with a later round: as in the open.
+  const kept = { upload: { codec: 'randk', density: 1 / 4, bits: 32 }, rounds: 3 } as const
+  const [open, masked] = [await run({ ...kept, secureAggregation: undefined }), await run(kept)]
+  t.ok(largest(masked.values, open.values) <= 1e-3, 'near to the open run over three rounds, too')
+  const other = await run({ ...kept, clients: [...clients].reverse(), concurrency: 3 })
+  t.ok(bytesOf(other.values).equals(bytesOf(masked.values)), 'in any order')
+  const lost = await run({ ...kept, upload: { ...kept.upload, errorFeedback: false } })
+  t.ok(largest(masked.values, lost.values) > 1e-3, 'canary: with nothing kept it is another run')
+})
+
 t.test('the same bits in any order, side by side, and going on', async (t) => {
   const absent = { absence: 0.15, rounds: 4 }
   const one = await run(absent)

@@ -241,6 +241,10 @@ export interface Algorithm<Options extends object = object> {
    * come (no `needs: 'all'`) and the step is the server optimiser's (no `finish`).
    */
   readonly asynchronous?: boolean
+  /** Whether clients look at their rows otherwise than by one training a round; default false. Noise on that training then hides no row. */
+  readonly looksAgain?: boolean | ((options: Options) => boolean)
+  /** Whether `finish` makes the next state of the means alone, so that it tells nothing that they do not; default false. */
+  readonly postprocesses?: boolean
   /** Another record of the same name, where these options mean one. */
   variant?(options: Options): Algorithm<Options> | undefined
   /** Whether what a lossy codec leaves out of an update can go with the next; default true. False: the factors are made anew each round. */

@@ -20,6 +20,7 @@ export const ditto: Algorithm<z.output<typeof options>> = {
   name: 'ditto',
   about: 'an adapter for each client beside the shared one, held near it',
   source: 'Li et al. 2021, Ditto: fair and robust federated learning through personalization',
+  looksAgain: true,
   options,
   keeps: ['personal'],
   async work(kit, { lambda, steps }) {

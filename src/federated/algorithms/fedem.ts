@@ -66,6 +66,7 @@ export const fedem: Algorithm<z.output<typeof options>> = {
   name: 'fedem',
   about: 'clients are mixtures of a few kinds: an adapter for each kind, and shares of them for each client',
   source: 'Marfoq et al. 2021, Federated multi-task learning under a mixture of distributions',
+  looksAgain: true,
   options,
   serverOptimizer: false,
   keeps: ['mixture'],

@@ -42,6 +42,7 @@ export const fedkseed: Algorithm<z.output<typeof options>> = {
   about: 'for thin lines and little memory: forward passes alone, and messages of 16 KiB whatever the adapter',
   source:
     'Qin et al. 2024, Federated full-parameter tuning of billion-sized language models with communication cost under 18 kilobytes',
+  looksAgain: true,
   options,
   serverOptimizer: false,
   travels: () => ({}),

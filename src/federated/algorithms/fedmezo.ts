@@ -21,6 +21,7 @@ export const fedmezo: Algorithm<z.output<typeof options>> = {
   name: 'fedmezo',
   about: 'for clients without memory for gradients: forward passes alone, of two losses a step',
   source: 'Ling et al. 2024, On the convergence of zeroth-order federated tuning for large language models',
+  looksAgain: true,
   options,
 
   async work(kit, { epsilon }) {

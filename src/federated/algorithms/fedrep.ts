@@ -26,6 +26,7 @@ export const fedrep: Algorithm<z.output<typeof options>> = {
   name: 'fedrep',
   about: 'parts of the adapter, by name, stay with each client; the rest is shared',
   source: 'Collins et al. 2021, Exploiting shared representations for personalized federated learning',
+  looksAgain: true,
   options,
   keeps: ['local'],
   travels: ({ space }, { local }) => ({ body: partBy(space, local).shared }),

@@ -22,6 +22,7 @@ export const fedswa: Algorithm<z.output<typeof options>> = {
   options,
   state: ({ adapter }) => ({ vectors: { average: new Float32Array(adapter.length) }, numbers: { averaged: [0] } }),
   asynchronous: true,
+  postprocesses: true,
   sends: () => [],
 
   finish(closing, { start = Math.floor(closing.rounds / 2) + 1, every }) {

@@ -28,6 +28,7 @@ export const pfedme: Algorithm<z.output<typeof options>> = {
   name: 'pfedme',
   about: 'own adapters by Moreau envelopes: the shared one is where they are best reached from',
   source: 'T. Dinh et al. 2020, Personalized federated learning with Moreau envelopes',
+  looksAgain: true,
   options,
   asynchronous: true,
   keeps: ['personal'],

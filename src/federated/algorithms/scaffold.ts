@@ -30,6 +30,7 @@ export const scaffold: Algorithm<z.output<typeof options>> = {
   options,
   weighting: 'uniform',
   robust: false,
+  looksAgain: ({ option }) => option === 1,
   keeps: ['control'],
   state: ({ adapter }) => ({ vectors: { control: new Float32Array(adapter.length) } }),
 

@@ -8,7 +8,7 @@ import type { FederationConfig } from '../options.js'
 import { type Answer, messageVersion, type Task } from '../protocol/messages.js'
 import { type Home, openTask, receive, receivedName } from './personal.js'
 import { Trainer, type Workplace } from './trainer.js'
-import { encodeUpload, feedsBack, type Sending } from './upload.js'
+import { chooseForMask, encodeUpload, feedsBack, type Sending } from './upload.js'
 
 export type { Sending }
 
@@ -102,10 +102,17 @@ async function work(task: Task, place: ClientPlace): Promise<Worked> {
   await place.inTurn(async () => {
     const started = performance.now()
     const rest = feedsBack(upload, chosen) ? own : undefined
-    if (place.mask !== undefined) answer.masked = place.mask(answer, vectors)
-    for (const [name, update] of place.mask === undefined ? Object.entries(vectors) : []) {
-      const segment = name in about.travels ? task.segment : undefined
-      answer.vectors[name] = await encodeUpload(name, update, about, upload, rest, segment)
+    if (place.mask === undefined) {
+      for (const [name, update] of Object.entries(vectors)) {
+        const segment = name in about.travels ? task.segment : undefined
+        answer.vectors[name] = await encodeUpload(name, update, about, upload, rest, segment)
+      }
+    } else {
+      const chosen: Vectors = {}
+      for (const [name, update] of Object.entries(vectors)) {
+        chosen[name] = await chooseForMask(name, update, about, upload, rest)
+      }
+      answer.masked = place.mask(answer, chosen)
     }
     for (const [name, values] of Object.entries(keep)) await own?.write(client, name, round, values)
     for (const [name, list] of Object.entries(numbers)) answer.numbers[name] = [...list]

@@ -11,12 +11,14 @@ import { type Segmentation, SegmentCollector } from './segments.js'
 interface CollectorParts extends Segmentation {
   /** Where files without a name may lie; at last the system's for temporary files. */
   folders: readonly string[]
+  /** What a seed chooses of a vector in the round under way, and how long it is whole; undefined: all of it travels. */
+  choiceOf(name: string): { places: Uint32Array; length: number } | undefined
 }
 
 /** @param kept - what a collector of the same options remembered, of a checkpoint. */
 export function createCollector(config: ServerConfig, kept: Numbers, parts: CollectorParts): Collector {
   const { robust, privateSum, secureAggregation } = config
-  if (secureAggregation !== undefined) return new MaskedSum()
+  if (secureAggregation !== undefined) return new MaskedSum(parts.choiceOf)
   if (privateSum !== undefined) return new PrivateCollector(privateSum, kept, parts.lengthOf)
   if (robust !== undefined) return new RobustCollector(robust, parts.folders)
   return parts.segments > 1 ? new SegmentCollector(parts) : new ExactCollector()

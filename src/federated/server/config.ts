@@ -3,6 +3,7 @@ import type { DownloadConfig } from '../download-options.js'
 import type { RobustConfig } from '../robust-options.js'
 import type { ScreeningConfig } from '../screening-options.js'
 import type { ServerOptimizerOptions } from '../server-step/step.js'
+import type { Upload } from '../upload-options.js'
 import type { PrivateSum } from './private-sum.js'
 
 /** What a server is told of the federation's options. */
@@ -11,6 +12,8 @@ export interface ServerConfig {
   seed: number
   serverOptimizer: ServerOptimizerOptions
   download: DownloadConfig
+  /** How updates are encoded; needed where they come masked and a seed chooses what travels. */
+  upload?: Upload | undefined
   /** Parts of a vector, of which a client sends one a round; default 1: all of it. */
   segments?: number | undefined
   /** Updates come masked. */

@@ -12,14 +12,26 @@ import { type Setup, sized } from '../protocol/secagg/setup.js'
 import { type Unmasked, unmask } from '../protocol/secagg/unmask.js'
 import type { Collector } from './collect.js'
 
+/** What travels of a vector, and how long it is whole. */
+interface Chosen {
+  readonly places: Uint32Array
+  readonly length: number
+}
+
 /** Names and lengths of the vectors that lie one after the other. */
 type Layout = readonly (readonly [name: string, length: number])[]
 
 export class MaskedSum implements Collector {
+  readonly #choiceOf: (name: string) => Chosen | undefined
   #state: AggregationState | undefined
   #layout: Layout = []
   #result: Unmasked | undefined
   readonly #means = new Map<string, Float32Array>()
+
+  /** @param choiceOf - what travels of a vector in the round under way; undefined: all of it. */
+  constructor(choiceOf: (name: string) => Chosen | undefined = () => undefined) {
+    this.#choiceOf = choiceOf
+  }
 
   begin(): void {
     this.#state = undefined
@@ -113,10 +125,17 @@ export class MaskedSum implements Collector {
       if (known !== name) begin += length
       else {
         if (this.#result === undefined) return null
+        const choice = this.#choiceOf(name)
+        const whole = choice?.length ?? length
         const before = this.#means.get(name)
-        const mean = before?.length === length ? before : new Float32Array(length)
+        const mean = before?.length === whole ? before : new Float32Array(whole)
         this.#means.set(name, mean)
-        mean.set(this.#result.mean.subarray(begin, begin + length))
+        const sent = this.#result.mean.subarray(begin, begin + length)
+        if (choice === undefined) mean.set(sent)
+        else {
+          mean.fill(0)
+          for (const [i, place] of choice.places.entries()) mean[place] = sent[i]!
+        }
         return mean
       }
     }

@@ -18,6 +18,7 @@ import type {
 import { addUpdates, finishOf, travelOf } from '../algorithms/defaults.js'
 import { residualFor } from '../algorithms/residual.js'
 import { scaled } from '../algorithms/vectors.js'
+import { choiceOf, isChosenBySeed } from '../choice.js'
 import { type Answer, messageVersion, type Task } from '../protocol/messages.js'
 import { rangeOf, type Segment, segmentOf } from '../protocol/segments.js'
 import { fitRanks, lengthOf, type Ranges, type Space } from '../protocol/space.js'
@@ -115,6 +116,8 @@ export class Server {
   readonly #broadcaster: Broadcaster
   readonly #collector: Collector
   readonly #initial = new Map<Space, Float32Array>()
+  /** Of the round under way. */
+  readonly #choices = new Map<string, { places: Uint32Array; length: number }>()
   #answers: Answered[] = []
 
   /** @throws FedloraError `E_SHAPE` when moments of another rule are restored; `E_CONFIG` for options that the algorithm excludes. */
@@ -140,6 +143,7 @@ export class Server {
         segmentOf: (client) => this.#segmentOf(client, this.round + 1)!,
         folders: parts.folders ?? [],
         lengthOf: (name) => this.#travelLength(name),
+        choiceOf: (name) => this.#choiceOf(name),
       })
     const kept = restored && { moment1, moment2, steps }
     this.#optimizer = createServerOptimizer(config.serverOptimizer, initial.length, kept)
@@ -206,6 +210,7 @@ export class Server {
   /** The round after `round` begins. */
   async begin(): Promise<void> {
     this.#collector.begin(this.round + 1)
+    this.#choices.clear()
     this.#answers = []
     await this.#parts.adapters?.reset()
   }
@@ -261,6 +266,27 @@ export class Server {
     return ranges && lengthOf(ranges)
   }
 
+  /** What the round's seed chooses of a vector that travels under a mask, and how long it is whole; undefined: all of it travels. */
+  #choiceOf(name: string): { places: Uint32Array; length: number } | undefined {
+    const { chosen, config } = this.#parts
+    const round = this.round + 1
+    if (config.upload === undefined || !isChosenBySeed(config.upload)) return undefined
+    const known = this.#choices.get(name)
+    if (known !== undefined) return known
+    const travels = travelOf(chosen, { space: this.space, round })
+    const length = this.#travelLength(name) ?? this.state.vectors[name]!.length
+    const { places } = choiceOf(
+      name,
+      length,
+      { seed: config.seed, round, space: this.space, travels },
+      config.upload,
+      false,
+    )!
+    const choice = { places, length }
+    this.#choices.set(name, choice)
+    return choice
+  }
+
   /**
    * The decoded vectors of an answer that may count.
    * @throws FedloraError as `screen` (screen.ts), for an answer that may not.
@@ -279,9 +305,13 @@ export class Server {
     // What travels by its ranges, others by the server's vector of that name.
     const vectorLength = (name: string) =>
       Object.hasOwn(this.state.vectors, name) ? this.state.vectors[name]!.length : undefined
+    const wholeLength = (name: string) =>
+      Object.hasOwn(travels, name) ? lengthSent(travels[name]!) : vectorLength(name)
+    const maskedLength = (name: string) =>
+      wholeLength(name) === undefined ? undefined : (this.#choiceOf(name)?.places.length ?? wholeLength(name))
     const expected = {
       names: Object.keys(travels),
-      lengthOf: (name: string) => (Object.hasOwn(travels, name) ? lengthSent(travels[name]!) : vectorLength(name)),
+      lengthOf: this.masked === undefined ? wholeLength : maskedLength,
       weight: this.weightOf(answer),
       masked: this.masked !== undefined,
     }
