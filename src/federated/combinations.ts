@@ -74,9 +74,9 @@ const features = {
   },
   otherLooks: {
     words:
-      'an algorithm whose clients look at their rows otherwise than by one training a round (ditto, fedrep, fedem, pfedme, fedkseed, fedmezo, scaffold with option 1)',
-    used: (_, { algorithm: { looksAgain = false }, options }) =>
-      typeof looksAgain === 'function' ? looksAgain(options) : looksAgain,
+      'an algorithm whose clients look at their rows otherwise than by one training a round (ditto, fedrep, fedem, pfedme, fedkseed, fedmezo, scaffold with option 1, which is its default with AdamW)',
+    used: ({ local }, { algorithm: { looksAgain = false }, options }) =>
+      typeof looksAgain === 'function' ? looksAgain(options, local) : looksAgain,
   },
   adaptiveClip: {
     words: 'privacy.adaptive',

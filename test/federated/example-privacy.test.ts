@@ -150,10 +150,11 @@ t.test('rounds that are run again with other noise are spent again', async (t) =
 
 t.test('what is refused, before anything runs or by the client itself', async (t) => {
   const cases: [Partial<SimulateOptions>, RegExp][] = [
-    [{ algorithm: 'fedrep' }, /excludes/],
-    [{ algorithm: 'fedkseed' }, /excludes/],
-    [{ algorithm: 'pfedme' }, /excludes/],
+    ...['fedrep', 'fedkseed', 'pfedme', 'ditto', 'fedem', 'fedmezo', 'scaffold'].map(
+      (algorithm): [Partial<SimulateOptions>, RegExp] => [{ algorithm }, /excludes/],
+    ),
     [{ algorithm: { name: 'scaffold', option: 1 } }, /excludes/],
+    [{ algorithm: { name: 'own', about: 'looks twice', source: 'here', looksAgain: true } }, /excludes.*here own/],
     [{ local: { steps: 1, learningRate: 0.1, packing: true } }, /packing of client ash and privacy exclude/],
     [{ local: { steps: 1, learningRate: 0.1, shuffle: false } }, /shuffle of client ash/],
     [{ local: { steps: 1, learningRate: 0.1, maxGradNorm: 3 } }, /maxGradNorm of client ash/],

@@ -242,7 +242,7 @@ export interface Algorithm<Options extends object = object> {
    */
   readonly asynchronous?: boolean
   /** Whether clients look at their rows otherwise than by one training a round; default false. Noise on that training then hides no row. */
-  readonly looksAgain?: boolean | ((options: Options) => boolean)
+  readonly looksAgain?: boolean | ((options: Options, local: Pick<ClientKit['local'], 'optimizer'>) => boolean)
   /** Whether `finish` makes the next state of the means alone, so that it tells nothing that they do not; default false. */
   readonly postprocesses?: boolean
   /** Another record of the same name, where these options mean one. */

@@ -23,6 +23,9 @@ const options = z.strictObject({
     ),
 })
 
+/** The option that stands where none is given: steps over the rate are gradients with SGD only. */
+const usual = ({ optimizer }: { optimizer: 'adamw' | 'sgd' }) => (optimizer === 'sgd' ? 2 : 1)
+
 export const scaffold: Algorithm<z.output<typeof options>> = {
   name: 'scaffold',
   about: 'for clients with different rows that take part often: control variates undo their drift',
@@ -30,11 +33,11 @@ export const scaffold: Algorithm<z.output<typeof options>> = {
   options,
   weighting: 'uniform',
   robust: false,
-  looksAgain: ({ option }) => option === 1,
+  looksAgain: ({ option }, local) => (option ?? usual(local)) === 1,
   keeps: ['control'],
   state: ({ adapter }) => ({ vectors: { control: new Float32Array(adapter.length) } }),
 
-  async work(kit, { option = kit.local.optimizer === 'sgd' ? 2 : 1 }) {
+  async work(kit, { option = usual(kit.local) }) {
     const { adapter: x, control: c } = kit.given as { adapter: Float32Array; control: Float32Array }
     const own = kit.own.control ?? new Float32Array(x.length)
     const trained = await kit.train({ from: x, correction: difference(c, own) })
