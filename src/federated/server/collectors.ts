@@ -6,13 +6,14 @@ import { MaskedSum } from './masked-sum.js'
 import { PrivateCollector } from './private-sum.js'
 import { RobustCollector } from './robust.js'
 import { type Segmentation, SegmentCollector } from './segments.js'
+import type { ChosenPart } from './shapes.js'
 
 /** What a collector is made of beside the options. */
 interface CollectorParts extends Segmentation {
   /** Where files without a name may lie; at last the system's for temporary files. */
   folders: readonly string[]
   /** What a seed chooses of a vector in the round under way, and how long it is whole; undefined: all of it travels. */
-  choiceOf(name: string): { places: Uint32Array; length: number } | undefined
+  choiceOf(name: string): ChosenPart | undefined
 }
 
 /** @param kept - what a collector of the same options remembered, of a checkpoint. */

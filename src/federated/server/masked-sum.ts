@@ -11,25 +11,20 @@ import { type AggregationState, openRound, receive } from '../protocol/secagg/se
 import { type Setup, sized } from '../protocol/secagg/setup.js'
 import { type Unmasked, unmask } from '../protocol/secagg/unmask.js'
 import type { Collector } from './collect.js'
-
-/** What travels of a vector, and how long it is whole. */
-interface Chosen {
-  readonly places: Uint32Array
-  readonly length: number
-}
+import type { ChosenPart } from './shapes.js'
 
 /** Names and lengths of the vectors that lie one after the other. */
 type Layout = readonly (readonly [name: string, length: number])[]
 
 export class MaskedSum implements Collector {
-  readonly #choiceOf: (name: string) => Chosen | undefined
+  readonly #choiceOf: (name: string) => ChosenPart | undefined
   #state: AggregationState | undefined
   #layout: Layout = []
   #result: Unmasked | undefined
   readonly #means = new Map<string, Float32Array>()
 
   /** @param choiceOf - what travels of a vector in the round under way; undefined: all of it. */
-  constructor(choiceOf: (name: string) => Chosen | undefined = () => undefined) {
+  constructor(choiceOf: (name: string) => ChosenPart | undefined = () => undefined) {
     this.#choiceOf = choiceOf
   }
 

@@ -18,10 +18,8 @@ import type {
 import { addUpdates, finishOf, travelOf } from '../algorithms/defaults.js'
 import { residualFor } from '../algorithms/residual.js'
 import { scaled } from '../algorithms/vectors.js'
-import { choiceOf, isChosenBySeed } from '../choice.js'
 import { type Answer, messageVersion, type Task } from '../protocol/messages.js'
-import { rangeOf, type Segment, segmentOf } from '../protocol/segments.js'
-import { fitRanks, lengthOf, type Ranges, type Space } from '../protocol/space.js'
+import { fitRanks, type Space } from '../protocol/space.js'
 import type { Moments } from '../server-step/rule.js'
 import { createServerOptimizer, type ServerOptimizer } from '../server-step/step.js'
 import { type Broadcast, Broadcaster } from './broadcast.js'
@@ -31,6 +29,7 @@ import type { ServerConfig } from './config.js'
 import { Deltas } from './deltas.js'
 import { MaskedSum } from './masked-sum.js'
 import { screen } from './screen.js'
+import { type ChosenPart, Shapes } from './shapes.js'
 
 /** Where the clients' adapters of a round are kept until it ends. */
 export interface AdapterStore extends ClientAdapters {
@@ -116,8 +115,7 @@ export class Server {
   readonly #broadcaster: Broadcaster
   readonly #collector: Collector
   readonly #initial = new Map<Space, Float32Array>()
-  /** Of the round under way. */
-  readonly #choices = new Map<string, { places: Uint32Array; length: number }>()
+  readonly #shapes: Shapes
   #answers: Answered[] = []
 
   /** @throws FedloraError `E_SHAPE` when moments of another rule are restored; `E_CONFIG` for options that the algorithm excludes. */
@@ -135,14 +133,15 @@ export class Server {
     if (restored !== undefined) this.#restore(restored)
     const { moment1 = new Float32Array(0), moment2 = new Float32Array(0) } = restored?.vectors ?? {}
     const steps = restored?.numbers[stepsName]?.[0] ?? 0
+    this.#shapes = new Shapes(parts)
     const remembered = collectorNumbers(restored?.numbers ?? {})
     this.#collector =
       parts.collector?.(remembered) ??
       createCollector(config, remembered, {
         segments: config.segments ?? 1,
-        segmentOf: (client) => this.#segmentOf(client, this.round + 1)!,
+        segmentOf: (client) => this.#shapes.segmentOf(client, this.round + 1)!,
         folders: parts.folders ?? [],
-        lengthOf: (name) => this.#travelLength(name),
+        lengthOf: (name) => this.#shapes.travelLength(name, this.round + 1),
         choiceOf: (name) => this.#choiceOf(name),
       })
     const kept = restored && { moment1, moment2, steps }
@@ -210,7 +209,6 @@ export class Server {
   /** The round after `round` begins. */
   async begin(): Promise<void> {
     this.#collector.begin(this.round + 1)
-    this.#choices.clear()
     this.#answers = []
     await this.#parts.adapters?.reset()
   }
@@ -243,9 +241,16 @@ export class Server {
       vectors,
       numbers,
     }
-    const segment = this.#segmentOf(client, round)
+    const segment = this.#shapes.segmentOf(client, round)
     const { clip } = this.#collector
     return { ...task, ...(segment !== undefined && { segment }), ...(clip !== undefined && { clip }) }
+  }
+
+  /** Of the round under way. */
+  #choiceOf(name: string): ChosenPart | undefined {
+    const round = this.round + 1
+    const length = this.#shapes.travelLength(name, round) ?? this.state.vectors[name]!.length
+    return this.#shapes.choiceOf(name, length, round)
   }
 
   /** 2-norm that clients cut what they send to, of the round under way or the next; undefined: none. */
@@ -253,69 +258,14 @@ export class Server {
     return this.#collector.clip
   }
 
-  /** The part that a client sends in a round; undefined: all of it. */
-  #segmentOf(client: string, round: number): Segment | undefined {
-    const { config, placeOf } = this.#parts
-    const { segments = 1 } = config
-    return segments === 1 ? undefined : segmentOf(placeOf!(client), round, segments)
-  }
-
-  /** Elements of what travels under a name in the round under way. */
-  #travelLength(name: string): number | undefined {
-    const ranges = travelOf(this.#parts.chosen, { space: this.space, round: this.round + 1 })[name]
-    return ranges && lengthOf(ranges)
-  }
-
-  /** What the round's seed chooses of a vector that travels under a mask, and how long it is whole; undefined: all of it travels. */
-  #choiceOf(name: string): { places: Uint32Array; length: number } | undefined {
-    const { chosen, config } = this.#parts
-    const round = this.round + 1
-    if (config.upload === undefined || !isChosenBySeed(config.upload)) return undefined
-    const known = this.#choices.get(name)
-    if (known !== undefined) return known
-    const travels = travelOf(chosen, { space: this.space, round })
-    const length = this.#travelLength(name) ?? this.state.vectors[name]!.length
-    const { places } = choiceOf(
-      name,
-      length,
-      { seed: config.seed, round, space: this.space, travels },
-      config.upload,
-      false,
-    )!
-    const choice = { places, length }
-    this.#choices.set(name, choice)
-    return choice
-  }
-
   /**
    * The decoded vectors of an answer that may count.
    * @throws FedloraError as `screen` (screen.ts), for an answer that may not.
    */
   screen(answer: Answer, space: Space): Vectors {
-    const { client, round } = answer
-    const { chosen, config } = this.#parts
-    const travels = travelOf(chosen, { space, round })
-    const segment = this.#segmentOf(client, round)
-    const lengthSent = (ranges: Ranges) => {
-      const length = lengthOf(ranges)
-      if (segment === undefined) return length
-      const [begin, end] = rangeOf(length, segment)
-      return end - begin
-    }
-    // What travels by its ranges, others by the server's vector of that name.
-    const vectorLength = (name: string) =>
-      Object.hasOwn(this.state.vectors, name) ? this.state.vectors[name]!.length : undefined
-    const wholeLength = (name: string) =>
-      Object.hasOwn(travels, name) ? lengthSent(travels[name]!) : vectorLength(name)
-    const maskedLength = (name: string) =>
-      wholeLength(name) === undefined ? undefined : (this.#choiceOf(name)?.places.length ?? wholeLength(name))
-    const expected = {
-      names: Object.keys(travels),
-      lengthOf: this.masked === undefined ? wholeLength : maskedLength,
-      weight: this.weightOf(answer),
-      masked: this.masked !== undefined,
-    }
-    return screen(answer, expected, config.screening)
+    const shape = this.#shapes.expected(answer, space, this.state.vectors, this.masked !== undefined)
+    const expected = { ...shape, weight: this.weightOf(answer) }
+    return screen(answer, expected, this.#parts.config.screening)
   }
 
   /**
@@ -345,7 +295,7 @@ export class Server {
     const sums = chosen.algorithm.needs !== 'all'
     if (sums) await this.#collector.add(client, scaled(vectors, scale), this.weightInSums(answer))
     // A part of a client's adapter is none, and an answer to an earlier round is a difference from one that is no more.
-    const whole = this.#segmentOf(client, round) === undefined && round === this.round + 1
+    const whole = this.#shapes.segmentOf(client, round) === undefined && round === this.round + 1
     if (adapters !== undefined && whole) {
       const known = trained !== undefined && Object.keys(travels).length === 0
       await adapters.add(client, known ? trained : this.#adapterOf(vectors, travels, space, round))
