@@ -1,5 +1,5 @@
-/** The stable codes of `FedloraError`. `native/base/error_codes.def` is the same list; a test compares the two. */
-export const errorCodes = [
+/** The codes that the engine may use, too. `native/base/error_codes.def` is the same list; a test compares the two. */
+export const engineCodes = [
   'E_ARGUMENT',
   'E_SHAPE',
   'E_DTYPE',
@@ -30,6 +30,55 @@ export const errorCodes = [
   'E_PROTOCOL',
   'E_INTERNAL',
 ] as const
+
+/** The codes of federations between machines. */
+const networkCodes = [
+  /** Who asks could not prove who it is. */
+  'E_AUTH',
+  /** The clock of this machine is too far from the server's. */
+  'E_CLOCK',
+  /** A join token is unknown or has expired. */
+  'E_TOKEN',
+  /** A join token was used by somebody else. */
+  'E_TOKEN_USED',
+  /** The operator has shut this client out. */
+  'E_REVOKED',
+  /** Too many requests: ask again later. */
+  'E_RATE',
+  /** The other side did not answer. */
+  'E_UNREACHABLE',
+  /** An upload goes on from another byte. */
+  'E_UPLOAD_OFFSET',
+  /** Another request writes this upload. */
+  'E_UPLOAD_BUSY',
+  /** More bytes than are allowed. */
+  'E_TOO_LARGE',
+  /** Bytes are not what their hash says. */
+  'E_HASH',
+  /** A blob is not there, or not for this client. */
+  'E_BLOB_MISSING',
+  /** The round takes no answers any more. */
+  'E_ROUND_CLOSED',
+  /** Another answer of this client counts already. */
+  'E_ALREADY_COUNTED',
+  /** The federation has ended. */
+  'E_RUN_OVER',
+  /** The disk is full: nothing was lost, and nothing half-written counts. */
+  'E_DISK_FULL',
+  /** Another process uses the folder. */
+  'E_LOCKED',
+  /** A journal is damaged before its end. */
+  'E_JOURNAL_CORRUPT',
+  /** Another server has taken over this journal. */
+  'E_JOURNAL_FENCED',
+  /** The base model is not the one that the federation trains. */
+  'E_BASE',
+  /** Work beyond a limit that this client has set. */
+  'E_LIMIT',
+] as const
+
+/** The stable codes of `FedloraError`. */
+export const errorCodes = [...engineCodes, ...networkCodes] as const
 
 export type ErrorCode = (typeof errorCodes)[number]
 

@@ -1,8 +1,8 @@
-// The list of error codes exists twice, in C++ and in TypeScript; the two must be one list.
+// The engine's error codes exist twice, in C++ and in TypeScript; the two must be one list.
 import { readFileSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import t from 'tap'
-import { errorCodes, FedloraError, isFedloraError } from '../../src/errors.js'
+import { engineCodes, errorCodes, FedloraError, isFedloraError } from '../../src/errors.js'
 
 /** The codes of error_codes.def, in their order. */
 function codesOf(text: string): string[] {
@@ -12,19 +12,19 @@ function codesOf(text: string): string[] {
 const definition = readFileSync(new URL('../../native/base/error_codes.def', import.meta.url), 'utf8')
 
 t.test('error_codes.def and src/errors.ts hold the same codes in the same order', async (t) => {
-  t.ok(errorCodes.length > 0)
-  t.same(codesOf(definition), [...errorCodes])
+  t.ok(engineCodes.length > 0)
+  t.same(codesOf(definition), [...engineCodes])
   t.equal(new Set(errorCodes).size, errorCodes.length, 'no code twice')
-  t.equal(definition.match(/ERROR_CODE\(E_/g)?.length, errorCodes.length, 'the pattern above missed none')
+  t.equal(definition.match(/ERROR_CODE\(E_/g)?.length, engineCodes.length, 'the pattern above missed none')
 })
 
 t.test('canary: a code that is missing, added or out of order is seen', async (t) => {
   const lines = definition.split('\n')
   const first = lines.findIndex((line) => line.startsWith('ERROR_CODE('))
   const removed = lines.filter((_, index) => index !== first)
-  t.notSame(codesOf(removed.join('\n')), [...errorCodes])
-  t.notSame(codesOf(`${definition}\nERROR_CODE(E_ANOTHER, "x")\n`), [...errorCodes])
-  t.notSame(codesOf([...lines].reverse().join('\n')), [...errorCodes])
+  t.notSame(codesOf(removed.join('\n')), [...engineCodes])
+  t.notSame(codesOf(`${definition}\nERROR_CODE(E_ANOTHER, "x")\n`), [...engineCodes])
+  t.notSame(codesOf([...lines].reverse().join('\n')), [...engineCodes])
 })
 
 t.test('FedloraError carries code, details and cause', async (t) => {
