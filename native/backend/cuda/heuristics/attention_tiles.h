@@ -1,5 +1,6 @@
 /// The rows of packed sequences in pieces that a block takes: a list that the host makes and the library stages.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -8,16 +9,22 @@ namespace fedlora::cuda {
 
 constexpr int attention_rows = 8, most_head_dim = 256;
 
-/// Rows [first, first + attention_rows) of the sequence [begin, end), as far as it goes.
+/// Rows of a block that multiplies on tensor cores, by warpgroups (capability 9.0) or by warps.
+constexpr int attention_tensor_rows(bool warpgroups) { return warpgroups ? 128 : 64; }
+
+/// Rows [first, first + rows) of the sequence [begin, end), as far as it goes.
 struct AttentionTile {
   int32_t begin, end, first;
 };
 
-inline std::vector<AttentionTile> attention_tiles(std::span<const int64_t> offsets) {
+/// Late rows, which see the most keys, come first: blocks begin in the order of the list, and the short ones fill the gaps at the end.
+inline std::vector<AttentionTile> attention_tiles(std::span<const int64_t> offsets, int rows) {
   std::vector<AttentionTile> tiles;
   for (size_t i = 0; i + 1 < offsets.size(); ++i)
-    for (int64_t first = offsets[i]; first < offsets[i + 1]; first += attention_rows)
+    for (int64_t first = offsets[i]; first < offsets[i + 1]; first += rows)
       tiles.push_back({static_cast<int32_t>(offsets[i]), static_cast<int32_t>(offsets[i + 1]), static_cast<int32_t>(first)});
+  std::stable_sort(tiles.begin(), tiles.end(),
+                   [](const AttentionTile& a, const AttentionTile& b) { return a.first - a.begin > b.first - b.begin; });
   return tiles;
 }
 

@@ -2,6 +2,7 @@
 
 #include "backend/cuda/device/attention_backward.cuh"
 #include "backend/cuda/device/attention_forward.cuh"
+#include "backend/cuda/launch/attention_tensor.h"
 
 namespace fedlora::cuda {
 
@@ -16,9 +17,14 @@ dim3 grid_of(int64_t tiles, int heads) { return dim3(static_cast<unsigned>(tiles
 
 }  // namespace
 
+int attention_tile_rows(const Queue& queue, const AttentionShape& shape, Element element) {
+  return fits_tensor_cores(shape, element) ? attention_tensor_rows(queue.architecture == 90) : attention_rows;
+}
+
 void attention_forward(const Queue& queue, const AttentionShape& shape, int64_t tile_count, const AttentionTile* tiles, const void* q,
                        const void* k, const void* v, void* o, float* lse, Element element) {
   if (tile_count == 0) return;
+  if (fits_tensor_cores(shape, element)) return attention_tensor_forward(queue, shape, tile_count, tiles, q, k, v, o, lse);
   by_element(element, [&](auto zero) {
     using T = decltype(zero);
     const size_t shared = attention_forward_shared(shape.head_dim);
@@ -28,12 +34,14 @@ void attention_forward(const Queue& queue, const AttentionShape& shape, int64_t 
   });
 }
 
-size_t attention_backward_workspace(int64_t M, int heads) { return static_cast<size_t>(M * heads) * sizeof(float); }
+size_t attention_backward_workspace(int64_t M, int heads) { return static_cast<size_t>(M * heads) * sizeof(float2); }
 
 void attention_backward(const Queue& queue, const AttentionShape& shape, int64_t M, int64_t tile_count, const AttentionTile* tiles,
                         const void* q, const void* k, const void* v, const void* o, const float* lse, const void* d_o, void* d_q, void* d_k,
                         void* d_v, Element element, void* workspace) {
   if (tile_count == 0) return;
+  if (fits_tensor_cores(shape, element))
+    return attention_tensor_backward(queue, shape, M, tile_count, tiles, q, k, v, o, lse, d_o, d_q, d_k, d_v, workspace);
   by_element(element, [&](auto zero) {
     using T = decltype(zero);
     auto* delta = static_cast<float*>(workspace);

@@ -1,5 +1,5 @@
 /// ops.def: attention_forward, attention_backward, attention_decode. head_dim at most most_head_dim. The tiles are those of
-/// attention_tiles(), on the device; M is the rows of all sequences.
+/// attention_tiles(offsets, attention_tile_rows(…)), on the device; M is the rows of all sequences.
 #pragma once
 #include "backend/cuda/device/element.h"
 #include "backend/cuda/heuristics/attention_tiles.h"
@@ -8,6 +8,8 @@
 
 namespace fedlora::cuda {
 
+/// Rows that a block owns, by shape and device.
+int attention_tile_rows(const Queue& queue, const AttentionShape& shape, Element element);
 void attention_forward(const Queue& queue, const AttentionShape& shape, int64_t tile_count, const AttentionTile* tiles, const void* q,
                        const void* k, const void* v, void* o, float* lse, Element element);
 size_t attention_backward_workspace(int64_t M, int heads);
