@@ -15,6 +15,10 @@ export type OwnEntry = [client: string, vector: string, round: number]
 
 const keyOf = (client: string, vector: string) => JSON.stringify([client, vector])
 
+/** In ascending order. */
+const entriesOf = (rounds: ReadonlyMap<string, number>): OwnEntry[] =>
+  [...rounds.keys()].sort().map((key) => [...(JSON.parse(key) as [string, string]), rounds.get(key)!])
+
 /** Names may hold anything, file names may not: the first 64 bits of a name's SHA-256 stand for it. */
 function fileName(key: string, round: number): string {
   const [client, vector] = JSON.parse(key) as [string, string]
@@ -50,16 +54,23 @@ export class OwnState {
 
   /**
    * Opens `folder` with the vectors that `entries` name; every other file in it is left over and removed.
+   * @param pending - what `written` gave of a round that is still under way.
    * @throws FedloraError `E_CHECKPOINT` when one that they name is missing: then nothing is removed.
    */
-  static async open(folder: string, entries: readonly OwnEntry[] = []): Promise<OwnState> {
-    const index = new Map(entries.map(([client, vector, round]) => [keyOf(client, vector), round]))
+  static async open(
+    folder: string,
+    entries: readonly OwnEntry[] = [],
+    pending: readonly OwnEntry[] = [],
+  ): Promise<OwnState> {
+    const indexOf = (list: readonly OwnEntry[]) =>
+      new Map(list.map(([client, vector, round]) => [keyOf(client, vector), round]))
+    const [index, underWay] = [indexOf(entries), indexOf(pending)]
     try {
       await makeFolder(folder)
       const names = await readdir(folder)
       const there = new Set(names)
       const valid = new Set<string>()
-      for (const [key, round] of index) {
+      for (const [key, round] of [...index, ...underWay]) {
         const name = fileName(key, round)
         if (!there.has(name)) throw missing(key, join(folder, name))
         valid.add(name)
@@ -71,13 +82,21 @@ export class OwnState {
     } catch (error) {
       throw ioError(error, `cannot open '${folder}'`)
     }
-    return new OwnState(folder, index)
+    const own = new OwnState(folder, index)
+    for (const [key, round] of underWay) own.#pending.set(key, round)
+    return own
   }
 
   /** As of the last ended round, in ascending order. */
   get entries(): OwnEntry[] {
-    const keys = [...this.#index.keys()].sort()
-    return keys.map((key) => [...(JSON.parse(key) as [string, string]), this.#index.get(key)!])
+    return entriesOf(this.#index)
+  }
+
+  /** Makes what was written in the round under way durable, and names it: with these names `open` takes the round up again. */
+  async written(): Promise<OwnEntry[]> {
+    const names = [...this.#pending].map(([key, round]) => fileName(key, round))
+    await this.#sync(names)
+    return entriesOf(this.#pending)
   }
 
   /** The round of what a client kept, as of the last ended one; undefined: it kept no such vector. */
@@ -166,9 +185,13 @@ export class OwnState {
 
   /** Makes the ended rounds' files durable; call before the checkpoint that names them is written. */
   async flush(): Promise<void> {
+    await this.#sync([...this.#fresh])
+  }
+
+  async #sync(names: readonly string[]): Promise<void> {
     try {
-      for (const name of this.#fresh) await syncPath(join(this.#folder, name))
-      if (this.#fresh.size > 0) await syncPath(this.#folder)
+      for (const name of names) await syncPath(join(this.#folder, name))
+      if (names.length > 0) await syncPath(this.#folder)
     } catch (error) {
       throw ioError(error, `cannot flush '${this.#folder}'`)
     }

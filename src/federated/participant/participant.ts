@@ -1,0 +1,112 @@
+/**
+ * A client of a federation, whatever lies between it and its server: asks what it lacks, works, sends, and waits for the outcome.
+ *
+ *   next(known) → work → [notice.json] → train → [answer.bin, manifest.json] → upload, say → [receipt.json] → next(known) → outcome → [state.json]
+ *
+ * What stands in brackets is on disk before the next arrow. The loop reads where it is from the folder alone, so that it goes on after a stop or a
+ * crash as it would have without.
+ */
+import { type FedloraError, isFedloraError } from '../../errors.js'
+import type { Description, Known, Notice } from '../link/messages.js'
+import { type Retrying, retrying } from '../link/retry.js'
+import type { ParticipantResult } from './events.js'
+import type { Work } from './outbox.js'
+import type { Ask, Context, ParticipantParts } from './parts.js'
+import { RoundWork } from './round-work.js'
+
+export class Participant {
+  readonly #parts: ParticipantParts
+  readonly #context: Context
+  readonly #ask: Ask
+  readonly #round: RoundWork
+
+  constructor(parts: ParticipantParts, context: Context) {
+    const { time, random } = parts
+    const { signal } = context
+    const onRetry: Retrying['onRetry'] = (error, milliseconds) => {
+      const { code, message: why } = error as FedloraError
+      context.emit({ type: 'retry', code, why, seconds: milliseconds / 1000 })
+    }
+    this.#parts = parts
+    this.#context = context
+    this.#ask = (call) => retrying(() => call(signal), { signal, time, random, onRetry })
+    this.#round = new RoundWork(parts, context, this.#ask)
+  }
+
+  get #known(): Known {
+    const { settled, outbox } = this.#parts.folder
+    return { settled, working: outbox.due?.work.round ?? null, heard: 0 }
+  }
+
+  /** Takes part until the federation ends. @throws FedloraError what neither repeating nor the next round mends; the signal's reason. */
+  async run(): Promise<ParticipantResult> {
+    const { folder, link, workshop } = this.#parts
+    if (folder.over === undefined) {
+      const description = await this.#ask((signal) => link.describe(signal))
+      await folder.belongTo(description.run)
+      await workshop.open(description, this.#context, (ref, path) =>
+        this.#ask((signal) => link.download(ref, path, signal)),
+      )
+      this.#joined(description)
+      while (folder.over === undefined) await this.#advance()
+    }
+    const { counted } = folder
+    const { rounds, why } = folder.over
+    const end = { rounds, counted, ...(why !== undefined && { why }) }
+    this.#context.emit({ type: 'over', ...end })
+    return { run: folder.run, ...end }
+  }
+
+  #joined({ run, name, federation }: Description): void {
+    const { settled } = this.#parts.folder
+    this.#context.emit({ type: 'joined', run, name, rounds: Number(federation.rounds), settled })
+  }
+
+  /** What comes next, by what the folder holds. */
+  async #advance(): Promise<void> {
+    const { folder, link, eligibility } = this.#parts
+    const { signal, emit } = this.#context
+    const { due } = folder.outbox
+    if (due !== undefined && due.receipt === undefined) return await this.#round.finish(due)
+    const waits = (why: string) => emit({ type: 'waiting', for: 'eligibility', why })
+    if (due === undefined) await eligibility.wait(signal, waits)
+    const notice = await this.#ask((inner) => link.next(this.#known, inner))
+    signal.throwIfAborted()
+    if (notice === undefined) emit({ type: 'waiting', for: 'server', why: due ? 'the outcome' : 'work' })
+    else await this.#hear(notice)
+  }
+
+  async #hear(notice: Notice): Promise<void> {
+    const { folder } = this.#parts
+    if (notice.type === 'work') return await this.#take(notice)
+    if (notice.type === 'outcome') {
+      const { round, counted, why } = notice
+      const { due } = folder.outbox
+      // What was not sent cannot have counted, whatever is said of it.
+      const ours = due?.work.round === round && due.prepared !== undefined
+      await folder.settle(round, counted && ours)
+      this.#context.emit({ type: 'outcome', round, counted: counted && ours, ...(why !== undefined && { why }) })
+    }
+    if (notice.type === 'over') {
+      const { due } = folder.outbox
+      if (due !== undefined) await folder.settle(due.work.round, false)
+      await folder.end(notice.round, notice.why)
+    }
+  }
+
+  /** Takes work on, unless it is beyond a limit. */
+  async #take(work: Work): Promise<void> {
+    const { folder, workshop } = this.#parts
+    const { due } = folder.outbox
+    // A server that was set back asks again for what it had.
+    if (due?.work.round === work.round) return await folder.outbox.resend()
+    if (due !== undefined) await folder.giveUp()
+    try {
+      await workshop.check(work)
+    } catch (error) {
+      if (!isFedloraError(error)) throw error
+      return await this.#round.decline(work, error)
+    }
+    await folder.outbox.begin(work)
+  }
+}

@@ -1,0 +1,54 @@
+/** Where a client's work is done: what the participant's loop asks of the model, the rows and the client's own limits. */
+import type { Vectors } from '../algorithms/algorithm.js'
+import type { BlobRef } from '../blobs/blob-store.js'
+import type { OwnState } from '../client/own-state.js'
+import type { Description } from '../link/messages.js'
+import type { Answer, Task } from '../protocol/messages.js'
+import type { ParticipantEvent } from './events.js'
+import type { Work } from './outbox.js'
+
+export interface StepDone {
+  step: number
+  steps: number
+  loss: number
+}
+
+export interface WorkContext {
+  own: OwnState
+  /** Fires when the work is not needed, or not wanted. */
+  signal: AbortSignal
+  onStep(done: StepDone): void
+}
+
+/** What a client's work came to. */
+export interface Done {
+  answer: Answer
+  /** What is sent, before encoding. */
+  vectors: Vectors
+  codec: string
+}
+
+/** Of the participant, as far as a workshop knows it. */
+export interface WorkshopContext {
+  signal: AbortSignal
+  emit(event: ParticipantEvent): void
+}
+
+export interface Workshop {
+  /**
+   * The federation is known: whether this client can work for it is found out before anything expensive.
+   * @param download - brings a blob of the server to a file.
+   * @throws FedloraError `E_BASE`, `E_CONFIG`, `E_DATA`, … when it cannot.
+   */
+  open(
+    description: Description,
+    context: WorkshopContext,
+    download: (ref: BlobRef, path: string) => Promise<void>,
+  ): Promise<void>
+  /** @throws FedloraError `E_LIMIT` for work beyond what the client allows: the round is declined. */
+  check(work: Work): Promise<void>
+  /** Works. The same task gives the same answer. @throws FedloraError of the work, `E_LIMIT`; the signal's reason. */
+  work(task: Task, work: Work, context: WorkContext): Promise<Done>
+  /** The next byte of the answer leaves: what that costs is on disk when this returns. */
+  beforeSending(work: Work): Promise<void>
+}

@@ -1,0 +1,114 @@
+/** A client's loop against a server by script: nothing is lost or sent otherwise the second time, wherever it dies. */
+import { readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { systemTime } from '../../src/federated/link/retry.js'
+import { always } from '../../src/federated/participant/eligibility.js'
+import type { ParticipantEvent, ParticipantResult } from '../../src/federated/participant/events.js'
+import { ClientFolder } from '../../src/federated/participant/folder.js'
+import { Participant } from '../../src/federated/participant/participant.js'
+import type { ParticipantParts } from '../../src/federated/participant/parts.js'
+import { decodeVector } from '../../src/federated/vector-message.js'
+import { Run } from '../../src/run/run.js'
+import { temporaryFolder } from '../support/train.js'
+import { Crashing } from './support/crash.js'
+import { fakeWorkshop, kept } from './support/fake-workshop.js'
+import { type Script, ScriptedServer } from './support/scripted-server.js'
+
+const root = temporaryFolder('participant')
+t.teardown(() => rmSync(root, { recursive: true }))
+
+type Parts = Partial<ParticipantParts>
+
+/** Takes part once, until the end or until it fails. */
+async function takePart(folder: string, server: ScriptedServer, parts: Parts = {}) {
+  const events: ParticipantEvent[] = []
+  const opened = await ClientFolder.open(folder)
+  try {
+    const run = new Run<ParticipantEvent, ParticipantResult>((context) =>
+      new Participant(
+        {
+          link: server.link(),
+          folder: opened,
+          workshop: fakeWorkshop(),
+          eligibility: always,
+          time: systemTime,
+          random: () => 0,
+          ...parts,
+        },
+        { ...context, emit: (event) => events.push(event), signal: context.signal },
+      ).run(),
+    )
+    return { result: await run, events }
+  } finally {
+    opened.close()
+  }
+}
+
+/** What a federation came to, for server and client. */
+async function outcomeOf(folder: string, server: ScriptedServer) {
+  const { own, settled, counted, over } = await ClientFolder.open(folder).then((opened) => {
+    opened.close()
+    return opened
+  })
+  return {
+    answers: [...server.answers].map(([round, { manifest, bytes }]) => [
+      round,
+      { ...manifest, run: '' },
+      Buffer.from(bytes).toString('hex'),
+    ]),
+    kept: [...((await own.read('a', kept)) ?? [])],
+    ...{ settled, counted, over, faults: server.faults },
+    left: readdirSync(join(folder, 'outbox')),
+    files: readdirSync(join(folder, 'own')).length,
+  }
+}
+
+const script: Script = { rounds: 3, lost: [2] }
+
+t.test('rounds to the end: the answers of those that counted build on one another', async (t) => {
+  const folder = join(root, 'plain')
+  const server = new ScriptedServer(script)
+  const { result, events } = await takePart(folder, server)
+  t.match(result, { run: server.run, rounds: 3, counted: 2 })
+  t.same(
+    events.map(({ type }) => type).filter((type) => type !== 'waiting'),
+    ['joined', ...Array.from({ length: 3 }, () => ['work', 'step', 'sent', 'outcome']).flat(), 'over'],
+  )
+  const { bytes, manifest } = server.answers.get(3)!
+  // [3] + ½([1]): round 2 never was.
+  t.same([...decodeVector(bytes.subarray(0, manifest.vectors.adapter))], [3.5, 1.75, -3.5, 1.5])
+  t.same(manifest.vectors, { adapter: manifest.vectors.adapter, extra: bytes.length - manifest.vectors.adapter! })
+  t.same(server.faults, [])
+  const again = await takePart(folder, new ScriptedServer(script))
+  t.same(again.result, result, 'after the end it needs no server')
+  t.same(
+    again.events.map(({ type }) => type),
+    ['over'],
+  )
+})
+
+t.test('killed at every change of a file and before and after every call: the same federation', async (t) => {
+  const undisturbed = new ScriptedServer(script)
+  const counter = new Crashing(Number.POSITIVE_INFINITY)
+  const plain = join(root, 'undisturbed')
+  await counter.during(() => takePart(plain, undisturbed, { link: undisturbed.link((name) => counter.point(name)) }))
+  const expected = await outcomeOf(plain, undisturbed)
+  const points = counter.points.length
+  t.ok(points > 100, `${points} points`)
+  for (let at = 1; at <= points; at++) {
+    const folder = join(root, `killed-${at}`)
+    const server = new ScriptedServer(script)
+    const crashing = new Crashing(at)
+    const link = server.link((name) => crashing.point(name))
+    const death = await crashing.during(() => takePart(folder, server, { link }).then(() => undefined, String))
+    rmSync(join(folder, 'lock'), { force: true }) // a dead process holds none
+    const { result, outcome } = await new Crashing(Number.POSITIVE_INFINITY).during(async () => ({
+      ...(await takePart(folder, server)),
+      outcome: await outcomeOf(folder, server),
+    }))
+    if (JSON.stringify(outcome) === JSON.stringify(expected) && crashing.dead) continue
+    t.same({ outcome, result, death }, { outcome: expected }, `killed at ${at}: ${crashing.points.at(-1)}`)
+    break
+  }
+})
