@@ -4,7 +4,7 @@ import type { NodeKey } from '../key/key.js'
 import { type FleetMethod, fleetMethods, type Request, type Response } from '../wire/fleet.js'
 import { Poster } from './post.js'
 import { refusalOf } from './refusal.js'
-import { persist, type Waiting } from './retry.js'
+import { type BackOff, mostFailures, persist, type Waiting } from './retry.js'
 
 export interface FleetOptions {
   /** `https://host:port`; http only for this machine, unless `insecure`. */
@@ -14,13 +14,15 @@ export interface FleetOptions {
   key: NodeKey
   signal: AbortSignal
   onWait(waiting: Waiting & { method: FleetMethod }): void
-  /** The clock of this machine. */
-  now?: () => Date
+  pace: BackOff
 }
 
 /** Bytes of an answer: messages with the trees of their objects, and an object, whose chunks have 5 MiB. */
 const maxMessage = 4 * 2 ** 20
 const maxObject = 64 * 2 ** 20
+/** Requests that are about one message. */
+const aboutMessages = new Set<FleetMethod>(['pull-object', 'push-object', 'confirm-message-received'])
+
 /** Without a byte for so long (ms) a request has failed. */
 const idle = 60_000
 
@@ -60,8 +62,8 @@ export class Fleet {
 
   /**
    * One request, tried until it is answered.
-   * @throws FedloraError `E_PROTOCOL` for a refusal (`details.status`, `details.fleetCode`) and for an answer that is none; `E_IO` where nobody
-   * is trusted; the signal's reason.
+   * @throws FedloraError `E_AUTH`, `E_CLOCK`, `E_RUN_OVER`, `E_PROTOCOL` for a refusal (`details.status`, `details.fleetCode`) and for an answer
+   * that is none; `E_TOO_LARGE`; the signal's reason.
    */
   async call<M extends FleetMethod>(method: M, request: Request<M>): Promise<Response<M>> {
     const { request: asked } = fleetMethods[method]
@@ -70,18 +72,18 @@ export class Fleet {
 
   /** The same with a request that was written before. */
   async send<M extends FleetMethod>(method: M, body: Uint8Array): Promise<Response<M>> {
-    const { signal, onWait } = this.#options
+    const { signal, onWait, pace } = this.#options
     return await persist(
       () => this.#once(method, body),
-      signal,
+      { ...pace, signal, most: aboutMessages.has(method) ? mostFailures : Number.POSITIVE_INFINITY },
       (waiting) => onWait({ ...waiting, method }),
     )
   }
 
   async #once<M extends FleetMethod>(method: M, body: Uint8Array): Promise<Response<M>> {
-    const { key, signal, now = () => new Date() } = this.#options
+    const { key, signal } = this.#options
     const headers = {
-      ...key.headers(now()),
+      ...key.headers(new Date()),
       'content-type': 'application/protobuf',
       accept: 'application/protobuf',
     }
@@ -93,7 +95,7 @@ export class Fleet {
       idle,
       signal,
     })
-    if (answer.status !== 200) throw refusalOf(method, answer, now())
+    if (answer.status !== 200) throw refusalOf(method, answer, new Date())
     return fleetMethods[method].response.decode(answer.body) as Response<M>
   }
 

@@ -29,10 +29,10 @@ function asCoded(error: Error, url: URL): FedloraError {
   if (distrust.test(errno)) {
     const cure = 'is ca the certificate of the authority that signed it, and the host one of its names?'
     const message = `flower: the certificate of ${host} is not trusted: ${error.message}; ${cure}`
-    return new FedloraError('E_IO', message, { host, errno }, error)
+    return new FedloraError('E_AUTH', message, { host, errno }, error)
   }
   const message = `flower: ${protocol}//${host} cannot be reached: ${error.message || errno}`
-  return new FedloraError('E_IO', message, { host, errno, retry: true }, error)
+  return new FedloraError('E_UNREACHABLE', message, { host, errno, retry: true }, error)
 }
 
 /** Connections to one server, kept open between requests. */
@@ -47,8 +47,8 @@ export class Poster {
   }
 
   /**
-   * @throws FedloraError `E_IO` when there is no answer (`details.retry` where another try may help); `E_PROTOCOL` for one that is too large;
-   * the signal's reason.
+   * @throws FedloraError `E_UNREACHABLE` when there is no answer (`details.retry`: another try may help), `E_AUTH` for a server that is not trusted,
+   * `E_TOO_LARGE` for its answer; the signal's reason.
    */
   async post(url: URL, { headers, body, maxBytes, idle, signal }: PostOptions): Promise<Answer> {
     signal.throwIfAborted()
@@ -69,7 +69,7 @@ export class Poster {
           chunks.push(chunk)
           if (size <= maxBytes) return
           const message = `flower: ${url.pathname}: an answer of more than ${maxBytes} bytes`
-          reject(new FedloraError('E_PROTOCOL', message, { maxBytes }))
+          reject(new FedloraError('E_TOO_LARGE', message, { maxBytes }))
           request.destroy()
         })
         response.on('error', onFail)

@@ -25,13 +25,17 @@ function readRefusal(body: Buffer): { code?: number; detail: string } {
   }
 }
 
-/** How far our clock is ahead of the server's, in words; the server takes stamps from 5 s ahead to 300 s behind. */
-function clockWords(date: Date | undefined, now: Date): string {
-  if (date === undefined) return 'is the clock of this machine right?'
-  const ahead = Math.round((now.getTime() - date.getTime()) / 1000)
-  if (ahead > 4) return `the clock of this machine is ${ahead} s ahead of the server's: set it right`
-  if (ahead < -295) return `the clock of this machine is ${-ahead} s behind the server's: set it right`
-  return "the clock is right: is this node's public key registered there (flwr supernode register KEY.pub)?"
+/** Why a signature was refused. The server takes stamps from 5 s ahead of its clock to 300 s behind it. */
+function unauthenticated(said: string, details: object, date: Date | undefined, now: Date): FedloraError {
+  const ahead = date === undefined ? 0 : Math.round((now.getTime() - date.getTime()) / 1000)
+  if (ahead > 4 || ahead < -295) {
+    const off = ahead > 0 ? `${ahead} s ahead of` : `${-ahead} s behind`
+    const message = `${said}; the clock of this machine is ${off} the server's: set it right`
+    return new FedloraError('E_CLOCK', message, { ...details, ahead })
+  }
+  const cure =
+    "is this node's public key registered there (flwr supernode register KEY.pub), and this machine's clock right?"
+  return new FedloraError('E_AUTH', `${said}; ${cure}`, { ...details })
 }
 
 export function refusalOf(method: FleetMethod, answer: Answer, now: Date): FedloraError {
@@ -39,9 +43,10 @@ export function refusalOf(method: FleetMethod, answer: Answer, now: Date): Fedlo
   const { code: fleetCode, detail } = readRefusal(body)
   const said = `flower: ${method}: the server answers ${status}${fleetCode === undefined ? '' : `, code ${fleetCode}`}${detail && `: ${detail}`}`
   const details = { method, status, ...(fleetCode !== undefined && { fleetCode }) }
-  if (status === 401) return new FedloraError('E_PROTOCOL', `${said}; ${clockWords(date, now)}`, details)
+  if (status === 401) return unauthenticated(said, details, date, now)
+  if (status === 403 && fleetCode === fleetCodes.runNotRunning) return new FedloraError('E_RUN_OVER', said, details)
   if (passing.has(status) && !(status === 500 && method === 'push-messages')) {
-    return new FedloraError('E_IO', said, { ...details, retry: true })
+    return new FedloraError('E_UNREACHABLE', said, { ...details, retry: true })
   }
   if (fleetCode === undefined && status !== 500) {
     const cure = 'is it a Flower SuperLink of version 1.40 to 1.43, and the URL that of its port?'

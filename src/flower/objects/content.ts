@@ -1,6 +1,6 @@
 /** What a message says: records by name. As an object it is a `RecordDict`, and a message an object over that. */
 import { FedloraError } from '../../errors.js'
-import { flowerMessage, type Metadata, type ObjectTree } from '../wire/fleet.js'
+import { flowerMessage, type Metadata, metadataOf, type ObjectTree } from '../wire/fleet.js'
 import { type ArrayRecord, addArrayRecord, type Budget, readArrayRecord } from './arrays.js'
 import { readNames, writeNames } from './json.js'
 import type { FlowerArray } from './npy.js'
@@ -54,12 +54,10 @@ export function packReply(metadata: Partial<Metadata>, says: ReplyContent | Repl
   const objects: Objects = new Map()
   const isError = 'reason' in says
   const children = isError ? [] : [addContent(objects, says)]
-  const body = flowerMessage.encode({ metadata: { ...emptyMetadata, ...metadata }, ...(isError && { error: says }) })
+  const body = flowerMessage.encode({ metadata: metadataOf(metadata), ...(isError && { error: says }) })
   const id = addObject(objects, 'Message', children, body)
   return { id, objects, tree: treeOf(objects, id) }
 }
-
-const emptyMetadata: Metadata = flowerMessage.decode(Uint8Array.of(10, 0)).metadata!
 
 /** @throws FedloraError as the readers of records do; `E_PROTOCOL` for an object of another kind. */
 function readContent(lookup: Lookup, id: string, budget: Budget): Content {

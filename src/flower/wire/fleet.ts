@@ -26,9 +26,16 @@ const metadataFields = {
 /** Who says what to whom. */
 export type Metadata = ValueOf<typeof metadataFields>
 
+const metadata = message('Metadata', metadataFields)
+
+/** Metadata with what is given, the rest at its defaults. */
+export function metadataOf(given: Partial<Metadata>): Metadata {
+  return { ...metadata.initial(), ...given }
+}
+
 /** `content` is there and empty: what a message says travels as objects. */
 export const flowerMessage = message('Message', {
-  metadata: optional(1, message('Metadata', metadataFields)),
+  metadata: optional(1, metadata),
   content: optional(2, message('RecordDict', {})),
   error: optional(3, message('Error', { code: field(1, sint64), reason: field(2, text) })),
 })
