@@ -6,8 +6,9 @@ const table = Uint32Array.from({ length: 256 }, (_, byte) => {
   return crc
 })
 
-export function crc32c(bytes: Uint8Array): number {
-  let crc = 0xffffffff
+/** @param previous - sum of the bytes that come before these: the result is that of all of them. */
+export function crc32c(bytes: Uint8Array, previous = 0): number {
+  let crc = ~previous
   for (const byte of bytes) crc = table[(crc ^ byte) & 255]! ^ (crc >>> 8)
   return ~crc >>> 0
 }

@@ -1,0 +1,12 @@
+/** A disk that has no room: its own code, because whoever meets it goes on once there is some. */
+import { FedloraError } from '../errors.js'
+import { ioError } from './atomic.js'
+
+/** As `ioError`, with `E_DISK_FULL` for a disk or a quota without room, also where `ioError` has been by. */
+export function diskError(error: unknown, doing: string): unknown {
+  const errno = error instanceof FedloraError ? error.details.errno : (error as NodeJS.ErrnoException | null)?.code
+  if (errno !== 'ENOSPC' && errno !== 'EDQUOT') return ioError(error, doing)
+  if (error instanceof FedloraError && error.code !== 'E_IO') return error
+  const message = `${doing}: the disk is full (${errno}); nothing half-written counts: free some space, and it goes on`
+  return new FedloraError('E_DISK_FULL', message, { errno }, error)
+}
