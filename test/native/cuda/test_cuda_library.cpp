@@ -137,10 +137,10 @@ CASE("needs: the ring, the widest workspace of a layer, and what the loss takes 
   OwnBytes small, large;
   const PassSize pass{100, 50, 1000, 4, 64, 0};
   connection.api().needs(connection.context(), &pass, &small);
-  CHECK(small.scratch == (size_t{4} << 20) + 100 * 4 * sizeof(float) && small.loss > 50 * 1000 * sizeof(float) - 2000);
+  CHECK(small.scratch == (size_t{4} << 20) + 100 * 4 * 2 * sizeof(float) && small.loss > 50 * 1000 * sizeof(float) - 4000);
   const PassSize longer{1 << 20, 50, 1000, 4, 64, 0};
   connection.api().needs(connection.context(), &longer, &large);
-  CHECK(large.scratch == (size_t{20} << 20) + (size_t{4} << 20) * sizeof(float) && large.loss == 0);
+  CHECK(large.scratch == (size_t{20} << 20) + (size_t{4} << 20) * 2 * sizeof(float) && large.loss == 0);
 }
 
 CASE("staged arrays arrive, whatever their size and number; equal ones are sent once") {

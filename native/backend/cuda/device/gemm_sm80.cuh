@@ -7,9 +7,8 @@
 /// A stage is filled by cp.async two steps before it is read. One barrier a step: behind it the step has arrived for everybody, and
 /// everybody is through with the step before, whose stage is filled next.
 #pragma once
-#include "backend/cuda/device/prelude.h"
+#include "backend/cuda/device/fetch_chunk.cuh"
 #include "backend/cuda/device/product.h"
-#include "backend/cuda/ptx/copy_async.h"
 #include "backend/cuda/ptx/matrix.h"
 
 namespace fedlora::cuda {
@@ -20,28 +19,6 @@ struct GemmSm80 {
   static constexpr int box_bytes = operand_bytes / 2;
   static constexpr int shared_bytes = stages * stage_bytes;
 };
-
-/// Eight elements of row `row` from column `column` on, to 16 bytes of shared memory; what lies outside [rows, columns) arrives as zeros.
-/// Pieces of 16 bytes when `aligned`, else element by element, by this thread at once.
-DEV void fetch_chunk(void* to, const bf16* matrix, int64_t stride, bool aligned, int64_t row, int64_t rows, int64_t column,
-                     int64_t columns) {
-  const int64_t left = row < rows ? columns - column : 0;
-  const int inside = static_cast<int>(left < 0 ? 0 : left > 8 ? 8 : left);
-  const bf16* const from = matrix + (inside > 0 ? row * stride + column : 0);
-  if (aligned) {
-    cp_async16(to, from, 2 * inside);
-    return;
-  }
-  u32 words[4];
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const u32 low = 2 * i < inside ? from[2 * i].bits : 0, high = 2 * i + 1 < inside ? from[2 * i + 1].bits : 0;
-    words[i] = low | high << 16;
-  }
-  *static_cast<uint4*>(to) = make_uint4(words[0], words[1], words[2], words[3]);
-}
-
-DEV bool in_pieces(const void* base, int64_t stride) { return reinterpret_cast<uintptr_t>(base) % 16 == 0 && stride % 8 == 0; }
 
 /// Walks the steps of all products, end to end.
 struct StepWalk {

@@ -16,22 +16,33 @@ __global__ void __launch_bounds__(cast_threads)
   store(out + i, column < columns ? factor * from[row * columns + column] : 0.0f);
 }
 
+/// out [columns, rows] = factor·fromᵀ, from [rows, columns]; rows of out `stride` apart and filled up with zeros.
+template <class T>
+__global__ void __launch_bounds__(cast_threads)
+    cast_turned_kernel(int64_t rows, int64_t columns, int64_t stride, float factor, const float* from, T* out) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * cast_threads + threadIdx.x;
+  if (i >= columns * stride) return;
+  const int64_t column = i / stride, row = i % stride;
+  store(out + i, row < rows ? factor * from[row * columns + column] : 0.0f);
+}
+
 template <class T>
 __global__ void __launch_bounds__(cast_threads) round_kernel(int64_t count, const float* from, T* out) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * cast_threads + threadIdx.x;
   if (i < count) store(out + i, from[i]);
 }
 
-/// Sums over rows: partial[slice][p][q] = Σ_m left[m,p]·right[m,q] over the rows of a slice. Grid: (Q / 32, P / 32, slices); a block of 256
-/// threads makes 32 × 32, each thread 4 of them, by steps of 32 rows through shared memory: left and right [32][32] f32.
+/// Sums over rows in f32 (bf16: narrow_product.cuh): partial[slice][p][q] = Σ_m left[m,p]·right[m,q] over the rows of a slice. Grid: (Q /
+/// 32, P / 32, slices); a block of 256 threads makes 32 × 32, each thread 4 of them, by steps of 32 rows through shared memory: left and
+/// right [32][32] f32.
 struct RowSum {
   static constexpr int side = 32, step = 32, threads = 256, slice_rows = 512;
   static constexpr int shared_bytes = 2 * step * side * 4;
 };
 
-template <class T>
-__global__ void __launch_bounds__(RowSum::threads) row_sum_kernel(int64_t rows, int64_t P, int64_t Q, const T* left, int64_t left_stride,
-                                                                  const T* right, int64_t right_stride, float* partial) {
+static __global__ void __launch_bounds__(RowSum::threads)
+    row_sum_kernel(int64_t rows, int64_t P, int64_t Q, const float* left, int64_t left_stride, const float* right, int64_t right_stride,
+                   float* partial) {
   using Tile = RowSum;
   FED_SHARED(shared);
   float* const a = reinterpret_cast<float*>(shared);

@@ -27,11 +27,7 @@ DEV void pack_left(u32 (&left)[N / 16][4], const float (&product)[N / 2]) {
 
 /// mma.sync, sm_80 and later: a warp by itself.
 struct WarpEngine {
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  static constexpr bool here = false;  // there the other is chosen
-#else
   static constexpr bool here = true;
-#endif
   DEV static void publish() {}
   DEV static void fence() {}
   DEV static void commit() {}
@@ -41,9 +37,14 @@ struct WarpEngine {
   /// out [16, N] = left·rightᵀ, over `Depth` columns: left's rows of this warp, right [N][Depth].
   template <int N, int Depth>
   DEV static void begin_rows(float (&out)[N / 2], const unsigned char* left, u32 left_rows, const unsigned char* right) {
-    const u32 lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16;
 #pragma unroll
     for (int i = 0; i < N / 2; ++i) out[i] = 0;
+    add_rows<N, Depth>(out, left, left_rows, right);
+  }
+  /// out += the same.
+  template <int N, int Depth>
+  DEV static void add_rows(float (&out)[N / 2], const unsigned char* left, u32 left_rows, const unsigned char* right) {
+    const u32 lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16;
 #pragma unroll
     for (u32 k = 0; k < Depth / 16; ++k) {
       u32 a[4];

@@ -7,6 +7,7 @@
 #include "backend/cuda/device/lora.cuh"
 #include "backend/cuda/launch/gemm.h"
 #include "backend/cuda/launch/lora_workspace.h"
+#include "backend/cuda/launch/narrow_product.h"
 
 namespace fedlora::cuda {
 
@@ -29,10 +30,12 @@ struct Call {
   const void* x;
   View<const TargetView> targets;
   const LoraWorkspace& space;
+  Direction direction;
   const void* W[most_targets];
 
-  Call(const Queue& queue, Element element, int64_t M, const void* x, View<const TargetView> targets, const LoraWorkspace& space)
-      : queue(queue), element(element), M(M), K(targets[0].W->K), x(x), targets(targets), space(space) {
+  Call(const Queue& queue, Element element, int64_t M, const void* x, View<const TargetView> targets, const LoraWorkspace& space,
+       Direction direction)
+      : queue(queue), element(element), M(M), K(targets[0].W->K), x(x), targets(targets), space(space), direction(direction) {
     for (int64_t t = 0; t < targets.size; ++t) W[t] = decode_weight(queue, *targets[t].W, element, space.targets[t].W);
   }
 
@@ -42,8 +45,14 @@ struct Call {
     using Byte = std::conditional_t<std::is_const_v<std::remove_pointer_t<Pointer>>, const char, char>;
     return static_cast<Byte*>(matrix) + row * stride * width_of(element);
   }
-  void product(int64_t rows, int64_t columns, std::initializer_list<Product> products, void* out, int64_t stride) const {
-    gemm(queue, element, element, rows, columns, {products.begin(), products.size()}, {out, stride, 1, nullptr});
+  /// out [rows, R], rows `out_stride` apart, = left [rows, depth]·right [R, depth]ᵀ, for a rank R.
+  void narrow(int64_t rows, int64_t R, int64_t depth, const void* left, int64_t left_stride, const void* right, void* out,
+              int64_t out_stride) const {
+    const Product product{left, left_stride, right, pitch_of(depth), depth, Right::rows};
+    if (element == Element::bf16)
+      narrow_product(queue, rows, R, depth, left, left_stride, right, pitch_of(depth), out, out_stride, space.partial);
+    else
+      gemm(queue, element, element, rows, R, {&product, 1}, {out, out_stride, 1, nullptr});
   }
   void cast(int64_t rows, int64_t columns, float factor, const float* from, void* out) const {
     by_element(element, [&](auto zero) {
@@ -53,16 +62,25 @@ struct Call {
                  factor, from, static_cast<T*>(out));
     });
   }
+  /// B or B_res [N, R], in backward turned: along a row runs what products sum over.
+  void cast_up(int64_t N, int64_t R, float factor, const float* from, void* out) const {
+    if (direction == Direction::forward) return cast(N, R, factor, from, out);
+    by_element(element, [&](auto zero) {
+      using T = decltype(zero);
+      FED_LAUNCH(cast_turned_kernel<T>, dim3(blocks_of(R * pitch_of(N), cast_threads)), dim3(cast_threads), 0, queue.stream, N, R,
+                 pitch_of(N), factor, from, static_cast<T*>(out));
+    });
+  }
   /// The factors of a pair that the products of this call read.
   void cast_factors(const LoraPair& pair, int64_t t) const {
     const int64_t N = targets[t].W->N;
     const LoraWorkspace::Target& place = space.targets[t];
     if (pair.rank == 0) return;
     cast(pair.rank, K, kept_factor(pair), pair.A, place.A);
-    cast(N, pair.rank, pair.scaling, pair.B, place.B);
+    cast_up(N, pair.rank, pair.scaling, pair.B, place.B);
     if (pair.frozen.rank == 0) return;
     cast(pair.frozen.rank, K, 1, pair.frozen.A, place.A_res);
-    cast(N, pair.frozen.rank, pair.scaling, pair.frozen.B, place.B_res);
+    cast_up(N, pair.frozen.rank, pair.scaling, pair.frozen.B, place.B_res);
   }
   /// drop(x) of a segment without the factor 1 / (1 − p); its row stride.
   const void* dropped(const LoraPair& pair, const void* rows_of_x, int64_t rows, int64_t* stride) const {
@@ -81,11 +99,11 @@ struct Call {
                     float factor, float* out) const {
     const int64_t slices = row_slices(rows, RowSum::slice_rows);
     const dim3 grid(blocks_of(Q, RowSum::side), blocks_of(P, RowSum::side), static_cast<unsigned>(slices));
-    by_element(element, [&](auto zero) {
-      using T = decltype(zero);
-      FED_LAUNCH(row_sum_kernel<T>, grid, dim3(RowSum::threads), RowSum::shared_bytes, queue.stream, rows, P, Q,
-                 static_cast<const T*>(left), left_stride, static_cast<const T*>(right), right_stride, space.partial);
-    });
+    if (element == Element::bf16)
+      narrow_row_sums(queue, rows, RowSum::slice_rows, P, Q, left, left_stride, right, right_stride, space.partial);
+    else
+      FED_LAUNCH(row_sum_kernel, grid, dim3(RowSum::threads), RowSum::shared_bytes, queue.stream, rows, P, Q,
+                 static_cast<const float*>(left), left_stride, static_cast<const float*>(right), right_stride, space.partial);
     FED_LAUNCH(add_slices_kernel, dim3(blocks_of(P * Q, cast_threads)), dim3(cast_threads), 0, queue.stream, P * Q,
                static_cast<int>(slices), factor, space.partial, out);
   }
@@ -116,10 +134,10 @@ void forward_target(const Call& call, int64_t t, int64_t begin, int64_t end, con
     int64_t stride;
     const void* const dropped = call.dropped(*pair, x, rows, &stride);
     void* const h = call.row_of(target.h, begin, target.h_stride);
-    call.product(rows, R, {{dropped, stride, place.A, pitch_of(K), K, Right::rows}}, h, target.h_stride);
+    call.narrow(rows, R, K, dropped, stride, place.A, h, target.h_stride);
     products[count++] = {h, target.h_stride, place.B, pitch_of(R), R, Right::rows};
     if (P > 0) {
-      call.product(rows, P, {{x, K, place.A_res, pitch_of(K), K, Right::rows}}, place.through, pitch_of(P));
+      call.narrow(rows, P, K, x, K, place.A_res, place.through, pitch_of(P));
       products[count++] = {place.through, pitch_of(P), place.B_res, pitch_of(P), P, Right::rows};
     }
   }
@@ -136,13 +154,13 @@ void backward_pair(const Call& call, int64_t t, int64_t begin, int64_t end, cons
   if (pair.d_B != nullptr)
     call.add_row_sums(rows, N, R, d_y, N, call.row_of(target.h, begin, target.h_stride), target.h_stride, pair.scaling, pair.d_B);
   if (pair.d_A == nullptr && !d_x_wanted) return;
-  call.product(rows, R, {{d_y, N, place.B, pitch_of(R), N, Right::columns}}, place.d_h, pitch_of(R));
+  call.narrow(rows, R, N, d_y, N, place.B, place.d_h, pitch_of(R));
   if (pair.d_A != nullptr) {
     int64_t stride;
     const void* const dropped = call.dropped(pair, call.row_of(call.x, begin, K), rows, &stride);
     call.add_row_sums(rows, R, K, place.d_h, pitch_of(R), dropped, stride, kept_factor(pair), pair.d_A);
   }
-  if (d_x_wanted && P > 0) call.product(rows, P, {{d_y, N, place.B_res, pitch_of(P), N, Right::columns}}, place.through, pitch_of(P));
+  if (d_x_wanted && P > 0) call.narrow(rows, P, N, d_y, N, place.B_res, place.through, pitch_of(P));
 }
 
 /// d_x of a run of rows: one sum over all targets, but for what dropout masks, which is added in f32 before d_x is rounded.
@@ -196,7 +214,7 @@ void lora_linear_forward(const Queue& queue, int64_t M, const void* x, View<cons
                          Element element, void* workspace) {
   if (M == 0 || targets.size == 0) return;
   const LoraWorkspace space(Direction::forward, targets, segments, element, workspace);
-  const Call call(queue, element, M, x, targets, space);
+  const Call call(queue, element, M, x, targets, space, Direction::forward);
   each_run(M, segments, [&](int64_t begin, int64_t end, const SegmentView* segment) {
     for (int64_t t = 0; t < targets.size; ++t) forward_target(call, t, begin, end, segment == nullptr ? nullptr : &segment->pairs[t]);
   });
@@ -206,7 +224,7 @@ void lora_linear_backward(const Queue& queue, int64_t M, const void* x, View<con
                           void* d_x, Element element, void* workspace) {
   if (M == 0 || targets.size == 0) return;
   const LoraWorkspace space(Direction::backward, targets, segments, element, workspace);
-  const Call call(queue, element, M, x, targets, space);
+  const Call call(queue, element, M, x, targets, space, Direction::backward);
   each_run(M, segments, [&](int64_t begin, int64_t end, const SegmentView* segment) {
     for (int64_t t = 0; segment != nullptr && t < targets.size; ++t)
       if (segment->pairs[t].rank > 0) backward_pair(call, t, begin, end, segment->pairs[t], d_x != nullptr);
