@@ -1,0 +1,55 @@
+/** Ed25519 keys: a client's, which proves who asks, and the run's, which proves who answers. Private keys lie in files that only their owner reads. */
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { FedloraError } from '../../errors.js'
+import { ioError } from '../../files/atomic.js'
+import { writeSecret } from './secret-file.js'
+
+export interface SigningKey {
+  private: KeyObject
+  /** The public key, raw, base64url: 43 characters. */
+  name: string
+}
+
+const rawKey = /^[A-Za-z0-9_-]{43}$/
+
+/** A public key by its name; undefined for what is none. */
+export function publicKeyOf(name: string): KeyObject | undefined {
+  if (!rawKey.test(name) || Buffer.from(name, 'base64url').toString('base64url') !== name) return undefined
+  return createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: name }, format: 'jwk' })
+}
+
+const withName = (key: KeyObject): SigningKey => ({
+  private: key,
+  name: createPublicKey(key).export({ format: 'jwk' }).x!,
+})
+
+export const makeSigningKey = (): SigningKey => withName(generateKeyPairSync('ed25519').privateKey)
+
+/**
+ * The key that lies in the file `path`; a new one is made, and durable, when there is none.
+ * @throws FedloraError `E_FORMAT` for a file that holds no Ed25519 key, `E_IO`.
+ */
+export async function openSigningKey(path: string): Promise<SigningKey> {
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw ioError(error, `cannot read '${path}'`)
+    const made = makeSigningKey()
+    await writeSecret(path, made.private.export({ type: 'pkcs8', format: 'pem' }).toString())
+    return made
+  }
+  let key: KeyObject | undefined
+  try {
+    key = createPrivateKey(text)
+  } catch {} // told below
+  if (key?.asymmetricKeyType !== 'ed25519') {
+    throw new FedloraError(
+      'E_FORMAT',
+      `'${path}' holds no Ed25519 private key (PKCS #8, PEM); bring back the file from a backup`,
+      { path },
+    )
+  }
+  return withName(key)
+}
