@@ -35,7 +35,7 @@ const refuse = (why: string, details: Record<string, unknown> = {}): never => {
 }
 
 /** An address as tokens carry it. @throws FedloraError `E_TOKEN`. */
-export function checkAddress(text: string): string {
+function checkAddress(text: string): string {
   let url: URL
   try {
     url = new URL(text)

@@ -18,11 +18,11 @@ export interface Trust {
 /** Milliseconds until a connection must stand, and in which something must happen on it. */
 export const patience = { connect: 15_000, idle: 60_000 }
 
-export const hostOf = (address: URL): string => address.hostname.replace(/^\[|\]$/g, '')
-export const portOf = (address: URL): number => Number(address.port || 443)
+const hostOf = (address: URL): string => address.hostname.replace(/^\[|\]$/g, '')
+const portOf = (address: URL): number => Number(address.port || 443)
 
 /** Options of TLS to a server. Addresses have no server name (RFC 6066 §3). */
-export function tlsOptions(address: URL, { authority, certificate, key }: Trust): ConnectionOptions {
+function tlsOptions(address: URL, { authority, certificate, key }: Trust): ConnectionOptions {
   const host = hostOf(address)
   return {
     host,
