@@ -97,7 +97,7 @@ void attention() {
     const int64_t M = T * sequences;
     std::vector<int64_t> offsets;
     for (int64_t i = 0; i <= sequences; ++i) offsets.push_back(i * T);
-    const std::vector<AttentionTile> tiles = attention_tiles(offsets);
+    const std::vector<AttentionTile> tiles = attention_tiles(offsets, attention_tile_rows(queue, shape, Element::bf16));
     const Numbers<unsigned char> staged(static_cast<int64_t>(tiles.size() * sizeof(AttentionTile)));
     cudaMemcpy(staged.data(), tiles.data(), tiles.size() * sizeof(AttentionTile), cudaMemcpyHostToDevice);
     const auto* list = reinterpret_cast<const AttentionTile*>(staged.data());

@@ -3,16 +3,18 @@
 //   time_step SHAPE[@LAYERS]:BASE:SEQUENCESxTOKENS[:RECOMPUTE] …
 //     SHAPE 8b | 1b | 135m | tiny · BASE bf16 | nf4 (held as bf16) | nf4-packed (decoded in every pass) · RECOMPUTE none | gate_up | all
 //
-// LoRA of rank 16 on every linear layer, AdamW, every token supervised, compute bf16. One layer's weights are made and used for all layers.
+// LoRA of rank 16 on every linear layer, AdamW, every token supervised, compute bf16.
 // Two tables: steps (median of wall-clock times, each step ends with the device idle), and where the time of a step goes, from a step
 // that waits after every operator.
 #include <cuda_runtime.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -21,6 +23,7 @@
 #include "backend/forwarding.h"
 #include "count_launches.h"
 #include "engine/engine.h"
+#include "quant/packed.h"
 #include "quant/random_matrix.h"
 #include "training/session.h"
 
@@ -93,14 +96,18 @@ struct Model {
   Watched* watched;
 };
 
-Matrix copy_of(const Matrix& from) {
-  Matrix to;
-  to.format = from.format, to.N = from.N, to.K = from.K, to.block = from.block;
-  to.data = AlignedBuffer<uint8_t>(from.data.size());
-  to.absmax = AlignedBuffer<float>(from.absmax.size());
-  std::memcpy(to.data.data(), from.data.data(), from.data.size());
-  std::memcpy(to.absmax.data(), from.absmax.data(), from.absmax.size() * sizeof(float));
-  return to;
+/// Bytes of `from` again and again.
+void fill(const void* from, size_t from_bytes, void* to, size_t bytes) {
+  for (size_t at = 0; at < bytes; at += from_bytes) std::memcpy(static_cast<char*>(to) + at, from, std::min(from_bytes, bytes - at));
+}
+
+/// W [N, K] whose rows are those of a small random matrix again and again: making billions of numbers would take longer than the steps.
+Matrix repeated(RandomWords& words, Format format, int64_t N, int64_t K) {
+  const Matrix some = random_matrix(words, format, std::min<int64_t>(N, 256), K, 64, false);
+  Matrix all = make_matrix(format, N, K, 64, false);
+  fill(some.data.data(), some.data.size(), all.data.data(), all.data.size());
+  if (!all.absmax.empty()) fill(some.absmax.data(), some.absmax.size() * sizeof(float), all.absmax.data(), all.absmax.size() * sizeof(float));
+  return all;
 }
 
 Model make_model(const Shape& shape, const std::string& base) {
@@ -116,14 +123,13 @@ Model make_model(const Shape& shape, const std::string& base) {
   weights->description = d;
   weights->layers.resize(d.layers.size());
   const auto norm = [&] { return Buffer<float>(kept->memory(), std::vector<float>(static_cast<size_t>(d.hidden), 1.0f)); };
-  const auto table_of = [&](Matrix& matrix) { kept->adopt(matrix = random_matrix(words, Format::bf16, d.vocabulary, d.hidden, 64, false)); };
+  const auto table_of = [&](Matrix& matrix) { kept->adopt(matrix = repeated(words, Format::bf16, d.vocabulary, d.hidden)); };
   table_of(weights->embedding);
   if (!d.tied_head) table_of(weights->head);
   weights->final_norm = norm();
-  for (int linear = 0; linear < linears_per_layer; ++linear) {
-    const Matrix one = random_matrix(words, format, d.out_features(linear), d.in_features(linear), 64, false);
-    for (LayerWeights& layer : weights->layers) kept->adopt(layer.linear[linear] = copy_of(one));
-  }
+  for (LayerWeights& layer : weights->layers)
+    for (int linear = 0; linear < linears_per_layer; ++linear)
+      kept->adopt(layer.linear[linear] = repeated(words, format, d.out_features(linear), d.in_features(linear)));
   for (LayerWeights& layer : weights->layers) layer.input_norm = norm(), layer.mlp_norm = norm();
   return {make_engine(std::move(weights), std::move(watched)), kept};
 }
@@ -215,6 +221,9 @@ void time_case(const Case& one, const std::string& name, Model& model, std::stri
 }  // namespace
 
 int main(int argc, char** argv) {
+  // The memory of one matrix is the next one's, not given back to the system and fetched anew.
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
   std::string breakdown;
   Model model;
   std::string held;  // shape and base of the model

@@ -172,7 +172,7 @@ CASE("gemm: a row's bits do not depend on where it lies, nor on how many there a
 
 CASE("decode_weight: the numbers of the book, each format, blocks that lie across rows") {
   ThreadPool pool(1);
-  for (const auto& [N, K] : {std::pair<int64_t, int64_t>{3, 64}, {7, 40}, {5, 129}}) {
+  for (const auto& [N, K] : {std::pair<int64_t, int64_t>{3, 64}, {7, 40}, {5, 129}, {67, 130}}) {
     book::Random random(9);
     const Tensor drawn = random.normals(N * K);
     const std::vector<float> values(drawn.begin(), drawn.end());

@@ -22,7 +22,7 @@ Tensor stored(Element element, const Tensor& values) { return DeviceNumbers(elem
 /// f32: sums of K terms by 32 lanes. bf16: one rounding of what was summed in f32.
 double bound(Element element) { return element == Element::f32 ? 1e-6 : check::bf16_unit; }
 
-constexpr std::pair<int64_t, int64_t> shapes[] = {{1, 1}, {3, 31}, {9, 64}, {17, 131}, {2, 1000}};
+constexpr std::pair<int64_t, int64_t> shapes[] = {{1, 1}, {3, 32}, {3, 31}, {9, 64}, {17, 131}, {9, 576}, {3, 1032}, {2, 4104}};
 
 }  // namespace
 

@@ -77,7 +77,7 @@ CASE("gather_rows and scatter_rows move rows and zero the rest: pieces of 16 and
 CASE("glu: every activation, forward and backward, in place and with the value rebuilt") {
   for (const Element element : {Element::f32, Element::bf16})
     for (const Activate kind : {Activate::silu, Activate::gelu_tanh, Activate::relu})
-      for (const int64_t count : {1, 33, 1024, 2049}) {
+      for (const int64_t count : {1, 33, 1024, 2049, 4104}) {
         book::Random random(7);
         const auto stored = [&](Tensor values) { return check::DeviceNumbers(element, values).values(); };
         const Tensor gate = stored(random.normals(count, 2)), up = stored(random.normals(count)), d_h = stored(random.normals(count));

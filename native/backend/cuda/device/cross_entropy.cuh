@@ -2,11 +2,12 @@
 ///
 ///   loss = log Σ exp(l − most) + (most − l[target])        gradient[v] = factor · (exp(l[v] − most) / Σ − [v = target])
 ///
-/// A thread sums every 256th logit in ascending order, then lanes by butterflies and warps in order: an order that V alone decides.
+/// A thread sums every 256th piece of logits in ascending order, then lanes by butterflies and warps in order: an order that V alone
+/// decides.
 #pragma once
 #include <cmath>
 
-#include "backend/cuda/device/prelude.h"
+#include "backend/cuda/device/piece.cuh"
 
 namespace fedlora::cuda {
 
@@ -18,14 +19,21 @@ struct SoftmaxState {
   int64_t place = 0;
   float sum = 0;
 
-  DEV void add(float logit, int64_t at) {
-    if (logit > most) {
-      sum = sum * expf(most - logit) + 1.0f;
-      most = logit;
-      place = at;
-    } else {
-      sum += expf(logit - most);
+  /// Those from place `at` on.
+  template <int Width>
+  DEV void add(const Piece<Width>& logits, int64_t at) {
+    float top = logits[0];
+    int where = 0;
+#pragma unroll
+    for (int i = 1; i < Width; ++i)
+      if (logits[i] > top) top = logits[i], where = i;
+    if (top > most) {
+      sum *= expf(most - top);
+      most = top;
+      place = at + where;
     }
+#pragma unroll
+    for (int i = 0; i < Width; ++i) sum += expf(logits[i] - most);
   }
   /// Joins one whose logits may lie before or behind. An empty one, of most −∞ and sum 0, adds nothing to another.
   DEV void join(const SoftmaxState& other) {
@@ -47,7 +55,7 @@ DEV SoftmaxState shuffled(const SoftmaxState& state, int distance) {
 
 /// logits f32 [rows,V] → losses [rows], correct [rows] or null, gradient [rows,V] or null, which may lie over the logits when T is float.
 /// factors [rows]: what the gradient is multiplied by, times `scale`; not read without a gradient.
-template <class T>
+template <int Width, class T>
 __global__ void __launch_bounds__(cross_entropy_threads)
     cross_entropy_kernel(int64_t V, const float* logits, const int32_t* targets, const float* factors, float scale, float* losses,
                          unsigned char* correct, T* gradient) {
@@ -58,7 +66,8 @@ __global__ void __launch_bounds__(cross_entropy_threads)
   const int64_t target = targets[row];
   const float at_target = own[target];
   SoftmaxState state;
-  for (int64_t v = threadIdx.x; v < V; v += cross_entropy_threads) state.add(own[v], v);
+  for (int64_t v = static_cast<int64_t>(threadIdx.x) * Width; v < V; v += cross_entropy_threads * Width)
+    state.add(load_piece<Width>(own + v), v);
 #pragma unroll
   for (int distance = 16; distance > 0; distance /= 2) state.join(shuffled(state, distance));
   if (threadIdx.x % 32 == 0) states[threadIdx.x / 32] = state;
@@ -70,10 +79,15 @@ __global__ void __launch_bounds__(cross_entropy_threads)
     if (correct != nullptr) correct[row] = state.place == target;
   }
   if (gradient == nullptr) return;
-  const float factor = factors[row] * scale;
-  for (int64_t v = threadIdx.x; v < V; v += cross_entropy_threads) {
-    const float probability = expf(own[v] - state.most) / state.sum;
-    store(gradient + row * V + v, factor * (v == target ? probability - 1.0f : probability));
+  const float factor = factors[row] * scale, inverse = 1.0f / state.sum;
+  for (int64_t v = static_cast<int64_t>(threadIdx.x) * Width; v < V; v += cross_entropy_threads * Width) {
+    Piece<Width> piece = load_piece<Width>(own + v);
+#pragma unroll
+    for (int i = 0; i < Width; ++i) {
+      const float probability = expf(piece[i] - state.most) * inverse;
+      piece[i] = factor * (v + i == target ? probability - 1.0f : probability);
+    }
+    store_piece(gradient + row * V + v, piece);
   }
 }
 

@@ -90,9 +90,57 @@ DEV void store_pair(Out* out, float first, float second, bool together, bool has
   if (has_second) store(out + 1, second);
 }
 
+/// Word i of lane c of each quad goes to lane i, place c.
+DEV void transpose_quads(u32 (&word)[4]) {
+  const bool odd = threadIdx.x & 1, upper = threadIdx.x & 2;
+  const u32 first = __shfl_xor_sync(whole_warp, odd ? word[0] : word[1], 1),
+            second = __shfl_xor_sync(whole_warp, odd ? word[2] : word[3], 1);
+  (odd ? word[0] : word[1]) = first;
+  (odd ? word[2] : word[3]) = second;
+  const u32 third = __shfl_xor_sync(whole_warp, upper ? word[0] : word[2], 2),
+            fourth = __shfl_xor_sync(whole_warp, upper ? word[1] : word[3], 2);
+  (upper ? word[0] : word[2]) = third;
+  (upper ? word[1] : word[3]) = fourth;
+}
+
+/// The 64 rows of a warpgroup to C in bf16, in pieces of 16 bytes: where C's base and stride are aligned to them and N is a multiple of 8.
+/// A quad holds two columns a lane of each group of eight; after the transposition a lane holds a whole group of four, and the quad writes
+/// 64 bytes of a row.
+template <int Columns>
+DEV void write_pieces(const float (&sum)[Columns / 2], int64_t M, int64_t N, int64_t m0, int64_t n0, const Finish& finish) {
+  const u32 t = threadIdx.x % 128, lane = t % 32;
+#pragma unroll
+  for (int j = 0; j < Columns / 8; j += 4) {
+    u32 word[2][4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int64_t n = n0 + (j + i) * 8 + lane % 4 * 2;
+      float2 bias = make_float2(0.0f, 0.0f);
+      if (finish.bias != nullptr && n < N) bias = make_float2(finish.bias[n], finish.bias[n + 1]);
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const float* const pair = &sum[4 * (j + i) + 2 * half];
+        word[half][i] = pack_bf16(finish.scale * pair[0] + bias.x, finish.scale * pair[1] + bias.y);
+      }
+    }
+    const int64_t n = n0 + (j + lane % 4) * 8;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      transpose_quads(word[half]);
+      const int64_t m = m0 + t / 32 * 16 + lane / 4 + half * 8;
+      if (m < M && n < N)
+        *reinterpret_cast<uint4*>(static_cast<bf16*>(finish.out) + m * finish.stride + n) =
+            make_uint4(word[half][0], word[half][1], word[half][2], word[half][3]);
+    }
+  }
+}
+
 /// The 64 rows of a warpgroup to C: a quad of lanes writes 8 columns of a row.
 template <class Out, int Columns>
 DEV void write_out(const float (&sum)[Columns / 2], int64_t M, int64_t N, int64_t m0, int64_t n0, const Finish& finish) {
+  if constexpr (sizeof(Out) == 2)
+    if (N % 8 == 0 && finish.stride % 8 == 0 && reinterpret_cast<uintptr_t>(finish.out) % 16 == 0)
+      return write_pieces<Columns>(sum, M, N, m0, n0, finish);
   const u32 t = threadIdx.x % 128, lane = t % 32;
   Out* const out = static_cast<Out*>(finish.out);
   const bool together = finish.stride % 2 == 0 && reinterpret_cast<uintptr_t>(out) % (2 * sizeof(Out)) == 0;

@@ -1,14 +1,14 @@
 /// Gated units (ops.def: glu): h = act(gate)∘up, and its gradient.
 ///   silu: z·σ(z), σ(1 + z(1 − σ))      gelu_tanh: z·σ(2u), σ + 2zσ(1 − σ)·u' with u = √(2/π)(z + 0.044715 z³), σ = σ(2u)
 ///   relu: max(z, 0), [z > 0]
-/// Grid: glu_block elements a block, one after another for each thread, so that a warp's accesses lie side by side.
+/// Grid: glu_block pieces a block; those of a thread lie glu_threads apart, so that a warp's accesses lie side by side.
 #pragma once
-#include "backend/cuda/device/prelude.h"
+#include "backend/cuda/device/piece.cuh"
 #include "backend/ops.h"
 
 namespace fedlora::cuda {
 
-constexpr int glu_threads = 256, glu_each = 4, glu_block = glu_threads * glu_each;
+constexpr int glu_threads = 256, glu_each = 2, glu_block = glu_threads * glu_each;
 
 struct Gate {
   float value, slope;
@@ -24,31 +24,46 @@ DEV Gate activate(float z) {
   return {z * s, s + z * s * (1.0f - s) * inner};
 }
 
-template <Activate kind, class T>
-__global__ void __launch_bounds__(glu_threads) glu_forward_kernel(int64_t count, const T* gate, const T* up, T* h) {
+/// body(at) for the first element of each piece of this thread.
+template <int Width, class Body>
+DEV void each_piece(int64_t count, const Body& body) {
   const int64_t begin = static_cast<int64_t>(blockIdx.x) * glu_block + threadIdx.x;
 #pragma unroll
   for (int i = 0; i < glu_each; ++i) {
-    const int64_t at = begin + i * glu_threads;
-    if (at < count) store(h + at, activate<kind>(load(gate + at)).value * load(up + at));
+    const int64_t at = (begin + i * glu_threads) * Width;
+    if (at < count) body(at);
   }
 }
 
-/// d_gate may be gate, d_up may be up: an element is read before it is written, by one thread. h may be null.
-template <Activate kind, class T>
+template <Activate kind, int Width, class T>
+__global__ void __launch_bounds__(glu_threads) glu_forward_kernel(int64_t count, const T* gate, const T* up, T* h) {
+  each_piece<Width>(count, [&](int64_t at) {
+    const Piece<Width> g = load_piece<Width>(gate + at), u = load_piece<Width>(up + at);
+    Piece<Width> value;
+#pragma unroll
+    for (int i = 0; i < Width; ++i) value[i] = activate<kind>(g[i]).value * u[i];
+    store_piece(h + at, value);
+  });
+}
+
+/// d_gate may be gate, d_up may be up: a piece is read before it is written, by one thread. h may be null.
+template <Activate kind, int Width, class T>
 __global__ void __launch_bounds__(glu_threads)
     glu_backward_kernel(int64_t count, const T* gate, const T* up, const T* d_h, T* d_gate, T* d_up, T* h) {
-  const int64_t begin = static_cast<int64_t>(blockIdx.x) * glu_block + threadIdx.x;
+  each_piece<Width>(count, [&](int64_t at) {
+    const Piece<Width> g = load_piece<Width>(gate + at), u = load_piece<Width>(up + at), d = load_piece<Width>(d_h + at);
+    Piece<Width> of_gate, of_up, value;
 #pragma unroll
-  for (int i = 0; i < glu_each; ++i) {
-    const int64_t at = begin + i * glu_threads;
-    if (at >= count) continue;
-    const Gate act = activate<kind>(load(gate + at));
-    const float u = load(up + at), d = load(d_h + at);
-    store(d_gate + at, d * u * act.slope);
-    store(d_up + at, d * act.value);
-    if (h != nullptr) store(h + at, act.value * u);
-  }
+    for (int i = 0; i < Width; ++i) {
+      const Gate act = activate<kind>(g[i]);
+      of_gate[i] = d[i] * u[i] * act.slope;
+      of_up[i] = d[i] * act.value;
+      value[i] = act.value * u[i];
+    }
+    store_piece(d_gate + at, of_gate);
+    store_piece(d_up + at, of_up);
+    if (h != nullptr) store_piece(h + at, value);
+  });
 }
 
 }  // namespace fedlora::cuda

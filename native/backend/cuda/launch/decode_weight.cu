@@ -1,6 +1,7 @@
 #include "backend/cuda/launch/decode_weight.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "backend/cuda/device/decode_weight.cuh"
 
@@ -8,8 +9,8 @@ namespace fedlora::cuda {
 
 const void* decode_weight(const Queue& queue, const DeviceMatrix& matrix, Element element, void* slab) {
   if (is_plain(matrix, element)) return matrix.data;
-  const int64_t count = matrix.N * matrix.K, each = int64_t{decode_threads} * decode_each;
-  const dim3 grid(static_cast<unsigned>((count + each - 1) / each));
+  const int64_t count = matrix.N * matrix.K, blocks = (count + decode_block - 1) / decode_block;
+  const dim3 grid(static_cast<unsigned>(blocks));
   by_element(element, [&](auto zero) {
     using T = decltype(zero);
     T* const out = static_cast<T*>(slab);
@@ -23,8 +24,9 @@ const void* decode_weight(const Queue& queue, const DeviceMatrix& matrix, Elemen
       case Format::fp4: {
         CodeTable table;
         std::ranges::copy(codebook_of(matrix.format), table.value);
-        FED_LAUNCH(decode_codes_kernel<T>, grid, dim3(decode_threads), 0, queue.stream, count, matrix.block,
-                   static_cast<const unsigned char*>(matrix.data), matrix.absmax, table, out);
+        FED_LAUNCH(decode_codes_kernel<T>, grid, dim3(decode_threads), sizeof table, queue.stream, count,
+                   std::countr_zero(static_cast<unsigned>(matrix.block)), static_cast<const unsigned char*>(matrix.data), matrix.absmax,
+                   table, out);
         break;
       }
       case Format::int8:

@@ -6,7 +6,10 @@ namespace fedlora::cuda {
 
 namespace {
 
-dim3 grid_of(int64_t count) { return dim3(static_cast<unsigned>((count + glu_block - 1) / glu_block)); }
+dim3 grid_of(int64_t count, int width) {
+  const int64_t each = int64_t{glu_block} * width;
+  return dim3(static_cast<unsigned>((count + each - 1) / each));
+}
 
 /// body(T{}, kind as a type) for the element and the activation.
 template <class Body>
@@ -24,8 +27,12 @@ void glu_forward(const Queue& queue, Activate kind, int64_t count, const void* g
   if (count == 0) return;
   by_kind(kind, element, [&](auto zero, auto which) {
     using T = decltype(zero);
-    FED_LAUNCH((glu_forward_kernel<decltype(which)::value, T>), grid_of(count), dim3(glu_threads), 0, queue.stream, count,
-               static_cast<const T*>(gate), static_cast<const T*>(up), static_cast<T*>(h));
+    by_width(
+        [&](auto width) {
+          FED_LAUNCH((glu_forward_kernel<decltype(which)::value, width(), T>), grid_of(count, width()), dim3(glu_threads), 0, queue.stream,
+                     count, static_cast<const T*>(gate), static_cast<const T*>(up), static_cast<T*>(h));
+        },
+        count, gate, up, h);
   });
 }
 
@@ -34,9 +41,13 @@ void glu_backward(const Queue& queue, Activate kind, int64_t count, const void* 
   if (count == 0) return;
   by_kind(kind, element, [&](auto zero, auto which) {
     using T = decltype(zero);
-    FED_LAUNCH((glu_backward_kernel<decltype(which)::value, T>), grid_of(count), dim3(glu_threads), 0, queue.stream, count,
-               static_cast<const T*>(gate), static_cast<const T*>(up), static_cast<const T*>(d_h), static_cast<T*>(d_gate),
-               static_cast<T*>(d_up), static_cast<T*>(h));
+    by_width(
+        [&](auto width) {
+          FED_LAUNCH((glu_backward_kernel<decltype(which)::value, width(), T>), grid_of(count, width()), dim3(glu_threads), 0, queue.stream,
+                     count, static_cast<const T*>(gate), static_cast<const T*>(up), static_cast<const T*>(d_h), static_cast<T*>(d_gate),
+                     static_cast<T*>(d_up), static_cast<T*>(h));
+        },
+        count, gate, up, d_h, d_gate, d_up, h);
   });
 }
 
