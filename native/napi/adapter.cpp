@@ -28,6 +28,20 @@ std::vector<Range> decode_ranges(const Napi::Array& array) {
   return ranges;
 }
 
+Napi::Value encode_layout(Napi::Env env, const std::vector<TensorLayout>& layout) {
+  Napi::Array list = Napi::Array::New(env);
+  for (const TensorLayout& tensor : layout) {
+    Napi::Object entry = Napi::Object::New(env);
+    entry.Set("name", tensor.name);
+    entry.Set("part", part_name[static_cast<int>(tensor.part)]);
+    entry.Set("shape", encode_shape(env, {tensor.rows, tensor.columns}));
+    entry.Set("offset", static_cast<double>(tensor.offset));
+    entry.Set("length", static_cast<double>(tensor.size()));
+    list.Set(list.Length(), entry);
+  }
+  return list;
+}
+
 class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
  public:
   explicit AdapterObject(const Napi::CallbackInfo& info)
@@ -53,20 +67,6 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
  private:
   Napi::Value length(const Napi::CallbackInfo& info) {
     return guard(info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(state_->alive()->size())); });
-  }
-
-  static Napi::Value encode_layout(Napi::Env env, const std::vector<TensorLayout>& layout) {
-    Napi::Array list = Napi::Array::New(env);
-    for (const TensorLayout& tensor : layout) {
-      Napi::Object entry = Napi::Object::New(env);
-      entry.Set("name", tensor.name);
-      entry.Set("part", part_name[static_cast<int>(tensor.part)]);
-      entry.Set("shape", encode_shape(env, {tensor.rows, tensor.columns}));
-      entry.Set("offset", static_cast<double>(tensor.offset));
-      entry.Set("length", static_cast<double>(tensor.size()));
-      list.Set(list.Length(), entry);
-    }
-    return list;
   }
 
   Napi::Value layout(const Napi::CallbackInfo& info) {
@@ -228,7 +228,34 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
   ExternalMemory memory_;
 };
 
+/// layOutAdapter(description, layers, residualRanks | null): where the tensors of an adapter, or of a residual beside it, would lie.
+Napi::Value lay_out_adapter(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guard(env, [&]() -> Napi::Value {
+    const AdapterMap map(checked(decode_description(info[0])), decode_adapter_layers(info[1].As<Napi::Array>()));
+    if (info[2].IsNull()) return encode_layout(env, map.layout());
+    return encode_layout(env, ResidualMap(map, decode_ranks(info[2], "ranks")).layout());
+  });
+}
+
+/// initialAdapter(description, layers, seed): the values that createAdapter begins with.
+Napi::Value initial_adapter(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guard(env, [&]() -> Napi::Value {
+    Adapter adapter(AdapterMap(checked(decode_description(info[0])), decode_adapter_layers(info[1].As<Napi::Array>())));
+    adapter.initialize(decode_adapter_seed(info[2]));
+    return new_float32(env, HostView<float>(adapter.values).span());
+  });
+}
+
 }  // namespace
+
+uint64_t decode_adapter_seed(Napi::Value value) {
+  const double seed = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
+  if (!(seed >= 0 && seed <= 9007199254740991.0))
+    fail(Code::E_ARGUMENT, "createAdapter: the seed is %g, expected a whole number from 0 on", seed);
+  return static_cast<uint64_t>(seed);
+}
 
 std::shared_ptr<AdapterState> adapter_state(Napi::Value value, const Host* host) {
   if (value.IsNull() || value.IsUndefined()) return nullptr;
@@ -241,5 +268,10 @@ std::shared_ptr<AdapterState> adapter_state(Napi::Value value, const Host* host)
 }
 
 Napi::Function define_adapter(Napi::Env env) { return AdapterObject::define(env); }
+
+void define_adapter_functions(Napi::Env env, Napi::Object exports) {
+  exports.Set("layOutAdapter", Napi::Function::New(env, lay_out_adapter, "layOutAdapter"));
+  exports.Set("initialAdapter", Napi::Function::New(env, initial_adapter, "initialAdapter"));
+}
 
 }  // namespace fedlora::seam

@@ -26,6 +26,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   environment->aggregator = Napi::Persistent(define_aggregator(env));
   environment->tokenizer = Napi::Persistent(define_tokenizer(env));
   define_model_functions(env, exports);
+  define_adapter_functions(env, exports);
   define_checkpoint_functions(env, exports);
   define_codec_functions(env, exports);
   define_vector_functions(env, exports);

@@ -69,6 +69,9 @@ class NormalsCall {
 /// NativeModel.stepTogether: one step of each of several sessions of this host's engine (session.cpp).
 Napi::Value step_together(const Napi::CallbackInfo& info, const std::shared_ptr<Host>& host);
 
+/// E_ARGUMENT for what is no whole number from 0 on.
+uint64_t decode_adapter_seed(Napi::Value value);
+
 Napi::Function define_model(Napi::Env env);
 Napi::Function define_adapter(Napi::Env env);
 Napi::Function define_session(Napi::Env env);
@@ -77,6 +80,7 @@ Napi::Function define_checkpoint(Napi::Env env);
 Napi::Function define_aggregator(Napi::Env env);
 Napi::Function define_tokenizer(Napi::Env env);
 void define_model_functions(Napi::Env env, Napi::Object exports);
+void define_adapter_functions(Napi::Env env, Napi::Object exports);
 void define_checkpoint_functions(Napi::Env env, Napi::Object exports);
 void define_codec_functions(Napi::Env env, Napi::Object exports);
 void define_vector_functions(Napi::Env env, Napi::Object exports);

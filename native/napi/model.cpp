@@ -85,16 +85,14 @@ class Model : public Napi::ObjectWrap<Model> {
   Napi::Value create_adapter(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
     return guard(env, [&]() -> Napi::Value {
-      if (!info[0].IsArray() || !info[1].IsNumber()) fail(Code::E_ARGUMENT, "createAdapter: expected an array of layers and a seed");
-      const double seed = info[1].As<Napi::Number>().DoubleValue();
-      if (!(seed >= 0 && seed <= 9007199254740991.0))
-        fail(Code::E_ARGUMENT, "createAdapter: the seed is %g, expected a whole number from 0 on", seed);
+      if (!info[0].IsArray()) fail(Code::E_ARGUMENT, "createAdapter: expected an array of layers and a seed");
+      const uint64_t seed = decode_adapter_seed(info[1]);
       auto state = std::make_shared<AdapterState>();
       state->host = host_;
       state->adapter =
           std::make_shared<Adapter>(AdapterMap(host_->alive()->description(), decode_adapter_layers(info[0].As<Napi::Array>())),
                                     host_->alive()->transformer->backend().memory());
-      state->adapter->initialize(static_cast<uint64_t>(seed));
+      state->adapter->initialize(seed);
       return construct(env, Environment::of(env).adapter, state);
     });
   }

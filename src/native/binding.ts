@@ -4,6 +4,7 @@
  * aggregation run at once, on the caller's thread and helpers beside it, over the arrays where they lie.
  * Failures reject or throw with `code` set to one of `errorCodes`; `src/native/load.ts` turns them into `FedloraError`.
  */
+import type { AdapterLayer, TensorLayout } from './binding/adapter.js'
 import type { AttentionBench, KernelReport, LinearBench } from './binding/bench.js'
 import type { MergeRequest, NativeCheckpoint, QuantizeRequest, WriteTensor } from './binding/checkpoint.js'
 import type { EncodeOptions, NativeAggregator } from './binding/codec.js'
@@ -66,6 +67,14 @@ export interface Native extends NativeVectors, NativeOrder, NativeMasking, Facto
   benchAttention(options: AttentionBench): KernelReport
   /** The tensors of a model, in the order of loading: the tables, the final norm, then block by block norms and linear layers in forward order. */
   describeTensors(description: ModelDescription): ModelTensor[]
+  /** Where the tensors of an adapter would lie that sits on these layers; or, with ranks, those of a residual beside it. */
+  layOutAdapter(
+    description: ModelDescription,
+    layers: AdapterLayer[],
+    residualRanks: readonly number[] | null,
+  ): TensorLayout[]
+  /** The values that `NativeModel.createAdapter` begins with, bit for bit. */
+  initialAdapter(description: ModelDescription, layers: AdapterLayer[], seed: number): Float32Array
   /** The plan of a model that is not loaded: only the checkpoint's headers are read. */
   planModel(options: LoadOptions, request: PlanRequest): MemoryPlan
   writeSafetensors(path: string, tensors: WriteTensor[], metadata: Record<string, string>): void

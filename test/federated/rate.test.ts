@@ -1,7 +1,7 @@
 /** The learning rate of a round, for the federation and for a client with a peak of its own. */
 import t from 'tap'
 import { federationSchema } from '../../src/federated/options.js'
-import { rateOf } from '../../src/federated/simulate/rate.js'
+import { rateOf } from '../../src/federated/rate.js'
 
 const config = (schedule: unknown) =>
   federationSchema.parse({ rounds: 4, local: { steps: 1, learningRate: 8, schedule } })

@@ -51,8 +51,8 @@ export interface ServerParts {
   space: Space
   /** The adapter that the federation begins with. */
   initial: Float32Array
-  /** Clients of the federation. */
-  population: number
+  /** Clients of the federation; a function where they come and go. */
+  population: number | (() => number)
   /** Where every client's adapter is kept; absent: none is, and an algorithm that needs all of them is refused. */
   adapters?: AdapterStore | undefined
   restored?: Restored | undefined
@@ -371,7 +371,7 @@ export class Server {
       rounds: config.rounds,
       seed: config.seed,
       learningRate,
-      population,
+      population: typeof population === 'function' ? population() : population,
       space,
       maxResidualRank: config.maxResidualRank ?? 256,
       initial: this.#parts.initial,

@@ -2,8 +2,8 @@
 import { native } from '../../native/load.js'
 import type { Stopwatch } from '../../run/stopwatch.js'
 import type { RoundEvent, RoundTime } from '../events.js'
-import { figuresOf } from './figures.js'
-import { rateOf } from './rate.js'
+import { figuresOf } from '../figures.js'
+import { rateOf } from '../rate.js'
 import type { Tally } from './tally.js'
 import type { RoundTools } from './tools.js'
 

@@ -8,11 +8,11 @@ import { describeSchedule, type Identity, identityOf } from '../../run/identity.
 import { checkExtension } from '../../training/extension.js'
 import type { Chosen } from '../algorithms/algorithm.js'
 import type { EvaluationConfig } from '../evaluation-options.js'
+import { totalsSchema } from '../figures.js'
 import type { FederationConfig } from '../options.js'
 import { type Clients, fingerprint, testFingerprint } from './clients.js'
 import { clockStateSchema } from './clock/clock.js'
 import type { Devices } from './clock/devices.js'
-import { totalsSchema } from './figures.js'
 import type { Locals } from './overrides.js'
 import { heldSchema } from './waiting.js'
 

@@ -3,10 +3,10 @@ import { isFedloraError } from '../../errors.js'
 import type { Vectors } from '../algorithms/algorithm.js'
 import { scaled } from '../algorithms/vectors.js'
 import type { RefusedAnswer } from '../events.js'
+import type { Counted } from '../figures.js'
 import type { Answer } from '../protocol/messages.js'
 import type { Done } from './answer-file.js'
 import { reportOf } from './client-work.js'
-import type { Counted } from './figures.js'
 import type { RoundTools } from './tools.js'
 
 /** An answer that counts. */

@@ -1,8 +1,8 @@
 /** What a round reports, from its answers and its mean; and the sums over all rounds. */
 import { z } from 'zod'
-import { dot } from '../../aggregation/vectors.js'
-import type { Vectors } from '../algorithms/algorithm.js'
-import type { ClientReport, RoundEvent } from '../events.js'
+import { dot } from '../aggregation/vectors.js'
+import type { Vectors } from './algorithms/algorithm.js'
+import type { ClientReport, RoundEvent } from './events.js'
 
 const count = z.int().min(0)
 

@@ -1,6 +1,6 @@
 /** The learning rate of a round: constant within it, its schedule runs over the rounds. */
-import { scheduleFactor } from '../../training/schedule.js'
-import type { FederationConfig } from '../options.js'
+import { scheduleFactor } from '../training/schedule.js'
+import type { FederationConfig } from './options.js'
 
 /**
  * @param round - from 1.

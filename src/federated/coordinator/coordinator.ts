@@ -1,0 +1,273 @@
+/**
+ * The server of a federation, behind every carrier: one command at a time is decided over the state, its records are appended to the journal, and
+ * only what is durable has effects. The state is the fold of the journal; a server that is opened again on the same journal and blobs goes on where
+ * the last one stopped, whatever stopped it.
+ *
+ *   command → decide → append → apply → effects: sums, notices, timers, events
+ *
+ * Answers wait in their blobs until their round ends, so that they can be added again: sums are exact, and no order changes a bit of them.
+ */
+import { randomBytes } from 'node:crypto'
+import { FedloraError } from '../../errors.js'
+import type { BlobId, BlobRef, BlobStore } from '../blobs/blob-store.js'
+import type { Journal } from '../journal/journal.js'
+import type { Door, Registry } from '../link/link.js'
+import type { Description, Known, Notice, Reply, Word } from '../link/messages.js'
+import { Aggregation } from './aggregation.js'
+import { Book } from './book.js'
+import { Conductor } from './conductor.js'
+import type { CoordinatorEvent } from './events.js'
+import { Offers } from './offers.js'
+import { type CoordinatorOptions, parseCoordinatorOptions } from './options.js'
+import { Reception } from './reception.js'
+import type { Record as Entry, RecordOf } from './records.js'
+import { checkName, clientOf, enrolment, hashOfToken } from './registry.js'
+import { checkSame, describe, openSetup } from './setup.js'
+import { isOver, population, type State } from './state.js'
+import type { Tools } from './tools.js'
+import { Waiters } from './waiters.js'
+
+export interface CoordinatorParts extends Partial<Pick<Tools, 'now' | 'after' | 'random'>> {
+  /** Where the adapter is left; undefined: nowhere. */
+  folder?: string | undefined
+  journal: Journal<Entry>
+  blobs: BlobStore
+  config: CoordinatorOptions
+}
+
+const longestTimer = 2 ** 31 - 1
+
+function afterTime(milliseconds: number, act: () => void): () => void {
+  const timer = setTimeout(act, Math.min(Math.max(0, milliseconds), longestTimer))
+  return () => clearTimeout(timer)
+}
+
+export class Coordinator implements Door, Registry {
+  readonly #tools: Tools
+  readonly #listeners: Set<(event: CoordinatorEvent) => void>
+  readonly #aggregation: Aggregation
+  readonly #conductor: Conductor
+  readonly #reception: Reception
+  /** Resolves when the federation is over, its adapter written. Rejects with what ended the server before. */
+  readonly over: Promise<void>
+  #closing: Promise<void> | undefined
+
+  private constructor(
+    tools: Tools,
+    listeners: Set<(event: CoordinatorEvent) => void>,
+    aggregation: Aggregation,
+    over: Ending,
+  ) {
+    this.#tools = tools
+    this.#listeners = listeners
+    this.#aggregation = aggregation
+    this.#conductor = new Conductor(tools, aggregation, over.resolve)
+    this.#reception = new Reception(tools, aggregation, this.#conductor)
+    this.over = over.promise
+  }
+
+  /**
+   * Opens a federation: begins it on an empty journal, and goes on with it on any other.
+   * @throws FedloraError `E_CONFIG`, `E_UNSUPPORTED`, `E_MISSING`, `E_CHECKPOINT` when the journal is of another federation, `E_JOURNAL_CORRUPT`, `E_IO`.
+   */
+  static async open(parts: CoordinatorParts): Promise<Coordinator> {
+    const { now = Date.now, after = afterTime, random = randomBytes, folder, journal, blobs } = parts
+    const config = parseCoordinatorOptions(parts.config)
+    const setup = await openSetup(config)
+    const listeners = new Set<(event: CoordinatorEvent) => void>()
+    const over = ending()
+    const waiters = new Waiters()
+    const book = new Book(journal, (error) => {
+      over.reject(error)
+      waiters.wake()
+    })
+    const tell = (event: CoordinatorEvent) => {
+      for (const listener of listeners) listener(event)
+    }
+    const parts_ = { book, blobs, waiters, offers: new Offers(blobs), uploads: new Map<string, BlobId>() }
+    const tools: Tools = { config, setup, folder, now, after, random, tell, ...parts_ }
+    await book.read()
+    await begin(tools)
+    const aggregation = await openAggregation(tools)
+    const coordinator = new Coordinator(tools, listeners, aggregation, over)
+    await coordinator.#conductor.addAgain()
+    void coordinator.#conductor.settle()
+    return coordinator
+  }
+
+  get #state(): State {
+    return this.#tools.book.state
+  }
+
+  /** Tells every event from now on; gives what ends it. */
+  onEvent(listener: (event: CoordinatorEvent) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  // ------------------------------------------------------------------------------------------------------------------------- the door
+
+  describe(): Promise<Description> {
+    return this.#reception.describe()
+  }
+
+  next(client: string, known: Known, signal: AbortSignal): Promise<Notice | undefined> {
+    return this.#reception.next(client, known, signal)
+  }
+
+  say(client: string, word: Word): Promise<Reply> {
+    return this.#reception.say(client, word)
+  }
+
+  read(client: string, blob: BlobId, from: number) {
+    return this.#reception.read(client, blob, from)
+  }
+
+  offset(client: string, blob: BlobId): Promise<number> {
+    return this.#reception.offset(client, blob)
+  }
+
+  write(client: string, ref: BlobRef, from: number, chunks: AsyncIterable<Uint8Array>): Promise<number> {
+    return this.#reception.write(client, ref, from, chunks)
+  }
+
+  // ------------------------------------------------------------------------------------------------------------------ who comes and goes
+
+  async invite(name: string, seconds: number): Promise<{ token: string }> {
+    checkName(name)
+    if (!(seconds > 0 && Number.isFinite(seconds))) {
+      throw new FedloraError('E_ARGUMENT', `invite: got ${seconds} seconds, expected a number above 0`, { seconds })
+    }
+    const { book, random, now } = this.#tools
+    return await book.exclusive(async () => {
+      const token = random(32).toString('base64url')
+      const at = now()
+      await book.append({ type: 'invited', at, client: name, token: hashOfToken(token), expires: at + 1000 * seconds })
+      return { token }
+    })
+  }
+
+  async enroll(token: string, key: string): Promise<{ client: string }> {
+    const { book, now, tell } = this.#tools
+    const client = await book.exclusive(async () => {
+      const record = enrolment(this.#state, token, key, now())
+      if (record === undefined) return this.#state.tokens.get(hashOfToken(token))!.client
+      await book.append(record)
+      tell({ type: 'joined', name: record.client })
+      return record.client
+    })
+    void this.#conductor.settle()
+    return { client }
+  }
+
+  clientOf(key: string): string {
+    return clientOf(this.#state, key)
+  }
+
+  async revoke(name: string): Promise<void> {
+    const { book, now, tell, waiters } = this.#tools
+    await book.exclusive(async () => {
+      const { members, tokens } = this.#state
+      if (!members.has(name) && ![...tokens.values()].some(({ client }) => client === name)) {
+        throw new FedloraError('E_ARGUMENT', `revoke: there is no client ${JSON.stringify(name)}`, { name })
+      }
+      if (members.get(name)?.revoked) return
+      await book.append({ type: 'revoked', at: now(), client: name })
+      tell({ type: 'left', name })
+      waiters.wake([name])
+    })
+    void this.#conductor.settle()
+  }
+
+  // ------------------------------------------------------------------------------------------------------------------------ the operator
+
+  /** No further round begins; the one under way goes on. */
+  async pause(who = 'operator'): Promise<void> {
+    await this.#operate({ type: 'pause', at: this.#tools.now(), who }, () => !this.#state.paused)
+  }
+
+  async resume(who = 'operator'): Promise<void> {
+    await this.#operate({ type: 'resume', at: this.#tools.now(), who }, () => this.#state.paused)
+  }
+
+  /** The round under way ends, and nothing of it counts. @throws FedloraError `E_ROUND_CLOSED` when there is none. */
+  async abandonRound(who = 'operator'): Promise<void> {
+    const { book, now } = this.#tools
+    await book.exclusive(async () => {
+      const { phase, round } = this.#state.rounds
+      if (phase !== 'open') throw new FedloraError('E_ROUND_CLOSED', 'no round is under way')
+      await book.append({ type: 'cancelled', at: now(), round, who })
+    })
+    await this.#conductor.settle()
+  }
+
+  /** Nothing more is asked: the federation is over with what it has. The round under way is abandoned. */
+  async stop(who = 'operator', why = 'the operator has ended it'): Promise<void> {
+    await this.#operate({ type: 'stop', at: this.#tools.now(), who, why }, () => this.#state.stopped === undefined)
+  }
+
+  async #operate(record: RecordOf<'pause' | 'resume' | 'stop'>, applies: () => boolean): Promise<void> {
+    const { book, tell } = this.#tools
+    await book.exclusive(async () => {
+      if (!applies() || isOver(this.#state)) return
+      await book.append(record)
+      tell({ type: record.type, who: record.who })
+    })
+    await this.#conductor.settle()
+  }
+
+  /** Ends after what is under way; another may then open the journal. The federation goes on where it is opened again. */
+  async close(): Promise<void> {
+    this.#closing ??= this.#close()
+    await this.#closing
+  }
+
+  async #close(): Promise<void> {
+    const { book, blobs, waiters } = this.#tools
+    this.#conductor.stop()
+    const closed = book.close()
+    waiters.wake()
+    await closed
+    this.#conductor.stop()
+    this.#aggregation.dispose()
+    await blobs.close()
+  }
+}
+
+interface Ending {
+  promise: Promise<void>
+  resolve: () => void
+  reject: (error: unknown) => void
+}
+
+function ending(): Ending {
+  let settle!: Omit<Ending, 'promise'>
+  const promise = new Promise<void>((resolve, reject) => {
+    settle = { resolve, reject }
+  })
+  promise.catch(() => {}) // whoever awaits it hears of it
+  return { promise, ...settle }
+}
+
+/** An empty journal gets its first record; any other must be of this federation. */
+async function begin({ config, setup, blobs, book, random, now }: Tools): Promise<void> {
+  const description = await describe(config, setup, blobs)
+  if (book.state.description !== undefined) return checkSame(book.state.description, description)
+  const rules = JSON.parse(JSON.stringify(config.clients)) as RecordOf<'run'>['rules']
+  await book.append({ type: 'run', at: now(), description: { ...description, run: random(16).toString('hex') }, rules })
+}
+
+async function openAggregation({ config, setup, blobs, book, folder }: Tools): Promise<Aggregation> {
+  const { chosen, space, initial, adapter } = setup
+  const { checkpoint, ended } = book.state
+  const ground = {
+    config: config.federation,
+    chosen,
+    space,
+    initial,
+    linearElements: adapter.linearElements,
+    population: () => book.state.current?.population ?? population(book.state),
+  }
+  const kept = checkpoint && { ...checkpoint, round: ended.length }
+  return await Aggregation.open(ground, folder === undefined ? [] : [folder], blobs, kept)
+}

@@ -1,0 +1,60 @@
+/** What a federation between machines tells: what a simulation tells of its rounds, and who comes and goes. */
+import type { ClientReport, FederationDoneEvent, RoundEvent } from '../events.js'
+
+interface Of<T extends string> {
+  type: T
+  /** Name of the client. */
+  name: string
+}
+
+/** A client has joined, or come with a new key. */
+export type JoinedEvent = Of<'joined'>
+/** An operator has shut a client out. */
+export type LeftEvent = Of<'left'>
+
+/** Those who were asked for a round. */
+export interface BegunEvent {
+  type: 'begin'
+  round: number
+  rounds: number
+  clients: readonly string[]
+  /** When it closes at the latest, milliseconds since the epoch; null: no such time. */
+  deadline: number | null
+}
+
+/** A client's answer counts. */
+export interface AnsweredEvent extends ClientReport {
+  type: 'client'
+  round: number
+}
+
+/** A client that was asked will not answer, or its answer may not count. */
+export interface WithoutEvent extends Of<'refused' | 'failed' | 'declined'> {
+  round: number
+  code: string
+  message: string
+}
+
+/** An operator has paused the federation, lets it go on, or has ended it. */
+export interface OperatorEvent {
+  type: 'pause' | 'resume' | 'stop'
+  who: string
+}
+
+/** Something went wrong that the server goes on from. */
+export interface TroubleEvent {
+  type: 'trouble'
+  code: string
+  message: string
+}
+
+export type CoordinatorEvent =
+  | JoinedEvent
+  | LeftEvent
+  | BegunEvent
+  | AnsweredEvent
+  | WithoutEvent
+  | RoundEvent
+  | OperatorEvent
+  | TroubleEvent
+  | FederationDoneEvent

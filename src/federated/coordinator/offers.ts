@@ -1,0 +1,43 @@
+/** Work as it is offered: a task whose vectors lie in blobs, put there once for all clients that get the same. */
+import type { BlobId, BlobRef, BlobStore } from '../blobs/blob-store.js'
+import type { Notice, Offer } from '../link/messages.js'
+import type { Task } from '../protocol/messages.js'
+
+export class Offers {
+  readonly #blobs: BlobStore
+  #refs = new WeakMap<Uint8Array, Promise<BlobRef>>()
+  /** Of the round under way. */
+  #live = new Set<BlobId>()
+
+  constructor(blobs: BlobStore) {
+    this.#blobs = blobs
+  }
+
+  /** Another round: what was offered before is offered no more. */
+  reset(): void {
+    this.#live = new Set()
+    this.#refs = new WeakMap()
+  }
+
+  isLive(id: BlobId): boolean {
+    return this.#live.has(id)
+  }
+
+  async #put(message: Uint8Array): Promise<BlobRef> {
+    const known = this.#refs.get(message) ?? this.#blobs.put(message)
+    this.#refs.set(message, known)
+    const ref = await known.catch((error: unknown) => {
+      this.#refs.delete(message)
+      throw error
+    })
+    this.#live.add(ref.blob)
+    return ref
+  }
+
+  /** @param seconds - until the round closes; null: it waits for ever. */
+  async work({ vectors, ...task }: Task, seconds: number | null): Promise<Notice> {
+    const refs: Offer['vectors'] = {}
+    for (const [name, message] of Object.entries(vectors)) refs[name] = await this.#put(message)
+    return { type: 'work', round: task.round, offer: { ...task, vectors: refs }, deadline: seconds }
+  }
+}

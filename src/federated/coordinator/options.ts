@@ -1,0 +1,95 @@
+/** Options of a federation's server, whatever lies between it and its clients: all but where it listens. */
+import { z } from 'zod'
+import { datasetOptionsSchema } from '../../data/dataset-options.js'
+import { FedloraError } from '../../errors.js'
+import { adapterOptionsSchema } from '../../model/adapter-options.js'
+import { modelOptionsSchema } from '../../model/model-options.js'
+import { parseOptions } from '../../options/parse.js'
+import { federationSchema } from '../options.js'
+
+export const serverClientsSchema = z.strictObject({
+  minimum: z.int().min(1).default(1).describe('clients that must have joined before a round begins'),
+  minimumAnswers: z
+    .int()
+    .min(0)
+    .default(1)
+    .describe('a round with fewer answers is abandoned: nothing of it counts, the adapter stays as it is'),
+  over: z
+    .number()
+    .min(1)
+    .default(1)
+    .describe('over-selection: so many times the cohort is asked, and the first of the cohort’s size count'),
+  deadline: z
+    .number()
+    .min(0.001)
+    .max(30 * 86400)
+    .nullable()
+    .default(3600)
+    .describe('seconds after which a round closes with the answers that have come; null: it waits for everyone'),
+})
+
+export const coordinatorSchema = z.strictObject({
+  name: z.string().min(1).max(200).default('federation').describe('what the federation is called'),
+  model: modelOptionsSchema
+    .omit({ onProgress: true, device: true, threads: true })
+    .extend({ path: z.string().min(1).describe('model folder, or id in the Hugging Face cache') })
+    .describe('the base that every client has, and how its weights are held'),
+  adapter: adapterOptionsSchema.prefault({}).describe('the adapter that the federation trains'),
+  data: datasetOptionsSchema
+    .omit({ tokenizer: true, cache: true, cacheDir: true })
+    .describe('how every client reads and renders its rows'),
+  clients: serverClientsSchema.prefault({}).describe('who a round waits for'),
+  federation: federationSchema.describe('the rounds, as simulate has them'),
+})
+
+/** What a server is told. @internal */
+export type CoordinatorOptions = z.input<typeof coordinatorSchema>
+export type CoordinatorConfig = z.output<typeof coordinatorSchema>
+
+type Federation = CoordinatorConfig['federation']
+
+/** What only a simulation has, and where a server has it instead. */
+const simulated: readonly [keyof Federation, (value: Federation) => boolean, string][] = [
+  ['absence', ({ absence }) => absence > 0, 'clients of a server are absent by themselves'],
+  ['attackers', ({ attackers }) => attackers !== undefined, 'clients of a server lie by themselves'],
+  [
+    'clock',
+    ({ clock }) => clock !== undefined,
+    'a server has real time: see clients.deadline, clients.over, clients.minimumAnswers',
+  ],
+  ['baselines', ({ baselines }) => baselines.length > 0, 'a server has no rows to train them on'],
+  ['baselineSchedule', ({ baselineSchedule }) => baselineSchedule !== undefined, 'a server trains no baselines'],
+  ['concurrency', ({ concurrency }) => concurrency > 1, 'every client works on a machine of its own'],
+  ['outputDir', ({ outputDir }) => outputDir !== undefined, 'a server has its folder'],
+  ['resumeFrom', ({ resumeFrom }) => resumeFrom !== undefined, 'a server goes on by itself where it has stopped'],
+]
+
+/** What a server does not do yet. */
+const missing: readonly [keyof Federation, (value: Federation) => boolean][] = [
+  ['asynchronous', ({ asynchronous }) => asynchronous !== undefined],
+  ['privacy', ({ privacy }) => privacy !== undefined],
+  ['secureAggregation', ({ secureAggregation }) => secureAggregation !== undefined],
+]
+
+/** @throws FedloraError `E_CONFIG` for what means something in a simulation only, `E_UNSUPPORTED` for what a server cannot do. */
+function checkServed(federation: Federation): void {
+  for (const [key, used, why] of simulated) {
+    if (!used(federation)) continue
+    throw new FedloraError('E_CONFIG', `federation.${key}: only a simulation has it: ${why}; leave it out`, {
+      field: key,
+    })
+  }
+  for (const [key, used] of missing) {
+    if (!used(federation)) continue
+    throw new FedloraError('E_UNSUPPORTED', `federation.${key} works in simulate, and not between machines`, {
+      field: key,
+    })
+  }
+}
+
+/** @throws FedloraError `E_CONFIG`, `E_UNSUPPORTED`. */
+export function parseCoordinatorOptions(options: unknown): CoordinatorConfig {
+  const config = parseOptions(coordinatorSchema, options, 'server options')
+  checkServed(config.federation)
+  return config
+}

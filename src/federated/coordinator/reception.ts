@@ -1,0 +1,190 @@
+/** What clients ask and say, one by one: notices, answers, and the bytes of both. Carriers have made sure who speaks. */
+import { FedloraError, isFedloraError } from '../../errors.js'
+import type { Vectors } from '../algorithms/algorithm.js'
+import type { BlobId, BlobRef } from '../blobs/blob-store.js'
+import type { Door } from '../link/link.js'
+import type { Description, Known, Notice, Reply, Word } from '../link/messages.js'
+import type { Aggregation } from './aggregation.js'
+import { answerOf, checkSizes, digestOf, foreignTo } from './answers.js'
+import type { Conductor } from './conductor.js'
+import { lacks } from './notices.js'
+import { checkMember } from './registry.js'
+import { isWaitedFor, type State } from './state.js'
+import type { Tools } from './tools.js'
+
+const taken: Reply = { type: 'taken' }
+const refusal = (code: string, why: string): Reply => ({ type: 'refused', code, why })
+
+/** What an answer may be refused for; anything else is the server's own trouble, and the client says it again. */
+const refusing: ReadonlySet<string> = new Set([
+  'E_FORMAT',
+  'E_CHECKSUM',
+  'E_VERSION',
+  'E_SHAPE',
+  'E_NONFINITE',
+  'E_ARGUMENT',
+])
+
+export class Reception implements Door {
+  readonly #tools: Tools
+  readonly #aggregation: Aggregation
+  readonly #conductor: Conductor
+
+  constructor(tools: Tools, aggregation: Aggregation, conductor: Conductor) {
+    this.#tools = tools
+    this.#aggregation = aggregation
+    this.#conductor = conductor
+  }
+
+  get #state(): State {
+    return this.#tools.book.state
+  }
+
+  /** @throws FedloraError `E_AUTH`, `E_REVOKED`, `E_UNREACHABLE`. */
+  #check(client: string): void {
+    this.#tools.book.checkOpen()
+    checkMember(this.#state.members, client)
+  }
+
+  async describe(): Promise<Description> {
+    return this.#state.description!
+  }
+
+  async next(client: string, known: Known, signal: AbortSignal): Promise<Notice | undefined> {
+    for (;;) {
+      this.#check(client)
+      const lacking = lacks(this.#state, client, known)
+      if (lacking === 'work') {
+        const work = await this.#tools.book.exclusive(() => this.#work(client, known))
+        if (work !== undefined) return work
+      } else if (lacking !== undefined) return lacking
+      else if (signal.aborted) return undefined
+      else await this.#tools.waiters.wait(client, signal)
+    }
+  }
+
+  /** Undefined when the client is waited for no longer. */
+  async #work(client: string, { settled }: Known): Promise<Notice | undefined> {
+    if (!isWaitedFor(this.#state, client)) return undefined
+    const { server } = this.#aggregation
+    const { round } = this.#state.rounds
+    const { held } = this.#state.members.get(client)!
+    const rate = this.#aggregation.rateOf(client, round)
+    // Who has lost what it held is sent the whole.
+    const version = settled >= held ? held : undefined
+    const task = server.task(client, this.#aggregation.spaceOf(client), round, rate, version)
+    const left = this.#conductor.deadlineIn()
+    return await this.#tools.offers.work(task, left === undefined ? null : left / 1000)
+  }
+
+  async say(client: string, word: Word): Promise<Reply> {
+    const reply = await this.#tools.book.exclusive(async () => {
+      this.#check(client)
+      switch (word.type) {
+        case 'answer':
+          return await this.#answer(client, word)
+        case 'working':
+          return this.#isOpenTo(client, word.round) || this.#lastOf(client, word.round)
+            ? taken
+            : closed(client, word.round)
+        case 'secure':
+          return refusal('E_PROTOCOL', 'updates of this federation travel openly')
+        default:
+          return await this.#goWithout(client, word)
+      }
+    })
+    if (this.#state.rounds.phase === 'closing') void this.#conductor.settle()
+    return reply
+  }
+
+  #isOpenTo(client: string, round: number): boolean {
+    return isWaitedFor(this.#state, client) && round === this.#state.rounds.round
+  }
+
+  /** What the client was told of its answer to a round. */
+  #lastOf(client: string, round: number) {
+    const { last } = this.#state.members.get(client)!
+    return last?.round === round ? last : undefined
+  }
+
+  /** A client that says twice that it will not answer is as right as before. */
+  async #goWithout(client: string, { type, round, code, why }: Word & { type: 'failed' | 'declined' }): Promise<Reply> {
+    if (!this.#isOpenTo(client, round)) return taken
+    const { book, now, tell } = this.#tools
+    await book.append({ type, at: now(), round, client, code, why })
+    tell({ type, name: client, round, code, message: why })
+    return taken
+  }
+
+  async #answer(client: string, { round, manifest }: Word & { type: 'answer' }): Promise<Reply> {
+    const { book, now, tell, uploads } = this.#tools
+    const digest = digestOf(manifest)
+    const last = this.#lastOf(client, round)
+    if (last !== undefined) {
+      if (last.digest === digest)
+        return last.refused === undefined ? taken : refusal(last.refused.code, last.refused.why)
+      return refusal('E_ALREADY_COUNTED', `client ${client} has given another answer to round ${round}, which stands`)
+    }
+    if (!this.#isOpenTo(client, round)) return closed(client, round)
+    const foreign = foreignTo(manifest, { run: this.#state.description!.run, client, round })
+    if (foreign !== undefined) return refusal('E_PROTOCOL', foreign)
+    await this.#checkBlob(client, manifest.blob)
+    const at = now()
+    const answer = await answerOf(manifest, this.#tools.blobs)
+    let vectors: Vectors
+    try {
+      checkSizes(manifest)
+      vectors = this.#aggregation.screen(answer)
+    } catch (error) {
+      if (!isFedloraError(error) || !refusing.has(error.code)) throw error
+      const { code, message: why } = error
+      await book.append({ type: 'refused', at, round, client, digest, code, why })
+      uploads.delete(client)
+      tell({ type: 'refused', name: client, round, code, message: why })
+      return refusal(code, why)
+    }
+    await book.append({ type: 'accepted', at, round, client, digest, manifest })
+    const report = await this.#aggregation.add(answer, vectors)
+    uploads.delete(client)
+    tell({ type: 'client', round, ...report })
+    return taken
+  }
+
+  async #checkBlob(client: string, ref: BlobRef | null): Promise<void> {
+    if (ref === null || (await this.#tools.blobs.sizeOf(ref.blob)) === ref.bytes) return
+    const message = `the answer of client ${client}: its blob is not here: send it first`
+    throw new FedloraError('E_BLOB_MISSING', message, { client, blob: ref.blob })
+  }
+
+  async read(client: string, blob: BlobId, from: number) {
+    this.#check(client)
+    const { blobs, offers } = this.#tools
+    const isFor = blob === this.#state.description!.initial.blob || offers.isLive(blob)
+    const bytes = isFor ? await blobs.sizeOf(blob) : undefined
+    if (bytes !== undefined) return { bytes, chunks: blobs.open(blob, from) }
+    throw new FedloraError('E_BLOB_MISSING', `blob ${blob} is not there, or not for client ${client}`, { blob })
+  }
+
+  async offset(client: string, blob: BlobId): Promise<number> {
+    this.#check(client)
+    return await this.#tools.blobs.offsetOf(blob)
+  }
+
+  async write(client: string, ref: BlobRef, from: number, chunks: AsyncIterable<Uint8Array>): Promise<number> {
+    this.#check(client)
+    if (!isWaitedFor(this.#state, client)) {
+      throw new FedloraError('E_ROUND_CLOSED', `no answer of client ${client} is waited for`, { client })
+    }
+    const most = this.#aggregation.mostBytes(client, this.#state.rounds.round)
+    if (ref.bytes > most) {
+      const message = `an answer of client ${client} may have ${most} bytes, got ${ref.bytes}`
+      throw new FedloraError('E_TOO_LARGE', message, { bytes: ref.bytes, most })
+    }
+    this.#tools.uploads.set(client, ref.blob)
+    return await this.#tools.blobs.write(ref, from, chunks)
+  }
+}
+
+function closed(client: string, round: number): Reply {
+  return refusal('E_ROUND_CLOSED', `round ${round} takes no answers of client ${client}: it is over, or did not ask it`)
+}

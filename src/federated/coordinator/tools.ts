@@ -1,0 +1,28 @@
+/** What the parts of a server work with. */
+import type { BlobId, BlobStore } from '../blobs/blob-store.js'
+import type { Book } from './book.js'
+import type { CoordinatorEvent } from './events.js'
+import type { Offers } from './offers.js'
+import type { CoordinatorConfig } from './options.js'
+import type { Setup } from './setup.js'
+import type { Waiters } from './waiters.js'
+
+export interface Tools {
+  readonly config: CoordinatorConfig
+  readonly setup: Setup
+  readonly book: Book
+  readonly blobs: BlobStore
+  readonly offers: Offers
+  readonly waiters: Waiters
+  /** Blobs that clients are sending, by client. */
+  readonly uploads: Map<string, BlobId>
+  /** Where the adapter is left; undefined: nowhere. */
+  readonly folder: string | undefined
+  /** Milliseconds since the epoch. */
+  now(): number
+  /** Runs `act` after some milliseconds, unless what it gives is called before. */
+  after(milliseconds: number, act: () => void): () => void
+  /** Bytes that nobody can foretell. */
+  random(bytes: number): Buffer
+  tell(event: CoordinatorEvent): void
+}

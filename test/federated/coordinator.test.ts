@@ -1,0 +1,76 @@
+/** A federation between parties: the bits of `simulate`, through a server that knows no model and may be opened again after any record. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { MemoryBlobs } from '../../src/federated/blobs/memory.js'
+import { Coordinator } from '../../src/federated/coordinator/coordinator.js'
+import type { CoordinatorEvent } from '../../src/federated/coordinator/events.js'
+import type { Record as Entry } from '../../src/federated/coordinator/records.js'
+import { MemoryJournal } from '../../src/federated/journal/memory.js'
+import { InProcessLink } from '../../src/federated/link/in-process.js'
+import { simulate } from '../../src/federated/simulate/simulate.js'
+import { loadModel } from '../../src/model/load.js'
+import { goldenFolder } from '../support/golden-model.js'
+import { temporaryFolder, tokenRows } from '../support/train.js'
+import { SmallParticipant } from './support/small-participant.js'
+
+const path = goldenFolder('llama')
+const model = await loadModel(path, { quantization: 'nf4', threads: 1 })
+t.teardown(() => model.dispose())
+const adapter = { rank: 4, alpha: 8, seed: 2 }
+const names = ['a', 'b', 'c', 'd']
+const rows = await Promise.all(names.map((_, i) => tokenRows(5 + ((i * 3) % 7), 263, 17 * i)))
+const federation = {
+  rounds: 3,
+  cohort: 3,
+  seed: 11,
+  local: { steps: 2, batchSize: 2, learningRate: 1e-2, schedule: 'cosine' as const },
+}
+
+t.test('the adapter of simulate, bit for bit', async (t) => {
+  const folder = temporaryFolder('simulated')
+  const run = simulate({
+    model,
+    adapter,
+    clients: names.map((name, i) => ({ name, train: rows[i]! })),
+    ...federation,
+    outputDir: folder,
+  })
+  const { adapter: expected } = await run
+  const served = temporaryFolder('served')
+  const coordinator = await Coordinator.open({
+    folder: served,
+    journal: new MemoryJournal<Entry>(),
+    blobs: new MemoryBlobs(),
+    config: {
+      model: { path, quantization: 'nf4' },
+      adapter,
+      data: { format: 'tokens' },
+      clients: { minimum: 4 },
+      federation,
+    },
+  })
+  const events: CoordinatorEvent[] = []
+  coordinator.onEvent((event) => events.push(event))
+  const participants = [2, 0, 3, 1].map(
+    (i) => new SmallParticipant(names[i]!, new InProcessLink(() => coordinator, names[i]!), model, rows[i]!),
+  )
+  for (const { name } of participants) {
+    const { token } = await coordinator.invite(name, 60)
+    t.same(await coordinator.enroll(token, `key of ${name}`), { client: name })
+  }
+  await Promise.all(
+    participants.map(async (one) => {
+      await one.open()
+      await one.run()
+      await one.close()
+    }),
+  )
+  await coordinator.over
+  await coordinator.close()
+  for (const file of ['adapter_model.safetensors', 'adapter_config.json']) {
+    t.ok(readFileSync(join(served, 'adapter', file)).equals(readFileSync(join(folder, 'adapter', file))), file)
+  }
+  console.log(events.map((e) => e.type).join(' '))
+  expected.dispose()
+})
