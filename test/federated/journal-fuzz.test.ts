@@ -1,6 +1,6 @@
 /**
  * Foreign bytes in the place of a segment: whatever they are, the reader gives records or a coded error, and never a record that nobody wrote.
- * FEDLORA_FUZZ says how many inputs; a million take about a minute.
+ * FEDLORA_FUZZ says how many inputs; a million take some minutes.
  */
 import t from 'tap'
 import { FedloraError } from '../../src/errors.js'

@@ -1,9 +1,12 @@
 /** Bytes that are known by what they are: a blob's name is the SHA-256 of its bytes, so that it can be sent twice, in pieces, and by anybody. */
+import { createHash } from 'node:crypto'
 import { z } from 'zod'
 
 /** SHA-256 of the bytes, 64 lower-case hexadecimal digits. */
 export const blobIdSchema = z.string().regex(/^[0-9a-f]{64}$/, 'expected a SHA-256 as 64 lower-case hexadecimal digits')
 export type BlobId = z.output<typeof blobIdSchema>
+
+export const hashOf = (bytes: Uint8Array): BlobId => createHash('sha256').update(bytes).digest('hex')
 
 export const blobRefSchema = z.strictObject({ blob: blobIdSchema, bytes: z.int().min(0) })
 export type BlobRef = z.output<typeof blobRefSchema>

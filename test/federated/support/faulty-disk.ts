@@ -27,7 +27,7 @@ export async function faultyDisk(faults: readonly Fault[]): Promise<{ restore():
       calls.push(method)
       // As the system does it: what fits is written, and the next call fails.
       if (method === 'write' && bytes > 0 && count === after + 1) {
-        const [buffer, offset, length, position] = args as [Buffer, number, number, number]
+        const [buffer, offset, length = buffer.length - offset, position] = args as [Buffer, number, number?, number?]
         return original.call(this, buffer, offset, Math.min(bytes, length), position)
       }
       throw Object.assign(new Error(`${errno}: played by the test, ${method}`), { code: errno })
