@@ -12,9 +12,9 @@ import { z } from 'zod'
 import { FedloraError } from '../../errors.js'
 import { exists } from '../../files/atomic.js'
 import { readJsonObject, writeJsonFile } from '../../files/json.js'
+import { type Lock, lockFolder } from '../../files/lock.js'
 import { OwnState } from '../client/own-state.js'
 import { runIdSchema } from '../link/messages.js'
-import { type Lock, lockFolder } from './lock.js'
 import { Outbox } from './outbox.js'
 
 const stateSchema = z.strictObject({
