@@ -72,6 +72,12 @@ const rate = (perSecond: number, burst: number) =>
 
 export const limitsSchema = z.strictObject({
   connections: z.int().min(1).default(12_000).describe('open connections; further ones are closed at once'),
+  headerSeconds: z
+    .number()
+    .min(0.1)
+    .max(600)
+    .default(10)
+    .describe('for the handshake of a connection, and for the header of a request'),
   headerBytes: bytes.min(4096).default(16_384).describe('of all header fields of a request'),
   messageBytes: bytes.default(4 * 2 ** 20).describe('of one message; blobs have the limits of their round'),
   messageMemory: bytes.default(64 * 2 ** 20).describe('of all messages that are being received'),

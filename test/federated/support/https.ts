@@ -1,8 +1,11 @@
 /** A server over HTTPS whose federation is a fake: a door that keeps what it is told, and a registry in memory. */
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
+import type { IncomingHttpHeaders } from 'node:http'
+import { request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { connect } from 'node:tls'
 import { FedloraError } from '../../../src/errors.js'
 import type { BlobId, BlobRef } from '../../../src/federated/blobs/blob-store.js'
 import {
@@ -93,6 +96,11 @@ export class FakeFederation extends FakeRegistry implements Door, Registry {
   async say(client: string, word: Word): Promise<Reply> {
     this.said.push({ client, word })
     return this.reply
+  }
+
+  /** Whether somebody writes a blob. */
+  get isBusy(): boolean {
+    return this.#busy.size > 0
   }
 
   put(bytes: Uint8Array): BlobRef {
@@ -193,4 +201,63 @@ export async function startServer({ limits = {}, listen = {}, tls, folder, now }
       if (folder === undefined) rmSync(place, { recursive: true, force: true })
     },
   }
+}
+
+export interface Raw {
+  status: number
+  headers: IncomingHttpHeaders
+  /** Code of the problem that came; undefined for none. */
+  code: string | undefined
+  text: string
+}
+
+/** One request exactly as given, without a client's care. `fields` may be what `signRequest` makes. */
+export function rawRequest(
+  { served }: Started,
+  method: string,
+  target: string,
+  fields: Record<string, string> = {},
+  body?: Uint8Array,
+): Promise<Raw> {
+  return new Promise((resolve, reject) => {
+    const options = {
+      host: '127.0.0.1',
+      port: served.port,
+      method,
+      path: target,
+      headers: fields,
+      rejectUnauthorized: false,
+      agent: false,
+    } as const
+    const sent = request(options, (response) => {
+      const chunks: Buffer[] = []
+      response.on('data', (chunk) => chunks.push(chunk))
+      response.on('error', reject)
+      response.on('end', () => {
+        const text = Buffer.concat(chunks).toString('utf8')
+        let code: string | undefined
+        try {
+          code = JSON.parse(text).code
+        } catch {}
+        resolve({ status: response.statusCode!, headers: response.headers, code, text })
+      })
+    })
+    sent.on('error', reject)
+    sent.end(body)
+  })
+}
+
+/** Bytes straight onto the TLS connection, and what comes back until it closes. */
+export function rawBytes({ served }: Started, ...pieces: (string | Uint8Array)[]): Promise<string> {
+  return new Promise((resolve) => {
+    let text = ''
+    const socket = connect({ host: '127.0.0.1', port: served.port, rejectUnauthorized: false }, () => {
+      for (const piece of pieces) socket.write(piece)
+    })
+    socket.on('data', (chunk) => {
+      text += chunk.toString('latin1')
+    })
+    socket.on('error', () => {})
+    socket.on('close', () => resolve(text))
+  })
 }

@@ -10,7 +10,7 @@ import { fieldOf, versionField } from '../wire.js'
 import type { Exchange } from './exchange.js'
 
 /** Seconds by which the date of a signature may differ from the server's clock. */
-const clockWindow = 120
+export const clockWindow = 120
 const nonces = { lifetime: 2 * clockWindow + 60, most: 500_000 }
 
 /** What a signature covers at least, by the method; a blob's bytes are named by the path. */

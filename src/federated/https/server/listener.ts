@@ -7,8 +7,10 @@ import { ioError } from '../../../files/atomic.js'
 import type { LimitsConfig } from '../options.js'
 import type { ServerIdentity } from '../tls-folder.js'
 
-/** Milliseconds. Long enough for a client that asks again, too short for those who ask nothing. */
-const times = { handshake: 10_000, headers: 10_000, keepAlive: 30_000, looking: 2_000 }
+/** Milliseconds for which a connection stays open between two requests. */
+const keepAlive = 30_000
+/** Milliseconds for which a refused sender may read why. */
+const lingering = 1000
 
 export interface Listener {
   port: number
@@ -27,16 +29,16 @@ const secureOptions = ({ chain, key, clientAuthority }: ServerIdentity): SecureO
   ...(clientAuthority === undefined ? {} : { ca: clientAuthority, requestCert: true, rejectUnauthorized: true }),
 })
 
-/** Bytes that are no HTTP get what HTTP has for it, and the door. */
-function refuseGarbage(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
-  const status =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? '431 Request Header Fields Too Large'
-      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? '408 Request Timeout'
-        : '400 Bad Request'
+/** Bytes that are no HTTP get what HTTP has for it, and the door; without TLS there is nothing to say it with. */
+function refuseGarbage({ code = '' }: NodeJS.ErrnoException, socket: Socket): void {
+  if (code === 'ECONNRESET' || /^ERR_(TLS|SSL)_/.test(code) || !socket.writable) return void socket.destroy()
+  const statuses: Record<string, string> = {
+    HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+    ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+  }
+  const status = statuses[code] ?? '400 Bad Request'
   socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`, () => socket.destroy())
+  setTimeout(() => socket.destroy(), lingering).unref() // who does not read is not waited for
 }
 
 /**
@@ -47,21 +49,21 @@ function refuseGarbage(error: NodeJS.ErrnoException, socket: Socket): void {
 export async function listen(
   { host, port }: { host?: string; port: number },
   identity: ServerIdentity | undefined,
-  limits: Pick<LimitsConfig, 'connections' | 'headerBytes'>,
+  limits: Pick<LimitsConfig, 'connections' | 'headerBytes' | 'headerSeconds'>,
   handle: RequestListener,
   refused: (code: string) => void,
 ): Promise<Listener> {
   const options: ServerOptions = {
     maxHeaderSize: limits.headerBytes,
-    headersTimeout: times.headers,
+    headersTimeout: 1000 * limits.headerSeconds,
     requestTimeout: 0, // senders have a floor of their own (intake.ts)
-    keepAliveTimeout: times.keepAlive,
-    connectionsCheckingInterval: times.looking,
+    keepAliveTimeout: keepAlive,
+    connectionsCheckingInterval: 200 * limits.headerSeconds,
   }
   const server = (
     identity === undefined
       ? createPlain(options)
-      : createSecure({ ...options, handshakeTimeout: times.handshake, ...secureOptions(identity) })
+      : createSecure({ ...options, handshakeTimeout: 1000 * limits.headerSeconds, ...secureOptions(identity) })
   ) as Server
   server.maxConnections = limits.connections
   server.maxHeadersCount = 64
@@ -74,7 +76,10 @@ export async function listen(
     refused(error.code ?? 'unknown')
     refuseGarbage(error, socket as Socket)
   })
-  server.on('tlsClientError', (error: NodeJS.ErrnoException) => refused(error.code ?? 'unknown'))
+  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    refused(error.code ?? 'unknown')
+    socket.destroy()
+  })
   server.on('drop', () => refused('too many connections'))
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
