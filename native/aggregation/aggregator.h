@@ -37,6 +37,10 @@ class Aggregator {
   void add(std::span<const WeightedMessage> messages, ThreadPool* pool = nullptr);
   /// Adds what another aggregator of the same length has received. Throws E_SHAPE, E_MEMORY.
   void merge(const Aggregator& other);
+  /// The sums as bytes (partial_sum.h), for an aggregator on another machine.
+  std::vector<uint8_t> partial(ThreadPool* pool = nullptr) const;
+  /// Adds what the aggregator received whose partial sums these are. Throws E_FORMAT, E_VERSION, E_CHECKSUM, E_SHAPE, E_MEMORY.
+  void merge(std::span<const uint8_t> partial, ThreadPool* pool = nullptr);
 
   /// Throws E_SHAPE, and E_ARGUMENT when nothing was added.
   void mean(std::span<float> out, ThreadPool* pool = nullptr) const;

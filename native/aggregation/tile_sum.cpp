@@ -10,6 +10,7 @@ namespace fedlora {
 
 namespace {
 constexpr int single_bits = 62, pair_bits = 96;
+constexpr int wide_bits = 448 - 1 + wide_unit;  // of a wide sum's magnitude
 constexpr int64_t pair_products = 1 << 17;
 
 /// Exponent e with magnitude < 2^e; the magnitude itself was summed in double, hence one more. Magnitudes are normal doubles.
@@ -46,23 +47,36 @@ TileSum::Choice TileSum::choose(const TileLoad& load) {
   return {Form::wide, wide_unit};
 }
 
-bool TileSum::fits(const TileLoad& load) const {
-  if (form_ == Form::wide) return true;
-  if (form_ == Form::empty || load.lowest_bit < unit_) return false;
-  const int bits = upper_exponent(load.magnitude) - unit_;
-  return form_ == Form::single ? bits <= single_bits : bits <= pair_bits && load.products < pair_products;
+bool TileSum::fits(Form form, int unit, const TileLoad& load) {
+  if (form == Form::wide) return true;
+  if (form == Form::empty || load.lowest_bit < unit) return false;
+  const int bits = upper_exponent(load.magnitude) - unit;
+  return form == Form::single ? bits <= single_bits : bits <= pair_bits && load.products < pair_products;
+}
+
+bool TileSum::View::sound(int64_t count) const {
+  if (load.products == 0) return form == Form::empty;
+  if (load.products < 0 || form == Form::empty || !std::isnormal(load.magnitude) || load.magnitude < 0) return false;
+  const int upper = upper_exponent(load.magnitude);
+  if (load.lowest_bit < wide_unit || load.lowest_bit >= upper || upper > wide_bits) return false;
+  if (form == Form::wide) return unit == wide_unit;
+  if (unit < wide_unit || !fits(form, unit, load)) return false;
+  const __int128 most = __int128{1} << (upper - unit);
+  for (int64_t i = 0; i < count; ++i)
+    if (const __int128 sum = integer(i); sum > most || sum < -most) return false;
+  return true;
 }
 
 void TileSum::prepare(const TileLoad& load) {
   if (load.products == 0) return;
   const TileLoad both = joined(load_, load);
-  if (!fits(both)) convert(choose(both));  // the range of a load only grows, so the form never shrinks
+  if (!fits(form_, unit_, both)) convert(choose(both));  // the range of a load only grows, so the form never shrinks
   load_ = both;
 }
 
-__int128 TileSum::integer(int64_t i) const {
-  const __int128 high = form_ == Form::pair ? high_[static_cast<size_t>(i)] : 0;
-  return high * (__int128{1} << pair_split) + low_[i];
+__int128 TileSum::View::integer(int64_t i) const {
+  const __int128 above = form == Form::pair ? high[i] : 0;
+  return above * (__int128{1} << pair_split) + low[i];
 }
 
 void TileSum::store_pair(int64_t i, __int128 sum) {
@@ -130,7 +144,7 @@ bool TileSum::add_checked(FloatTiles& messages, const SumKernels& kernels) {
     const TileLoad load = messages.load(range), both = joined(load_, load);
     const bool exact =
         messages.mantissa_bits == 23 || load.products == 0 || upper_exponent(load.magnitude) - load.lowest_bit <= double_bits;
-    if (exact && fits(both)) {
+    if (exact && fits(form_, unit_, both)) {
       load_ = both;
       return true;
     }
@@ -174,18 +188,18 @@ void TileSum::add_entries(const uint32_t* positions, int64_t first, const float*
   }
 }
 
-void TileSum::add(const TileSum& other) {
-  if (other.form_ == Form::empty) return;
+void TileSum::add(const View& other) {
+  if (other.form == Form::empty) return;
   for (int64_t i = 0; i < count_; ++i) {
     const size_t at = static_cast<size_t>(i);
-    if (form_ == Form::wide && other.form_ == Form::wide)
-      wide_[at].add(other.wide_[at]);
+    if (form_ == Form::wide && other.form == Form::wide)
+      wide_[at].add(other.wide[i]);
     else if (form_ == Form::wide)
-      wide_[at].add(other.integer(i), other.unit_);
+      wide_[at].add(other.integer(i), other.unit);
     else if (form_ == Form::pair)
-      store_pair(i, integer(i) + shifted(other.integer(i), other.unit_, unit_));
+      store_pair(i, integer(i) + shifted(other.integer(i), other.unit, unit_));
     else
-      low_[i] += static_cast<int64_t>(shifted(other.low_[i], other.unit_, unit_));
+      low_[i] += static_cast<int64_t>(shifted(other.low[i], other.unit, unit_));
   }
 }
 

@@ -76,25 +76,42 @@ class TileSum {
   /// Adds whole tiles of a few int8 messages in one pass; announced by prepare(load). False when they must be added one by one.
   bool add_together(CodeTiles& messages, const TileLoad& load, const SumKernels& kernels);
   /// Adds another tile's sum; prepare(other.load()) came before.
-  void add(const TileSum& other);
+  void add(const TileSum& other) { add(other.view()); }
   TileLoad load() const { return load_; }
+
+  enum class Form : int32_t { empty, single, pair, wide };
+  /// A tile's sum wherever it lies: of another aggregator, or in a message of its partial sums (partial_sum.h).
+  struct View {
+    Form form = Form::empty;
+    int unit = 0;
+    TileLoad load;
+    const int64_t* low = nullptr;   // single, pair
+    const int64_t* high = nullptr;  // pair
+    const WideSum* wide = nullptr;
+    /// In units of 2^unit; not for wide.
+    __int128 integer(int64_t i) const;
+    /// Whether the form can hold what was announced, and its words keep to it: what is not sound would wrap around, or be shifted by more
+    /// than it has bits.
+    bool sound(int64_t count) const;
+  };
+  View view() const { return {form_, unit_, load_, low_, high_.data(), wide_.data()}; }
+  void add(const View& other);
 
   /// Sum / total_weight of every element.
   void mean(double total_weight, float* means, const SumKernels& kernels) const;
   void reset();
 
  private:
-  enum class Form { empty, single, pair, wide };
   struct Choice {
     Form form;
     int unit;
   };
   static Choice choose(const TileLoad& load);
-  bool fits(const TileLoad& load) const;
+  static bool fits(Form form, int unit, const TileLoad& load);
   /// Weight in units of 2^unit_; exact.
   double factor(double weight) const;
   /// The sum in units of 2^unit_; not for wide.
-  __int128 integer(int64_t i) const;
+  __int128 integer(int64_t i) const { return view().integer(i); }
   void store_pair(int64_t i, __int128 sum);
   void convert(Choice choice);
 

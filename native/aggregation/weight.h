@@ -24,6 +24,13 @@ class WeightSum {
   void add(const WeightSum& other) { units_ += other.units_; }
   /// The exact sum rounded to double.
   double value() const;
+  /// The sum in units of 2^-48, and one made of it.
+  __int128 units() const { return units_; }
+  static WeightSum of(__int128 units) {
+    WeightSum sum;
+    sum.units_ = units;
+    return sum;
+  }
 
  private:
   __int128 units_ = 0;

@@ -1,4 +1,5 @@
 // Update codecs and the streaming aggregator.
+#include <cstring>
 #include <cmath>
 #include <optional>
 
@@ -60,6 +61,7 @@ class AggregatorObject : public Napi::ObjectWrap<AggregatorObject> {
                         accessor<AggregatorObject, &AggregatorObject::total_weight, aggregator_tag>("totalWeight"),
                         InstanceMethod<&AggregatorObject::add>("add"), InstanceMethod<&AggregatorObject::add_all>("addAll"),
                         InstanceMethod<&AggregatorObject::mean>("mean"), InstanceMethod<&AggregatorObject::reset>("reset"),
+                        InstanceMethod<&AggregatorObject::partial>("partial"), InstanceMethod<&AggregatorObject::merge>("merge"),
                         InstanceMethod<&AggregatorObject::dispose>("dispose")});
   }
 
@@ -112,6 +114,20 @@ class AggregatorObject : public Napi::ObjectWrap<AggregatorObject> {
   }
   void reset(const Napi::CallbackInfo& info) {
     guard(info.Env(), [&] { alive().reset(); });
+  }
+  Napi::Value partial(const Napi::CallbackInfo& info) {
+    return guard(info.Env(), [&]() -> Napi::Value {
+      const std::vector<uint8_t> bytes = alive().partial(team(info.Env(), 1));
+      Napi::Uint8Array array = new_uint8(info.Env(), bytes.size());
+      std::memcpy(array.Data(), bytes.data(), bytes.size());
+      return array;
+    });
+  }
+  void merge(const Napi::CallbackInfo& info) {
+    guard(info.Env(), [&] {
+      const TypedView<uint8_t> bytes(info[0], "merge");
+      alive().merge(bytes.span(), team(info.Env(), 1));
+    });
   }
   void dispose(const Napi::CallbackInfo&) {
     aggregator_.reset();

@@ -101,6 +101,37 @@ export class Aggregator {
     return this.#handle.use('mean').mean(into)
   }
 
+  /**
+   * The exact sums of what was added, as bytes: 8 a value where updates are of ordinary range. An aggregator on another machine that merges them
+   * has the very sum that it would have had from the updates themselves, whatever the order and however many merge with one another.
+   * @throws FedloraError `E_MEMORY`, `E_DISPOSED`.
+   */
+  partial(): Uint8Array {
+    return this.#handle.use('partial').partial()
+  }
+
+  /**
+   * Adds what `partial()` of another aggregator gave; refused bytes leave the sum as it was.
+   * @throws FedloraError `E_FORMAT`, `E_CHECKSUM`, `E_VERSION`, `E_SHAPE`, `E_ARGUMENT`, `E_MEMORY`, `E_DISPOSED`.
+   * @example
+   * ```ts
+   * const [here, there] = [createAggregator(4), createAggregator(4)]
+   * here.add(new Float32Array([1, 2, 3, 4]), 10)
+   * there.add(new Float32Array([5, 6, 7, 8]), 30)
+   * here.merge(there.partial())
+   * console.log(here.mean()) // 4, 5, 6, 7
+   * ```
+   */
+  merge(partial: Uint8Array): void {
+    if (!(partial instanceof Uint8Array)) {
+      throw new FedloraError(
+        'E_ARGUMENT',
+        `merge: got ${describeValue(partial)}, expected a Uint8Array that partial() gave`,
+      )
+    }
+    this.#handle.use('merge').merge(partial)
+  }
+
   /** Empties the sum. */
   reset(): void {
     this.#handle.use('reset').reset()

@@ -1,6 +1,6 @@
 /** Encoded updates through the public API: the law of error feedback, exact sums in any order, refusals. */
 import t from 'tap'
-import { createAggregator } from '../../src/aggregation/aggregator.js'
+import { type Aggregator, createAggregator } from '../../src/aggregation/aggregator.js'
 import { type Codec, codecs, decodeUpdate, encodeUpdate } from '../../src/compression/codec.js'
 import { Random } from '../../src/random/random.js'
 import { tensorsFor } from '../support/layouts.js'
@@ -109,6 +109,42 @@ t.test('the mean is exact and does not depend on the order', (t) => {
   const worst = Math.max(...forward.map((value, i) => Math.abs(value - exact[i]!)))
   t.ok(worst <= 1e-6, `${worst}`)
   t.notOk(bytesOf(forward).equals(bytesOf(mean(messages.slice(1)))), 'canary: one message less')
+  t.end()
+})
+
+t.test('partial sums: any tree of aggregators has the bits of one; bytes that are none change nothing', (t) => {
+  const length = 5000
+  using all = createAggregator(length)
+  const parts = [createAggregator(length), createAggregator(length), createAggregator(length)]
+  for (let client = 0; client < 7; client++) {
+    const random = new Random(client, 0, 0)
+    const scale = 10 ** (3 * client - 9)
+    const update = Float32Array.from({ length }, () => scale * (random.word() / 2 ** 31 - 1))
+    const { bytes } = encodeUpdate(update, { codec: client % 2 === 0 ? 'f32' : 'int8' })
+    all.add(bytes, 1 + client)
+    parts[client % 3]!.add(bytes, 1 + client)
+  }
+  const [a, b, c] = parts as [Aggregator, Aggregator, Aggregator]
+  using top = createAggregator(length)
+  b.merge(c.partial())
+  top.merge(b.partial())
+  top.merge(a.partial())
+  t.same([top.count, top.totalWeight], [7, all.totalWeight])
+  t.same(bytesOf(top.mean()), bytesOf(all.mean()))
+  t.notSame(bytesOf(a.mean()), bytesOf(all.mean()), 'canary: a part is not the whole')
+
+  const before = bytesOf(top.mean())
+  const damaged = a.partial()
+  damaged[100]! ^= 1
+  t.throws(() => top.merge(damaged), { code: 'E_CHECKSUM' })
+  t.throws(() => top.merge(a.partial().subarray(0, 40)), { code: 'E_FORMAT' })
+  t.throws(() => top.merge('partial' as never), { code: 'E_ARGUMENT' })
+  using other = createAggregator(length + 1)
+  t.throws(() => other.merge(a.partial()), { code: 'E_SHAPE' })
+  t.same(bytesOf(top.mean()), before)
+  a.dispose()
+  t.throws(() => a.partial(), { code: 'E_DISPOSED' })
+  for (const part of parts) part.dispose()
   t.end()
 })
 

@@ -31,5 +31,8 @@ export interface NativeAggregator {
   /** Written into `into` when it is given, which saves a new array. */
   mean(into?: Float32Array): Float32Array
   reset(): void
+  /** The sums as bytes, and what another's bytes add. */
+  partial(): Uint8Array
+  merge(partial: Uint8Array): void
   dispose(): void
 }
