@@ -12,7 +12,7 @@ import { simulate } from '../../src/federated/simulate/simulate.js'
 import { loadModel } from '../../src/model/load.js'
 import { goldenFolder } from '../support/golden-model.js'
 import { temporaryFolder, tokenRows } from '../support/train.js'
-import { SmallParticipant } from './support/small-participant.js'
+import { SmallParticipant, trains } from './support/small-participant.js'
 
 const path = goldenFolder('llama')
 const model = await loadModel(path, { quantization: 'nf4', threads: 1 })
@@ -53,7 +53,7 @@ t.test('the adapter of simulate, bit for bit', async (t) => {
   const events: CoordinatorEvent[] = []
   coordinator.onEvent((event) => events.push(event))
   const participants = [2, 0, 3, 1].map(
-    (i) => new SmallParticipant(names[i]!, new InProcessLink(() => coordinator, names[i]!), model, rows[i]!),
+    (i) => new SmallParticipant(names[i]!, new InProcessLink(() => coordinator, names[i]!), trains(model, rows[i]!)),
   )
   for (const { name } of participants) {
     const { token } = await coordinator.invite(name, 60)
@@ -71,6 +71,10 @@ t.test('the adapter of simulate, bit for bit', async (t) => {
   for (const file of ['adapter_model.safetensors', 'adapter_config.json']) {
     t.ok(readFileSync(join(served, 'adapter', file)).equals(readFileSync(join(folder, 'adapter', file))), file)
   }
-  console.log(events.map((e) => e.type).join(' '))
+  t.equal(
+    events.map(({ type }) => type).join(' '),
+    `joined joined joined joined ${'begin client client client round '.repeat(3)}done`,
+    'what is told',
+  )
   expected.dispose()
 })

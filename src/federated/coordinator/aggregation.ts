@@ -119,17 +119,25 @@ export class Aggregation {
   /**
    * The round after the last begins.
    * @param held - the round whose adapter each of those asked holds.
+   * @returns the messages that they will be sent.
    */
-  async begin(round: number, asked: readonly string[], held: (client: string) => number | undefined): Promise<void> {
+  async begin(
+    round: number,
+    asked: readonly string[],
+    held: (client: string) => number | undefined,
+  ): Promise<Set<Uint8Array>> {
+    const messages = new Set<Uint8Array>()
     await this.server.begin()
     this.#counted = []
     this.#down = { bytes: 0, raw: 0 }
     this.#seconds = 0
     for (const client of asked) {
-      const { bytes, raw } = this.server.broadcast(this.spaceOf(client), round, held(client))
+      const { bytes, raw, vectors } = this.server.broadcast(this.spaceOf(client), round, held(client))
+      for (const message of Object.values(vectors)) messages.add(message)
       this.#down.bytes += bytes
       this.#down.raw += raw
     }
+    return messages
   }
 
   /** Bytes that an answer may have: twice what its vectors would have as float32, and some for what goes beside. */

@@ -120,7 +120,9 @@ export class Conductor {
     const { offers, uploads } = this.#tools
     offers.reset()
     uploads.clear()
-    await this.#aggregation.begin(round, clients, (client) => this.#state.members.get(client)!.held)
+    const messages = await this.#aggregation.begin(round, clients, (client) => this.#state.members.get(client)!.held)
+    // Also after a restart: who was told of them before goes on with its download.
+    for (const message of messages) await offers.put(message)
   }
 
   /** What the journal knows of the round that ends. */

@@ -23,7 +23,8 @@ export class Offers {
     return this.#live.has(id)
   }
 
-  async #put(message: Uint8Array): Promise<BlobRef> {
+  /** Makes a message something that clients may read until the next round. */
+  async put(message: Uint8Array): Promise<BlobRef> {
     const known = this.#refs.get(message) ?? this.#blobs.put(message)
     this.#refs.set(message, known)
     const ref = await known.catch((error: unknown) => {
@@ -37,7 +38,7 @@ export class Offers {
   /** @param seconds - until the round closes; null: it waits for ever. */
   async work({ vectors, ...task }: Task, seconds: number | null): Promise<Notice> {
     const refs: Offer['vectors'] = {}
-    for (const [name, message] of Object.entries(vectors)) refs[name] = await this.#put(message)
+    for (const [name, message] of Object.entries(vectors)) refs[name] = await this.put(message)
     return { type: 'work', round: task.round, offer: { ...task, vectors: refs }, deadline: seconds }
   }
 }
