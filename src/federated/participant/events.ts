@@ -2,6 +2,7 @@
 import type { ErrorCode } from '../../errors.js'
 import type { Failure } from '../../run/failure.js'
 import type { GapEvent } from '../../run/run-events.js'
+import type { ProgressEvent } from '../../training/events.js'
 import type { Outgoing } from './outgoing.js'
 
 export type ParticipantEvent =
@@ -24,6 +25,8 @@ export type ParticipantEvent =
   /** A call is made again. */
   | { type: 'retry'; code: string; why: string; seconds: number }
   | { type: 'warning'; message: string }
+  /** Rows are read, weights are hashed. */
+  | ProgressEvent
   /** The federation has ended. */
   | { type: 'over'; rounds: number; counted: number; why?: string }
   | Failure

@@ -15,6 +15,7 @@ import { readJsonObject, writeJsonFile } from '../../files/json.js'
 import { type Lock, lockFolder } from '../../files/lock.js'
 import { OwnState } from '../client/own-state.js'
 import { runIdSchema } from '../link/messages.js'
+import type { ParticipantResult } from './events.js'
 import { Outbox } from './outbox.js'
 
 const stateSchema = z.strictObject({
@@ -51,6 +52,7 @@ export class ClientFolder {
     this.path = path
     this.#lock = lock
     this.#state = state
+    this.began = state !== undefined
     this.outbox = outbox
     this.own = own
   }
@@ -75,6 +77,16 @@ export class ClientFolder {
   /** The federation that it belongs to. */
   get run(): string {
     return this.#state!.run
+  }
+
+  /** Whether it belonged to a federation when it was opened. */
+  readonly began: boolean
+
+  /** What taking part has come to by now. */
+  get standing(): ParticipantResult {
+    const { run = '', counted = 0, over } = this.#state ?? {}
+    const why = over?.why
+    return { run, rounds: over?.rounds ?? null, counted, ...(why !== undefined && { why }) }
   }
 
   get settled(): number {

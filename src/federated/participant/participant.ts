@@ -50,11 +50,9 @@ export class Participant {
       this.#joined(description)
       while (folder.over === undefined) await this.#advance()
     }
-    const { counted } = folder
-    const { rounds, why } = folder.over
-    const end = { rounds, counted, ...(why !== undefined && { why }) }
-    this.#context.emit({ type: 'over', ...end })
-    return { run: folder.run, ...end }
+    const { counted, rounds, why } = folder.standing
+    this.#context.emit({ type: 'over', rounds: rounds!, counted, ...(why !== undefined && { why }) })
+    return folder.standing
   }
 
   #joined({ run, name, federation }: Description): void {

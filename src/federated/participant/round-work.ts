@@ -39,7 +39,7 @@ export class RoundWork {
         const why = 'what it would have sent was looked at, and not approved'
         return await this.decline(due.work, new FedloraError('E_LIMIT', why))
       }
-      await this.#parts.workshop.beforeSending(due.work)
+      await this.#parts.workshop.beforeSending(prepared, due.work)
       await this.#parts.folder.outbox.receive(await this.#send(round, prepared))
     } catch (error) {
       if (isFedloraError(error, 'E_LIMIT')) return await this.decline(due.work, error)

@@ -5,7 +5,7 @@ import type { OwnState } from '../client/own-state.js'
 import type { Description } from '../link/messages.js'
 import type { Answer, Task } from '../protocol/messages.js'
 import type { ParticipantEvent } from './events.js'
-import type { Work } from './outbox.js'
+import type { Prepared, Work } from './outbox.js'
 
 export interface StepDone {
   step: number
@@ -49,6 +49,6 @@ export interface Workshop {
   check(work: Work): Promise<void>
   /** Works. The same task gives the same answer. @throws FedloraError of the work, `E_LIMIT`; the signal's reason. */
   work(task: Task, work: Work, context: WorkContext): Promise<Done>
-  /** The next byte of the answer leaves: what that costs is on disk when this returns. */
-  beforeSending(work: Work): Promise<void>
+  /** The next byte of the answer leaves: what that costs is on disk when this returns. @throws FedloraError `E_LIMIT`: it stays here. */
+  beforeSending(prepared: Prepared, work: Work): Promise<void>
 }

@@ -3,7 +3,7 @@ import { FedloraError } from '../../errors.js'
 import type { Spend } from '../../privacy/accountant/spend.js'
 import { epsilonOf } from '../../privacy/epsilon.js'
 import { noiseFor } from '../../privacy/noise-for.js'
-import { totalStepsOf } from '../../training/loop.js'
+import { privateWork, type Share, shareOf } from '../client/private-work.js'
 import type { PrivateWork } from '../client/trainer.js'
 import type { RoundPrivacy } from '../events.js'
 import type { FederationConfig } from '../options.js'
@@ -15,32 +15,6 @@ import { type RoundBudget, reportOf } from './privacy.js'
 
 const refuse = (message: string, field: string): never => {
   throw new FedloraError('E_CONFIG', `simulate options: ${message}`, { field })
-}
-
-/** A client's rate and steps of a round. */
-type Share = Pick<PrivateWork, 'sampleRate' | 'steps' | 'expectedExamples'>
-
-function shareOf(clients: Clients, locals: Locals, index: number, { delta }: PrivacyConfig): Share {
-  const data = clients.data(index)
-  const local = locals.of(index)
-  const name = clients.name(index)
-  const { batchSize, gradientAccumulation, packing, shuffle, maxGradNorm, steps: maxSteps, epochs } = local
-  const field = (what: string, why: string) =>
-    refuse(`local.${what} of client ${name} and privacy exclude each other: ${why}`, `local.${what}`)
-  if (packing) field('packing', 'which rows fit beside a row depends on them')
-  if (!shuffle) field('shuffle', 'false is an order, and private steps draw rows at random')
-  if (maxGradNorm !== 0 && maxGradNorm !== 1)
-    field('maxGradNorm', "privacy.clip bounds every row's gradient; leave it out")
-  const rows = data.length
-  if (delta >= 1 / rows) {
-    refuse(
-      `privacy.delta: got ${delta}, but client ${name} has ${rows} rows: from 1/${rows} on, giving one of them away would pass`,
-      'privacy.delta',
-    )
-  }
-  const expectedExamples = Math.min(rows, batchSize * gradientAccumulation)
-  const recipe = { ...local, seed: 0, maxSteps, epochs, schedule: () => 1 }
-  return { sampleRate: expectedExamples / rows, expectedExamples, steps: totalStepsOf(data, recipe) }
 }
 
 /** Those spends of which no other takes as many steps at as high a rate with the same noise. */
@@ -81,9 +55,12 @@ export function planExamples(
   clients: Clients,
   locals: Locals,
 ): readonly PrivateWork[] {
-  const shares = Array.from({ length: clients.length }, (_, index) => shareOf(clients, locals, index, privacy))
+  const shares = Array.from({ length: clients.length }, (_, index) => {
+    const client = { name: clients.name(index), data: clients.data(index), local: locals.of(index) }
+    return shareOf(client, privacy, refuse)
+  })
   const noiseMultiplier = privacy.noiseMultiplier ?? noiseOf(privacy, shares, config.rounds)
-  const { clip, delta, accountant, noise, epsilon: budget } = privacy
+  const { delta, accountant, epsilon: budget } = privacy
   const first = largest(shares.map(({ sampleRate, steps }) => ({ sampleRate, steps, noiseMultiplier })))
   const spent =
     budget === undefined ? 0 : Math.max(...first.map((spend) => epsilonOf([spend], delta, accountant).epsilon))
@@ -93,7 +70,7 @@ export function planExamples(
       'privacy.epsilon',
     )
   }
-  return shares.map((share) => ({ ...share, clip, delta, accountant, noise, noiseMultiplier }))
+  return shares.map((share) => privateWork(privacy, share, noiseMultiplier))
 }
 
 export class ExampleBudget implements RoundBudget {

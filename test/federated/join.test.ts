@@ -1,0 +1,81 @@
+/** A whole federation in one process, over links: the adapter of `simulate`, bit for bit. */
+import { readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { MemoryBlobs } from '../../src/federated/blobs/memory.js'
+import { Coordinator } from '../../src/federated/coordinator/coordinator.js'
+import type { Record as Entry } from '../../src/federated/coordinator/records.js'
+import { MemoryJournal } from '../../src/federated/journal/memory.js'
+import { InProcessLink } from '../../src/federated/link/in-process.js'
+import type { FederationOptions } from '../../src/federated/options.js'
+import { takePart } from '../../src/federated/participant/join.js'
+import { simulate } from '../../src/federated/simulate/simulate.js'
+import { loadModel } from '../../src/model/load.js'
+import { goldenFolder } from '../support/golden-model.js'
+import { temporaryFolder, tokenRows } from '../support/train.js'
+
+const path = goldenFolder('llama')
+const model = await loadModel(path, { quantization: 'nf4', threads: 1 })
+const root = temporaryFolder('join')
+t.teardown(() => {
+  model.dispose()
+  rmSync(root, { recursive: true })
+})
+
+const adapter = { rank: 4, alpha: 8, seed: 2 }
+const names = ['a', 'b', 'c']
+const rows = await Promise.all(names.map((_, i) => tokenRows(5 + ((i * 3) % 7), 263, 17 * i)))
+const local = { steps: 2, batchSize: 2, learningRate: 1e-2, schedule: 'cosine' as const }
+
+/** A federation of these options: simulated, and between parties. Gives both adapters' files. */
+async function both(name: string, options: Partial<FederationOptions>) {
+  const federation = { rounds: 3, seed: 11, local, ...options }
+  const simulated = join(root, `${name}-simulated`)
+  const clients = names.map((client, i) => ({ name: client, train: rows[i]! }))
+  const run = simulate({ model, adapter, clients, ...federation, outputDir: simulated })
+  ;(await run).adapter.dispose()
+  const served = join(root, `${name}-served`)
+  const coordinator = await Coordinator.open({
+    folder: served,
+    journal: new MemoryJournal<Entry>(),
+    blobs: new MemoryBlobs(),
+    config: {
+      model: { path, quantization: 'nf4' },
+      adapter,
+      data: { format: 'tokens', maxLength: 64 },
+      clients: { minimum: 3 },
+      federation,
+    },
+  })
+  const results = await Promise.all(
+    names.map(async (client, i) => {
+      const { token } = await coordinator.invite(client, 60)
+      await coordinator.enroll(token, `key of ${client}`)
+      const link = new InProcessLink(() => coordinator, client)
+      return await takePart(async () => link, { model, data: rows[i]!, folder: join(root, `${name}-${client}`) })
+    }),
+  )
+  await coordinator.over
+  await coordinator.close()
+  const fileIn = (folder: string) => readFileSync(join(folder, 'adapter', 'adapter_model.safetensors'))
+  return { results, simulated: fileIn(simulated), served: fileIn(served) }
+}
+
+const variations: Record<string, Partial<FederationOptions>> = {
+  plain: {},
+  'residuals of what topk leaves out': { upload: { codec: 'topk', density: 1 / 8, bits: 4 }, rounds: 4 },
+  'differences on the way down': { download: { codec: 'int8' }, rounds: 4 },
+  'adapters of their own': { algorithm: 'ditto' },
+  'cohorts of two': { cohort: 2, rounds: 4 },
+}
+
+for (const [name, options] of Object.entries(variations)) {
+  t.test(`${name}: the bits of simulate`, async (t) => {
+    const { results, simulated, served } = await both(name.replaceAll(' ', '-'), options)
+    t.ok(served.equals(simulated))
+    t.same(
+      results.map(({ rounds }) => rounds),
+      names.map(() => options.rounds ?? 3),
+    )
+  })
+}
