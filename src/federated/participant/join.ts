@@ -11,9 +11,10 @@ import { Run } from '../../run/run.js'
 import type { ClientLink } from '../link/link.js'
 import { systemTime, type Time } from '../link/retry.js'
 import { Base } from './base.js'
-import { always } from './eligibility.js'
+import { eligibilitySchema, openEligibility } from './eligibility.js'
 import type { ParticipantEvent, ParticipantResult } from './events.js'
 import { ClientFolder } from './folder.js'
+import { parseHours } from './hours.js'
 import { limitsSchema } from './limits.js'
 import { LocalWork } from './local-work.js'
 import { Participant } from './participant.js'
@@ -23,6 +24,7 @@ export const participantSchema = z.strictObject({
   folder: z.string().min(1).describe('what the client must not forget: one folder a client and federation'),
   device: modelOptionsSchema.shape.device,
   threads: modelOptionsSchema.shape.threads,
+  ...eligibilitySchema.shape,
   limits: limitsSchema.prefault({}).describe('what a round may take here at most; work beyond it is declined'),
 })
 
@@ -70,7 +72,8 @@ export function takePart(
 ): Run<ParticipantEvent, ParticipantResult> {
   const { model, data, approve, signal: outer, ...rest } = options
   checkObjects(options)
-  const { folder: path, limits, ...place } = parseOptions(participantSchema, rest, 'join options')
+  const { folder: path, limits, device, threads, ...when } = parseOptions(participantSchema, rest, 'join options')
+  if (when.between !== undefined) parseHours(when.between)
   return new Run(async (context) => {
     const { signal, emit } = context
     let folder: ClientFolder | undefined
@@ -80,10 +83,11 @@ export function takePart(
       signal.throwIfAborted()
       folder = await ClientFolder.open(path)
       const opened = folder
-      const base = new Base(model, place, path)
+      const base = new Base(model, { device, threads }, path)
       workshop = new LocalWork({ folder: path, began: () => opened.began, base, data, limits, time })
+      const eligibility = await openEligibility(when, time)
       link = await connect(signal)
-      const parts = { link, folder, workshop, eligibility: always, approve, time, random }
+      const parts = { link, folder, workshop, eligibility, approve, time, random }
       return await new Participant(parts, { signal, emit }).run()
     } catch (error) {
       if (signal.aborted && !context.aborted && folder !== undefined) return folder.standing
