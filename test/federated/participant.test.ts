@@ -1,5 +1,5 @@
 /** A client's loop against a server by script: nothing is lost or sent otherwise the second time, wherever it dies. */
-import { readdirSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { systemTime } from '../../src/federated/link/retry.js'
@@ -43,6 +43,12 @@ async function takePart(folder: string, server: ScriptedServer, parts: Parts = {
   } finally {
     opened.close()
   }
+}
+
+/** A dead process holds no lock. */
+function unlock(folder: string): void {
+  const names = existsSync(folder) ? readdirSync(folder) : []
+  for (const name of names) if (name.startsWith('lock.')) rmSync(join(folder, name))
 }
 
 /** What a federation came to, for server and client. */
@@ -102,7 +108,7 @@ t.test('killed at every change of a file and before and after every call: the sa
     const crashing = new Crashing(at)
     const link = server.link((name) => crashing.point(name))
     const death = await crashing.during(() => takePart(folder, server, { link }).then(() => undefined, String))
-    for (const name of readdirSync(folder)) if (name.startsWith('lock.')) rmSync(join(folder, name)) // a dead process holds none
+    unlock(folder)
     const { result, outcome } = await new Crashing(Number.POSITIVE_INFINITY).during(async () => ({
       ...(await takePart(folder, server)),
       outcome: await outcomeOf(folder, server),
