@@ -29,6 +29,7 @@ const needed = [
   'dist/index.d.ts',
   'dist/federated/index.js',
   'dist/privacy/index.js',
+  'dist/client/index.js',
   'dist/flower/index.js',
   'dist/cli/main.js',
   'CMakeLists.txt',
@@ -72,7 +73,9 @@ import { fileURLToPath } from 'node:url'
 import { loadDataset, loadModel, train } from 'fedlora'
 import { simulate } from 'fedlora/federated'
 import { epsilon } from 'fedlora/privacy'
+import { joinFederation } from 'fedlora/client'
 import { joinFlower } from 'fedlora/flower'
+if (typeof joinFederation !== 'function') throw new Error('fedlora/client exports no joinFederation')
 if (typeof joinFlower !== 'function') throw new Error('fedlora/flower exports no joinFlower')
 if (typeof simulate !== 'function') throw new Error('fedlora/federated exports no simulate')
 if (!(epsilon({ sampleRate: 1, noiseMultiplier: 1, steps: 1, delta: 1e-5 }).epsilon < 4.4)) throw new Error('fedlora/privacy gives another epsilon')

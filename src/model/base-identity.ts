@@ -21,7 +21,7 @@ export interface BaseIdentity {
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 
 /** SHA-256 of what a config means. */
-function configHash({ description, storedQuantization }: ModelConfig): string {
+export function configHash({ description, storedQuantization }: ModelConfig): string {
   return sha256(canonicalJson({ description, storedQuantization: storedQuantization ?? null }))
 }
 

@@ -101,6 +101,7 @@ async function imports(text: string): Promise<string> {
   const doors = {
     fedlora: await import('../../dist/index.js'),
     'fedlora/federated': await import('../../dist/federated/index.js'),
+    'fedlora/client': await import('../../dist/client/index.js'),
     'fedlora/privacy': await import('../../dist/privacy/index.js'),
     'fedlora/flower': await import('../../dist/flower/index.js'),
   }

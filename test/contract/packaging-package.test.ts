@@ -98,6 +98,7 @@ t.test('inspectPackage: what must and must not be inside', async (t) => {
       'index.js': '',
       'index.d.ts': '',
       federated: { 'index.js': '' },
+      client: { 'index.js': '' },
       privacy: { 'index.js': '' },
       flower: { 'index.js': '' },
       cli: { 'main.js': '' },

@@ -52,7 +52,11 @@ async function both(name: string, options: Partial<FederationOptions>) {
       const { token } = await coordinator.invite(client, 60)
       await coordinator.enroll(token, `key of ${client}`)
       const link = new InProcessLink(() => coordinator, client)
-      return await takePart(async () => link, { model, data: rows[i]!, folder: join(root, `${name}-${client}`) })
+      return await takePart(async () => ({ link, client }), {
+        model,
+        data: rows[i]!,
+        folder: join(root, `${name}-${client}`),
+      })
     }),
   )
   await coordinator.over

@@ -34,7 +34,7 @@ export interface Machine {
   onMains(): Promise<boolean | undefined>
 }
 
-export const thisMachine: Machine = {
+const thisMachine: Machine = {
   // Windows knows no load: it says 0, always.
   load: () => (process.platform === 'win32' ? undefined : loadavg()[0]),
   cores: availableParallelism(),

@@ -34,7 +34,7 @@ const refuse = (message: string, details: Record<string, unknown> = {}): never =
 }
 
 /** @throws FedloraError `E_PROTOCOL` for a server of another version, or words that are none. */
-export function checkDescription(description: unknown): Description {
+function checkDescription(description: unknown): Description {
   const { success, data, error } = descriptionSchema.safeParse(description)
   if (success) return data
   const { protocol } = (description ?? {}) as { protocol?: unknown }

@@ -9,7 +9,7 @@ import { parseOptions } from '../../options/parse.js'
 import { failureEvent, isAbortOf } from '../../run/failure.js'
 import { Run } from '../../run/run.js'
 import type { ClientLink } from '../link/link.js'
-import { systemTime, type Time } from '../link/retry.js'
+import { retrying, systemTime, type Time } from '../link/retry.js'
 import { Base } from './base.js'
 import { eligibilitySchema, openEligibility } from './eligibility.js'
 import type { ParticipantEvent, ParticipantResult } from './events.js'
@@ -17,7 +17,7 @@ import { ClientFolder } from './folder.js'
 import { parseHours } from './hours.js'
 import { limitsSchema } from './limits.js'
 import { LocalWork } from './local-work.js'
-import { Participant } from './participant.js'
+import { Participant, tellEnd, telling } from './participant.js'
 import type { Approve } from './parts.js'
 
 export const participantSchema = z.strictObject({
@@ -40,6 +40,9 @@ export interface ParticipantOptions extends z.input<typeof participantSchema> {
   signal?: AbortSignal
 }
 
+/** Opens the way to a server: called again while the server is away. `client`: the name that the server knows this client by, where that is known. */
+export type Connect = (signal: AbortSignal) => Promise<{ link: ClientLink; client?: string }>
+
 /** What tests bring. */
 export interface Surroundings {
   time?: Time
@@ -61,12 +64,12 @@ function checkObjects({ model, data, approve }: ParticipantOptions): void {
 /**
  * Takes part in a federation until it ends. The run starts at once; iterate it for its events, await it for its result. `break`, `stop()` and the
  * signal end it at once: what was under way goes on when the same folder joins again.
- * @param connect - opens the link; it is closed in the end.
+ * @param connect - opens the link, which is closed in the end.
  * @throws FedloraError `E_CONFIG`, `E_ARGUMENT` at once; the run rejects with `E_LOCKED` (the folder is in use), `E_BASE` (another base model),
  * `E_DATA`, `E_CHECKPOINT`, `E_PROTOCOL`, `E_AUTH`, `E_REVOKED`, `E_IO`, or the signal's reason.
  */
 export function takePart(
-  connect: (signal: AbortSignal) => Promise<ClientLink>,
+  connect: Connect,
   options: ParticipantOptions,
   { time = systemTime, random = Math.random }: Surroundings = {},
 ): Run<ParticipantEvent, ParticipantResult> {
@@ -85,9 +88,16 @@ export function takePart(
       const opened = folder
       const base = new Base(model, { device, threads }, path)
       workshop = new LocalWork({ folder: path, began: () => opened.began, base, data, limits, time })
+      if (folder.over !== undefined) return tellEnd(folder, emit)
       const eligibility = await openEligibility(when, time)
-      link = await connect(signal)
-      const parts = { link, folder, workshop, eligibility, approve, time, random }
+      const { link: way, client } = await retrying(() => connect(signal), {
+        signal,
+        time,
+        random,
+        onRetry: telling(emit),
+      })
+      link = way
+      const parts = { link, client, folder, workshop, eligibility, approve, time, random }
       return await new Participant(parts, { signal, emit }).run()
     } catch (error) {
       if (signal.aborted && !context.aborted && folder !== undefined) return folder.standing

@@ -6,13 +6,29 @@
  * What stands in brackets is on disk before the next arrow. The loop reads where it is from the folder alone, so that it goes on after a stop or a
  * crash as it would have without.
  */
-import { type FedloraError, isFedloraError } from '../../errors.js'
+import { FedloraError, isFedloraError } from '../../errors.js'
 import type { Description, Known, Notice } from '../link/messages.js'
 import { type Retrying, retrying } from '../link/retry.js'
 import type { ParticipantResult } from './events.js'
+import type { ClientFolder } from './folder.js'
 import type { Work } from './outbox.js'
 import type { Ask, Context, ParticipantParts } from './parts.js'
 import { RoundWork } from './round-work.js'
+
+/** Tells that a call is made again. */
+export const telling =
+  (emit: Context['emit']): Retrying['onRetry'] =>
+  (error, milliseconds) => {
+    const { code, message: why } = error as FedloraError
+    emit({ type: 'retry', code, why, seconds: milliseconds / 1000 })
+  }
+
+/** Tells that the federation has ended, and gives what it came to. */
+export function tellEnd({ standing }: ClientFolder, emit: Context['emit']): ParticipantResult {
+  const { rounds, counted, why } = standing
+  emit({ type: 'over', rounds: rounds!, counted, ...(why !== undefined && { why }) })
+  return standing
+}
 
 export class Participant {
   readonly #parts: ParticipantParts
@@ -23,10 +39,7 @@ export class Participant {
   constructor(parts: ParticipantParts, context: Context) {
     const { time, random } = parts
     const { signal } = context
-    const onRetry: Retrying['onRetry'] = (error, milliseconds) => {
-      const { code, message: why } = error as FedloraError
-      context.emit({ type: 'retry', code, why, seconds: milliseconds / 1000 })
-    }
+    const onRetry = telling(context.emit)
     this.#parts = parts
     this.#context = context
     this.#ask = (call) => retrying(() => call(signal), { signal, time, random, onRetry })
@@ -41,18 +54,14 @@ export class Participant {
   /** Takes part until the federation ends. @throws FedloraError what neither repeating nor the next round mends; the signal's reason. */
   async run(): Promise<ParticipantResult> {
     const { folder, link, workshop } = this.#parts
-    if (folder.over === undefined) {
-      const description = await this.#ask((signal) => link.describe(signal))
-      await folder.belongTo(description.run)
-      await workshop.open(description, this.#context, (ref, path) =>
-        this.#ask((signal) => link.download(ref, path, signal)),
-      )
-      this.#joined(description)
-      while (folder.over === undefined) await this.#advance()
-    }
-    const { counted, rounds, why } = folder.standing
-    this.#context.emit({ type: 'over', rounds: rounds!, counted, ...(why !== undefined && { why }) })
-    return folder.standing
+    const description = await this.#ask((signal) => link.describe(signal))
+    await folder.belongTo(description.run)
+    await workshop.open(description, this.#context, (ref, path) =>
+      this.#ask((signal) => link.download(ref, path, signal)),
+    )
+    this.#joined(description)
+    while (folder.over === undefined) await this.#advance()
+    return tellEnd(folder, this.#context.emit)
   }
 
   #joined({ run, name, federation }: Description): void {
@@ -80,6 +89,12 @@ export class Participant {
     if (notice.type === 'outcome') {
       const { round, counted, why } = notice
       const { due } = folder.outbox
+      if (due !== undefined && due.work.round !== round) {
+        throw new FedloraError(
+          'E_PROTOCOL',
+          `the server tells the outcome of round ${round}, and this client works in round ${due.work.round}`,
+        )
+      }
       // What was not sent cannot have counted, whatever is said of it.
       const ours = due?.work.round === round && due.prepared !== undefined
       await folder.settle(round, counted && ours)
@@ -99,6 +114,7 @@ export class Participant {
     // A server that was set back asks again for what it had.
     if (due?.work.round === work.round) return await folder.outbox.resend()
     if (due !== undefined) await folder.giveUp()
+    this.#checkWork(work)
     try {
       await workshop.check(work)
     } catch (error) {
@@ -106,5 +122,19 @@ export class Participant {
       return await this.#round.decline(work, error)
     }
     await folder.outbox.begin(work)
+  }
+
+  /** @throws FedloraError `E_PROTOCOL` for work that is another's, or of a round whose outcome is kept. */
+  #checkWork({ round, offer }: Work): void {
+    const { client = offer.client, folder } = this.#parts
+    const refuse = (message: string): never => {
+      throw new FedloraError('E_PROTOCOL', `the server asks for work of round ${round}: ${message}`, { round })
+    }
+    if (offer.round !== round) refuse(`its offer is of round ${offer.round}`)
+    if (offer.client !== client) refuse(`its offer is for client ${offer.client}, and this one is ${client}`)
+    if (round > folder.settled) return
+    refuse(
+      `round ${folder.settled} has ended already; it has lost what it knew: ask its operator, and join with a new folder`,
+    )
   }
 }

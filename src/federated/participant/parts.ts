@@ -16,6 +16,8 @@ export type Approve = (outgoing: Outgoing & { file: string | undefined }) => boo
 
 export interface ParticipantParts {
   link: ClientLink
+  /** The name that the server knows this client by; undefined: what it says is believed. */
+  client?: string | undefined
   folder: ClientFolder
   workshop: Workshop
   eligibility: Eligibility
