@@ -86,7 +86,7 @@ struct Need {
 /// How large a training pass is.
 struct PassSize {
   int64_t tokens = 0, supervised = 0, vocabulary = 0;
-  int heads = 0, head_dim = 0;
+  int heads = 0, kv_heads = 0, head_dim = 0;
   int64_t frozen_ranks = 0;  // of the frozen pairs of one call, the most
 };
 

@@ -45,7 +45,7 @@ MemoryPlan plan_step(const Description& description, size_t weight_bytes, const 
   plan.weights = weight_bytes;
   const size_t vectors = request.adamw ? 4 : 2;  // values, gradient, moments
   plan.adapter = static_cast<size_t>(adapter.size() * request.adapters) * sizeof(float) * (vectors + static_cast<size_t>(request.examples));
-  PassSize pass{request.tokens, request.supervised, description.vocabulary, description.heads, description.head_dim};
+  PassSize pass{request.tokens, request.supervised, description.vocabulary, description.heads, description.kv_heads, description.head_dim};
   if (!request.residual.empty()) {
     const ResidualMap residual(adapter, request.residual);
     plan.adapter += static_cast<size_t>(residual.size()) * sizeof(float);

@@ -52,7 +52,7 @@ Results from_device(const Inputs& in, const Queue& queue, check::Outputs& output
   const std::vector<cuda::AttentionTile> list = cuda::attention_tiles(in.offsets, cuda::attention_tile_rows(queue, in.shape, in.element));
   const check::DeviceArray<cuda::AttentionTile> tiles(list);
   const auto count = static_cast<int64_t>(list.size());
-  check::DeviceBytes workspace(cuda::attention_backward_workspace(in.rows(), in.shape.heads));
+  check::DeviceBytes workspace(cuda::attention_backward_workspace(in.rows(), in.shape, in.element));
   cuda::attention_forward(queue, in.shape, count, tiles.data(), q.data(), k.data(), v.data(), o.data(), floats(lse), in.element);
   cuda::attention_backward(queue, in.shape, in.rows(), count, tiles.data(), q.data(), k.data(), v.data(), o.data(), floats(lse), d_o.data(),
                            d_q.data(), d_k.data(), d_v.data(), in.element, workspace.data());
@@ -110,7 +110,7 @@ CASE("forward and backward: packed sequences, groups of heads, windows, head_dim
 }
 
 CASE("tensor cores: short sequences") {
-  for (const Shape& shape : {Shape{1, 1, 8, 0, {1}}, {2, 1, 24, 5, {3, 0, 40}}}) compare(Element::bf16, shape);
+  for (const Shape& shape : {Shape{1, 1, 8, 0, {1}}, {2, 1, 24, 5, {3, 0, 40}}, {32, 8, 8, 0, {5}}}) compare(Element::bf16, shape);
 }
 
 CASE("tensor cores: every padded width, groups of heads, windows, lengths around a tile") {

@@ -3,9 +3,9 @@
 /// heads come one after another. Each computes p = 2^(s·scale·log₂e − level) and d_s = p·(d_o·v − δ) again: seven products instead of five.
 ///   d_q = scale·d_s·k      d_k = scale·d_sᵀ·q      d_v = pᵀ·d_o
 ///
-/// Shared memory of d_q: queries and d_o [rows][Width] · two stages of keys and values [tile][Width].
-/// Of d_k and d_v: keys and values [rows][Width] · two stages of queries and d_o [tile][Width] · two stages of the queries' RowTerms
-/// [tile].
+/// Shared memory of d_q, grid (H, tiles of queries): queries and d_o [rows][Width] · two stages of keys and values [tile][Width].
+/// Of d_k and d_v, grid (G · parts, tiles of keys): keys and values [rows][Width] · two stages of queries and d_o [tile][Width] · two
+/// stages of the queries' RowTerms [tile].
 #pragma once
 #include "backend/cuda/device/attention_tensor_tile.cuh"
 
@@ -98,18 +98,27 @@ __global__ void __launch_bounds__(AttentionPlan<Engine, Width>::threads)
   }
 }
 
+/// Where d_k and d_v go: to the gradients, or where the heads of a group are in several parts, to each part's sums in f32, [parts][M][G·D].
+struct KeyGradients {
+  bf16 *d_k, *d_v;
+  float *part_k, *part_v;  // null: one part
+  int parts;
+  int64_t count;  // M·G·D
+};
+
 /// Which gradients a kernel makes: both where registers hold two sums, else one after another.
 enum class KeySide { both, keys, values };
 
 template <class Engine, int Width, KeySide side>
 __global__ void __launch_bounds__(AttentionPlan<Engine, Width>::threads)
     attention_tensor_d_kv_kernel(AttentionShape shape, const AttentionTile* tiles, const bf16* q, const bf16* k, const bf16* v,
-                                 const RowTerms* terms, const bf16* d_o, bf16* d_k, bf16* d_v) {
+                                 const RowTerms* terms, const bf16* d_o, KeyGradients out) {
   if constexpr (Engine::here) {
     using Plan = AttentionPlan<Engine, Width>;
     constexpr int N = Plan::backward_tile;
     FED_SHARED(memory);
-    const int D = shape.head_dim, kv_head = blockIdx.x, group = shape.heads / shape.kv_heads;
+    const int D = shape.head_dim, kv_head = blockIdx.x / out.parts, part = blockIdx.x % out.parts;
+    const int heads = shape.heads / shape.kv_heads / out.parts, first_head = (kv_head * out.parts + part) * heads;
     const int64_t q_pitch = static_cast<int64_t>(shape.heads) * D, kv_pitch = static_cast<int64_t>(shape.kv_heads) * D;
     const OwnedRows owned = OwnedRows::of<Plan::rows>(tiles[gridDim.y - 1 - blockIdx.y]);  // early keys have the most queries
     const float to_log2 = shape.scale * log2_e;
@@ -118,10 +127,10 @@ __global__ void __launch_bounds__(AttentionPlan<Engine, Width>::threads)
     RowTerms* const staged_terms = reinterpret_cast<RowTerms*>(stages + 4 * Plan::backward_bytes);
     const auto queries_of = [&](int t) { return stages + t % 2 * 2 * Plan::backward_bytes; };
     const int first_query = owned.aligned(owned.tile.first, N), end = owned.end_of_queries(shape.window);
-    const int tiles_of_head = (end - first_query + N - 1) / N, count = group * tiles_of_head;
+    const int tiles_of_head = (end - first_query + N - 1) / N, count = heads * tiles_of_head;
     const auto base_of = [&](int t) { return first_query + t % tiles_of_head * N; };
     const auto fetch = [&](int t) {
-      const int head = kv_head * group + t / tiles_of_head, base = base_of(t), rows = owned.tile.end - base;
+      const int head = first_head + t / tiles_of_head, base = base_of(t), rows = owned.tile.end - base;
       fetch_tile<N, Width, Plan::threads>(queries_of(t), q + base * q_pitch + head * D, q_pitch, rows, D);
       fetch_tile<N, Width, Plan::threads>(queries_of(t) + Plan::backward_bytes, d_o + base * q_pitch + head * D, q_pitch, rows, D);
       const int row = threadIdx.x;
@@ -180,11 +189,32 @@ __global__ void __launch_bounds__(AttentionPlan<Engine, Width>::threads)
       }
       Engine::template wait<0>();
     }
-    if constexpr (side != KeySide::values) store_owned<Width>(d_k + kv_head * D, kv_pitch, owned, D, key_sum, shape.scale, shape.scale);
-    if constexpr (side != KeySide::keys) store_owned<Width>(d_v + kv_head * D, kv_pitch, owned, D, value_sum, 1.0f, 1.0f);
+    const auto store = [&](const auto& sum, float factor, bf16* gradient, float* part_sums) {
+      if (part_sums == nullptr)
+        store_owned<Width>(gradient + kv_head * D, kv_pitch, owned, D, sum, factor, factor);
+      else
+        store_owned<Width>(part_sums + part * out.count + kv_head * D, kv_pitch, owned, D, sum, factor, factor);
+    };
+    if constexpr (side != KeySide::values) store(key_sum, shape.scale, out.d_k, out.part_k);
+    if constexpr (side != KeySide::keys) store(value_sum, 1.0f, out.d_v, out.part_v);
   } else {
     __trap();
   }
+}
+
+/// The parts of d_k and d_v added in order. Grid: (a thread four numbers, 2).
+static __global__ void __launch_bounds__(attention_threads) attention_join_parts_kernel(KeyGradients out) {
+  const int64_t i = (static_cast<int64_t>(blockIdx.x) * attention_threads + threadIdx.x) * 4;
+  if (i >= out.count) return;
+  const float* const from = (blockIdx.y == 0 ? out.part_k : out.part_v) + i;
+  float4 sum = *reinterpret_cast<const float4*>(from);
+  for (int part = 1; part < out.parts; ++part) {
+    const float4 more = *reinterpret_cast<const float4*>(from + part * out.count);
+    sum.x += more.x, sum.y += more.y, sum.z += more.z, sum.w += more.w;
+  }
+  bf16* const to = (blockIdx.y == 0 ? out.d_k : out.d_v) + i;
+  store_pair(to, sum.x, sum.y);
+  store_pair(to + 2, sum.z, sum.w);
 }
 
 }  // namespace fedlora::cuda

@@ -78,20 +78,23 @@ DEV void hide_scores(float (&s)[N / 2], int query, int first_key, int window) {
   }
 }
 
+DEV void store_pair(bf16* out, float first, float second) { *reinterpret_cast<u32*>(out) = pack_bf16(first, second); }
+DEV void store_pair(float* out, float first, float second) { *reinterpret_cast<float2*>(out) = make_float2(first, second); }
+
 /// factor·sum of this thread's rows to memory at `out`, the head's first column of row 0 of the pack. The column within a head is even, so
 /// that two neighbours go together.
-template <int Width>
-DEV void store_owned(bf16* out, int64_t pitch, const OwnedRows& owned, int columns, const float (&sum)[Width / 2], float factor,
+template <int Width, class Out>
+DEV void store_owned(Out* out, int64_t pitch, const OwnedRows& owned, int columns, const float (&sum)[Width / 2], float factor,
                      float factor_below) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const int row = owned.row + 8 * half;
     if (row > owned.last()) continue;
-    bf16* const to = out + row * pitch + threadIdx.x % 4 * 2;
+    Out* const to = out + row * pitch + threadIdx.x % 4 * 2;
     const float f = half == 0 ? factor : factor_below;
 #pragma unroll
     for (int j = 0; j < Width / 8; ++j)
-      if (8 * j < columns) *reinterpret_cast<u32*>(to + 8 * j) = pack_bf16(f * sum[4 * j + 2 * half], f * sum[4 * j + 2 * half + 1]);
+      if (8 * j < columns) store_pair(to + 8 * j, f * sum[4 * j + 2 * half], f * sum[4 * j + 2 * half + 1]);
   }
 }
 

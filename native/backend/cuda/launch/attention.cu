@@ -34,7 +34,14 @@ void attention_forward(const Queue& queue, const AttentionShape& shape, int64_t 
   });
 }
 
-size_t attention_backward_workspace(int64_t M, int heads) { return static_cast<size_t>(M * heads) * sizeof(float2); }
+size_t attention_row_terms_bytes(int64_t M, int heads) { return (static_cast<size_t>(M * heads) * sizeof(float2) + 255) / 256 * 256; }
+
+size_t attention_backward_workspace(int64_t M, const AttentionShape& shape, Element element) {
+  const size_t terms = attention_row_terms_bytes(M, shape.heads);
+  const int parts = attention_key_parts(shape.heads, shape.kv_heads);
+  if (!fits_tensor_cores(shape, element) || parts == 1) return terms;
+  return terms + static_cast<size_t>(2 * parts * M * shape.kv_heads * shape.head_dim) * sizeof(float);
+}
 
 void attention_backward(const Queue& queue, const AttentionShape& shape, int64_t M, int64_t tile_count, const AttentionTile* tiles,
                         const void* q, const void* k, const void* v, const void* o, const float* lse, const void* d_o, void* d_q, void* d_k,

@@ -12,7 +12,7 @@ namespace fedlora::cuda {
 int attention_tile_rows(const Queue& queue, const AttentionShape& shape, Element element);
 void attention_forward(const Queue& queue, const AttentionShape& shape, int64_t tile_count, const AttentionTile* tiles, const void* q,
                        const void* k, const void* v, void* o, float* lse, Element element);
-size_t attention_backward_workspace(int64_t M, int heads);
+size_t attention_backward_workspace(int64_t M, const AttentionShape& shape, Element element);
 void attention_backward(const Queue& queue, const AttentionShape& shape, int64_t M, int64_t tile_count, const AttentionTile* tiles,
                         const void* q, const void* k, const void* v, const void* o, const float* lse, const void* d_o, void* d_q, void* d_k,
                         void* d_v, Element element, void* workspace);

@@ -52,6 +52,16 @@ void attention_tensor_backward(const Queue& queue, const AttentionShape& shape, 
                                const void* q, const void* k, const void* v, const void* o, const float* lse, const void* d_o, void* d_q,
                                void* d_k, void* d_v, void* workspace) {
   auto* const terms = static_cast<RowTerms*>(workspace);
+  KeyGradients gradients{static_cast<bf16*>(d_k),
+                         static_cast<bf16*>(d_v),
+                         nullptr,
+                         nullptr,
+                         attention_key_parts(shape.heads, shape.kv_heads),
+                         M * shape.kv_heads * shape.head_dim};
+  if (gradients.parts > 1) {
+    gradients.part_k = reinterpret_cast<float*>(static_cast<char*>(workspace) + attention_row_terms_bytes(M, shape.heads));
+    gradients.part_v = gradients.part_k + gradients.parts * gradients.count;
+  }
   const auto numbers = [](const void* p) { return static_cast<const bf16*>(p); };
   const int64_t count = M * shape.heads;
   FED_LAUNCH(attention_row_terms_kernel, dim3(static_cast<unsigned>((count + attention_rows - 1) / attention_rows)),
@@ -61,8 +71,8 @@ void attention_tensor_backward(const Queue& queue, const AttentionShape& shape, 
     LAUNCH((attention_tensor_d_q_kernel<Engine, Width>), grid_of(shape.heads, tile_count), Plan::threads, Plan::d_q_shared, shape, tiles,
            numbers(q), numbers(k), numbers(v), terms, numbers(d_o), static_cast<bf16*>(d_q));
     const auto by_keys = [&]<KeySide side>() {
-      LAUNCH((attention_tensor_d_kv_kernel<Engine, Width, side>), grid_of(shape.kv_heads, tile_count), Plan::threads, Plan::d_kv_shared,
-             shape, tiles, numbers(q), numbers(k), numbers(v), terms, numbers(d_o), static_cast<bf16*>(d_k), static_cast<bf16*>(d_v));
+      LAUNCH((attention_tensor_d_kv_kernel<Engine, Width, side>), grid_of(shape.kv_heads * gradients.parts, tile_count), Plan::threads,
+             Plan::d_kv_shared, shape, tiles, numbers(q), numbers(k), numbers(v), terms, numbers(d_o), gradients);
     };
     if constexpr (Width <= 128) {
       by_keys.template operator()<KeySide::both>();
@@ -71,6 +81,10 @@ void attention_tensor_backward(const Queue& queue, const AttentionShape& shape, 
       by_keys.template operator()<KeySide::values>();
     }
   });
+  if (gradients.parts == 1) return;
+  const int64_t threads = gradients.count / 4;
+  FED_LAUNCH(attention_join_parts_kernel, dim3(static_cast<unsigned>((threads + attention_threads - 1) / attention_threads), 2),
+             dim3(attention_threads), 0, queue.stream, gradients);
 }
 
 }  // namespace fedlora::cuda

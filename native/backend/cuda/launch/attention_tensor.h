@@ -4,6 +4,8 @@
 
 namespace fedlora::cuda {
 
+/// Of the workspace: what backward keeps for each query and head.
+size_t attention_row_terms_bytes(int64_t M, int heads);
 bool fits_tensor_cores(const AttentionShape& shape, Element element);
 
 void attention_tensor_forward(const Queue& queue, const AttentionShape& shape, int64_t tile_count, const AttentionTile* tiles,

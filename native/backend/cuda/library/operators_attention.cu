@@ -30,7 +30,7 @@ void attention_backward(Context& context, const AttentionShape* shape, View<cons
                         Activation d_v) {
   const View<const AttentionTile> tiles = staged_tiles(context, *shape, offsets);
   const int64_t M = offsets.size == 0 ? 0 : offsets[offsets.size - 1];
-  void* workspace = context.workspace.reserve(attention_backward_workspace(M, shape->heads));
+  void* workspace = context.workspace.reserve(attention_backward_workspace(M, *shape, context.element()));
   cuda::attention_backward(context.queue, *shape, M, tiles.size, tiles.data, q, k, v, o, lse, d_o, d_q, d_k, d_v, context.element(),
                            workspace);
 }
