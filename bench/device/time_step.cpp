@@ -73,17 +73,21 @@ Description description_of(const Shape& shape) {
   return d;
 }
 
-/// Waits after every operator while `watching`, and adds up.
+/// Waits after every operator while `watching`, and adds up; otherwise counts the time that calls take, which is the host's.
 class Watched final : public Forwarding {
  public:
   using Forwarding::Forwarding;
   bool watching = false;
+  double calls_seconds = 0;
   std::map<std::string, std::pair<int64_t, double>> operators;  // calls, seconds
 
  private:
   void enter(Op) override { begin_ = Clock::now(); }
   void leave(Op op) noexcept override {
-    if (!watching) return;
+    if (!watching) {
+      calls_seconds += seconds_since(begin_);
+      return;
+    }
     cudaDeviceSynchronize();
     auto& [calls, seconds] = operators[op_name(op)];
     ++calls, seconds += seconds_since(begin_);
@@ -186,16 +190,18 @@ void time_case(const Case& one, const std::string& name, Model& model, std::stri
   std::vector<double> seconds;
   double loss = 0;
   const int64_t launches = kernel_launches();
+  model.watched->calls_seconds = 0;
   const auto begin = Clock::now();
   while (seconds.size() < 3 || (seconds.size() < 15 && seconds_since(begin) < 2)) {
     const auto [time, value] = step();
     seconds.push_back(time), loss = value;
   }
+  const double calls = model.watched->calls_seconds / static_cast<double>(seconds.size());
   const int64_t launches_a_step = (kernel_launches() - launches) / static_cast<int64_t>(seconds.size());
   std::sort(seconds.begin(), seconds.end());
   const double median = seconds[seconds.size() / 2];
-  std::printf("| %s | %.2f | %.2f | %.0f | %.1f | %lld | %.4f |\n", name.c_str(), median * 1e3, seconds[0] * 1e3,
-              static_cast<double>(batch.tokens()) / median, used_gigabytes(), static_cast<long long>(launches_a_step), loss);
+  std::printf("| %s | %.2f | %.2f | %.0f | %.1f | %lld | %.1f | %.4f |\n", name.c_str(), median * 1e3, seconds[0] * 1e3,
+              static_cast<double>(batch.tokens()) / median, used_gigabytes(), static_cast<long long>(launches_a_step), calls * 1e3, loss);
   std::fflush(stdout);
 
   model.watched->operators.clear();
@@ -228,7 +234,7 @@ int main(int argc, char** argv) {
   Model model;
   std::string held;  // shape and base of the model
   int status = 0;
-  std::printf("| step | ms | fastest | tokens/s | GB used | launches | loss |\n|---|--:|--:|--:|--:|--:|--:|\n");
+  std::printf("| step | ms | fastest | tokens/s | GB used | launches | ms in calls | loss |\n|---|--:|--:|--:|--:|--:|--:|--:|\n");
   for (int i = 1; i < argc; ++i) {
     try {
       const Case one = case_of(argv[i]);

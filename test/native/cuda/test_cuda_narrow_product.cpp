@@ -2,6 +2,7 @@
 #include "cuda_check.h"
 
 #include "backend/cuda/launch/narrow_product.h"
+#include "backend/cuda/launch/small_tasks.h"
 
 using check::DeviceNumbers;
 using check::Tensor;
@@ -60,8 +61,11 @@ CASE("narrow_product: ranks around a tile, several slices of the depth, rows ali
     check::each_device({80}, [&](const Queue& queue, check::Outputs& outputs) {
       DeviceNumbers out(Element::bf16, Tensor(want.size(), 7));  // what lies between the rows stays
       check::DeviceBytes partial(fedlora::cuda::narrow_partial_bytes(shape.M, shape.R, shape.depth));
-      fedlora::cuda::narrow_product(queue, shape.M, shape.R, shape.depth, left.data(), left.stride, right.data(), right.stride, out.data(),
-                                    stride, partial.data<float>());
+      fedlora::cuda::narrow_product(queue, shape.M, shape.R, shape.depth, left.data(), left.stride, right.data(), right.stride,
+                                    partial.data<float>());
+      fedlora::cuda::TaskList<fedlora::cuda::JoinTask> joins;
+      joins.add({shape.M, shape.R, fedlora::cuda::narrow_slices(shape.depth), partial.data<float>(), out.data(), stride, false, 1});
+      fedlora::cuda::join_all(queue, joins);
       outputs.keep("out", out);
       CHECK(partial.intact());
       CHECK(out.values() == want);

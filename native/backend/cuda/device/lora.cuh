@@ -1,34 +1,14 @@
-/// What LoRA's products need beside gemm.h: factors in the activations' element, sums over rows, a sum rounded.
+/// What LoRA's products need beside gemm.h: sums over rows in f32, a sum rounded.
 #pragma once
 #include "backend/cuda/device/prelude.h"
 
 namespace fedlora::cuda {
 
-constexpr int cast_threads = 256;
-
-/// out [rows, columns] = factor·from, rows `stride` apart and filled up with zeros. Grid: a thread an element of out.
-template <class T>
-__global__ void __launch_bounds__(cast_threads)
-    cast_kernel(int64_t rows, int64_t columns, int64_t stride, float factor, const float* from, T* out) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * cast_threads + threadIdx.x;
-  if (i >= rows * stride) return;
-  const int64_t row = i / stride, column = i % stride;
-  store(out + i, column < columns ? factor * from[row * columns + column] : 0.0f);
-}
-
-/// out [columns, rows] = factor·fromᵀ, from [rows, columns]; rows of out `stride` apart and filled up with zeros.
-template <class T>
-__global__ void __launch_bounds__(cast_threads)
-    cast_turned_kernel(int64_t rows, int64_t columns, int64_t stride, float factor, const float* from, T* out) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * cast_threads + threadIdx.x;
-  if (i >= columns * stride) return;
-  const int64_t column = i / stride, row = i % stride;
-  store(out + i, row < rows ? factor * from[row * columns + column] : 0.0f);
-}
+constexpr int round_threads = 256;
 
 template <class T>
-__global__ void __launch_bounds__(cast_threads) round_kernel(int64_t count, const float* from, T* out) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * cast_threads + threadIdx.x;
+__global__ void __launch_bounds__(round_threads) round_kernel(int64_t count, const float* from, T* out) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * round_threads + threadIdx.x;
   if (i < count) store(out + i, from[i]);
 }
 
@@ -67,16 +47,6 @@ static __global__ void __launch_bounds__(RowSum::threads)
 #pragma unroll
   for (int i = 0; i < 4; ++i)
     if (p0 + p + i < P && q0 + q < Q) partial[(blockIdx.z * P + p0 + p + i) * Q + q0 + q] = sum[i];
-}
-
-/// out += factor · Σ over slices, in order. Grid: a thread an element.
-__global__ void __launch_bounds__(cast_threads)
-    add_slices_kernel(int64_t count, int slices, float factor, const float* partial, float* out) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * cast_threads + threadIdx.x;
-  if (i >= count) return;
-  float sum = 0;
-  for (int slice = 0; slice < slices; ++slice) sum += partial[slice * count + i];
-  out[i] += factor * sum;
 }
 
 }  // namespace fedlora::cuda

@@ -1,6 +1,6 @@
 /// Products of which one side is a rank, in bf16 by mma.sync: x·Aᵀ, d_y·B (rows of a segment by rank) and d_yᵀ·h, d_hᵀ·x (sums over rows).
 /// Little work on much memory: what counts is that every multiprocessor reads. The sums are therefore cut into slices of a fixed length,
-/// whatever the device, and the slices' parts, f32, are added in order by a second kernel.
+/// whatever the device, and the slices' parts, f32, are added in order by join_kernel (small_tasks.cuh).
 ///
 /// Both kernels: 128 threads, a ring of stages filled by cp.async. One barrier a step: behind it the step has arrived for everybody, and
 /// everybody is through with the step before, whose stage is filled next.
@@ -61,17 +61,6 @@ __global__ void __launch_bounds__(128) narrow_product_kernel(int64_t M, int64_t 
     const int64_t m = m0 + threadIdx.x / 32 * 16 + lane / 4 + i / 2 % 2 * 8, r = r0 + i / 4 * 8 + lane % 4 * 2 + i % 2;
     if (m < M && r < R) partial[(blockIdx.z * M + m) * R + r] = sum[i];
   }
-}
-
-/// out [M,R], rows `stride` apart: the sum over slices, in order. Grid: a thread an element.
-constexpr int join_threads = 256;
-static __global__ void __launch_bounds__(join_threads)
-    join_slices_kernel(int64_t M, int64_t R, int slices, const float* partial, bf16* out, int64_t stride) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * join_threads + threadIdx.x;
-  if (i >= M * R) return;
-  float sum = 0;
-  for (int slice = 0; slice < slices; ++slice) sum += partial[slice * M * R + i];
-  store(out + i / R * stride + i % R, sum);
 }
 
 /// partial[slice] = Σ_m wide[m, w]·narrow[m, r] over a slice of rows: [W][R], or `Turned` [R][W]. Grid (W / 128, R / Columns, slices), a

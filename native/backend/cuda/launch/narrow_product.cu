@@ -26,12 +26,14 @@ void allow_shared(Kernel kernel, int bytes) {
 
 }  // namespace
 
+int narrow_slices(int64_t depth) { return static_cast<int>(blocks_of(depth, narrow_slice)); }
+
 size_t narrow_partial_bytes(int64_t M, int64_t R, int64_t depth) {
-  return static_cast<size_t>(blocks_of(depth, narrow_slice) * M * R) * sizeof(float);
+  return static_cast<size_t>(narrow_slices(depth) * M * R) * sizeof(float);
 }
 
 void narrow_product(const Queue& queue, int64_t M, int64_t R, int64_t depth, const void* left, int64_t left_stride, const void* right,
-                    int64_t right_stride, void* out, int64_t out_stride, float* partial) {
+                    int64_t right_stride, float* partial) {
   const unsigned slices = blocks_of(depth, narrow_slice);
   by_columns(R, [&]<int Columns>() {
     using Tile = NarrowProduct<Columns>;
@@ -40,8 +42,6 @@ void narrow_product(const Queue& queue, int64_t M, int64_t R, int64_t depth, con
                Tile::shared_bytes, queue.stream, M, R, depth, static_cast<const bf16*>(left), left_stride, static_cast<const bf16*>(right),
                right_stride, partial);
   });
-  FED_LAUNCH(join_slices_kernel, dim3(blocks_of(M * R, join_threads)), dim3(join_threads), 0, queue.stream, M, R, static_cast<int>(slices),
-             partial, static_cast<bf16*>(out), out_stride);
 }
 
 void narrow_row_sums(const Queue& queue, int64_t rows, int64_t slice_rows, int64_t P, int64_t Q, const void* left, int64_t left_stride,
