@@ -1,6 +1,7 @@
 // Products with a rank on one side: whole numbers, so that every sum is exact in whatever order.
 #include "cuda_check.h"
 
+#include "backend/cuda/heuristics/slices.h"
 #include "backend/cuda/launch/narrow_product.h"
 #include "backend/cuda/launch/small_tasks.h"
 
@@ -64,7 +65,8 @@ CASE("narrow_product: ranks around a tile, several slices of the depth, rows ali
       fedlora::cuda::narrow_product(queue, shape.M, shape.R, shape.depth, left.data(), left.stride, right.data(), right.stride,
                                     partial.data<float>());
       fedlora::cuda::TaskList<fedlora::cuda::JoinTask> joins;
-      joins.add({shape.M, shape.R, fedlora::cuda::narrow_slices(shape.depth), partial.data<float>(), out.data(), stride, false, 1});
+      joins.add(
+          {shape.M, shape.R, static_cast<int>(fedlora::cuda::slices_of(shape.depth)), partial.data<float>(), out.data(), stride, false, 1});
       fedlora::cuda::join_all(queue, joins);
       outputs.keep("out", out);
       CHECK(partial.intact());

@@ -16,20 +16,20 @@ __global__ void __launch_bounds__(round_threads) round_kernel(int64_t count, con
 /// 32, P / 32, slices); a block of 256 threads makes 32 × 32, each thread 4 of them, by steps of 32 rows through shared memory: left and
 /// right [32][32] f32.
 struct RowSum {
-  static constexpr int side = 32, step = 32, threads = 256, slice_rows = 512;
+  static constexpr int side = 32, step = 32, threads = 256;
   static constexpr int shared_bytes = 2 * step * side * 4;
 };
 
 static __global__ void __launch_bounds__(RowSum::threads)
-    row_sum_kernel(int64_t rows, int64_t P, int64_t Q, const float* left, int64_t left_stride, const float* right, int64_t right_stride,
-                   float* partial) {
+    row_sum_kernel(int64_t rows, int64_t slice, int64_t P, int64_t Q, const float* left, int64_t left_stride, const float* right,
+                   int64_t right_stride, float* partial) {
   using Tile = RowSum;
   FED_SHARED(shared);
   float* const a = reinterpret_cast<float*>(shared);
   float* const b = a + Tile::step * Tile::side;
   const int t = static_cast<int>(threadIdx.x), q = t % 32, p = t / 32 * 4;
   const int64_t p0 = static_cast<int64_t>(blockIdx.y) * Tile::side, q0 = static_cast<int64_t>(blockIdx.x) * Tile::side;
-  const int64_t begin = static_cast<int64_t>(blockIdx.z) * Tile::slice_rows, end = min(rows, begin + Tile::slice_rows);
+  const int64_t begin = static_cast<int64_t>(blockIdx.z) * slice, end = min(rows, begin + slice);
   float sum[4] = {};
   for (int64_t m0 = begin; m0 < end; m0 += Tile::step) {
     for (int i = t; i < Tile::step * Tile::side; i += Tile::threads) {

@@ -1,6 +1,6 @@
 /// Products of which one side is a rank, in bf16 by mma.sync: x·Aᵀ, d_y·B (rows of a segment by rank) and d_yᵀ·h, d_hᵀ·x (sums over rows).
-/// Little work on much memory: what counts is that every multiprocessor reads. The sums are therefore cut into slices of a fixed length,
-/// whatever the device, and the slices' parts, f32, are added in order by join_kernel (small_tasks.cuh).
+/// Little work on much memory: what counts is that every multiprocessor reads. The sums are therefore cut into slices, and the slices'
+/// parts, f32, are added in order by join_kernel (small_tasks.cuh).
 ///
 /// Both kernels: 128 threads, a ring of stages filled by cp.async. One barrier a step: behind it the step has arrived for everybody, and
 /// everybody is through with the step before, whose stage is filled next.
@@ -17,7 +17,6 @@ struct NarrowProduct {
   static constexpr int rows = 64, step = 64, stages = 4, threads = 128;
   static constexpr int left_bytes = rows * 128, stage_bytes = left_bytes + Columns * 128, shared_bytes = stages * stage_bytes;
 };
-constexpr int narrow_slice = 1024;  // of the depth
 
 /// Rows [row, row + Rows) and 64 columns from `column` on of a matrix [rows, columns], by all 128 threads.
 template <int Rows>
@@ -29,12 +28,12 @@ DEV void fetch_box(unsigned char* box, const bf16* matrix, int64_t stride, bool 
 }
 
 template <int Columns>
-__global__ void __launch_bounds__(128) narrow_product_kernel(int64_t M, int64_t R, int64_t depth, const bf16* left, int64_t left_stride,
-                                                             const bf16* right, int64_t right_stride, float* partial) {
+__global__ void __launch_bounds__(128) narrow_product_kernel(int64_t M, int64_t R, int64_t depth, int64_t slice, const bf16* left,
+                                                             int64_t left_stride, const bf16* right, int64_t right_stride, float* partial) {
   using Tile = NarrowProduct<Columns>;
   FED_SHARED(shared);
   const int64_t m0 = static_cast<int64_t>(blockIdx.y) * Tile::rows, r0 = static_cast<int64_t>(blockIdx.x) * Columns;
-  const int64_t begin = static_cast<int64_t>(blockIdx.z) * narrow_slice, end = min(depth, begin + narrow_slice);
+  const int64_t begin = static_cast<int64_t>(blockIdx.z) * slice, end = min(depth, begin + slice);
   const bool left_aligned = in_pieces(left, left_stride), right_aligned = in_pieces(right, right_stride);
   const int steps = static_cast<int>((end - begin + Tile::step - 1) / Tile::step);
   const auto stage_of = [&](int step) { return shared + step % Tile::stages * Tile::stage_bytes; };

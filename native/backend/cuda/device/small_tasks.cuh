@@ -1,5 +1,5 @@
-/// What the adapters of one call need for each of their factors, all of it in one launch: a kernel of a few microseconds each would cost more
-/// to begin than to run. Grid: (blocks of the largest task, tasks), a thread an element.
+/// What the adapters of one call need for each of their factors, all of it in one launch: a kernel of a few microseconds each would cost
+/// more to begin than to run. Grid: (blocks of the largest task, tasks), a thread an element.
 #pragma once
 #include "backend/cuda/device/prelude.h"
 
@@ -14,8 +14,8 @@ struct TaskList {
   void add(const Task& task) { items[count++] = task; }
 };
 
-/// out [rows, columns] = factor·from [rows, columns], or `turned` factor·fromᵀ of [columns, rows]; rows of out are `stride` apart and filled
-/// up with zeros.
+/// out [rows, columns] = factor·from [rows, columns], or `turned` factor·fromᵀ of [columns, rows]; rows of out are `stride` apart and
+/// filled up with zeros.
 struct CastTask {
   int64_t rows, columns, stride;
   float factor;
@@ -35,7 +35,8 @@ __global__ void __launch_bounds__(task_threads) cast_kernel(const __grid_constan
   store(static_cast<T*>(task.out) + i, column < task.columns ? task.factor * task.from[at] : 0.0f);
 }
 
-/// The sum of `slices` parts [rows, columns], in order: to bf16, rows of out `stride` apart; or, `adds`, factor times it added to f32, dense.
+/// The sum of `slices` parts [rows, columns], in order: to bf16, rows of out `stride` apart; or, `adds`, factor times it added to f32,
+/// dense.
 struct JoinTask {
   int64_t rows, columns;
   int slices;

@@ -18,11 +18,11 @@ constexpr int gemm_sm90_columns(int64_t M, int64_t N) {
   return N > 128 && tiles >= 132 ? 256 : 128;
 }
 
-/// Tiles of C, `rows` × `columns` of them, in groups of 8 rows of tiles, down a column of the group first: the tiles that are made at one
+/// Tiles of C, `rows` × `columns` of them, in groups of 16 rows of tiles, down a column of the group first: the tiles that are made at one
 /// time share their operands through the L2 cache.
 struct TileOrder {
   int64_t rows, columns;
-  static constexpr int64_t group = 8;
+  static constexpr int64_t group = 16;
 
   struct Tile {
     int64_t row, column;

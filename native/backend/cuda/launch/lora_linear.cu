@@ -14,8 +14,6 @@ namespace fedlora::cuda {
 
 namespace {
 
-static_assert(RowSum::slice_rows == 512, "lora_workspace.h counts slices of as many rows");
-
 unsigned blocks_of(int64_t count, int64_t each) { return static_cast<unsigned>((count + each - 1) / each); }
 
 float kept_factor(const LoraPair& pair) { return pair.dropout > 0 ? 1.0f / (1.0f - pair.dropout) : 1.0f; }
@@ -57,9 +55,10 @@ struct Call {
       return;
     }
     narrow_product(queue, rows, R, depth, left, left_stride, right, pitch_of(depth), parts);
-    joins.add({rows, R, narrow_slices(depth), parts, out, out_stride, false, 1});
+    joins.add({rows, R, static_cast<int>(slices_of(depth)), parts, out, out_stride, false, 1});
   }
-  /// The factors of a segment's pairs as the products of this call read them: in backward B turned, for along a row runs what they sum over.
+  /// The factors of a segment's pairs as the products of this call read them: in backward B turned, for along a row runs what they sum
+  /// over.
   void cast_factors(const SegmentView& segment) const {
     TaskList<CastTask> tasks;
     const auto add = [&](int64_t rows, int64_t columns, bool turned, float factor, const float* from, void* out) {
@@ -98,12 +97,12 @@ struct Call {
   /// out [P,Q] += factor · leftᵀ·right over `rows` rows, once the task is done.
   void add_row_sums(int64_t rows, int64_t P, int64_t Q, const void* left, int64_t left_stride, const void* right, int64_t right_stride,
                     float factor, float* parts, float* out, TaskList<JoinTask>& joins) const {
-    const int64_t slices = row_slices(rows, RowSum::slice_rows);
+    const int64_t slices = slices_of(rows);
     const dim3 grid(blocks_of(Q, RowSum::side), blocks_of(P, RowSum::side), static_cast<unsigned>(slices));
     if (element == Element::bf16)
-      narrow_row_sums(queue, rows, RowSum::slice_rows, P, Q, left, left_stride, right, right_stride, parts);
+      narrow_row_sums(queue, rows, slice_of(rows), P, Q, left, left_stride, right, right_stride, parts);
     else
-      FED_LAUNCH(row_sum_kernel, grid, dim3(RowSum::threads), RowSum::shared_bytes, queue.stream, rows, P, Q,
+      FED_LAUNCH(row_sum_kernel, grid, dim3(RowSum::threads), RowSum::shared_bytes, queue.stream, rows, slice_of(rows), P, Q,
                  static_cast<const float*>(left), left_stride, static_cast<const float*>(right), right_stride, parts);
     joins.add({P, Q, static_cast<int>(slices), parts, out, Q, true, factor});
   }
@@ -142,8 +141,7 @@ void forward_run(const Call& call, int64_t begin, int64_t end, const SegmentView
   for (int64_t t = 0; t < call.targets.size; ++t) {
     const TargetView& target = call.targets[t];
     const LoraWorkspace::Target& place = call.space.targets[t];
-    const int64_t N = target.W->N, R = segment == nullptr ? 0 : segment->pairs[t].rank,
-                  P = R == 0 ? 0 : segment->pairs[t].frozen.rank;
+    const int64_t N = target.W->N, R = segment == nullptr ? 0 : segment->pairs[t].rank, P = R == 0 ? 0 : segment->pairs[t].frozen.rank;
     Product products[3] = {{x, K, call.W[t], K, K, Right::rows}};
     size_t count = 1;
     if (R > 0) products[count++] = {h_of(t), target.h_stride, place.B, pitch_of(R), R, Right::rows};
@@ -167,8 +165,7 @@ void backward_pairs(const Call& call, const SegmentView& segment, bool d_x_wante
     if (pair.d_B != nullptr)
       call.add_row_sums(rows, N, R, d_y, N, call.row_of(target.h, begin, target.h_stride), target.h_stride, pair.scaling, place.of_B,
                         pair.d_B, gradients);
-    if (pair.d_A != nullptr || d_x_wanted)
-      call.narrow(rows, R, N, d_y, N, place.B, place.d_h, pitch_of(R), place.of_h, through);
+    if (pair.d_A != nullptr || d_x_wanted) call.narrow(rows, R, N, d_y, N, place.B, place.d_h, pitch_of(R), place.of_h, through);
     if (d_x_wanted) call.narrow(rows, P, N, d_y, N, place.B_res, place.through, pitch_of(P), place.of_through, through);
   }
   join_all(call.queue, through);
@@ -220,8 +217,8 @@ void backward_input(const Call& call, int64_t begin, int64_t end, const SegmentV
   }
   by_element(call.element, [&](auto zero) {
     using T = decltype(zero);
-    FED_LAUNCH(round_kernel<T>, dim3(blocks_of(rows * K, round_threads)), dim3(round_threads), 0, call.queue.stream, rows * K, call.space.sum,
-               static_cast<T*>(out));
+    FED_LAUNCH(round_kernel<T>, dim3(blocks_of(rows * K, round_threads)), dim3(round_threads), 0, call.queue.stream, rows * K,
+               call.space.sum, static_cast<T*>(out));
   });
 }
 
@@ -236,9 +233,7 @@ void lora_linear_forward(const Queue& queue, int64_t M, const void* x, View<cons
   if (M == 0 || targets.size == 0) return;
   const LoraWorkspace space(Direction::forward, targets, segments, element, workspace);
   const Call call(queue, element, M, x, targets, space, Direction::forward);
-  each_run(M, segments, [&](int64_t begin, int64_t end, const SegmentView* segment) {
-    forward_run(call, begin, end, segment);
-  });
+  each_run(M, segments, [&](int64_t begin, int64_t end, const SegmentView* segment) { forward_run(call, begin, end, segment); });
 }
 
 void lora_linear_backward(const Queue& queue, int64_t M, const void* x, View<const TargetView> targets, View<const SegmentView> segments,

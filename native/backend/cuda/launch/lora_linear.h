@@ -3,7 +3,7 @@
 /// A segment of rows, or rows between segments, at a time: each row's sums are those it would have alone. The base weight and the adapter's
 /// factors are products of one sum (gemm.h). Factors are cast to the activations' element once a call, where s·B and, with dropout,
 /// A / (1 − p) are rounded as the CPU rounds them; h and d_h are rounded before they are used, too.
-/// Sums over rows (d_A, d_B) go by slices of 512 rows counted from the segment's first, and slices are added in order.
+/// Sums over rows (d_A, d_B) go by slices of rows counted from the segment's first (heuristics/slices.h), and slices are added in order.
 #pragma once
 #include "backend/cuda/abi.h"
 #include "backend/cuda/device/element.h"

@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 
+#include "backend/cuda/heuristics/slices.h"
 #include "backend/cuda/launch/decode_weight.h"
 #include "backend/cuda/launch/lora_linear.h"
 #include "backend/cuda/launch/narrow_product.h"
@@ -10,7 +11,6 @@ namespace fedlora::cuda {
 
 /// Pitch of a cast factor: pieces of 16 bytes.
 constexpr int64_t pitch_of(int64_t columns) { return (columns + 7) / 8 * 8; }
-constexpr int64_t row_slices(int64_t rows, int64_t slice_rows) { return (rows + slice_rows - 1) / slice_rows; }
 
 inline constexpr int most_targets = 3;
 
@@ -46,7 +46,7 @@ struct LoraWorkspace {
         P = std::max<int64_t>(P, segment.pairs[t].frozen.rank);
         dropout = dropout || (segment.pairs[t].rank > 0 && segment.pairs[t].dropout > 0);
       }
-      const int64_t depth = direction == Direction::forward ? K : N, slices = row_slices(rows, 512);
+      const int64_t depth = direction == Direction::forward ? K : N, slices = slices_of(rows);
       Target& target = targets[t];
       target.W = take(decoded_bytes(*list[t].W, element));
       target.A = take(R * pitch_of(K) * width);

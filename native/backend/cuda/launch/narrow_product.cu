@@ -1,6 +1,7 @@
 #include "backend/cuda/launch/narrow_product.h"
 
 #include "backend/cuda/device/narrow_product.cuh"
+#include "backend/cuda/heuristics/slices.h"
 
 namespace fedlora::cuda {
 
@@ -26,21 +27,17 @@ void allow_shared(Kernel kernel, int bytes) {
 
 }  // namespace
 
-int narrow_slices(int64_t depth) { return static_cast<int>(blocks_of(depth, narrow_slice)); }
-
-size_t narrow_partial_bytes(int64_t M, int64_t R, int64_t depth) {
-  return static_cast<size_t>(narrow_slices(depth) * M * R) * sizeof(float);
-}
+size_t narrow_partial_bytes(int64_t M, int64_t R, int64_t depth) { return static_cast<size_t>(slices_of(depth) * M * R) * sizeof(float); }
 
 void narrow_product(const Queue& queue, int64_t M, int64_t R, int64_t depth, const void* left, int64_t left_stride, const void* right,
                     int64_t right_stride, float* partial) {
-  const unsigned slices = blocks_of(depth, narrow_slice);
+  const auto slices = static_cast<unsigned>(slices_of(depth));
   by_columns(R, [&]<int Columns>() {
     using Tile = NarrowProduct<Columns>;
     allow_shared(narrow_product_kernel<Columns>, Tile::shared_bytes);
     FED_LAUNCH(narrow_product_kernel<Columns>, dim3(blocks_of(R, Columns), blocks_of(M, Tile::rows), slices), dim3(Tile::threads),
-               Tile::shared_bytes, queue.stream, M, R, depth, static_cast<const bf16*>(left), left_stride, static_cast<const bf16*>(right),
-               right_stride, partial);
+               Tile::shared_bytes, queue.stream, M, R, depth, slice_of(depth), static_cast<const bf16*>(left), left_stride,
+               static_cast<const bf16*>(right), right_stride, partial);
   });
 }
 

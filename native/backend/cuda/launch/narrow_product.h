@@ -8,10 +8,8 @@
 
 namespace fedlora::cuda {
 
-/// Slices that a product over `depth` is cut into.
-int narrow_slices(int64_t depth);
 size_t narrow_partial_bytes(int64_t M, int64_t R, int64_t depth);
-/// partial [slices][M][R] = left [M,depth]·right [R,depth]ᵀ of each slice of the depth.
+/// partial [slices][M][R] = left [M,depth]·right [R,depth]ᵀ of each slice of the depth (heuristics/slices.h).
 void narrow_product(const Queue& queue, int64_t M, int64_t R, int64_t depth, const void* left, int64_t left_stride, const void* right,
                     int64_t right_stride, float* partial);
 

@@ -17,9 +17,8 @@ dim3 grid_of(const TaskList<Task>& tasks) {
 
 void cast_all(const Queue& queue, Element element, const TaskList<CastTask>& tasks) {
   if (tasks.count == 0) return;
-  by_element(element, [&](auto zero) {
-    FED_LAUNCH(cast_kernel<decltype(zero)>, grid_of(tasks), dim3(task_threads), 0, queue.stream, tasks);
-  });
+  by_element(element,
+             [&](auto zero) { FED_LAUNCH(cast_kernel<decltype(zero)>, grid_of(tasks), dim3(task_threads), 0, queue.stream, tasks); });
 }
 
 void join_all(const Queue& queue, const TaskList<JoinTask>& tasks) {
