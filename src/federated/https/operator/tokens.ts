@@ -17,7 +17,7 @@ const roles: readonly Role[] = ['operator', 'observer']
 const hashOf = (text: string) => createHash('sha256').update(text).digest()
 
 /** The token of a role; made when there is none. @throws FedloraError `E_IO`. */
-export async function openRoleToken(folder: string, role: Role): Promise<string> {
+async function openRoleToken(folder: string, role: Role): Promise<string> {
   const path = join(folder, `${role}.token`)
   if (!(await exists(path))) await writeSecret(path, `${randomBytes(32).toString('base64url')}\n`)
   const token = await readFile(path, 'utf8').catch((error) => {
