@@ -104,7 +104,7 @@ void attention() {
     const auto count = static_cast<int64_t>(tiles.size());
     const Numbers<bf16> q(M * H * D), k(M * G * D), v(M * G * D), o(M * H * D), d_o(M * H * D), d_q(M * H * D), d_k(M * G * D), d_v(M * G * D);
     const Numbers<float> lse(M * H * 2);
-    const Numbers<unsigned char> workspace(static_cast<int64_t>(attention_backward_workspace(M, H)));
+    const Numbers<unsigned char> workspace(static_cast<int64_t>(attention_backward_workspace(M, shape, Element::bf16)));
     const double product = static_cast<double>(M * T * H) * D * tera;  // 2·T²/2·D a head
     line(sized("attention_forward", {{"T", T}, {"×", sequences}, {"heads", H}, {"D", D}}), median_seconds([&] {
            attention_forward(queue, shape, count, list, q.data(), k.data(), v.data(), o.data(), lse.data(), Element::bf16);
