@@ -26,6 +26,11 @@ export class UnloadedAdapter {
     this.length = this.layout.reduce((sum, { length }) => sum + length, 0)
   }
 
+  /** The same layers, otherwise configured. */
+  configured(config: AdapterConfig): UnloadedAdapter {
+    return new UnloadedAdapter(this.#model, config, this.targets)
+  }
+
   /** The values of `model.createAdapter` with the same options, bit for bit. */
   initial(): Float32Array {
     const { config, targets } = this

@@ -9,10 +9,12 @@ import { type Counted, figuresOf } from '../figures.js'
 import type { FederationConfig } from '../options.js'
 import type { Answer } from '../protocol/messages.js'
 import { lengthOf, type Space } from '../protocol/space.js'
+import type { Kind } from '../ranks.js'
 import { rateOf } from '../rate.js'
 import { AdapterFile } from '../server/adapter-file.js'
 import { Server } from '../server/server.js'
 import { decodeVector, encodeVector } from '../vector-message.js'
+import type { Members } from './members.js'
 import type { Checkpoint } from './records.js'
 
 /** What rounds are made over. */
@@ -22,6 +24,7 @@ export interface Ground {
   space: Space
   /** The adapter that the federation begins with. */
   initial: Float32Array
+  members: Members
   /** Elements of the base's linear layers and head. */
   linearElements: number
   /** Names of those that could be asked in the round under way, ascending. */
@@ -80,7 +83,8 @@ export class Aggregation {
         initial,
         population: () => population().length,
         placeOf: (client) => population().indexOf(client),
-        adapters,
+        // What is averaged as it comes is not kept.
+        adapters: chosen.algorithm.needs === 'all' ? adapters : undefined,
         folders,
         restored: checkpoint && { ...checkpoint, vectors: await readVectors(checkpoint, blobs) },
       })
@@ -105,15 +109,20 @@ export class Aggregation {
     return { vectors, numbers: Object.fromEntries(Object.entries(numbers).map(([name, list]) => [name, [...list]])) }
   }
 
+  /** A client's adapter: what it is like, and where its values lie. */
+  kindOf(client: string): Kind {
+    return this.#ground.members.kindOf(client, this.server.rankOf(client))
+  }
+
   /** Space of a client's adapter. */
-  spaceOf(_client: string): Space {
-    return this.#ground.space
+  spaceOf(client: string): Space {
+    return this.kindOf(client).space
   }
 
   /** Learning rate of a client in a round. */
-  rateOf(_client: string, round: number): number {
-    const { config } = this.#ground
-    return rateOf(config, round, config.local.learningRate)
+  rateOf(client: string, round: number): number {
+    const { config, members } = this.#ground
+    return rateOf(config, round, members.localOf(client).local.learningRate)
   }
 
   /**

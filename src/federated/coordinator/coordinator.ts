@@ -17,6 +17,7 @@ import { Aggregation } from './aggregation.js'
 import { Book } from './book.js'
 import { Conductor } from './conductor.js'
 import type { CoordinatorEvent } from './events.js'
+import { Members } from './members.js'
 import { Offers } from './offers.js'
 import { type CoordinatorOptions, parseCoordinatorOptions } from './options.js'
 import { Reception } from './reception.js'
@@ -85,7 +86,17 @@ export class Coordinator implements Door, Registry {
       for (const listener of listeners) listener(event)
     }
     const parts_ = { book, blobs, waiters, offers: new Offers(blobs), uploads: new Map<string, BlobId>() }
-    const tools: Tools = { config, setup, folder, now, after, random, tell, ...parts_ }
+    const tools: Tools = {
+      config,
+      setup,
+      members: new Members(config, setup),
+      folder,
+      now,
+      after,
+      random,
+      tell,
+      ...parts_,
+    }
     await book.read()
     await begin(tools)
     const aggregation = await openAggregation(tools)
@@ -257,7 +268,7 @@ async function begin({ config, setup, blobs, book, random, now }: Tools): Promis
   await book.append({ type: 'run', at: now(), description: { ...description, run: random(16).toString('hex') }, rules })
 }
 
-async function openAggregation({ config, setup, blobs, book, folder }: Tools): Promise<Aggregation> {
+async function openAggregation({ config, setup, members, blobs, book, folder }: Tools): Promise<Aggregation> {
   const { chosen, space, initial, adapter } = setup
   const { checkpoint, ended } = book.state
   const ground = {
@@ -265,6 +276,7 @@ async function openAggregation({ config, setup, blobs, book, folder }: Tools): P
     chosen,
     space,
     initial,
+    members,
     linearElements: adapter.linearElements,
     population: () => book.state.current?.population ?? population(book.state),
   }

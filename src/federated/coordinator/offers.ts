@@ -3,6 +3,18 @@ import type { BlobId, BlobRef, BlobStore } from '../blobs/blob-store.js'
 import type { Notice, Offer } from '../link/messages.js'
 import type { Task } from '../protocol/messages.js'
 
+/** What is told of a task beside it. */
+interface Beside {
+  /** Seconds until the round closes; null: it waits for ever. */
+  deadline: number | null
+  /** Options of the client's adapter and of its local work, where they are its own. */
+  adapter: object | undefined
+  local: object | undefined
+}
+
+type Plain = NonNullable<Extract<Notice, { type: 'work' }>['local']>
+const plain = (value: object) => JSON.parse(JSON.stringify(value)) as Plain
+
 export class Offers {
   readonly #blobs: BlobStore
   #refs = new WeakMap<Uint8Array, Promise<BlobRef>>()
@@ -35,10 +47,16 @@ export class Offers {
     return ref
   }
 
-  /** @param seconds - until the round closes; null: it waits for ever. */
-  async work({ vectors, ...task }: Task, seconds: number | null): Promise<Notice> {
+  async work({ vectors, ...task }: Task, { deadline, adapter, local }: Beside): Promise<Notice> {
     const refs: Offer['vectors'] = {}
     for (const [name, message] of Object.entries(vectors)) refs[name] = await this.put(message)
-    return { type: 'work', round: task.round, offer: { ...task, vectors: refs }, deadline: seconds }
+    return {
+      type: 'work',
+      round: task.round,
+      offer: { ...task, vectors: refs },
+      deadline,
+      ...(adapter && { adapter: plain(adapter) }),
+      ...(local && { local: plain(local) }),
+    }
   }
 }

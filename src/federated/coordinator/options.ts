@@ -19,6 +19,18 @@ export const serverClientsSchema = z.strictObject({
     .min(1)
     .default(1)
     .describe('over-selection: so many times the cohort is asked, and the first of the cohort’s size count'),
+  ranks: z
+    .record(
+      z.string().min(1),
+      z.strictObject({
+        rank: z.int().min(1).optional().describe("at most the server's, adapter.rank"),
+        alpha: z.number().positive().optional().describe("numerator of its scale; default: the server's scale stays"),
+      }),
+    )
+    .default({})
+    .describe(
+      'ranks of some clients, by name or by a pattern with *, for algorithms of mixed ranks; later entries win',
+    ),
   deadline: z
     .number()
     .min(0.001)
@@ -67,7 +79,7 @@ const simulated: readonly [keyof Federation, (value: Federation) => boolean, str
 /** What a server does not do yet. */
 const missing: readonly [keyof Federation, (value: Federation) => boolean][] = [
   ['asynchronous', ({ asynchronous }) => asynchronous !== undefined],
-  ['privacy', ({ privacy }) => privacy !== undefined],
+  ['privacy', ({ privacy }) => privacy?.level === 'client'],
   ['secureAggregation', ({ secureAggregation }) => secureAggregation !== undefined],
 ]
 

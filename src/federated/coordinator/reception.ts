@@ -72,9 +72,15 @@ export class Reception implements Door {
     const rate = this.#aggregation.rateOf(client, round)
     // Who has lost what it held is sent the whole.
     const version = settled >= held ? held : undefined
-    const task = server.task(client, this.#aggregation.spaceOf(client), round, rate, version)
+    const { members, offers } = this.#tools
+    const kind = this.#aggregation.kindOf(client)
+    const { local, differs } = members.localOf(client)
     const left = this.#conductor.deadlineIn()
-    return await this.#tools.offers.work(task, left === undefined ? null : left / 1000)
+    return await offers.work(server.task(client, kind.space, round, rate, version), {
+      deadline: left === undefined ? null : left / 1000,
+      adapter: members.adapterOf(kind),
+      local: differs ? local : undefined,
+    })
   }
 
   async say(client: string, word: Word): Promise<Reply> {

@@ -2,6 +2,7 @@
 import type { BlobId, BlobStore } from '../blobs/blob-store.js'
 import type { Book } from './book.js'
 import type { CoordinatorEvent } from './events.js'
+import type { Members } from './members.js'
 import type { Offers } from './offers.js'
 import type { CoordinatorConfig } from './options.js'
 import type { Setup } from './setup.js'
@@ -12,6 +13,7 @@ export interface Tools {
   readonly setup: Setup
   readonly book: Book
   readonly blobs: BlobStore
+  readonly members: Members
   readonly offers: Offers
   readonly waiters: Waiters
   /** Blobs that clients are sending, by client. */

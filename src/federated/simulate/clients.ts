@@ -42,6 +42,10 @@ export interface Clients {
   own(index: number): Pick<ClientData, 'rank' | 'alpha' | 'local'>
 }
 
+/** In ascending order. */
+export const namesOf = (clients: Pick<Clients, 'length' | 'name'>): string[] =>
+  Array.from({ length: clients.length }, (_, index) => clients.name(index))
+
 interface Member extends Pick<ClientData, 'name' | 'rank' | 'alpha' | 'local'> {
   train(): Dataset
   test(): Dataset | undefined

@@ -25,7 +25,7 @@ import { AdapterFile } from '../server/adapter-file.js'
 import { checkRobust } from '../server/robust.js'
 import { Server } from '../server/server.js'
 import { openAttackers } from './attackers/open.js'
-import { type Clients, type ClientsInput, openClients } from './clients.js'
+import { type Clients, type ClientsInput, namesOf, openClients } from './clients.js'
 import { Clock } from './clock/clock.js'
 import { openDevices } from './clock/devices.js'
 import type { Closers } from './closers.js'
@@ -154,8 +154,6 @@ export async function openFederation(
   const tookPart = new Set(state?.tookPart)
   return { values, release, initial, totals, measurable: toMeasure, tookPart, record, tools }
 }
-
-const namesOf = (clients: Clients) => Array.from({ length: clients.length }, (_, index) => clients.name(index))
 
 /** What the secure aggregation of a federation agrees on; whether it can work is known before anything runs. */
 function secureTerms(

@@ -2,29 +2,12 @@
 import { createHash } from 'node:crypto'
 import { describeValue } from '../../errors/describe.js'
 import { FedloraError } from '../../errors.js'
-import { parseOptions } from '../../options/parse.js'
-import { type FederationConfig, type FederationOptions, type LocalOverrides, overridesSchema } from '../options.js'
-import type { Clients } from './clients.js'
-import { checkPatterns, entriesFor } from './name-patterns.js'
+import { entriesBy, type GivenLocal, layered } from '../local-options.js'
+import { checkPatterns } from '../name-patterns.js'
+import type { FederationConfig, FederationOptions, LocalOverrides } from '../options.js'
+import { type Clients, namesOf } from './clients.js'
 
 type Local = FederationConfig['local']
-
-/** What was given: a client's own options have no defaults, and one that is undefined is not given. */
-function checked(overrides: LocalOverrides | undefined, what: string): Partial<Local> {
-  if (overrides === undefined) return {}
-  const parsed = parseOptions(overridesSchema, overrides, what) as Record<string, unknown>
-  return Object.fromEntries(Object.entries(parsed).filter(([, value]) => value !== undefined))
-}
-
-function merged(local: Local, own: Partial<Local>, what: string): Local {
-  const both = { ...local, ...own }
-  if (own.steps !== undefined && own.epochs !== undefined) {
-    throw new FedloraError('E_CONFIG', `${what}: expected either steps or epochs`)
-  }
-  if (own.steps !== undefined) delete both.epochs
-  if (own.epochs !== undefined) delete both.steps
-  return both
-}
 
 function tableOf(overrides: FederationOptions['overrides']): Record<string, LocalOverrides> {
   if (overrides === undefined || typeof overrides === 'function') return {}
@@ -51,20 +34,12 @@ export function openLocals(local: Local, overrides: FederationOptions['overrides
   const table = tableOf(overrides)
   const own = Array.from({ length: clients.length }, (_, index) => {
     const name = clients.name(index)
-    const layers: [LocalOverrides | undefined, string][] = []
-    for (const [pattern, given] of entriesFor(table, name)) layers.push([given, `overrides['${pattern}']`])
+    const layers: GivenLocal[] = entriesBy(table, name)
     if (typeof overrides === 'function') layers.push([overrides(name), `overrides('${name}')`])
     layers.push([clients.own(index).local, `clients '${name}', local`])
-    return layers.reduce<{ local: Local; differs: boolean }>(
-      (before, [given, what]) => {
-        const part = checked(given, what)
-        const differs = before.differs || Object.keys(part).length > 0
-        return { local: merged(before.local, part, what), differs }
-      },
-      { local, differs: false },
-    )
+    return layered(local, layers)
   })
-  checkPatterns(table, clients, 'overrides')
+  checkPatterns(table, namesOf(clients), 'overrides')
   const differing = own.flatMap(({ local, differs }, index) =>
     differs ? [[clients.name(index), sorted({ ...local, schedule: undefined })]] : [],
   )

@@ -2,9 +2,9 @@
 import type { Model } from '../../../model/model.js'
 import type { AttackName, AttackOptions } from '../../attacker-options.js'
 import type { Outgoing } from '../../client/work.js'
+import { checkPatterns, entriesFor } from '../../name-patterns.js'
 import type { Answer } from '../../protocol/messages.js'
-import type { Clients } from '../clients.js'
-import { checkPatterns, entriesFor } from '../name-patterns.js'
+import { type Clients, namesOf } from '../clients.js'
 import type { Attack } from './attack.js'
 import { attacks } from './index.js'
 
@@ -55,7 +55,7 @@ export async function openAttackers(
   { model, seed }: { model: Model; seed: number },
 ): Promise<Attackers> {
   if (table === undefined) return { clients, of: () => undefined }
-  checkPatterns(table, clients, 'attackers')
+  checkPatterns(table, namesOf(clients), 'attackers')
   const attackers = new Map<number, Attacker>()
   const poisoned = new Map<number, ReturnType<Clients['data']>>()
   for (let index = 0; index < clients.length; index++) {

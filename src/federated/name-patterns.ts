@@ -1,6 +1,5 @@
 /** Tables by name of a client or by a pattern with `*`. */
-import { FedloraError } from '../../errors.js'
-import type { Clients } from './clients.js'
+import { FedloraError } from '../errors.js'
 
 /** `*` stands for any text. */
 function matches(pattern: string, name: string): boolean {
@@ -14,11 +13,10 @@ export function entriesFor<T>(table: Readonly<Record<string, T>>, name: string):
 }
 
 /** @throws FedloraError `E_CONFIG` for the first pattern of a table that no client's name matches. */
-export function checkPatterns(table: Readonly<Record<string, unknown>>, clients: Clients, what: string): void {
-  const names = Array.from({ length: clients.length }, (_, index) => clients.name(index))
+export function checkPatterns(table: Readonly<Record<string, unknown>>, names: readonly string[], what: string): void {
   const unused = Object.keys(table).find((pattern) => !names.some((name) => matches(pattern, name)))
   if (unused === undefined) return
-  const shown = `${names.slice(0, 8).join(', ')}${clients.length > 8 ? ', …' : ''}`
+  const shown = `${names.slice(0, 8).join(', ')}${names.length > 8 ? ', …' : ''}`
   throw new FedloraError('E_CONFIG', `${what}: '${unused}' matches no client; their names are ${shown}`, {
     pattern: unused,
   })
