@@ -79,7 +79,7 @@ async function both({ federation: given, ranks = {} }: Case) {
 
 const equal = (a: readonly Buffer[], b: readonly Buffer[]) => a.every((bytes, i) => bytes.equals(b[i]!))
 
-const cases_: Record<string, Case> = {
+const variations: Record<string, Case> = {
   ...Object.fromEntries(Object.keys(algorithms).map((name) => [name, { federation: { algorithm: name } }])),
   'ranks of their own': { federation: { algorithm: 'flexlora' }, ranks: { b: { rank: 2 }, c: { rank: 3, alpha: 4 } } },
   'ranks that the server prunes': { federation: { algorithm: 'hetlora', rounds: 3 }, ranks: { a: { rank: 2 } } },
@@ -96,7 +96,7 @@ const cases_: Record<string, Case> = {
   },
 }
 
-for (const [name, one] of Object.entries(cases_)) {
+for (const [name, one] of Object.entries(variations)) {
   t.test(name, async (t) => {
     const { simulated, served } = await both(one)
     t.ok(equal(served, simulated), 'the bits of simulate')
