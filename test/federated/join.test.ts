@@ -1,5 +1,5 @@
 /** A whole federation in one process, over links: the adapter of `simulate`, bit for bit. */
-import { readFileSync, rmSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { MemoryBlobs } from '../../src/federated/blobs/memory.js'
@@ -8,11 +8,14 @@ import type { Record as Entry } from '../../src/federated/coordinator/records.js
 import { MemoryJournal } from '../../src/federated/journal/memory.js'
 import { InProcessLink } from '../../src/federated/link/in-process.js'
 import type { FederationOptions } from '../../src/federated/options.js'
-import { takePart } from '../../src/federated/participant/join.js'
+import type { ParticipantResult } from '../../src/federated/participant/events.js'
+import { type Connect, type ParticipantOptions, takePart } from '../../src/federated/participant/join.js'
 import { simulate } from '../../src/federated/simulate/simulate.js'
 import { loadModel } from '../../src/model/load.js'
 import { goldenFolder } from '../support/golden-model.js'
 import { temporaryFolder, tokenRows } from '../support/train.js'
+import { Crashing } from './support/crash.js'
+import { dyingLink } from './support/dying-link.js'
 
 const path = goldenFolder('llama')
 const model = await loadModel(path, { quantization: 'nf4', threads: 1 })
@@ -27,8 +30,14 @@ const names = ['a', 'b', 'c']
 const rows = await Promise.all(names.map((_, i) => tokenRows(5 + ((i * 3) % 7), 263, 17 * i)))
 const local = { steps: 2, batchSize: 2, learningRate: 1e-2, schedule: 'cosine' as const }
 
+type Join = (connect: Connect, options: ParticipantOptions) => Promise<ParticipantResult>
+
 /** A federation of these options: simulated, and between parties. Gives both adapters' files. */
-async function both(name: string, options: Partial<FederationOptions>) {
+async function both(
+  name: string,
+  options: Partial<FederationOptions>,
+  joining: Join = async (...args) => await takePart(...args),
+) {
   const federation = { rounds: 3, seed: 11, local, ...options }
   const simulated = join(root, `${name}-simulated`)
   const clients = names.map((client, i) => ({ name: client, train: rows[i]! }))
@@ -52,7 +61,7 @@ async function both(name: string, options: Partial<FederationOptions>) {
       const { token } = await coordinator.invite(client, 60)
       await coordinator.enroll(token, `key of ${client}`)
       const link = new InProcessLink(() => coordinator, client)
-      return await takePart(async () => ({ link, client }), {
+      return await joining(async () => ({ link, client }), {
         model,
         data: rows[i]!,
         folder: join(root, `${name}-${client}`),
@@ -83,3 +92,40 @@ for (const [name, options] of Object.entries(variations)) {
     )
   })
 }
+
+t.test('clients that die again and again, and come back: the bits of simulate', async (t) => {
+  const deaths: Record<string, number> = {}
+  // One process dies at a time, so that its files are known: those of the folder of its name.
+  const dying: Join = async (connect, options) => {
+    const name = options.folder.slice(-1)
+    deaths[name] = 0
+    if (name !== 'b') return await takePart(connect, options)
+    for (let at = 5; ; at += 4) {
+      const crashing = new Crashing(at, options.folder)
+      const connecting: Connect = async (signal) => {
+        const { link, ...rest } = await connect(signal)
+        return { ...rest, link: dyingLink(link, (point) => crashing.point(point)) }
+      }
+      const ended = await crashing.during(() =>
+        takePart(connecting, options).then(
+          (result) => ({ result }),
+          () => undefined,
+        ),
+      )
+      if (ended !== undefined) return ended.result
+      deaths[name]++
+      for (const file of readdirSync(options.folder)) if (file.startsWith('lock.')) rmSync(join(options.folder, file))
+    }
+  }
+  const { results, simulated, served } = await both(
+    'dying',
+    { upload: { codec: 'topk', density: 1 / 8, bits: 4 } },
+    dying,
+  )
+  t.ok(served.equals(simulated))
+  t.same(
+    results.map(({ counted }) => counted),
+    [3, 3, 3],
+  )
+  t.ok(deaths.b! >= 8, `${deaths.b} deaths`)
+})

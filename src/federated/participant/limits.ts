@@ -42,7 +42,7 @@ const words: { [Limit in keyof Limits]-?: (value: number) => string } = {
 export function checkLimits(limits: Limits, demand: Partial<Demand>): void {
   for (const limit of Object.keys(words) as (keyof Limits)[]) {
     const [most, needed] = [limits[limit], demand[limit]]
-    if (most === undefined || needed === undefined || needed <= most) continue
+    if (most === undefined || needed === undefined || needed <= most) continue // not for NaN
     const message = `the work takes ${words[limit](needed)}, and limits.${limit} allows ${words[limit](most)}`
     throw new FedloraError('E_LIMIT', message, { limit, needed, most })
   }

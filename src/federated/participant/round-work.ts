@@ -1,6 +1,7 @@
 /** A round from the work that was taken on to the server's receipt. */
 import { readFile } from 'node:fs/promises'
 import { type ErrorCode, FedloraError, isFedloraError } from '../../errors.js'
+import { exists, hashFile } from '../../files/atomic.js'
 import { jointNorm } from '../clipping.js'
 import type { Manifest, Reply, Word } from '../link/messages.js'
 import type { Task } from '../protocol/messages.js'
@@ -13,7 +14,7 @@ import type { Done } from './workshop.js'
 /** Failures that a round's work may have, and the next round's need not. */
 const ofTheRound: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   ...(['E_NONFINITE', 'E_MEMORY', 'E_CONFIG', 'E_ARGUMENT', 'E_SHAPE', 'E_FORMAT'] as const),
-  ...(['E_CHECKSUM', 'E_VERSION', 'E_UNSUPPORTED', 'E_PROTOCOL', 'E_TOO_LARGE'] as const),
+  ...(['E_CHECKSUM', 'E_VERSION', 'E_UNSUPPORTED', 'E_PROTOCOL', 'E_TOO_LARGE', 'E_BLOB_MISSING'] as const),
 ])
 
 /** Answers of a server that say as an error what a receipt would say: it will never count. */
@@ -45,15 +46,16 @@ export class RoundWork {
       if (isFedloraError(error, 'E_LIMIT')) return await this.decline(due.work, error)
       if (!isFedloraError(error) || !ofTheRound.has(error.code)) throw error
       this.#context.emit({ type: 'failed', round, code: error.code, why: error.message })
-      await this.#say({ type: 'failed', round, code: error.code, why: words(error.message) })
+      await this.#say({ type: 'failed', round, code: error.code, why: whyOf(error) })
       await this.#parts.folder.giveUp()
     }
   }
 
   /** Says why not. */
-  async decline({ round }: Work, { code, message: why }: FedloraError): Promise<void> {
+  async decline({ round }: Work, error: FedloraError): Promise<void> {
+    const { code, message: why } = error
     this.#context.emit({ type: 'declined', round, code, why })
-    await this.#say({ type: 'declined', round, code, why: words(why) })
+    await this.#say({ type: 'declined', round, code, why: whyOf(error) })
     if (this.#parts.folder.outbox.due !== undefined) await this.#parts.folder.giveUp()
   }
 
@@ -95,7 +97,8 @@ export class RoundWork {
     const vectors: Record<string, Uint8Array> = {}
     for (const [name, ref] of Object.entries(offer.vectors)) {
       const path = folder.outbox.path(`${ref.blob}.blob`)
-      await this.#ask((signal) => link.download(ref, path, signal))
+      const isThere = (await exists(path)) && (await hashFile(path)) === ref.blob
+      if (!isThere) await this.#ask((signal) => link.download(ref, path, signal))
       vectors[name] = await readFile(path)
     }
     return { ...offer, vectors }
@@ -152,6 +155,12 @@ export class RoundWork {
       return { type: 'refused', code: error.code, why: words(error.message) }
     }
   }
+}
+
+/** What a server is told of an error: of limits all, of others the code. Messages may name files, rows and what stands in them. */
+function whyOf({ code, message }: FedloraError): string {
+  if (code === 'E_LIMIT') return words(message)
+  return `its work ended with ${code}; more is told on the client's machine only`
 }
 
 /** As long as a word may be. */

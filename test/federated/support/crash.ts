@@ -8,17 +8,28 @@ import { syncBuiltinESMExports } from 'node:module'
 export class Crash extends Error {}
 
 type FileHandle = Awaited<ReturnType<typeof files.open>>
+// biome-ignore lint/suspicious/noExplicitAny: calls of any kind, passed on as they came
+type Call = (...args: any[]) => Promise<any>
 
 const real = { ...files }
+
+/** Changes of files whose first argument is the file. */
+const changes = ['rename', 'rm', 'mkdir'] as const
+const looks = ['readFile', 'readdir', 'stat'] as const
 
 export class Crashing {
   /** Points passed so far, by name. */
   readonly points: string[] = []
   readonly #at: number
+  readonly #within: string
 
-  /** @param at - the point that is not survived, from 1; Infinity: none. */
-  constructor(at: number) {
+  /**
+   * @param at - the point that is not survived, from 1; Infinity: none.
+   * @param within - the folder whose files are the process's; others belong to somebody who lives.
+   */
+  constructor(at: number, within = '') {
     this.#at = at
+    this.#within = within
   }
 
   get dead(): boolean {
@@ -27,7 +38,7 @@ export class Crashing {
 
   /** Throws when the process is dead, or dies here. */
   point(name: string): void {
-    if (this.dead) throw new Crash(`dead before ${name}`)
+    this.#alive()
     this.points.push(name)
     if (this.dead) throw new Crash(`killed at ${name}`)
   }
@@ -36,40 +47,51 @@ export class Crashing {
     if (this.dead) throw new Crash('dead')
   }
 
-  /** Runs `work` with the files of this process. Flushing is a point, and not done: what is tested is death, not power. */
-  async during<R>(work: () => Promise<R>): Promise<R> {
-    const before = (name: string, call: (...args: never[]) => unknown, counts = true) =>
-      async function (this: unknown, ...args: never[]) {
-        if (counts) self.point(name)
-        else self.#alive()
-        const result = await call.apply(this, args)
-        return result
-      }
-    const self = this
-    const handled = (handle: FileHandle): FileHandle =>
-      new Proxy(handle, {
-        get(target, key) {
-          if (key === 'writeFile' || key === 'write') return before(`handle.${key}`, target[key].bind(target) as never)
-          if (key === 'sync' || key === 'datasync') return before(`handle.${key}`, async () => {})
-          const value = Reflect.get(target, key)
-          return typeof value === 'function' ? value.bind(target) : value
-        },
-      })
-    const open = async (...args: Parameters<typeof files.open>) => {
-      const writes = typeof args[1] === 'string' && args[1] !== 'r'
-      if (writes) this.point(`open ${args[1]}`)
-      else this.#alive()
-      return handled(await real.open(...args))
+  #ours = (path: unknown) => String(path).startsWith(this.#within)
+
+  #changing =
+    (name: string, call: Call): Call =>
+    async (...args) => {
+      if (this.#ours(args[0])) this.point(name)
+      return await call(...args)
     }
-    Object.assign(files, {
-      open,
-      rename: before('rename', real.rename as never),
-      rm: before('rm', real.rm as never),
-      mkdir: before('mkdir', real.mkdir as never),
-      readFile: before('readFile', real.readFile as never, false),
-      readdir: before('readdir', real.readdir as never, false),
-      stat: before('stat', real.stat as never, false),
+
+  #looking =
+    (call: Call): Call =>
+    async (...args) => {
+      if (this.#ours(args[0])) this.#alive()
+      return await call(...args)
+    }
+
+  /** Writing is a point. So is flushing, which is not done: what is tested is death, not power. */
+  #handle(handle: FileHandle): FileHandle {
+    return new Proxy(handle, {
+      get: (target, key) => {
+        const value: unknown = Reflect.get(target, key)
+        if (typeof value !== 'function') return value
+        if (key !== 'writeFile' && key !== 'write' && key !== 'sync') return value.bind(target)
+        return async (...args: unknown[]) => {
+          this.point(`handle.${key}`)
+          return key === 'sync' ? undefined : await value.apply(target, args)
+        }
+      },
     })
+  }
+
+  /** Runs `work` with the files of this process. */
+  async during<R>(work: () => Promise<R>): Promise<R> {
+    const open = async (...args: Parameters<typeof files.open>) => {
+      if (!this.#ours(args[0])) return await real.open(...args)
+      if (typeof args[1] === 'string' && args[1] !== 'r') this.point(`open ${args[1]}`)
+      else this.#alive()
+      return this.#handle(await real.open(...args))
+    }
+    Object.assign(
+      files,
+      { open },
+      Object.fromEntries(changes.map((name) => [name, this.#changing(name, real[name] as Call)])),
+      Object.fromEntries(looks.map((name) => [name, this.#looking(real[name] as Call)])),
+    )
     syncBuiltinESMExports()
     try {
       return await work()

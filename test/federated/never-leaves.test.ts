@@ -1,0 +1,177 @@
+/** Rows never leave: every byte that a client gives its link is looked at for their texts and token ids, in any encoding. */
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { brotliDecompressSync, gunzipSync, inflateRawSync, inflateSync } from 'node:zlib'
+import t from 'tap'
+import { loadTokenizer } from '../../src/data/index.js'
+import { FedloraError } from '../../src/errors.js'
+import { MemoryBlobs } from '../../src/federated/blobs/memory.js'
+import { Coordinator } from '../../src/federated/coordinator/coordinator.js'
+import type { Record as Entry } from '../../src/federated/coordinator/records.js'
+import { MemoryJournal } from '../../src/federated/journal/memory.js'
+import { InProcessLink } from '../../src/federated/link/in-process.js'
+import type { ClientLink } from '../../src/federated/link/link.js'
+import type { ParticipantEvent } from '../../src/federated/participant/events.js'
+import { takePart } from '../../src/federated/participant/join.js'
+import { temporaryFolder } from '../support/train.js'
+import { type Trace, tracesOfIds, tracesOfText } from './support/traces.js'
+
+const root = temporaryFolder('never-leaves')
+t.teardown(() => rmSync(root, { recursive: true }))
+const path = 'assets/gsm-3m'
+
+const rows = Array.from({ length: 6 }, (_, i) => ({
+  instruction: `What ails patient Ünal-${4711 + i} of ward ${i}?`,
+  output: `Her record says: pemphigus vulgaris, stage ${i + 1}, told to Dr. Zyxwvut on the ${i + 10}th.`,
+}))
+const secrets = ['patient Ünal-47', 'pemphigus vulgaris', 'Dr. Zyxwvut', 'What ails', 'Her record says']
+
+/** What the rows would look like: phrases of them, and every four token ids in a row. */
+async function tracesOf(): Promise<Trace[]> {
+  const tokenizer = await loadTokenizer(path)
+  const traces = secrets.flatMap(tracesOfText)
+  for (const { output } of rows) {
+    const ids = [...tokenizer.encode(output)]
+    for (let i = 0; i + 4 <= ids.length; i += 2) traces.push(...tracesOfIds(ids.slice(i, i + 4)))
+  }
+  return traces
+}
+const traces = await tracesOf()
+
+/** Bytes as they are, and as they would be after they were packed. */
+function readings(bytes: Buffer): Buffer[] {
+  const unpacked = [gunzipSync, inflateSync, inflateRawSync, brotliDecompressSync].flatMap((unpack) => {
+    try {
+      return [unpack(bytes)]
+    } catch {
+      return []
+    }
+  })
+  return [bytes, ...unpacked]
+}
+
+const found = (sent: readonly Buffer[]): string[] =>
+  sent
+    .flatMap(readings)
+    .flatMap((bytes) => traces.filter((trace) => bytes.includes(trace.bytes)).map(({ name }) => name))
+
+/** A link that keeps a copy of all that goes through it towards the server. */
+function recorded(link: ClientLink, sent: Buffer[]): ClientLink {
+  const keep = (value: unknown) => sent.push(Buffer.from(JSON.stringify(value)))
+  return {
+    describe: (signal) => link.describe(signal),
+    next: (known, signal) => {
+      keep(known)
+      return link.next(known, signal)
+    },
+    say: (word, signal) => {
+      keep(word)
+      return link.say(word, signal)
+    },
+    download: (ref, file, signal) => {
+      keep(ref)
+      return link.download(ref, file, signal)
+    },
+    upload: (ref, file, signal) => {
+      keep(ref)
+      sent.push(readFileSync(file))
+      return link.upload(ref, file, signal)
+    },
+    close: () => link.close(),
+  }
+}
+
+t.test('nothing of the rows is in what two clients send over a whole federation', async (t) => {
+  const coordinator = await Coordinator.open({
+    journal: new MemoryJournal<Entry>(),
+    blobs: new MemoryBlobs(),
+    config: {
+      model: { path },
+      adapter: { rank: 2, targetModules: ['q_proj', 'v_proj'] },
+      data: { format: 'alpaca', maxLength: 128 },
+      clients: { minimum: 2 },
+      federation: { rounds: 2, local: { steps: 2, batchSize: 2, learningRate: 1e-3 } },
+    },
+  })
+  const sent: Buffer[] = []
+  const events: ParticipantEvent[] = []
+  await Promise.all(
+    ['a', 'b'].map(async (client, i) => {
+      const data = join(root, `${client}.jsonl`)
+      writeFileSync(
+        data,
+        rows
+          .filter((_, row) => row % 2 === i)
+          .map((row) => JSON.stringify(row))
+          .join('\n'),
+      )
+      const { token } = await coordinator.invite(client, 60)
+      await coordinator.enroll(token, `key of ${client}`)
+      const link = recorded(new InProcessLink(() => coordinator, client), sent)
+      const run = takePart(async () => ({ link, client }), {
+        model: path,
+        data,
+        folder: join(root, client),
+        threads: 1,
+      })
+      for await (const event of run) events.push(event)
+    }),
+  )
+  await coordinator.over
+  await coordinator.close()
+  t.equal(events.filter((event) => event.type === 'outcome' && event.counted).length, 4)
+  const bytes = sent.reduce((sum, part) => sum + part.length, 0)
+  t.ok(bytes > 10_000, `${sent.length} parts of ${bytes} bytes, ${traces.length} traces`)
+  t.same(found(sent), [])
+})
+
+t.test('what goes wrong with rows is told here, and not to the server', async (t) => {
+  const { ScriptedServer } = await import('./support/scripted-server.js')
+  const { fakeWorkshop } = await import('./support/fake-workshop.js')
+  const { Participant } = await import('../../src/federated/participant/participant.js')
+  const { ClientFolder } = await import('../../src/federated/participant/folder.js')
+  const { always } = await import('../../src/federated/participant/eligibility.js')
+  const { systemTime } = await import('../../src/federated/link/retry.js')
+  for (const variation of [
+    { work: async () => Promise.reject(new FedloraError('E_NONFINITE', `row 3: ${rows[3]!.output}`)) },
+    { check: async () => Promise.reject(new FedloraError('E_CONFIG', `row 3: ${rows[3]!.output}`)) },
+  ]) {
+    const server = new ScriptedServer({ rounds: 2 })
+    const sent: Buffer[] = []
+    const folder = await ClientFolder.open(join(root, `failing-${Object.keys(variation)}`))
+    const events: ParticipantEvent[] = []
+    const link = recorded(server.link(), sent)
+    const parts = {
+      link,
+      folder,
+      workshop: fakeWorkshop(variation),
+      eligibility: always,
+      time: systemTime,
+      random: () => 0,
+    }
+    const signal = new AbortController().signal
+    await new Participant(parts, { signal, emit: (event) => events.push(event) }).run()
+    folder.close()
+    t.equal(server.refusals.length, 2)
+    t.same(found(sent), [])
+    t.ok(events.some((event) => 'why' in event && event.why?.includes('pemphigus')))
+  }
+})
+
+t.test('canary: each way of sending a row is found', async (t) => {
+  const noise = Buffer.from(Array.from({ length: 999 }, (_, i) => (i * 151) % 256))
+  for (const trace of new Map(traces.map((one) => [one.name, one])).values()) {
+    if (!found([Buffer.concat([noise, trace.bytes, noise])]).includes(trace.name)) t.fail(trace.name)
+  }
+  t.same(found([noise]), [])
+  for (let shift = 0; shift < 3; shift++) {
+    const text = Buffer.from(`${'x'.repeat(shift)}${rows[0]!.output}`).toString('base64')
+    t.ok(
+      found([Buffer.from(text)]).some((name) => name.startsWith('base64')),
+      `base64, ${shift} bytes behind`,
+    )
+  }
+  const { gzipSync, deflateSync, brotliCompressSync } = await import('node:zlib')
+  for (const pack of [gzipSync, deflateSync, brotliCompressSync])
+    t.ok(found([pack(Buffer.from(rows[0]!.output))]).includes('utf-8'), pack.name)
+})
