@@ -1,0 +1,193 @@
+/** Blobs as objects of a bucket, in chunks of 512 KiB: below the server's limit of a message, and large enough to be fast. */
+import { createHash } from 'node:crypto'
+import type { ObjectStore } from '@nats-io/obj'
+import { FedloraError } from '../../errors.js'
+import type { BlobId, BlobRef, BlobStore } from '../blobs/blob-store.js'
+import { jetstreams, type NatsConnection, natsError, objects } from './connect.js'
+
+const chunkBytes = 512 * 1024
+
+/** Opens a bucket; `most`: bytes that it may hold, all together; `ttl`: seconds that an object stays. Without `make` it must be there. */
+export async function openBucket(
+  connection: NatsConnection,
+  name: string,
+  {
+    make = true,
+    most = -1,
+    ttl = 0,
+    replicas = 1,
+  }: { make?: boolean; most?: number; ttl?: number; replicas?: number } = {},
+): Promise<ObjectStore> {
+  const { Objm, StorageType } = await objects()
+  const manager = new Objm(connection)
+  try {
+    return await (make
+      ? manager.create(name, { storage: StorageType.File, max_bytes: most, ttl: ttl * 1e9, replicas })
+      : manager.open(name, false))
+  } catch (error) {
+    throw natsError(error, `cannot open the bucket '${name}'`)
+  }
+}
+
+const missing = (id: BlobId) => new FedloraError('E_BLOB_MISSING', `blob ${id} is not there`, { blob: id })
+
+/** Puts what `chunks` gives as the object `id`; an object of other bytes is removed again. */
+export async function putObject(bucket: ObjectStore, { blob, bytes }: BlobRef, chunks: AsyncIterable<Uint8Array>) {
+  const hash = createHash('sha256')
+  let sent = 0
+  const counted = async function* () {
+    for await (const chunk of chunks) {
+      sent += chunk.length
+      if (sent > bytes)
+        throw new FedloraError('E_TOO_LARGE', `blob ${blob}: more than its ${bytes} bytes came`, { bytes })
+      hash.update(chunk)
+      yield chunk
+    }
+  }
+  const iterator = counted()
+  const failure: { error?: unknown } = {}
+  const stream = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      try {
+        const { done, value } = await iterator.next()
+        if (done) controller.close()
+        else controller.enqueue(value)
+      } catch (error) {
+        failure.error = error
+        controller.error(error)
+      }
+    },
+  })
+  try {
+    await bucket.put({ name: blob, options: { max_chunk_size: chunkBytes } }, stream)
+  } catch (error) {
+    throw failure.error ?? natsError(error, `cannot store blob ${blob}`)
+  }
+  if (sent === bytes && hash.digest('hex') === blob) return sent
+  await bucket.delete(blob)
+  if (sent === bytes) throw new FedloraError('E_HASH', `blob ${blob}: its bytes have another SHA-256`, { blob })
+  return sent
+}
+
+/** The bytes of an object from `from` on. */
+export async function* readObject(bucket: ObjectStore, id: BlobId, from = 0): AsyncGenerator<Uint8Array> {
+  const found = await bucket.get(id).catch((error: unknown) => {
+    throw natsError(error, `cannot read blob ${id}`)
+  })
+  if (found === null) throw missing(id)
+  const reader = found.data.getReader()
+  let skip = from
+  try {
+    for (;;) {
+      const { done, value } = await reader.read()
+      if (done) break
+      if (skip < value.length) yield value.subarray(skip)
+      skip = Math.max(0, skip - value.length)
+    }
+  } catch (error) {
+    throw natsError(error, `cannot read blob ${id}`)
+  } finally {
+    reader.releaseLock()
+  }
+  const failed = await found.error
+  if (failed) throw new FedloraError('E_HASH', `blob ${id}: ${failed.message}`, { blob: id }, failed)
+}
+
+/**
+ * A store of blobs that several servers reach. An object is there whole or not at all: what has arrived of an upload waits in `staging`, a
+ * store of this server's own.
+ */
+export class NatsBlobs implements BlobStore {
+  readonly #bucket: ObjectStore
+  readonly #staging: BlobStore
+  readonly #busy = new Set<BlobId>()
+
+  constructor(bucket: ObjectStore, staging: BlobStore) {
+    this.#bucket = bucket
+    this.#staging = staging
+  }
+
+  async sizeOf(id: BlobId): Promise<number | undefined> {
+    const info = await this.#tried(this.#bucket.info(id), id)
+    return info === null || info.deleted ? undefined : info.size
+  }
+
+  async offsetOf(id: BlobId): Promise<number> {
+    return (await this.sizeOf(id)) ?? (await this.#staging.offsetOf(id))
+  }
+
+  async write(ref: BlobRef, from: number, chunks: AsyncIterable<Uint8Array>): Promise<number> {
+    const { blob } = ref
+    if (this.#busy.has(blob)) throw new FedloraError('E_UPLOAD_BUSY', `blob ${blob} is being written`, { blob })
+    this.#busy.add(blob)
+    try {
+      return await this.#take(ref, from, chunks)
+    } finally {
+      this.#busy.delete(blob)
+    }
+  }
+
+  async #take(ref: BlobRef, from: number, chunks: AsyncIterable<Uint8Array>): Promise<number> {
+    const { blob, bytes } = ref
+    const there = await this.sizeOf(blob)
+    if (there !== undefined) {
+      if (from === there) return there
+      const message = `blob ${blob} stands at byte ${there}, got byte ${from}`
+      throw new FedloraError('E_UPLOAD_OFFSET', message, { blob, offset: there })
+    }
+    const arrived = await this.#staging.write(ref, from, chunks)
+    if (arrived === bytes) await this.#move(ref)
+    return arrived
+  }
+
+  /** Brings a whole blob of `staging` where everybody finds it. */
+  async #move(ref: BlobRef): Promise<void> {
+    await putObject(this.#bucket, ref, this.#staging.open(ref.blob))
+    await this.#staging.collect((id) => id !== ref.blob)
+  }
+
+  async put(bytes: Uint8Array): Promise<BlobRef> {
+    const ref = await this.#staging.put(bytes)
+    if ((await this.sizeOf(ref.blob)) === undefined) await this.#move(ref)
+    return ref
+  }
+
+  open(id: BlobId, from = 0): AsyncIterable<Uint8Array> {
+    return readObject(this.#bucket, id, from)
+  }
+
+  async read(id: BlobId): Promise<Uint8Array> {
+    const chunks: Uint8Array[] = []
+    for await (const chunk of this.open(id)) chunks.push(chunk)
+    return Buffer.concat(chunks)
+  }
+
+  async collect(isNamed: (id: BlobId) => boolean): Promise<void> {
+    await this.#staging.collect(isNamed)
+    for (const { name, deleted } of await this.#tried(this.#bucket.list(), 'all')) {
+      if (!deleted && !isNamed(name)) await this.#tried(this.#bucket.delete(name), name)
+    }
+  }
+
+  async #tried<T>(asked: Promise<T>, id: string): Promise<T> {
+    return await asked.catch((error: unknown) => {
+      throw natsError(error, `the bucket of blobs (${id})`)
+    })
+  }
+
+  /** The connection is its owner's. */
+  async close(): Promise<void> {
+    await this.#staging.close()
+  }
+}
+
+/** Whether this server has JetStream at all. @throws FedloraError `E_UNSUPPORTED`. */
+export async function checkJetStream(connection: NatsConnection): Promise<void> {
+  const { jetstreamManager } = await jetstreams()
+  try {
+    await (await jetstreamManager(connection)).getAccountInfo()
+  } catch (error) {
+    const message = 'this NATS server has no JetStream for this user; turn it on (`jetstream { store_dir: … }`)'
+    throw new FedloraError('E_UNSUPPORTED', message, {}, natsError(error, 'JetStream'))
+  }
+}

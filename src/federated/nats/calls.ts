@@ -1,0 +1,59 @@
+/** Requests of a client to its server, and their answers, as bytes. */
+import { z } from 'zod'
+import { FedloraError } from '../../errors.js'
+import { blobIdSchema, blobRefSchema } from '../blobs/blob-store.js'
+import { knownSchema, noticeSchema, wordSchema } from '../link/messages.js'
+
+export const callSchema = z.discriminatedUnion('call', [
+  /** The client's first word: its key is bound to its name, which the server's permissions prove. */
+  z.strictObject({ call: z.literal('enroll'), key: z.string().max(128) }),
+  z.strictObject({ call: z.literal('say'), word: wordSchema }),
+  /** Put a blob where the client can read it. */
+  z.strictObject({ call: z.literal('fetch'), blob: blobIdSchema }),
+  /** Take a blob that the client has put into its own bucket. */
+  z.strictObject({ call: z.literal('take'), ref: blobRefSchema }),
+])
+export type Call = z.input<typeof callSchema>
+
+/** What a client knows, in the bucket of offers. The nonce says which offer is the answer. */
+export const knownEntrySchema = z.strictObject({ nonce: z.string().max(64), known: knownSchema })
+export type KnownEntry = z.output<typeof knownEntrySchema>
+
+/** What it is told. */
+export const offerEntrySchema = z.strictObject({
+  nonce: z.string(),
+  notice: noticeSchema.optional(),
+  error: z.json().optional(),
+})
+export type OfferEntry = z.input<typeof offerEntrySchema>
+
+export const encode = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
+
+/** @throws FedloraError `E_PROTOCOL` for bytes that are no such message. */
+export function decode<T>(schema: z.ZodType<T>, bytes: Uint8Array, what: string): T {
+  let value: unknown
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+  } catch (error) {
+    throw new FedloraError('E_PROTOCOL', `${what}: got ${bytes.length} bytes that are no JSON`, {}, error)
+  }
+  const parsed = schema.safeParse(value)
+  if (parsed.success) return parsed.data
+  const issue = parsed.error.issues[0]!
+  const where = issue.path.join('.')
+  throw new FedloraError('E_PROTOCOL', `${what}${where && `: ${where}`}: ${issue.message}`, { path: where })
+}
+
+/** An answer: what the call gave, or its error. */
+export const answerTo = async (work: () => Promise<unknown>): Promise<Uint8Array> => {
+  try {
+    return encode({ value: (await work()) ?? null })
+  } catch (error) {
+    return encode({ error: asCoded(error).toJSON() })
+  }
+}
+
+export function asCoded(error: unknown): FedloraError {
+  if (error instanceof FedloraError) return error
+  return new FedloraError('E_INTERNAL', 'the server failed; its log says why', {}, error)
+}

@@ -1,0 +1,152 @@
+/** The server of a federation as one client sees it through NATS. */
+import { randomUUID } from 'node:crypto'
+import { createReadStream, createWriteStream } from 'node:fs'
+import { rename } from 'node:fs/promises'
+import { pipeline } from 'node:stream/promises'
+import type { KV, KvWatchEntry } from '@nats-io/kv'
+import type { ObjectStore } from '@nats-io/obj'
+import { z } from 'zod'
+import { FedloraError } from '../../errors.js'
+import { syncPath, temporaryName } from '../../files/atomic.js'
+import type { BlobRef } from '../blobs/blob-store.js'
+import type { ClientLink } from '../link/link.js'
+import {
+  type Description,
+  descriptionSchema,
+  type Known,
+  type Notice,
+  type Reply,
+  replySchema,
+  type Word,
+} from '../link/messages.js'
+import { openBucket, putObject, readObject } from './blobs.js'
+import { type Call, decode, encode, offerEntrySchema } from './calls.js'
+import { keyValues, type NatsConnection, natsError } from './connect.js'
+import { type Names, tokenOf } from './names.js'
+
+/** Milliseconds that a request may take; what takes longer is asked for again. */
+const patience = 60_000
+/** Milliseconds after which a client that heard nothing says again what it knows. */
+const listening = 25_000
+
+const replyEnvelope = z.union([z.strictObject({ value: z.json() }), z.strictObject({ error: z.json() })])
+
+export interface NatsLinkParts {
+  connection: NatsConnection
+  names: Names
+  client: string
+  /** Ed25519 public key of the client, raw, base64url. */
+  key: string
+}
+
+export class NatsLink implements ClientLink {
+  readonly #parts: NatsLinkParts
+  readonly #token: string
+  readonly #offers: KV
+  #heard: AsyncIterator<KvWatchEntry> | undefined
+  #down: ObjectStore | undefined
+  #up: ObjectStore | undefined
+
+  private constructor(parts: NatsLinkParts, offers: KV) {
+    this.#parts = parts
+    this.#token = tokenOf(parts.client)
+    this.#offers = offers
+  }
+
+  /** @throws FedloraError `E_UNREACHABLE`, `E_AUTH`, `E_REVOKED`. */
+  static async open(parts: NatsLinkParts): Promise<NatsLink> {
+    const { Kvm } = await keyValues()
+    const offers = await new Kvm(parts.connection).open(parts.names.offers, { bindOnly: true, allow_direct: true })
+    const link = new NatsLink(parts, offers)
+    await link.#ask({ call: 'enroll', key: parts.key })
+    return link
+  }
+
+  async #ask(call: Call, signal?: AbortSignal): Promise<unknown> {
+    signal?.throwIfAborted()
+    const { connection, names } = this.#parts
+    const message = await connection
+      .request(names.ask(this.#token), encode(call), { timeout: patience })
+      .catch((error: unknown) => {
+        throw natsError(error, `asking the server (${call.call})`)
+      })
+    const answer = decode(replyEnvelope, message.data, `the server's answer to ${call.call}`)
+    if ('error' in answer) throw FedloraError.from(answer.error)
+    return answer.value
+  }
+
+  async describe(signal: AbortSignal): Promise<Description> {
+    signal.throwIfAborted()
+    const entry = await this.#tried(this.#offers.get(this.#parts.names.description), 'the description')
+    if (entry === null) throw new FedloraError('E_UNREACHABLE', 'the server of this federation has not started yet')
+    return decode(descriptionSchema, entry.value, 'the description of the federation')
+  }
+
+  async next(known: Known, signal: AbortSignal): Promise<Notice | undefined> {
+    signal.throwIfAborted()
+    const { names } = this.#parts
+    const nonce = randomUUID()
+    this.#heard ??= (await this.#tried(this.#offers.watch({ key: names.offer(this.#token) }), 'offers'))[
+      Symbol.asyncIterator
+    ]()
+    await this.#tried(this.#offers.put(names.known(this.#token), encode({ nonce, known })), 'what is known')
+    const late = AbortSignal.timeout(listening)
+    while (!late.aborted) {
+      const entry = await nextOf(this.#heard, AbortSignal.any([signal, late]))
+      signal.throwIfAborted()
+      if (entry === undefined) break
+      const offer = decode(offerEntrySchema, entry.value, 'an offer')
+      if (offer.nonce !== nonce) continue
+      if (offer.error !== undefined) throw FedloraError.from(offer.error)
+      return offer.notice
+    }
+    return undefined
+  }
+
+  async say(word: Word, signal: AbortSignal): Promise<Reply> {
+    return replySchema.parse(await this.#ask({ call: 'say', word }, signal))
+  }
+
+  async download(ref: BlobRef, path: string, signal: AbortSignal): Promise<void> {
+    await this.#ask({ call: 'fetch', blob: ref.blob }, signal)
+    this.#down ??= await openBucket(this.#parts.connection, this.#parts.names.down, { make: false })
+    const temporary = temporaryName(path)
+    await pipeline(readObject(this.#down, ref.blob), createWriteStream(temporary), { signal })
+    await syncPath(temporary)
+    await rename(temporary, path)
+  }
+
+  async upload(ref: BlobRef, path: string, signal: AbortSignal): Promise<void> {
+    const { connection, names } = this.#parts
+    this.#up ??= await openBucket(connection, names.up(this.#token), { make: false })
+    const there = await this.#tried(this.#up.info(ref.blob), 'its own bucket')
+    if (there === null || there.deleted) await putObject(this.#up, ref, createReadStream(path, { signal }))
+    await this.#ask({ call: 'take', ref }, signal)
+  }
+
+  async #tried<T>(asked: Promise<T>, what: string): Promise<T> {
+    return await asked.catch((error: unknown) => {
+      throw natsError(error, what)
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.#heard?.return?.()
+  }
+}
+
+/** The next of an iterator that goes on after `signal`; undefined when it said so first. */
+const pending = new WeakMap<AsyncIterator<KvWatchEntry>, Promise<IteratorResult<KvWatchEntry>>>()
+async function nextOf(iterator: AsyncIterator<KvWatchEntry>, signal: AbortSignal): Promise<KvWatchEntry | undefined> {
+  const asked = pending.get(iterator) ?? iterator.next()
+  pending.set(iterator, asked)
+  const stopped = new Promise<undefined>((resolve) => {
+    if (signal.aborted) resolve(undefined)
+    else signal.addEventListener('abort', () => resolve(undefined), { once: true })
+  })
+  const result = await Promise.race([asked, stopped])
+  if (result === undefined) return undefined
+  pending.delete(iterator)
+  if (result.done) throw new FedloraError('E_UNREACHABLE', 'the connection to NATS has ended')
+  return result.value
+}

@@ -1,0 +1,36 @@
+/** What a federation's things are called in NATS. Operators grant rights by these names; see rights.ts. */
+
+/** A client's name as one token of a subject: as it is where that is possible, else its UTF-8 in hexadecimal digits behind `x-`. */
+export function tokenOf(client: string): string {
+  const plain = /^[A-Za-z0-9_-]{1,64}$/.test(client) && !client.startsWith('x-')
+  return plain ? client : `x-${Buffer.from(client, 'utf8').toString('hex')}`
+}
+
+/** The name behind a token. */
+export const clientOf = (token: string): string =>
+  token.startsWith('x-') ? Buffer.from(token.slice(2), 'hex').toString('utf8') : token
+
+/** Names of all that belongs to one federation. `space` is the operator's: letters, digits, `_` and `-`. */
+export const namesOf = (space: string) => ({
+  /** Stream of the journal, and its subject. */
+  journal: `FL_${space}_journal`,
+  journalSubject: `fl.${space}.journal`,
+  /** Bucket of what every client may read: the description, and by client what it knows and what it is told. */
+  offers: `fl_${space}_offers`,
+  known: (token: string) => `known.${token}`,
+  offer: (token: string) => `offer.${token}`,
+  description: 'description',
+  /** Bucket that holds who leads. */
+  leader: `fl_${space}_leader`,
+  /** Objects for clients, and of one client. */
+  down: `fl_${space}_down`,
+  up: (token: string) => `fl_${space}_up_${token}`,
+  /** Requests of a client. */
+  ask: (token: string) => `fl.${space}.ask.${token}`,
+  asks: `fl.${space}.ask.*`,
+  /** Work of aggregators. */
+  sums: `fl.${space}.sums`,
+  inbox: (token: string) => `_INBOX_${space}_${token}`,
+})
+
+export type Names = ReturnType<typeof namesOf>

@@ -1,0 +1,173 @@
+/** A door that clients reach through NATS: what each knows is watched, and what it lacks is put where it looks. */
+import type { KV } from '@nats-io/kv'
+import type { ObjectStore } from '@nats-io/obj'
+import type { Msg } from '@nats-io/transport-node'
+import { FedloraError, isFedloraError } from '../../errors.js'
+import type { BlobId } from '../blobs/blob-store.js'
+import type { Door, Registry } from '../link/link.js'
+import { checkJetStream, openBucket, putObject, readObject } from './blobs.js'
+import { answerTo, asCoded, callSchema, decode, encode, knownEntrySchema, type OfferEntry } from './calls.js'
+import { keyValues, type NatsConnection, natsError } from './connect.js'
+import { clientOf, type Names } from './names.js'
+
+/** Seconds that a blob stays where clients read it; it is put there again when it is asked for. */
+const daySeconds = 86_400
+
+export interface NatsServerParts {
+  connection: NatsConnection
+  names: Names
+  door: Door
+  registry: Registry
+  /** Bytes that one client's bucket may hold. */
+  quota?: number
+  /** Told of what goes wrong beside a call. */
+  onError?: (error: FedloraError) => void
+}
+
+/** Whose a key is; undefined: nobody's yet. */
+function nameOf(registry: Registry, key: string): string | undefined {
+  try {
+    return registry.clientOf(key)
+  } catch (error) {
+    if (isFedloraError(error, 'E_AUTH')) return undefined
+    throw error
+  }
+}
+
+export class NatsServer {
+  readonly #parts: NatsServerParts
+  readonly #offers: KV
+  readonly #down: ObjectStore
+  /** By client: ends the wait for what it lacks. */
+  readonly #waits = new Map<string, AbortController>()
+  readonly #putting = new Map<BlobId, Promise<void>>()
+  readonly #stop = new AbortController()
+  readonly #tasks = new Set<Promise<void>>()
+
+  private constructor(parts: NatsServerParts, offers: KV, down: ObjectStore) {
+    this.#parts = parts
+    this.#offers = offers
+    this.#down = down
+  }
+
+  /** Opens the buckets, tells the description, and answers from then on. @throws FedloraError `E_UNSUPPORTED`, `E_UNREACHABLE`, `E_AUTH`. */
+  static async open(parts: NatsServerParts): Promise<NatsServer> {
+    const { connection, names, door } = parts
+    await checkJetStream(connection)
+    const { Kvm } = await keyValues()
+    try {
+      const offers = await new Kvm(connection).create(names.offers, { history: 1, allow_direct: true })
+      const down = await openBucket(connection, names.down, { ttl: daySeconds })
+      await offers.put(names.description, encode(await door.describe()))
+      const server = new NatsServer(parts, offers, down)
+      const asks = connection.subscribe(names.asks, {
+        callback: (error, message) => {
+          if (error !== null) server.#tell(error)
+          else server.#run(server.#answer(message))
+        },
+      })
+      server.#stop.signal.addEventListener('abort', () => asks.unsubscribe())
+      const watch = await offers.watch({ key: names.known('*') })
+      server.#stop.signal.addEventListener('abort', () => watch.stop())
+      server.#run(
+        (async () => {
+          for await (const { key, value } of watch) server.#learn(clientOf(key.slice(key.indexOf('.') + 1)), key, value)
+        })(),
+      )
+      return server
+    } catch (error) {
+      throw natsError(error, 'cannot serve through NATS')
+    }
+  }
+
+  #tell(error: unknown): void {
+    this.#parts.onError?.(asCoded(natsError(error, 'serving through NATS')))
+  }
+
+  #run(task: Promise<void>): void {
+    const told = task.catch((error: unknown) => this.#tell(error)).finally(() => this.#tasks.delete(told))
+    this.#tasks.add(told)
+  }
+
+  /** A client has said what it knows: what it lacks is told as soon as there is something. */
+  #learn(client: string, key: string, value: Uint8Array): void {
+    this.#waits.get(client)?.abort()
+    const wait = new AbortController()
+    this.#waits.set(client, wait)
+    this.#run(this.#offer(client, key, value, AbortSignal.any([wait.signal, this.#stop.signal])))
+  }
+
+  async #offer(client: string, key: string, value: Uint8Array, signal: AbortSignal): Promise<void> {
+    const { door, names } = this.#parts
+    const token = key.slice(key.indexOf('.') + 1)
+    const { nonce, known } = decode(knownEntrySchema, value, `what client ${client} knows`)
+    let entry: OfferEntry
+    try {
+      const notice = await door.next(client, known, signal)
+      if (notice === undefined) return
+      entry = { nonce, notice }
+    } catch (error) {
+      if (signal.aborted) return
+      entry = { nonce, error: asCoded(error).toJSON() as never }
+    }
+    if (!signal.aborted) await this.#offers.put(names.offer(token), encode(entry))
+  }
+
+  async #answer(message: Msg): Promise<void> {
+    const client = clientOf(message.subject.slice(message.subject.lastIndexOf('.') + 1))
+    const answer = await answerTo(async () => {
+      const call = decode(callSchema, message.data, `a call of client ${client}`)
+      const { door } = this.#parts
+      switch (call.call) {
+        case 'enroll':
+          return await this.#enroll(client, message.subject, call.key)
+        case 'say':
+          return await door.say(client, call.word)
+        case 'fetch':
+          return await this.#put(client, call.blob)
+        case 'take':
+          return await this.#take(client, message.subject, call.ref)
+      }
+    })
+    message.respond(answer)
+  }
+
+  /** The user's rights name the client; the key is bound to that name. Its bucket is made, which only the server may do. */
+  async #enroll(client: string, subject: string, key: string): Promise<void> {
+    const { registry, connection, names, quota = 2 ** 30 } = this.#parts
+    const known = nameOf(registry, key)
+    if (known === undefined) await registry.enroll((await registry.invite(client, 60)).token, key)
+    else if (known !== client) {
+      throw new FedloraError('E_AUTH', `the key of client ${client} is client ${known}'s; each has its own`, { client })
+    }
+    await openBucket(connection, names.up(subject.slice(subject.lastIndexOf('.') + 1)), { most: quota })
+  }
+
+  async #put(client: string, blob: BlobId): Promise<void> {
+    const { bytes, chunks } = await this.#parts.door.read(client, blob, 0)
+    const there = await this.#down.info(blob)
+    if (there !== null && !there.deleted) return
+    let putting = this.#putting.get(blob)
+    if (putting === undefined) {
+      putting = putObject(this.#down, { blob, bytes }, chunks).then(() => {})
+      this.#putting.set(blob, putting)
+      putting.finally(() => this.#putting.delete(blob)).catch(() => {}) // who waits for it hears of it
+    }
+    await putting
+  }
+
+  async #take(client: string, subject: string, ref: { blob: BlobId; bytes: number }): Promise<void> {
+    const { door, connection, names } = this.#parts
+    const bucket = await openBucket(connection, names.up(subject.slice(subject.lastIndexOf('.') + 1)), { make: false })
+    const from = await door.offset(client, ref.blob)
+    const arrived = from === ref.bytes ? from : await door.write(client, ref, from, readObject(bucket, ref.blob, from))
+    if (arrived === ref.bytes) await bucket.delete(ref.blob)
+    else throw new FedloraError('E_UPLOAD_OFFSET', `blob ${ref.blob} stands at byte ${arrived}`, { offset: arrived })
+  }
+
+  /** Answers nobody any more, once what is under way has ended. */
+  async close(): Promise<void> {
+    this.#stop.abort()
+    await Promise.allSettled([...this.#tasks])
+  }
+}

@@ -1,0 +1,39 @@
+/** Journal and blobs in a real NATS server keep every promise that those in files and in memory keep. */
+import { rmSync } from 'node:fs'
+import t from 'tap'
+import { MemoryBlobs } from '../../src/federated/blobs/memory.js'
+import { NatsBlobs, openBucket } from '../../src/federated/nats/blobs.js'
+import { connectNats } from '../../src/federated/nats/connect.js'
+import { NatsJournal } from '../../src/federated/nats/journal.js'
+import { namesOf } from '../../src/federated/nats/names.js'
+import { temporaryFolder } from '../support/train.js'
+import { blobConformance } from './support/blob-conformance.js'
+import { journalConformance } from './support/journal-conformance.js'
+import { skipNats, startNats } from './support/nats-server.js'
+
+t.test('stores in NATS', { skip: skipNats }, async (t) => {
+  const folder = temporaryFolder('nats-stores')
+  const nats = await startNats(folder, 'test', [])
+  const connection = await connectNats({ servers: nats.servers, seed: nats.seeds.server })
+  t.teardown(async () => {
+    await connection.close()
+    await nats.kill()
+    rmSync(folder, { recursive: true, force: true })
+  })
+  let count = 0
+  await t.test('journal', (t) =>
+    journalConformance(t, async () => {
+      const names = namesOf(`journal-${count++}`)
+      const open = () => NatsJournal.open(connection, names)
+      return { journal: await open(), again: open }
+    }),
+  )
+  await t.test('blobs', (t) =>
+    blobConformance(t, async () => {
+      const name = `blobs-${count++}`
+      const staging = new MemoryBlobs()
+      const open = async () => new NatsBlobs(await openBucket(connection, name), staging)
+      return { blobs: await open(), again: open }
+    }),
+  )
+})
