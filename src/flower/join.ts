@@ -10,10 +10,7 @@ import { parseTrainOptions } from '../training/options.js'
 import type { NodeEvent, NodeResult } from './node/events.js'
 import { type FlowerRun, workAsNode } from './run-node.js'
 import { adapterWork } from './work/adapter-work.js'
-import { joinOptionsSchema } from './work/options.js'
-
-/** Options of `joinFlower`. */
-export type FlowerJoinOptions = z.input<typeof joinOptionsSchema>
+import { type FlowerJoinOptions, joinOptionsSchema } from './work/options.js'
 
 /** What a node that trains tells: what every node does, and the steps of its trainings. */
 export type FlowerEvent = NodeEvent | (StepEvent & { round?: number })

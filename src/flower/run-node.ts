@@ -9,11 +9,8 @@ import { Run, type RunContext } from '../run/run.js'
 import { readNodeKey } from './key/key.js'
 import type { NodeEvent, NodeResult } from './node/events.js'
 import { FlowerNode } from './node/node.js'
-import { nodeOptionsSchema } from './node/options.js'
+import { type FlowerNodeOptions, nodeOptionsSchema } from './node/options.js'
 import { usualPace } from './node/pace.js'
-
-/** Options of `runFlowerNode`. */
-export type FlowerNodeOptions = z.input<typeof nodeOptionsSchema>
 
 /** A node under way: iterate it for its events, await it for what became of its time. */
 export type FlowerRun<E = NodeEvent> = Run<E, NodeResult>

@@ -31,7 +31,7 @@ const userOf = (key: string, publish: readonly string[], subscribe: readonly str
   `      { nkey: ${key}, permissions: { publish: ${list(publish)}, subscribe: ${list(subscribe)} } }`
 
 /** What a client's user may do: ask as itself, say what it knows, hear what it is told, read what all may read, and fill its own bucket. */
-export function rightsOf(space: string, client: string): { publish: string[]; subscribe: string[] } {
+function rightsOf(space: string, client: string): { publish: string[]; subscribe: string[] } {
   const names = namesOf(space)
   const token = tokenOf(client)
   const kv = `KV_${names.offers}`

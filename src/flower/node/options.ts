@@ -37,3 +37,6 @@ export const nodeOptionsSchema = z.strictObject({
     .describe('does what the server asks'),
   pace: paceSchema.optional().describe('seconds between questions, tries and heartbeats'),
 })
+
+/** Options of `runFlowerNode`. */
+export type FlowerNodeOptions = z.input<typeof nodeOptionsSchema>

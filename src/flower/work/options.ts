@@ -57,3 +57,6 @@ export const joinOptionsSchema = z.strictObject({
   follow: followSchema.prefault({}).describe('options of local that the server sets, and the fields in which it does'),
   metrics: namesSchema.prefault({}).describe('names of what is reported: the same for all clients of a federation'),
 })
+
+/** Options of `joinFlower`. */
+export type FlowerJoinOptions = z.input<typeof joinOptionsSchema>
