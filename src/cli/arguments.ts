@@ -23,7 +23,8 @@ export type Flags = Record<string, Flag>
 export interface Word {
   name: string
   description: string
-  choices: readonly string[]
+  /** Without: any word. */
+  choices?: readonly string[]
   required?: boolean
 }
 
@@ -92,7 +93,7 @@ export function readFlags(
     if (token.kind === 'option-terminator') continue
     const word = token.kind === 'positional' ? waiting.shift() : undefined
     if (token.kind === 'positional' && word !== undefined) {
-      if (!word.choices.includes(token.value)) {
+      if (word.choices !== undefined && !word.choices.includes(token.value)) {
         throw new UsageError(
           `fedlora ${command}: unknown ${word.name} "${token.value}"${suggestion(token.value, word.choices)}; known: ${word.choices.join(', ')}`,
         )
@@ -131,7 +132,8 @@ export function readFlags(
   if (values.help) return values
   for (const { name, choices, required } of waiting) {
     if (!required) continue
-    throw new UsageError(`fedlora ${command}: ${name} is missing, one of ${choices.join(', ')}`)
+    const which = choices === undefined ? '' : `, one of ${choices.join(', ')}`
+    throw new UsageError(`fedlora ${command}: ${name} is missing${which}`)
   }
   for (const name of names) {
     if (flags[name]!.required && values[name] === undefined) {

@@ -152,7 +152,10 @@ export function commandHelp(
   const { name, words = [] } = command
   const lines = [`fedlora ${name}: ${summary}`, '']
   if (words.length > 0) {
-    const shape = words.map(({ choices, required }) => (required ? choices.join('|') : `[${choices.join('|')}]`))
+    const shape = words.map(({ name, choices, required }) => {
+      const word = choices?.join('|') ?? name.toUpperCase()
+      return required ? word : `[${word}]`
+    })
     lines.push(`Usage: fedlora ${name} ${shape.join(' ')}`, ...words.map(({ description }) => `  ${description}`), '')
   }
   lines.push('Flags:')

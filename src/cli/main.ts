@@ -26,6 +26,10 @@ const commands: CommandTable = {
     summary: 'compare algorithms of federated learning with one budget',
     load: async () => (await import('./commands/study.js')).study,
   },
+  flower: {
+    summary: 'take part in Flower federations: make a key, join a server',
+    load: async () => (await import('./commands/flower.js')).flower,
+  },
   quantize: {
     summary: 'write a bitsandbytes checkpoint',
     load: async () => (await import('./commands/quantize.js')).quantize,

@@ -4,6 +4,16 @@ import type { Work } from './instruction.js'
 
 const path = z.string().min(1)
 
+const seconds = z.number().min(0)
+
+const paceSchema = z.strictObject({
+  shortest: seconds,
+  longest: seconds,
+  poll: seconds,
+  heartbeat: seconds,
+  grace: seconds,
+})
+
 export const nodeShape = {
   url: z.string().min(1).describe('https://host:port of the SuperLink; http only for this machine'),
   ca: path
@@ -18,24 +28,15 @@ export const nodeShape = {
     .min(1)
     .default(2 ** 31)
     .describe('larger instructions are not taken'),
+  pace: paceSchema.optional().describe('seconds between questions, tries and heartbeats; the usual ones are Flower’s'),
   signal: z.instanceof(AbortSignal).optional().describe('ends it; the next start goes on'),
 }
-
-/** @internal Seconds; for tests. */
-const paceSchema = z.strictObject({
-  shortest: z.number(),
-  longest: z.number(),
-  poll: z.number(),
-  heartbeat: z.number(),
-  grace: z.number(),
-})
 
 export const nodeOptionsSchema = z.strictObject({
   ...nodeShape,
   work: z
     .custom<Work>((value) => typeof value === 'function', 'expected a function of an instruction')
     .describe('does what the server asks'),
-  pace: paceSchema.optional().describe('seconds between questions, tries and heartbeats'),
 })
 
 /** Options of `runFlowerNode`. */

@@ -67,7 +67,8 @@ export class FleetServer {
   readonly faults: string[] = []
   /** Methods in the order in which they were called. */
   readonly calls: FleetMethod[] = []
-  /** Bodies of `push-messages` and `push-object`, in hexadecimal: what was sent again must be among them. */
+  /** Bodies of `push-messages`, in hexadecimal, and requests of `push-object`. */
+  readonly announced: string[] = []
   readonly pushed: string[] = []
   running = true
   url = ''
@@ -261,7 +262,7 @@ export class FleetServer {
       if (message !== undefined) message.confirmed = true
       return {}
     }
-    this.pushed.push(body.toString('hex'))
+    ;(method === 'push-messages' ? this.announced : this.pushed).push(body.toString('hex'))
     return method === 'push-messages' ? this.#take(value, node) : this.#store(value)
   }
 
