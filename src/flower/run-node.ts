@@ -2,7 +2,8 @@
 import { readFile } from 'node:fs/promises'
 import type { z } from 'zod'
 import { FedloraError } from '../errors.js'
-import { ioError, makeFolder } from '../files/atomic.js'
+import { ioError } from '../files/atomic.js'
+import { lockFolder } from '../files/lock.js'
 import { parseOptions } from '../options/parse.js'
 import { isAbortOf } from '../run/failure.js'
 import { Run, type RunContext } from '../run/run.js'
@@ -39,13 +40,15 @@ export async function workAsNode(
   const key = await readNodeKey(options.key)
   const ca = await readAuthority(options.ca)
   const node = new FlowerNode({ url, ca, insecure, key, folder, work, idle, maxBytes, pace, signal, emit })
-  await makeFolder(folder)
+  const lock = await lockFolder(folder)
   try {
     return await node.run()
   } catch (error) {
     // Who stops a node gets what it has done; who aborts it, the reason.
-    if (!signal.aborted || context.aborted || isAbortOf({ aborted: true, signal }, error) === false) throw error
+    if (!isAbortOf({ aborted: signal.aborted, signal }, error) || context.aborted) throw error
     return node.result
+  } finally {
+    lock.release()
   }
 }
 
@@ -56,7 +59,8 @@ export async function workAsNode(
  * Everything that is under way lies in `folder`: an instruction before the server is told that it has arrived, a reply before it is sent. A
  * node that was killed goes on where it was, under the same id, and sends the bytes that it would have sent. What `work` throws is told the
  * server as an error; the node goes on.
- * @throws FedloraError (by rejection) `E_CONFIG`, `E_MISSING`, `E_FORMAT`, `E_AUTH`, `E_CLOCK`, `E_PROTOCOL`, `E_IO`; the signal's reason when aborted.
+ * @throws FedloraError (by rejection) `E_CONFIG`, `E_MISSING`, `E_FORMAT`, `E_LOCKED`, `E_AUTH`, `E_CLOCK`, `E_PROTOCOL`,
+ * `E_IO`; the signal's reason when aborted.
  */
 export function runFlowerNode(options: FlowerNodeOptions): FlowerRun {
   const signal = options?.signal instanceof AbortSignal ? options.signal : undefined

@@ -3,7 +3,7 @@
  * no reply is lost or counted twice, and what is sent again is byte for byte what was sent. Up to SuperLink 1.42 the server hands a message out
  * once, so that a node killed between that and having it on disk loses it; that, and nothing else, is lost there.
  */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -57,6 +57,9 @@ async function killedAt(at: number, delivery: 'once' | 'least', site: Site): Pro
   const server: FleetServer = await FleetServer.start({ delivery, meddle: onceRegistered(() => server) })
   const pace = { ...quick, heartbeat: 1, grace: 0.02 }
   const { steps, dead, last } = await live(at, () => startNode(server, site, { pace, idle: 0.03 }))
+  // A real death ends the process, with which its lock ends: here they are one process.
+  const locks = existsSync(site.folder) ? readdirSync(site.folder).filter((name) => name.startsWith('lock.')) : []
+  for (const name of locks) rmSync(join(site.folder, name))
   if (dead) await startNode(server, site, { pace, idle: 0.03 })
   await server.close()
   return { server, steps, dead, last }

@@ -18,6 +18,8 @@ export interface Pulled {
 
 const { response } = fleetMethods['pull-messages']
 
+const isRejected = (result: PromiseSettledResult<void>): result is PromiseRejectedResult => result.status === 'rejected'
+
 /** Ids of a tree, children first, each once. */
 function idsOf(tree: ObjectTree): string[] {
   const ids = new Set<string>()
@@ -105,9 +107,15 @@ export class Inbox {
     }
     const waiting = idsOf(tree)
     const lane = async () => {
-      for (let id = waiting.shift(); id !== undefined; id = waiting.shift()) await take(id)
+      try {
+        for (let id = waiting.shift(); id !== undefined; id = waiting.shift()) await take(id)
+      } catch (error) {
+        waiting.length = 0 // the others end with what they have begun
+        throw error
+      }
     }
-    await Promise.all([lane(), lane(), lane(), lane()])
+    for (const { reason } of (await Promise.allSettled([lane(), lane(), lane(), lane()])).filter(isRejected))
+      throw reason
     await syncPath(folder)
     return bytes
   }
