@@ -30,6 +30,7 @@ struct AttentionPlan {
   static constexpr int forward_shared = owned_bytes + 4 * forward_bytes;
   static constexpr int d_q_shared = 2 * owned_bytes + 4 * backward_bytes;
   static constexpr int d_kv_shared = d_q_shared + 2 * backward_tile * static_cast<int>(sizeof(float2));
+  static_assert((forward_shared > d_kv_shared ? forward_shared : d_kv_shared) <= (warpgroups ? 227 : 99) * 1024);
 };
 
 /// `Rows` rows of `columns` numbers, `pitch` apart, to a tile; those from `count` on and columns behind the last arrive as zeros. By all
