@@ -90,6 +90,20 @@ const variations: Record<string, Case> = {
   adam: { federation: { serverOptimizer: 'adam', rounds: 3 } },
   'a robust rule': { federation: { robust: 'median' } },
   screening: { federation: { screening: { maxNorm: 1e3 } } },
+  'clients hidden': {
+    federation: {
+      algorithm: 'ffa',
+      cohort: 0.67,
+      rounds: 3,
+      privacy: { level: 'client', clip: 0.1, noiseMultiplier: 1, delta: 1e-5, noise: 'seeded' },
+    },
+  },
+  'rows hidden': {
+    federation: {
+      algorithm: 'ffa',
+      privacy: { level: 'example', clip: 1, noiseMultiplier: 1, delta: 1e-5, noise: 'seeded' },
+    },
+  },
   'parts by turn': { federation: { upload: { segments: 2 }, rounds: 3 } },
   'differences down, error feedback up': {
     federation: { download: { codec: 'int8' }, upload: { codec: 'topk', density: 1 / 8 }, rounds: 3 },

@@ -2,7 +2,7 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { Ledger } from '../../src/federated/simulate/ledger.js'
+import { Ledger } from '../../src/federated/ledger.js'
 import { temporaryFolder } from '../support/train.js'
 
 const root = temporaryFolder('ledger')

@@ -15,6 +15,7 @@ import { AdapterFile } from '../server/adapter-file.js'
 import { Server } from '../server/server.js'
 import { decodeVector, encodeVector } from '../vector-message.js'
 import type { Members } from './members.js'
+import type { Privacy } from './privacy.js'
 import type { Checkpoint } from './records.js'
 
 /** What rounds are made over. */
@@ -25,6 +26,8 @@ export interface Ground {
   /** The adapter that the federation begins with. */
   initial: Float32Array
   members: Members
+  /** Of a federation that hides clients. */
+  privacy: Privacy | undefined
   /** Elements of the base's linear layers and head. */
   linearElements: number
   /** Names of those that could be asked in the round under way, ascending. */
@@ -75,10 +78,11 @@ export class Aggregation {
   ) {
     const adapters = await AdapterFile.create(folders)
     try {
-      const { config, chosen, space, initial, population } = ground
+      const { config, chosen, space, initial, population, privacy } = ground
+      const hides = privacy && ({ privateSum: privacy.plan.sum, weighting: 'uniform' } as const)
       const server = new Server({
         chosen,
-        config: { ...config, segments: config.upload.segments },
+        config: { ...config, segments: config.upload.segments, ...hides },
         space,
         initial,
         population: () => population().length,
@@ -194,7 +198,8 @@ export class Aggregation {
 
   /** The round ends: what has come becomes the next state, unless it is to be abandoned. */
   async finish({ round, dropped, refused, abandon, seconds: total }: RoundFacts): Promise<Outcome> {
-    const { config, space, linearElements } = this.#ground
+    const { config, space, linearElements, privacy } = this.#ground
+    const { clip } = this.server
     const started = performance.now()
     const learningRate = rateOf(config, round, config.local.learningRate)
     const { measurements, means, selected, abandoned } = await this.server.finish(round, learningRate, abandon)
@@ -216,6 +221,7 @@ export class Aggregation {
       aggregationError: null,
       measurements,
       ...(selected !== undefined && { selected: places(selected) }),
+      ...(privacy && { privacy: privacy.budget.report(clip) }),
       ...(abandoned !== undefined && { abandoned }),
       seconds: { train: 0, encode: 0, aggregate, total },
       tokensPerSecond: total > 0 ? figures.tokens / total : 0,

@@ -62,7 +62,7 @@ export class Conductor {
     if (this.deadlineIn() === 0) await book.append({ type: 'deadline', at: now(), round: this.#state.rounds.round })
     for (;;) {
       if (this.#state.rounds.phase === 'closing') await this.#close()
-      else if (this.#mayBegin()) await this.#begin()
+      else if (this.#mayBegin()) await this.#beginWithinBudget()
       else break
     }
     if (isOver(this.#state) && !this.#over) await this.#end()
@@ -98,21 +98,43 @@ export class Conductor {
     return rounds.phase === 'idle' && !paused && stopped === undefined && population(this.#state).length >= this.needed
   }
 
-  async #begin(): Promise<void> {
-    const { book, config, now, tell, waiters } = this.#tools
+  /** A round more than the budget has room for is not begun: the federation is over. */
+  async #beginWithinBudget(): Promise<void> {
+    const { book, now, privacy, tell } = this.#tools
+    const { round } = this.#state.rounds
+    if (privacy === undefined || privacy.budget.allows(round + 1)) return await this.#begin()
+    const { epsilon, budget } = privacy.budget
+    const why = `the privacy budget is spent: epsilon ${epsilon.toPrecision(4)} of ${budget}`
+    await book.append({ type: 'stop', at: now(), who: 'budget', why })
+    tell({ type: 'budget', round, epsilon, budget })
+  }
+
+  /** Who is asked in a round, and answers after which it closes; null: all. */
+  #cohort(round: number): { clients: string[]; goal: number | null; minimum: number } {
+    const { config, privacy } = this.#tools
     const { federation, clients: rules } = config
-    const round = this.#state.rounds.round + 1
     const all = population(this.#state)
+    const named = (indices: readonly number[]) => indices.map((index) => all[index]!)
+    // Noise without a client is noise: a round without an answer is one like any other.
+    if (privacy !== undefined) return { clients: named(privacy.plan.cohort(round, all.length)), goal: null, minimum: 0 }
     const goal = cohortSize(federation.cohort, all.length)
     // A product a rounding above a whole number is that number.
     const asked = Math.min(all.length, Math.ceil(goal * rules.over - 1e-9))
-    const clients = sampleCohort(all.length, asked, federation.seed, round).map((index) => all[index]!)
+    const clients = named(sampleCohort(all.length, asked, federation.seed, round))
+    return { clients, goal: asked > goal ? goal : null, minimum: Math.min(rules.minimumAnswers, goal) }
+  }
+
+  async #begin(): Promise<void> {
+    const { book, config, now, tell, waiters } = this.#tools
+    const round = this.#state.rounds.round + 1
+    const cohort = this.#cohort(round)
+    const { clients } = cohort
     const at = now()
-    const deadline = rules.deadline === null ? null : at + 1000 * rules.deadline
-    const minimum = Math.min(rules.minimumAnswers, goal)
-    await book.append({ type: 'begin', at, round, clients, goal: asked > goal ? goal : null, minimum, deadline })
+    const seconds = config.clients.deadline
+    const deadline = seconds === null ? null : at + 1000 * seconds
+    await book.append({ type: 'begin', at, round, ...cohort, deadline })
     await this.#beginSums(this.#state.current!.begun)
-    tell({ type: 'begin', round, rounds: federation.rounds, clients, deadline })
+    tell({ type: 'begin', round, rounds: config.federation.rounds, clients, deadline })
     waiters.wake(clients)
   }
 
@@ -147,11 +169,14 @@ export class Conductor {
 
   /** The sums of the round become the next state, or nothing. */
   async #close(): Promise<void> {
-    const { book, blobs, now, offers, tell, uploads, waiters } = this.#tools
+    const { book, blobs, now, offers, privacy, tell, uploads, waiters } = this.#tools
     const at = now()
     const { round, answered } = this.#state.rounds
     const { clients } = this.#state.current!.begun
-    const { abandoned, event } = await this.#aggregation.finish(this.#facts(at))
+    const facts = this.#facts(at)
+    // Before anything is made of it; a round that makes no step shows nothing.
+    if (facts.abandon === undefined) await privacy?.budget.spend(round)
+    const { abandoned, event } = await this.#aggregation.finish(facts)
     const checkpoint = await this.#aggregation.checkpoint(blobs)
     const report = JSON.parse(JSON.stringify(event)) as RecordOf<'commit'>['report']
     const end = { at, round, checkpoint, report, log: 0 }

@@ -20,6 +20,7 @@ import type { CoordinatorEvent } from './events.js'
 import { Members } from './members.js'
 import { Offers } from './offers.js'
 import { type CoordinatorOptions, parseCoordinatorOptions } from './options.js'
+import { openPrivacy } from './privacy.js'
 import { Reception } from './reception.js'
 import type { Record as Entry, RecordOf } from './records.js'
 import { checkName, clientOf, enrolment, hashOfToken } from './registry.js'
@@ -86,7 +87,10 @@ export class Coordinator implements Door, Registry {
       for (const listener of listeners) listener(event)
     }
     const parts_ = { book, blobs, waiters, offers: new Offers(blobs), uploads: new Map<string, BlobId>() }
+    await book.read()
+    const privacy = await openPrivacy(config, book, now)
     const tools: Tools = {
+      privacy,
       config,
       setup,
       members: new Members(config, setup),
@@ -97,7 +101,6 @@ export class Coordinator implements Door, Registry {
       tell,
       ...parts_,
     }
-    await book.read()
     await begin(tools)
     const aggregation = await openAggregation(tools)
     const coordinator = new Coordinator(tools, listeners, aggregation, over)
@@ -268,7 +271,7 @@ async function begin({ config, setup, blobs, book, random, now }: Tools): Promis
   await book.append({ type: 'run', at: now(), description: { ...description, run: random(16).toString('hex') }, rules })
 }
 
-async function openAggregation({ config, setup, members, blobs, book, folder }: Tools): Promise<Aggregation> {
+async function openAggregation({ config, setup, members, privacy, blobs, book, folder }: Tools): Promise<Aggregation> {
   const { chosen, space, initial, adapter } = setup
   const { checkpoint, ended } = book.state
   const ground = {
@@ -277,6 +280,7 @@ async function openAggregation({ config, setup, members, blobs, book, folder }: 
     space,
     initial,
     members,
+    privacy,
     linearElements: adapter.linearElements,
     population: () => book.state.current?.population ?? population(book.state),
   }

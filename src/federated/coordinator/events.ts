@@ -1,5 +1,5 @@
 /** What a federation between machines tells: what a simulation tells of its rounds, and who comes and goes. */
-import type { ClientReport, FederationDoneEvent, RoundEvent } from '../events.js'
+import type { ClientReport, FederationBudgetEvent, FederationDoneEvent, RoundEvent } from '../events.js'
 
 interface Of<T extends string> {
   type: T
@@ -57,4 +57,5 @@ export type CoordinatorEvent =
   | RoundEvent
   | OperatorEvent
   | TroubleEvent
+  | FederationBudgetEvent
   | FederationDoneEvent

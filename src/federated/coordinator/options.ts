@@ -79,7 +79,6 @@ const simulated: readonly [keyof Federation, (value: Federation) => boolean, str
 /** What a server does not do yet. */
 const missing: readonly [keyof Federation, (value: Federation) => boolean][] = [
   ['asynchronous', ({ asynchronous }) => asynchronous !== undefined],
-  ['privacy', ({ privacy }) => privacy?.level === 'client'],
   ['secureAggregation', ({ secureAggregation }) => secureAggregation !== undefined],
 ]
 

@@ -5,6 +5,7 @@ import type { CoordinatorEvent } from './events.js'
 import type { Members } from './members.js'
 import type { Offers } from './offers.js'
 import type { CoordinatorConfig } from './options.js'
+import type { Privacy } from './privacy.js'
 import type { Setup } from './setup.js'
 import type { Waiters } from './waiters.js'
 
@@ -14,6 +15,8 @@ export interface Tools {
   readonly book: Book
   readonly blobs: BlobStore
   readonly members: Members
+  /** Of a federation that hides clients. */
+  readonly privacy: Privacy | undefined
   readonly offers: Offers
   readonly waiters: Waiters
   /** Blobs that clients are sending, by client. */

@@ -6,12 +6,12 @@ import { noiseFor } from '../../privacy/noise-for.js'
 import { privateWork, type Share, shareOf } from '../client/private-work.js'
 import type { PrivateWork } from '../client/trainer.js'
 import type { RoundPrivacy } from '../events.js'
+import type { Accounts, Ledger } from '../ledger.js'
 import type { FederationConfig } from '../options.js'
 import type { PrivacyConfig } from '../privacy-options.js'
+import { type RoundBudget, reportOf } from '../private-rounds.js'
 import type { Clients } from './clients.js'
-import type { Accounts, Ledger } from './ledger.js'
 import type { Locals } from './overrides.js'
-import { type RoundBudget, reportOf } from './privacy.js'
 
 const refuse = (message: string, field: string): never => {
   throw new FedloraError('E_CONFIG', `simulate options: ${message}`, { field })

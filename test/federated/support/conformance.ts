@@ -44,16 +44,16 @@ export const options = (variation: Partial<CoordinatorOptions> = {}): Coordinato
 })
 
 /** When a server dies: before or after its n-th append is durable; undefined: not then. */
-export type Dies = (append: number) => 'before' | 'after' | undefined
+export type Dies = (append: number, records: readonly Entry[]) => 'before' | 'after' | undefined
 
 /** A journal whose server dies. */
 class DyingJournal implements Journal<Entry> {
   readonly #inner: Journal<Entry>
-  readonly #dies: () => 'before' | 'after' | undefined
+  readonly #dies: (records: readonly Entry[]) => ReturnType<Dies>
   readonly #onDeath: () => void
   dead = false
 
-  constructor(inner: Journal<Entry>, dies: () => 'before' | 'after' | undefined, onDeath: () => void) {
+  constructor(inner: Journal<Entry>, dies: (records: readonly Entry[]) => ReturnType<Dies>, onDeath: () => void) {
     this.#inner = inner
     this.#dies = dies
     this.#onDeath = onDeath
@@ -65,7 +65,7 @@ class DyingJournal implements Journal<Entry> {
 
   async append(records: readonly Entry[], after: number): Promise<number> {
     if (this.dead) throw death()
-    const when = this.#dies()
+    const when = this.#dies(records)
     const sequence = when === 'before' ? 0 : await this.#inner.append(records, after)
     if (when === undefined) return sequence
     this.dead = true
@@ -99,7 +99,7 @@ export class Mortal {
   async open(): Promise<this> {
     const journal = new DyingJournal(
       this.#memory,
-      () => this.#dies(++this.appends),
+      (records) => this.#dies(++this.appends, records),
       () => void this.reopen(),
     )
     this.#journal = journal

@@ -6,11 +6,11 @@
  */
 import { join } from 'node:path'
 import { z } from 'zod'
-import { FedloraError } from '../../errors.js'
-import { readJsonObject, writeJsonFile } from '../../files/json.js'
-import type { Spend } from '../../privacy/accountant/spend.js'
-import { spendSchema } from '../../privacy/options.js'
-import type { PrivacyConfig } from '../privacy-options.js'
+import { FedloraError } from '../errors.js'
+import { readJsonObject, writeJsonFile } from '../files/json.js'
+import type { Spend } from '../privacy/accountant/spend.js'
+import { spendSchema } from '../privacy/options.js'
+import type { PrivacyConfig } from './privacy-options.js'
 
 /** Spends by account. */
 export type Accounts = ReadonlyMap<string, readonly Spend[]>
@@ -37,6 +37,7 @@ export class Ledger {
   /** Whether a round that is run again has the same draws and noise, and so spends nothing more. */
   readonly #repeats: boolean
   readonly #path: string | undefined
+  #keep: ((round: number, taken: ReadonlyMap<string, Spend>) => Promise<void>) | undefined
   #round = 0
   #accounts: Accounts = new Map()
 
@@ -80,6 +81,22 @@ export class Ledger {
     return ledger
   }
 
+  /**
+   * A ledger that somebody else keeps.
+   * @param spent - so far, in order.
+   * @param keep - durable when it resolves; called before a round counts as spent.
+   */
+  static async keptBy(
+    privacy: Pick<PrivacyConfig, 'level' | 'noise'>,
+    spent: Iterable<readonly [round: number, taken: ReadonlyMap<string, Spend>]>,
+    keep: (round: number, taken: ReadonlyMap<string, Spend>) => Promise<void>,
+  ): Promise<Ledger> {
+    const ledger = new Ledger(privacy, { folder: undefined, done: 0 })
+    for (const [round, taken] of spent) await ledger.spend(round, taken)
+    ledger.#keep = keep
+    return ledger
+  }
+
   /** What is spent by now; accounts that have spent nothing are not among them. */
   get accounts(): Accounts {
     return this.#accounts
@@ -93,8 +110,9 @@ export class Ledger {
     return accounts
   }
 
-  /** Spends a round; on disk when this returns. */
+  /** Spends a round; durable when this returns. */
   async spend(round: number, taken: ReadonlyMap<string, Spend>): Promise<void> {
+    if (!(this.#repeats && round <= this.#round)) await this.#keep?.(round, taken)
     this.#accounts = new Map([...this.after(round, taken)].sort(([a], [b]) => (a < b ? -1 : 1)))
     this.#round = Math.max(this.#round, round)
     if (this.#path === undefined) return

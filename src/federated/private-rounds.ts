@@ -1,16 +1,16 @@
 /** What a private federation draws, adds and spends: worked out once, before anything runs. */
 import { createHash, randomBytes } from 'node:crypto'
-import { FedloraError } from '../../errors.js'
-import type { Spend } from '../../privacy/accountant/spend.js'
-import { epsilonOf } from '../../privacy/epsilon.js'
-import { noiseFor } from '../../privacy/noise-for.js'
-import type { RoundPrivacy } from '../events.js'
-import type { FederationConfig } from '../options.js'
-import type { PrivacyConfig } from '../privacy-options.js'
-import { cohortSize, poissonCohort } from '../protocol/plan.js'
-import { uniform } from '../protocol/random.js'
-import type { PrivateSum } from '../server/private-sum.js'
+import { FedloraError } from '../errors.js'
+import type { Spend } from '../privacy/accountant/spend.js'
+import { epsilonOf } from '../privacy/epsilon.js'
+import { noiseFor } from '../privacy/noise-for.js'
+import type { RoundPrivacy } from './events.js'
 import type { Accounts, Ledger } from './ledger.js'
+import type { FederationConfig } from './options.js'
+import type { PrivacyConfig } from './privacy-options.js'
+import { cohortSize, poissonCohort } from './protocol/plan.js'
+import { uniform } from './protocol/random.js'
+import type { PrivateSum } from './server/private-sum.js'
 
 /** What the rounds of a private federation go by. */
 export interface PrivacyPlan extends Pick<PrivacyConfig, 'delta' | 'accountant'> {
@@ -19,8 +19,8 @@ export interface PrivacyPlan extends Pick<PrivacyConfig, 'delta' | 'accountant'>
   /** Infinity: no budget. */
   budget: number
   sum: PrivateSum
-  /** Indices of those asked in a round, ascending. */
-  cohort(round: number): number[]
+  /** Indices of those asked in a round, ascending. @param population - of whom; default: those that it was planned for. */
+  cohort(round: number, population?: number): number[]
 }
 
 const refuse = (message: string, field: string): never => {
@@ -87,8 +87,8 @@ export function planPrivacy(privacy: PrivacyConfig, config: FederationConfig, cl
       },
       keyOf: secure ? () => randomBytes(32) : key,
     },
-    cohort: (round) =>
-      poissonCohort(clients, sampleRate, secure ? unforeseen : (index) => uniform(seed, 'cohort', round, index)),
+    cohort: (round, population = clients) =>
+      poissonCohort(population, sampleRate, secure ? unforeseen : (index) => uniform(seed, 'cohort', round, index)),
   }
 }
 
