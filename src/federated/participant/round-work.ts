@@ -137,7 +137,8 @@ export class RoundWork {
     const { blob } = manifest
     try {
       const reply = await this.#ask(async (signal) => {
-        if (blob !== null) await link.upload(blob, folder.outbox.answer, signal)
+        // A round that has closed with this answer takes its bytes no more; what became of it is told to whoever says it again.
+        if (blob !== null) await link.upload(blob, folder.outbox.answer, signal).catch(unlessClosed)
         return await link.say({ type: 'answer', round, manifest }, signal).catch((error: unknown) => {
           if (blob === null || !isFedloraError(error, 'E_BLOB_MISSING')) throw error
           throw new FedloraError(
@@ -161,6 +162,10 @@ export class RoundWork {
 function whyOf({ code, message }: FedloraError): string {
   if (code === 'E_LIMIT') return words(message)
   return `its work ended with ${code}; more is told on the client's machine only`
+}
+
+function unlessClosed(error: unknown): void {
+  if (!isFedloraError(error, 'E_ROUND_CLOSED')) throw error
 }
 
 /** As long as a word may be. */

@@ -145,35 +145,45 @@ export class HttpsLink implements ClientLink {
     const { size } = await stat(path).catch((error) => {
       throw ioError(error, `cannot read '${path}'`)
     })
-    if (size !== ref.bytes)
-      throw new FedloraError('E_HASH', `'${path}' has ${size} bytes, its blob ${ref.bytes}`, { path })
-    let from = 0
+    let from = await this.#offset(ref.blob, signal)
+    if (from === ref.bytes && from > 0) return
     do {
-      const arrived = await this.#send(ref, path, from, signal)
+      const end = Math.max(from, Math.min(size, ref.bytes))
+      const arrived = await this.#send(ref, path, from, end, signal)
       if (arrived <= from && arrived < ref.bytes) {
-        throw new FedloraError('E_UNREACHABLE', `the upload stays at byte ${arrived} of ${ref.bytes}`, {
-          offset: arrived,
-        })
+        if (end > from) throw new FedloraError('E_UNREACHABLE', `the upload stays at byte ${arrived} of ${ref.bytes}`)
+        throw new FedloraError('E_HASH', `'${path}' has ${size} bytes, its blob ${ref.bytes}`, { path })
       }
       from = arrived
     } while (from < ref.bytes)
   }
 
-  /** Sends what lies from a byte on. @returns bytes that have arrived. */
-  async #send({ blob, bytes }: BlobRef, path: string, from: number, signal: AbortSignal): Promise<number> {
+  /** Bytes that have arrived. */
+  async #offset(blob: string, signal: AbortSignal): Promise<number> {
+    try {
+      const { headers } = await this.ask('HEAD', paths.blobs + blob, signal)
+      return wholeNumber(fieldOf(headers, 'upload-offset')) ?? 0
+    } catch (error) {
+      if (isFedloraError(error, 'E_INTERNAL')) return 0 // answers to HEAD have no body: sending tells the reason
+      throw error
+    }
+  }
+
+  /** Sends what lies from a byte on to another. @returns bytes that have arrived. */
+  async #send({ blob, bytes }: BlobRef, path: string, from: number, end: number, signal: AbortSignal): Promise<number> {
     const target = paths.blobs + blob
     const fields: Fields = {
       'upload-offset': String(from),
       'upload-length': String(bytes),
-      'content-length': String(bytes - from),
+      'content-length': String(end - from),
       'content-type': 'application/partial-upload',
-      ...(bytes - from >= asksFirst ? { expect: '100-continue' } : {}),
+      ...(end - from >= asksFirst ? { expect: '100-continue' } : {}),
     }
     const signed = this.#sign('PATCH', target, fields)
     const request = this.connection.begin('PATCH', target, signed as OutgoingHttpHeaders, signal)
     const answer = answerTo(request, this.connection.address, signal)
     answer.catch(() => {}) // awaited below, when the file has been sent
-    await sendFile(request, path, from, bytes).catch(() => {}) // the answer says why
+    await sendFile(request, path, from, end).catch(() => {}) // the answer says why
     try {
       const { headers } = await this.#checked(await answer, signed, signal)
       return wholeNumber(fieldOf(headers, 'upload-offset')) ?? 0
