@@ -36,7 +36,11 @@ function wayTo({ token, link, authority, certificate, key, folder }: JoinFederat
     if (file !== undefined && typeof file !== 'string') refuse(`${name}: got ${describeValue(file)}, expected a file`)
   }
   const given = Object.fromEntries(Object.entries(files).filter(([, file]) => file !== undefined))
-  return async (signal) => await joinServer(token, folder, { signal, ...given })
+  return async (signal) => {
+    const { link, client } = await joinServer(token, folder, { signal, ...given })
+    const { d } = link.key.private.export({ format: 'jwk' })
+    return { link, client, identity: new Uint8Array(Buffer.from(d!, 'base64url')) }
+  }
 }
 
 /**

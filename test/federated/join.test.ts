@@ -8,7 +8,7 @@ import type { Record as Entry } from '../../src/federated/coordinator/records.js
 import { MemoryJournal } from '../../src/federated/journal/memory.js'
 import { InProcessLink } from '../../src/federated/link/in-process.js'
 import type { FederationOptions } from '../../src/federated/options.js'
-import type { ParticipantResult } from '../../src/federated/participant/events.js'
+import type { ParticipantEvent, ParticipantResult } from '../../src/federated/participant/events.js'
 import { type Connect, type ParticipantOptions, takePart } from '../../src/federated/participant/join.js'
 import { simulate } from '../../src/federated/simulate/simulate.js'
 import { loadModel } from '../../src/model/load.js'
@@ -79,6 +79,7 @@ const variations: Record<string, Partial<FederationOptions>> = {
   'residuals of what topk leaves out': { upload: { codec: 'topk', density: 1 / 8, bits: 4 }, rounds: 4 },
   'differences on the way down': { download: { codec: 'int8' }, rounds: 4 },
   'adapters of their own': { algorithm: 'ditto' },
+  'local options of their own': { overrides: { b: { steps: 3 }, c: { learningRate: 5e-3, epochs: 1 } } },
   'cohorts of two': { cohort: 2, rounds: 4 },
 }
 
@@ -92,6 +93,15 @@ for (const [name, options] of Object.entries(variations)) {
     )
   })
 }
+
+t.test('after the end the folder knows what came of it, and needs no server', async (t) => {
+  const events: ParticipantEvent[] = []
+  const connect = async () => t.fail('connected') as never
+  const run = takePart(connect, { model, data: rows[0]!, folder: join(root, 'plain-a') })
+  for await (const event of run) events.push(event)
+  t.same(events, [{ type: 'over', rounds: 3, counted: 3 }])
+  t.match(await run, { rounds: 3, counted: 3 })
+})
 
 t.test('clients that die again and again, and come back: the bits of simulate', async (t) => {
   const deaths: Record<string, number> = {}

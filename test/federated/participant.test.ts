@@ -86,12 +86,6 @@ t.test('rounds to the end: the answers of those that counted build on one anothe
   t.same([...decodeVector(bytes.subarray(0, manifest.vectors.adapter))], [3.5, 1.75, -3.5, 1.5])
   t.same(manifest.vectors, { adapter: manifest.vectors.adapter, extra: bytes.length - manifest.vectors.adapter! })
   t.same(server.faults, [])
-  const again = await takePart(folder, new ScriptedServer(script))
-  t.same(again.result, result, 'after the end it needs no server')
-  t.same(
-    again.events.map(({ type }) => type),
-    ['over'],
-  )
 })
 
 t.test('killed at every change of a file and before and after every call: the same federation', async (t) => {

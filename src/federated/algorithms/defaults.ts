@@ -1,7 +1,10 @@
 /** What an algorithm does that says nothing else: FedAvg's part of everything. */
 import { gather, lengthOf, type Ranges, scatter, whole } from '../protocol/space.js'
-import type { Chosen, ClientKit, Closing, Sent, Trained, Travel, Turn, Vectors } from './algorithm.js'
+import type { Chosen, ClientKit, Closing, Sent, Trained, Travel, Turn, Vectors, Weighting } from './algorithm.js'
 import { difference, sum } from './vectors.js'
+
+/** Of an answer. */
+type Counts = { readonly rows: number; readonly tokens: number }
 
 export function travelOf({ algorithm, options }: Chosen, turn: Turn): Travel {
   return algorithm.travels?.(turn, options) ?? { adapter: whole(turn.space) }
@@ -25,6 +28,15 @@ export function rangesOfTravel(travels: Travel): Ranges {
   return Object.values(travels)
     .flat()
     .sort(([a], [b]) => a - b)
+}
+
+/**
+ * What an answer counts by in means.
+ * @param asked - the federation's option; the algorithm's own comes first.
+ */
+export function weightOf({ algorithm }: Chosen, asked: Weighting | undefined, { rows, tokens }: Counts): number {
+  const by: Weighting = algorithm.weighting ?? asked ?? 'rows'
+  return by === 'rows' ? rows : by === 'tokens' ? tokens : 1
 }
 
 /** The updates of what travels, by name. */

@@ -13,6 +13,7 @@ import { parseOptions } from '../../options/parse.js'
 import { noiseFor } from '../../privacy/noise-for.js'
 import { totalStepsOf } from '../../training/loop.js'
 import { alone, type Stepper } from '../../training/stepper.js'
+import { weightOf } from '../algorithms/defaults.js'
 import type { BlobRef } from '../blobs/blob-store.js'
 import { privateWork, shareOf } from '../client/private-work.js'
 import type { PrivateWork } from '../client/trainer.js'
@@ -159,7 +160,7 @@ export class LocalWork implements Workshop {
     return { adapter: this.#adapter, space: own, initial }
   }
 
-  async work(task: Task, work: Work, { own, signal: outer, onStep }: WorkContext): Promise<Done> {
+  async work(task: Task, work: Work, { own, signal: outer, onStep, mask }: WorkContext): Promise<Done> {
     const { limits, time } = this.#parts
     const { chosen, config, rows } = this.#federation
     const local = this.#local(work)
@@ -186,6 +187,7 @@ export class LocalWork implements Workshop {
         upload: config.upload,
         download: config.download,
         outgoing: [],
+        mask: mask && ((answer, vectors) => mask(vectors, weightOf(chosen, config.weighting, answer))),
         own,
         stepper: this.#telling(stepsOf(rows, local), onStep),
         inTurn: (alone) => alone(),

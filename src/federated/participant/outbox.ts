@@ -27,6 +27,10 @@ const preparedSchema = z.strictObject({
   manifest: manifestSchema,
   /** What the client keeps of the round when it counts: names of own-state.ts. */
   keeps: z.array(z.tuple([z.string(), z.string(), z.int().min(1)])),
+  /** A byte of it may have left: from here on it is the answer of its round, whatever is said of it. */
+  leaving: z.boolean(),
+  /** State of the secure aggregation that the answer was masked with. */
+  secure: z.base64().optional(),
   /** The answer as a person is told of it. */
   outgoing: outgoingSchema,
 })
@@ -129,6 +133,13 @@ export class Outbox {
   async prepare(prepared: Prepared): Promise<void> {
     await writeJsonFile(this.path(names.manifest), prepared)
     this.#due = { work: this.#due!.work, prepared }
+  }
+
+  /** The answer may leave: nothing takes it back. */
+  async release(): Promise<Prepared> {
+    const prepared = { ...this.#due!.prepared!, leaving: true }
+    await this.prepare(prepared)
+    return prepared
   }
 
   /** The server has it, or will never have it. */

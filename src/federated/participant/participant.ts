@@ -11,9 +11,10 @@ import type { Description, Known, Notice } from '../link/messages.js'
 import { type Retrying, retrying } from '../link/retry.js'
 import type { ParticipantResult } from './events.js'
 import type { ClientFolder } from './folder.js'
-import type { Work } from './outbox.js'
+import type { Due, Work } from './outbox.js'
 import type { Ask, Context, ParticipantParts } from './parts.js'
 import { RoundWork } from './round-work.js'
+import { SecureRound } from './secure-round.js'
 
 /** Tells that a call is made again. */
 export const telling =
@@ -35,6 +36,8 @@ export class Participant {
   readonly #context: Context
   readonly #ask: Ask
   readonly #round: RoundWork
+  /** Of the round under way, where updates travel masked. */
+  #secure: SecureRound | undefined
 
   constructor(parts: ParticipantParts, context: Context) {
     const { time, random } = parts
@@ -48,7 +51,7 @@ export class Participant {
 
   get #known(): Known {
     const { settled, outbox } = this.#parts.folder
-    return { settled, working: outbox.due?.work.round ?? null, heard: 0 }
+    return { settled, working: outbox.due?.work.round ?? null, heard: this.#secure?.heard ?? 0 }
   }
 
   /** Takes part until the federation ends. @throws FedloraError what neither repeating nor the next round mends; the signal's reason. */
@@ -74,7 +77,11 @@ export class Participant {
     const { folder, link, eligibility } = this.#parts
     const { signal, emit } = this.#context
     const { due } = folder.outbox
-    if (due !== undefined && due.receipt === undefined) return await this.#round.finish(due)
+    if (due === undefined) this.#secure = undefined
+    else if (!(await this.#speaks(due))) return
+    else if (due.receipt === undefined && (this.#secure?.mayWork ?? true)) {
+      return await this.#round.finish(due, this.#secure)
+    }
     const waits = (why: string) => emit({ type: 'waiting', for: 'eligibility', why })
     if (due === undefined) await eligibility.wait(signal, waits)
     const notice = await this.#ask((inner) => link.next(this.#known, inner))
@@ -83,9 +90,47 @@ export class Participant {
     else await this.#hear(notice)
   }
 
+  /** Says what a secure aggregation has it say; false: it cannot, and the round goes on without it. */
+  async #speaks(due: Due): Promise<boolean> {
+    const { work, prepared } = due
+    if (work.secure === undefined) return true
+    const { folder, link, identity } = this.#parts
+    const { round } = work
+    try {
+      this.#secure ??= await SecureRound.open(folder.outbox.path('secure.bin'), work, identity)
+      await this.#secure.speak((message) => this.#ask((signal) => link.say({ type: 'secure', round, message }, signal)))
+      return true
+    } catch (error) {
+      if (!isFedloraError(error) || prepared !== undefined) throw error
+      await this.#round.failed(work, error)
+      return false
+    }
+  }
+
+  async #hearSecure({ round, number, message }: Extract<Notice, { type: 'secure' }>): Promise<void> {
+    const { due } = this.#parts.folder.outbox
+    const secure = this.#secure
+    if (due?.work.round !== round || secure === undefined) {
+      throw new FedloraError(
+        'E_PROTOCOL',
+        `the server tells of a secure aggregation in round ${round}, in which this client has none`,
+      )
+    }
+    try {
+      await secure.hear(number, message, due.prepared?.secure)
+    } catch (error) {
+      if (!isFedloraError(error) || (error.code !== 'E_PROTOCOL' && error.code !== 'E_FORMAT')) throw error
+      if (due.prepared === undefined) return await this.#round.failed(due.work, error)
+      // Its answer is in the sum or is not: it gives nothing away, and waits for the outcome.
+      this.#context.emit({ type: 'warning', message: error.message })
+      await secure.leave(number)
+    }
+  }
+
   async #hear(notice: Notice): Promise<void> {
     const { folder } = this.#parts
     if (notice.type === 'work') return await this.#take(notice)
+    if (notice.type === 'secure') return await this.#hearSecure(notice)
     if (notice.type === 'outcome') {
       const { round, counted, why } = notice
       const { due } = folder.outbox
@@ -121,6 +166,7 @@ export class Participant {
       if (!isFedloraError(error)) throw error
       return await this.#round.decline(work, error)
     }
+    this.#secure = undefined
     await folder.outbox.begin(work)
   }
 

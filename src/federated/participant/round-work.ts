@@ -2,14 +2,17 @@
 import { readFile } from 'node:fs/promises'
 import { type ErrorCode, FedloraError, isFedloraError } from '../../errors.js'
 import { exists, hashFile } from '../../files/atomic.js'
+import type { Vectors } from '../algorithms/algorithm.js'
 import { jointNorm } from '../clipping.js'
 import type { Manifest, Reply, Word } from '../link/messages.js'
-import type { Task } from '../protocol/messages.js'
+import { pack } from '../link/packed.js'
+import type { Answer, Task } from '../protocol/messages.js'
 import { Heartbeat } from './heartbeat.js'
 import type { Due, Prepared, Work } from './outbox.js'
 import type { Outgoing } from './outgoing.js'
 import type { Ask, Context, ParticipantParts } from './parts.js'
-import type { Done } from './workshop.js'
+import type { Masked, SecureRound } from './secure-round.js'
+import type { Done, WorkContext } from './workshop.js'
 
 /** Failures that a round's work may have, and the next round's need not. */
 const ofTheRound: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -32,23 +35,38 @@ export class RoundWork {
   }
 
   /** Goes on with a round from where it stands. */
-  async finish(due: Due): Promise<void> {
-    const { round } = due.work
+  async finish({ work, prepared: before }: Due, secure: SecureRound | undefined): Promise<void> {
+    const { outbox } = this.#parts.folder
+    let prepared = before
     try {
-      const prepared = due.prepared ?? (await this.#work(due.work))
-      if (!(await this.#approved(prepared.outgoing))) {
-        const why = 'what it would have sent was looked at, and not approved'
-        return await this.decline(due.work, new FedloraError('E_LIMIT', why))
-      }
-      await this.#parts.workshop.beforeSending(prepared, due.work)
-      await this.#parts.folder.outbox.receive(await this.#send(round, prepared))
+      prepared ??= await this.#work(work, secure)
+      if (!prepared.leaving) prepared = await this.#release(prepared, work)
     } catch (error) {
-      if (isFedloraError(error, 'E_LIMIT')) return await this.decline(due.work, error)
-      if (!isFedloraError(error) || !ofTheRound.has(error.code)) throw error
-      this.#context.emit({ type: 'failed', round, code: error.code, why: error.message })
-      await this.#say({ type: 'failed', round, code: error.code, why: whyOf(error) })
-      await this.#parts.folder.giveUp()
+      if (!isFedloraError(error)) throw error
+      return await this.failed(work, error)
     }
+    await outbox.receive(await this.#send(work.round, prepared))
+  }
+
+  /** The round goes on without this client, if its work failed as the next round's need not. @throws what it must end with. */
+  async failed(work: Work, error: FedloraError): Promise<void> {
+    const { round } = work
+    const { code, message: why } = error
+    if (code === 'E_LIMIT') return await this.decline(work, error)
+    if (!ofTheRound.has(code)) throw error
+    this.#context.emit({ type: 'failed', round, code, why })
+    await this.#say({ type: 'failed', round, code, why: whyOf(error) })
+    await this.#parts.folder.giveUp()
+  }
+
+  /** The answer may leave: somebody has looked at it, and what it costs is paid. @throws FedloraError `E_LIMIT` when it may not. */
+  async #release(prepared: Prepared, work: Work): Promise<Prepared> {
+    const { workshop, folder } = this.#parts
+    if (!(await this.#approved(prepared.outgoing))) {
+      throw new FedloraError('E_LIMIT', 'what it would have sent was looked at, and not approved')
+    }
+    await workshop.beforeSending(prepared, work)
+    return await folder.outbox.release()
   }
 
   /** Says why not. */
@@ -71,15 +89,21 @@ export class RoundWork {
   }
 
   /** Works, and writes down what came of it. */
-  async #work(work: Work): Promise<Prepared> {
+  async #work(work: Work, secure: SecureRound | undefined): Promise<Prepared> {
     const { link, folder, workshop, time, random } = this.#parts
     const { signal, emit } = this.#context
     const { round, offer } = work
     emit({ type: 'work', round, rounds: offer.rounds, algorithm: offer.algorithm })
     const heartbeat = new Heartbeat((word, inner) => link.say(word, inner), { round, time, random, signal })
+    let masked: Masked | undefined
     const done = await heartbeat.during(async (inner) => {
       const task = await this.#fetch(work)
+      const mask: WorkContext['mask'] = (vectors, weight) => {
+        masked = secure!.mask(task, vectors, weight)
+        return masked.masked
+      }
       return await workshop.work(task, work, {
+        mask: secure && mask,
         own: folder.own,
         signal: inner,
         onStep: ({ step, steps, loss }) => {
@@ -88,7 +112,7 @@ export class RoundWork {
         },
       })
     })
-    return await this.#writeDown(done)
+    return await this.#writeDown(done, masked)
   }
 
   /** The task of an offer: its blobs are brought here, and read. */
@@ -104,16 +128,17 @@ export class RoundWork {
     return { ...offer, vectors }
   }
 
-  async #writeDown({ answer, vectors: before, codec }: Done): Promise<Prepared> {
+  async #writeDown({ answer, vectors: before, codec }: Done, secure: Masked | undefined): Promise<Prepared> {
     const { outbox, own, run } = this.#parts.folder
     const { vectors, masked, ...rest } = answer
     const names = Object.keys(vectors).sort()
-    const parts = masked === undefined ? names.map((name) => vectors[name]!) : [masked.message.words]
+    const parts = masked === undefined ? names.map((name) => vectors[name]!) : [pack(masked.message)]
     const blob = await outbox.writeAnswer(parts)
     const manifest: Manifest = {
       run,
       answer: rest,
       vectors: Object.fromEntries(names.map((name) => [name, vectors[name]!.length])),
+      ...(masked !== undefined && { masked: masked.vectors }),
       blob,
     }
     const { round, rows, steps, tokens, loss, numbers } = rest
@@ -121,12 +146,13 @@ export class RoundWork {
       round,
       bytes: blob?.bytes ?? 0,
       codec,
-      vectors: names.map((name) => ({ name, length: before[name]!.length, bytes: vectors[name]!.length })),
+      vectors: contentsOf(answer, before, secure?.wordBytes),
       norm: jointNorm(before),
       masked: masked !== undefined,
       ...{ rows, steps, tokens, loss, numbers },
     }
-    const prepared = { manifest, keeps: await own.written(), outgoing }
+    const keeps = await own.written()
+    const prepared = { manifest, keeps, leaving: false, ...(secure && { secure: secure.state }), outgoing }
     await outbox.prepare(prepared)
     return prepared
   }
@@ -156,6 +182,15 @@ export class RoundWork {
       return { type: 'refused', code: error.code, why: words(error.message) }
     }
   }
+}
+
+/** Names, values and bytes of what an answer holds. @param wordBytes - of a value under a mask. */
+function contentsOf({ vectors, masked }: Answer, before: Readonly<Vectors>, wordBytes = 0): Outgoing['vectors'] {
+  if (masked === undefined) {
+    const names = Object.keys(vectors).sort()
+    return names.map((name) => ({ name, length: before[name]!.length, bytes: vectors[name]!.length }))
+  }
+  return masked.vectors.map(([name, length]) => ({ name, length, bytes: length * wordBytes }))
 }
 
 /** What a server is told of an error: of limits all, of others the code. Messages may name files, rows and what stands in them. */

@@ -18,6 +18,8 @@ export interface WorkContext {
   /** Fires when the work is not needed, or not wanted. */
   signal: AbortSignal
   onStep(done: StepDone): void
+  /** Masks what is sent, by a whole weight; undefined: updates travel openly. */
+  mask?: ((vectors: Readonly<Vectors>, weight: number) => NonNullable<Answer['masked']>) | undefined
 }
 
 /** What a client's work came to. */

@@ -13,9 +13,8 @@ import type {
   ServerState,
   Travel,
   Vectors,
-  Weighting,
 } from '../algorithms/algorithm.js'
-import { addUpdates, finishOf, travelOf } from '../algorithms/defaults.js'
+import { addUpdates, finishOf, travelOf, weightOf } from '../algorithms/defaults.js'
 import { residualFor } from '../algorithms/residual.js'
 import { scaled } from '../algorithms/vectors.js'
 import { type Answer, messageVersion, type Task } from '../protocol/messages.js'
@@ -316,10 +315,9 @@ export class Server {
   }
 
   /** What an answer counts by in means. */
-  weightOf({ rows, tokens }: Answer): number {
+  weightOf(answer: Answer): number {
     const { chosen, config } = this.#parts
-    const by: Weighting = chosen.algorithm.weighting ?? config.weighting ?? 'rows'
-    return by === 'rows' ? rows : by === 'tokens' ? tokens : 1
+    return weightOf(chosen, config.weighting, answer)
   }
 
   /** What its vectors are summed with. */

@@ -9,7 +9,7 @@ export function fakeWorkshop(variation: Partial<Workshop> = {}): Workshop {
   return {
     open: async () => {},
     check: async () => {},
-    async work(task: Task, _, { own, signal, onStep }: WorkContext) {
+    async work(task: Task, _, { own, signal, onStep, mask }: WorkContext) {
       const { round, client } = task
       signal.throwIfAborted()
       onStep({ step: 1, steps: 1, loss: 1 / round })
@@ -22,6 +22,10 @@ export function fakeWorkshop(variation: Partial<Workshop> = {}): Workshop {
         version: 1 as const,
         ...{ round, client, rows: 3, steps: 1, tokens: 9, loss: 1 / round, numbers: { n: [round] } },
         vectors: { extra: encodeVector(vectors.extra), adapter: encodeVector(sum) },
+      }
+      if (mask !== undefined) {
+        const { extra: _, ...masked } = vectors
+        return { answer: { ...answer, vectors: {}, masked: mask(masked, answer.rows) }, vectors: masked, codec: 'f32' }
       }
       return { answer, vectors, codec: 'f32' }
     },
