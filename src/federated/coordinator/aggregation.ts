@@ -4,7 +4,7 @@ import type { Chosen } from '../algorithms/algorithm.js'
 import { travelOf } from '../algorithms/defaults.js'
 import type { BlobStore } from '../blobs/blob-store.js'
 import { flopPerToken } from '../cost.js'
-import type { ClientReport, RefusedAnswer, RoundEvent } from '../events.js'
+import type { RefusedAnswer, RoundEvent } from '../events.js'
 import { type Counted, figuresOf } from '../figures.js'
 import type { FederationConfig } from '../options.js'
 import type { Answer } from '../protocol/messages.js'
@@ -169,8 +169,8 @@ export class Aggregation {
     return this.server.screen(answer, this.spaceOf(answer.client))
   }
 
-  /** Adds an answer that counts; gives what is told of it. */
-  async add(answer: Answer, vectors = this.screen(answer)): Promise<ClientReport> {
+  /** Adds an answer that counts. */
+  async add(answer: Answer, vectors = this.screen(answer)): Promise<void> {
     const started = performance.now()
     const { client, rows, loss, steps, tokens } = answer
     await this.server.accept(answer, this.spaceOf(client), undefined, vectors)
@@ -183,7 +183,6 @@ export class Aggregation {
     const report = { client: this.#placeOf(client), name: client, rows, loss, steps, tokens, bytesUp }
     this.#counted.push({ ...report, bytesUpRaw })
     this.#seconds += (performance.now() - started) / 1000
-    return report
   }
 
   /** Values of a vector whole, of which an answer may bring a part. */

@@ -1,8 +1,17 @@
 /** The state of a federation's server and its journal, as one: what is decided is appended, and is so when it is durable. One thing at a time. */
 import { FedloraError, isFedloraError } from '../../errors.js'
 import type { Journal } from '../journal/journal.js'
+import { eventOf } from './event-of.js'
+import type { CoordinatorEvent } from './events.js'
 import { type Record as Entry, recordSchema } from './records.js'
 import { apply, emptyState, type State } from './state.js'
+
+/** Who hears of what is appended. */
+interface Hears {
+  onEvent(event: CoordinatorEvent): void
+  /** Another server has taken over. */
+  onFatal(error: unknown): void
+}
 
 export class Book {
   readonly state: State = emptyState()
@@ -12,12 +21,13 @@ export class Book {
   #closed = false
   /** Why nothing can be done any more. */
   #fatal: unknown
-  readonly #onFatal: (error: unknown) => void
+  readonly #hears: Hears
+  /** What the records from the end of the last round on tell, as they were read. */
+  readonly retold: CoordinatorEvent[] = []
 
-  /** @param onFatal - told when another server has taken over. */
-  constructor(journal: Journal<Entry>, onFatal: (error: unknown) => void) {
+  constructor(journal: Journal<Entry>, hears: Hears) {
     this.#journal = journal
-    this.#onFatal = onFatal
+    this.#hears = hears
   }
 
   /** Folds the journal. @throws FedloraError `E_JOURNAL_CORRUPT` for a record that is none, `E_IO`. */
@@ -30,6 +40,9 @@ export class Book {
         throw new FedloraError('E_JOURNAL_CORRUPT', message, { sequence })
       }
       apply(this.state, data)
+      if (data.type === 'commit' || data.type === 'abandon') this.retold.length = 0
+      const event = eventOf(data, this.state)
+      if (event !== undefined) this.retold.push(event)
       this.#sequence = sequence
     }
   }
@@ -62,11 +75,15 @@ export class Book {
     } catch (error) {
       if (isFedloraError(error, 'E_JOURNAL_FENCED')) {
         this.#fatal = error
-        this.#onFatal(error)
+        this.#hears.onFatal(error)
       }
       throw error
     }
-    for (const record of records) apply(this.state, record)
+    for (const record of records) {
+      apply(this.state, record)
+      const event = eventOf(record, this.state)
+      if (event !== undefined) this.#hears.onEvent(event)
+    }
   }
 
   /** After what is under way. */

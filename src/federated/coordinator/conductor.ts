@@ -7,7 +7,7 @@ import type { Aggregation } from './aggregation.js'
 import { answerOf } from './answers.js'
 import type { RecordOf } from './records.js'
 import { saveAdapter } from './setup.js'
-import { isOver, population, type State } from './state.js'
+import { isOver, population, populationSize, type State } from './state.js'
 import type { Tools } from './tools.js'
 
 /** Milliseconds before work that failed on the server is tried again. */
@@ -95,7 +95,7 @@ export class Conductor {
 
   #mayBegin(): boolean {
     const { rounds, paused, stopped } = this.#state
-    return rounds.phase === 'idle' && !paused && stopped === undefined && population(this.#state).length >= this.needed
+    return rounds.phase === 'idle' && !paused && stopped === undefined && populationSize(this.#state) >= this.needed
   }
 
   /** A round more than the budget has room for is not begun: the federation is over. */
@@ -125,7 +125,7 @@ export class Conductor {
   }
 
   async #begin(): Promise<void> {
-    const { book, config, now, tell, waiters } = this.#tools
+    const { book, config, now, waiters } = this.#tools
     const round = this.#state.rounds.round + 1
     const cohort = this.#cohort(round)
     const { clients } = cohort
@@ -134,7 +134,6 @@ export class Conductor {
     const deadline = seconds === null ? null : at + 1000 * seconds
     await book.append({ type: 'begin', at, round, ...cohort, deadline })
     await this.#beginSums(this.#state.current!.begun)
-    tell({ type: 'begin', round, rounds: config.federation.rounds, clients, deadline })
     waiters.wake(clients)
   }
 
@@ -169,7 +168,7 @@ export class Conductor {
 
   /** The sums of the round become the next state, or nothing. */
   async #close(): Promise<void> {
-    const { book, blobs, now, offers, privacy, tell, uploads, waiters } = this.#tools
+    const { book, blobs, log, now, offers, privacy, uploads, waiters } = this.#tools
     const at = now()
     const { round, answered } = this.#state.rounds
     const { clients } = this.#state.current!.begun
@@ -179,12 +178,11 @@ export class Conductor {
     const { abandoned, event } = await this.#aggregation.finish(facts)
     const checkpoint = await this.#aggregation.checkpoint(blobs)
     const report = JSON.parse(JSON.stringify(event)) as RecordOf<'commit'>['report']
-    const end = { at, round, checkpoint, report, log: 0 }
+    const end = { at, round, checkpoint, report, log: (await log?.position()) ?? 0 }
     if (abandoned !== undefined) await book.append({ type: 'abandon', why: abandoned, ...end })
     else await book.append({ type: 'commit', counted: Object.keys(answered).sort(), ...end })
     offers.reset()
     uploads.clear()
-    tell(event)
     waiters.wake(clients)
     await this.#collect()
   }
@@ -203,7 +201,7 @@ export class Conductor {
   async #collect(): Promise<void> {
     const { blobs, offers, uploads } = this.#tools
     const { description, checkpoint, current } = this.#state
-    const named = new Set<BlobId>([description!.initial.blob, ...uploads.values()])
+    const named = new Set<BlobId>([description!.initial.blob, ...[...uploads.values()].flatMap((blobs) => [...blobs])])
     for (const { blob } of Object.values(checkpoint?.vectors ?? {})) named.add(blob)
     for (const { blob } of current?.accepted.values() ?? []) if (blob !== null) named.add(blob.blob)
     await blobs.collect((id) => named.has(id) || offers.isLive(id))

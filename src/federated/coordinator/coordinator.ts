@@ -8,7 +8,7 @@
  * Answers wait in their blobs until their round ends, so that they can be added again: sums are exact, and no order changes a bit of them.
  */
 import { randomBytes } from 'node:crypto'
-import { FedloraError } from '../../errors.js'
+import { FedloraError, isFedloraError } from '../../errors.js'
 import type { BlobId, BlobRef, BlobStore } from '../blobs/blob-store.js'
 import type { Journal } from '../journal/journal.js'
 import type { Door, Registry } from '../link/link.js'
@@ -17,6 +17,7 @@ import { Aggregation } from './aggregation.js'
 import { Book } from './book.js'
 import { Conductor } from './conductor.js'
 import type { CoordinatorEvent } from './events.js'
+import { FederationLog } from './log.js'
 import { Members } from './members.js'
 import { Offers } from './offers.js'
 import { type CoordinatorOptions, parseCoordinatorOptions } from './options.js'
@@ -79,22 +80,30 @@ export class Coordinator implements Door, Registry {
     const listeners = new Set<(event: CoordinatorEvent) => void>()
     const over = ending()
     const waiters = new Waiters()
-    const book = new Book(journal, (error) => {
-      over.reject(error)
-      waiters.wake()
-    })
+    let log: FederationLog | undefined
     const tell = (event: CoordinatorEvent) => {
+      log?.write(event)
       for (const listener of listeners) listener(event)
     }
-    const parts_ = { book, blobs, waiters, offers: new Offers(blobs), uploads: new Map<string, BlobId>() }
+    const book = new Book(journal, {
+      onEvent: tell,
+      onFatal: (error) => {
+        over.reject(error)
+        waiters.wake()
+      },
+    })
+    const parts_ = { book, blobs, waiters, offers: new Offers(blobs), uploads: new Map<string, Set<BlobId>>() }
     await book.read()
     const privacy = await openPrivacy(config, book, now)
+    log = folder === undefined ? undefined : await FederationLog.open(folder, book.state.log, tellTrouble(listeners))
+    for (const event of book.retold) log?.write(event)
     const tools: Tools = {
       privacy,
       config,
       setup,
       members: new Members(config, setup),
       folder,
+      log,
       now,
       after,
       random,
@@ -162,12 +171,11 @@ export class Coordinator implements Door, Registry {
   }
 
   async enroll(token: string, key: string): Promise<{ client: string }> {
-    const { book, now, tell } = this.#tools
+    const { book, now } = this.#tools
     const client = await book.exclusive(async () => {
       const record = enrolment(this.#state, token, key, now())
       if (record === undefined) return this.#state.tokens.get(hashOfToken(token))!.client
       await book.append(record)
-      tell({ type: 'joined', name: record.client })
       return record.client
     })
     void this.#conductor.settle()
@@ -179,7 +187,7 @@ export class Coordinator implements Door, Registry {
   }
 
   async revoke(name: string): Promise<void> {
-    const { book, now, tell, waiters } = this.#tools
+    const { book, now, waiters } = this.#tools
     await book.exclusive(async () => {
       const { members, tokens } = this.#state
       if (!members.has(name) && ![...tokens.values()].some(({ client }) => client === name)) {
@@ -187,7 +195,6 @@ export class Coordinator implements Door, Registry {
       }
       if (members.get(name)?.revoked) return
       await book.append({ type: 'revoked', at: now(), client: name })
-      tell({ type: 'left', name })
       waiters.wake([name])
     })
     void this.#conductor.settle()
@@ -221,11 +228,10 @@ export class Coordinator implements Door, Registry {
   }
 
   async #operate(record: RecordOf<'pause' | 'resume' | 'stop'>, applies: () => boolean): Promise<void> {
-    const { book, tell } = this.#tools
+    const { book } = this.#tools
     await book.exclusive(async () => {
       if (!applies() || isOver(this.#state)) return
       await book.append(record)
-      tell({ type: record.type, who: record.who })
     })
     await this.#conductor.settle()
   }
@@ -237,7 +243,7 @@ export class Coordinator implements Door, Registry {
   }
 
   async #close(): Promise<void> {
-    const { book, blobs, waiters } = this.#tools
+    const { book, blobs, log, waiters } = this.#tools
     this.#conductor.stop()
     const closed = book.close()
     waiters.wake()
@@ -245,7 +251,14 @@ export class Coordinator implements Door, Registry {
     this.#conductor.stop()
     this.#aggregation.dispose()
     await blobs.close()
+    await log?.close()
   }
+}
+
+/** Tells listeners, and not the log, that it cannot be written. */
+const tellTrouble = (listeners: ReadonlySet<(event: CoordinatorEvent) => void>) => (error: unknown) => {
+  const { code, message } = isFedloraError(error) ? error : { code: 'E_IO', message: String(error) }
+  for (const listener of listeners) listener({ type: 'trouble', code, message })
 }
 
 interface Ending {

@@ -116,14 +116,13 @@ export class Reception implements Door {
   /** A client that says twice that it will not answer is as right as before. */
   async #goWithout(client: string, { type, round, code, why }: Word & { type: 'failed' | 'declined' }): Promise<Reply> {
     if (!this.#isOpenTo(client, round)) return taken
-    const { book, now, tell } = this.#tools
+    const { book, now } = this.#tools
     await book.append({ type, at: now(), round, client, code, why })
-    tell({ type, name: client, round, code, message: why })
     return taken
   }
 
   async #answer(client: string, { round, manifest }: Word & { type: 'answer' }): Promise<Reply> {
-    const { book, now, tell, uploads } = this.#tools
+    const { book, now, uploads } = this.#tools
     const digest = digestOf(manifest)
     const last = this.#lastOf(client, round)
     if (last !== undefined) {
@@ -146,13 +145,11 @@ export class Reception implements Door {
       const { code, message: why } = error
       await book.append({ type: 'refused', at, round, client, digest, code, why })
       uploads.delete(client)
-      tell({ type: 'refused', name: client, round, code, message: why })
       return refusal(code, why)
     }
     await book.append({ type: 'accepted', at, round, client, digest, manifest })
-    const report = await this.#aggregation.add(answer, vectors)
+    await this.#aggregation.add(answer, vectors)
     uploads.delete(client)
-    tell({ type: 'client', round, ...report })
     return taken
   }
 
@@ -176,6 +173,16 @@ export class Reception implements Door {
     return await this.#tools.blobs.offsetOf(blob)
   }
 
+  /** @throws FedloraError `E_TOO_LARGE` for a client that begins one upload after the other. */
+  #begins(client: string, blob: BlobId): void {
+    const begun = this.#tools.uploads.get(client) ?? new Set()
+    if (!begun.has(blob) && begun.size >= mostUploads) {
+      const message = `client ${client} has begun ${begun.size} other answers in this round; it may send what is left of them`
+      throw new FedloraError('E_TOO_LARGE', message, { client, most: mostUploads })
+    }
+    this.#tools.uploads.set(client, begun.add(blob))
+  }
+
   async write(client: string, ref: BlobRef, from: number, chunks: AsyncIterable<Uint8Array>): Promise<number> {
     this.#check(client)
     if (!isWaitedFor(this.#state, client)) {
@@ -186,10 +193,13 @@ export class Reception implements Door {
       const message = `an answer of client ${client} may have ${most} bytes, got ${ref.bytes}`
       throw new FedloraError('E_TOO_LARGE', message, { bytes: ref.bytes, most })
     }
-    this.#tools.uploads.set(client, ref.blob)
+    this.#begins(client, ref.blob)
     return await this.#tools.blobs.write(ref, from, chunks)
   }
 }
+
+/** Blobs that a client may begin in one round: it trains again when it has lost what it made, and that gives the same bytes. */
+const mostUploads = 3
 
 function closed(client: string, round: number): Reply {
   return refusal('E_ROUND_CLOSED', `round ${round} takes no answers of client ${client}: it is over, or did not ask it`)

@@ -109,6 +109,13 @@ export const isOver = ({ rounds, stopped }: State): boolean =>
 export const population = ({ members }: State): string[] =>
   [...members].flatMap(([name, { revoked }]) => (revoked ? [] : [name])).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
 
+/** How many they are. */
+export function populationSize({ members }: State): number {
+  let size = 0
+  for (const { revoked } of members.values()) if (!revoked) size++
+  return size
+}
+
 /** Whether a client was asked in the round under way and is waited for. */
 export const isWaitedFor = ({ rounds }: State, client: string): boolean =>
   rounds.phase === 'open' && rounds.waiting.includes(client)

@@ -2,6 +2,7 @@
 import type { BlobId, BlobStore } from '../blobs/blob-store.js'
 import type { Book } from './book.js'
 import type { CoordinatorEvent } from './events.js'
+import type { FederationLog } from './log.js'
 import type { Members } from './members.js'
 import type { Offers } from './offers.js'
 import type { CoordinatorConfig } from './options.js'
@@ -14,13 +15,15 @@ export interface Tools {
   readonly setup: Setup
   readonly book: Book
   readonly blobs: BlobStore
+  /** Undefined: none is kept. */
+  readonly log: FederationLog | undefined
   readonly members: Members
   /** Of a federation that hides clients. */
   readonly privacy: Privacy | undefined
   readonly offers: Offers
   readonly waiters: Waiters
-  /** Blobs that clients are sending, by client. */
-  readonly uploads: Map<string, BlobId>
+  /** Blobs that clients have begun to send in the round under way, by client. */
+  readonly uploads: Map<string, Set<BlobId>>
   /** Where the adapter is left; undefined: nowhere. */
   readonly folder: string | undefined
   /** Milliseconds since the epoch. */

@@ -3,6 +3,8 @@
  * instead of training, so that a federation takes milliseconds.
  */
 import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Test } from 'tap'
 import { MemoryBlobs } from '../../../src/federated/blobs/memory.js'
 import { Coordinator } from '../../../src/federated/coordinator/coordinator.js'
@@ -17,6 +19,7 @@ import { encodeVector } from '../../../src/federated/vector-message.js'
 import { FedloraError } from '../../../src/index.js'
 import { goldenFolder } from '../../support/golden-model.js'
 import { temporaryFolder } from '../../support/train.js'
+import { timeless } from './federation.js'
 import { drifts, SmallParticipant } from './small-participant.js'
 
 /** A way from clients to a server. */
@@ -168,6 +171,7 @@ export async function conformance(t: Test, carrier: Carrier): Promise<void> {
   const reference = await new Mortal().open()
   const undisturbed = await carrier.open(reference.server)
   await takePart(undisturbed)
+  await reference.server().over
   await undisturbed.close()
   await reference.close()
   const expected = await resultOf(reference)
@@ -228,9 +232,13 @@ export async function conformance(t: Test, carrier: Carrier): Promise<void> {
     ] as const) {
       for (let at = 2; at <= reference.appends; at += step) {
         const mortal = new Mortal(options(), (append) => (append === at ? when : undefined))
-        await over(t, mortal, async (carried) => void (await takePart(carried)))
+        await over(t, mortal, async (carried) => {
+          await takePart(carried)
+          await mortal.server().over
+        })
         t.same(await resultOf(mortal), expected, `${when} append ${at}`)
         t.equal(mortal.restarts, 1, 'it died')
+        t.same(logOf(mortal).filter(isOfRound), logOf(reference).filter(isOfRound), 'its log is the same')
         countedOnce(t, await mortal.records())
       }
     }
@@ -277,6 +285,15 @@ export async function conformance(t: Test, carrier: Carrier): Promise<void> {
     })
   })
 }
+
+/** What a server's log tells, but for times. */
+function logOf({ folder }: Mortal): Record<string, unknown>[] {
+  const lines = readFileSync(join(folder, 'events.ndjson'), 'utf8').trim().split('\n')
+  return lines.map((line) => timeless(JSON.parse(line)) as Record<string, unknown>)
+}
+
+/** Deadlines are times, and clients join in any order. */
+const isOfRound = ({ type }: Record<string, unknown>) => type === 'round' || type === 'done' || type === 'log'
 
 /** A client counts at most once in a round, and what was accepted before a commit is in it. */
 function countedOnce(t: Test, records: readonly Entry[]): void {

@@ -1,0 +1,44 @@
+/** What a record tells, once it is part of the state. Pure: a log follows from the journal. */
+import type { RoundEvent } from '../events.js'
+import type { CoordinatorEvent } from './events.js'
+import type { Record as Entry, RecordOf } from './records.js'
+import type { State } from './state.js'
+
+function answered({ current }: State, { round, client: name, manifest }: RecordOf<'accepted'>): CoordinatorEvent {
+  const { rows, loss, steps, tokens, numbers } = manifest.answer
+  const beside = 8 * Object.values(numbers).reduce((sum, list) => sum + list.length, 0)
+  const bytesUp = Object.values(manifest.vectors).reduce((sum, bytes) => sum + bytes, beside)
+  const client = current!.population.indexOf(name)
+  return { type: 'client', round, client, name, rows, loss, steps, tokens, bytesUp }
+}
+
+/** @param state - with the record. Undefined: it tells nothing. */
+export function eventOf(record: Entry, state: State): CoordinatorEvent | undefined {
+  switch (record.type) {
+    case 'enrolled':
+      return { type: 'joined', name: record.client }
+    case 'revoked':
+      return { type: 'left', name: record.client }
+    case 'begin': {
+      const { round, clients, deadline } = record
+      return { type: 'begin', round, rounds: state.rounds.rounds, clients, deadline }
+    }
+    case 'accepted':
+      return answered(state, record)
+    case 'refused':
+    case 'failed':
+    case 'declined': {
+      const { type, client: name, round, code, why: message } = record
+      return { type, name, round, code, message }
+    }
+    case 'commit':
+    case 'abandon':
+      return record.report as unknown as RoundEvent
+    case 'pause':
+    case 'resume':
+    case 'stop':
+      return { type: record.type, who: record.who }
+    default:
+      return undefined
+  }
+}
