@@ -1,15 +1,16 @@
 /** The link over a real NATS server, under the suite of all links; every client with the rights that `natsConfig` gives it, and no others. */
-import { rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import type { Coordinator } from '../../src/federated/coordinator/coordinator.js'
 import type { Door, Registry } from '../../src/federated/link/link.js'
-import { connectNats, jetstreams, type NatsConnection } from '../../src/federated/nats/connect.js'
+import { connectNats, type NatsConnection } from '../../src/federated/nats/connect.js'
 import { NatsLink } from '../../src/federated/nats/link.js'
 import { namesOf, tokenOf } from '../../src/federated/nats/names.js'
 import { NatsServer } from '../../src/federated/nats/serve.js'
 import { temporaryFolder } from '../support/train.js'
 import { type Carrier, conformance } from './support/conformance.js'
-import { type RunningNats, skipNats, startNats } from './support/nats-server.js'
+import { skipNats, startNats } from './support/nats-server.js'
 
 const space = 'test'
 const names = namesOf(space)
@@ -28,54 +29,42 @@ const ofNow = (server: () => Coordinator): Door & Registry => ({
   revoke: async (...parts) => await server().revoke(...parts),
 })
 
-async function removeStreams(connection: NatsConnection): Promise<void> {
-  const { jetstreamManager } = await jetstreams()
-  const manager = await jetstreamManager(connection)
-  for await (const name of manager.streams.names()) await manager.streams.delete(name)
-}
+const root = temporaryFolder('nats-conformance')
+t.teardown(() => rmSync(root, { recursive: true, force: true }))
 
-function over(nats: RunningNats): Carrier {
-  return {
-    name: 'nats',
-    deaths: 5,
-    async open(server) {
-      const connection = await connectNats({ servers: nats.servers, seed: nats.seeds.server })
-      await removeStreams(connection)
-      const door = ofNow(server)
-      const served = await NatsServer.open({ connection, names, door, registry: door, quota: 2 ** 20 })
-      const clients: NatsConnection[] = []
-      return {
-        async join(client) {
-          const own = await connectNats({
-            servers: nats.servers,
-            seed: nats.seeds.clients[client]!,
-            inbox: names.inbox(tokenOf(client)),
-          })
-          clients.push(own)
-          for (;;) {
-            try {
-              return await NatsLink.open({ connection: own, names, client, key: `key of ${client}` })
-            } catch (error) {
-              if ((error as { code?: string }).code !== 'E_UNREACHABLE') throw error
-              await new Promise<void>((resolve) => setImmediate(resolve))
-            }
+const throughNats: Carrier = {
+  name: 'nats',
+  deaths: 7,
+  async open(server) {
+    const nats = await startNats(mkdtempSync(join(root, 'nats-')), space, ['a', 'b', 'c', 'd'])
+    const connection = await connectNats({ servers: nats.servers, seed: nats.seeds.server })
+    const door = ofNow(server)
+    const served = await NatsServer.open({ connection, names, door, registry: door, quota: 2 ** 20 })
+    const clients: NatsConnection[] = []
+    return {
+      async join(client) {
+        const own = await connectNats({
+          servers: nats.servers,
+          seed: nats.seeds.clients[client]!,
+          inbox: names.inbox(tokenOf(client)),
+        })
+        clients.push(own)
+        for (;;) {
+          try {
+            return await NatsLink.open({ connection: own, names, client, key: `key of ${client}` })
+          } catch (error) {
+            if ((error as { code?: string }).code !== 'E_UNREACHABLE') throw error
+            await new Promise<void>((resolve) => setImmediate(resolve))
           }
-        },
-        async close() {
-          await served.close()
-          for (const one of [...clients, connection]) await one.close()
-        },
-      }
-    },
-  }
+        }
+      },
+      async close() {
+        await served.close()
+        for (const one of [...clients, connection]) await one.close()
+        await nats.kill()
+      },
+    }
+  },
 }
 
-t.test('through NATS', { skip: skipNats }, async (t) => {
-  const folder = temporaryFolder('nats-conformance')
-  const nats = await startNats(folder, space, ['a', 'b', 'c', 'd'])
-  t.teardown(async () => {
-    await nats.kill()
-    rmSync(folder, { recursive: true, force: true })
-  })
-  await conformance(t, over(nats))
-})
+t.test('through NATS', { skip: skipNats }, (t) => conformance(t, throughNats))

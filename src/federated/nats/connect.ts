@@ -39,7 +39,7 @@ export function natsError(error: unknown, doing: string): unknown {
   const { name, message } = error
   const coded = (code: 'E_AUTH' | 'E_UNREACHABLE', why: string) =>
     new FedloraError(code, `${doing}: ${why} (${message})`, { nats: name }, error)
-  if (/Authorization|PermissionViolation|Authentication/i.test(name))
+  if (/Authorization|PermissionViolation|Authentication/i.test(name) || /permissions violation/i.test(message))
     return coded('E_AUTH', 'NATS refuses this user; give the seed and the rights that `fedlora nats init` made for it')
   if (
     /Timeout|NoResponders|Connection|Request|Draining/i.test(name) ||

@@ -90,17 +90,26 @@ export class NatsLink implements ClientLink {
       Symbol.asyncIterator
     ]()
     await this.#tried(this.#offers.put(names.known(this.#token), encode({ nonce, known })), 'what is known')
-    const late = AbortSignal.timeout(listening)
-    while (!late.aborted) {
-      const entry = await nextOf(this.#heard, AbortSignal.any([signal, late]))
+    const late = new AbortController()
+    const timer = setTimeout(() => late.abort(), listening)
+    try {
+      return await this.#told(nonce, this.#heard, AbortSignal.any([signal, late.signal]))
+    } finally {
+      clearTimeout(timer)
       signal.throwIfAborted()
-      if (entry === undefined) break
+    }
+  }
+
+  /** The answer to what was said with `nonce`; undefined when `signal` comes first. */
+  async #told(nonce: string, heard: AsyncIterator<KvWatchEntry>, signal: AbortSignal): Promise<Notice | undefined> {
+    for (;;) {
+      const entry = await nextOf(heard, signal)
+      if (entry === undefined) return undefined
       const offer = decode(offerEntrySchema, entry.value, 'an offer')
       if (offer.nonce !== nonce) continue
       if (offer.error !== undefined) throw FedloraError.from(offer.error)
       return offer.notice
     }
-    return undefined
   }
 
   async say(word: Word, signal: AbortSignal): Promise<Reply> {

@@ -51,6 +51,7 @@ function rightsOf(space: string, client: string): { publish: string[]; subscribe
   return {
     publish: [
       names.ask(token),
+      '$JS.API.INFO',
       key(names.known(token)),
       ...reading(kv, key(names.offer(token))),
       `$JS.API.DIRECT.GET.${kv}.${key(names.description)}`,

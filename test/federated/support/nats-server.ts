@@ -1,6 +1,7 @@
 /** A real nats-server with files of its own, on ports that the system chooses. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { createUser } from '@nats-io/nkeys'
 import { natsConfig } from '../../../src/federated/nats/rights.js'
@@ -28,6 +29,21 @@ export interface RunningNats {
 }
 
 const seedOf = (user: ReturnType<typeof createUser>) => new TextDecoder().decode(user.getSeed())
+
+interface Ports {
+  nats: string[]
+  monitoring: string[]
+}
+
+/** What the server wrote about its ports, which it does at any time after it is ready. */
+async function portsIn(folder: string): Promise<Ports> {
+  for (;;) {
+    const name = readdirSync(folder).find((file) => file.endsWith('.ports'))
+    const text = name === undefined ? '' : readFileSync(join(folder, name), 'utf8')
+    if (text.trimEnd().endsWith('}')) return JSON.parse(text) as Ports
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
 
 export async function startNats(folder: string, space: string, clients: readonly string[]): Promise<RunningNats> {
   const server = createUser()
@@ -62,10 +78,11 @@ export async function startNats(folder: string, space: string, clients: readonly
       child.once('exit', (code) => reject(new Error(`nats-server ended with ${code}:\n${log}`)))
       child.once('error', reject)
     })
+    child.unref()
+    ;(child.stderr as Socket).unref()
   }
   await start()
-  const name = readdirSync(folder).find((file) => file.endsWith('.ports'))!
-  const ports = JSON.parse(readFileSync(join(folder, name), 'utf8')) as { nats: string[]; monitoring: string[] }
+  const ports = await portsIn(folder)
   listen = ports.nats[0]!.replace('nats://', '')
   monitor = ports.monitoring[0]!.replace('http://', '')
   return {
@@ -75,6 +92,7 @@ export async function startNats(folder: string, space: string, clients: readonly
     async kill(signal: NodeJS.Signals = 'SIGKILL') {
       if (child.exitCode !== null || child.signalCode !== null) return
       const ended = new Promise((resolve) => child.once('exit', resolve))
+      child.ref()
       child.kill(signal)
       await ended
     },
