@@ -1,4 +1,5 @@
-// Whole training steps on the device: embedding to optimiser, as Session::step runs them, over random weights in the shape of a known model.
+// Whole training steps on the device: embedding to optimiser, as Session::step runs them, over random weights in the shape of a known
+// model.
 //
 //   time_step SHAPE[@LAYERS]:BASE:SEQUENCESxTOKENS[:RECOMPUTE] …
 //     SHAPE 8b | 1b | 135m | tiny · BASE bf16 | nf4 (held as bf16) | nf4-packed (decoded in every pass) · RECOMPUTE none | gate_up | all
@@ -110,7 +111,8 @@ Matrix repeated(RandomWords& words, Format format, int64_t N, int64_t K) {
   const Matrix some = random_matrix(words, format, std::min<int64_t>(N, 256), K, 64, false);
   Matrix all = make_matrix(format, N, K, 64, false);
   fill(some.data.data(), some.data.size(), all.data.data(), all.data.size());
-  if (!all.absmax.empty()) fill(some.absmax.data(), some.absmax.size() * sizeof(float), all.absmax.data(), all.absmax.size() * sizeof(float));
+  if (!all.absmax.empty())
+    fill(some.absmax.data(), some.absmax.size() * sizeof(float), all.absmax.data(), all.absmax.size() * sizeof(float));
   return all;
 }
 

@@ -68,13 +68,13 @@ __global__ void __launch_bounds__(AttentionPlan<Engine, Width>::threads)
       cp_async_wait<0>();
       Engine::publish();
       __syncthreads();  // the tile stands; everybody is through with the one before, whose stage is filled next
-      if (t + 1 < count) fetch(t + 1);
       float s[N / 2], d_p[N / 2];
       Engine::fence();
       Engine::template begin_rows<N, Width>(s, memory, Plan::rows, keys_of(t));
       Engine::commit();
       Engine::template begin_rows<N, Width>(d_p, gradients, Plan::rows, keys_of(t) + Plan::backward_bytes);
       Engine::commit();
+      if (t + 1 < count) fetch(t + 1);  // while the products are made
       Engine::template wait<1>();
 
       const int base = first_key + t * N;
@@ -147,8 +147,7 @@ __global__ void __launch_bounds__(AttentionPlan<Engine, Width>::threads)
     for (int t = 0; t < count; ++t) {
       cp_async_wait<0>();
       Engine::publish();
-      __syncthreads();  // the tile stands; everybody is through with the one before, whose stage is filled next
-      if (t + 1 < count) fetch(t + 1);
+      __syncthreads();             // the tile stands; everybody is through with the one before, whose stage is filled next
       float s[N / 2], d_p[N / 2];  // [keys, queries]
       Engine::fence();
       Engine::template begin_rows<N, Width>(s, memory, Plan::rows, queries_of(t));
@@ -156,10 +155,9 @@ __global__ void __launch_bounds__(AttentionPlan<Engine, Width>::threads)
       if constexpr (side != KeySide::values) {
         Engine::template begin_rows<N, Width>(d_p, values, Plan::rows, queries_of(t) + Plan::backward_bytes);
         Engine::commit();
-        Engine::template wait<1>();
-      } else {
-        Engine::template wait<0>();
       }
+      if (t + 1 < count) fetch(t + 1);  // while the products are made
+      Engine::template wait<side == KeySide::values ? 0 : 1>();
 
       const RowTerms* const columns = staged_terms + t % 2 * N + threadIdx.x % 4 * 2;
       const int base = base_of(t);

@@ -73,11 +73,11 @@ __global__ void __launch_bounds__(AttentionPlan<Engine, Width>::threads)
       cp_async_wait<0>();
       Engine::publish();
       __syncthreads();  // the tile stands; everybody is through with the one before, whose stage is filled next
-      if (t + 1 < count) fetch(t + 1);
       float s[N / 2];
       Engine::fence();
       Engine::template begin_rows<N, Width>(s, memory, Plan::rows, keys_of(t));
       Engine::commit();
+      if (t + 1 < count) fetch(t + 1);  // while the scores are made
       Engine::template wait<0>();
 
       const int base = first_key + t * N;
