@@ -105,6 +105,34 @@ CASE("linear_cross_entropy: of equal logits the first counts; large ones overflo
   });
 }
 
+CASE("linear_cross_entropy: chunks of three rows, whose gradients go two by two, have the bits of all rows together") {
+  constexpr int64_t M = 8, V = 264, K = 16, three_rows = 3 * 4 * V;
+  for (const Element element : {Element::f32, Element::bf16}) {
+    const Problem p(element, M, V, K);
+    check::each_device({80, 90}, [&](const Queue& queue, check::Outputs&) {
+      const check::DeviceNumbers x(element, p.x), head(element, p.head);
+      const check::DeviceArray<int32_t> targets(p.targets);
+      const check::DeviceArray<float> scales(p.scales);
+      const DeviceMatrix W{element == Element::f32 ? Format::f32 : Format::bf16, V, K, 0, head.data(), nullptr};
+      std::vector<uint8_t> bits[2];
+      for (const bool chunks : {false, true}) {
+        const int64_t budget = chunks ? three_rows : cuda::logits_budget;
+        check::DeviceArray<float> losses(static_cast<size_t>(M));
+        check::DeviceNumbers d_x(element, M * K);
+        const check::DeviceBytes workspace(cuda::cross_entropy_workspace(M, W, element, true, budget));
+        cuda::linear_cross_entropy(queue, M, x.data(), W, 1, targets.data(), scales.data(), losses.data(), nullptr, d_x.data(), element,
+                                   workspace.data(), budget);
+        CHECK(workspace.intact() && losses.intact() && d_x.intact());
+        bits[chunks] = losses.read();
+        const std::vector<uint8_t> gradient = d_x.read();
+        bits[chunks].insert(bits[chunks].end(), gradient.begin(), gradient.end());
+      }
+      CHECK(bits[0] == bits[1]);
+    });
+  }
+  CHECK(cuda::cross_entropy_rows(M, V, three_rows) == 3);
+}
+
 CASE("head_logits: a head that is decoded first") {
   const Problem p(Element::bf16, 3, 70, 33);
   Tensor want(static_cast<size_t>(p.M * p.V));

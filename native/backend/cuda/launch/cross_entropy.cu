@@ -10,16 +10,14 @@ namespace fedlora::cuda {
 
 namespace {
 
-constexpr int64_t logits_budget = int64_t{256} << 20;
-
 int64_t aligned(int64_t bytes) { return (bytes + 255) / 256 * 256; }
 
 /// Where the parts of a workspace begin. In bf16 the gradient of two chunks of logits is gathered before it is multiplied by the head: the
 /// product of one alone would leave part of a large device idle. In f32 it lies over the logits.
 struct Layout {
   int64_t rows, gradient_rows, logits, gradient, bytes;
-  Layout(int64_t M, const DeviceMatrix& head, Element element, bool training)
-      : rows(cross_entropy_rows(M, head.N)),
+  Layout(int64_t M, const DeviceMatrix& head, Element element, bool training, int64_t budget)
+      : rows(cross_entropy_rows(M, head.N, budget)),
         gradient_rows(training && element == Element::bf16 ? std::min(M, 2 * rows) : rows),
         logits(aligned(decoded_bytes(head, element))),
         gradient(logits + aligned(rows * head.N * 4)),
@@ -38,18 +36,19 @@ void logits_of(const Queue& queue, int64_t rows, const void* x, const DeviceMatr
 
 }  // namespace
 
-int64_t cross_entropy_rows(int64_t M, int64_t V) {
-  const int64_t room = logits_budget / (4 * V);
+int64_t cross_entropy_rows(int64_t M, int64_t V, int64_t budget) {
+  const int64_t room = budget / (4 * V);
   return std::max<int64_t>(1, std::min(M, room >= 128 ? room / 128 * 128 : room));  // whole tiles of gemm
 }
 
-size_t cross_entropy_workspace(int64_t M, const DeviceMatrix& head, Element element, bool training) {
-  return static_cast<size_t>(Layout(M, head, element, training).bytes);
+size_t cross_entropy_workspace(int64_t M, const DeviceMatrix& head, Element element, bool training, int64_t budget) {
+  return static_cast<size_t>(Layout(M, head, element, training, budget).bytes);
 }
 
 void linear_cross_entropy(const Queue& queue, int64_t M, const void* x, const DeviceMatrix& head, float divider, const int32_t* targets,
-                          const float* grad_scales, float* losses, uint8_t* correct, void* d_x, Element element, void* workspace) {
-  const Layout layout(M, head, element, d_x != nullptr);
+                          const float* grad_scales, float* losses, uint8_t* correct, void* d_x, Element element, void* workspace,
+                          int64_t budget) {
+  const Layout layout(M, head, element, d_x != nullptr, budget);
   const int64_t V = head.N, K = head.K, row_bytes = K * width_of(element);
   const void* const W = decode_weight(queue, head, element, workspace);
   float* const logits = reinterpret_cast<float*>(at(workspace, layout.logits));
