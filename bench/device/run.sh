@@ -65,7 +65,7 @@ build_all() {
   # The program whose subject is the emulator itself is not for a device.
   tests=$(ls test/native/cuda/test_cuda_*.cpp | grep -v test_cuda_emulator)
   echo "$tests" | xargs -P "$jobs" -I{} bash -c 'compile_test {}' || failed=1
-  echo time_operators.cu time_step.cpp count_launches.cpp | xargs -n 1 -P "$jobs" -I{} bash -c 'compile_speed {}' || failed=1
+  printf '%s\n' time_operators.cu time_step.cpp count_launches.cpp | xargs -P "$jobs" -I{} bash -c 'compile_speed {}' || failed=1
   nvcc $gencode -o "$build/speed/time_operators" "$build/speed/time_operators.cu.o" "$build/device.a" "$build/host.a" -cudart static -lpthread -ldl || failed=1
   nvcc $gencode -Xlinker --wrap=__cudaLaunchKernel -o "$build/speed/time_step" "$build/speed/time_step.cpp.o" "$build/speed/count_launches.cpp.o" \
     "$build/device.a" "$build/host.a" -cudart static -lpthread -ldl || failed=1
