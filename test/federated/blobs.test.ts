@@ -4,6 +4,7 @@ import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { openDirectoryBlobs } from '../../src/federated/blobs/directory.js'
+import { MemoryBlobs } from '../../src/federated/blobs/memory.js'
 import { blobConformance, chunksOf, refOf } from './support/blob-conformance.js'
 import { faultyDisk } from './support/faulty-disk.js'
 
@@ -11,6 +12,8 @@ const base = t.testdir()
 let folders = 0
 const newFolder = () => join(base, `f${folders++}`)
 const open = (folder: string) => openDirectoryBlobs(folder, { reserve: 0 })
+
+t.test('in memory', (t) => blobConformance(t, async () => ({ blobs: new MemoryBlobs() })))
 
 t.test('in a folder', (t) =>
   blobConformance(t, async () => {

@@ -6,6 +6,7 @@ import t from 'tap'
 import type { FedloraError } from '../../src/errors.js'
 import { openFileJournal } from '../../src/federated/journal/file.js'
 import { maximumBody } from '../../src/federated/journal/frame.js'
+import { MemoryJournal } from '../../src/federated/journal/memory.js'
 import { parseSegment } from '../../src/federated/journal/segment.js'
 import { crc32c } from '../../src/files/crc32c.js'
 import { entriesOf, journalConformance } from './support/journal-conformance.js'
@@ -13,6 +14,13 @@ import { entriesOf, journalConformance } from './support/journal-conformance.js'
 let folders = 0
 const base = t.testdir()
 const newFolder = () => join(base, `f${folders++}`)
+
+t.test('in memory', (t) =>
+  journalConformance(t, async () => {
+    const journal = new MemoryJournal()
+    return { journal, again: async () => new MemoryJournal(journal) }
+  }),
+)
 
 t.test('in files', (t) =>
   journalConformance(t, async () => {

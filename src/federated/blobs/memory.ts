@@ -22,13 +22,13 @@ export class MemoryBlobs implements BlobStore {
     if (this.#busy.has(blob)) {
       throw new FedloraError('E_UPLOAD_BUSY', `blob ${blob}: another request writes it; ask for its offset, and go on`)
     }
-    const offset = await this.offsetOf(blob)
-    if (from !== offset) {
-      const message = `blob ${blob}: got bytes from ${from}, expected from ${offset}, where it stands`
-      throw new FedloraError('E_UPLOAD_OFFSET', message, { offset })
-    }
     this.#busy.add(blob)
     try {
+      const offset = await this.offsetOf(blob)
+      if (from !== offset) {
+        const message = `blob ${blob}: got bytes from ${from}, expected from ${offset}, where it stands`
+        throw new FedloraError('E_UPLOAD_OFFSET', message, { offset })
+      }
       for await (const chunk of chunks) this.#take(blob, bytes, chunk)
       return this.#completed(blob, bytes)
     } finally {

@@ -19,6 +19,11 @@ import {
 /** As it would arrive through a wire. */
 const sent = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T
 
+/** A file from a byte on, opened when the first chunk is asked for. */
+async function* chunksOf(path: string, start: number): AsyncGenerator<Uint8Array> {
+  yield* createReadStream(path, { start }) as AsyncIterable<Uint8Array>
+}
+
 export class InProcessLink implements ClientLink {
   readonly #door: () => Door
   readonly #client: string
@@ -63,9 +68,9 @@ export class InProcessLink implements ClientLink {
   async upload(ref: BlobRef, path: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     const from = await this.#door().offset(this.#client, ref.blob)
-    if (from === ref.bytes && from > 0) return
     try {
-      await this.#door().write(this.#client, ref, from, createReadStream(path, { start: from }))
+      // Also when all bytes are there: it may be that nobody has made them a whole yet.
+      await this.#door().write(this.#client, ref, from, chunksOf(path, from))
     } catch (error) {
       throw ioError(error, `cannot read '${path}'`)
     }
