@@ -1,0 +1,54 @@
+/** Judges a world that has ended. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { openFileJournal } from '../../../dist/federated/journal/file.js'
+import { decodeVector } from '../../../dist/federated/vector-message.js'
+import { violations } from './invariants.mjs'
+import { names } from './world.mjs'
+
+const adapterFile = 'adapter/adapter_model.safetensors'
+const vector = (path) => decodeVector(readFileSync(path))
+
+/** The journal, and what clients sent and were told. */
+export async function factsOf(world) {
+  const journal = await openFileJournal(join(world, 'server/journal'))
+  const entries = []
+  try {
+    for await (const entry of journal.read()) entries.push(entry)
+  } finally {
+    await journal.close()
+  }
+  const notes = readFileSync(join(world, 'acknowledged'), 'utf8')
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line))
+  const blob = (id) => join(world, 'server/blobs', id)
+  const last = entries.findLast(({ record }) => record.type === 'commit' || record.type === 'abandon')?.record
+  return {
+    entries,
+    notes,
+    initial: vector(blob(entries[0].record.description.initial.blob)),
+    final: vector(blob(last.checkpoint.vectors.adapter.blob)),
+    update: (id) => (existsSync(join(world, 'kept', id)) ? vector(join(world, 'kept', id)) : undefined),
+  }
+}
+
+/**
+ * What is wrong with a world, in words; empty: nothing.
+ * @param {string} world
+ * @param {string} [reference] a world whose federation was not disturbed
+ */
+export async function wrongWith(world, reference) {
+  const wrong = violations(await factsOf(world))
+  for (const name of names) {
+    const state = JSON.parse(readFileSync(join(world, 'clients', name, 'state.json'), 'utf8'))
+    if (state.over === null || state.settled !== state.over.rounds)
+      wrong.push(`${name} stands at round ${state.settled}`)
+    const left = readdirSync(join(world, 'clients', name, 'outbox'))
+    if (left.length > 0) wrong.push(`${name} still owes ${left}`)
+  }
+  const adapter = readFileSync(join(world, 'server', adapterFile))
+  if (reference !== undefined && !adapter.equals(readFileSync(join(reference, 'server', adapterFile))))
+    wrong.push('the adapter has other bits')
+  return wrong
+}

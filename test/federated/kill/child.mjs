@@ -1,0 +1,38 @@
+/** The server, or all clients, of one world after another, in a process that is killed: node --import points.mjs child.mjs server|clients [broken]. */
+import { once } from 'node:events'
+import { broken } from './broken.mjs'
+import { names, openServer, takePart } from './world.mjs'
+
+const { points } = globalThis
+const [role, variant] = process.argv.slice(2)
+const tell = (message) => process.send(message)
+if (variant !== undefined) broken[variant]()
+
+/** The next message of a type: that all have heard the end may be said twice, once to each life. */
+async function heard(type) {
+  for (;;) {
+    const [message] = await once(process, 'message')
+    if (message.type === type) return message
+  }
+}
+
+async function serve(world) {
+  const server = await openServer(world)
+  tell({ type: 'ready', tokens: server.tokens })
+  await heard('over')
+  await server.over
+  await server.close()
+}
+
+async function take(world, tokens) {
+  const { signal } = new AbortController()
+  await Promise.all(names.map((name) => takePart(world, name, async () => tokens[name], signal)))
+}
+
+for (;;) {
+  const { world, at, log, tokens } = await heard('world')
+  points.arm(at ?? Number.POSITIVE_INFINITY, log)
+  await (role === 'server' ? serve(world) : take(world, tokens))
+  points.disarm()
+  tell({ type: 'ended', passed: points.passed, kinds: points.kinds })
+}

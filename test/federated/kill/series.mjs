@@ -1,0 +1,169 @@
+/**
+ * Kills a federation at one point after another. One process is killed and started again; the other side lives in this one. What a series begins with is
+ * a world that nobody disturbed, whose bits all others must have.
+ */
+import { fork } from 'node:child_process'
+import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { wrongWith } from './check.mjs'
+import { names, openServer, takePart } from './world.mjs'
+
+/** Memory where the system has it: what a killed process has written is there as well, and a flush costs nothing. */
+function quickFolder() {
+  try {
+    accessSync('/dev/shm', constants.W_OK)
+    return '/dev/shm'
+  } catch {
+    return tmpdir()
+  }
+}
+
+const place = (name) => fileURLToPath(new URL(name, import.meta.url))
+/** Milliseconds after which a world is taken to stand still. */
+const patience = 120_000
+
+/** A process that plays one side of worlds, and is started again when it was killed. */
+class Side {
+  #child
+  /** @param {'server' | 'clients'} role @param {string} [variant] */
+  constructor(role, variant) {
+    this.args = variant === undefined ? [role] : [role, variant]
+    this.starts = 0
+  }
+
+  #start() {
+    const execArgv = ['--import', pathToFileURL(place('points.mjs')).href]
+    this.#child ??= fork(place('child.mjs'), this.args, { execArgv, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+    this.starts++
+    return this.#child
+  }
+
+  /**
+   * Plays a world until it has ended, killed at each of `kills`, which are counted from its start and every start again.
+   * @param {{ world: string, kills: readonly (number | string)[], tokens?: object, onReady?: (tokens: object) => void, signal: AbortSignal }} options
+   */
+  async play({ world, kills, tokens, onReady, signal }) {
+    const left = [...kills]
+    const stop = () => this.stop()
+    signal.addEventListener('abort', stop)
+    try {
+      for (;;) {
+        const child = this.#child ?? this.#start()
+        child.send({ type: 'world', world, at: left.shift() ?? null, log: join(world, 'killed'), tokens })
+        const end = await outcome(child, onReady)
+        signal.throwIfAborted()
+        if (end.type === 'ended') return end
+        this.#child = undefined
+        if (end.how !== 'SIGKILL') throw new Error(`the process ended with ${end.how}`)
+      }
+    } finally {
+      signal.removeEventListener('abort', stop)
+    }
+  }
+
+  /** Says that everybody has heard the end. */
+  release() {
+    this.#child?.send({ type: 'over' })
+  }
+
+  stop() {
+    this.#child?.kill('SIGKILL')
+    this.#child = undefined
+  }
+}
+
+/** How a life of a process ends: its world has, or it. */
+function outcome(child, onReady) {
+  return new Promise((resolve) => {
+    const hear = (message) => {
+      if (message.type === 'ready') onReady(message.tokens)
+      else done(message)
+    }
+    const die = (code, signal) => done({ type: 'exit', how: signal ?? code })
+    const done = (how) => {
+      child.off('message', hear)
+      child.off('exit', die)
+      resolve(how)
+    }
+    child.on('message', hear)
+    child.on('exit', die)
+  })
+}
+
+/** Clients in this process, and a server that is killed. */
+async function killServer(side, world, kills, signal) {
+  let heard = false
+  let ready
+  const tokens = new Promise((resolve) => {
+    ready = resolve
+  })
+  const onReady = (given) => {
+    ready(given)
+    if (heard) side.release()
+  }
+  const taking = names.map((name) => takePart(world, name, async () => (await tokens)[name], signal))
+  const heardAll = Promise.all(taking).then(() => {
+    heard = true
+    side.release()
+  })
+  const [ended] = await Promise.all([side.play({ world, kills, onReady, signal }), heardAll])
+  return ended
+}
+
+/** A server in this process, and clients that are killed. */
+async function killClients(side, world, kills, signal) {
+  const server = await openServer(world)
+  try {
+    const ended = await side.play({ world, kills, tokens: server.tokens, signal })
+    await server.over
+    return ended
+  } finally {
+    await server.close()
+  }
+}
+
+/**
+ * Runs worlds with the given kills and judges them.
+ * @param {object} options
+ * @param {'server' | 'clients'} options.role what is killed
+ * @param {Iterable<readonly (number | string)[]>} options.kills for each world the points of its lives
+ * @param {string} [options.base] where worlds lie while they are played; default: in memory
+ * @param {string} [options.variant] a server of broken.mjs
+ * @param {(result: { kills: readonly (number | string)[], killed: string[], wrong: string[] }) => void} [options.onWorld]
+ */
+export async function series({ role, kills, base = quickFolder(), variant, onWorld = () => {} }) {
+  const folder = mkdtempSync(join(base, 'fedlora-kill-'))
+  const side = new Side(role, variant)
+  const play = role === 'server' ? killServer : killClients
+  const reference = join(folder, 'reference')
+  try {
+    const { passed, kinds } = await play(side, reference, [], new AbortController().signal)
+    const wrong = await wrongWith(reference)
+    const results = []
+    for (const points of kills) {
+      const world = join(folder, String(results.length))
+      mkdirSync(world)
+      const watch = new AbortController()
+      const timer = setTimeout(() => watch.abort(new Error('the federation stands still')), patience)
+      const wrong = await play(side, world, points, watch.signal)
+        .then(() => wrongWith(world, reference))
+        .catch((error) => {
+          watch.abort(error) // nobody of this world goes on
+          return [String(error.stack ?? error)]
+        })
+      clearTimeout(timer)
+      const log = join(world, 'killed')
+      const killed = existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : []
+      const result = { kills: points, killed, wrong }
+      results.push(result)
+      onWorld(result)
+      rmSync(world, { recursive: true })
+    }
+    return { passed, kinds, wrong, results, starts: side.starts }
+  } finally {
+    side.stop()
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
