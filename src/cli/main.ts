@@ -26,6 +26,10 @@ const commands: CommandTable = {
     summary: 'compare algorithms of federated learning with one budget',
     load: async () => (await import('./commands/study.js')).study,
   },
+  nats: {
+    summary: 'write a configuration for a NATS server that carries a federation, and the keys of its users',
+    load: async () => (await import('./commands/nats.js')).nats,
+  },
   flower: {
     summary: 'take part in Flower federations: make a key, join a server',
     load: async () => (await import('./commands/flower.js')).flower,

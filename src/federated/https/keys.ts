@@ -3,7 +3,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject 
 import { readFile } from 'node:fs/promises'
 import { FedloraError } from '../../errors.js'
 import { ioError } from '../../files/atomic.js'
-import { writeSecret } from './secret-file.js'
+import { writeSecret } from '../../files/secret-file.js'
 
 export interface SigningKey {
   private: KeyObject

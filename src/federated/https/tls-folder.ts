@@ -11,9 +11,9 @@ import { chmod, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FedloraError } from '../../errors.js'
 import { exists, ioError, makeFolder, writeTextFile } from '../../files/atomic.js'
+import { writeSecret } from '../../files/secret-file.js'
 import { type Certified, fingerprintOf, isStale, makeAuthority, makeServerCertificate } from './certificates.js'
 import type { TlsConfig } from './options.js'
-import { writeSecret } from './secret-file.js'
 
 export interface ServerIdentity {
   /** PEM: the server's certificate, then what leads to its authority. */

@@ -31,6 +31,7 @@ async function needed<T>(load: () => Promise<T>): Promise<T> {
 export const transport = () => needed(() => import('@nats-io/transport-node'))
 export const jetstreams = () => needed(() => import('@nats-io/jetstream'))
 export const keyValues = () => needed(() => import('@nats-io/kv'))
+export const keys = () => needed(() => import('@nats-io/nkeys'))
 export const objects = () => needed(() => import('@nats-io/obj'))
 
 /** A failure of NATS as a coded error; others pass through. `doing` says what was tried. */

@@ -9,7 +9,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FedloraError } from '../../../errors.js'
 import { exists, ioError } from '../../../files/atomic.js'
-import { writeSecret } from '../secret-file.js'
+import { writeSecret } from '../../../files/secret-file.js'
 
 export type Role = 'operator' | 'observer'
 const roles: readonly Role[] = ['operator', 'observer']

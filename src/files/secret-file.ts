@@ -1,6 +1,6 @@
 /** Files that only their owner may read (0600), whole or not there at all. */
 import { open } from 'node:fs/promises'
-import { replaceFile } from '../../files/atomic.js'
+import { replaceFile } from './atomic.js'
 
 /** Writes a file that nobody else could ever read, not for a moment either. @throws FedloraError `E_IO`. */
 export async function writeSecret(path: string, text: string): Promise<void> {

@@ -1,0 +1,44 @@
+/** `fedlora nats init`: what an operator of a NATS server begins with. */
+import { resolve } from 'node:path'
+import { initNats } from '../../federated/nats/init.js'
+import { type Command, text, usage } from '../command.js'
+import { shownPath } from '../words.js'
+
+export const nats: Command = {
+  name: 'nats',
+  words: [
+    {
+      name: 'action',
+      description: 'init: writes a configuration for nats-server, and the seeds of its users',
+      choices: ['init'],
+      required: true,
+    },
+  ],
+  flags: {
+    folder: { type: 'string', value: 'DIR', description: 'where they are written (default nats)' },
+    clients: { type: 'string', value: 'A,B,…', description: 'names of the clients' },
+    space: { type: 'string', value: 'NAME', description: 'what names in NATS begin with (default fedlora)' },
+    listen: { type: 'string', value: 'HOST:PORT', description: 'where clients reach it (default 0.0.0.0:4222)' },
+    cert: { type: 'string', value: 'FILE', description: 'certificate of NATS (PEM); without it nothing is encrypted' },
+    key: { type: 'string', value: 'FILE', description: 'its key (PEM)' },
+  },
+  async run({ flags, output }) {
+    const made = await usage(() =>
+      initNats({
+        folder: resolve(text(flags, 'folder') ?? 'nats'),
+        clients: (text(flags, 'clients') ?? '').split(',').flatMap((name) => name.trim() || []),
+        ...Object.fromEntries(
+          ['space', 'listen', 'cert', 'key'].flatMap((name) => {
+            const value = text(flags, name)
+            return value === undefined ? [] : [[name, value]]
+          }),
+        ),
+      }),
+    )
+    output.text(`for NATS:       nats-server -c ${shownPath(made.config)}`)
+    output.text(`for the server: ${shownPath(made.server)} (stays with it)`)
+    for (const [name, path] of Object.entries(made.clients))
+      output.text(`for ${name}: ${shownPath(path)} (for it alone)`)
+    return { ...made }
+  },
+}

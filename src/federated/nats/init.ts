@@ -1,0 +1,93 @@
+/** What an operator of NATS begins with: a configuration for the server, and the seed of every user. */
+import { join } from 'node:path'
+import { z } from 'zod'
+import { FedloraError } from '../../errors.js'
+import { exists, makeFolder, writeTextFile } from '../../files/atomic.js'
+import { writeSecret } from '../../files/secret-file.js'
+import { parseOptions } from '../../options/parse.js'
+import { keys } from './connect.js'
+import { tokenOf } from './names.js'
+import { natsConfig } from './rights.js'
+
+export const natsInitSchema = z.strictObject({
+  folder: z.string().min(1).describe('where the files are written; it must not hold a configuration yet'),
+  space: z
+    .string()
+    .default('fedlora')
+    .describe('what names in NATS begin with: one for each federation that a NATS server carries'),
+  clients: z.array(z.string().min(1).max(64)).min(1).describe('names of the clients'),
+  listen: z.string().default('0.0.0.0:4222').describe('host:port that clients reach'),
+  monitor: z.string().default('127.0.0.1:8222').describe('host:port of the page that tells how NATS writes to disk'),
+  cert: z.string().optional().describe('PEM file of the certificate of NATS; without it nothing is encrypted'),
+  key: z.string().optional().describe('PEM file of its key'),
+})
+
+/** Options of `initNats`. */
+export type NatsInitOptions = z.input<typeof natsInitSchema>
+
+/** Files that were written. */
+export interface NatsInit {
+  /** For `nats-server -c`. */
+  config: string
+  /** Seed of the federation's server. */
+  server: string
+  /** Seeds of the clients, each for its client alone. */
+  clients: Record<string, string>
+}
+
+function checkNames(clients: readonly string[]): void {
+  const tokens = new Map<string, string>()
+  for (const name of clients) {
+    const token = tokenOf(name).toLowerCase()
+    const other = tokens.get(token)
+    if (other !== undefined) {
+      const message = `clients: ${JSON.stringify(name)} and ${JSON.stringify(other)} would have one name in files and subjects; choose another`
+      throw new FedloraError('E_CONFIG', message, { clients: [other, name] })
+    }
+    tokens.set(token, name)
+  }
+}
+
+/**
+ * Writes a configuration of nats-server whose users are the federation's server and its clients, each with the rights that it needs, and a file
+ * with the seed (private key) of each user, which only its owner may read.
+ * @throws FedloraError `E_CONFIG`, `E_ARGUMENT` when the folder holds a configuration, `E_MISSING` for NATS' packages, `E_IO`.
+ */
+export async function initNats(options: NatsInitOptions): Promise<NatsInit> {
+  const { folder, space, clients, listen, monitor, cert, key } = parseOptions(natsInitSchema, options, 'nats init')
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new FedloraError(
+      'E_CONFIG',
+      `nats init: got ${cert === undefined ? 'key' : 'cert'} alone, expected cert and key together`,
+    )
+  }
+  checkNames(clients)
+  const config = join(folder, 'nats.conf')
+  if (await exists(config)) {
+    const message = `nats init: '${config}' is there already, and its users' seeds with it; give another folder, or remove it`
+    throw new FedloraError('E_ARGUMENT', message, { path: config })
+  }
+  const { createUser } = await keys()
+  const server = createUser()
+  const users = clients.map((name) => ({
+    name,
+    user: createUser(),
+    path: join(folder, 'clients', `${tokenOf(name)}.seed`),
+  }))
+  const text = natsConfig({
+    space,
+    server: { key: server.getPublicKey() },
+    clients: users.map(({ name, user }) => ({ name, key: user.getPublicKey() })),
+    store: join(folder, 'store'),
+    listen,
+    monitor,
+    ...(cert !== undefined && { tls: { cert, key: key! } }),
+  })
+  await makeFolder(join(folder, 'clients'))
+  const seedOf = (user: { getSeed(): Uint8Array }) => `${new TextDecoder().decode(user.getSeed())}\n`
+  const serverPath = join(folder, 'server.seed')
+  await writeSecret(serverPath, seedOf(server))
+  for (const { user, path } of users) await writeSecret(path, seedOf(user))
+  await writeTextFile(config, text)
+  return { config, server: serverPath, clients: Object.fromEntries(users.map(({ name, path }) => [name, path])) }
+}

@@ -1,0 +1,13 @@
+/**
+ * `fedlora/nats`: a federation carried by NATS JetStream, where one machine is not enough, or clients already reach a NATS server. Needs the
+ * packages `@nats-io/transport-node`, `@nats-io/jetstream`, `@nats-io/kv`, `@nats-io/obj` and `@nats-io/nkeys`.
+ */
+export { NatsBlobs, openBucket } from '../federated/nats/blobs.js'
+export { connectNats, type NatsPlace } from '../federated/nats/connect.js'
+export { checkDurable } from '../federated/nats/durability.js'
+export { initNats, type NatsInit, type NatsInitOptions } from '../federated/nats/init.js'
+export { NatsJournal } from '../federated/nats/journal.js'
+export { NatsLink, type NatsLinkParts } from '../federated/nats/link.js'
+export { type Names, namesOf, tokenOf } from '../federated/nats/names.js'
+export { type NatsConfigInput, type NatsUser, natsConfig } from '../federated/nats/rights.js'
+export { NatsServer, type NatsServerParts } from '../federated/nats/serve.js'
