@@ -28,7 +28,7 @@ DEV void fetch_box(unsigned char* box, const bf16* matrix, int64_t stride, bool 
 }
 
 template <int Columns>
-__global__ void __launch_bounds__(128) narrow_product_kernel(int64_t M, int64_t R, int64_t depth, int64_t slice, const bf16* left,
+__global__ void __launch_bounds__(128) narrow_product_kernel(int64_t M, int64_t R, int64_t depth, int slice, const bf16* left,
                                                              int64_t left_stride, const bf16* right, int64_t right_stride, float* partial) {
   using Tile = NarrowProduct<Columns>;
   FED_SHARED(shared);

@@ -36,8 +36,8 @@ void narrow_product(const Queue& queue, int64_t M, int64_t R, int64_t depth, con
     using Tile = NarrowProduct<Columns>;
     allow_shared(narrow_product_kernel<Columns>, Tile::shared_bytes);
     FED_LAUNCH(narrow_product_kernel<Columns>, dim3(blocks_of(R, Columns), blocks_of(M, Tile::rows), slices), dim3(Tile::threads),
-               Tile::shared_bytes, queue.stream, M, R, depth, slice_of(depth), static_cast<const bf16*>(left), left_stride,
-               static_cast<const bf16*>(right), right_stride, partial);
+               Tile::shared_bytes, queue.stream, M, R, depth, static_cast<int>(slice_of(depth)), static_cast<const bf16*>(left),
+               left_stride, static_cast<const bf16*>(right), right_stride, partial);
   });
 }
 

@@ -20,7 +20,7 @@ struct WideRow {
 /// body(WideRow) for rows of K that threads can hold: false for others, or where they cannot be read in wide pieces.
 template <class Body, class... Pointers>
 bool wide(int64_t K, const Body& body, Pointers... bases) {
-  if (!in_wide_pieces(K, bases...) || K > 16384) return false;
+  if (!in_wide_pieces(K, bases...) || K > 8192) return false;
   if (K <= 128)
     body(WideRow<16, 1>());
   else if (K <= 1024)
@@ -28,7 +28,7 @@ bool wide(int64_t K, const Body& body, Pointers... bases) {
   else if (K <= 4096)
     body(WideRow<128, 4>());
   else
-    body(WideRow<512, 4>());
+    body(WideRow<512, 2>());
   return true;
 }
 
