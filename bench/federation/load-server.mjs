@@ -21,11 +21,13 @@ const blobs = await openDirectoryBlobs(join(folder, 'blobs'))
 const names = new Map()
 const news = new Map()
 const wakes = new Map()
+const seen = new Set()
 let answers = 0
 
 const federation = {
   describe: async () => ({ run }),
   async next(client, _known, signal) {
+    seen.add(client)
     if (client === 'asks') return { type: 'over', round: 1 }
     while (!news.has(client) && !signal.aborted) {
       await new Promise((resolve) => {

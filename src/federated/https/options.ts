@@ -85,8 +85,10 @@ export const limitsSchema = z.strictObject({
   waiting: z
     .int()
     .min(0)
-    .default(12_000)
-    .describe('clients that wait for news in an open request; others are told when to ask again'),
+    .default(2000)
+    .describe(
+      'clients that wait for news in an open connection, which takes 45 KiB; the others are told to come again after one to two times waitSeconds',
+    ),
   waitSeconds: z.number().min(0).max(300).default(25).describe('that a client waits for news in one request'),
   clientRate: rate(20, 200).describe('requests of a client'),
   strangerRate: rate(5, 100).describe('requests of an address that prove nobody, enrolments among them'),
