@@ -30,10 +30,6 @@ export async function* chunksOf(
     const bytes = next.value as Uint8Array
     const refund = floor === 0 ? slownessSeconds : bytes.length / floor
     allowance = Math.min(slownessSeconds, allowance - (performance.now() - began) / 1000 + refund)
-    if (allowance <= 0) {
-      request.destroy()
-      return
-    }
     yield bytes
   }
 }

@@ -115,7 +115,7 @@ export function clientRoutes({ door, registry, limits, waiting, enrolled }: Behi
         const notice = await waiting.wait(client, seconds, gone, (signal) => door.next(client, known, signal))
         const { pause } = waiting
         // Who is to come again much later needs no connection until then.
-        const close = pause > 0 ? { connection: 'close' } : {}
+        const close: Record<string, string> = pause > 0 ? { connection: 'close' } : {}
         if (notice === undefined) exchange.send(204, undefined, { 'retry-after': String(pause), ...close })
         else exchange.send(200, notice)
       }),
