@@ -37,7 +37,7 @@ function quantile(list, share) {
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]
 }
 
-/** A child that answers commands; resolves once it is ready. */
+/** A child that answers commands, once it is ready. @returns {Promise<any>} */
 function start(file, ...given) {
   const child = fork(new URL(file, import.meta.url), given, { execArgv: [], serialization: 'advanced' })
   const waiting = new Map()
@@ -48,7 +48,7 @@ function start(file, ...given) {
       child.send({ id: last, command, ...about })
     })
   return new Promise((resolve) => {
-    child.on('message', (told) => {
+    child.on('message', (/** @type {any} */ told) => {
       if (told.ready) return resolve({ ...told, ask })
       waiting.get(told.id)(told)
       waiting.delete(told.id)
@@ -79,9 +79,13 @@ say(
 )
 await crowd.ask('look')
 
+/** @type {number[]} */
 const memory = []
+/** @type {number[]} */
 const polls = []
+/** @type {number[]} */
 const notices = []
+/** @type {number[]} */
 const uploads = []
 for (let round = 1; round <= rounds; round++) {
   const asked = Array.from({ length: cohort }, (_, i) => `c${(round * cohort + i * 7) % clients}`)
@@ -140,11 +144,13 @@ const { fetchAuthority } = await import('../../dist/federated/https/client/first
 const { parseJoinToken } = await import('../../dist/federated/https/join-token.js')
 const { makeSigningKey } = await import('../../dist/federated/https/keys.js')
 const token = parseJoinToken(server.token)
-const authority = await fetchAuthority(token.address, token.pin, {}, {}, new AbortController().signal)
+const authority = await fetchAuthority(token.address, token.pin ?? '', {}, {}, new AbortController().signal)
 const key = makeSigningKey()
 await server.ask('names', { list: [[key.name, 'large']] })
 const link = new HttpsLink(new Connection(token.address, { authority }, {}), key, token.key)
+/** @type {number[]} */
 const ratios = []
+/** @type {{ ours: number[], bare: number[] }} */
 const rates = { ours: [], bare: [] }
 for (let pair = 0; pair < pairs; pair++) {
   large.writeUInt32LE(pair + 1, 0)

@@ -13,10 +13,12 @@ const never = new AbortController()
 setMaxListeners(0, never.signal)
 const known = { settled: 0, working: null, heard: 0 }
 const run = 'ab'.repeat(16)
+/** @type {any[]} */
 let links = []
 let folder = ''
 let bytes = 0
 /** Milliseconds from a notice's time to its arrival; and of polls that had an answer at once. */
+/** @type {{ notice: number[], poll: number[], upload: number[], failed: Record<string, number> }} */
 const waits = { notice: [], poll: [], upload: [], failed: {} }
 let counted = 0
 
@@ -60,13 +62,14 @@ async function live({ link, name }) {
   }
 }
 
+/** @type {Record<string, (given: any) => any>} */
 const commands = {
   async make({ count, token, place, size }) {
     folder = place
     bytes = size
     mkdirSync(folder, { recursive: true })
     const { address, pin, key } = parseJoinToken(token)
-    const authority = await fetchAuthority(address, pin, {}, {}, never.signal)
+    const authority = await fetchAuthority(address, pin ?? '', {}, {}, never.signal)
     links = Array.from({ length: count }, (_, i) => {
       const own = makeSigningKey()
       return {
@@ -108,5 +111,7 @@ const commands = {
   },
 }
 
-process.on('message', async ({ id, command, ...given }) => process.send({ id, ...(await commands[command](given)) }))
-process.send({ ready: true })
+process.on('message', async (/** @type {any} */ { id, command, ...given }) =>
+  process.send?.({ id, ...(await commands[command](given)) }),
+)
+process.send?.({ ready: true })

@@ -24,6 +24,7 @@ const wakes = new Map()
 const seen = new Set()
 let answers = 0
 
+/** @type {any} */
 const federation = {
   describe: async () => ({ run }),
   async next(client, _known, signal) {
@@ -86,8 +87,9 @@ const bare = createServer(
     response.end()
   },
 )
-await new Promise((resolve) => bare.listen(0, '127.0.0.1', resolve))
+await new Promise((resolve) => bare.listen(0, '127.0.0.1', () => resolve(undefined)))
 
+/** @type {Record<string, (given: any) => any>} */
 const commands = {
   names: ({ list }) => {
     for (const [key, name] of list) names.set(key, name)
@@ -99,6 +101,7 @@ const commands = {
   },
   look: async () => ({
     rss: process.memoryUsage.rss(),
+    joined: seen.size,
     waiting: served.waiting(),
     connections: await served.connections(),
     answers,
@@ -117,10 +120,12 @@ const commands = {
   },
 }
 
-process.on('message', async ({ id, command, ...given }) => process.send({ id, ...(await commands[command](given)) }))
-process.send({
+process.on('message', async (/** @type {any} */ { id, command, ...given }) =>
+  process.send?.({ id, ...(await commands[command](given)) }),
+)
+process.send?.({
   ready: true,
   token: await served.invite('nobody', 60),
   address: served.address,
-  bare: `https://127.0.0.1:${bare.address().port}`,
+  bare: `https://127.0.0.1:${/** @type {any} */ (bare.address()).port}`,
 })
