@@ -29,9 +29,9 @@ const secureOptions = ({ chain, key, clientAuthority }: ServerIdentity): SecureO
   ...(clientAuthority === undefined ? {} : { ca: clientAuthority, requestCert: true, rejectUnauthorized: true }),
 })
 
-/** Bytes that are no HTTP get what HTTP has for it, and the door; without TLS there is nothing to say it with. */
+/** Bytes that are no HTTP get what HTTP has for it, and the door. */
 function refuseGarbage({ code = '' }: NodeJS.ErrnoException, socket: Socket): void {
-  if (code === 'ECONNRESET' || /^ERR_(TLS|SSL)_/.test(code) || !socket.writable) return void socket.destroy()
+  if (!socket.writable) return void socket.destroy()
   const statuses: Record<string, string> = {
     HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
     ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
