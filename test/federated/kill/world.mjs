@@ -24,6 +24,7 @@ import { Random } from '../../../dist/random/random.js'
 
 export const names = ['a', 'b', 'c', 'd']
 export const rounds = 3
+/** @type {any} */
 const config = {
   name: 'killed',
   model: { path: fileURLToPath(new URL('../../golden/models/llama', import.meta.url)), quantization: 'nf4' },
