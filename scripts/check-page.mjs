@@ -13,7 +13,7 @@ import { pageFile, standingStream, streamHeaders } from '../dist/federated/https
 import { runMain, ScriptError } from './lib/project.mjs'
 
 const now = Date.now()
-const client = { state: 'idle', seen: now - 4000, counted: 2, bytesUp: 5.3e6, bytesDown: 2.1e7 }
+const client = { state: 'idle', seen: now - 4000, counted: 2, bytesUp: 5.3e6 }
 const round = { asked: 3, counted: 3, refused: 0, bytesUp: 3.1e6, bytesDown: 1.2e7, seconds: 61 }
 
 /** @type {import('../src/federated/link/standing.js').Standing} */

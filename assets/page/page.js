@@ -132,7 +132,7 @@ function chart({ history, rounds }) {
 const cell = (content, className = '') => make('td', className === '' ? {} : { class: className }, content)
 const empty = (columns, words) => make('tr', {}, make('td', { colspan: columns, class: 'none' }, words))
 
-function clientRow({ name, state, seen, step, steps, why, counted, bytesUp, bytesDown }, now) {
+function clientRow({ name, state, seen, step, steps, why, counted, bytesUp }, now) {
   const doing = state === 'working' && steps ? `works, step ${step ?? 0} of ${steps}` : (doings[state] ?? state)
   const bad = ['declined', 'failed', 'silent', 'revoked'].includes(state)
   return make(
@@ -143,7 +143,6 @@ function clientRow({ name, state, seen, step, steps, why, counted, bytesUp, byte
     cell(ago(seen, now), 'brief'),
     cell(`${counted}`, 'number'),
     cell(bytes(bytesUp), 'number'),
-    cell(bytes(bytesDown), 'number'),
   )
 }
 
@@ -211,7 +210,7 @@ function show(standing, now) {
     ),
     ...(latest.length === 0 ? [make('li', { class: 'none' }, 'Nothing so far.')] : []),
   )
-  rows('clients', clients, (one) => clientRow(one, now), 6, 'Nobody has been invited yet: fedlora federation invite')
+  rows('clients', clients, (one) => clientRow(one, now), 5, 'Nobody has been invited yet: fedlora federation invite')
   rows('rounds', history.toReversed(), roundRow, 8, 'No round has ended yet.')
 }
 

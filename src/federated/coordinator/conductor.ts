@@ -7,6 +7,7 @@ import type { Aggregation } from './aggregation.js'
 import { answerOf } from './answers.js'
 import type { RecordOf } from './records.js'
 import { saveAdapter } from './setup.js'
+import { neededClients } from './standing.js'
 import { isOver, population, populationSize, type State } from './state.js'
 import type { Tools } from './tools.js'
 
@@ -43,8 +44,9 @@ export class Conductor {
 
   /** Does what is due. */
   async settle(): Promise<void> {
-    const { book, tell } = this.#tools
+    const { book, tell, asleep } = this.#tools
     this.#stopTimer()
+    if (asleep) return
     try {
       await book.exclusive(() => this.#settle())
       const left = this.deadlineIn()
@@ -87,10 +89,7 @@ export class Conductor {
 
   /** Clients that must have joined before a round begins. */
   get needed(): number {
-    const { federation, clients } = this.#tools.config
-    const { cohort } = federation
-    const absolute = typeof cohort === 'object' ? cohort.clients : Math.max(cohort, 1)
-    return Math.max(clients.minimum, absolute)
+    return neededClients(this.#tools.config)
   }
 
   #mayBegin(): boolean {

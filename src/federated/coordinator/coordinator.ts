@@ -8,11 +8,14 @@
  * Answers wait in their blobs until their round ends, so that they can be added again: sums are exact, and no order changes a bit of them.
  */
 import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
 import { FedloraError, isFedloraError } from '../../errors.js'
+import { makeFolder } from '../../files/atomic.js'
 import type { BlobId, BlobRef, BlobStore } from '../blobs/blob-store.js'
 import type { Journal } from '../journal/journal.js'
 import type { Door, Registry } from '../link/link.js'
 import type { Description, Known, Notice, Reply, Word } from '../link/messages.js'
+import type { Standing } from '../link/standing.js'
 import { Aggregation } from './aggregation.js'
 import { Book } from './book.js'
 import { Conductor } from './conductor.js'
@@ -25,7 +28,8 @@ import { openPrivacy } from './privacy.js'
 import { Reception } from './reception.js'
 import type { Record as Entry, RecordOf } from './records.js'
 import { checkName, clientOf, enrolment, hashOfToken } from './registry.js'
-import { checkSame, describe, openSetup } from './setup.js'
+import { checkSame, describe, openSetup, saveAdapter } from './setup.js'
+import { type Known as Lives, standingOf } from './standing.js'
 import { isOver, population, type State } from './state.js'
 import type { Tools } from './tools.js'
 import { Waiters } from './waiters.js'
@@ -36,6 +40,8 @@ export interface CoordinatorParts extends Partial<Pick<Tools, 'now' | 'after' | 
   journal: Journal<Entry>
   blobs: BlobStore
   config: CoordinatorOptions
+  /** Opened for an operator's word while no server runs: no round begins or ends. */
+  asleep?: boolean
 }
 
 const longestTimer = 2 ** 31 - 1
@@ -74,7 +80,7 @@ export class Coordinator implements Door, Registry {
    * @throws FedloraError `E_CONFIG`, `E_UNSUPPORTED`, `E_MISSING`, `E_CHECKPOINT` when the journal is of another federation, `E_JOURNAL_CORRUPT`, `E_IO`.
    */
   static async open(parts: CoordinatorParts): Promise<Coordinator> {
-    const { now = Date.now, after = afterTime, random = randomBytes, folder, journal, blobs } = parts
+    const { now = Date.now, after = afterTime, random = randomBytes, folder, journal, blobs, asleep = false } = parts
     const config = parseCoordinatorOptions(parts.config)
     const setup = await openSetup(config)
     const listeners = new Set<(event: CoordinatorEvent) => void>()
@@ -104,6 +110,7 @@ export class Coordinator implements Door, Registry {
       members: new Members(config, setup),
       folder,
       log,
+      asleep,
       now,
       after,
       random,
@@ -113,7 +120,7 @@ export class Coordinator implements Door, Registry {
     await begin(tools)
     const aggregation = await openAggregation(tools)
     const coordinator = new Coordinator(tools, listeners, aggregation, over)
-    await coordinator.#conductor.addAgain()
+    if (!asleep) await coordinator.#conductor.addAgain()
     void coordinator.#conductor.settle()
     return coordinator
   }
@@ -126,6 +133,11 @@ export class Coordinator implements Door, Registry {
   onEvent(listener: (event: CoordinatorEvent) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
+  }
+
+  /** How the federation stands; `lives`: what is known of its clients beside the journal. */
+  standing({ lives = new Map(), problems = [] }: Partial<Lives> = {}): Standing {
+    return standingOf(this.#state, this.#tools.config, { lives, problems, now: this.#tools.now() })
   }
 
   // ------------------------------------------------------------------------------------------------------------------------- the door
@@ -225,6 +237,19 @@ export class Coordinator implements Door, Registry {
   /** Nothing more is asked: the federation is over with what it has. The round under way is abandoned. */
   async stop(who = 'operator', why = 'the operator has ended it'): Promise<void> {
     await this.#operate({ type: 'stop', at: this.#tools.now(), who, why }, () => this.#state.stopped === undefined)
+  }
+
+  /** Writes the adapter of the last round that has ended, as a PEFT folder. @throws FedloraError `E_UNSUPPORTED` for a server without a folder. */
+  async exportAdapter(): Promise<{ path: string }> {
+    const { book, folder, setup } = this.#tools
+    if (folder === undefined)
+      throw new FedloraError('E_UNSUPPORTED', 'this server has no folder to write an adapter to')
+    return await book.exclusive(async () => {
+      const place = join(folder, 'export', `round-${this.#state.ended.length}`)
+      await makeFolder(place)
+      await saveAdapter(place, setup, this.#aggregation.server)
+      return { path: join(place, 'adapter') }
+    })
   }
 
   async #operate(record: RecordOf<'pause' | 'resume' | 'stop'>, applies: () => boolean): Promise<void> {

@@ -26,6 +26,8 @@ export interface Tools {
   readonly uploads: Map<string, Set<BlobId>>
   /** Where the adapter is left; undefined: nowhere. */
   readonly folder: string | undefined
+  /** Whether nothing is done but what is asked: no round begins or ends. */
+  readonly asleep: boolean
   /** Milliseconds since the epoch. */
   now(): number
   /** Runs `act` after some milliseconds, unless what it gives is called before. */

@@ -29,9 +29,8 @@ export interface ClientStanding {
   why?: string
   /** Rounds in which its answer counted. */
   counted: number
-  /** Bytes of its updates that counted, and of what it was sent. */
+  /** Bytes of its updates that counted. */
   bytesUp: number
-  bytesDown: number
 }
 
 /** A round that has ended. */

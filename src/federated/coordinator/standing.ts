@@ -1,0 +1,139 @@
+/** How a federation stands: its state, and what is known of its clients only while the server runs, as people are shown it. Pure. */
+import type { RoundEvent } from '../events.js'
+import type { ClientStanding, ClientState, Problem, RoundStanding, Standing } from '../link/standing.js'
+import type { CoordinatorConfig } from './options.js'
+import { type Ended, isOver, type Member, population, type State } from './state.js'
+
+/** What a client was last heard of. */
+export interface Life {
+  /** Milliseconds since the epoch. */
+  seen: number
+  /** Its progress in a round. */
+  work?: { round: number; step: number; steps: number }
+}
+
+export interface Known {
+  lives: ReadonlyMap<string, Life>
+  problems: readonly Problem[]
+  /** Milliseconds since the epoch. */
+  now: number
+}
+
+/** Milliseconds without a word after which a client that works is called silent: three signs of life. */
+const silence = 108_000
+/** Rounds and problems that are shown. */
+const mostShown = { rounds: 1000, problems: 100 }
+
+/** Clients that must have joined before a round begins. */
+export function neededClients({ clients, federation: { cohort } }: CoordinatorConfig): number {
+  const absolute = typeof cohort === 'object' ? cohort.clients : Math.max(cohort, 1)
+  return Math.max(clients.minimum, absolute)
+}
+
+function roundOf({ report, asked, counted, refused, milliseconds, abandoned }: Ended): RoundStanding {
+  const { round, loss, bytesUp, bytesDown, privacy } = report as unknown as RoundEvent
+  const epsilon = privacy?.epsilon
+  return {
+    round,
+    loss,
+    asked,
+    counted: counted.size,
+    refused,
+    bytesUp,
+    bytesDown,
+    seconds: milliseconds / 1000,
+    ...(abandoned !== undefined && { abandoned }),
+    ...(typeof epsilon === 'number' && { epsilon }),
+  }
+}
+
+/** What a member is at in the round under way. */
+function doingOf({ rounds, current }: State, name: string, life: Life | undefined, now: number): ClientState {
+  if (rounds.phase !== 'open' && rounds.phase !== 'closing') return 'idle'
+  if (Object.hasOwn(rounds.answered, name)) return 'answered'
+  const { type } = current?.without.get(name) ?? {}
+  if (type !== undefined) return type === 'declined' ? 'declined' : 'failed'
+  if (!rounds.waiting.includes(name)) return 'idle'
+  if (life?.work?.round !== rounds.round) return 'asked'
+  return now - life.seen > silence ? 'silent' : 'working'
+}
+
+function clientOf(state: State, name: string, member: Member, { lives, now }: Known): ClientStanding {
+  const life = lives.get(name)
+  const doing = member.revoked ? 'revoked' : doingOf(state, name, life, now)
+  const { round } = state.rounds
+  const why = state.current?.without.get(name)?.why
+  const progress = doing === 'working' && life?.work?.round === round ? life.work : undefined
+  return {
+    name,
+    state: doing,
+    seen: life?.seen ?? null,
+    ...(progress && { step: progress.step, steps: progress.steps }),
+    ...(why !== undefined && { why }),
+    counted: member.counted,
+    bytesUp: member.bytesUp,
+  }
+}
+
+/** Names whose token was not used yet, and who are nobody so far. */
+function invited({ tokens, members }: State, now: number): ClientStanding[] {
+  const names = [...tokens.values()].flatMap(({ client, key, expires }) =>
+    key === undefined && expires > now && !members.has(client) ? [client] : [],
+  )
+  return [...new Set(names)].map((name) => ({ name, state: 'invited', seen: null, counted: 0, bytesUp: 0 }))
+}
+
+const plural = (count: number, one: string) => `${count} ${one}${count === 1 ? '' : 's'}`
+const some = (names: readonly string[]) =>
+  names.slice(0, 5).join(', ') + (names.length > 5 ? ` and ${names.length - 5} more` : '')
+
+function waitsFor(state: State, config: CoordinatorConfig): string {
+  const { rounds, stopped, paused } = state
+  if (isOver(state)) return stopped ?? ''
+  const asked = Object.keys(rounds.answered).length + Object.keys(rounds.failed).length + rounds.waiting.length
+  if (rounds.phase === 'open') {
+    const answered = Object.keys(rounds.answered).length
+    return `round ${rounds.round}: ${answered} of ${asked} have answered; waits for ${some(rounds.waiting)}`
+  }
+  if (rounds.phase === 'closing') return `round ${rounds.round}: adds up what has come`
+  const joined = population(state).length
+  const missing = neededClients(config) - joined
+  if (missing > 0) return `${plural(missing, 'more client')}; ${joined} of ${neededClients(config)} have joined`
+  return paused ? 'the operator lets it go on' : `round ${rounds.round + 1}`
+}
+
+/** In one word. */
+function stateOf(state: State): Standing['state'] {
+  if (isOver(state)) return 'finished'
+  if (state.paused) return 'paused'
+  return state.rounds.phase === 'idle' ? 'waiting' : 'running'
+}
+
+export function standingOf(state: State, config: CoordinatorConfig, known: Known): Standing {
+  const { rounds, current, description, ended, members } = state
+  const clients = [...members].map(([name, member]) => clientOf(state, name, member, known))
+  const history = ended.map(roundOf)
+  const sum = (of: (round: RoundStanding) => number) => history.reduce((total, round) => total + of(round), 0)
+  const privacy = (ended.at(-1)?.report as unknown as RoundEvent | undefined)?.privacy
+  return {
+    name: description!.name,
+    run: description!.run,
+    state: stateOf(state),
+    waitsFor: waitsFor(state, config),
+    round: ended.length,
+    rounds: rounds.rounds,
+    deadline: rounds.phase === 'open' ? current!.begun.deadline : null,
+    clients: [...clients, ...invited(state, known.now)].sort((a, b) => (a.name < b.name ? -1 : 1)),
+    history: history.slice(-mostShown.rounds),
+    problems: known.problems.slice(-mostShown.problems),
+    bytesUp: sum(({ bytesUp }) => bytesUp),
+    bytesDown: sum(({ bytesDown }) => bytesDown),
+    ...(privacy && {
+      privacy: {
+        epsilon: privacy.epsilon,
+        delta: privacy.delta,
+        ...(privacy.budget !== undefined && { budget: privacy.budget }),
+      },
+    }),
+  }
+}
