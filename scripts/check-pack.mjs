@@ -30,6 +30,7 @@ const needed = [
   'dist/federated/index.js',
   'dist/privacy/index.js',
   'dist/client/index.js',
+  'dist/server/index.js',
   'dist/flower/index.js',
   'dist/cli/main.js',
   'CMakeLists.txt',
@@ -74,8 +75,10 @@ import { loadDataset, loadModel, train } from 'fedlora'
 import { simulate } from 'fedlora/federated'
 import { epsilon } from 'fedlora/privacy'
 import { joinFederation } from 'fedlora/client'
+import { createServer } from 'fedlora/server'
 import { joinFlower } from 'fedlora/flower'
 if (typeof joinFederation !== 'function') throw new Error('fedlora/client exports no joinFederation')
+if (typeof createServer !== 'function') throw new Error('fedlora/server exports no createServer')
 if (typeof joinFlower !== 'function') throw new Error('fedlora/flower exports no joinFlower')
 if (typeof simulate !== 'function') throw new Error('fedlora/federated exports no simulate')
 if (!(epsilon({ sampleRate: 1, noiseMultiplier: 1, steps: 1, delta: 1e-5 }).epsilon < 4.4)) throw new Error('fedlora/privacy gives another epsilon')

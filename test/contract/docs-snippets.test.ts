@@ -102,6 +102,7 @@ async function imports(text: string): Promise<string> {
     fedlora: await import('../../dist/index.js'),
     'fedlora/federated': await import('../../dist/federated/index.js'),
     'fedlora/client': await import('../../dist/client/index.js'),
+    'fedlora/server': await import('../../dist/server/index.js'),
     'fedlora/privacy': await import('../../dist/privacy/index.js'),
     'fedlora/flower': await import('../../dist/flower/index.js'),
   }

@@ -99,6 +99,7 @@ t.test('inspectPackage: what must and must not be inside', async (t) => {
       'index.d.ts': '',
       federated: { 'index.js': '' },
       client: { 'index.js': '' },
+      server: { 'index.js': '' },
       privacy: { 'index.js': '' },
       flower: { 'index.js': '' },
       cli: { 'main.js': '' },

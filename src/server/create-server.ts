@@ -1,0 +1,132 @@
+/** The server of a federation between machines: its folder, its ports, and what its operator may do. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Coordinator } from '../federated/coordinator/coordinator.js'
+import type { CoordinatorEvent } from '../federated/coordinator/events.js'
+import { type Host, openHost } from '../federated/https/operator/host.js'
+import type { Standing } from '../federated/link/standing.js'
+import { openFolder } from './folder.js'
+import { Lives } from './lives.js'
+import { parseServerOptions, type ServerOptions } from './options.js'
+
+export class FederationServer {
+  /** Resolves when the last round is done and the adapter lies in FOLDER/adapter. Rejects with what ended the server before. */
+  readonly over: Promise<void>
+  readonly #coordinator: Coordinator
+  readonly #lives: Lives
+  readonly #host: Host
+
+  /** The page for people, with the token of those who only look. */
+  readonly pageUrl: string
+
+  /** @internal */
+  constructor(coordinator: Coordinator, lives: Lives, host: Host, observer: string) {
+    this.#coordinator = coordinator
+    this.#lives = lives
+    this.#host = host
+    this.over = coordinator.over
+    this.pageUrl = `${host.operatorUrl}/#token=${observer}`
+  }
+
+  /** Where clients reach it. */
+  get address(): string {
+    return this.#host.address
+  }
+
+  /** The operator's side: the page for people, metrics, health. */
+  get operatorUrl(): string {
+    return this.#host.operatorUrl
+  }
+
+  /** How the federation stands. */
+  standing(): Standing {
+    return this.#lives.standing()
+  }
+
+  /**
+   * A join token for one client, one word that is used once.
+   * @param hours - in which it must be used. Default 24.
+   * @throws FedloraError `E_ARGUMENT`.
+   */
+  async invite(name: string, { hours = 24 }: { hours?: number } = {}): Promise<string> {
+    return await this.#host.invite(name, 3600 * hours)
+  }
+
+  /** Shuts a client out; what it has answered counts as before. @throws FedloraError `E_ARGUMENT` for nobody's name. */
+  async revoke(name: string): Promise<void> {
+    await this.#coordinator.revoke(name)
+  }
+
+  /** No further round begins; the one under way goes on. */
+  async pause(): Promise<void> {
+    await this.#coordinator.pause()
+  }
+
+  async resume(): Promise<void> {
+    await this.#coordinator.resume()
+  }
+
+  /** The round under way ends, and nothing of it counts. @throws FedloraError `E_ROUND_CLOSED` when there is none. */
+  async abandonRound(): Promise<void> {
+    await this.#coordinator.abandonRound()
+  }
+
+  /** The federation is over with what it has. */
+  async stop(): Promise<void> {
+    await this.#coordinator.stop()
+  }
+
+  /** Reads the operator's certificate again, or renews the server's own where that is due. */
+  async renewCertificate(): Promise<void> {
+    await this.#host.renew()
+  }
+
+  /** Resolves when every client has heard that the federation is over; at `signal` in any case. */
+  async everyoneKnows(signal: AbortSignal): Promise<void> {
+    await this.#lives.everyoneKnows(signal)
+  }
+
+  /** Lets requests under way end (`limits.drainSeconds`), and closes. The federation goes on where its folder is opened again. */
+  async close(): Promise<void> {
+    await this.#host.close()
+    await this.#coordinator.close()
+  }
+}
+
+/**
+ * Opens the server of a federation: begins it in an empty folder, and goes on with it in any other, whatever had stopped it.
+ * It holds no model in memory. @param onEvent - hears every event, from the first on.
+ * @throws FedloraError `E_CONFIG`, `E_UNSUPPORTED`, `E_MISSING`, `E_LOCKED` (another process has the folder), `E_CHECKPOINT` (it is of another
+ * federation), `E_JOURNAL_CORRUPT`, `E_IO` (a port, a file).
+ * @example
+ * ```ts
+ * const server = await createServer({
+ *   folder: 'server',
+ *   listen: { host: '127.0.0.1', port: 0, admin: { port: 0 } },
+ *   model: { path: 'SmolLM2-135M-Instruct', quantization: 'nf4' },
+ *   data: { format: 'alpaca' },
+ *   federation: { rounds: 2, local: { steps: 1 } },
+ * })
+ * console.log(server.address, await server.invite('hospital-a'))
+ * await server.close()
+ * ```
+ */
+export async function createServer(
+  options: ServerOptions,
+  onEvent: (event: CoordinatorEvent) => void = () => {},
+): Promise<FederationServer> {
+  const config = parseServerOptions(options)
+  const { folder, listen, tls, limits, log } = config
+  const coordinator = await openFolder(config, false)
+  try {
+    coordinator.onEvent(onEvent)
+    const lives = new Lives(coordinator)
+    const { run } = await coordinator.describe()
+    const host = await openHost({ federation: lives, run, folder, listen, tls, limits, log })
+    const observer = await readFile(join(folder, 'observer.token'), 'utf8')
+    return new FederationServer(coordinator, lives, host, observer.trim())
+  } catch (error) {
+    await coordinator.close()
+    throw error
+  }
+}

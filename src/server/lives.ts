@@ -1,0 +1,129 @@
+/** What a server knows of its clients beside the journal: when each was last heard of and how far it is, and what went wrong. In memory. */
+import type { BlobId, BlobRef } from '../federated/blobs/blob-store.js'
+import type { Coordinator } from '../federated/coordinator/coordinator.js'
+import type { Life } from '../federated/coordinator/standing.js'
+import type { Hosted } from '../federated/https/operator/host.js'
+import type { Known, Word } from '../federated/link/messages.js'
+import type { Problem, Standing } from '../federated/link/standing.js'
+
+const mostProblems = 100
+
+/** A federation that remembers who came through its door. */
+export class Lives implements Hosted {
+  readonly #federation: Coordinator
+  readonly #lives = new Map<string, Life>()
+  readonly #problems: Problem[] = []
+  /** Clients that know that the federation is over. */
+  readonly #knowing = new Set<string>()
+  #onKnowing = () => {}
+
+  constructor(federation: Coordinator) {
+    this.#federation = federation
+    federation.onEvent((event) => {
+      if (event.type === 'refused' || event.type === 'failed' || event.type === 'declined')
+        this.#note({ code: event.code, words: event.message, client: event.name })
+      else if (event.type === 'trouble') this.#note({ code: event.code, words: event.message })
+    })
+  }
+
+  #note(problem: Omit<Problem, 'at'>): void {
+    this.#problems.push({ at: Date.now(), ...problem })
+    if (this.#problems.length > mostProblems) this.#problems.shift()
+  }
+
+  #hear(client: string, word?: Word): void {
+    const known = this.#lives.get(client)
+    const work = word?.type === 'working' ? { round: word.round, step: word.step, steps: word.steps } : known?.work
+    this.#lives.set(client, { seen: Date.now(), ...(work && { work }) })
+  }
+
+  /** Resolves when every client that has not been shut out knows that the federation is over; at `signal` in any case. */
+  async everyoneKnows(signal: AbortSignal): Promise<void> {
+    const isMissing = ({ name, state }: Standing['clients'][number]) =>
+      state !== 'invited' && state !== 'revoked' && !this.#knowing.has(name)
+    while (!signal.aborted && this.standing().clients.some(isMissing)) {
+      await new Promise<void>((resolve) => {
+        this.#onKnowing = resolve
+        signal.addEventListener('abort', () => resolve(), { once: true })
+      })
+    }
+  }
+
+  standing(): Standing {
+    return this.#federation.standing({ lives: this.#lives, problems: this.#problems })
+  }
+
+  // ------------------------------------------------------------------------------------------------------------------------- the door
+
+  describe() {
+    return this.#federation.describe()
+  }
+
+  async next(client: string, known: Known, signal: AbortSignal) {
+    this.#hear(client)
+    const notice = await this.#federation.next(client, known, signal)
+    if (notice?.type === 'over') {
+      this.#knowing.add(client)
+      this.#onKnowing()
+    }
+    return notice
+  }
+
+  say(client: string, word: Word) {
+    this.#hear(client, word)
+    return this.#federation.say(client, word)
+  }
+
+  read(client: string, blob: BlobId, from: number) {
+    this.#hear(client)
+    return this.#federation.read(client, blob, from)
+  }
+
+  offset(client: string, blob: BlobId) {
+    this.#hear(client)
+    return this.#federation.offset(client, blob)
+  }
+
+  write(client: string, ref: BlobRef, from: number, chunks: AsyncIterable<Uint8Array>) {
+    this.#hear(client)
+    return this.#federation.write(client, ref, from, chunks)
+  }
+
+  // ------------------------------------------------------------------------------------------------- who comes and goes; the operator
+
+  enroll(token: string, key: string) {
+    return this.#federation.enroll(token, key)
+  }
+
+  clientOf(key: string) {
+    return this.#federation.clientOf(key)
+  }
+
+  invite(name: string, seconds: number) {
+    return this.#federation.invite(name, seconds)
+  }
+
+  revoke(name: string) {
+    return this.#federation.revoke(name)
+  }
+
+  pause(who: string) {
+    return this.#federation.pause(who)
+  }
+
+  resume(who: string) {
+    return this.#federation.resume(who)
+  }
+
+  abandonRound(who: string) {
+    return this.#federation.abandonRound(who)
+  }
+
+  stop(who: string, why?: string) {
+    return this.#federation.stop(who, why)
+  }
+
+  exportAdapter() {
+    return this.#federation.exportAdapter()
+  }
+}

@@ -1,0 +1,50 @@
+/** What a server is told, whole: the federation, where it listens, and where it keeps everything. */
+import { z } from 'zod'
+import { FedloraError } from '../errors.js'
+import { type CoordinatorConfig, coordinatorSchema, parseCoordinatorOptions } from '../federated/coordinator/options.js'
+import { limitsSchema, listenSchema, tlsSchema } from '../federated/https/options.js'
+import { privacySchema } from '../federated/privacy-options.js'
+import { parseOptions } from '../options/parse.js'
+
+const placeShape = {
+  folder: z
+    .string()
+    .min(1)
+    .describe('where the server keeps everything: journal, blobs, keys, certificates and the adapter (or --folder)'),
+  listen: listenSchema.prefault({}).describe('where the server is found'),
+  tls: tlsSchema,
+  limits: limitsSchema.prefault({}).describe('what it bears'),
+  log: z
+    .enum(['debug', 'info', 'warn', 'error', 'silent'])
+    .default('warn')
+    .describe('least severe lines of the log, JSON on the standard error stream'),
+}
+
+export const serverSchema = z.strictObject({
+  ...coordinatorSchema.shape,
+  privacy: privacySchema.optional().describe('the same as federation.privacy'),
+  ...placeShape,
+})
+
+/** Options of a server, as its config file has them. */
+export type ServerOptions = z.input<typeof serverSchema>
+
+export type ServerConfig = Omit<z.output<typeof serverSchema>, keyof CoordinatorConfig | 'privacy'> & {
+  coordinator: CoordinatorConfig
+}
+
+/** @throws FedloraError `E_CONFIG`, also for what only a simulation has; `E_UNSUPPORTED`. */
+export function parseServerOptions(options: unknown): ServerConfig {
+  const { folder, listen, tls, limits, log } = parseOptions(serverSchema, options, 'server options')
+  const { privacy, ...rest } = options as Record<string, unknown>
+  for (const key of Object.keys(placeShape)) delete rest[key]
+  if (privacy !== undefined) {
+    const federation = rest.federation as Record<string, unknown>
+    if (federation.privacy !== undefined) {
+      const message = 'server options: privacy and federation.privacy say the same thing; leave one of them out'
+      throw new FedloraError('E_CONFIG', message, { field: 'privacy' })
+    }
+    rest.federation = { ...federation, privacy }
+  }
+  return { folder, listen, tls, limits, log, coordinator: parseCoordinatorOptions(rest) }
+}
