@@ -6,6 +6,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { z } from 'zod'
 import { root, runMain, ScriptError } from './lib/project.mjs'
 
 export const pages = ['configuration.md', 'privacy.md']
@@ -18,7 +19,12 @@ const combinationsMarker = /<!-- combinations -->[\s\S]*?<!-- end -->/
 
 /** The schemas by the name in a marker: `train`, `evaluate of simulate`. */
 async function schemas() {
-  const [{ modelSections }, { simulate }] = await Promise.all([load('sections.js'), load('commands/simulate.js')])
+  const [{ modelSections }, { simulate }, { serverSections }] = await Promise.all([
+    load('sections.js'),
+    load('commands/simulate.js'),
+    load('serve/sections.js'),
+  ])
+  const { name, folder, listen, tls, clients, limits } = await serverSections()
   const federation = await simulate.sections()
   const { split } = federation
   return {
@@ -26,6 +32,11 @@ async function schemas() {
     split,
     federation: federation.federation,
     'evaluate of simulate': federation.evaluate,
+    serve: z.strictObject({ name, folder }),
+    listen,
+    tls,
+    clients,
+    limits,
   }
 }
 

@@ -99,6 +99,10 @@ function describeVariants(property: JsonSchema, path: string, lines: OptionLine[
   return true
 }
 
+/** The object among what may stand here. */
+const objectOf = (schema: JsonSchema): JsonSchema =>
+  schema.properties === undefined ? (schema.anyOf?.find((branch) => branch.properties !== undefined) ?? schema) : schema
+
 function walk(schema: JsonSchema, prefix: string, lines: OptionLine[]): void {
   for (const [name, property] of Object.entries(schema.properties ?? {})) {
     const path = prefix === '' ? name : `${prefix}.${name}`
@@ -120,7 +124,7 @@ function walk(schema: JsonSchema, prefix: string, lines: OptionLine[]): void {
 export function describeOptions(schema: z.ZodType): OptionLine[] {
   const json = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema
   const lines: OptionLine[] = []
-  walk(json, '', lines)
+  walk(objectOf(json), '', lines)
   return lines.filter((line) => line.type !== 'any')
 }
 
@@ -140,6 +144,14 @@ function flagRow(name: string, flag: Flag): [string, string] {
     flag.default === undefined ? '' : `default ${JSON.stringify(flag.default)}`,
   ].filter((note) => note !== '')
   return [`--${name}${value}`, flag.description + (notes.length > 0 ? ` (${notes.join(', ')})` : '')]
+}
+
+/** A section that is one value: its type, default and description; '' for one with fields. */
+function plainSection(schema: z.ZodType): string {
+  const json = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema
+  if (objectOf(json).properties !== undefined) return ''
+  const standard = json.default === undefined ? [] : [`default ${JSON.stringify(json.default)}`]
+  return [typeName(json), ...standard, json.description ?? ''].join(' · ')
 }
 
 /** Help of one command: usage, flags, and the options of every section of its config file. */
@@ -173,8 +185,9 @@ export function commandHelp(
       `is a flag too: --${names[0]}.FIELD VALUE, or --set ${names[0]}.FIELD=VALUE.`,
     )
     for (const section of names) {
-      lines.push('', `  ${section}:`)
-      const rows = describeOptions(sections[section]!).map((option): [string, string] => [
+      const schema = sections[section]!
+      lines.push('', `  ${section}: ${plainSection(schema)}`.trimEnd())
+      const rows = describeOptions(schema).map((option): [string, string] => [
         option.name,
         [option.type, option.default === '' ? '' : `default ${option.default}`, option.description]
           .filter((part) => part !== '')

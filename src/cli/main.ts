@@ -22,6 +22,18 @@ const commands: CommandTable = {
     summary: 'run a federation in one process',
     load: async () => (await import('./commands/simulate.js')).simulate,
   },
+  serve: {
+    summary: 'the server of a federation between machines',
+    load: async () => (await import('./commands/serve.js')).serve,
+  },
+  join: {
+    summary: 'take part in a federation with the rows of this machine',
+    load: async () => (await import('./commands/join.js')).join,
+  },
+  federation: {
+    summary: 'what the operator of a server asks and says: invite, status, revoke, pause, …',
+    load: async () => (await import('./commands/federation.js')).federation,
+  },
   study: {
     summary: 'compare algorithms of federated learning with one budget',
     load: async () => (await import('./commands/study.js')).study,

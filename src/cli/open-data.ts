@@ -26,7 +26,7 @@ export interface DataPlan {
 }
 
 /** @throws FedloraError `E_MISSING` for a file that is not there. */
-function checkFiles(paths: readonly string[]): void {
+export function checkFiles(paths: readonly string[]): void {
   for (const path of paths) {
     if (existsSync(path) || /[*?[\]{}]/.test(path)) continue
     throw new FedloraError('E_MISSING', `data: '${path}' does not exist`, { path })

@@ -5,6 +5,7 @@ import { configSchema } from '../config-schema.js'
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   train: async () => (await import('./train.js')).train,
   simulate: async () => (await import('./simulate.js')).simulate,
+  serve: async () => (await import('./serve.js')).serve,
   eval: async () => (await import('./eval.js')).evaluate,
   generate: async () => (await import('./generate.js')).generate,
   chat: async () => (await import('./chat.js')).chat,

@@ -1,7 +1,9 @@
 /** The demo's recipe: the same adapter, data and budget of steps for everyone. */
 import type { AdapterOptions } from '../../model/adapter-options.js'
+import type { ModelOptions } from '../../model/model-options.js'
 
 export const recipe = {
+  model: { quantization: 'nf4', compute: 'bf16' } satisfies ModelOptions,
   rowsEach: 256,
   rounds: 8,
   /** A fresh AdamW each round, a rate that is constant within a round and falls by a cosine over the rounds. */

@@ -1,0 +1,96 @@
+/** `fedlora serve`: the server of a federation between machines. */
+import { join } from 'node:path'
+import type { CoordinatorEvent } from '../../federated/coordinator/events.js'
+import { createServer, type FederationServer } from '../../server/create-server.js'
+import { type Command, configFlag } from '../command.js'
+import type { Output } from '../output.js'
+import { describeError } from '../run.js'
+import { planServer, serverFlags, serverSections } from '../serve/sections.js'
+import { serveTeller } from '../serve/tell.js'
+import { shownPath } from '../words.js'
+
+/** Milliseconds for which a federation that has ended is still there, so that its clients hear of it. */
+const lingering = 60_000
+
+/** Where it listens, and what it waits for. */
+function tellBeginning(server: FederationServer, output: Output): void {
+  const { name, run, round, rounds, state, waitsFor } = server.standing()
+  const { address: url, pageUrl: page } = server
+  output.event({ type: 'listening', url, page, run, name, round, rounds, state })
+  output.text(`"${name}" listens at ${url} · page: ${page}`)
+  if (round === 0) output.text(`${rounds} rounds; waits for ${waitsFor}`)
+  else output.text(`${round} of ${rounds} rounds are done${waitsFor === '' ? '' : `; ${waitsFor}`}`)
+}
+
+/** Events in order behind `begin`, however early they come. */
+function inOrder(tell: (event: CoordinatorEvent) => void) {
+  let early: CoordinatorEvent[] | undefined = []
+  return {
+    tell: (event: CoordinatorEvent) => void (early?.push(event) ?? tell(event)),
+    begin() {
+      const waiting = early ?? []
+      early = undefined
+      for (const event of waiting) tell(event)
+    },
+  }
+}
+
+function endAtOnce(output: Output): void {
+  output.endProgress()
+  output.note('stopped by SIGINT; the same command goes on')
+  process.exit(130)
+}
+
+/** SIGHUP reads the certificate again; at a terminal it ends the server with it, as everything else there. */
+function renewOnHangup(server: FederationServer, output: Output): () => void {
+  if (process.stdin.isTTY) return () => {}
+  const renew = () =>
+    void server.renewCertificate().then(
+      () => output.note('SIGHUP: the certificate was read again'),
+      (error: unknown) => output.note(`SIGHUP: the certificate stays as it is: ${describeError(error)}`),
+    )
+  process.on('SIGHUP', renew)
+  return () => void process.off('SIGHUP', renew)
+}
+
+export const serve: Command = {
+  name: 'serve',
+  // An answer counts when it is on disk: there is nothing that Ctrl-C would have to wait for.
+  ownsInterrupt: true,
+  flags: { ...configFlag, ...serverFlags },
+  sections: serverSections,
+  async run({ flags, config, output, signal, holding }) {
+    const { options } = await planServer(flags, config)
+    process.once('SIGINT', () => endAtOnce(output))
+    output.phase('reading the base model')
+    return await holding(async () => {
+      const tell = serveTeller(output, () => server.standing().waitsFor)
+      const events = inOrder((event) => {
+        output.event({ ...event })
+        tell(event)
+      })
+      const server = await createServer(options, events.tell).finally(() => output.endProgress())
+      const ignoreHangup = renewOnHangup(server, output)
+      try {
+        tellBeginning(server, output)
+        events.begin()
+        const stopped = new Promise<void>((resolve) => {
+          if (signal.aborted) resolve()
+          signal.addEventListener('abort', () => resolve(), { once: true })
+        })
+        await Promise.race([server.over, stopped])
+        if (!signal.aborted) await server.everyoneKnows(AbortSignal.any([signal, AbortSignal.timeout(lingering)]))
+        output.endProgress()
+        const { name, run, round, rounds, bytesUp, bytesDown, history, state } = server.standing()
+        const adapter = join(options.folder, 'adapter')
+        if (state === 'finished') output.text(`adapter: ${shownPath(adapter)}`)
+        else output.note(`stopped after round ${round}; the same command goes on`)
+        const loss = history.at(-1)?.loss ?? null
+        return { name, run, rounds: round, of: rounds, loss, bytesUp, bytesDown, folder: options.folder, adapter }
+      } finally {
+        ignoreHangup()
+        await server.close()
+      }
+    })
+  },
+}
