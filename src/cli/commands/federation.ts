@@ -33,7 +33,7 @@ async function invite(operator: Operator, name: string, hours: number, output: O
 }
 
 /** Commands of one word. */
-const verbs = { pause: 'pause', resume: 'resume', 'abandon-round': 'abandonRound', stop: 'stop' } as const
+const verbs = { pause: 'pause', resume: 'resume', 'abandon-round': 'abandonRound' } as const
 
 export const federation: Command = {
   name: 'federation',
@@ -71,6 +71,12 @@ export const federation: Command = {
         const path = await operator.exportAdapter()
         output.text(`adapter: ${shownPath(path)}`)
         return { adapter: path }
+      }
+      if (action === 'stop') {
+        // The server ends with it, and can be asked nothing more.
+        await operator.stop()
+        output.text('the federation is over with what it has')
+        return { state: 'finished' }
       }
       await operator[verbs[action]]()
       const { state, round, rounds } = await operator.standing()
