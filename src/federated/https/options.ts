@@ -71,7 +71,11 @@ const rate = (perSecond: number, burst: number) =>
     .prefault({})
 
 export const limitsSchema = z.strictObject({
-  connections: z.int().min(1).default(12_000).describe('open connections; further ones are closed at once'),
+  connections: z
+    .int()
+    .min(1)
+    .default(4000)
+    .describe('open connections, of 45 KiB each; further ones are closed at once, and their clients come again'),
   headerSeconds: z
     .number()
     .min(0.1)
