@@ -8,6 +8,7 @@ import { loadDataset } from '../../src/data/index.js'
 import { simulate } from '../../src/federated/index.js'
 import { loadModel } from '../../src/model/load.js'
 import { objects } from '../support/command.js'
+import { goldenFolder } from '../support/golden-model.js'
 import { adapter, federation, freePort, model, Place } from './support/served.js'
 
 const names = ['a', 'b']
@@ -151,6 +152,8 @@ t.test('tokens and models that are not right', async (t) => {
   t.match(await client.ended, { code: 143 })
   const other = await place.join(t, token, 'b').ended
   t.match(other, { code: 1, stdout: /"code":"E_TOKEN_USED"/ }, 'in another folder')
+  const foreign = await place.join(t, await place.invite('b'), 'b', '--model', goldenFolder('mistral')).ended
+  t.match(foreign, { code: 1, stdout: /"code":"E_BASE"/ }, 'another base')
   t.match(await place.join(t, token, 'a', '--approve').ended, { code: 2, stderr: /asks at the terminal/ })
 })
 

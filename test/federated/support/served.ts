@@ -117,7 +117,8 @@ export class Place {
   }
 
   join(t: Test, token: string, name: string, ...more: string[]): Process {
-    const places = ['--data', `${name}.jsonl`, '--model', model, '--folder', `client-${name}`, '--threads', '1']
+    const base = more.includes('--model') ? [] : ['--model', model]
+    const places = ['--data', `${name}.jsonl`, ...base, '--folder', `client-${name}`, '--threads', '1']
     return begin(t, ['join', token, ...places, ...more], this.folder)
   }
 
