@@ -56,8 +56,16 @@ function wayTo({ token, link, authority, certificate, key, folder }: JoinFederat
  * `E_UNSUPPORTED`, `E_IO`, `E_DISK_FULL`, or the signal's reason.
  * @example
  * ```ts
+ * const server = await createServer({
+ *   folder: 'server-of-one',
+ *   listen: { host: '127.0.0.1', port: 0, admin: { port: 0 } },
+ *   model: { path: 'SmolLM2-135M-Instruct' },
+ *   adapter: { rank: 2 },
+ *   data: { format: 'alpaca' },
+ *   federation: { rounds: 1, local: { steps: 1, batchSize: 2 } },
+ * })
  * const run = joinFederation({
- *   token,
+ *   token: await server.invite('hospital-a'),
  *   data: 'notes.jsonl',
  *   model: 'SmolLM2-135M-Instruct',
  *   folder: 'federation',
@@ -66,6 +74,7 @@ function wayTo({ token, link, authority, certificate, key, folder }: JoinFederat
  * })
  * for await (const event of run) if (event.type === 'outcome') console.log(event.round, event.counted)
  * const { counted } = await run
+ * await server.close()
  * ```
  */
 export function joinFederation(options: JoinFederationOptions): Run<ParticipantEvent, ParticipantResult> {
