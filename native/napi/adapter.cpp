@@ -232,7 +232,7 @@ class AdapterObject : public Napi::ObjectWrap<AdapterObject> {
 Napi::Value lay_out_adapter(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guard(env, [&]() -> Napi::Value {
-    const AdapterMap map(checked(decode_description(info[0])), decode_adapter_layers(info[1].As<Napi::Array>()));
+    const AdapterMap map(checked(decode_description(info[0])), decode_adapter_layers(info[1]));
     if (info[2].IsNull()) return encode_layout(env, map.layout());
     return encode_layout(env, ResidualMap(map, decode_ranks(info[2], "ranks")).layout());
   });
@@ -242,7 +242,7 @@ Napi::Value lay_out_adapter(const Napi::CallbackInfo& info) {
 Napi::Value initial_adapter(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guard(env, [&]() -> Napi::Value {
-    Adapter adapter(AdapterMap(checked(decode_description(info[0])), decode_adapter_layers(info[1].As<Napi::Array>())));
+    Adapter adapter(AdapterMap(checked(decode_description(info[0])), decode_adapter_layers(info[1])));
     adapter.initialize(decode_adapter_seed(info[2]));
     return new_float32(env, HostView<float>(adapter.values).span());
   });

@@ -116,7 +116,9 @@ LoadOptions decode_load_options(Napi::Value value) {
   return options;
 }
 
-std::vector<AdapterLayer> decode_adapter_layers(Napi::Array array) {
+std::vector<AdapterLayer> decode_adapter_layers(Napi::Value value) {
+  if (!value.IsArray()) fail(Code::E_ARGUMENT, "layers: expected an array of layers");
+  const Napi::Array array = value.As<Napi::Array>();
   std::vector<AdapterLayer> layers;
   for (uint32_t i = 0; i < array.Length(); ++i) {
     const Fields f(array.Get(i), "layers[]");

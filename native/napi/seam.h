@@ -115,7 +115,7 @@ ChaChaKey decode_noise_key(Napi::Value value, const char* what);
 Description decode_description(Napi::Value value);
 LoadOptions decode_load_options(Napi::Value value);
 PlanRequest decode_plan_request(Napi::Value value);
-std::vector<AdapterLayer> decode_adapter_layers(Napi::Array array);
+std::vector<AdapterLayer> decode_adapter_layers(Napi::Value value);
 std::vector<int> decode_ranks(Napi::Value value, const char* what);
 Batch decode_batch(const Description& description, Napi::Value value);
 Recompute decode_recompute(const Fields& fields);

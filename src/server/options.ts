@@ -12,7 +12,7 @@ const placeShape = {
     .min(1)
     .describe('where the server keeps everything: journal, blobs, keys, certificates and the adapter (or --folder)'),
   listen: listenSchema.prefault({}).describe('where the server is found'),
-  tls: tlsSchema,
+  tls: tlsSchema.describe('its certificate: its own authority’s, or the operator’s'),
   limits: limitsSchema.prefault({}).describe('what it bears'),
   log: z
     .enum(['debug', 'info', 'warn', 'error', 'silent'])

@@ -105,6 +105,7 @@ async function imports(text: string): Promise<string> {
     'fedlora/server': await import('../../dist/server/index.js'),
     'fedlora/privacy': await import('../../dist/privacy/index.js'),
     'fedlora/flower': await import('../../dist/flower/index.js'),
+    'fedlora/nats': await import('../../dist/nats/index.js'),
   }
   const found = new Set<string>()
   const lines = Object.entries(doors).map(([door, exported]) => {
@@ -140,6 +141,10 @@ t.test('the examples of the sources', async (t) => {
   const folder = t.testdir({})
   project(folder)
   for (const [number, { file, block }] of examples.entries()) {
+    if (block.info !== '') {
+      t.match(block.info, /^not run: .{5,}/, `${file}:${block.line} says why it is not run`)
+      continue
+    }
     const text = (await imports(block.text)) + block.text
     const { code, stderr } = await runBlock({ ...block, text }, folder, number)
     t.equal(code, 0, `${file}:${block.line} runs${code === 0 ? '' : `: ${stderr}`}`)

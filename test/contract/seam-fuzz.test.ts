@@ -7,7 +7,7 @@ import { temporaryFolder } from '../support/train.js'
 for (const seed of [1, 2, 3]) {
   t.test(`seed ${seed}`, async (t) => {
     const folder = temporaryFolder('fuzz')
-    const { code, signal, hung, stdout, stderr } = await runProgram('seam/fuzz.mjs', [`${seed}`, '10000'], {
+    const { code, signal, hung, stdout, stderr } = await runProgram('seam/fuzz.mjs', [`${seed}`, '12000'], {
       cwd: folder,
     })
     rmSync(folder, { recursive: true })

@@ -25,7 +25,7 @@ export const offerEntrySchema = z.strictObject({
   notice: noticeSchema.optional(),
   error: z.json().optional(),
 })
-export type OfferEntry = z.input<typeof offerEntrySchema>
+export type OfferEntry = z.output<typeof offerEntrySchema>
 
 export const encode = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
 
