@@ -77,7 +77,7 @@ function checkHopper(/** @type {boolean} */ install) {
   }
   const env = { ...process.env, PATH: `${folder}:${process.env.PATH}` }
   const sass = run('cuobjdump', ['-sass', '-arch', 'sm_90a', cudaLibrary], { capture: true, env })
-  const lacking = withoutHgmma(sass).filter((name) => /wgmma|gemm_\w*sm90|attention_\w*sm90/.test(name))
+  const lacking = withoutHgmma(sass).filter((name) => /WarpgroupEngine|wgmma|gemm_\w*sm90/.test(name))
   for (const name of demangled(lacking).values()) problems.push(`${name} for sm_90a holds no HGMMA`)
 }
 

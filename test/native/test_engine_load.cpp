@@ -206,7 +206,8 @@ CASE("the CPU runs linear layers and heads of every format, embeddings of plain 
   // Attention's backward sums q's, k's and v's gradients in f32, with two numbers a row and head; the loss goes by the supervised rows
   // alone.
   const auto needs = [](int64_t tokens, int64_t supervised) {
-    return open_backend({Compute::bf16, 2})->needs({tokens, supervised, 1000, 4, 64});
+    const PassSize pass{.tokens = tokens, .supervised = supervised, .vocabulary = 1000, .heads = 4, .kv_heads = 4, .head_dim = 64};
+    return open_backend({Compute::bf16, 2})->needs(pass);
   };
   CHECK(needs(100, 10).scratch - needs(0, 10).scratch == 2 * 100 * 4 * (64 + 2) * sizeof(float));
   CHECK(needs(100, 10).loss == needs(10, 10).loss && needs(100, 10).loss < needs(100, 20).loss);
