@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Coordinator } from '../federated/coordinator/coordinator.js'
 import type { CoordinatorEvent } from '../federated/coordinator/events.js'
 import { type Host, openHost } from '../federated/https/operator/host.js'
+import type { Door, Registry } from '../federated/link/link.js'
 import type { Standing } from '../federated/link/standing.js'
 import { openFolder } from './folder.js'
 import { Lives } from './lives.js'
@@ -36,6 +37,11 @@ export class FederationServer {
   /** The operator's side: the page for people, metrics, health. */
   get operatorUrl(): string {
     return this.#host.operatorUrl
+  }
+
+  /** What a carrier beside HTTPS answers with, such as `NatsServer.open` of `fedlora/nats`. */
+  get door(): Door & Registry {
+    return this.#lives
   }
 
   /** How the federation stands. */

@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** `fedlora/server`: the server of a federation whose clients are other machines. It needs the folder of the base model, and no rows. */
 export type { CoordinatorEvent } from '../federated/coordinator/events.js'
+export type { Door, Registry } from '../federated/link/link.js'
 export type { ClientStanding, Problem, RoundStanding, Standing } from '../federated/link/standing.js'
 export { createServer, FederationServer } from './create-server.js'
 export type { ServerOptions } from './options.js'
