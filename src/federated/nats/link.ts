@@ -23,6 +23,7 @@ import { openBucket, putObject, readObject } from './blobs.js'
 import { type Call, decode, encode, offerEntrySchema } from './calls.js'
 import { keyValues, type NatsConnection, natsError } from './connect.js'
 import { type Names, tokenOf } from './names.js'
+import { Patient } from './patient.js'
 
 /** Milliseconds that a request may take; what takes longer is asked for again. */
 const patience = 60_000
@@ -43,7 +44,7 @@ export class NatsLink implements ClientLink {
   readonly #parts: NatsLinkParts
   readonly #token: string
   readonly #offers: KV
-  #heard: AsyncIterator<KvWatchEntry> | undefined
+  #heard: Patient<KvWatchEntry> | undefined
   #down: ObjectStore | undefined
   #up: ObjectStore | undefined
 
@@ -86,9 +87,7 @@ export class NatsLink implements ClientLink {
     signal.throwIfAborted()
     const { names } = this.#parts
     const nonce = randomUUID()
-    this.#heard ??= (await this.#tried(this.#offers.watch({ key: names.offer(this.#token) }), 'offers'))[
-      Symbol.asyncIterator
-    ]()
+    this.#heard ??= new Patient(await this.#tried(this.#offers.watch({ key: names.offer(this.#token) }), 'offers'))
     await this.#tried(this.#offers.put(names.known(this.#token), encode({ nonce, known })), 'what is known')
     const late = new AbortController()
     const timer = setTimeout(() => late.abort(), listening)
@@ -101,9 +100,9 @@ export class NatsLink implements ClientLink {
   }
 
   /** The answer to what was said with `nonce`; undefined when `signal` comes first. */
-  async #told(nonce: string, heard: AsyncIterator<KvWatchEntry>, signal: AbortSignal): Promise<Notice | undefined> {
+  async #told(nonce: string, heard: Patient<KvWatchEntry>, signal: AbortSignal): Promise<Notice | undefined> {
     for (;;) {
-      const entry = await nextOf(heard, signal)
+      const entry = await heard.next(signal)
       if (entry === undefined) return undefined
       const offer = decode(offerEntrySchema, entry.value, 'an offer')
       if (offer.nonce !== nonce) continue
@@ -140,22 +139,6 @@ export class NatsLink implements ClientLink {
   }
 
   async close(): Promise<void> {
-    await this.#heard?.return?.()
+    await this.#heard?.close()
   }
-}
-
-/** The next of an iterator that goes on after `signal`; undefined when it said so first. */
-const pending = new WeakMap<AsyncIterator<KvWatchEntry>, Promise<IteratorResult<KvWatchEntry>>>()
-async function nextOf(iterator: AsyncIterator<KvWatchEntry>, signal: AbortSignal): Promise<KvWatchEntry | undefined> {
-  const asked = pending.get(iterator) ?? iterator.next()
-  pending.set(iterator, asked)
-  const stopped = new Promise<undefined>((resolve) => {
-    if (signal.aborted) resolve(undefined)
-    else signal.addEventListener('abort', () => resolve(undefined), { once: true })
-  })
-  const result = await Promise.race([asked, stopped])
-  if (result === undefined) return undefined
-  pending.delete(iterator)
-  if (result.done) throw new FedloraError('E_UNREACHABLE', 'the connection to NATS has ended')
-  return result.value
 }

@@ -3,12 +3,12 @@ import type { KV } from '@nats-io/kv'
 import type { ObjectStore } from '@nats-io/obj'
 import type { Msg } from '@nats-io/transport-node'
 import { FedloraError, isFedloraError } from '../../errors.js'
-import type { BlobId } from '../blobs/blob-store.js'
+import type { BlobId, BlobRef } from '../blobs/blob-store.js'
 import type { Door, Registry } from '../link/link.js'
 import { checkJetStream, openBucket, putObject, readObject } from './blobs.js'
 import { answerTo, asCoded, callSchema, decode, encode, knownEntrySchema, type OfferEntry } from './calls.js'
 import { keyValues, type NatsConnection, natsError } from './connect.js'
-import { clientOf, type Names } from './names.js'
+import { clientOf, type Names, tokenOf } from './names.js'
 
 /** Seconds that a blob stays where clients read it; it is put there again when it is asked for. */
 const daySeconds = 86_400
@@ -23,6 +23,9 @@ export interface NatsServerParts {
   /** Told of what goes wrong beside a call. */
   onError?: (error: FedloraError) => void
 }
+
+/** The client's part of a subject or key. */
+const lastToken = (subject: string): string => subject.slice(subject.lastIndexOf('.') + 1)
 
 /** Whose a key is; undefined: nobody's yet. */
 function nameOf(registry: Registry, key: string): string | undefined {
@@ -71,7 +74,7 @@ export class NatsServer {
       server.#stop.signal.addEventListener('abort', () => watch.stop())
       server.#run(
         (async () => {
-          for await (const { key, value } of watch) server.#learn(clientOf(key.slice(key.indexOf('.') + 1)), key, value)
+          for await (const { key, value } of watch) server.#learn(clientOf(lastToken(key)), value)
         })(),
       )
       return server
@@ -90,16 +93,15 @@ export class NatsServer {
   }
 
   /** A client has said what it knows: what it lacks is told as soon as there is something. */
-  #learn(client: string, key: string, value: Uint8Array): void {
+  #learn(client: string, value: Uint8Array): void {
     this.#waits.get(client)?.abort()
     const wait = new AbortController()
     this.#waits.set(client, wait)
-    this.#run(this.#offer(client, key, value, AbortSignal.any([wait.signal, this.#stop.signal])))
+    this.#run(this.#offer(client, value, AbortSignal.any([wait.signal, this.#stop.signal])))
   }
 
-  async #offer(client: string, key: string, value: Uint8Array, signal: AbortSignal): Promise<void> {
+  async #offer(client: string, value: Uint8Array, signal: AbortSignal): Promise<void> {
     const { door, names } = this.#parts
-    const token = key.slice(key.indexOf('.') + 1)
     const { nonce, known } = decode(knownEntrySchema, value, `what client ${client} knows`)
     let entry: OfferEntry
     try {
@@ -110,37 +112,37 @@ export class NatsServer {
       if (signal.aborted) return
       entry = { nonce, error: asCoded(error).toJSON() as never }
     }
-    if (!signal.aborted) await this.#offers.put(names.offer(token), encode(entry))
+    if (!signal.aborted) await this.#offers.put(names.offer(tokenOf(client)), encode(entry))
   }
 
   async #answer(message: Msg): Promise<void> {
-    const client = clientOf(message.subject.slice(message.subject.lastIndexOf('.') + 1))
+    const client = clientOf(lastToken(message.subject))
     const answer = await answerTo(async () => {
       const call = decode(callSchema, message.data, `a call of client ${client}`)
       const { door } = this.#parts
       switch (call.call) {
         case 'enroll':
-          return await this.#enroll(client, message.subject, call.key)
+          return await this.#enroll(client, call.key)
         case 'say':
           return await door.say(client, call.word)
         case 'fetch':
           return await this.#put(client, call.blob)
         case 'take':
-          return await this.#take(client, message.subject, call.ref)
+          return await this.#take(client, call.ref)
       }
     })
     message.respond(answer)
   }
 
   /** The user's rights name the client; the key is bound to that name. Its bucket is made, which only the server may do. */
-  async #enroll(client: string, subject: string, key: string): Promise<void> {
+  async #enroll(client: string, key: string): Promise<void> {
     const { registry, connection, names, quota = 2 ** 30 } = this.#parts
     const known = nameOf(registry, key)
     if (known === undefined) await registry.enroll((await registry.invite(client, 60)).token, key)
     else if (known !== client) {
       throw new FedloraError('E_AUTH', `the key of client ${client} is client ${known}'s; each has its own`, { client })
     }
-    await openBucket(connection, names.up(subject.slice(subject.lastIndexOf('.') + 1)), { most: quota })
+    await openBucket(connection, names.up(tokenOf(client)), { most: quota })
   }
 
   async #put(client: string, blob: BlobId): Promise<void> {
@@ -156,9 +158,9 @@ export class NatsServer {
     await putting
   }
 
-  async #take(client: string, subject: string, ref: { blob: BlobId; bytes: number }): Promise<void> {
+  async #take(client: string, ref: BlobRef): Promise<void> {
     const { door, connection, names } = this.#parts
-    const bucket = await openBucket(connection, names.up(subject.slice(subject.lastIndexOf('.') + 1)), { make: false })
+    const bucket = await openBucket(connection, names.up(tokenOf(client)), { make: false })
     const from = await door.offset(client, ref.blob)
     const arrived = from === ref.bytes ? from : await door.write(client, ref, from, readObject(bucket, ref.blob, from))
     if (arrived === ref.bytes) await bucket.delete(ref.blob)

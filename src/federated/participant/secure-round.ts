@@ -10,15 +10,14 @@ import { exists, replaceFile } from '../../files/atomic.js'
 import { native } from '../../native/load.js'
 import { parseOptions } from '../../options/parse.js'
 import type { Vectors } from '../algorithms/algorithm.js'
+import { maskUpdate } from '../client/mask-update.js'
 import { pack, unpack } from '../link/packed.js'
 import { messageIn, messageText, secureSchema, setupOf } from '../link/secure.js'
 import type { Answer, Task } from '../protocol/messages.js'
-import { deriveSeed, streamOf } from '../protocol/random.js'
 import {
   type Entered,
   enter,
   type Masking,
-  maskVector,
   revealShares,
   type Sharing,
   type Signing,
@@ -26,7 +25,6 @@ import {
   signSurvivors,
 } from '../protocol/secagg/client.js'
 import type { FromClient } from '../protocol/secagg/messages.js'
-import { sized } from '../protocol/secagg/setup.js'
 import type { Work } from './outbox.js'
 
 /** The file. */
@@ -138,28 +136,12 @@ export class SecureRound {
   }
 
   /**
-   * Masks an answer; vectors lie one after the other in the order of their names. The same vectors give the same bytes.
+   * Masks an answer. The same vectors give the same bytes.
    * @param weight - whole; what the vectors are summed with.
    */
-  mask({ client, round, seed }: Task, vectors: Readonly<Vectors>, weight: number): Masked {
-    const { state, inbox } = this.#kept
-    const names = Object.keys(vectors).sort()
-    const layout = names.map((name): [string, number] => [name, vectors[name]!.length])
-    const values = new Float32Array(layout.reduce((sum, [, length]) => sum + length, 0))
-    let at = 0
-    for (const name of names) {
-      values.set(vectors[name]!, at)
-      at += vectors[name]!.length
-    }
-    const sharing = sized(state as Sharing, values.length)
-    const update = {
-      values,
-      seed: deriveSeed(seed, 'encoding', round, streamOf(client)),
-      ...(sharing.setup.mostWeight !== null && { weight }),
-    }
-    const step = maskVector(sharing, inbox, update, native())
-    const { wordBytes } = sharing.setup
-    const masked = { vectors: layout, message: step.message }
-    return { masked, wordBytes, state: pack(step.state).toString('base64') }
+  mask(task: Task, vectors: Readonly<Vectors>, weight: number): Masked {
+    const { state: sharing, inbox } = this.#kept
+    const { masked, state } = maskUpdate(sharing as Sharing, inbox, task, vectors, weight)
+    return { masked, wordBytes: state.setup.wordBytes, state: pack(state).toString('base64') }
   }
 }

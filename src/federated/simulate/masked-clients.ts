@@ -7,14 +7,13 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { native } from '../../native/load.js'
 import type { Vectors } from '../algorithms/algorithm.js'
+import { maskUpdate } from '../client/mask-update.js'
 import type { RoundEvent } from '../events.js'
 import type { Answer } from '../protocol/messages.js'
-import { deriveSeed, streamOf } from '../protocol/random.js'
 import {
   type Entered,
   enter,
   type Masking,
-  maskVector,
   revealShares,
   type Sharing,
   type Signing,
@@ -24,7 +23,6 @@ import {
 import { identityOf } from '../protocol/secagg/keys.js'
 import { type FromClient, sizeOf, type ToClient } from '../protocol/secagg/messages.js'
 import type { ServerPhase } from '../protocol/secagg/server.js'
-import { sized } from '../protocol/secagg/setup.js'
 import type { Terms } from '../secure-aggregation-options.js'
 import type { MaskedSum } from '../server/masked-sum.js'
 
@@ -89,27 +87,19 @@ export class MaskedClients {
     return [...this.#speakers('masked')].map((client) => this.#names[client]!)
   }
 
-  /** Masks what a client sends, by a whole weight: vectors lie one after the other in the order of their names. */
+  /** Masks what a client sends, by a whole weight. */
   mask(client: string, vectors: Readonly<Vectors>, weight: number): NonNullable<Answer['masked']> {
     const number = this.#names.indexOf(client)
-    const layout = Object.keys(vectors)
-      .sort()
-      .map((name): [string, number] => [name, vectors[name]!.length])
-    const values = new Float32Array(layout.reduce((sum, [, length]) => sum + length, 0))
-    let at = 0
-    for (const [name, length] of layout) {
-      values.set(vectors[name]!, at)
-      at += length
-    }
-    const state = sized(this.#states[number] as Sharing, values.length)
-    const update = {
-      values,
-      seed: deriveSeed(this.#seed, 'encoding', this.#round, streamOf(client)),
-      ...(this.#terms.mostWeight !== null && { weight }),
-    }
-    const step = maskVector(state, this.#told.get(number), update, native())
-    this.#states[number] = step.state
-    return { vectors: layout, message: step.message }
+    const about = { client, round: this.#round, seed: this.#seed }
+    const { masked, state } = maskUpdate(
+      this.#states[number] as Sharing,
+      this.#told.get(number),
+      about,
+      vectors,
+      weight,
+    )
+    this.#states[number] = state
+    return masked
   }
 
   /** All who answer have answered: survivors are signed, and shares given. */

@@ -3,8 +3,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
-import { createUser } from '@nats-io/nkeys'
-import { natsConfig } from '../../../src/federated/nats/rights.js'
+import { initNats } from '../../../src/federated/nats/init.js'
 
 /** The program: what FEDLORA_NATS_SERVER names, or `nats-server`; undefined: there is none. */
 export const natsServer: string | undefined = [process.env.FEDLORA_NATS_SERVER ?? 'nats-server'].find(
@@ -28,8 +27,6 @@ export interface RunningNats {
   restart(): Promise<void>
 }
 
-const seedOf = (user: ReturnType<typeof createUser>) => new TextDecoder().decode(user.getSeed())
-
 interface Ports {
   nats: string[]
   monitoring: string[]
@@ -46,26 +43,18 @@ async function portsIn(folder: string): Promise<Ports> {
 }
 
 export async function startNats(folder: string, space: string, clients: readonly string[]): Promise<RunningNats> {
-  const server = createUser()
-  const users = clients.map((name) => ({ name, user: createUser() }))
-  const config = join(folder, 'nats.conf')
-  let listen = '127.0.0.1:-1'
-  let monitor = '127.0.0.1:-1'
+  const anyPort = '127.0.0.1:-1'
+  const files = join(folder, 'nats')
+  const made = await initNats({
+    folder: files,
+    space,
+    clients: [...clients, 'nobody'], // a configuration has at least one
+    listen: anyPort,
+    monitor: anyPort,
+  })
+  const config = made.config
   let child: ChildProcess
-  const write = () =>
-    writeFileSync(
-      config,
-      natsConfig({
-        space,
-        server: { key: server.getPublicKey() },
-        clients: users.map(({ name, user }) => ({ name, key: user.getPublicKey() })),
-        store: join(folder, 'store'),
-        listen,
-        monitor,
-      }),
-    )
   const start = async () => {
-    write()
     child = spawn(natsServer!, ['-c', config, '--ports_file_dir', folder], { stdio: ['ignore', 'ignore', 'pipe'] })
     const started = child
     process.once('exit', () => started.kill('SIGKILL'))
@@ -83,12 +72,18 @@ export async function startNats(folder: string, space: string, clients: readonly
   }
   await start()
   const ports = await portsIn(folder)
-  listen = ports.nats[0]!.replace('nats://', '')
-  monitor = ports.monitoring[0]!.replace('http://', '')
+  // Where it is started again, it is found again.
+  const [listen, monitor] = [ports.nats[0]!.replace('nats://', ''), ports.monitoring[0]!.replace('http://', '')]
+  const text = readFileSync(config, 'utf8')
+  writeFileSync(config, text.replace(anyPort, listen).replace(anyPort, monitor))
+  const seedOf = (path: string) => readFileSync(path, 'utf8').trim()
   return {
     servers: ports.nats[0]!,
     monitor: ports.monitoring[0]!,
-    seeds: { server: seedOf(server), clients: Object.fromEntries(users.map(({ name, user }) => [name, seedOf(user)])) },
+    seeds: {
+      server: seedOf(made.server),
+      clients: Object.fromEntries(Object.entries(made.clients).map(([name, path]) => [name, seedOf(path)])),
+    },
     async kill(signal: NodeJS.Signals = 'SIGKILL') {
       if (child.exitCode !== null || child.signalCode !== null) return
       const ended = new Promise((resolve) => child.once('exit', resolve))
