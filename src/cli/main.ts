@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The `fedlora` command. */
+import { joinWords } from './join-words.js'
 import { type CommandTable, runCli } from './run.js'
 import { guardStreams } from './streams.js'
 
@@ -70,4 +71,4 @@ const commands: CommandTable = {
 }
 
 guardStreams()
-process.exitCode = await runCli(process.argv.slice(2), commands)
+process.exitCode = await runCli(joinWords(process.argv.slice(2)), commands)

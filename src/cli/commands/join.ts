@@ -24,6 +24,11 @@ export const join: Command = {
     },
   ],
   flags: {
+    flower: {
+      type: 'string',
+      value: 'URL',
+      description: 'a Flower server in the place of TOKEN: the same as fedlora flower join URL, with its flags',
+    },
     data: {
       type: 'string',
       value: 'FILE',
