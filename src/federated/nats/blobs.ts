@@ -31,6 +31,9 @@ export async function openBucket(
 
 const missing = (id: BlobId) => new FedloraError('E_BLOB_MISSING', `blob ${id} is not there`, { blob: id })
 
+const other = (id: BlobId, cause?: unknown) =>
+  new FedloraError('E_HASH', `blob ${id}: its bytes have another SHA-256`, { blob: id }, cause)
+
 /** Puts what `chunks` gives as the object `id`; an object of other bytes is removed again. */
 export async function putObject(bucket: ObjectStore, { blob, bytes }: BlobRef, chunks: AsyncIterable<Uint8Array>) {
   const hash = createHash('sha256')
@@ -65,22 +68,24 @@ export async function putObject(bucket: ObjectStore, { blob, bytes }: BlobRef, c
   }
   if (sent === bytes && hash.digest('hex') === blob) return sent
   await bucket.delete(blob)
-  if (sent === bytes) throw new FedloraError('E_HASH', `blob ${blob}: its bytes have another SHA-256`, { blob })
+  if (sent === bytes) throw other(blob)
   return sent
 }
 
-/** The bytes of an object from `from` on. */
+/** The bytes of an object from `from` on; of all of them the hash is checked. @throws FedloraError `E_BLOB_MISSING`, `E_HASH`. */
 export async function* readObject(bucket: ObjectStore, id: BlobId, from = 0): AsyncGenerator<Uint8Array> {
   const found = await bucket.get(id).catch((error: unknown) => {
     throw natsError(error, `cannot read blob ${id}`)
   })
   if (found === null) throw missing(id)
   const reader = found.data.getReader()
+  const hash = createHash('sha256')
   let skip = from
   try {
     for (;;) {
       const { done, value } = await reader.read()
       if (done) break
+      hash.update(value)
       if (skip < value.length) yield value.subarray(skip)
       skip = Math.max(0, skip - value.length)
     }
@@ -90,7 +95,7 @@ export async function* readObject(bucket: ObjectStore, id: BlobId, from = 0): As
     reader.releaseLock()
   }
   const failed = await found.error
-  if (failed) throw new FedloraError('E_HASH', `blob ${id}: ${failed.message}`, { blob: id }, failed)
+  if (failed || hash.digest('hex') !== id) throw other(id, failed)
 }
 
 /**

@@ -1,13 +1,12 @@
 /** The server of a federation as one client sees it through NATS. */
 import { randomUUID } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
-import { rename } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 import type { KV, KvWatchEntry } from '@nats-io/kv'
 import type { ObjectStore } from '@nats-io/obj'
 import { z } from 'zod'
 import { FedloraError } from '../../errors.js'
-import { syncPath, temporaryName } from '../../files/atomic.js'
+import { replaceFile } from '../../files/atomic.js'
 import type { BlobRef } from '../blobs/blob-store.js'
 import type { ClientLink } from '../link/link.js'
 import {
@@ -118,10 +117,8 @@ export class NatsLink implements ClientLink {
   async download(ref: BlobRef, path: string, signal: AbortSignal): Promise<void> {
     await this.#ask({ call: 'fetch', blob: ref.blob }, signal)
     this.#down ??= await openBucket(this.#parts.connection, this.#parts.names.down, { make: false })
-    const temporary = temporaryName(path)
-    await pipeline(readObject(this.#down, ref.blob), createWriteStream(temporary), { signal })
-    await syncPath(temporary)
-    await rename(temporary, path)
+    const chunks = readObject(this.#down, ref.blob)
+    await replaceFile(path, (temporary) => pipeline(chunks, createWriteStream(temporary), { signal }))
   }
 
   async upload(ref: BlobRef, path: string, signal: AbortSignal): Promise<void> {

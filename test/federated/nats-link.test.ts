@@ -1,0 +1,133 @@
+/** What a link over NATS does beside what all links do: late offers, keys of others, objects that are not what they are called, waits that have ended. */
+import { readFileSync, rmSync, statSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import t from 'tap'
+import { FedloraError } from '../../src/errors.js'
+import type { Door, Registry } from '../../src/federated/link/link.js'
+import type { Known, Notice } from '../../src/federated/link/messages.js'
+import { putObject } from '../../src/federated/nats/blobs.js'
+import { checkDurable, connectNats, NatsLink, NatsServer, namesOf, openBucket, tokenOf } from '../../src/nats/index.js'
+import { temporaryFolder } from '../support/train.js'
+import { chunksOf, refOf } from './support/blob-conformance.js'
+import { skipNats, startNats } from './support/nats-server.js'
+
+const never = new AbortController().signal
+const knows = (settled: number): Known => ({ settled, working: null, heard: 0 })
+
+/** A door whose answers the test gives. */
+class Answering implements Door, Registry {
+  readonly keys = new Map<string, string>()
+  readonly asked: { known: Known; signal: AbortSignal; tell(notice: Notice): void }[] = []
+  #onAsked = () => {}
+
+  next(_client: string, known: Known, signal: AbortSignal): Promise<Notice | undefined> {
+    return new Promise((tell) => {
+      this.asked.push({ known, signal, tell })
+      this.#onAsked()
+    })
+  }
+
+  /** Resolves when so many questions have come. */
+  async until(count: number): Promise<void> {
+    while (this.asked.length < count) await new Promise<void>((resolve) => (this.#onAsked = resolve))
+  }
+
+  describe = async () => ({}) as never
+  say = async () => ({ type: 'taken' }) as const
+  offset = async () => 0
+  write = async () => 0
+  read = async (_client: string, blob: string) => {
+    throw new FedloraError('E_BLOB_MISSING', `no ${blob}`)
+  }
+  invite = async (name: string) => ({ token: name })
+  enroll = async (token: string, key: string) => {
+    this.keys.set(key, token)
+    return { client: token }
+  }
+  clientOf(key: string): string {
+    const client = this.keys.get(key)
+    if (client === undefined) throw new FedloraError('E_AUTH', 'nobody')
+    return client
+  }
+  revoke = async () => {}
+}
+
+t.test('a link over NATS', { skip: skipNats }, async (t) => {
+  const root = temporaryFolder('nats-link')
+  const nats = await startNats(root, 'test', ['a', 'b'])
+  const names = namesOf('test')
+  const connection = await connectNats({ servers: nats.servers, seed: nats.seeds.server })
+  const door = new Answering()
+  const server = await NatsServer.open({ connection, names, door, registry: door })
+  const as = (client: string) =>
+    connectNats({ servers: nats.servers, seed: nats.seeds.clients[client]!, inbox: names.inbox(tokenOf(client)) })
+  const [a, b] = [await as('a'), await as('b')]
+  t.teardown(async () => {
+    await server.close()
+    for (const one of [a, b, connection]) await one.close()
+    await nats.kill()
+    rmSync(root, { recursive: true, force: true })
+  })
+  const link = await NatsLink.open({ connection: a, names, client: 'a', key: 'of a' })
+
+  await t.test('an offer that comes late is not taken for the answer to what was asked since', async (t) => {
+    const gone = new AbortController()
+    const first = link.next(knows(0), gone.signal)
+    await door.until(1)
+    gone.abort(new Error('gone'))
+    await t.rejects(first, { message: 'gone' })
+    door.asked[0]!.tell({ type: 'over', round: 1 })
+    await new Promise((resolve) => setImmediate(resolve))
+    const second = link.next(knows(2), never)
+    await door.until(2)
+    t.ok(door.asked[0]!.signal.aborted, 'what nobody waits for is not worked out any longer')
+    t.same(door.asked[1]!.known, knows(2))
+    door.asked[1]!.tell({ type: 'over', round: 3 })
+    t.same(await second, { type: 'over', round: 3 })
+  })
+
+  await t.test('a key that is of another client', async (t) => {
+    await t.rejects(NatsLink.open({ connection: b, names, client: 'b', key: 'of a' }), { code: 'E_AUTH' })
+    t.equal(door.keys.get('of a'), 'a')
+  })
+
+  await t.test('a client speaks as itself alone', async (t) => {
+    await t.rejects(NatsLink.open({ connection: b, names, client: 'a', key: 'of b' }), { code: 'E_AUTH' })
+  })
+
+  await t.test('bytes that are not what their name says', async (t) => {
+    const bucket = await openBucket(connection, names.down)
+    const bytes = Buffer.from('what it is')
+    const lie = { ...refOf(Buffer.from('something')), bytes: bytes.length }
+    await t.rejects(putObject(bucket, lie, chunksOf(bytes)), { code: 'E_HASH' })
+    t.equal((await bucket.info(lie.blob))?.deleted ?? true, true, 'it is not kept')
+    await bucket.putBlob({ name: lie.blob }, bytes)
+    door.read = async () => ({ bytes: bytes.length, chunks: chunksOf(bytes) }) as never
+    const path = join(root, 'down')
+    await t.rejects(link.download(lie, path, never), { code: 'E_HASH' }, 'somebody else put it there')
+    t.throws(() => statSync(path), 'no file of it')
+    const right = refOf(bytes)
+    await link.download(right, path, never)
+    t.ok(readFileSync(path).equals(bytes), 'canary: what is right arrives')
+  })
+})
+
+t.test('a server that acknowledges before it writes is refused', async (t) => {
+  let config: object = {}
+  const page = createServer((_, response) => response.end(JSON.stringify({ config })))
+  await new Promise<void>((resolve) => page.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => page.close())
+  const monitor = `http://127.0.0.1:${(page.address() as AddressInfo).port}`
+  for (const lax of [{}, { sync_always: false }, { sync_interval: 120e9 }]) {
+    config = lax
+    await t.rejects(checkDurable(monitor), { code: 'E_CONFIG', message: /sync_interval: always/ })
+  }
+  config = { sync_interval: 120e9, sync_always: true }
+  await t.resolves(checkDurable(monitor))
+  config = { sync_always: 'yes' }
+  await t.rejects(checkDurable(monitor), { code: 'E_UNREACHABLE' }, 'no such page')
+  await t.rejects(checkDurable('http://127.0.0.1:1'), { code: 'E_UNREACHABLE' }, 'nobody there')
+  await t.rejects(checkDurable('not an address'), { code: 'E_UNREACHABLE' })
+})
