@@ -59,6 +59,8 @@ bool TileSum::View::sound(int64_t count) const {
   if (load.products < 0 || form == Form::empty || !std::isnormal(load.magnitude) || load.magnitude < 0) return false;
   const int upper = upper_exponent(load.magnitude);
   if (load.lowest_bit < wide_unit || load.lowest_bit >= upper || upper > wide_bits) return false;
+  // A load only grows, so that a sum always has the very form that its load asks for: one that has less would be read as less.
+  if (choose(load).form != form) return false;
   if (form == Form::wide) return unit == wide_unit;
   if (unit < wide_unit || !fits(form, unit, load)) return false;
   const __int128 most = __int128{1} << (upper - unit);

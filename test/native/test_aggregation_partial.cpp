@@ -111,6 +111,43 @@ CASE("every cut and every flipped bit is refused, at any address, and the sum st
   }
 }
 
+CASE("a form that is not the one of its load, a unit that is none, and bytes behind the last tile are refused") {
+  const auto bent = [](int spread, auto change) {
+    Aggregator from(70);
+    from.add_vector(draw(70, 5, spread), 2);
+    std::vector<uint8_t> bytes = from.partial();
+    TileHeader header;
+    std::memcpy(&header, bytes.data() + sizeof(PartialHeader), sizeof header);
+    change(header);
+    std::memcpy(bytes.data() + sizeof(PartialHeader), &header, sizeof header);
+    return bytes;
+  };
+  const auto small = [](TileHeader& header) { header.magnitude = 1, header.lowest_bit = -20; };
+  Aggregator into(70);
+  into.add_vector(draw(70, 6, 0), 1);
+  const std::vector<float> before = mean_of(into);
+  for (int spread : {20, 110}) {
+    std::vector<uint8_t> bytes = bent(spread, small);
+    seal(bytes);
+    CHECK_THROWS(into.merge(bytes), E_FORMAT);
+  }
+  for (int spread : {0, 20, 110}) {
+    std::vector<uint8_t> other = bent(spread, [](TileHeader& header) { header.unit -= 300; });
+    seal(other);
+    CHECK_THROWS(into.merge(other), E_FORMAT);
+    std::vector<uint8_t> longer = bent(spread, [](TileHeader&) {});
+    longer.resize(longer.size() + 8);
+    seal(longer);
+    CHECK_THROWS(into.merge(longer), E_FORMAT);
+    std::vector<uint8_t> right = bent(spread, [](TileHeader&) {});
+    seal(right);
+    Aggregator fresh(70);
+    fresh.merge(right);  // canary: unbent it is taken
+    CHECK(fresh.count() == 1);
+  }
+  CHECK(same(before, mean_of(into)));
+}
+
 CASE("bytes that lie about what they hold, rightly sealed, are refused or added, and nothing worse") {
   std::mt19937_64 random(11);
   for (int spread : {0, 20, 110}) {
