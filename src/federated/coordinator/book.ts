@@ -9,7 +9,7 @@ import { apply, emptyState, type State } from './state.js'
 /** Who hears of what is appended. */
 interface Hears {
   onEvent(event: CoordinatorEvent): void
-  /** Another server has taken over. */
+  /** Another server has taken over, or this one has no state any more: one that is opened anew goes on. */
   onFatal(error: unknown): void
 }
 
@@ -52,9 +52,12 @@ export class Book {
     return this.#closed || this.#fatal !== undefined
   }
 
-  /** @throws what ended it; FedloraError `E_UNREACHABLE` after it was closed. */
+  /** @throws FedloraError `E_UNREACHABLE` when nothing is done any more: another server, or this one opened anew, goes on. */
   checkOpen(): void {
-    if (this.#fatal !== undefined) throw this.#fatal
+    if (this.#fatal !== undefined) {
+      const { message } = this.#fatal as Error
+      throw new FedloraError('E_UNREACHABLE', `the server of the federation has ended: ${message}`, {}, this.#fatal)
+    }
     if (this.#closed) throw new FedloraError('E_UNREACHABLE', 'the server of the federation stops: ask again')
   }
 
@@ -73,10 +76,7 @@ export class Book {
     try {
       this.#sequence = await this.#journal.append(records, this.#sequence)
     } catch (error) {
-      if (isFedloraError(error, 'E_JOURNAL_FENCED')) {
-        this.#fatal = error
-        this.#hears.onFatal(error)
-      }
+      if (isFedloraError(error, 'E_JOURNAL_FENCED')) this.fail(error)
       throw error
     }
     for (const record of records) {
@@ -84,6 +84,12 @@ export class Book {
       const event = eventOf(record, this.state)
       if (event !== undefined) this.#hears.onEvent(event)
     }
+  }
+
+  /** Nothing can be done any more, for this reason. */
+  fail(error: unknown): void {
+    this.#fatal = error
+    this.#hears.onFatal(error)
   }
 
   /** After what is under way. */

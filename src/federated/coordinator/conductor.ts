@@ -1,9 +1,11 @@
 /** Conducts the rounds: begins one when it may, ends it when it must, and keeps what it came to. What fails is tried again. */
 import { isFedloraError } from '../../errors.js'
+import type { Vectors } from '../algorithms/algorithm.js'
 import type { BlobId } from '../blobs/blob-store.js'
 import type { RefusedAnswer } from '../events.js'
+import type { Answer } from '../protocol/messages.js'
 import { cohortSize, sampleCohort } from '../protocol/plan.js'
-import type { Aggregation } from './aggregation.js'
+import type { Aggregation, Outcome, RoundFacts } from './aggregation.js'
 import { answerOf } from './answers.js'
 import type { RecordOf } from './records.js'
 import { saveAdapter } from './setup.js'
@@ -20,6 +22,10 @@ export class Conductor {
   readonly #onOver: () => void
   #stopTimer = () => {}
   #over = false
+  /** Whether the sums hold what the journal says of the round under way. */
+  #stands = false
+  /** What a round has come to whose end is not in the journal yet: a step is made once, however often its record is tried. */
+  #outcome: { round: number; outcome: Outcome } | undefined
 
   /** @param onOver - told once, when the federation is over and its adapter is written. */
   constructor(tools: Tools, aggregation: Aggregation, onOver: () => void) {
@@ -32,19 +38,38 @@ export class Conductor {
     return this.#tools.book.state
   }
 
-  /** The answers of the round under way, which count already, are added once more. */
-  async addAgain(): Promise<void> {
+  /** The sums of the round under way, where they do not stand: begun anew, with all that counts already. */
+  async makeUp(): Promise<void> {
     const { rounds, current } = this.#state
-    if (current === undefined || (rounds.phase !== 'open' && rounds.phase !== 'closing')) return
+    if (this.#stands || current === undefined || (rounds.phase !== 'open' && rounds.phase !== 'closing')) return
     await this.#beginSums(current.begun)
     for (const manifest of current.accepted.values()) {
       await this.#aggregation.add(await answerOf(manifest, this.#tools.blobs))
     }
+    this.#stands = true
+    this.#tools.waiters.wake(current.begun.clients)
+  }
+
+  /** Adds an answer that counts. Where that fails it counts all the same: it is added again before the round ends. */
+  async add(answer: Answer, vectors: Vectors): Promise<void> {
+    try {
+      await this.#aggregation.add(answer, vectors)
+    } catch (error) {
+      this.#stands = false
+      this.#later(error)
+    }
+  }
+
+  /** What has failed is told, and tried again. */
+  #later(error: unknown): void {
+    const { code, message } = isFedloraError(error) ? error : { code: 'E_INTERNAL', message: String(error) }
+    this.#tools.tell({ type: 'trouble', code, message })
+    this.#wakeIn(retryAfter)
   }
 
   /** Does what is due. */
   async settle(): Promise<void> {
-    const { book, tell, asleep } = this.#tools
+    const { book, asleep } = this.#tools
     this.#stopTimer()
     if (asleep) return
     try {
@@ -52,10 +77,7 @@ export class Conductor {
       const left = this.deadlineIn()
       if (left !== undefined) this.#wakeIn(left)
     } catch (error) {
-      if (book.ended) return
-      const { code, message } = isFedloraError(error) ? error : { code: 'E_INTERNAL', message: String(error) }
-      tell({ type: 'trouble', code, message })
-      this.#wakeIn(retryAfter)
+      if (!book.ended) this.#later(error)
     }
   }
 
@@ -63,6 +85,7 @@ export class Conductor {
     const { book, now } = this.#tools
     if (this.deadlineIn() === 0) await book.append({ type: 'deadline', at: now(), round: this.#state.rounds.round })
     for (;;) {
+      await this.makeUp()
       if (this.#state.rounds.phase === 'closing') await this.#close()
       else if (this.#mayBegin()) await this.#beginWithinBudget()
       else break
@@ -124,16 +147,15 @@ export class Conductor {
   }
 
   async #begin(): Promise<void> {
-    const { book, config, now, waiters } = this.#tools
+    const { book, config, now } = this.#tools
     const round = this.#state.rounds.round + 1
     const cohort = this.#cohort(round)
-    const { clients } = cohort
     const at = now()
     const seconds = config.clients.deadline
     const deadline = seconds === null ? null : at + 1000 * seconds
     await book.append({ type: 'begin', at, round, ...cohort, deadline })
-    await this.#beginSums(this.#state.current!.begun)
-    waiters.wake(clients)
+    this.#stands = false
+    await this.makeUp()
   }
 
   async #beginSums({ round, clients }: RecordOf<'begin'>): Promise<void> {
@@ -171,10 +193,13 @@ export class Conductor {
     const at = now()
     const { round, answered } = this.#state.rounds
     const { clients } = this.#state.current!.begun
-    const facts = this.#facts(at)
-    // Before anything is made of it; a round that makes no step shows nothing.
-    if (facts.abandon === undefined) await privacy?.budget.spend(round)
-    const { abandoned, event } = await this.#aggregation.finish(facts)
+    if (this.#outcome?.round !== round) {
+      const facts = this.#facts(at)
+      // Before anything is made of it; a round that makes no step shows nothing.
+      if (facts.abandon === undefined) await privacy?.budget.spend(round)
+      this.#outcome = { round, outcome: await this.#finish(facts) }
+    }
+    const { abandoned, event } = this.#outcome.outcome
     const checkpoint = await this.#aggregation.checkpoint(blobs)
     const report = JSON.parse(JSON.stringify(event)) as RecordOf<'commit'>['report']
     const end = { at, round, checkpoint, report, log: (await log?.position()) ?? 0 }
@@ -184,6 +209,16 @@ export class Conductor {
     uploads.clear()
     waiters.wake(clients)
     await this.#collect()
+  }
+
+  /** A step that fails midway leaves a state of no round: only a server that is opened anew has the right one. */
+  async #finish(facts: RoundFacts): Promise<Outcome> {
+    try {
+      return await this.#aggregation.finish(facts)
+    } catch (error) {
+      this.#tools.book.fail(error)
+      throw error
+    }
   }
 
   /** The federation is over: the adapter is written, and everybody is told. */

@@ -120,7 +120,7 @@ export class Coordinator implements Door, Registry {
     await begin(tools)
     const aggregation = await openAggregation(tools)
     const coordinator = new Coordinator(tools, listeners, aggregation, over)
-    if (!asleep) await coordinator.#conductor.addAgain()
+    if (!asleep) await coordinator.#conductor.makeUp()
     void coordinator.#conductor.settle()
     return coordinator
   }

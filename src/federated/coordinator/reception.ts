@@ -148,7 +148,7 @@ export class Reception implements Door {
       return refusal(code, why)
     }
     await book.append({ type: 'accepted', at, round, client, digest, manifest })
-    await this.#aggregation.add(answer, vectors)
+    await this.#conductor.add(answer, vectors)
     uploads.delete(client)
     return taken
   }
