@@ -1,5 +1,5 @@
 /** Ed25519 keys: a client's, which proves who asks, and the run's, which proves who answers. Private keys lie in files that only their owner reads. */
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createPrivateKey, createPublicKey, type KeyObject, randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { FedloraError } from '../../errors.js'
 import { ioError } from '../../files/atomic.js'
@@ -24,7 +24,14 @@ const withName = (key: KeyObject): SigningKey => ({
   name: createPublicKey(key).export({ format: 'jwk' }).x!,
 })
 
-export const makeSigningKey = (): SigningKey => withName(generateKeyPairSync('ed25519').privateKey)
+/**
+ * A new key: 32 random bytes (RFC 8032 §5.1.5). Not by `generateKeyPair`: Node 20 stands still for ever when a garbage collection meets the export of
+ * such a key, because both want its lock.
+ */
+export function makeSigningKey(): SigningKey {
+  const d = randomBytes(32).toString('base64url')
+  return withName(createPrivateKey({ key: { kty: 'OKP', crv: 'Ed25519', d, x: '' }, format: 'jwk' }))
+}
 
 /**
  * The key that lies in the file `path`; a new one is made, and durable, when there is none.

@@ -1,5 +1,5 @@
 /** A key of a Flower node: the private one as PKCS#8 PEM for this client, the public one as the OpenSSH line that `flwr supernode register` takes. */
-import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { mkdir, open, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { FedloraError } from '../../errors.js'
@@ -62,11 +62,16 @@ export async function keygenFlower(
   if (typeof comment !== 'string' || /[\r\n]/.test(comment)) {
     throw new FedloraError('E_ARGUMENT', 'flower keygen: the comment is one line of text', { comment })
   }
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'secp384r1' })
-  const line = openSshLine(publicKey)
+  // As text: what `generateKeyPair` gives as an object must not be exported (federated/https/keys.ts).
+  const { privateKey, publicKey } = generateKeyPairSync('ec', {
+    namedCurve: 'secp384r1',
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+  })
+  const line = openSshLine(createPublicKey(publicKey))
   const publicFile = `${path}.pub`
   await mkdir(dirname(path), { recursive: true })
-  await writeNew(path, privateKey.export({ type: 'pkcs8', format: 'pem' }) as string, 0o600)
+  await writeNew(path, privateKey, 0o600)
   try {
     await writeNew(publicFile, `${line}${comment && ` ${comment}`}\n`, 0o644)
   } catch (error) {
