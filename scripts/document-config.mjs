@@ -24,7 +24,7 @@ async function schemas() {
     load('commands/simulate.js'),
     load('serve/sections.js'),
   ])
-  const { name, folder, listen, tls, clients, limits } = await serverSections()
+  const { name, folder, log, evaluate, listen, tls, clients, limits } = await serverSections()
   const federation = await simulate.sections()
   const { split } = federation
   return {
@@ -32,7 +32,8 @@ async function schemas() {
     split,
     federation: federation.federation,
     'evaluate of simulate': federation.evaluate,
-    serve: z.strictObject({ name, folder }),
+    serve: z.strictObject({ name, folder, log }),
+    'evaluate of serve': evaluate,
     listen,
     tls,
     clients,

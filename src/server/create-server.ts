@@ -101,7 +101,7 @@ export class FederationServer {
 
 /**
  * Opens the server of a federation: begins it in an empty folder, and goes on with it in any other, whatever had stopped it.
- * It holds no model in memory. @param onEvent - hears every event, from the first on.
+ * It holds no model in memory, unless `evaluate` asks it to measure. @param onEvent - hears every event, from the first on.
  * @throws FedloraError `E_CONFIG`, `E_UNSUPPORTED`, `E_MISSING`, `E_LOCKED` (another process has the folder), `E_CHECKPOINT` (it is of another
  * federation), `E_JOURNAL_CORRUPT`, `E_IO` (a port, a file).
  * @example

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { FedloraError } from '../errors.js'
 import { openDirectoryBlobs } from '../federated/blobs/directory.js'
 import { Coordinator } from '../federated/coordinator/coordinator.js'
+import type { Judge } from '../federated/coordinator/judge.js'
 import type { Record as Entry } from '../federated/coordinator/records.js'
 import { certificateNames, publicAddress } from '../federated/https/addresses.js'
 import { formatJoinToken } from '../federated/https/join-token.js'
@@ -13,19 +14,34 @@ import { makeFolder } from '../files/atomic.js'
 import type { ServerConfig } from './options.js'
 
 /**
- * @param asleep - no round begins or ends.
- * @throws FedloraError `E_LOCKED` while another process has it; as `Coordinator.open`.
+ * @param asleep - no round begins or ends, and nothing is measured.
+ * @throws FedloraError `E_LOCKED` while another process has it; as `Coordinator.open`; as `openJudge`.
  */
-export async function openFolder({ folder, coordinator: config }: ServerConfig, asleep: boolean): Promise<Coordinator> {
+export async function openFolder(options: ServerConfig, asleep: boolean): Promise<Coordinator> {
+  const { folder, coordinator: config } = options
   await makeFolder(folder)
-  const journal = await openFileJournal<Entry>(join(folder, 'journal'))
+  const opened: { close(): Promise<void> }[] = []
+  const having = <Part extends { close(): Promise<void> }>(part: Part): Part => {
+    opened.unshift(part)
+    return part
+  }
   try {
-    const blobs = await openDirectoryBlobs(join(folder, 'blobs'))
-    return await Coordinator.open({ folder, journal, blobs, config, asleep })
+    const journal = having(await openFileJournal<Entry>(join(folder, 'journal')))
+    const blobs = having(await openDirectoryBlobs(join(folder, 'blobs')))
+    const judge = asleep ? undefined : await judgeOf(options)
+    if (judge !== undefined) having(judge)
+    return await Coordinator.open({ folder, journal, blobs, config, judge, asleep })
   } catch (error) {
-    await journal.close()
+    for (const part of opened) await part.close()
     throw error
   }
+}
+
+/** The model is loaded, and the code that loads it, where something is measured. */
+async function judgeOf({ evaluate, coordinator }: ServerConfig): Promise<Judge | undefined> {
+  if (evaluate === undefined) return undefined
+  const { openJudge } = await import('./judge.js')
+  return await openJudge(evaluate, coordinator)
 }
 
 /** A join token of a server that does not run. @throws FedloraError `E_CONFIG` when nobody knows its address. */

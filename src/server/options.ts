@@ -5,6 +5,7 @@ import { type CoordinatorConfig, coordinatorSchema, parseCoordinatorOptions } fr
 import { limitsSchema, listenSchema, tlsSchema } from '../federated/https/options.js'
 import { privacySchema } from '../federated/privacy-options.js'
 import { parseOptions } from '../options/parse.js'
+import { checkMeasurable, type EvaluateConfig, evaluateSchema, parseEvaluate } from './evaluate-options.js'
 
 const placeShape = {
   folder: z
@@ -23,20 +24,26 @@ const placeShape = {
 export const serverSchema = z.strictObject({
   ...coordinatorSchema.shape,
   privacy: privacySchema.optional().describe('the same as federation.privacy'),
+  evaluate: evaluateSchema
+    .optional()
+    .describe('rows on which the server measures the global adapter; it holds the model in memory then, and only then'),
   ...placeShape,
 })
 
 /** Options of a server, as its config file has them. */
 export type ServerOptions = z.input<typeof serverSchema>
 
-export type ServerConfig = Omit<z.output<typeof serverSchema>, keyof CoordinatorConfig | 'privacy'> & {
+export type ServerConfig = Omit<z.output<typeof serverSchema>, keyof CoordinatorConfig | 'privacy' | 'evaluate'> & {
   coordinator: CoordinatorConfig
+  /** Undefined: nothing is measured. */
+  evaluate: EvaluateConfig | undefined
 }
 
 /** @throws FedloraError `E_CONFIG`, also for what only a simulation has; `E_UNSUPPORTED`. */
 export function parseServerOptions(options: unknown): ServerConfig {
+  checkMeasurable((options as Partial<ServerOptions> | undefined)?.evaluate)
   const { folder, listen, tls, limits, log } = parseOptions(serverSchema, options, 'server options')
-  const { privacy, ...rest } = options as Record<string, unknown>
+  const { privacy, evaluate, ...rest } = options as Record<string, unknown>
   for (const key of Object.keys(placeShape)) delete rest[key]
   if (privacy !== undefined) {
     const federation = rest.federation as Record<string, unknown>
@@ -46,5 +53,6 @@ export function parseServerOptions(options: unknown): ServerConfig {
     }
     rest.federation = { ...federation, privacy }
   }
-  return { folder, listen, tls, limits, log, coordinator: parseCoordinatorOptions(rest) }
+  const coordinator = parseCoordinatorOptions(rest)
+  return { folder, listen, tls, limits, log, coordinator, evaluate: parseEvaluate(evaluate, coordinator) }
 }

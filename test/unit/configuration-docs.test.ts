@@ -3,7 +3,12 @@ import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
 import { parse } from 'yaml'
+import type { z } from 'zod'
 import { documentConfig, pages } from '../../scripts/document-config.mjs'
+import { simulate } from '../../src/cli/commands/simulate.js'
+import { describeOptions } from '../../src/cli/help.js'
+import { modelSections } from '../../src/cli/sections.js'
+import { serverSections } from '../../src/cli/serve/sections.js'
 import { federationSchema } from '../../src/federated/options.js'
 import { program, shell } from '../support/command.js'
 import { fencedBlocks } from '../support/fenced-blocks.js'
@@ -24,6 +29,39 @@ t.test('the tables are current: node scripts/document-config.mjs', async (t) => 
     (await documentConfig(excluded.replace('| upload.', '| uplaod.'))) === excluded.replace('| upload.', '| uplaod.'),
   )
   t.ok((page.match(/^\| `/gm) ?? []).length > 100, 'every field has a row')
+})
+
+/** Fields that have a row, by the table that they stand in. */
+function tablesOf(text: string): Set<string>[] {
+  const tables = [...text.matchAll(/<!-- fields .*? -->([\s\S]*?)<!-- end -->/g)]
+  return tables.map(([, rows]) => new Set([...rows!.matchAll(/^\| `([^`]+)`/gm)].map(([, name]) => name!)))
+}
+
+/** Fields of the sections of config files that have no row: of a section with fields, no one table has all of them. */
+function undocumented(text: string, sections: Readonly<Record<string, z.ZodType>>): string[] {
+  const tables = tablesOf(text)
+  return Object.entries(sections).flatMap(([name, schema]) => {
+    const fields = describeOptions(schema).map((option) => option.name)
+    const inOne = (prefix: string) =>
+      fields.length > 0 && tables.some((rows) => fields.every((f) => rows.has(prefix + f)))
+    const isValue = fields.length === 0 && tables.some((rows) => rows.has(name))
+    return isValue || inOne('') || inOne(`${name}.`) ? [] : [name]
+  })
+}
+
+t.test('every field of every config file has a row', async (t) => {
+  const files = { train: modelSections, simulate: simulate.sections!, serve: serverSections }
+  for (const [command, sections] of Object.entries(files)) t.same(undocumented(page, await sections()), [], command)
+  const without = (field: string) => page.replaceAll(new RegExp(`^\\| \`${field}\`.*\\n`, 'gm'), '')
+  for (const [field, section] of [
+    ['log', 'log'],
+    ['listen.port', undefined],
+    ['drainSeconds', 'limits'],
+    ['admin.port', 'listen'],
+  ] as const) {
+    const missing = undocumented(without(field), await serverSections())
+    t.same(missing, section === undefined ? [] : [section], `canary: ${field}`)
+  }
 })
 
 t.test('the sections of other pages are valid', async (t) => {

@@ -62,7 +62,9 @@ export const serve: Command = {
   async run({ flags, config, output, signal, holding }) {
     const { options } = await planServer(flags, config)
     process.once('SIGINT', () => endAtOnce(output))
-    output.phase('reading the base model')
+    output.phase(
+      options.evaluate === undefined ? 'reading the base model' : 'reading the base model and the rows of evaluate',
+    )
     return await holding(async () => {
       const tell = serveTeller(output, () => server.standing().waitsFor)
       const events = inOrder((event) => {
@@ -86,7 +88,19 @@ export const serve: Command = {
         if (state === 'finished') output.text(`adapter: ${shownPath(adapter)}`)
         else output.note(`stopped after round ${round}; the same command goes on`)
         const loss = history.at(-1)?.loss ?? null
-        return { name, run, rounds: round, of: rounds, loss, bytesUp, bytesDown, folder: options.folder, adapter }
+        const heldOutLoss = history.findLast(({ heldOutLoss: held }) => held !== undefined)?.heldOutLoss ?? null
+        return {
+          name,
+          run,
+          rounds: round,
+          of: rounds,
+          loss,
+          heldOutLoss,
+          bytesUp,
+          bytesDown,
+          folder: options.folder,
+          adapter,
+        }
       } finally {
         ignoreHangup()
         await server.close()

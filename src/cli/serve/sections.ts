@@ -5,9 +5,23 @@ import type { Flag, FlagValues } from '../arguments.js'
 import { type Config, section, text, usage } from '../command.js'
 import { UsageError } from '../usage.js'
 
-const { name, folder, listen, tls, clients, model, adapter, data, federation, privacy, limits, log } =
+const { name, folder, listen, tls, clients, model, adapter, data, federation, privacy, evaluate, limits, log } =
   serverSchema.shape
-const sections = { name, folder, listen, tls, clients, model, adapter, data, federation, privacy, limits, log }
+const sections = {
+  name,
+  folder,
+  listen,
+  tls,
+  clients,
+  model,
+  adapter,
+  data,
+  federation,
+  privacy,
+  evaluate,
+  limits,
+  log,
+}
 
 export const serverSections = async () => sections
 

@@ -66,6 +66,11 @@ export function serveTeller(output: Output, waitsFor: () => string): (event: Coo
         }
         break
       }
+      case 'evaluation':
+        output.text(
+          `round ${event.round}: held-out loss ${event.loss.toFixed(4)} · accuracy ${(100 * event.tokenAccuracy).toFixed(2)} %`,
+        )
+        break
       case 'pause':
         output.text(`paused by ${event.who}: no further round begins`)
         break

@@ -7,6 +7,7 @@ import type { Answer } from '../protocol/messages.js'
 import { cohortSize, sampleCohort } from '../protocol/plan.js'
 import type { Aggregation, Outcome, RoundFacts } from './aggregation.js'
 import { answerOf } from './answers.js'
+import { Evaluations } from './evaluations.js'
 import type { RecordOf } from './records.js'
 import { saveAdapter } from './setup.js'
 import { neededClients } from './standing.js'
@@ -19,6 +20,7 @@ const retryAfter = 5000
 export class Conductor {
   readonly #tools: Tools
   readonly #aggregation: Aggregation
+  readonly #evaluations: Evaluations
   readonly #onOver: () => void
   #stopTimer = () => {}
   #over = false
@@ -32,6 +34,10 @@ export class Conductor {
     this.#tools = tools
     this.#aggregation = aggregation
     this.#onOver = onOver
+    this.#evaluations = new Evaluations(tools, aggregation.server, (error) => {
+      if (error === undefined) void this.settle()
+      else if (!tools.book.ended) this.#later(error)
+    })
   }
 
   get #state(): State {
@@ -86,11 +92,14 @@ export class Conductor {
     if (this.deadlineIn() === 0) await book.append({ type: 'deadline', at: now(), round: this.#state.rounds.round })
     for (;;) {
       await this.makeUp()
-      if (this.#state.rounds.phase === 'closing') await this.#close()
-      else if (this.#mayBegin()) await this.#beginWithinBudget()
+      this.#evaluations.begin()
+      if (this.#state.rounds.phase === 'closing') {
+        if (this.#evaluations.pending) break
+        await this.#close()
+      } else if (this.#mayBegin()) await this.#beginWithinBudget()
       else break
     }
-    if (isOver(this.#state) && !this.#over) await this.#end()
+    if (isOver(this.#state) && !this.#over && !this.#evaluations.pending) await this.#end()
   }
 
   #wakeIn(milliseconds: number): void {
@@ -98,9 +107,10 @@ export class Conductor {
     this.#stopTimer = this.#tools.after(milliseconds, () => void this.settle())
   }
 
-  /** No timer runs any more. */
-  stop(): void {
+  /** No timer runs any more, and nothing is measured. */
+  async stop(): Promise<void> {
     this.#stopTimer()
+    await this.#evaluations.close()
   }
 
   /** Milliseconds until the round under way closes; undefined: no round is open, or it waits for ever. */

@@ -20,6 +20,7 @@ import { Aggregation } from './aggregation.js'
 import { Book } from './book.js'
 import { Conductor } from './conductor.js'
 import type { CoordinatorEvent } from './events.js'
+import type { Judge } from './judge.js'
 import { FederationLog } from './log.js'
 import { Members } from './members.js'
 import { Offers } from './offers.js'
@@ -40,6 +41,8 @@ export interface CoordinatorParts extends Partial<Pick<Tools, 'now' | 'after' | 
   journal: Journal<Entry>
   blobs: BlobStore
   config: CoordinatorOptions
+  /** Measures the global adapter, and is closed with the server; undefined: nobody does. */
+  judge?: Judge | undefined
   /** Opened for an operator's word while no server runs: no round begins or ends. */
   asleep?: boolean
 }
@@ -80,7 +83,16 @@ export class Coordinator implements Door, Registry {
    * @throws FedloraError `E_CONFIG`, `E_UNSUPPORTED`, `E_MISSING`, `E_CHECKPOINT` when the journal is of another federation, `E_JOURNAL_CORRUPT`, `E_IO`.
    */
   static async open(parts: CoordinatorParts): Promise<Coordinator> {
-    const { now = Date.now, after = afterTime, random = randomBytes, folder, journal, blobs, asleep = false } = parts
+    const {
+      now = Date.now,
+      after = afterTime,
+      random = randomBytes,
+      folder,
+      journal,
+      blobs,
+      judge,
+      asleep = false,
+    } = parts
     const config = parseCoordinatorOptions(parts.config)
     const setup = await openSetup(config)
     const listeners = new Set<(event: CoordinatorEvent) => void>()
@@ -105,6 +117,7 @@ export class Coordinator implements Door, Registry {
     for (const event of book.retold) log?.write(event)
     const tools: Tools = {
       privacy,
+      judge,
       config,
       setup,
       members: new Members(config, setup),
@@ -268,12 +281,13 @@ export class Coordinator implements Door, Registry {
   }
 
   async #close(): Promise<void> {
-    const { book, blobs, log, waiters } = this.#tools
-    this.#conductor.stop()
+    const { book, blobs, judge, log, waiters } = this.#tools
+    const measured = this.#conductor.stop()
     const closed = book.close()
     waiters.wake()
     await closed
-    this.#conductor.stop()
+    await Promise.all([measured, this.#conductor.stop()])
+    await judge?.close()
     this.#aggregation.dispose()
     await blobs.close()
     await log?.close()

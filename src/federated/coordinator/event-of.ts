@@ -34,6 +34,10 @@ export function eventOf(record: Entry, state: State): CoordinatorEvent | undefin
     case 'commit':
     case 'abandon':
       return record.report as unknown as RoundEvent
+    case 'measured': {
+      const { round, result } = record
+      return result === null ? undefined : { type: 'evaluation', round, of: 'global', ...result }
+    }
     case 'pause':
     case 'resume':
     case 'stop':

@@ -1,5 +1,11 @@
 /** What a federation between machines tells: what a simulation tells of its rounds, and who comes and goes. */
-import type { ClientReport, FederationBudgetEvent, FederationDoneEvent, RoundEvent } from '../events.js'
+import type {
+  ClientReport,
+  FederationBudgetEvent,
+  FederationDoneEvent,
+  FederationEvaluationEvent,
+  RoundEvent,
+} from '../events.js'
 
 interface Of<T extends string> {
   type: T
@@ -55,6 +61,7 @@ export type CoordinatorEvent =
   | AnsweredEvent
   | WithoutEvent
   | RoundEvent
+  | FederationEvaluationEvent
   | OperatorEvent
   | TroubleEvent
   | FederationBudgetEvent

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { blobRefSchema } from '../blobs/blob-store.js'
 import { descriptionSchema, manifestSchema } from '../link/messages.js'
+import { measuredSchema } from './judge.js'
 
 /** Milliseconds since the epoch, by the server's clock. */
 const time = z.number()
@@ -83,6 +84,14 @@ export const recordSchema = z.discriminatedUnion('type', [
   }),
   /** The round has ended without a step: the adapter is that of the round before. */
   z.strictObject({ type: z.literal('abandon'), at: time, round, why: words, checkpoint, report, log: count }),
+  /** What the adapter after a round was measured to; null: it could not be, and why. */
+  z.strictObject({
+    type: z.literal('measured'),
+    at: time,
+    round,
+    result: measuredSchema.nullable(),
+    why: words.optional(),
+  }),
   z.strictObject({ type: z.literal('pause'), at: time, who: name }),
   z.strictObject({ type: z.literal('resume'), at: time, who: name }),
   /** Nothing more is asked: the federation is over with what it has. */

@@ -30,12 +30,13 @@ export function neededClients({ clients, federation: { cohort } }: CoordinatorCo
   return Math.max(clients.minimum, absolute)
 }
 
-function roundOf({ report, asked, counted, refused, milliseconds, abandoned }: Ended): RoundStanding {
+function roundOf({ report, asked, counted, refused, milliseconds, abandoned, measured }: Ended): RoundStanding {
   const { round, loss, bytesUp, bytesDown, privacy } = report as unknown as RoundEvent
   const epsilon = privacy?.epsilon
   return {
     round,
     loss,
+    ...(measured && { heldOutLoss: measured.loss }),
     asked,
     counted: counted.size,
     refused,

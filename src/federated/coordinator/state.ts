@@ -63,6 +63,8 @@ export interface Ended {
   /** Why it made no step. */
   readonly abandoned: string | undefined
   readonly report: Readonly<RecordOf<'commit'>['report']>
+  /** What its adapter was measured to, null where that failed; undefined: it was not. */
+  measured: RecordOf<'measured'>['result'] | undefined
 }
 
 export interface State {
@@ -161,6 +163,7 @@ function end(state: State, record: RecordOf<'commit' | 'abandon'>): void {
     milliseconds: Math.max(0, at - begun.at),
     abandoned: record.type === 'abandon' ? record.why : undefined,
     report,
+    measured: undefined,
   })
   state.checkpoint = checkpoint
   state.log = log
@@ -224,6 +227,9 @@ export function apply(state: State, record: Entry): void {
     case 'commit':
     case 'abandon':
       end(state, record)
+      return
+    case 'measured':
+      state.ended[record.round - 1]!.measured = record.result
       return
     case 'pause':
     case 'resume':

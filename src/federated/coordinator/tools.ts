@@ -2,6 +2,7 @@
 import type { BlobId, BlobStore } from '../blobs/blob-store.js'
 import type { Book } from './book.js'
 import type { CoordinatorEvent } from './events.js'
+import type { Judge } from './judge.js'
 import type { FederationLog } from './log.js'
 import type { Members } from './members.js'
 import type { Offers } from './offers.js'
@@ -20,6 +21,8 @@ export interface Tools {
   readonly members: Members
   /** Of a federation that hides clients. */
   readonly privacy: Privacy | undefined
+  /** Who measures the global adapter; undefined: nobody. */
+  readonly judge: Judge | undefined
   readonly offers: Offers
   readonly waiters: Waiters
   /** Blobs that clients have begun to send in the round under way, by client. */

@@ -22,6 +22,11 @@ const figures: { name: string; help: string; read: (standing: Standing) => numbe
     help: 'mean training loss of the last round, nats a token; 0 before there is one',
     read: ({ history }) => history.at(-1)?.loss ?? undefined,
   },
+  {
+    name: 'fedlora_held_out_loss',
+    help: 'loss of the global adapter on the rows of evaluate, nats a token; 0 before there is one',
+    read: ({ history }) => history.findLast(({ heldOutLoss }) => heldOutLoss !== undefined)?.heldOutLoss,
+  },
   { name: 'fedlora_epsilon', help: 'privacy that is spent', read: ({ privacy }) => privacy?.epsilon ?? undefined },
 ]
 
