@@ -11,7 +11,9 @@ namespace {
 
 Format stored_plainly(DType dtype) {
   if (const std::optional<Format> format = plain_format(dtype)) return *format;
-  fail(Code::E_DTYPE, "a weight of dtype %s is neither F32, F16 nor BF16, nor one of bitsandbytes' layouts.", dtype_name(dtype));
+  if (is_blocked(dtype)) return Format::f32;
+  fail(Code::E_DTYPE, "a weight of dtype %s is neither F32, F16 nor BF16, nor GGUF's blocks, nor one of bitsandbytes' layouts.",
+       dtype_name(dtype));
 }
 
 Matrix decode_to(Format format, const Matrix& matrix, ThreadPool& pool) {

@@ -6,7 +6,7 @@
 
 namespace fedlora {
 
-/// Packs `weight` [N, K] (F32, F16 or BF16). The result does not depend on the number of threads.
+/// Packs `weight` [N, K] (F32, F16, BF16 or blocks of GGUF, which are decoded). The result does not depend on the number of threads.
 /// `block` (64 or 128) and `double_quantization` concern nf4 and fp4 only and are ignored by the other formats.
 /// Throws E_SHAPE, E_DTYPE, E_ARGUMENT (block), E_NONFINITE (NaN, infinity, or too large for the format: names the index), E_MEMORY.
 Matrix encode_matrix(Format format, const TensorView& weight, int block, bool double_quantization, ThreadPool& pool);

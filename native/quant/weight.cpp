@@ -3,23 +3,26 @@
 #include <limits>
 
 #include "base/error.h"
+#include "quant/ggml_blocks.h"
 
 namespace fedlora {
 
 void check_weight(const TensorView& weight) {
-  if (weight.dtype != DType::f32 && weight.dtype != DType::f16 && weight.dtype != DType::bf16)
-    fail(Code::E_DTYPE, "a weight to encode has dtype %s, expected F32, F16 or BF16.", dtype_name(weight.dtype));
+  if (weight.dtype != DType::f32 && weight.dtype != DType::f16 && weight.dtype != DType::bf16 && !is_blocked(weight.dtype))
+    fail(Code::E_DTYPE, "a weight to encode has dtype %s, expected F32, F16, BF16 or blocks of GGUF.", dtype_name(weight.dtype));
   if (weight.shape.size() != 2 || weight.shape[0] < 1 || weight.shape[1] < 1)
     fail(Code::E_SHAPE, "a weight to encode has %zu dimensions%s, expected two non-empty ones, [out_features, in_features].",
          weight.shape.size(), weight.shape.size() == 2 ? ", one of them empty" : "");
   const uint64_t N = static_cast<uint64_t>(weight.shape[0]), K = static_cast<uint64_t>(weight.shape[1]);
   const bool fits = N <= std::numeric_limits<uint64_t>::max() / 16 / K;
-  if (!fits || weight.data == nullptr || weight.bytes != N * K * dtype_bytes(weight.dtype))
+  const bool whole = K % static_cast<uint64_t>(dtype_traits(weight.dtype).block_elements) == 0;
+  if (!fits || !whole || weight.data == nullptr || weight.bytes != stored_bytes(weight.dtype, N * K))
     fail(Code::E_SHAPE, "a weight to encode of %llu × %llu %s elements came with %zu bytes.", static_cast<unsigned long long>(N),
          static_cast<unsigned long long>(K), dtype_name(weight.dtype), weight.bytes);
 }
 
 void load_weight(const TensorView& weight, int64_t first, int64_t count, float* out) {
+  if (is_blocked(weight.dtype)) return decode_blocked(weight.dtype, static_cast<const uint8_t*>(weight.data), first, count, out);
   const uint8_t* source = static_cast<const uint8_t*>(weight.data) + static_cast<size_t>(first) * dtype_bytes(weight.dtype);
   if (weight.dtype == DType::f32) {
     std::memcpy(out, source, static_cast<size_t>(count) * sizeof(float));

@@ -1,4 +1,4 @@
-/// The encoders' input: a plain weight [N, K] of F32, F16 or BF16 numbers, read as float32.
+/// The encoders' input: a weight [N, K] of F32, F16 or BF16 numbers or of GGUF's blocks, read as float32.
 #pragma once
 #include <algorithm>
 #include <bit>
@@ -29,7 +29,7 @@ inline float finite_f16_to_f32(uint16_t bits) {
   return std::bit_cast<float>(std::bit_cast<uint32_t>(magnitude) | static_cast<uint32_t>(bits & 0x8000u) << 16);
 }
 
-/// Throws E_SHAPE unless the view is [N ≥ 1, K ≥ 1] with bytes to match, E_DTYPE unless F32, F16 or BF16.
+/// Throws E_SHAPE unless the view is [N ≥ 1, K ≥ 1] with bytes to match, E_DTYPE unless F32, F16, BF16 or blocked.
 void check_weight(const TensorView& weight);
 
 /// Elements [first, first + count) as float32; bounds are the caller's duty. What is not finite stays not finite.

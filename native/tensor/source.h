@@ -12,7 +12,7 @@ struct TensorView {
   DType dtype = DType::f32;
   std::vector<int64_t> shape;  // row-major
   const void* data = nullptr;  // may be unaligned: read elements with memcpy or unaligned loads
-  size_t bytes = 0;            // == product(shape) × dtype_bytes(dtype), guaranteed by the source
+  size_t bytes = 0;            // == stored_bytes(dtype, product(shape)), guaranteed by the source
 
   int64_t elements() const {
     int64_t count = 1;
