@@ -13,6 +13,7 @@
 #include "backend/cuda/cuda_backend.h"
 #include "backend/forwarding.h"
 #include "engine/engine.h"
+#include "model/tensor_list.h"
 #include "quant/packed.h"
 #include "quant/random_matrix.h"
 
@@ -52,12 +53,16 @@ inline Description description_of(const Shape& shape) {
     rope.inverse_frequencies.push_back(static_cast<float>(std::pow(500000.0, -static_cast<double>(i) / d.head_dim)));
   d.ropes.push_back(rope);
   for (int l = 0; l < shape.layers; ++l) {
-    LayerDescription layer;
     const std::string prefix = "layers." + std::to_string(l) + ".";
-    layer.input_norm = prefix + "norm1", layer.mlp_input_norm = prefix + "norm2";
-    const char* names[] = {"q", "k", "v", "o", "gate", "up", "down"};
-    for (int linear = 0; linear < linears_per_layer; ++linear) layer.linear[linear] = prefix + names[linear];
-    d.layers.push_back(layer);
+    BlockSpec block;
+    block.before_attention = {prefix + "norm1", d.hidden}, block.before_mlp = {prefix + "norm2", d.hidden};
+    block.attention.in = {{prefix + "q", d.query_width(), d.hidden},
+                          {prefix + "k", d.kv_width(), d.hidden},
+                          {prefix + "v", d.kv_width(), d.hidden}};
+    block.attention.out = {prefix + "o", d.hidden, d.query_width()};
+    block.mlp.in = {{prefix + "gate", d.intermediate, d.hidden}, {prefix + "up", d.intermediate, d.hidden}};
+    block.mlp.out = {prefix + "down", d.hidden, d.intermediate};
+    d.layers.push_back(block);
   }
   return d;
 }
@@ -120,11 +125,11 @@ inline Model make_model(const Shape& shape, const std::string& base) {
   const auto table_of = [&](Matrix& matrix) { kept->adopt(matrix = repeated(words, Format::bf16, d.vocabulary, d.hidden)); };
   table_of(weights->embedding);
   if (!d.tied_head) table_of(weights->head);
-  weights->final_norm = norm();
+  weights->final_norm.weight = norm();
+  for (const ModelTensor& linear : list_linears(d))
+    kept->adopt(matrix_of(*weights, linear) = repeated(words, format, linear.N, linear.K));
   for (LayerWeights& layer : weights->layers)
-    for (int linear = 0; linear < linears_per_layer; ++linear)
-      kept->adopt(layer.linear[linear] = repeated(words, format, d.out_features(linear), d.in_features(linear)));
-  for (LayerWeights& layer : weights->layers) layer.input_norm = norm(), layer.mlp_norm = norm();
+    for (const BlockNorm place : {before_attention, before_mlp}) layer.norm[place].weight = norm();
   return {make_engine(std::move(weights), std::move(watched)), kept};
 }
 

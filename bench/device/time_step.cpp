@@ -61,8 +61,7 @@ void time_case(const Case& one, const std::string& name, Model& model, std::stri
   Engine& engine = *model.engine;
   const Description& d = engine.description();
   std::vector<AdapterLayer> layers;
-  for (const LayerDescription& layer : d.layers)
-    for (const std::string& module : layer.linear) layers.push_back({module, 16, 2.0f, 0.0f});
+  for (const ModelTensor& linear : list_linears(d)) layers.push_back({linear.module, 16, 2.0f, 0.0f});
   auto adapter = std::make_shared<Adapter>(AdapterMap(d, layers), engine.transformer->backend().memory());
   adapter->initialize(1);
   Session session(model.engine, adapter, {.max_grad_norm = 1, .recompute = one.recompute});

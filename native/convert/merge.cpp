@@ -58,11 +58,11 @@ void add_product(const float* B_row, const float* A, int rank, std::vector<float
 
 /// row [K] += s·(B[n,:]·A + B_res[n,:]·A_res). `product` [K] is scratch.
 void add_row(const Adapter& adapter, const ModelTensor& linear, int64_t n, std::vector<float>& product, std::vector<float>& row) {
-  const AdapterSlot& slot = adapter.slot(linear.layer, linear.linear);
+  const AdapterSlot& slot = adapter.slot(linear.layer, linear.place);
   std::fill(product.begin(), product.end(), 0.0f);
   add_product(adapter.values.data() + slot.B + n * slot.rank, adapter.values.data() + slot.A, slot.rank, product);
   if (const Residual* residual = adapter.residual().get()) {
-    const ResidualMap::Slot& frozen = residual->slot(linear.layer, linear.linear);
+    const ResidualMap::Slot& frozen = residual->slot(linear.layer, linear.place);
     if (frozen.rank > 0) add_product(residual->B(frozen) + n * frozen.rank, residual->A(frozen), frozen.rank, product);
   }
   for (size_t k = 0; k < row.size(); ++k) row[k] += slot.scaling * product[k];
@@ -97,7 +97,7 @@ void write_merged(SafetensorsWriter& writer, const ModelTensors& checkpoint, con
     fail(Code::E_SHAPE, "tensor %s is [%lld, %lld], expected [%lld, %lld] by config.json", spec.name.c_str(),
          static_cast<long long>(weight.N), static_cast<long long>(weight.K), static_cast<long long>(linear.N),
          static_cast<long long>(linear.K));
-  const bool adapted = adapter.slot(linear.layer, linear.linear).rank > 0;
+  const bool adapted = adapter.slot(linear.layer, linear.place).rank > 0;
   std::vector<float> row(static_cast<size_t>(weight.K)), product(row.size());
   std::vector<uint16_t> halves(row.size());
   for (int64_t n = 0; n < weight.N; ++n) {
@@ -118,7 +118,7 @@ RewriteResult merge_checkpoint(const std::vector<std::string>& files, const std:
   SafetensorsWriter writer(output, plan.specs, {{"format", "pt"}});
   for (const TensorSpec& spec : plan.specs) {
     const auto linear = plan.linears.find(spec.name);
-    const bool adapted = linear != plan.linears.end() && adapter.slot(linear->second.layer, linear->second.linear).rank > 0;
+    const bool adapted = linear != plan.linears.end() && adapter.slot(linear->second.layer, linear->second.place).rank > 0;
     if (adapted || plan.quantized.count(spec.name) != 0) {
       write_merged(writer, checkpoint, spec, linear->second, adapter);
     } else {

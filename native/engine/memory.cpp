@@ -38,7 +38,7 @@ MemoryPlan plan_step(const Description& description, size_t weight_bytes, const 
   shape.training = true;
   shape.recompute = request.recompute;
   shape.compute = backend.compute();
-  for (const ModelTensor& tensor : list_linears(description)) shape.ranks.push_back(adapter.slot(tensor.layer, tensor.linear).rank);
+  for (const AdapterSlot& slot : adapter.slots()) shape.ranks.push_back(slot.rank);
   const StepBuffers buffers = StepBuffers::place(description, shape, nullptr);
 
   MemoryPlan plan;
@@ -49,7 +49,7 @@ MemoryPlan plan_step(const Description& description, size_t weight_bytes, const 
   if (!request.residual.empty()) {
     const ResidualMap residual(adapter, request.residual);
     plan.adapter += static_cast<size_t>(residual.size()) * sizeof(float);
-    pass.frozen_ranks = most_frozen_ranks(residual, static_cast<int64_t>(description.layers.size()));
+    pass.frozen_ranks = most_frozen_ranks(residual, description);
   }
   plan.saved = buffers.saved_bytes;
   const OwnBytes own = backend.needs(pass);

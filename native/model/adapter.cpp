@@ -30,7 +30,7 @@ AdapterMap::AdapterMap(const Description& description, const std::vector<Adapter
     const auto entry = wanted.find(tensor.module);
     if (entry == wanted.end()) continue;
     const AdapterLayer& layer = *entry->second;
-    AdapterSlot& slot = slots_[static_cast<size_t>(tensor.layer * linears_per_layer + tensor.linear)];
+    AdapterSlot& slot = slots_[static_cast<size_t>(tensor.layer * linears_per_layer + tensor.place)];
     slot = {layer.rank, layer.scaling, layer.dropout};
     slot.A = add(tensor.module, Part::lora_A, layer.rank, tensor.K);
     slot.B = add(tensor.module, Part::lora_B, tensor.N, layer.rank);

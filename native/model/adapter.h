@@ -53,7 +53,7 @@ class AdapterMap {
   /// module named twice.
   AdapterMap(const Description& description, const std::vector<AdapterLayer>& layers);
 
-  const AdapterSlot& slot(int64_t layer, int linear) const { return slots_[static_cast<size_t>(layer * linears_per_layer + linear)]; }
+  const AdapterSlot& slot(int64_t layer, int place) const { return slots_[static_cast<size_t>(layer * linears_per_layer + place)]; }
   const std::vector<AdapterSlot>& slots() const { return slots_; }  // [layers × linears_per_layer]
   const std::vector<TensorLayout>& layout() const { return layout_; }
   /// Elements of the flat vector.

@@ -1,31 +1,56 @@
-/// How a model family's layers are built: the native mirror of `ModelDescription` in src/native/binding/description.ts.
-/// It can say more than the engine runs today; `check_supported` refuses the rest by name.
+/// How a model's blocks are built: the native mirror of `ModelDescription` in src/native/binding/description.ts. Specs of linear layers,
+/// norms, attention, MLP and block say everything; no code asks for a family.
 #pragma once
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "backend/ops.h"
+#include "model/linear_group.h"
 
 namespace fedlora {
 
 enum class NormKind { rms, layer };
-enum class NormPlacement { before, after, both };
-enum class QueryKeyNorm { none, head, projection };
 
-/// The linear layers of one block, in forward order.
-enum Linear { linear_q, linear_k, linear_v, linear_o, linear_gate, linear_up, linear_down, linears_per_layer };
+/// y [N] = W [N,K]·x + bias.
+struct LinearSpec {
+  std::string module;  // its name without ".weight"; empty: absent
+  int64_t N = 0, K = 0;
+  bool bias = false;
+  bool present() const { return !module.empty(); }
+};
 
-struct LayerDescription {
-  int window = 0;  // keys a query sees, itself included; 0: all
-  int rope = 0;    // index into Description::ropes; -1: no rotation
-  std::string input_norm, attention_output_norm, mlp_input_norm, mlp_output_norm;
-  std::string q_norm, k_norm;
-  std::string linear[linears_per_layer];  // module names without ".weight"; empty: absent
-  std::string qkv, gate_up;               // fused matrices, split while loading
-  bool attention_bias = false, output_bias = false, mlp_bias = false;
+/// A norm of rows of `width`; kind, epsilon and offset are the model's.
+struct NormSpec {
+  std::string module;  // empty: absent
+  int64_t width = 0;
+  bool present() const { return !module.empty(); }
+};
 
-  bool has_bias(int index) const { return index <= linear_v ? attention_bias : index == linear_o ? output_bias : mlp_bias; }
+struct AttentionSpec {
+  std::vector<LinearSpec> in;  // q, k and v
+  LinearSpec out;
+  NormSpec q_norm, k_norm;  // before the rotation: of each head, or of the whole projection, by their width
+  int rope = 0;             // index into Description::ropes; -1: no rotation
+  int window = 0;           // keys a query sees, itself included; 0: all
+};
+
+struct MlpSpec {
+  std::vector<LinearSpec> in;  // gate and up
+  LinearSpec out;
+};
+
+/// Attention, then MLP:   x += after(attention(before(x)))   x += after(mlp(before(x)))
+struct BlockSpec {
+  NormSpec before_attention, after_attention, before_mlp, after_mlp;
+  AttentionSpec attention;
+  MlpSpec mlp;
+
+  /// The linear layers that share an input, in forward order.
+  std::span<const LinearSpec> group(const LinearGroup& group) const;
+  /// By its place in a block (linear_group.h); one without a module where the block has none there.
+  const LinearSpec& linear(int place) const;
 };
 
 struct RopeDescription {
@@ -38,26 +63,21 @@ struct Description {
   int64_t vocabulary = 0, hidden = 0, intermediate = 0, max_positions = 0;
   int heads = 0, kv_heads = 0, head_dim = 0;
   NormKind norm = NormKind::rms;
-  float norm_epsilon = 1e-5f, norm_offset = 0;
-  NormPlacement norm_placement = NormPlacement::before;
-  QueryKeyNorm query_key_norm = QueryKeyNorm::none;
+  float norm_epsilon = 1e-5f;
+  float norm_offset = 0;  // added to every stored norm weight
   Activate activation = Activate::silu;
-  bool gated = true;
   float attention_scale = 1, attention_soft_cap = 0, logit_soft_cap = 0;
   float embedding_multiplier = 1, residual_multiplier = 1, logits_divider = 1;
   bool tied_head = false, transposed_linears = false, learned_positions = false;
   std::vector<RopeDescription> ropes;
-  std::vector<LayerDescription> layers;
+  std::vector<BlockSpec> layers;
   std::string embedding, positions, final_norm, head;
 
   int64_t query_width() const { return static_cast<int64_t>(heads) * head_dim; }
   int64_t kv_width() const { return static_cast<int64_t>(kv_heads) * head_dim; }
-  /// [N, K] of a linear layer.
-  int64_t out_features(int index) const;
-  int64_t in_features(int index) const;
 };
 
-/// Sizes are positive and agree; otherwise E_CONFIG.
+/// Sizes are positive and agree, block by block; otherwise E_CONFIG.
 void check_consistent(const Description& description);
 /// E_UNSUPPORTED, naming the first trait that the engine cannot run yet.
 void check_supported(const Description& description);

@@ -18,8 +18,8 @@ std::vector<float> row_scales(const Pass& pass) {
 void final_norm_forward(const Pass& pass) {
   const Description& d = pass.description();
   const StepBuffers& b = pass.buffers;
-  pass.backend.rms_norm_forward(pass.M(), d.hidden, b.x, b.delta, pass.weights.final_norm.data(), d.norm_epsilon, b.normed, b.rstd_final,
-                                b.x_final);
+  pass.backend.rms_norm_forward(pass.M(), d.hidden, b.x, b.delta, pass.weights.final_norm.weight.data(), d.norm_epsilon, b.normed,
+                                b.rstd_final, b.x_final);
 }
 
 void head_loss(const Pass& pass) {
@@ -36,7 +36,8 @@ void head_loss(const Pass& pass) {
   const Activation d_normed = b.d_input;
   pass.backend.scatter_rows(pass.M(), d.hidden, rows, d_rows, d_normed);
   pass.backend.zero(pass.M() * d.hidden, b.d_x);
-  pass.backend.rms_norm_backward(pass.M(), d.hidden, d_normed, b.x_final, b.rstd_final, pass.weights.final_norm.data(), b.d_x, b.d_delta);
+  pass.backend.rms_norm_backward(pass.M(), d.hidden, d_normed, b.x_final, b.rstd_final, pass.weights.final_norm.weight.data(), b.d_x,
+                                 b.d_delta);
 }
 
 RowLosses::RowLosses(const Pass& pass)

@@ -5,14 +5,14 @@ namespace fedlora {
 namespace {
 constexpr size_t most_targets = 3;
 
-LinearTarget target_of(const Pass& pass, int64_t layer, int linear) {
+LinearTarget target_of(const Pass& pass, int64_t layer, int place) {
   const LayerWeights& weights = pass.layer(layer);
-  const Buffer<float>& bias = weights.bias[linear];
+  const Buffer<float>& bias = weights.bias[place];
   LinearTarget target;
-  target.W = &weights.linear[linear];
+  target.W = &weights.linear[place];
   target.bias = bias.empty() ? nullptr : bias.data();
-  target.h = pass.block(layer).h[linear];
-  target.h_stride = h_stride(pass.shape.ranks[static_cast<size_t>(layer * linears_per_layer + linear)]);
+  target.h = pass.block(layer).h[place];
+  target.h_stride = h_stride(pass.shape.ranks[static_cast<size_t>(layer * linears_per_layer + place)]);
   return target;
 }
 }  // namespace

@@ -19,21 +19,13 @@ struct AdapterSegment {
   std::span<const Range> trainable = {};  // tensors that meet none of these get no gradient; empty: all get one
 };
 
-/// Linear layers of a block that share their input: one call of the backend.
-struct LinearGroup {
-  int index, first, count;
-};
-inline constexpr LinearGroup attention_in{0, linear_q, 3}, attention_out{1, linear_o, 1}, mlp_in{2, linear_gate, 2},
-    mlp_out{3, linear_down, 1};
-inline constexpr LinearGroup linear_groups[] = {attention_in, attention_out, mlp_in, mlp_out};
-
 class PairTable {
  public:
   /// Reads the adapters' values where they lie; when `training`, the pairs say where gradients go, if wanted.
-  PairTable(std::span<const AdapterSegment> segments, int64_t layers, bool training);
+  PairTable(std::span<const AdapterSegment> segments, const Description& description, bool training);
   PairTable(const PairTable&) = delete;  // calls_ points into pairs_
 
-  /// The segments of one call: pairs[t] belongs to the group's layer t.
+  /// The segments of one call: pairs[t] belongs to the group's linear layer t.
   std::span<const Segment> call(int64_t layer, LinearGroup group) const {
     const size_t place = static_cast<size_t>(layer) * std::size(linear_groups) + static_cast<size_t>(group.index);
     return std::span(calls_).subspan(place * segments_, segments_);
@@ -53,6 +45,6 @@ class PairTable {
 std::vector<int> largest_ranks(std::span<const AdapterSegment> segments, int64_t layers);
 
 /// Ranks of a residual that one call of the backend meets, the most: PassSize::frozen_ranks.
-int64_t most_frozen_ranks(const ResidualMap& residual, int64_t layers);
+int64_t most_frozen_ranks(const ResidualMap& residual, const Description& description);
 
 }  // namespace fedlora

@@ -38,7 +38,7 @@ Pass::Pass(const Weights& weights, Backend& backend, Workspace& workspace, const
       segments(segments.begin(), segments.end()),
       shape(shape_of(weights, backend, batch, segments, options)),
       buffers(place(weights.description, shape, workspace.arena, batch, cache)),
-      pairs(segments, layers(), shape.training) {
+      pairs(segments, weights.description, shape.training) {
   for (RopeTable& table : workspace.ropes) table.reserve(cache != nullptr ? cache->capacity() : batch.longest);
 }
 

@@ -42,6 +42,7 @@ struct Pass {
   const Description& description() const { return weights.description; }
   int64_t M() const { return batch.tokens(); }
   int64_t layers() const { return static_cast<int64_t>(weights.layers.size()); }
+  const BlockSpec& block_spec(int64_t index) const { return description().layers[static_cast<size_t>(index)]; }
   const LayerWeights& layer(int64_t index) const { return weights.layers[static_cast<size_t>(index)]; }
   const SavedBlock& block(int64_t index) const { return buffers.blocks[static_cast<size_t>(index)]; }
 

@@ -28,7 +28,7 @@ class ResidualMap {
     int rank = 0;
     int64_t A = 0, B = 0;
   };
-  const Slot& slot(int64_t layer, int linear) const { return slots_[static_cast<size_t>(layer * linears_per_layer + linear)]; }
+  const Slot& slot(int64_t layer, int place) const { return slots_[static_cast<size_t>(layer * linears_per_layer + place)]; }
 
  private:
   std::vector<int> ranks_;

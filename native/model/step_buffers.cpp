@@ -34,14 +34,17 @@ StepBuffers StepBuffers::place(const Description& d, const StepShape& shape, uin
     block.gate = activation(d.intermediate);
     block.up = activation(d.intermediate);
   };
+  const AttentionSpec& attention = d.layers.front().attention;  // what blocks have is the same in all
   const auto place_attention = [&](SavedBlock& block) {
     block.x1 = activation(d.hidden);
     block.rstd1 = f32(M);
-    if (d.query_key_norm == QueryKeyNorm::head) {
+    if (attention.q_norm.present()) {
       block.q_raw = activation(d.query_width());
+      block.q_rstd = f32(M * d.query_width() / attention.q_norm.width);
+    }
+    if (attention.k_norm.present()) {
       block.k_raw = activation(d.kv_width());
-      block.q_rstd = f32(M * d.heads);
-      block.k_rstd = f32(M * d.kv_heads);
+      block.k_rstd = f32(M * d.kv_width() / attention.k_norm.width);
     }
     block.q = activation(d.query_width());
     block.k = activation(d.kv_width());
@@ -65,9 +68,9 @@ StepBuffers StepBuffers::place(const Description& d, const StepShape& shape, uin
     if (shape.training && shape.recompute == Recompute::all) block.x_entry = f32(M * d.hidden);
     if (keep_blocks) place_attention(block);
     if (keep_mlp) place_mlp(block);
-    for (int linear = 0; linear < linears_per_layer; ++linear) {
-      const int rank = shape.ranks[static_cast<size_t>(l * linears_per_layer + linear)];
-      if (rank > 0) block.h[linear] = activation(h_stride(rank));
+    for (int place = 0; place < linears_per_layer; ++place) {
+      const int rank = shape.ranks[static_cast<size_t>(l * linears_per_layer + place)];
+      if (rank > 0) block.h[place] = activation(h_stride(rank));
     }
   }
   if (shape.training) {

@@ -26,8 +26,8 @@ struct SavedBlock {
   float* x_entry = nullptr;                          // f32 [M, hidden] the residual stream at entry; only with Recompute::all
   Activation x1 = nullptr;                           // [M, hidden] input of the first norm
   float* rstd1 = nullptr;                            // f32 [M]
-  Activation q_raw = nullptr, k_raw = nullptr;       // [M, H·D], [M, G·D] before the head norm; only with one
-  float *q_rstd = nullptr, *k_rstd = nullptr;        // f32 [M·H], [M·G]
+  Activation q_raw = nullptr, k_raw = nullptr;       // [M, H·D], [M, G·D] before their norm; only with one
+  float *q_rstd = nullptr, *k_rstd = nullptr;        // f32, one for each row of the norm
   Activation q = nullptr, k = nullptr, v = nullptr;  // after rotation
   Activation o = nullptr;                            // [M, H·D] attention output
   float* lse = nullptr;                              // f32 [M, H, 2]

@@ -9,8 +9,8 @@ void mlp_gate_up(const Pass& pass, int64_t layer, float* x, ConstActivation delt
   const Description& d = pass.description();
   const SavedBlock& block = pass.block(layer);
   const Activation normed = pass.buffers.normed;
-  pass.backend.rms_norm_forward(pass.M(), d.hidden, x, delta, pass.layer(layer).mlp_norm.data(), d.norm_epsilon, normed, block.rstd2,
-                                block.x2);
+  pass.backend.rms_norm_forward(pass.M(), d.hidden, x, delta, pass.layer(layer).norm[before_mlp].weight.data(), d.norm_epsilon, normed,
+                                block.rstd2, block.x2);
   linear_forward(pass, layer, mlp_in, normed, {block.gate, block.up});
 }
 
@@ -26,13 +26,14 @@ void mlp_forward(const Pass& pass, int64_t layer, float* x, ConstActivation delt
 void mlp_gate_up_again(const Pass& pass, int64_t layer) {
   const SavedBlock& block = pass.block(layer);
   const Activation normed = pass.buffers.normed;
-  pass.backend.rms_norm_rebuild(pass.M(), pass.description().hidden, block.x2, block.rstd2, pass.layer(layer).mlp_norm.data(), normed);
+  pass.backend.rms_norm_rebuild(pass.M(), pass.description().hidden, block.x2, block.rstd2,
+                                pass.layer(layer).norm[before_mlp].weight.data(), normed);
   linear_forward(pass, layer, mlp_in, normed, {block.gate, block.up});
 }
 
 void mlp_backward(const Pass& pass, int64_t layer) {
   const Description& d = pass.description();
-  const float* norm = pass.layer(layer).mlp_norm.data();
+  const float* norm = pass.layer(layer).norm[before_mlp].weight.data();
   const SavedBlock& block = pass.block(layer);
   const StepBuffers& b = pass.buffers;
   const int64_t M = pass.M(), elements = M * d.intermediate;

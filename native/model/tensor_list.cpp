@@ -8,18 +8,21 @@ std::vector<ModelTensor> list_tensors(const Description& d) {
   if (!d.tied_head) list.push_back({TensorRole::head, -1, -1, d.head, d.vocabulary, d.hidden});
   list.push_back({TensorRole::final_norm, -1, -1, d.final_norm, d.hidden});
   for (size_t l = 0; l < d.layers.size(); ++l) {
-    const LayerDescription& layer = d.layers[l];
+    const BlockSpec& block = d.layers[l];
     const int64_t index = static_cast<int64_t>(l);
-    list.push_back({TensorRole::input_norm, index, -1, layer.input_norm, d.hidden});
-    list.push_back({TensorRole::mlp_norm, index, -1, layer.mlp_input_norm, d.hidden});
-    if (d.query_key_norm == QueryKeyNorm::head) {
-      list.push_back({TensorRole::q_norm, index, -1, layer.q_norm, d.head_dim});
-      list.push_back({TensorRole::k_norm, index, -1, layer.k_norm, d.head_dim});
-    }
-    for (int linear = 0; linear < linears_per_layer; ++linear) {
-      const int64_t N = d.out_features(linear), K = d.in_features(linear);
-      list.push_back({TensorRole::linear, index, linear, layer.linear[linear], N, K});
-      if (layer.has_bias(linear)) list.push_back({TensorRole::bias, index, linear, layer.linear[linear], N});
+    const std::pair<BlockNorm, const NormSpec&> norms[] = {{before_attention, block.before_attention},
+                                                           {after_attention, block.after_attention},
+                                                           {before_mlp, block.before_mlp},
+                                                           {after_mlp, block.after_mlp},
+                                                           {q_norm, block.attention.q_norm},
+                                                           {k_norm, block.attention.k_norm}};
+    for (const auto& [place, norm] : norms)
+      if (norm.present()) list.push_back({TensorRole::norm, index, place, norm.module, norm.width});
+    for (int place = 0; place < linears_per_layer; ++place) {
+      const LinearSpec& linear = block.linear(place);
+      if (!linear.present()) continue;
+      list.push_back({TensorRole::linear, index, place, linear.module, linear.N, linear.K});
+      if (linear.bias) list.push_back({TensorRole::bias, index, place, linear.module, linear.N});
     }
   }
   return list;

@@ -8,12 +8,12 @@
 
 namespace fedlora {
 
-enum class TensorRole { embedding, head, final_norm, input_norm, mlp_norm, q_norm, k_norm, linear, bias };
+enum class TensorRole { embedding, head, final_norm, norm, linear, bias };
 
 struct ModelTensor {
   TensorRole role = TensorRole::linear;
-  int64_t layer = -1;  // of input_norm and all that follow it
-  int linear = -1;     // of linear and bias: a Linear
+  int64_t layer = -1;  // of norm, linear and bias
+  int place = -1;      // a BlockNorm, or the place of a linear layer (linear_group.h)
   std::string module;
   int64_t N = 0, K = 0;  // [N, K]; norms and biases are vectors [N] and have K = 0
 
@@ -34,26 +34,15 @@ template <class AnyWeights>
 auto& matrix_of(AnyWeights& weights, const ModelTensor& tensor) {
   if (tensor.role == TensorRole::embedding) return weights.embedding;
   if (tensor.role == TensorRole::head) return weights.head;
-  return weights.layers[static_cast<size_t>(tensor.layer)].linear[tensor.linear];
+  return weights.layers[static_cast<size_t>(tensor.layer)].linear[tensor.place];
 }
 
 /// Where a norm or bias lives.
 template <class AnyWeights>
 auto& vector_of(AnyWeights& weights, const ModelTensor& tensor) {
-  if (tensor.role == TensorRole::final_norm) return weights.final_norm;
+  if (tensor.role == TensorRole::final_norm) return weights.final_norm.weight;
   auto& layer = weights.layers[static_cast<size_t>(tensor.layer)];
-  switch (tensor.role) {
-    case TensorRole::input_norm:
-      return layer.input_norm;
-    case TensorRole::mlp_norm:
-      return layer.mlp_norm;
-    case TensorRole::q_norm:
-      return layer.q_norm;
-    case TensorRole::k_norm:
-      return layer.k_norm;
-    default:
-      return layer.bias[tensor.linear];
-  }
+  return tensor.role == TensorRole::norm ? layer.norm[tensor.place].weight : layer.bias[tensor.place];
 }
 
 }  // namespace fedlora

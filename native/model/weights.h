@@ -9,10 +9,16 @@
 
 namespace fedlora {
 
+struct NormWeights {
+  Buffer<float> weight;  // [width]; empty: absent
+};
+
+/// The norms of a block, as BlockSpec and AttentionSpec name them.
+enum BlockNorm { before_attention, after_attention, before_mlp, after_mlp, q_norm, k_norm, norms_per_layer };
+
 struct LayerWeights {
-  Buffer<float> input_norm, mlp_norm;     // [hidden]
-  Buffer<float> q_norm, k_norm;           // [head_dim] or empty
-  Matrix linear[linears_per_layer];       // [N,K]
+  NormWeights norm[norms_per_layer];
+  Matrix linear[linears_per_layer];       // [N,K] by place
   Buffer<float> bias[linears_per_layer];  // [N] or empty
 };
 
@@ -20,7 +26,7 @@ struct Weights {
   Description description;
   Matrix embedding;  // [V, hidden]
   Matrix head;       // [V, hidden]; empty when tied
-  Buffer<float> final_norm;
+  NormWeights final_norm;
   std::vector<LayerWeights> layers;
 
   const Matrix& output_head() const { return description.tied_head ? embedding : head; }

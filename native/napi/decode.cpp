@@ -10,25 +10,53 @@ namespace fedlora::seam {
 namespace {
 constexpr int64_t int32_max = 2147483647;
 
-LayerDescription decode_layer(Napi::Value value) {
+LinearSpec decode_linear(Napi::Value value) {
+  const Fields f(value, "description.layers[]: a linear layer");
+  const Napi::Array shape = f.array("shape");
+  LinearSpec linear;
+  linear.module = f.text("module");
+  const auto size = [&](uint32_t index) {
+    const Napi::Value element = shape.Get(index);
+    const double number = element.IsNumber() ? element.As<Napi::Number>().DoubleValue() : 0;
+    if (shape.Length() != 2 || !(number >= 1 && number <= static_cast<double>(int32_max)) || number != std::floor(number))
+      fail(Code::E_ARGUMENT, "description.layers[]: the shape of %s is not [out_features, in_features]", linear.module.c_str());
+    return static_cast<int64_t>(number);
+  };
+  linear.N = size(0);
+  linear.K = size(1);
+  linear.bias = f.boolean("bias");
+  return linear;
+}
+
+std::vector<LinearSpec> decode_linears(const Fields& f, const char* name) {
+  const Napi::Array array = f.array(name);
+  std::vector<LinearSpec> linears;
+  for (uint32_t i = 0; i < array.Length(); ++i) linears.push_back(decode_linear(array.Get(i)));
+  return linears;
+}
+
+/// `width`: of its rows, where the description does not say another.
+NormSpec decode_norm(const Fields& f, const char* name, int64_t width) { return {f.text_or_empty(name), width}; }
+
+BlockSpec decode_block(Napi::Value value, const Description& d, int64_t query_norm_width, int64_t key_norm_width) {
   const Fields f(value, "description.layers[]");
-  LayerDescription layer;
-  layer.window = static_cast<int>(f.integer("window", 0, int32_max));
-  layer.rope = static_cast<int>(f.integer("rope", -1, 1024));
-  layer.input_norm = f.text_or_empty("inputNorm");
-  layer.attention_output_norm = f.text_or_empty("attentionOutputNorm");
-  layer.mlp_input_norm = f.text_or_empty("mlpInputNorm");
-  layer.mlp_output_norm = f.text_or_empty("mlpOutputNorm");
-  layer.q_norm = f.text_or_empty("qNorm");
-  layer.k_norm = f.text_or_empty("kNorm");
-  constexpr const char* linears[linears_per_layer] = {"q", "k", "v", "o", "gate", "up", "down"};
-  for (int linear = 0; linear < linears_per_layer; ++linear) layer.linear[linear] = f.text_or_empty(linears[linear]);
-  layer.qkv = f.text_or_empty("qkv");
-  layer.gate_up = f.text_or_empty("gateUp");
-  layer.attention_bias = f.boolean("attentionBias");
-  layer.output_bias = f.boolean("outputBias");
-  layer.mlp_bias = f.boolean("mlpBias");
-  return layer;
+  const Fields norms(f.value("norms"), "description.layers[].norms");
+  const Fields attention(f.value("attention"), "description.layers[].attention");
+  const Fields mlp(f.value("mlp"), "description.layers[].mlp");
+  BlockSpec block;
+  block.before_attention = decode_norm(norms, "beforeAttention", d.hidden);
+  block.after_attention = decode_norm(norms, "afterAttention", d.hidden);
+  block.before_mlp = decode_norm(norms, "beforeMlp", d.hidden);
+  block.after_mlp = decode_norm(norms, "afterMlp", d.hidden);
+  block.attention.in = decode_linears(attention, "in");
+  block.attention.out = decode_linear(attention.value("out"));
+  block.attention.q_norm = decode_norm(attention, "qNorm", query_norm_width);
+  block.attention.k_norm = decode_norm(attention, "kNorm", key_norm_width);
+  block.attention.rope = static_cast<int>(attention.integer("rope", -1, 1024));
+  block.attention.window = static_cast<int>(attention.integer("window", 0, int32_max));
+  block.mlp.in = decode_linears(mlp, "in");
+  block.mlp.out = decode_linear(mlp.value("out"));
+  return block;
 }
 
 /// "cpu", "cuda" or "cuda:1".
@@ -46,8 +74,7 @@ Description decode_description(Napi::Value value) {
   const Fields f(value, "description");
   const auto size = [&](const char* name) { return f.integer(name, 1, int32_max); };
   constexpr const char* norms[] = {"rms", "layer"};
-  constexpr const char* placements[] = {"before", "after", "both"};
-  constexpr const char* query_key_norms[] = {"none", "head", "projection"};
+  constexpr const char* query_key_norms[] = {"head", "projection"};
   constexpr const char* activations[] = {"silu", "gelu_tanh", "relu"};
   Description d;
   d.family = f.text("family");
@@ -61,10 +88,7 @@ Description decode_description(Napi::Value value) {
   d.norm = static_cast<NormKind>(f.choice("norm", norms));
   d.norm_epsilon = static_cast<float>(f.number("normEpsilon"));
   d.norm_offset = static_cast<float>(f.number("normOffset"));
-  d.norm_placement = static_cast<NormPlacement>(f.choice("normPlacement", placements));
-  d.query_key_norm = static_cast<QueryKeyNorm>(f.choice("queryKeyNorm", query_key_norms));
   d.activation = static_cast<Activate>(f.choice("activation", activations));
-  d.gated = f.boolean("gated");
   d.attention_scale = static_cast<float>(f.number("attentionScale"));
   d.attention_soft_cap = static_cast<float>(f.number("attentionSoftCap"));
   d.logit_soft_cap = static_cast<float>(f.number("logitSoftCap"));
@@ -89,7 +113,9 @@ Description decode_description(Napi::Value value) {
     d.ropes.push_back(std::move(description));
   }
   const Napi::Array layers = f.array("layers");
-  for (uint32_t i = 0; i < layers.Length(); ++i) d.layers.push_back(decode_layer(layers.Get(i)));
+  const bool whole = f.choice("queryKeyNorm", query_key_norms) == 1;
+  for (uint32_t i = 0; i < layers.Length(); ++i)
+    d.layers.push_back(decode_block(layers.Get(i), d, whole ? d.query_width() : d.head_dim, whole ? d.kv_width() : d.head_dim));
   const Fields names(f.value("names"), "description.names");
   d.embedding = names.text("embedding");
   d.positions = names.text_or_empty("positions");

@@ -7,8 +7,10 @@
 
 #include "io/json.h"
 #include "io/safetensors.h"
+#include "llama_block.h"
 #include "model/transformer.h"
 #include "io/plain_tensor.h"
+#include "model/tensor_list.h"
 
 namespace fedlora {
 
@@ -37,7 +39,6 @@ inline Description golden_description(const std::string& family) {
   d.kv_heads = static_cast<int>(number("num_key_value_heads", 0));
   d.head_dim = static_cast<int>(number("head_dim", static_cast<double>(d.hidden / d.heads)));
   d.norm_epsilon = static_cast<float>(number("rms_norm_eps", 0));
-  d.query_key_norm = type == "qwen3" ? QueryKeyNorm::head : QueryKeyNorm::none;
   d.attention_scale = 1.0f / std::sqrt(static_cast<float>(d.head_dim));
   d.tied_head = config.find("tie_word_embeddings")->as_boolean("tie_word_embeddings");
   d.embedding = "model.embed_tokens";
@@ -64,19 +65,16 @@ inline Description golden_description(const std::string& family) {
   }
   d.ropes.push_back(table);
   for (int i = 0; i < static_cast<int>(number("num_hidden_layers", 0)); ++i) {
-    const std::string prefix = "model.layers." + std::to_string(i);
-    LayerDescription layer;
-    layer.rope = 0;
-    layer.window = static_cast<int>(number("sliding_window", 0));
-    layer.input_norm = prefix + ".input_layernorm";
-    layer.mlp_input_norm = prefix + ".post_attention_layernorm";
-    layer.q_norm = prefix + ".self_attn.q_norm";
-    layer.k_norm = prefix + ".self_attn.k_norm";
-    const char* names[] = {".self_attn.q_proj", ".self_attn.k_proj", ".self_attn.v_proj", ".self_attn.o_proj",
-                           ".mlp.gate_proj",    ".mlp.up_proj",      ".mlp.down_proj"};
-    for (int linear = 0; linear < linears_per_layer; ++linear) layer.linear[linear] = prefix + names[linear];
-    layer.attention_bias = type == "qwen2";
-    d.layers.push_back(layer);
+    const std::string prefix = "model.layers." + std::to_string(i) + ".";
+    BlockSpec block = llama_block(
+        d, prefix,
+        {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"});
+    block.attention.window = static_cast<int>(number("sliding_window", 0));
+    if (type == "qwen3")
+      block.attention.q_norm = {prefix + "self_attn.q_norm", d.head_dim},
+      block.attention.k_norm = {prefix + "self_attn.k_norm", d.head_dim};
+    for (LinearSpec& linear : block.attention.in) linear.bias = type == "qwen2";
+    d.layers.push_back(block);
   }
   return d;
 }
@@ -130,8 +128,7 @@ struct Golden {
   /// Every linear layer adapted at rank 8, alpha 16, with the golden values. `wrong` multiplies the scaling of the first block's o_proj.
   Adapter adapter(float wrong = 1) const {
     std::vector<AdapterLayer> layers;
-    for (const LayerDescription& layer : description.layers)
-      for (const std::string& module : layer.linear) layers.push_back({module, 8, 2.0f, 0});
+    for (const ModelTensor& linear : list_linears(description)) layers.push_back({linear.module, 8, 2.0f, 0});
     layers[linear_o].scaling *= wrong;
     Adapter adapter{AdapterMap(description, layers)};
     for (const TensorLayout& tensor : adapter.layout()) {

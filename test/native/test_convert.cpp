@@ -29,7 +29,7 @@ std::set<std::string> names_of(const Checkpoint& checkpoint) {
 
 /// W + s·B·A in float32, products summed over the rank first.
 std::vector<float> merged_by_hand(std::vector<float> W, const ModelTensor& linear, const Adapter& adapter) {
-  const AdapterSlot& slot = adapter.slot(linear.layer, linear.linear);
+  const AdapterSlot& slot = adapter.slot(linear.layer, linear.place);
   const float *A = adapter.values.data() + slot.A, *B = adapter.values.data() + slot.B;
   for (int64_t n = 0; n < linear.N && slot.rank > 0; ++n)
     for (int64_t k = 0; k < linear.K; ++k) {
@@ -62,7 +62,7 @@ CASE("merging: every adapted weight is W + s·B·A, every other tensor keeps its
   const Golden golden("llama");
   const ScratchFolder folder;
   const Checkpoint source({llama});
-  const std::string target = golden.description.layers[1].linear[linear_o];
+  const std::string target = golden.description.layers[1].linear(linear_o).module;
   for (const Adapter& adapter : {golden.adapter(), one_layer(golden.description, target, 0.1f)}) {
     const RewriteResult result = merge_checkpoint({llama}, folder / "merged", golden.description, adapter);
     const Checkpoint merged({folder / "merged"});
@@ -134,7 +134,7 @@ CASE("merging into a quantised checkpoint: its linear layers become bf16, adapte
   const QuantizeRequest request = request_of(description, Format::nf4, folder / "quantised");
   quantize_checkpoint(request);
   const Checkpoint quantised({request.output});
-  const Adapter adapter = one_layer(description, description.layers[0].linear[linear_down], 0.05f);
+  const Adapter adapter = one_layer(description, description.layers[0].linear(linear_down).module, 0.05f);
   const RewriteResult result = merge_checkpoint({request.output}, folder / "merged", description, adapter);
   const Checkpoint merged({folder / "merged"});
   CHECK(result.changed == 1 && names_of(merged) == names_of(Checkpoint({llama})));
@@ -152,7 +152,7 @@ CASE("merging into a quantised checkpoint: its linear layers become bf16, adapte
 CASE("what cannot be merged or quantised is refused by code, and leaves no file") {
   const Description description = golden_description("llama");
   const ScratchFolder folder;
-  const std::string module = description.layers[0].linear[linear_up], output = folder / "out";
+  const std::string module = description.layers[0].linear(linear_up).module, output = folder / "out";
   // The sum's 1e38 · 1e38 is infinite.
   CHECK_THROWS(merge_checkpoint({llama}, output, description, one_layer(description, module, 1e38f)), E_NONFINITE);
   CHECK(folder.entries() == 0);
@@ -160,7 +160,7 @@ CASE("what cannot be merged or quantised is refused by code, and leaves no file"
   request.modules.push_back("model.nowhere");
   CHECK_THROWS(quantize_checkpoint(request), E_MISSING);
   Description wider = description;
-  wider.intermediate += 8;
+  linear_at(wider.layers[0], linear_up).N += 8;
   CHECK_THROWS(merge_checkpoint({llama}, output, wider, one_layer(wider, module, 0.1f)), E_SHAPE);
   CHECK(folder.entries() == 0);
   // A copy of the checkpoint as its own output, by another path.

@@ -63,9 +63,9 @@ CASE("canary: a description with another width, or without its biases or head no
       equal = equal && checkpoint.has(tensor.name()) && checkpoint.get(tensor.name()).shape == tensor.shape();
     return !equal;
   };
-  CHECK(differs("llama", [](Description& d) { d.intermediate += 1; }));
-  CHECK(differs("qwen2", [](Description& d) { d.layers[1].attention_bias = false; }));
-  CHECK(differs("qwen3", [](Description& d) { d.query_key_norm = QueryKeyNorm::none; }));
+  CHECK(differs("llama", [](Description& d) { linear_at(d.layers[0], linear_up).N += 1; }));
+  CHECK(differs("qwen2", [](Description& d) { d.layers[1].attention.in[0].bias = false; }));
+  CHECK(differs("qwen3", [](Description& d) { d.layers[0].attention.q_norm = {}; }));
   CHECK(differs("llama", [](Description& d) { d.tied_head = !d.tied_head; }));
 }
 
@@ -98,8 +98,8 @@ CASE("the linear layers of the list are in forward order, block by block") {
   const std::vector<ModelTensor> linears = list_linears(d);
   CHECK(linears.size() == d.layers.size() * linears_per_layer);
   for (size_t i = 0; i < linears.size(); ++i) {
-    CHECK(linears[i].layer == static_cast<int64_t>(i / linears_per_layer) && linears[i].linear == static_cast<int>(i % linears_per_layer));
-    CHECK(linears[i].module == d.layers[i / linears_per_layer].linear[i % linears_per_layer]);
+    CHECK(linears[i].layer == static_cast<int64_t>(i / linears_per_layer) && linears[i].place == static_cast<int>(i % linears_per_layer));
+    CHECK(linears[i].module == d.layers[i / linears_per_layer].linear(static_cast<int>(i % linears_per_layer)).module);
   }
 }
 
@@ -185,7 +185,7 @@ CASE("tensors that are missing are listed, a dozen at most; a missing head has i
   const auto without = [&](int linears) {
     return said([=](Description& d) {
       for (int i = 0; i < linears; ++i)
-        d.layers[static_cast<size_t>(i / linears_per_layer)].linear[i % linears_per_layer].insert(0, "elsewhere.");
+        linear_at(d.layers[static_cast<size_t>(i / linears_per_layer)], i % linears_per_layer).module.insert(0, "elsewhere.");
     });
   };
   for (const int linears : {1, 11, 12}) CHECK(listed(without(linears)) == linears && without(linears).find("more") == std::string::npos);
@@ -237,8 +237,8 @@ CASE("memory by kind is the sum over the tensors of that kind") {
   size_t linears = 0, norms = static_cast<size_t>(d.hidden);
   for (size_t l = 0; l < d.layers.size(); ++l) {
     norms += static_cast<size_t>(2 * d.hidden + 2 * d.head_dim);
-    for (int linear = 0; linear < linears_per_layer; ++linear)
-      linears += static_cast<size_t>(d.out_features(linear) * d.in_features(linear));
+    for (int place = 0; place < linears_per_layer; ++place)
+      linears += static_cast<size_t>(d.layers[l].linear(place).N * d.layers[l].linear(place).K);
   }
   const size_t table = static_cast<size_t>(d.vocabulary * d.hidden);
   const ModelMemory& memory = engine->memory;
@@ -294,7 +294,8 @@ CASE("progress counts every tensor once, to the end") {
 
 CASE("norm_offset is added to every norm and to nothing else") {
   LoadOptions options = options_of("qwen3");
-  for (LayerDescription& layer : options.description.layers) layer.attention_bias = false;
+  for (BlockSpec& block : options.description.layers)
+    for (LinearSpec& linear : block.attention.in) linear.bias = false;
   const auto plain = load_engine(options, {});
   options.description.norm_offset = 1;
   const auto shifted = load_engine(options, {});
@@ -337,19 +338,16 @@ CASE("each trait that the engine cannot run is refused by its name; without any,
     refused(Code::E_UNSUPPORTED, std::string("needs ") + trait + ",", change);
   };
   unsupported("LayerNorm", [](Description& d) { d.norm = NormKind::layer; });
-  unsupported("norms after the sublayers", [](Description& d) { d.norm_placement = NormPlacement::after; });
-  unsupported("norms after the sublayers", [](Description& d) { d.norm_placement = NormPlacement::both; });
-  unsupported("a norm over whole query and key projections", [](Description& d) { d.query_key_norm = QueryKeyNorm::projection; });
-  unsupported("an MLP without gate", [](Description& d) { d.gated = false; });
+  unsupported("norms after the sublayers", [](Description& d) { d.layers[0].after_attention = {"norm", d.hidden}; });
+  unsupported("norms after the sublayers", [](Description& d) { d.layers[1].after_mlp = {"norm", d.hidden}; });
+  unsupported("a sublayer without a norm before it", [](Description& d) { d.layers[0].before_attention = {}; });
+  unsupported("a sublayer without a norm before it", [](Description& d) { d.layers[1].before_mlp = {}; });
   unsupported("soft-capping", [](Description& d) { d.attention_soft_cap = 50; });
   unsupported("soft-capping", [](Description& d) { d.logit_soft_cap = 30; });
   unsupported("a residual multiplier", [](Description& d) { d.residual_multiplier = 0.22f; });
   unsupported("transposed linear weights", [](Description& d) { d.transposed_linears = true; });
   unsupported("learned positions", [](Description& d) { d.learned_positions = true; });
-  unsupported("fused query-key-value or gate-up matrices", [](Description& d) { d.layers[1].qkv = "model.layers.1.self_attn.qkv_proj"; });
-  unsupported("fused query-key-value or gate-up matrices", [](Description& d) { d.layers[1].gate_up = "model.layers.1.mlp.gate_up_proj"; });
-  for (int linear = 0; linear < linears_per_layer; ++linear)
-    unsupported("a block without one of its seven linear layers", [=](Description& d) { d.layers[1].linear[linear].clear(); });
+  unsupported("a norm over whole query and key projections", [](Description& d) { d.layers[1].attention.k_norm = {"norm", d.kv_width()}; });
 }
 
 CASE("sizes that are not positive or do not agree are refused by name") {
@@ -368,10 +366,18 @@ CASE("sizes that are not positive or do not agree are refused by name") {
   inconsistent("4097 heads", [](Description& d) { d.heads = 4097, d.kv_heads = 1; });
   inconsistent("4097 layers", [](Description& d) { d.layers.resize(4097); });
   inconsistent("frequencies, expected head_dim / 2", [](Description& d) { d.ropes[0].inverse_frequencies.pop_back(); });
-  inconsistent("names rope 1 of 1", [](Description& d) { d.layers[1].rope = 1; });
-  inconsistent("names rope -2 of 1", [](Description& d) { d.layers[1].rope = -2; });
-  inconsistent("the window -1", [](Description& d) { d.layers[1].window = -1; });
-  for (const auto& edge : {+[](Description& d) { d.layers[1].rope = -1; }, +[](Description& d) { d.layers[0].window = 1; }}) {
+  inconsistent("names rope 1 of 1", [](Description& d) { d.layers[1].attention.rope = 1; });
+  inconsistent("names rope -2 of 1", [](Description& d) { d.layers[1].attention.rope = -2; });
+  inconsistent("the window -1", [](Description& d) { d.layers[1].attention.window = -1; });
+  inconsistent("layer 1 has 2 linear layers before attention", [](Description& d) { d.layers[1].attention.in.pop_back(); });
+  inconsistent("and 1 at the MLP's entry", [](Description& d) { d.layers[0].mlp.in.pop_back(); });
+  for (int place = 0; place < linears_per_layer; ++place) {
+    inconsistent("from the model's sizes", [=](Description& d) { ++linear_at(d.layers[1], place).N; });
+    inconsistent("from the model's sizes", [=](Description& d) { --linear_at(d.layers[0], place).K; });
+    inconsistent("layer 1 has a linear layer without a name", [=](Description& d) { linear_at(d.layers[1], place).module.clear(); });
+  }
+  for (const auto& edge :
+       {+[](Description& d) { d.layers[1].attention.rope = -1; }, +[](Description& d) { d.layers[0].attention.window = 1; }}) {
     Description d = golden_description("llama");
     edge(d);
     checked(d);

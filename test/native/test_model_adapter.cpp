@@ -14,11 +14,7 @@ namespace {
 Description two_layers() {
   Description d;
   d.hidden = 10, d.intermediate = 30, d.heads = 6, d.kv_heads = 2, d.head_dim = 4;
-  const char* names[] = {"q", "k", "v", "o", "gate", "up", "down"};
-  for (int layer = 0; layer < 2; ++layer) {
-    d.layers.emplace_back();
-    for (int linear = 0; linear < linears_per_layer; ++linear) d.layers.back().linear[linear] = std::to_string(layer) + "." + names[linear];
-  }
+  for (const char* prefix : {"0.", "1."}) d.layers.push_back(llama_block(d, prefix, {"q", "k", "v", "o", "gate", "up", "down"}));
   return d;
 }
 
@@ -149,9 +145,10 @@ CASE("a residual's layout by hand: the layers that have one, A_res [P,K], then B
   CHECK_THROWS(ResidualMap(adapter, {2, -1, 3}), E_ARGUMENT);
   CHECK_THROWS(ResidualMap(adapter, {4094, 0, 3}), E_ARGUMENT);
   CHECK_THROWS(ResidualMap(adapter, {0, 4093, 3}), E_ARGUMENT);
-  CHECK(most_frozen_ranks(map, 2) == 3);
+  CHECK(most_frozen_ranks(map, two_layers()) == 3);
   const AdapterMap both(two_layers(), {{"0.k", 3, 2.0f, 0}, {"0.v", 3, 2.0f, 0}, {"1.down", 2, 1, 0}});
-  CHECK(most_frozen_ranks(ResidualMap(both, {2, 2, 3}), 2) == 4 && most_frozen_ranks(ResidualMap(both, {2, 2, 7}), 2) == 7);
+  CHECK(most_frozen_ranks(ResidualMap(both, {2, 2, 3}), two_layers()) == 4 &&
+        most_frozen_ranks(ResidualMap(both, {2, 2, 7}), two_layers()) == 7);
 }
 
 CASE("a residual is taken whole or not at all, reaches the pairs, and raises the version") {
@@ -164,12 +161,12 @@ CASE("a residual is taken whole or not at all, reaches the pairs, and raises the
   CHECK_THROWS(Residual(ResidualMap(adapter, {2, 0, 3}), values), E_NONFINITE);
   CHECK(adapter.residual() == nullptr);
   const AdapterSegment segment{0, 5, &adapter};
-  CHECK(PairTable({&segment, 1}, 2, true).call(0, attention_in)[0].pairs[1].frozen.rank == 0);
+  CHECK(PairTable({&segment, 1}, two_layers(), true).call(0, attention_in)[0].pairs[1].frozen.rank == 0);
 
   adapter.set_residual(std::make_shared<Residual>(residual_of(adapter)));
   CHECK(adapter.version == 1);
   const float* base = adapter.residual()->values().data();
-  const PairTable table({&segment, 1}, 2, true);
+  const PairTable table({&segment, 1}, two_layers(), true);
   const LoraPair &k = table.call(0, attention_in)[0].pairs[1], &q = table.call(1, attention_in)[0].pairs[0],
                  &down = table.call(1, mlp_out)[0].pairs[0];
   CHECK(k.rank == 3 && k.frozen.rank == 2 && k.frozen.A == base && k.frozen.B == base + 20);
@@ -184,11 +181,11 @@ CASE("the calls of a pass: each group's pairs of each segment, with gradients, d
   const Adapter first{AdapterMap(d, three)}, second{AdapterMap(d, {{"1.q", 6, 3.0f, 0}, {"1.v", 1, 1.0f, 0}})};
   std::vector<float> gradient(first.values.size());
   const AdapterSegment segments[] = {{0, 5, &first, gradient.data(), 1, true, 77, 9}, {5, 8, &second, nullptr, 1, false, 78, 9}};
-  const PairTable table(segments, 2, true), still(segments, 2, false);
+  const PairTable table(segments, d, true), still(segments, d, false);
   for (int64_t layer : {0, 1})
     for (const LinearGroup& group : linear_groups) {
       CHECK(table.call(layer, group).size() == 2);
-      for (const Segment& segment : table.call(layer, group)) CHECK(segment.pairs.size() == static_cast<size_t>(group.count));
+      for (const Segment& segment : table.call(layer, group)) CHECK(segment.pairs.size() == d.layers[0].group(group).size());
     }
   const Segment &mine = table.call(1, attention_in)[0], &other = table.call(1, attention_in)[1];
   CHECK(mine.row_begin == 0 && mine.row_end == 5 && other.row_begin == 5 && other.row_end == 8);
@@ -208,7 +205,7 @@ CASE("the calls of a pass: each group's pairs of each segment, with gradients, d
   // Tensors that no range meets get no gradient; backward ends at the lowest that one meets.
   const auto wants = [&](std::vector<Range> ranges, int64_t layer, LinearGroup group, size_t pair) {
     const AdapterSegment part{0, 5, &first, gradient.data(), 1, false, 0, 0, ranges};
-    const PairTable of({&part, 1}, 2, true);
+    const PairTable of({&part, 1}, d, true);
     const LoraPair& p = of.call(layer, group)[0].pairs[pair];
     CHECK(p.d_A == nullptr || p.d_A == gradient.data() + (p.A - first.values.data()));
     CHECK(p.d_B == nullptr || p.d_B == gradient.data() + (p.B - first.values.data()));
@@ -227,7 +224,7 @@ CASE("the calls of a pass: each group's pairs of each segment, with gradients, d
   const Adapter all = golden.adapter();
   for (uint64_t micro_batch : {uint64_t{0}, uint64_t{1}, uint64_t{4096}}) {
     const AdapterSegment segment{0, 1, &all, nullptr, 1, true, 1, micro_batch};
-    const PairTable pairs({&segment, 1}, 2, true);
+    const PairTable pairs({&segment, 1}, golden.description, true);
     for (int64_t layer : {0, 1})
       for (const LinearGroup& group : linear_groups)
         for (const LoraPair& pair : pairs.call(layer, group).front().pairs) streams.insert(pair.dropout_stream);

@@ -13,11 +13,12 @@ using namespace fedlora;
 namespace {
 
 /// hidden 10, intermediate 30, q 24, k and v 8, heads normed.
-Description small(QueryKeyNorm norm, int64_t intermediate = 30) {
+Description small(bool normed, int64_t intermediate = 30) {
   Description d;
   d.hidden = 10, d.intermediate = intermediate, d.heads = 6, d.kv_heads = 2, d.head_dim = 4;
-  d.query_key_norm = norm;
+  const NormSpec norm{normed ? "norm" : "", d.head_dim};
   d.layers.resize(2);
+  for (BlockSpec& block : d.layers) block.attention.q_norm = block.attention.k_norm = norm;
   return d;
 }
 
@@ -42,7 +43,7 @@ std::vector<Room> rooms(const Description& d, const StepShape& shape, const Step
       for (float* rstd : {block.rstd1, block.rstd2}) f32(rstd, M);
       activation(block.q, q), activation(block.o, q), activation(block.k, kv), activation(block.v, kv);
       f32(block.lse, M * 6 * 2);
-      if (d.query_key_norm == QueryKeyNorm::head) {
+      if (d.layers[l].attention.q_norm.present()) {
         activation(block.q_raw, q), activation(block.k_raw, kv);
         f32(block.q_rstd, M * 6), f32(block.k_rstd, M * 2);
       }
@@ -80,7 +81,7 @@ StepShape shape_of(bool training, Recompute recompute, Compute compute) {
 }  // namespace
 
 CASE("every buffer has its room, aligned, beside the others; plan and placing agree") {
-  for (const QueryKeyNorm norm : {QueryKeyNorm::none, QueryKeyNorm::head})
+  for (const bool norm : {false, true})
     for (const auto& [intermediate, tokens] : {std::pair<int64_t, int64_t>{30, 7}, {12, 7}, {30, 8}})  // 8: whole lines
       for (const Compute compute : {Compute::f32, Compute::bf16})
         for (const auto& [training, recompute] :
@@ -108,7 +109,7 @@ CASE("every buffer has its room, aligned, beside the others; plan and placing ag
 }
 
 CASE("what backward reads is counted as saved, the rest as workspace") {
-  const Description d = small(QueryKeyNorm::none);
+  const Description d = small(false);
   const auto bytes = [&](Recompute recompute) { return StepBuffers::place(d, shape_of(true, recompute, Compute::f32), nullptr); };
   const auto lines = [](int64_t count) { return static_cast<size_t>((count * 4 + 255) / 256 * 256); };
   const size_t attention = 2 * lines(70) + 2 * lines(7) + 2 * lines(168) + 2 * lines(56) + lines(84), mlp = 2 * lines(210);
@@ -122,9 +123,9 @@ CASE("what backward reads is counted as saved, the rest as workspace") {
 
 CASE("canary: a plan of one row less is too small") {
   StepShape shape = shape_of(true, Recompute::none, Compute::f32);
-  const size_t bytes = StepBuffers::place(small(QueryKeyNorm::none), shape, nullptr).total_bytes;
+  const size_t bytes = StepBuffers::place(small(false), shape, nullptr).total_bytes;
   --shape.tokens;
-  CHECK(StepBuffers::place(small(QueryKeyNorm::none), shape, nullptr).total_bytes < bytes);
+  CHECK(StepBuffers::place(small(false), shape, nullptr).total_bytes < bytes);
 }
 
 CASE("strides of h are even and hold the rank") {
@@ -147,7 +148,7 @@ CASE("rope tables: cosine and sine of position × frequency in float32, times th
 }
 
 CASE("a cache has a place of its own for key and value of each layer and row") {
-  const Description d = small(QueryKeyNorm::none);
+  const Description d = small(false);
   for (const Compute compute : {Compute::f32, Compute::bf16}) {
     KvCache cache(d, host_memory(), compute, 5);
     const int64_t row = 8 * (compute == Compute::bf16 ? 2 : 4);

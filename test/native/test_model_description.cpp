@@ -39,19 +39,15 @@ CASE("the golden families are consistent and supported") {
 CASE("each trait that the engine does not run is refused by its name") {
   const std::pair<const char*, std::function<void(Description&)>> traits[] = {
       {"LayerNorm", [](Description& d) { d.norm = NormKind::layer; }},
-      {"norms after the sublayers", [](Description& d) { d.norm_placement = NormPlacement::after; }},
-      {"norms after the sublayers", [](Description& d) { d.norm_placement = NormPlacement::both; }},
-      {"whole query and key projections", [](Description& d) { d.query_key_norm = QueryKeyNorm::projection; }},
-      {"an MLP without gate", [](Description& d) { d.gated = false; }},
+      {"norms after the sublayers", [](Description& d) { d.layers[1].after_attention = {"norm", d.hidden}; }},
+      {"norms after the sublayers", [](Description& d) { d.layers[0].after_mlp = {"norm", d.hidden}; }},
+      {"a sublayer without a norm", [](Description& d) { d.layers[1].before_mlp = {}; }},
+      {"whole query and key projections", [](Description& d) { d.layers[0].attention.q_norm.width = d.query_width(); }},
       {"soft-capping", [](Description& d) { d.attention_soft_cap = 50; }},
       {"soft-capping", [](Description& d) { d.logit_soft_cap = 30; }},
       {"a residual multiplier", [](Description& d) { d.residual_multiplier = 0.22f; }},
       {"transposed linear weights", [](Description& d) { d.transposed_linears = true; }},
       {"learned positions", [](Description& d) { d.learned_positions = true; }},
-      {"fused query-key-value or gate-up", [](Description& d) { d.layers[1].qkv = "model.layers.1.self_attn.qkv_proj"; }},
-      {"fused query-key-value or gate-up", [](Description& d) { d.layers[0].gate_up = "model.layers.0.mlp.gate_up_proj"; }},
-      {"seven linear layers", [](Description& d) { d.layers[0].linear[linear_q].clear(); }},
-      {"seven linear layers", [](Description& d) { d.layers[1].linear[linear_down].clear(); }},
   };
   for (const auto& [name, change] : traits) {
     const std::string message = refusal(check_supported, Code::E_UNSUPPORTED, changed(change));
@@ -76,9 +72,9 @@ CASE("a size out of range, or sizes that disagree, are named") {
       {"4097 heads", [](Description& d) { d.heads = 4097, d.kv_heads = 1; }},
       {"4097 layers", [](Description& d) { d.layers.resize(4097, d.layers[0]); }},
       {"rope has 31 frequencies, expected head_dim / 2 = 32", [](Description& d) { d.ropes[0].inverse_frequencies.pop_back(); }},
-      {"layer 1 names rope 1 of 1", [](Description& d) { d.layers[1].rope = 1; }},
-      {"layer 0 names rope -2 of 1", [](Description& d) { d.layers[0].rope = -2; }},
-      {"layer 1 has the window -1", [](Description& d) { d.layers[1].window = -1; }},
+      {"layer 1 names rope 1 of 1", [](Description& d) { d.layers[1].attention.rope = 1; }},
+      {"layer 0 names rope -2 of 1", [](Description& d) { d.layers[0].attention.rope = -2; }},
+      {"layer 1 has the window -1", [](Description& d) { d.layers[1].attention.window = -1; }},
   };
   for (const auto& [part, change] : wrong) {
     const std::string message = refusal(check_consistent, Code::E_CONFIG, changed(change));
@@ -86,35 +82,51 @@ CASE("a size out of range, or sizes that disagree, are named") {
   }
 }
 
+namespace {
+/// The same blocks for other sizes.
+void resize(Description& d) {
+  for (BlockSpec& block : d.layers) {
+    const BlockSpec fresh = llama_block(d, "", {"q", "k", "v", "o", "gate", "up", "down"});
+    block.attention.in = fresh.attention.in, block.attention.out = fresh.attention.out, block.mlp = fresh.mlp;
+  }
+}
+}  // namespace
+
 CASE("the largest sizes that are allowed are") {
   check_consistent(changed([](Description& d) { d.vocabulary = std::numeric_limits<int32_t>::max(); }));
-  check_consistent(changed([](Description& d) { d.vocabulary = d.hidden = d.intermediate = 1; }));
-  check_consistent(changed([](Description& d) { d.heads = d.kv_heads = 4096; }));
+  check_consistent(changed([](Description& d) { d.vocabulary = d.hidden = d.intermediate = 1, resize(d); }));
+  check_consistent(changed([](Description& d) { d.heads = d.kv_heads = 4096, resize(d); }));
   check_consistent(changed([](Description& d) { d.layers.resize(4096, d.layers[0]); }));
   check_consistent(changed([](Description& d) {
     d.head_dim = 256;
     d.ropes[0].inverse_frequencies.resize(128);
+    resize(d);
   }));
   check_consistent(changed([](Description& d) {
     d.ropes.clear();
-    for (LayerDescription& layer : d.layers) layer.rope = -1;
+    for (BlockSpec& block : d.layers) block.attention.rope = -1;
   }));
-  check_supported(changed([](Description& d) { d.ropes.push_back(d.ropes[0]), d.layers[1].rope = 1; }));
+  check_supported(changed([](Description& d) { d.ropes.push_back(d.ropes[0]), d.layers[1].attention.rope = 1; }));
 }
 
-CASE("features and biases of each linear layer") {
+CASE("a linear layer by its place is the one of its group") {
   Description d;
   d.hidden = 10, d.intermediate = 30, d.heads = 6, d.kv_heads = 2, d.head_dim = 4;
+  BlockSpec block = llama_block(d, "", {"q", "k", "v", "o", "gate", "up", "down"});
   const int64_t out[] = {24, 8, 8, 10, 30, 30, 10}, in[] = {10, 10, 10, 24, 10, 10, 30};
-  for (int linear = 0; linear < linears_per_layer; ++linear) {
-    CHECK(d.out_features(linear) == out[linear]);
-    CHECK(d.in_features(linear) == in[linear]);
-    LayerDescription attention, output, mlp;
-    attention.attention_bias = output.output_bias = mlp.mlp_bias = true;
-    CHECK(attention.has_bias(linear) == (linear == linear_q || linear == linear_k || linear == linear_v));
-    CHECK(output.has_bias(linear) == (linear == linear_o));
-    CHECK(mlp.has_bias(linear) == (linear == linear_gate || linear == linear_up || linear == linear_down));
+  int place = 0;
+  for (const LinearGroup& group : linear_groups) {
+    CHECK(place == group.first);
+    for (const LinearSpec& linear : block.group(group)) {
+      CHECK(&linear == &block.linear(place));
+      CHECK(linear.N == out[place] && linear.K == in[place]);
+      ++place;
+    }
   }
+  CHECK(place == linears_per_layer);
+  block.attention.in.resize(1), block.mlp.in.resize(1);
+  for (int absent : {-1, 1, 2, 5, 7}) CHECK(!block.linear(absent).present());
+  CHECK(block.linear(3).module == "o" && block.linear(4).module == "gate" && block.linear(6).module == "down");
 }
 
 TEST_MAIN()

@@ -139,7 +139,7 @@ CASE("canary: a wrong scaling of one layer's adapter is seen in logits, loss and
 CASE("canary: a layer without its rope is seen in logits, loss and gradient") {
   const Golden golden("llama");
   Description broken = golden.description;
-  broken.layers[1].rope = -1;
+  broken.layers[1].attention.rope = -1;
   const Errors errors = measure(golden, *golden_engine("llama", broken), golden.adapter());
   CHECK(!(errors.logits <= errors.logits_bound));
   CHECK(!(errors.loss <= errors.loss_bound));

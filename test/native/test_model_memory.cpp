@@ -40,8 +40,9 @@ std::vector<float> draws(size_t count, uint32_t key) {
 
 std::shared_ptr<Adapter> adapter_of(const Engine& engine, float dropout) {
   std::vector<AdapterLayer> layers;
-  for (const LayerDescription& layer : engine.description().layers)
-    for (int linear = 0; linear < linears_per_layer; ++linear) layers.push_back({layer.linear[linear], 3 + linear % 2, 1.5f, dropout});
+  for (const BlockSpec& layer : engine.description().layers)
+    for (int linear = 0; linear < linears_per_layer; ++linear)
+      layers.push_back({layer.linear(linear).module, 3 + linear % 2, 1.5f, dropout});
   auto adapter = std::make_shared<Adapter>(AdapterMap(engine.description(), layers), engine.transformer->backend().memory());
   adapter->initialize(5);
   adapter->write(draws(adapter->values.size(), 1));

@@ -25,8 +25,8 @@ std::shared_ptr<Engine> engine_of() {
 /// Ranks 3 and 4 in turn on every linear layer.
 std::shared_ptr<Adapter> adapter_of(const Description& description) {
   std::vector<AdapterLayer> layers;
-  for (const LayerDescription& layer : description.layers)
-    for (int linear = 0; linear < linears_per_layer; ++linear) layers.push_back({layer.linear[linear], 3 + linear % 2, 1.5f, 0});
+  for (const BlockSpec& layer : description.layers)
+    for (int linear = 0; linear < linears_per_layer; ++linear) layers.push_back({layer.linear(linear).module, 3 + linear % 2, 1.5f, 0});
   auto adapter = std::make_shared<Adapter>(AdapterMap(description, layers));
   for (size_t i = 0; i < adapter->values.size(); ++i) adapter->values.span()[i] = 0.4f * uniform_f32(Philox{9, 9}(i)[0]) - 0.2f;
   return adapter;

@@ -24,9 +24,9 @@ std::shared_ptr<Engine> engine_of(Compute compute, int threads) {
 /// Ranks 3 and 4 in turn on every linear layer, two of seven with dropout; both factors hold small numbers.
 std::shared_ptr<Adapter> adapter_of(const Description& description, float dropout = 0.25f) {
   std::vector<AdapterLayer> layers;
-  for (const LayerDescription& layer : description.layers)
+  for (const BlockSpec& layer : description.layers)
     for (int linear = 0; linear < linears_per_layer; ++linear)
-      layers.push_back({layer.linear[linear], 3 + linear % 2, 1.5f, linear % 4 == 0 ? dropout : 0.0f});
+      layers.push_back({layer.linear(linear).module, 3 + linear % 2, 1.5f, linear % 4 == 0 ? dropout : 0.0f});
   auto adapter = std::make_shared<Adapter>(AdapterMap(description, layers));
   for (size_t i = 0; i < adapter->values.size(); ++i) adapter->values.span()[i] = 0.2f * uniform_f32(Philox{9, 9}(i)[0]) - 0.1f;
   return adapter;

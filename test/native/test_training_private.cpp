@@ -35,8 +35,9 @@ std::shared_ptr<Engine> engine_of(const Setting& setting) {
 
 std::shared_ptr<Adapter> adapter_of(const Description& description, float dropout = 0, float scaling = 1.5f) {
   std::vector<AdapterLayer> layers;
-  for (const LayerDescription& layer : description.layers)
-    for (int linear = 0; linear < linears_per_layer; ++linear) layers.push_back({layer.linear[linear], 3 + linear % 2, scaling, dropout});
+  for (const BlockSpec& layer : description.layers)
+    for (int linear = 0; linear < linears_per_layer; ++linear)
+      layers.push_back({layer.linear(linear).module, 3 + linear % 2, scaling, dropout});
   auto adapter = std::make_shared<Adapter>(AdapterMap(description, layers));
   for (size_t i = 0; i < adapter->values.size(); ++i) adapter->values.span()[i] = 0.2f * uniform_f32(Philox{9, 9}(i)[0]) - 0.1f;
   return adapter;

@@ -21,7 +21,7 @@ std::shared_ptr<Engine> small_engine() {
 /// An adapter of rank 2 on every q_proj; both of its factors hold small numbers.
 std::shared_ptr<Adapter> small_adapter(const Description& description) {
   std::vector<AdapterLayer> layers;
-  for (const LayerDescription& layer : description.layers) layers.push_back({layer.linear[linear_q], 2, 1.0f, 0.0f});
+  for (const BlockSpec& layer : description.layers) layers.push_back({layer.linear(linear_q).module, 2, 1.0f, 0.0f});
   auto adapter = std::make_shared<Adapter>(AdapterMap(description, layers));
   for (size_t i = 0; i < adapter->values.size(); ++i) adapter->values.span()[i] = 0.01f * static_cast<float>(i % 7) - 0.03f;
   return adapter;

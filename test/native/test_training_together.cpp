@@ -75,8 +75,9 @@ std::vector<Range> parts(const Adapter& adapter, Part part, size_t first = 0) {
 Client make_client(const Description& description, uint64_t key, int rank, float dropout, int first_linear, Steps steps) {
   Draws draws(key);
   std::vector<AdapterLayer> layers;
-  for (const LayerDescription& layer : description.layers)
-    for (int linear = first_linear; linear < linears_per_layer; ++linear) layers.push_back({layer.linear[linear], rank, 2.0f, dropout});
+  for (const BlockSpec& layer : description.layers)
+    for (int linear = first_linear; linear < linears_per_layer; ++linear)
+      layers.push_back({layer.linear(linear).module, rank, 2.0f, dropout});
   auto adapter = std::make_shared<Adapter>(AdapterMap(description, layers));
   for (float& value : adapter->values.span()) value = draws.symmetric(0.1f);
   Client client{std::move(adapter), {}, 1e-3 * static_cast<double>(1 + key % 3), std::move(steps)};

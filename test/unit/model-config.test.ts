@@ -60,22 +60,22 @@ t.test('inverse frequencies are those of transformers', (t) => {
 t.test('what the families differ in', (t) => {
   const layers = (family: string, changes: Json = {}) =>
     parseModelConfig({ ...config(family), ...changes }).description.layers
-  t.equal(layers('mistral')[0]!.window, 9)
-  t.equal(layers('mistral', { sliding_window: null })[0]!.window, 0)
-  t.match(layers('qwen2')[0], { attentionBias: true, outputBias: false, window: 0 })
-  t.match(layers('llama', { attention_bias: true, mlp_bias: true })[1], {
-    attentionBias: true,
-    outputBias: true,
-    mlpBias: true,
-  })
-  t.match(layers('qwen3')[1], { qNorm: 'model.layers.1.self_attn.q_norm', attentionBias: false })
+  t.equal(layers('mistral')[0]!.attention.window, 9)
+  t.equal(layers('mistral', { sliding_window: null })[0]!.attention.window, 0)
+  const [yes, no] = [{ bias: true }, { bias: false }]
+  t.match(layers('qwen2')[0]!.attention, { in: [yes, yes, yes], out: no, window: 0 })
+  const biased = layers('llama', { attention_bias: true, mlp_bias: true })[1]!
+  t.match(biased, { attention: { in: [yes, yes, yes], out: yes }, mlp: { in: [yes, yes], out: yes } })
+  t.match(layers('qwen3')[1]!.attention, { qNorm: 'model.layers.1.self_attn.q_norm', in: [no, no, no] })
   const windows = { use_sliding_window: true, sliding_window: 7, max_window_layers: 1 }
   t.same(
-    layers('qwen2', { ...windows, layer_types: null }).map(({ window }) => window),
+    layers('qwen2', { ...windows, layer_types: null }).map(({ attention }) => attention.window),
     [0, 7],
   )
   t.same(
-    layers('qwen2', { ...windows, layer_types: ['sliding_attention', 'full_attention'] }).map(({ window }) => window),
+    layers('qwen2', { ...windows, layer_types: ['sliding_attention', 'full_attention'] }).map(
+      ({ attention }) => attention.window,
+    ),
     [7, 0],
   )
   const { head_dim: _, ...noHeadDim } = config('llama')

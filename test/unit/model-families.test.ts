@@ -1,7 +1,7 @@
 /** The whole description of every family: from a config with the fewest fields, and field by field where one changes it. */
 import t from 'tap'
 import { linearModules, parseModelConfig } from '../../src/model/config.js'
-import type { LayerDescription, ModelDescription } from '../../src/native/binding.js'
+import type { BlockDescription, ModelDescription } from '../../src/native/binding.js'
 
 type Json = Record<string, unknown>
 
@@ -15,28 +15,40 @@ const fewest = {
 const describe = (family: string, changes: Json = {}) =>
   parseModelConfig({ model_type: family, ...fewest, ...changes }).description
 
-function layer(index: number, changes: Partial<LayerDescription>): LayerDescription {
+interface Changes {
+  biases?: [attention: boolean, output: boolean, mlp: boolean]
+  window?: number
+  headDim?: number
+  norms?: object
+}
+
+function layer(index: number, kvHeads: number, changes: Changes = {}): BlockDescription {
   const at = `model.layers.${index}`
+  const { biases = [false, false, false], window = 0, headDim = 4, norms = {} } = changes
+  const linear = (name: string, out: number, width: number, bias: boolean) => {
+    return { module: `${at}.${name}`, shape: [out, width] as [number, number], bias }
+  }
   return {
-    window: 0,
-    rope: 0,
-    inputNorm: `${at}.input_layernorm`,
-    mlpInputNorm: `${at}.post_attention_layernorm`,
-    q: `${at}.self_attn.q_proj`,
-    k: `${at}.self_attn.k_proj`,
-    v: `${at}.self_attn.v_proj`,
-    o: `${at}.self_attn.o_proj`,
-    gate: `${at}.mlp.gate_proj`,
-    up: `${at}.mlp.up_proj`,
-    down: `${at}.mlp.down_proj`,
-    attentionBias: false,
-    outputBias: false,
-    mlpBias: false,
-    ...changes,
+    norms: { beforeAttention: `${at}.input_layernorm`, beforeMlp: `${at}.post_attention_layernorm` },
+    attention: {
+      in: [
+        linear('self_attn.q_proj', 32 * headDim, 128, biases[0]),
+        linear('self_attn.k_proj', kvHeads * headDim, 128, biases[0]),
+        linear('self_attn.v_proj', kvHeads * headDim, 128, biases[0]),
+      ],
+      out: linear('self_attn.o_proj', 128, 32 * headDim, biases[1]),
+      ...norms,
+      rope: 0,
+      window,
+    },
+    mlp: {
+      in: [linear('mlp.gate_proj', 96, 128, biases[2]), linear('mlp.up_proj', 96, 128, biases[2])],
+      out: linear('mlp.down_proj', 128, 96, biases[2]),
+    },
   }
 }
 
-function expected(family: string, changes: Partial<ModelDescription>, ofLayers: Partial<LayerDescription> = {}) {
+function expected(family: string, changes: Partial<ModelDescription>, ofLayers: Changes = {}) {
   const description: ModelDescription = {
     family,
     vocabulary: 50,
@@ -49,10 +61,8 @@ function expected(family: string, changes: Partial<ModelDescription>, ofLayers: 
     norm: 'rms',
     normEpsilon: 1e-6,
     normOffset: 0,
-    normPlacement: 'before',
-    queryKeyNorm: 'none',
+    queryKeyNorm: 'head',
     activation: 'silu',
-    gated: true,
     attentionScale: 0.5,
     attentionSoftCap: 0,
     logitSoftCap: 0,
@@ -63,7 +73,7 @@ function expected(family: string, changes: Partial<ModelDescription>, ofLayers: 
     transposedLinears: false,
     learnedPositions: false,
     ropes: [{ inverseFrequencies: [1, Math.fround(0.01)], attentionFactor: 1 }],
-    layers: [layer(0, ofLayers), layer(1, ofLayers)],
+    layers: [0, 1].map((index) => layer(index, changes.kvHeads ?? 32, ofLayers)),
     names: { embedding: 'model.embed_tokens', finalNorm: 'model.norm', head: 'lm_head' },
     ...changes,
   }
@@ -74,7 +84,7 @@ function expected(family: string, changes: Partial<ModelDescription>, ofLayers: 
 t.test('what a family supplies where the config is silent', (t) => {
   t.strictSame(describe('llama'), expected('llama', { maxPositions: 2048 }))
   t.strictSame(describe('mistral'), expected('mistral', { maxPositions: 131072, kvHeads: 8 }, { window: 4096 }))
-  t.strictSame(describe('qwen2'), expected('qwen2', {}, { attentionBias: true }))
+  t.strictSame(describe('qwen2'), expected('qwen2', {}, { biases: [true, false, false] }))
   const { ropes, layers, ...qwen3 } = describe('qwen3')
   const {
     ropes: _,
@@ -83,7 +93,6 @@ t.test('what a family supplies where the config is silent', (t) => {
   } = expected('qwen3', {
     headDim: 128,
     attentionScale: 1 / Math.sqrt(128),
-    queryKeyNorm: 'head',
   })
   t.strictSame(qwen3, plain)
   t.equal(ropes[0]!.inverseFrequencies.length, 64)
@@ -91,7 +100,8 @@ t.test('what a family supplies where the config is silent', (t) => {
     layers,
     [0, 1].map((index) => {
       const attention = `model.layers.${index}.self_attn`
-      return layer(index, { qNorm: `${attention}.q_norm`, kNorm: `${attention}.k_norm` })
+      const norms = { qNorm: `${attention}.q_norm`, kNorm: `${attention}.k_norm` }
+      return layer(index, 32, { headDim: 128, norms })
     }),
   )
   t.end()
@@ -116,8 +126,8 @@ t.test('what a config says goes before', (t) => {
     t.equal(describe(family, changes).attentionScale, 1 / Math.sqrt(8))
   }
   const biases = (family: string, changes: Json) => {
-    const { attentionBias, outputBias, mlpBias } = describe(family, changes).layers[1]!
-    return [attentionBias, outputBias, mlpBias]
+    const { attention, mlp } = describe(family, changes).layers[1]!
+    return [attention.in[2]!.bias, attention.out.bias, mlp.out.bias]
   }
   t.same(biases('llama', { attention_bias: true }), [true, true, false])
   t.same(biases('llama', { mlp_bias: true }), [false, false, true])
@@ -151,7 +161,7 @@ t.test('sizes that do not go together', (t) => {
 
 t.test('windows, layer by layer', (t) => {
   const windows = (family: string, changes: Json) =>
-    describe(family, { num_hidden_layers: 3, ...changes }).layers.map(({ window }) => window)
+    describe(family, { num_hidden_layers: 3, ...changes }).layers.map(({ attention }) => attention.window)
   t.same(windows('mistral', { sliding_window: 9 }), [9, 9, 9])
   t.same(windows('mistral', { sliding_window: null }), [0, 0, 0])
   const layer_types = ['full_attention', 'sliding_attention', 'attention']
@@ -185,10 +195,13 @@ t.test('the linear layers of a block, in forward order, and their shapes', (t) =
     })),
   ])
   const [first] = description.layers
-  t.throws(() => linearModules({ ...description, layers: [{ ...first!, q: undefined, qkv: 'qkv' }] }), {
-    code: 'E_UNSUPPORTED',
-    message: /fused/,
-  })
+  const changed = (attention: Partial<BlockDescription['attention']>) => () =>
+    linearModules({ ...description, layers: [{ ...first!, attention: { ...first!.attention, ...attention } }] })
+  const out = { module: 'o', shape: [128, 191] as [number, number], bias: false }
+  t.throws(changed({ out }), { code: 'E_CONFIG', message: /o is \[128, 191\], expected \[128, 192\]/ })
+  t.throws(changed({ in: [out, out] }), { code: 'E_CONFIG', message: /layer 0 has 2 linear layers before attention/ })
+  for (const shape of [[128], [0, 192], [128, 1.5], ['128', 192], 'x'])
+    t.throws(changed({ out: { ...out, shape: shape as [number, number] } }), { code: 'E_ARGUMENT' })
   t.end()
 })
 

@@ -2,7 +2,7 @@
  * The shape that most decoder families share: rms norm before each half, q/k/v/o and a gated MLP under Llama's tensor names.
  * A family is the difference from it, in `Traits`; the engine knows descriptions, not families.
  */
-import type { LayerDescription, ModelDescription } from '../../native/binding.js'
+import type { BlockDescription, LinearSpec, ModelDescription } from '../../native/binding.js'
 import type { Fields } from '../fields.js'
 import { readRope } from '../rope.js'
 
@@ -15,7 +15,8 @@ export interface Traits {
   attentionBias: boolean
   outputBias: boolean
   mlpBias: boolean
-  queryKeyNorm: 'none' | 'head'
+  /** A norm of each head of q and k. */
+  queryKeyNorm: boolean
   /** Keys that a query of layer `index` sees, itself included; 0: all. */
   window: (index: number) => number
 }
@@ -25,25 +26,37 @@ const mostLayers = 4096
 const mostHeads = 4096
 const widestHead = 256
 
-function describeLayer(index: number, traits: Traits): LayerDescription {
+type Sizes = Pick<ModelDescription, 'hidden' | 'heads' | 'kvHeads' | 'headDim' | 'intermediate'>
+
+function describeBlock(index: number, sizes: Sizes, traits: Traits): BlockDescription {
   const prefix = `model.layers.${index}`
   const attention = `${prefix}.self_attn`
+  const { hidden, intermediate } = sizes
+  const queries = sizes.heads * sizes.headDim
+  const keys = sizes.kvHeads * sizes.headDim
+  const linear = (module: string, out: number, width: number, bias: boolean): LinearSpec => {
+    return { module, shape: [out, width], bias }
+  }
   return {
-    window: traits.window(index),
-    rope: 0,
-    inputNorm: `${prefix}.input_layernorm`,
-    mlpInputNorm: `${prefix}.post_attention_layernorm`,
-    q: `${attention}.q_proj`,
-    k: `${attention}.k_proj`,
-    v: `${attention}.v_proj`,
-    o: `${attention}.o_proj`,
-    ...(traits.queryKeyNorm === 'head' ? { qNorm: `${attention}.q_norm`, kNorm: `${attention}.k_norm` } : {}),
-    gate: `${prefix}.mlp.gate_proj`,
-    up: `${prefix}.mlp.up_proj`,
-    down: `${prefix}.mlp.down_proj`,
-    attentionBias: traits.attentionBias,
-    outputBias: traits.outputBias,
-    mlpBias: traits.mlpBias,
+    norms: { beforeAttention: `${prefix}.input_layernorm`, beforeMlp: `${prefix}.post_attention_layernorm` },
+    attention: {
+      in: [
+        linear(`${attention}.q_proj`, queries, hidden, traits.attentionBias),
+        linear(`${attention}.k_proj`, keys, hidden, traits.attentionBias),
+        linear(`${attention}.v_proj`, keys, hidden, traits.attentionBias),
+      ],
+      out: linear(`${attention}.o_proj`, hidden, queries, traits.outputBias),
+      ...(traits.queryKeyNorm ? { qNorm: `${attention}.q_norm`, kNorm: `${attention}.k_norm` } : {}),
+      rope: 0,
+      window: traits.window(index),
+    },
+    mlp: {
+      in: [
+        linear(`${prefix}.mlp.gate_proj`, intermediate, hidden, traits.mlpBias),
+        linear(`${prefix}.mlp.up_proj`, intermediate, hidden, traits.mlpBias),
+      ],
+      out: linear(`${prefix}.mlp.down_proj`, hidden, intermediate, traits.mlpBias),
+    },
   }
 }
 
@@ -64,22 +77,17 @@ export function describeDecoder(config: Fields, traits: Traits): ModelDescriptio
   const maxPositions = config.integer('max_position_embeddings', traits.maxPositions)
   const activation = config.string('hidden_act', 'silu')
   if (activation !== 'silu' && activation !== 'swish') config.fail('hidden_act', `'silu' for ${traits.family}`)
+  const sizes: Sizes = { hidden, heads, kvHeads, headDim, intermediate: config.integer('intermediate_size') }
   return {
     family: traits.family,
     vocabulary: config.integer('vocab_size'),
-    hidden,
-    heads,
-    kvHeads,
-    headDim,
-    intermediate: config.integer('intermediate_size'),
+    ...sizes,
     maxPositions,
     norm: 'rms',
     normEpsilon: config.positive('rms_norm_eps', 1e-6),
     normOffset: 0,
-    normPlacement: 'before',
-    queryKeyNorm: traits.queryKeyNorm,
+    queryKeyNorm: 'head',
     activation: 'silu',
-    gated: true,
     attentionScale: 1 / Math.sqrt(headDim),
     attentionSoftCap: 0,
     logitSoftCap: 0,
@@ -91,7 +99,7 @@ export function describeDecoder(config: Fields, traits: Traits): ModelDescriptio
     learnedPositions: false,
     ropes: [readRope(config, headDim, maxPositions)],
     layers: Array.from({ length: config.integer('num_hidden_layers', undefined, 1, mostLayers) }, (_, index) =>
-      describeLayer(index, traits),
+      describeBlock(index, sizes, traits),
     ),
     names: { embedding: 'model.embed_tokens', finalNorm: 'model.norm', head: 'lm_head' },
   }

@@ -11,7 +11,7 @@ export function describeLlama(config: Fields): ModelDescription {
     attentionBias,
     outputBias: attentionBias,
     mlpBias: config.boolean('mlp_bias', false),
-    queryKeyNorm: 'none',
+    queryKeyNorm: false,
     window: () => 0,
   })
 }

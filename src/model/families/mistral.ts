@@ -11,7 +11,7 @@ export function describeMistral(config: Fields): ModelDescription {
     attentionBias: false,
     outputBias: false,
     mlpBias: false,
-    queryKeyNorm: 'none',
+    queryKeyNorm: false,
     window: mistralWindow(config),
   })
 }

@@ -11,7 +11,7 @@ export function describeQwen2(config: Fields): ModelDescription {
     attentionBias: true,
     outputBias: false,
     mlpBias: false,
-    queryKeyNorm: 'none',
+    queryKeyNorm: false,
     window: qwenWindow(config),
   })
 }

@@ -13,7 +13,7 @@ export function describeQwen3(config: Fields): ModelDescription {
     attentionBias,
     outputBias: attentionBias,
     mlpBias: false,
-    queryKeyNorm: 'head',
+    queryKeyNorm: true,
     window: qwenWindow(config),
   })
 }

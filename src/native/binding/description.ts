@@ -14,11 +14,9 @@ export interface ModelDescription {
   normEpsilon: number
   /** Added to every stored norm weight (gemma stores weight − 1). */
   normOffset: number
-  normPlacement: 'before' | 'after' | 'both'
-  /** Norm of q and k: none, each head (qwen3), or the whole projection (olmo2). */
-  queryKeyNorm: 'none' | 'head' | 'projection'
+  /** What the norms of q and k, in layers that have them, take at a time: each head (qwen3), or the whole projection (olmo2). */
+  queryKeyNorm: 'head' | 'projection'
   activation: 'silu' | 'gelu_tanh' | 'relu'
-  gated: boolean
   attentionScale: number
   /** 0: none. */
   attentionSoftCap: number
@@ -31,15 +29,15 @@ export interface ModelDescription {
   /** Weights stored [in, out] (GPT-2's Conv1D). */
   transposedLinears: boolean
   learnedPositions: boolean
-  /** Rotary tables: `layers[i].rope` indexes this list; −1 = no rotation in that layer. */
+  /** Rotary tables: `layers[i].attention.rope` indexes this list; −1 = no rotation in that layer. */
   ropes: { inverseFrequencies: number[]; attentionFactor: number }[]
-  layers: LayerDescription[]
+  layers: BlockDescription[]
   names: { embedding: string; positions?: string; finalNorm: string; head: string }
 }
 
 /** A tensor that a checkpoint of a description holds. */
 export interface ModelTensor {
-  role: 'embedding' | 'head' | 'finalNorm' | 'inputNorm' | 'mlpNorm' | 'qNorm' | 'kNorm' | 'linear' | 'bias'
+  role: 'embedding' | 'head' | 'finalNorm' | 'norm' | 'linear' | 'bias'
   /** `name` without `.weight` or `.bias`. */
   module: string
   name: string
@@ -47,29 +45,32 @@ export interface ModelTensor {
   shape: number[]
 }
 
-/** Full tensor names without `.weight` / `.bias`; absent = the layer has no such part. */
-export interface LayerDescription {
-  /** Keys a query sees, itself included; 0 = all. */
-  window: number
-  rope: number
-  inputNorm?: string
-  attentionOutputNorm?: string
-  mlpInputNorm?: string
-  mlpOutputNorm?: string
-  q?: string
-  k?: string
-  v?: string
-  /** q, k and v in one matrix, in this order. */
-  qkv?: string
-  o: string
-  qNorm?: string
-  kNorm?: string
-  gate?: string
-  up?: string
-  /** gate and up in one matrix, in this order. */
-  gateUp?: string
-  down: string
-  attentionBias: boolean
-  outputBias: boolean
-  mlpBias: boolean
+/** A linear layer of a block: y = W·x + bias. */
+export interface LinearSpec {
+  /** Its full name without `.weight`. */
+  module: string
+  /** [out_features, in_features] */
+  shape: [number, number]
+  bias: boolean
+}
+
+/** One block: attention, then MLP. Norms are full names without `.weight`; absent = the block has none there. */
+export interface BlockDescription {
+  norms: { beforeAttention?: string; afterAttention?: string; beforeMlp?: string; afterMlp?: string }
+  attention: {
+    /** q, k and v. */
+    in: LinearSpec[]
+    out: LinearSpec
+    qNorm?: string
+    kNorm?: string
+    /** Index into `ropes`; −1 = no rotation. */
+    rope: number
+    /** Keys a query sees, itself included; 0 = all. */
+    window: number
+  }
+  mlp: {
+    /** gate and up. */
+    in: LinearSpec[]
+    out: LinearSpec
+  }
 }

@@ -18,7 +18,7 @@ export function firstInputs({ files, config }: Model): FirstInputs {
   const checkpoint = native().openCheckpoint([...files])
   try {
     const values = checkpoint.read(`${description.names.embedding}.weight`)
-    const gain = checkpoint.read(`${description.layers[0]!.inputNorm!}.weight`)
+    const gain = checkpoint.read(`${description.layers[0]!.norms.beforeAttention!}.weight`)
     for (let token = 0; token < vocabulary; token++) {
       const row = values.subarray(token * hidden, (token + 1) * hidden)
       const square = row.reduce((sum, value) => sum + value * value, 0) / hidden
