@@ -129,21 +129,21 @@ export class Aggregation {
     return rateOf(config, round, members.localOf(client).local.learningRate)
   }
 
-  /**
-   * The round after the last begins.
-   * @param held - the round whose adapter each of those asked holds.
-   * @returns the messages that they will be sent.
-   */
-  async begin(
-    round: number,
-    asked: readonly string[],
-    held: (client: string) => number | undefined,
-  ): Promise<Set<Uint8Array>> {
-    const messages = new Set<Uint8Array>()
+  /** The round after the last begins: nobody is asked yet, and nothing has come. */
+  async begin(): Promise<void> {
     await this.server.begin()
     this.#counted = []
     this.#down = { bytes: 0, raw: 0 }
     this.#seconds = 0
+  }
+
+  /**
+   * Clients are asked in the round under way.
+   * @param held - the round whose adapter each of them holds.
+   * @returns the messages that they will be sent.
+   */
+  ask(round: number, asked: readonly string[], held: (client: string) => number | undefined): Set<Uint8Array> {
+    const messages = new Set<Uint8Array>()
     for (const client of asked) {
       const { bytes, raw, vectors } = this.server.broadcast(this.spaceOf(client), round, held(client))
       for (const message of Object.values(vectors)) messages.add(message)

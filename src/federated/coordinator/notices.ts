@@ -1,6 +1,6 @@
 /** What a client lacks, of what it says that it knows: the first thing to tell it, or nothing yet. Pure, but for the offer's blobs. */
 import type { Known, Notice } from '../link/messages.js'
-import { isOver, isWaitedFor, type State } from './state.js'
+import { isOver, type State, waitedRound } from './state.js'
 
 /** The end of a round in which a client worked; undefined: the round has not ended. */
 function outcomeFor(state: State, client: string, round: number): Notice | undefined {
@@ -20,7 +20,7 @@ function outcomeFor(state: State, client: string, round: number): Notice | undef
 /** What to tell a client now: words, 'work' where there is some for it, or undefined for nothing. */
 export function lacks(state: State, client: string, { working }: Known): Notice | 'work' | undefined {
   if (working !== null) return outcomeFor(state, client, working)
-  if (isWaitedFor(state, client)) return 'work'
+  if (waitedRound(state, client) !== undefined) return 'work'
   if (!isOver(state)) return undefined
   return { type: 'over', round: state.ended.length, ...(state.stopped !== undefined && { why: state.stopped }) }
 }

@@ -9,7 +9,7 @@ import { answerOf, checkSizes, digestOf, foreignTo } from './answers.js'
 import type { Conductor } from './conductor.js'
 import { lacks } from './notices.js'
 import { checkMember } from './registry.js'
-import { isWaitedFor, type State } from './state.js'
+import { deadlineOf, isClosing, type State, waitedRound } from './state.js'
 import type { Tools } from './tools.js'
 
 const taken: Reply = { type: 'taken' }
@@ -65,19 +65,19 @@ export class Reception implements Door {
 
   /** Undefined when the client is waited for no longer. */
   async #work(client: string, { settled }: Known): Promise<Notice | undefined> {
-    if (!isWaitedFor(this.#state, client)) return undefined
+    const round = waitedRound(this.#state, client)
+    if (round === undefined) return undefined
     const { server } = this.#aggregation
-    const { round } = this.#state.rounds
     const { held } = this.#state.members.get(client)!
     const rate = this.#aggregation.rateOf(client, round)
     // Who has lost what it held is sent the whole.
     const version = settled >= held ? held : undefined
-    const { members, offers } = this.#tools
+    const { members, now, offers } = this.#tools
     const kind = this.#aggregation.kindOf(client)
     const { local, differs } = members.localOf(client)
-    const left = this.#conductor.deadlineIn()
+    const deadline = deadlineOf(this.#state, client)
     return await offers.work(server.task(client, kind.space, round, rate, version), {
-      deadline: left === undefined ? null : left / 1000,
+      deadline: deadline === null ? null : Math.max(0, deadline - now()) / 1000,
       adapter: members.adapterOf(kind),
       local: differs ? local : undefined,
     })
@@ -99,12 +99,12 @@ export class Reception implements Door {
           return await this.#goWithout(client, word)
       }
     })
-    if (this.#state.rounds.phase === 'closing') void this.#conductor.settle()
+    if (isClosing(this.#state)) void this.#conductor.settle()
     return reply
   }
 
   #isOpenTo(client: string, round: number): boolean {
-    return isWaitedFor(this.#state, client) && round === this.#state.rounds.round
+    return waitedRound(this.#state, client) === round
   }
 
   /** What the client was told of its answer to a round. */
@@ -185,10 +185,11 @@ export class Reception implements Door {
 
   async write(client: string, ref: BlobRef, from: number, chunks: AsyncIterable<Uint8Array>): Promise<number> {
     this.#check(client)
-    if (!isWaitedFor(this.#state, client)) {
+    const round = waitedRound(this.#state, client)
+    if (round === undefined) {
       throw new FedloraError('E_ROUND_CLOSED', `no answer of client ${client} is waited for`, { client })
     }
-    const most = this.#aggregation.mostBytes(client, this.#state.rounds.round)
+    const most = this.#aggregation.mostBytes(client, round)
     if (ref.bytes > most) {
       const message = `an answer of client ${client} may have ${most} bytes, got ${ref.bytes}`
       throw new FedloraError('E_TOO_LARGE', message, { bytes: ref.bytes, most })

@@ -2,7 +2,7 @@
  * The state of a federation's server as a fold over its journal. Pure: no clock, no file, nothing drawn. What a round does is `next` of
  * protocol/rounds.ts, as in a simulation; beside it stand who has joined, and what became of the rounds.
  */
-import type { BlobRef } from '../blobs/blob-store.js'
+import type { BlobId, BlobRef } from '../blobs/blob-store.js'
 import type { Description, Manifest } from '../link/messages.js'
 import { next, type Rounds, type RoundsEvent, startRounds } from '../protocol/rounds.js'
 import type { Checkpoint, Record as Entry, RecordOf } from './records.js'
@@ -118,9 +118,23 @@ export function populationSize({ members }: State): number {
   return size
 }
 
-/** Whether a client was asked in the round under way and is waited for. */
-export const isWaitedFor = ({ rounds }: State, client: string): boolean =>
-  rounds.phase === 'open' && rounds.waiting.includes(client)
+/** The round whose answer is waited for of a client; undefined: none is. */
+export const waitedRound = ({ rounds }: State, client: string): number | undefined =>
+  rounds.phase === 'open' && rounds.waiting.includes(client) ? rounds.round : undefined
+
+/** When a client that is waited for is waited for no longer, milliseconds since the epoch; null: it is for ever. */
+export const deadlineOf = ({ current }: State, _client: string): number | null => current!.begun.deadline
+
+/** Whether what has come is to become the next state. */
+export const isClosing = ({ rounds }: State): boolean => rounds.phase === 'closing'
+
+/** Blobs that the state names. */
+export function blobsOf({ description, checkpoint, current }: State): Set<BlobId> {
+  const named = new Set<BlobId>([description!.initial.blob])
+  for (const { blob } of Object.values(checkpoint?.vectors ?? {})) named.add(blob)
+  for (const { blob } of current?.accepted.values() ?? []) if (blob !== null) named.add(blob.blob)
+  return named
+}
 
 function advance(state: State, event: RoundsEvent): void {
   state.rounds = next(state.rounds, event).state
@@ -251,7 +265,7 @@ function revoke(state: State, client: string): void {
   if (member !== undefined) member.revoked = true
   for (const [hash, token] of state.tokens)
     if (token.client === client && token.key === undefined) state.tokens.delete(hash)
-  if (!isWaitedFor(state, client)) return
+  if (waitedRound(state, client) === undefined) return
   const why = 'its operator has shut it out'
   state.current!.without.set(client, { type: 'failed', code: 'E_REVOKED', why })
   advance(state, { type: 'failure', round: state.rounds.round, client, code: 'E_REVOKED' })

@@ -3,14 +3,14 @@ import { Aggregation } from '../../../dist/federated/coordinator/aggregation.js'
 import { Conductor } from '../../../dist/federated/coordinator/conductor.js'
 
 const { add } = Aggregation.prototype
-const { addAgain } = Conductor.prototype
+const { makeUp } = Conductor.prototype
 
 /** Answers that counted before a restart weigh so many times what they did after it: none is lost, two is counted twice. */
 function weighs(times) {
   let again = false
-  Conductor.prototype.addAgain = async function () {
+  Conductor.prototype.makeUp = async function () {
     again = true
-    await addAgain.call(this)
+    await makeUp.call(this)
     again = false
   }
   Aggregation.prototype.add = async function (answer, ...rest) {
