@@ -179,7 +179,7 @@ t.test('a bad row names file, line, field, expected and found', async (t) => {
 t.test('sources and options that make no sense', async (t) => {
   const data = [{ text: 'a' }]
   await t.rejects(loadDataset(join(folder, 'absent.jsonl'), { format: 'text' }), { code: 'E_MISSING' })
-  await t.rejects(loadDataset(join(folder, 'x.parquet'), { format: 'text' }), { code: 'E_ARGUMENT' })
+  await t.rejects(loadDataset(join(folder, 'x.arrow'), { format: 'text' }), { code: 'E_ARGUMENT' })
   await t.rejects(loadDataset(7 as never, { format: 'text' }), { code: 'E_ARGUMENT' })
   await t.rejects(loadDataset(data, { format: 'alpacca' as never }), { code: 'E_CONFIG' })
   await t.rejects(loadDataset(data, { format: 'text', maxlength: 4 } as never), {

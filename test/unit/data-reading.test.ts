@@ -221,7 +221,7 @@ t.test('folders of texts: a text a file', async (t) => {
 
 t.test('kinds that are not read are named with what helps', async (t) => {
   for (const [name, cure] of [
-    ['x.parquet', /read_parquet/],
+    ['x.orc', /\.jsonl, /],
     ['x.arrow', /datasets/],
     ['x.xlsx', /CSV UTF-8/],
     ['x.zip', /unpack/],
@@ -230,8 +230,8 @@ t.test('kinds that are not read are named with what helps', async (t) => {
   ] as const) {
     await t.rejects(loadDataset(join(folder, name), { format: 'text' }), { code: 'E_ARGUMENT', message: cure }, name)
   }
-  await file('tables/train.parquet', 'PAR1')
-  await t.rejects(loadDataset(join(folder, 'tables'), { format: 'text' }), { message: /read_parquet/ })
+  await file('tables/train.arrow', 'ARROW1')
+  await t.rejects(loadDataset(join(folder, 'tables'), { format: 'text' }), { message: /from_file/ })
 })
 
 /** Values of `bytes` when it comes in pieces of `size` bytes. */

@@ -16,8 +16,9 @@ export function notText(bytes: Uint8Array): { expected: string; found: string } 
   return { expected: 'UTF-8', found: `${found} (iconv -f WINDOWS-1252 -t UTF-8, or -f UTF-16, converts a file)` }
 }
 
-function lineRow(file: string, number: number, bytes: Uint8Array, at: number | undefined): RawRow | null {
-  const place = { file, unit: 'line', number } as const
+type Place = Pick<RawRow, 'file' | 'unit' | 'number'>
+
+function lineRow(place: Place, bytes: Uint8Array, at: number | undefined): RawRow | null {
   let line: string
   try {
     line = decoder.decode(bytes).trim()
@@ -30,14 +31,18 @@ function lineRow(file: string, number: number, bytes: Uint8Array, at: number | u
   try {
     value = parseRowText(line)
   } catch (error) {
-    const hint = number === 1 && line === '[' ? '; a file that holds one JSON array is named .json' : ''
+    const hint = place.number === 1 && line === '[' ? '; a file that holds one JSON array is named .json' : ''
     return badRow(place, 'a JSON object', `what is not JSON (${(error as Error).message}${hint})`)
   }
   return { ...toRaw(place, value), text: bytes, ...(at !== undefined && { at }) }
 }
 
-/** The rows of a file of JSON Lines, piece by piece. Empty lines are left out. */
-export async function* jsonLines(file: string, { pieces, at: start }: ByteSource): AsyncGenerator<RawRow[]> {
+/** The rows of a file of JSON Lines, piece by piece. Empty lines are left out. @param unit - what a line is called. */
+export async function* jsonLines(
+  file: string,
+  { pieces, at: start }: ByteSource,
+  unit: Place['unit'] = 'line',
+): AsyncGenerator<RawRow[]> {
   let held: Buffer[] = []
   let heldBytes = 0
   let number = 0
@@ -45,7 +50,7 @@ export async function* jsonLines(file: string, { pieces, at: start }: ByteSource
   const row = (bytes: Buffer) => {
     const at = start === undefined ? undefined : start + position
     position += bytes.length + 1
-    return lineRow(file, ++number, bytes, at)
+    return lineRow({ file, unit, number: ++number }, bytes, at)
   }
   for await (const piece of pieces) {
     const rows: RawRow[] = []

@@ -9,6 +9,7 @@ import { type ByteSource, openBytes, readError } from './bytes.js'
 import { csvRows } from './csv-rows.js'
 import { jsonArray } from './json-array.js'
 import { jsonLines } from './json-lines.js'
+import { openParquet } from './parquet.js'
 import { toRaw } from './row-text.js'
 import { type FileKind, sourceFiles } from './source-files.js'
 import { textFile } from './text-file.js'
@@ -43,6 +44,8 @@ function rowsOf(kind: FileKind, path: string, bytes: ByteSource, options: ReadOp
   switch (kind) {
     case '.jsonl':
       return jsonLines(path, bytes)
+    case '.parquet':
+      return jsonLines(path, bytes, 'row')
     case '.json':
       return jsonArray(path, bytes)
     case '.txt':
@@ -66,7 +69,7 @@ async function* fileRows(paths: readonly (string | URL)[], options: ReadOptions)
   for (const { path } of files) total += await sizeOf(path)
   let before = 0
   for (const { path, kind } of files) {
-    const bytes = await openBytes(path)
+    const bytes = await (kind === '.parquet' ? openParquet : openBytes)(path)
     const inPlace = kind === '.jsonl' && bytes.at !== undefined && files.length <= mostOpenFiles
     const file = inPlace ? new OpenFile(path, 'r') : undefined
     const source = inPlace ? bytes : { ...bytes, at: undefined }

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { FedloraError } from '../../errors.js'
 import { readError } from './bytes.js'
 
-export type FileKind = '.jsonl' | '.json' | '.csv' | '.tsv' | '.txt'
+export type FileKind = '.jsonl' | '.json' | '.csv' | '.tsv' | '.txt' | '.parquet'
 
 export interface SourceFile {
   readonly path: string
@@ -22,12 +22,13 @@ const kinds: Readonly<Record<string, FileKind>> = {
   '.tab': '.tsv',
   '.txt': '.txt',
 }
+/** Files that are packed in themselves. */
+const tables: Readonly<Record<string, FileKind>> = { '.parquet': '.parquet', '.pq': '.parquet' }
 const packed = ['.gz', '.zst']
-const known = `${Object.keys(kinds).join(', ')}, each also with ${packed.join(' or ')} behind`
+const known = `${Object.keys(kinds).join(', ')}, each also with ${packed.join(' or ')} behind; ${Object.keys(tables).join(', ')}`
 
 /** Kinds that are not read, and what helps. */
 const cures: Readonly<Record<string, string>> = {
-  '.parquet': `convert it: python -c "import pandas as pd, sys; pd.read_parquet(sys.argv[1]).to_json(sys.argv[2], orient='records', lines=True, force_ascii=False)" FILE rows.jsonl`,
   '.arrow': "convert it with Python: datasets.Dataset.from_file(FILE).to_json('rows.jsonl')",
   '.feather': `convert it with Python: pandas.read_feather(FILE).to_json('rows.jsonl', orient='records', lines=True)`,
   '.xlsx': 'save the sheet as "CSV UTF-8"',
@@ -45,14 +46,17 @@ const cures: Readonly<Record<string, string>> = {
 
 const isPacked = (name: string) => packed.includes(extname(name).toLowerCase())
 const inner = (name: string) => (isPacked(name) ? name.slice(0, -extname(name).length) : name)
-const kindOf = (name: string) => kinds[extname(inner(name)).toLowerCase()]
+const kindOf = (name: string) => kinds[extname(inner(name)).toLowerCase()] ?? tables[extname(name).toLowerCase()]
 
 function refuseKind(file: string): never {
   const extension = extname(file).toLowerCase()
   const cure = cures[extension] ?? cures[extname(inner(file)).toLowerCase()]
-  const name = isPacked(file)
-    ? `what lies in it is known by the name before ${extension}, such as rows.jsonl${extension}`
-    : undefined
+  const isTable = isPacked(file) && Object.hasOwn(tables, extname(inner(file)).toLowerCase())
+  const name = isTable
+    ? 'unpack it: Parquet packs its columns itself'
+    : isPacked(file)
+      ? `what lies in it is known by the name before ${extension}, such as rows.jsonl${extension}`
+      : undefined
   const message =
     cure === undefined
       ? `unknown kind of file; expected a name that ends in ${known}`
