@@ -60,7 +60,7 @@ export class FederationServer {
 
   /** Shuts a client out; what it has answered counts as before. @throws FedloraError `E_ARGUMENT` for nobody's name. */
   async revoke(name: string): Promise<void> {
-    await this.#coordinator.revoke(name)
+    await this.#lives.revoke(name)
   }
 
   /** No further round begins; the one under way goes on. */
@@ -87,7 +87,12 @@ export class FederationServer {
     await this.#host.renew()
   }
 
-  /** Resolves when every client has heard that the federation is over; at `signal` in any case. */
+  /** Names of clients that are at work or may come back, and have not heard that the federation is over; who was silent for two minutes is gone. */
+  get unaware(): readonly string[] {
+    return this.#lives.unaware
+  }
+
+  /** Resolves when every client of `unaware` has heard that the federation is over; at `signal` in any case. */
   async everyoneKnows(signal: AbortSignal): Promise<void> {
     await this.#lives.everyoneKnows(signal)
   }

@@ -1,7 +1,7 @@
 /** What a server knows of its clients beside the journal: when each was last heard of and how far it is, and what went wrong. In memory. */
 import type { BlobId, BlobRef } from '../federated/blobs/blob-store.js'
 import type { Coordinator } from '../federated/coordinator/coordinator.js'
-import type { Life } from '../federated/coordinator/standing.js'
+import { type Life, silence } from '../federated/coordinator/standing.js'
 import type { Hosted } from '../federated/https/operator/host.js'
 import type { Known, Word } from '../federated/link/messages.js'
 import type { Problem, Standing } from '../federated/link/standing.js'
@@ -16,9 +16,14 @@ export class Lives implements Hosted {
   /** Clients that know that the federation is over. */
   readonly #knowing = new Set<string>()
   #onKnowing = () => {}
+  readonly #now: () => number
+  readonly #began: number
 
-  constructor(federation: Coordinator) {
+  /** @param now - milliseconds since the epoch. */
+  constructor(federation: Coordinator, now: () => number = Date.now) {
     this.#federation = federation
+    this.#now = now
+    this.#began = now()
     federation.onEvent((event) => {
       if (event.type === 'refused' || event.type === 'failed' || event.type === 'declined')
         this.#note({ code: event.code, words: event.message, client: event.name })
@@ -27,21 +32,31 @@ export class Lives implements Hosted {
   }
 
   #note(problem: Omit<Problem, 'at'>): void {
-    this.#problems.push({ at: Date.now(), ...problem })
+    this.#problems.push({ at: this.#now(), ...problem })
     if (this.#problems.length > mostProblems) this.#problems.shift()
   }
 
   #hear(client: string, word?: Word): void {
     const known = this.#lives.get(client)
     const work = word?.type === 'working' ? { round: word.round, step: word.step, steps: word.steps } : known?.work
-    this.#lives.set(client, { seen: Date.now(), ...(work && { work }) })
+    this.#lives.set(client, { seen: this.#now(), ...(work && { work }) })
   }
 
-  /** Resolves when every client that has not been shut out knows that the federation is over; at `signal` in any case. */
+  /**
+   * Names of the clients that are at work or may come back, and do not know that the federation is over. One that was silent for long is gone; after
+   * a restart that is known of nobody, until the server has been there for as long.
+   */
+  get unaware(): string[] {
+    const now = this.#now()
+    return this.standing().clients.flatMap(({ name, state, seen }) => {
+      const isMember = state !== 'invited' && state !== 'revoked'
+      return isMember && !this.#knowing.has(name) && now - (seen ?? this.#began) <= silence ? [name] : []
+    })
+  }
+
+  /** Resolves when every client of `unaware` knows that the federation is over; at `signal` in any case. */
   async everyoneKnows(signal: AbortSignal): Promise<void> {
-    const isMissing = ({ name, state }: Standing['clients'][number]) =>
-      state !== 'invited' && state !== 'revoked' && !this.#knowing.has(name)
-    while (!signal.aborted && this.standing().clients.some(isMissing)) {
+    while (!signal.aborted && this.unaware.length > 0) {
       await new Promise<void>((resolve) => {
         this.#onKnowing = resolve
         signal.addEventListener('abort', () => resolve(), { once: true })
@@ -103,8 +118,9 @@ export class Lives implements Hosted {
     return this.#federation.invite(name, seconds)
   }
 
-  revoke(name: string) {
-    return this.#federation.revoke(name)
+  async revoke(name: string) {
+    await this.#federation.revoke(name)
+    this.#onKnowing()
   }
 
   pause(who: string) {

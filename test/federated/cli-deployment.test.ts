@@ -53,7 +53,8 @@ t.test('a first federation, from the file to the adapter', async (t) => {
   const waiting = await fedlora(printed('federation', 'status'), { cwd: root })
   t.match(waiting.stdout, /"discharge-letters": waiting: 2 more clients; 0 of 2 have joined/)
   const clients = tokens.map((token, i) => {
-    const words = printed('join').map((word) => (word.startsWith('fedlora_') ? token : word))
+    writeFileSync(join(root, `token-${i}.txt`), `${token}\n`, { mode: 0o600 })
+    const words = printed('join').map((word) => (word === 'token.txt' ? `token-${i}.txt` : word))
     return begin(
       t,
       words.map((word) => (word === './federation' ? `./federation-${i}` : word)),

@@ -1,5 +1,5 @@
 /** `fedlora serve`, `join` and `federation` as processes: a federation to its end, with simulate's bits; killed and begun again; everything refused. */
-import { existsSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { allowanceOf } from '../../src/cli/join/allowance.js'
@@ -43,7 +43,9 @@ t.test('from the first invitation to the adapter, with the bits of simulate', as
   const listening = await server.seen('listening')
   t.match(listening, { url: /^https:\/\/127\.0\.0\.1:\d+$/, page: /^http:/, name: 'test', round: 0, rounds: 3 })
   const second = await place.invite('b')
-  const clients = [place.join(t, first, 'a'), place.join(t, second, 'b')]
+  const file = join(place.folder, 'token.txt')
+  writeFileSync(file, `${first}\n`, { mode: 0o600 })
+  const clients = [place.join(t, file, 'a'), place.join(t, second, 'b')]
   for (const client of clients) t.match(await client.ended, { code: 0, stderr: /3 answers of this client counted/ })
   const { code, stdout, stderr } = await server.ended
   t.equal(code, 0, stderr)
@@ -99,6 +101,20 @@ t.test('SIGTERM lets requests end, Ctrl-C does not; an operator looks in, pauses
   again.child.kill('SIGINT')
   t.match(await again.ended, { code: 130 })
   t.notOk(existsSync(join(place.folder, 'server', 'adapter')))
+})
+
+t.test('a federation that is over says for whom it waits, and no longer than it is told to', async (t) => {
+  const place = new Place(t.testdir(), await freePort(), names, { limits: { lingerSeconds: 0.2 } })
+  const token = await place.invite('a')
+  const server = place.serve(t)
+  await server.seen('listening')
+  const client = place.join(t, token, 'a')
+  await server.seen('joined')
+  client.child.kill('SIGKILL')
+  await client.ended
+  t.match(await place.operate('stop'), { code: 0 })
+  t.match(await server.seen('lingering'), { clients: ['a'], seconds: 0.2 })
+  t.match(await server.ended, { code: 0, stderr: /a did not hear of it, and will when the same command runs again/ })
 })
 
 t.test('what is wrong is refused, before a model is read', async (t) => {

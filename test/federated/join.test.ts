@@ -94,6 +94,18 @@ for (const [name, options] of Object.entries(variations)) {
   })
 }
 
+t.test('an answer that is screened out leaves what its client keeps as before: the bits of simulate', async (t) => {
+  const upload = { codec: 'topk', density: 1 / 8, bits: 4 } as const
+  const { results, simulated, served } = await both('screened', { upload, rounds: 5, screening: { maxNorm: 0.7 } })
+  t.ok(served.equals(simulated))
+  // Two rounds in which nobody's counts, one in which that of a alone does not.
+  t.same(
+    results.map(({ counted }) => counted),
+    [2, 3, 3],
+    'canary: answers are screened out, and others of the same clients count later',
+  )
+})
+
 t.test('after the end the folder knows what came of it, and needs no server', async (t) => {
   const events: ParticipantEvent[] = []
   const connect = async () => t.fail('connected') as never

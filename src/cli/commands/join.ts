@@ -2,14 +2,14 @@
 import { resolve } from 'node:path'
 import type { FedloraError } from '../../errors.js'
 import { joinServer } from '../../federated/https/client/join.js'
-import { parseJoinToken } from '../../federated/https/join-token.js'
 import { retrying, systemTime } from '../../federated/link/retry.js'
 import { takePart } from '../../federated/participant/join.js'
 import { findModel } from '../../files/model-source.js'
-import { type Command, text, usage } from '../command.js'
+import { type Command, text } from '../command.js'
 import { allowanceFlags, allowanceOf } from '../join/allowance.js'
 import { askFirst } from '../join/approve.js'
 import { joinTeller } from '../join/tell.js'
+import { readToken, tokenFlag } from '../join/token.js'
 import { checkFiles } from '../open-data.js'
 import { deviceFlag } from '../sections.js'
 import { UsageError } from '../usage.js'
@@ -19,11 +19,12 @@ export const join: Command = {
   words: [
     {
       name: 'token',
-      description: 'TOKEN: the join token that the operator of the federation made for you',
-      required: true,
+      description:
+        'TOKEN: the join token that the operator of the federation made for you, - to read it from the standard input; what stands here other users of this machine can see: --token-file keeps it to you',
     },
   ],
   flags: {
+    'token-file': tokenFlag,
     flower: {
       type: 'string',
       value: 'URL',
@@ -59,7 +60,8 @@ export const join: Command = {
     proxy: {
       type: 'string',
       value: 'URL',
-      description: 'the way out, http://host:port (default: HTTPS_PROXY, with NO_PROXY)',
+      description:
+        'the way out, http://host:port (default: HTTPS_PROXY, with NO_PROXY; a proxy with a password belongs there)',
     },
     authority: {
       type: 'string',
@@ -74,8 +76,7 @@ export const join: Command = {
     key: { type: 'string', value: 'FILE', description: 'PEM of its private key' },
   },
   async run({ flags, output, signal, holding }) {
-    const token = text(flags, 'token')!
-    await usage(() => parseJoinToken(token))
+    const token = await readToken(flags)
     const folder = resolve(text(flags, 'folder')!)
     const allowance = await allowanceOf(flags, folder)
     const approve = flags.approve ? askFirst(output, signal) : undefined

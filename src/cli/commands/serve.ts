@@ -6,11 +6,8 @@ import { type Command, configFlag } from '../command.js'
 import type { Output } from '../output.js'
 import { describeError } from '../run.js'
 import { planServer, serverFlags, serverSections } from '../serve/sections.js'
-import { serveTeller } from '../serve/tell.js'
-import { shownPath } from '../words.js'
-
-/** Milliseconds for which a federation that has ended is still there, so that its clients hear of it. */
-const lingering = 60_000
+import { named, serveTeller } from '../serve/tell.js'
+import { formatSeconds, shownPath } from '../words.js'
 
 /** Where it listens, and what it waits for. */
 function tellBeginning(server: FederationServer, output: Output): void {
@@ -20,6 +17,17 @@ function tellBeginning(server: FederationServer, output: Output): void {
   output.text(`"${name}" listens at ${url} · page: ${page}`)
   if (round === 0) output.text(`${rounds} rounds; waits for ${waitsFor}`)
   else output.text(`${round} of ${rounds} rounds are done${waitsFor === '' ? '' : `; ${waitsFor}`}`)
+}
+
+/** A federation that has ended is there for a while, so that its clients hear of it. */
+async function letHear(server: FederationServer, seconds: number, output: Output, signal: AbortSignal): Promise<void> {
+  const { unaware: clients } = server
+  if (clients.length === 0 || seconds === 0) return
+  output.event({ type: 'lingering', clients, seconds })
+  output.text(`the federation is over; waits up to ${formatSeconds(seconds)} for ${named(clients)} to hear of it`)
+  await server.everyoneKnows(AbortSignal.any([signal, AbortSignal.timeout(1000 * seconds)]))
+  if (server.unaware.length === 0) return
+  output.note(`${named(server.unaware)} did not hear of it, and will when the same command runs again`)
 }
 
 /** Events in order behind `begin`, however early they come. */
@@ -60,7 +68,7 @@ export const serve: Command = {
   flags: { ...configFlag, ...serverFlags },
   sections: serverSections,
   async run({ flags, config, output, signal, holding }) {
-    const { options } = await planServer(flags, config)
+    const { options, config: plan } = await planServer(flags, config)
     process.once('SIGINT', () => endAtOnce(output))
     output.phase(
       options.evaluate === undefined ? 'reading the base model' : 'reading the base model and the rows of evaluate',
@@ -81,7 +89,7 @@ export const serve: Command = {
           signal.addEventListener('abort', () => resolve(), { once: true })
         })
         await Promise.race([server.over, stopped])
-        if (!signal.aborted) await server.everyoneKnows(AbortSignal.any([signal, AbortSignal.timeout(lingering)]))
+        if (!signal.aborted) await letHear(server, plan.limits.lingerSeconds, output, signal)
         output.endProgress()
         const { name, run, round, rounds, bytesUp, bytesDown, history, state } = server.standing()
         const adapter = join(options.folder, 'adapter')

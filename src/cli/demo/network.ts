@@ -1,5 +1,5 @@
 /** The demo's federation as one server and three clients, each a process of its own, over HTTPS on this machine. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import type { Dataset } from '../../data/index.js'
@@ -31,23 +31,23 @@ function configOf(folder: string, clients: Stage['clients'], maxLength: number) 
 const rowsOf = (data: Dataset): string =>
   Array.from({ length: data.length }, (_, row) => `${JSON.stringify(data.row(row))}\n`).join('')
 
-/** A client's token, from the server the first time and from its file later: one that is used up still says where the server is. */
-async function tokenOf(config: string, folder: string, name: string): Promise<string> {
+/** The file of a client's token, which the server makes the first time: one that is used up still says where the server is. */
+async function tokenFileOf(config: string, folder: string, name: string): Promise<string> {
   const file = join(folder, `${name}.token`)
-  if (await exists(file)) return await readFile(file, 'utf8')
+  if (await exists(file)) return file
   const invite = new Program(`inviting ${name}`, ['federation', 'invite', '--config', config, '--name', name])
   const token = String((await invite.first('result')).token)
   await writeFile(file, token, { mode: 0o600 })
-  return token
+  return file
 }
 
 async function joinAs({ name, train }: Stage['clients'][number], config: string, folder: string): Promise<Program> {
-  const token = await tokenOf(config, folder, name)
+  const tokenFile = await tokenFileOf(config, folder, name)
   const rows = join(folder, `${name}.jsonl`)
   await writeFile(rows, rowsOf(train))
   const threads = Math.max(1, Math.floor(availableParallelism() / 3))
   const places = ['--data', rows, '--model', baseModelFolder, '--folder', join(folder, name)]
-  return new Program(`client ${name}`, ['join', token, ...places, '--threads', String(threads)])
+  return new Program(`client ${name}`, ['join', '--token-file', tokenFile, ...places, '--threads', String(threads)])
 }
 
 /** The rounds, from their first to their last, and all processes to their end. */

@@ -20,7 +20,7 @@ export interface Known {
 }
 
 /** Milliseconds without a word after which a client that works is called silent: three signs of life. */
-const silence = 108_000
+export const silence = 108_000
 /** Rounds and problems that are shown. */
 const mostShown = { rounds: 1000, problems: 100 }
 

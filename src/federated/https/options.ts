@@ -104,6 +104,12 @@ export const limitsSchema = z.strictObject({
     .describe('of a sender; slower ones are cut off, and go on later'),
   slownessSeconds: z.number().min(0.1).max(3600).default(30).describe('over which slowness is measured'),
   drainSeconds: z.number().min(0).max(3600).default(20).describe('for requests under way when the server stops'),
+  lingerSeconds: z
+    .number()
+    .min(0)
+    .max(3600)
+    .default(60)
+    .describe('that fedlora serve waits, at most, for clients to hear that the federation is over'),
 })
 export type LimitsOptions = z.input<typeof limitsSchema>
 export type LimitsConfig = z.output<typeof limitsSchema>

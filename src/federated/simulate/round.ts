@@ -77,8 +77,11 @@ export async function runRound(
   const take = async (index: number, done: Done, scale = 1): Promise<boolean> => {
     const { client, round: of } = done.answer
     const vectors = tally.screen(index, done.answer)
-    if (vectors === undefined) dispatch({ type: 'failure', round: of, client, code: 'refused' })
-    else {
+    if (vectors === undefined) {
+      // What it left out of a message that came to nothing was not left out: as between machines, the round never was.
+      if (of === round) await tools.own?.forget(client)
+      dispatch({ type: 'failure', round: of, client, code: 'refused' })
+    } else {
       for (const { type } of dispatch({ type: 'answer', round: of, client, digest })) {
         if (type === 'add') await tally.add(index, done, vectors, scale)
       }

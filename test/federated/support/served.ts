@@ -116,10 +116,12 @@ export class Place {
     return token
   }
 
+  /** @param token - the token, or the file that holds it. */
   join(t: Test, token: string, name: string, ...more: string[]): Process {
+    const words = token.startsWith('fedlora_') ? [token] : ['--token-file', token]
     const base = more.includes('--model') ? [] : ['--model', model]
     const places = ['--data', `${name}.jsonl`, ...base, '--folder', `client-${name}`, '--threads', '1']
-    return begin(t, ['join', token, ...places, ...more], this.folder)
+    return begin(t, ['join', ...words, ...places, ...more], this.folder)
   }
 
   adapter(): Buffer {
