@@ -10,7 +10,7 @@ import type { Flag, FlagValues } from '../arguments.js'
 import { text, usage } from '../command.js'
 import { UsageError } from '../usage.js'
 
-export const tokenVariable = 'FEDLORA_TOKEN'
+const tokenVariable = 'FEDLORA_TOKEN'
 
 export const tokenFlag: Flag = {
   type: 'string',
