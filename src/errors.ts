@@ -59,6 +59,8 @@ const networkCodes = [
   'E_BLOB_MISSING',
   /** The round takes no answers any more. */
   'E_ROUND_CLOSED',
+  /** The answer began from a state that is too old by now. */
+  'E_STALE',
   /** Another answer of this client counts already. */
   'E_ALREADY_COUNTED',
   /** The federation has ended. */

@@ -20,6 +20,8 @@ export interface ClientReport {
   tokens: number
   /** Bytes of its encoded update; 0 when it had nothing to send. */
   bytesUp: number
+  /** Steps of the server since it began; of a server of an asynchronous federation, where it counts (in a simulation: `RoundTime.clients`). */
+  staleness?: number
   /** How it lies, where `attackers` says that it does. */
   attack?: AttackName
 }

@@ -32,6 +32,8 @@ export interface Ground {
   linearElements: number
   /** Names of those that could be asked in the round under way, ascending. */
   population(): readonly string[]
+  /** Place of a client among them when it was asked. */
+  placeOf(client: string): number
 }
 
 /** A round as it ended. */
@@ -78,7 +80,7 @@ export class Aggregation {
   ) {
     const adapters = await AdapterFile.create(folders)
     try {
-      const { config, chosen, space, initial, population, privacy } = ground
+      const { config, chosen, space, initial, population, placeOf, privacy } = ground
       const hides = privacy && ({ privateSum: privacy.plan.sum, weighting: 'uniform' } as const)
       const server = new Server({
         chosen,
@@ -86,7 +88,7 @@ export class Aggregation {
         space,
         initial,
         population: () => population().length,
-        placeOf: (client) => population().indexOf(client),
+        placeOf,
         // What is averaged as it comes is not kept.
         adapters: chosen.algorithm.needs === 'all' ? adapters : undefined,
         folders,
@@ -169,19 +171,21 @@ export class Aggregation {
     return this.server.screen(answer, this.spaceOf(answer.client))
   }
 
-  /** Adds an answer that counts. */
-  async add(answer: Answer, vectors = this.screen(answer)): Promise<void> {
+  /** Adds an answer that counts. @param scale - what its update is scaled by; its weight stays. */
+  async add(answer: Answer, vectors = this.screen(answer), scale = 1): Promise<void> {
     const started = performance.now()
     const { client, rows, loss, steps, tokens } = answer
-    await this.server.accept(answer, this.spaceOf(client), undefined, vectors)
+    await this.server.accept(answer, this.spaceOf(client), undefined, vectors, scale)
     const numbers = bytesOfNumbers(answer)
     const bytesUp = Object.values(answer.vectors).reduce((sum, message) => sum + message.length, numbers)
     const bytesUpRaw = Object.keys(answer.vectors).reduce(
       (sum, name) => sum + 4 * this.#lengthOf(name, answer),
       numbers,
     )
+    const staleness = this.server.round + 1 - answer.round
     const report = { client: this.#placeOf(client), name: client, rows, loss, steps, tokens, bytesUp }
-    this.#counted.push({ ...report, bytesUpRaw })
+    const stale = this.#ground.config.asynchronous && { staleness }
+    this.#counted.push({ ...report, bytesUpRaw, ...stale })
     this.#seconds += (performance.now() - started) / 1000
   }
 

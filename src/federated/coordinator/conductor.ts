@@ -1,13 +1,14 @@
 /** Conducts a federation: has its course do what is due, when it is. What fails is tried again. */
-import { isFedloraError } from '../../errors.js'
+import { FedloraError, isFedloraError } from '../../errors.js'
 import type { Vectors } from '../algorithms/algorithm.js'
 import type { Answer } from '../protocol/messages.js'
 import type { Aggregation } from './aggregation.js'
+import { BufferCourse } from './buffer.js'
 import type { Course } from './course.js'
 import { Evaluations } from './evaluations.js'
 import { RoundCourse } from './rounds.js'
 import { saveAdapter } from './setup.js'
-import { isClosing, isOver, type State } from './state.js'
+import { isOver, phaseOf, type State } from './state.js'
 import type { Tools } from './tools.js'
 
 /** Milliseconds before work that failed on the server is tried again. */
@@ -26,7 +27,8 @@ export class Conductor {
   constructor(tools: Tools, aggregation: Aggregation, onOver: () => void) {
     this.#tools = tools
     this.#aggregation = aggregation
-    this.#course = new RoundCourse(tools, aggregation)
+    const Course = tools.book.state.buffering === undefined ? RoundCourse : BufferCourse
+    this.#course = new Course(tools, aggregation)
     this.#onOver = onOver
     this.#evaluations = new Evaluations(tools, aggregation.server, (error) => {
       if (error === undefined) void this.settle()
@@ -75,13 +77,32 @@ export class Conductor {
 
   async #settle(): Promise<void> {
     await this.#course.expire()
-    do {
-      await this.makeUp()
-      this.#evaluations.begin()
-      // The next step changes the adapter that is being measured.
-      if (isClosing(this.#state) && this.#evaluations.pending) break
-    } while (await this.#course.advance())
+    while (await this.#advance());
     if (isOver(this.#state) && !this.#over && !this.#evaluations.pending) await this.#end()
+  }
+
+  async #advance(): Promise<boolean> {
+    await this.makeUp()
+    this.#evaluations.begin()
+    // The next step changes the adapter that is being measured.
+    if (phaseOf(this.#state) === 'closing' && this.#evaluations.pending) return false
+    return await this.#course.advance()
+  }
+
+  /**
+   * Where steps follow one another without a pause, an answer that comes while one is made counts in the next. Call within `exclusive`.
+   * @throws FedloraError `E_UNREACHABLE` when the step cannot be made yet.
+   */
+  async makeRoom(): Promise<void> {
+    if (this.#state.buffering === undefined || phaseOf(this.#state) !== 'closing') return
+    try {
+      await this.#advance()
+    } catch (error) {
+      if (this.#tools.book.ended) throw error
+      this.#later(error)
+    }
+    if (phaseOf(this.#state) !== 'closing') return
+    throw new FedloraError('E_UNREACHABLE', 'the server adds up what has come, and takes answers again soon')
   }
 
   #wakeIn(milliseconds: number): void {

@@ -31,7 +31,7 @@ import type { Record as Entry, RecordOf } from './records.js'
 import { checkName, clientOf, enrolment, hashOfToken } from './registry.js'
 import { checkSame, describe, openSetup, saveAdapter } from './setup.js'
 import { type Known as Lives, standingOf } from './standing.js'
-import { isOver, population, type State } from './state.js'
+import { isOver, isUnderWay, placeOf, populationOf, type State } from './state.js'
 import type { Tools } from './tools.js'
 import { Waiters } from './waiters.js'
 
@@ -240,9 +240,8 @@ export class Coordinator implements Door, Registry {
   async abandonRound(who = 'operator'): Promise<void> {
     const { book, now } = this.#tools
     await book.exclusive(async () => {
-      const { phase, round } = this.#state.rounds
-      if (phase !== 'open') throw new FedloraError('E_ROUND_CLOSED', 'no round is under way')
-      await book.append({ type: 'cancelled', at: now(), round, who })
+      if (!isUnderWay(this.#state)) throw new FedloraError('E_ROUND_CLOSED', 'no round is under way')
+      await book.append({ type: 'cancelled', at: now(), round: this.#state.ended.length + 1, who })
     })
     await this.#conductor.settle()
   }
@@ -334,7 +333,8 @@ async function openAggregation({ config, setup, members, privacy, blobs, book, f
     members,
     privacy,
     linearElements: adapter.linearElements,
-    population: () => book.state.current?.population ?? population(book.state),
+    population: () => populationOf(book.state),
+    placeOf: (client: string) => placeOf(book.state, client),
   }
   const kept = checkpoint && { ...checkpoint, round: ended.length }
   return await Aggregation.open(ground, folder === undefined ? [] : [folder], blobs, kept)

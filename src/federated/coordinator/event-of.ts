@@ -2,14 +2,15 @@
 import type { RoundEvent } from '../events.js'
 import type { CoordinatorEvent } from './events.js'
 import type { Record as Entry, RecordOf } from './records.js'
-import type { State } from './state.js'
+import { populationOf, type State } from './state.js'
 
-function answered({ current }: State, { round, client: name, manifest }: RecordOf<'accepted'>): CoordinatorEvent {
+function answered(state: State, { round, client: name, manifest, staleness }: RecordOf<'accepted'>): CoordinatorEvent {
   const { rows, loss, steps, tokens, numbers } = manifest.answer
   const beside = 8 * Object.values(numbers).reduce((sum, list) => sum + list.length, 0)
   const bytesUp = Object.values(manifest.vectors).reduce((sum, bytes) => sum + bytes, beside)
-  const client = current!.population.indexOf(name)
-  return { type: 'client', round, client, name, rows, loss, steps, tokens, bytesUp }
+  const client = populationOf(state).indexOf(name)
+  const stale = staleness !== undefined && { staleness }
+  return { type: 'client', round, client, name, rows, loss, steps, tokens, bytesUp, ...stale }
 }
 
 /** @param state - with the record. Undefined: it tells nothing. */
@@ -21,6 +22,11 @@ export function eventOf(record: Entry, state: State): CoordinatorEvent | undefin
       return { type: 'left', name: record.client }
     case 'begin': {
       const { round, clients, deadline } = record
+      return { type: 'begin', round, rounds: state.rounds.rounds, clients, deadline }
+    }
+    case 'start': {
+      const { round, work, deadline } = record
+      const clients = work.flatMap((group) => group.clients).sort()
       return { type: 'begin', round, rounds: state.rounds.rounds, clients, deadline }
     }
     case 'accepted':

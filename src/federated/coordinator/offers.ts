@@ -47,16 +47,27 @@ export class Offers {
     return ref
   }
 
-  async work({ vectors, ...task }: Task, { deadline, adapter, local }: Beside): Promise<Notice> {
+  /** The blobs of messages, by name. */
+  async refs(vectors: Task['vectors']): Promise<Offer['vectors']> {
     const refs: Offer['vectors'] = {}
     for (const [name, message] of Object.entries(vectors)) refs[name] = await this.put(message)
-    return {
-      type: 'work',
-      round: task.round,
-      offer: { ...task, vectors: refs },
-      deadline,
-      ...(adapter && { adapter: plain(adapter) }),
-      ...(local && { local: plain(local) }),
-    }
+    return refs
+  }
+
+  /** A task as it is offered. */
+  async of({ vectors, ...task }: Task): Promise<Offer> {
+    return { ...task, vectors: await this.refs(vectors) }
+  }
+}
+
+/** What a client is told of its work. */
+export function workNotice(offer: Offer, { deadline, adapter, local }: Beside): Notice {
+  return {
+    type: 'work',
+    round: offer.round,
+    offer,
+    deadline,
+    ...(adapter && { adapter: plain(adapter) }),
+    ...(local && { local: plain(local) }),
   }
 }

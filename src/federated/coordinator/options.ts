@@ -6,6 +6,7 @@ import { adapterOptionsSchema } from '../../model/adapter-options.js'
 import { modelOptionsSchema } from '../../model/model-options.js'
 import { parseOptions } from '../../options/parse.js'
 import { federationSchema } from '../options.js'
+import { checkRobust } from '../server/robust.js'
 
 export const serverClientsSchema = z.strictObject({
   minimum: z.int().min(1).default(1).describe('clients that must have joined before a round begins'),
@@ -78,7 +79,6 @@ const simulated: readonly [keyof Federation, (value: Federation) => boolean, str
 
 /** What a server does not do yet. */
 const missing: readonly [keyof Federation, (value: Federation) => boolean][] = [
-  ['asynchronous', ({ asynchronous }) => asynchronous !== undefined],
   ['secureAggregation', ({ secureAggregation }) => secureAggregation !== undefined],
 ]
 
@@ -98,9 +98,26 @@ function checkServed(federation: Federation): void {
   }
 }
 
+/** @throws FedloraError `E_CONFIG` for a buffer that those at work never fill, or what means something in rounds only. */
+function checkBuffer({ federation: { asynchronous, robust }, clients: { over } }: CoordinatorConfig): void {
+  if (asynchronous === undefined) return
+  const { buffer, concurrency } = asynchronous
+  if (buffer > concurrency) {
+    const message = `asynchronous.buffer: got ${buffer}, expected at most ${concurrency}, the clients at work (asynchronous.concurrency)`
+    throw new FedloraError('E_CONFIG', message, { buffer, most: concurrency })
+  }
+  // Who the clients will be is not known yet.
+  checkRobust(robust, robust?.rule === 'fltrust' ? [robust.root] : [], buffer)
+  if (over === 1) return
+  const message =
+    'clients.over: a buffer has no round: asynchronous.concurrency says who is at work, asynchronous.buffer what a step is made of; leave it out'
+  throw new FedloraError('E_CONFIG', message, { over })
+}
+
 /** @throws FedloraError `E_CONFIG`, `E_UNSUPPORTED`. */
 export function parseCoordinatorOptions(options: unknown): CoordinatorConfig {
   const config = parseOptions(coordinatorSchema, options, 'server options')
   checkServed(config.federation)
+  checkBuffer(config)
   return config
 }

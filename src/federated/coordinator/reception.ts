@@ -3,13 +3,16 @@ import { FedloraError, isFedloraError } from '../../errors.js'
 import type { Vectors } from '../algorithms/algorithm.js'
 import type { BlobId, BlobRef } from '../blobs/blob-store.js'
 import type { Door } from '../link/link.js'
-import type { Description, Known, Notice, Reply, Word } from '../link/messages.js'
+import type { Description, Known, Notice, Offer, Reply, Word } from '../link/messages.js'
+import type { Space } from '../protocol/space.js'
 import type { Aggregation } from './aggregation.js'
 import { answerOf, checkSizes, digestOf, foreignTo } from './answers.js'
+import { isStale, stalenessOf } from './buffering.js'
 import type { Conductor } from './conductor.js'
 import { lacks } from './notices.js'
+import { workNotice } from './offers.js'
 import { checkMember } from './registry.js'
-import { deadlineOf, isClosing, type State, waitedRound } from './state.js'
+import { deadlineOf, isOffered, phaseOf, type State, waitedRound } from './state.js'
 import type { Tools } from './tools.js'
 
 const taken: Reply = { type: 'taken' }
@@ -67,20 +70,29 @@ export class Reception implements Door {
   async #work(client: string, { settled }: Known): Promise<Notice | undefined> {
     const round = waitedRound(this.#state, client)
     if (round === undefined) return undefined
-    const { server } = this.#aggregation
-    const { held } = this.#state.members.get(client)!
-    const rate = this.#aggregation.rateOf(client, round)
-    // Who has lost what it held is sent the whole.
-    const version = settled >= held ? held : undefined
-    const { members, now, offers } = this.#tools
+    const { members, now } = this.#tools
     const kind = this.#aggregation.kindOf(client)
     const { local, differs } = members.localOf(client)
     const deadline = deadlineOf(this.#state, client)
-    return await offers.work(server.task(client, kind.space, round, rate, version), {
+    // Who has lost what it held is sent the whole.
+    const holds = settled >= this.#state.members.get(client)!.held
+    return workNotice(await this.#offer(client, kind.space, round, holds), {
       deadline: deadline === null ? null : Math.max(0, deadline - now()) / 1000,
       adapter: members.adapterOf(kind),
       local: differs ? local : undefined,
     })
+  }
+
+  /** @param holds - whether the client has the adapter of the last round that it kept. */
+  async #offer(client: string, space: Space, round: number, holds: boolean): Promise<Offer> {
+    const { buffering, members } = this.#state
+    if (buffering !== undefined) {
+      const { offer, whole } = buffering.work.get(client)!
+      return { ...offer, client, vectors: (holds ? undefined : whole) ?? offer.vectors }
+    }
+    const version = holds ? members.get(client)!.held : undefined
+    const rate = this.#aggregation.rateOf(client, round)
+    return await this.#tools.offers.of(this.#aggregation.server.task(client, space, round, rate, version))
   }
 
   async say(client: string, word: Word): Promise<Reply> {
@@ -90,6 +102,7 @@ export class Reception implements Door {
         case 'answer':
           return await this.#answer(client, word)
         case 'working':
+          if (this.#isStale(client, word.round)) return stale(client, word.round)
           return this.#isOpenTo(client, word.round) || this.#lastOf(client, word.round)
             ? taken
             : closed(client, word.round)
@@ -99,12 +112,19 @@ export class Reception implements Door {
           return await this.#goWithout(client, word)
       }
     })
-    if (isClosing(this.#state)) void this.#conductor.settle()
+    const { buffering } = this.#state
+    if (phaseOf(this.#state) === 'closing' || (buffering && word.type !== 'working')) void this.#conductor.settle()
     return reply
   }
 
   #isOpenTo(client: string, round: number): boolean {
     return waitedRound(this.#state, client) === round
+  }
+
+  /** Whether what a client is at work on could not count any more. */
+  #isStale(client: string, round: number): boolean {
+    const { buffering } = this.#state
+    return buffering !== undefined && this.#isOpenTo(client, round) && isStale(buffering, round)
   }
 
   /** What the client was told of its answer to a round. */
@@ -122,6 +142,7 @@ export class Reception implements Door {
   }
 
   async #answer(client: string, { round, manifest }: Word & { type: 'answer' }): Promise<Reply> {
+    await this.#conductor.makeRoom()
     const { book, now, uploads } = this.#tools
     const digest = digestOf(manifest)
     const last = this.#lastOf(client, round)
@@ -133,8 +154,14 @@ export class Reception implements Door {
     if (!this.#isOpenTo(client, round)) return closed(client, round)
     const foreign = foreignTo(manifest, { run: this.#state.description!.run, client, round })
     if (foreign !== undefined) return refusal('E_PROTOCOL', foreign)
-    await this.#checkBlob(client, manifest.blob)
     const at = now()
+    if (this.#isStale(client, round)) {
+      const { code, why } = stale(client, round)
+      await book.append({ type: 'refused', at, round, client, digest, code, why })
+      uploads.delete(client)
+      return refusal(code, why)
+    }
+    await this.#checkBlob(client, manifest.blob)
     const answer = await answerOf(manifest, this.#tools.blobs)
     let vectors: Vectors
     try {
@@ -147,7 +174,9 @@ export class Reception implements Door {
       uploads.delete(client)
       return refusal(code, why)
     }
-    await book.append({ type: 'accepted', at, round, client, digest, manifest })
+    const { buffering } = this.#state
+    const staleness = buffering && { staleness: stalenessOf(buffering, round) }
+    await book.append({ type: 'accepted', at, round, client, digest, manifest, ...staleness })
     await this.#conductor.add(answer, vectors)
     uploads.delete(client)
     return taken
@@ -162,7 +191,7 @@ export class Reception implements Door {
   async read(client: string, blob: BlobId, from: number) {
     this.#check(client)
     const { blobs, offers } = this.#tools
-    const isFor = blob === this.#state.description!.initial.blob || offers.isLive(blob)
+    const isFor = offers.isLive(blob) || isOffered(this.#state, client, blob)
     const bytes = isFor ? await blobs.sizeOf(blob) : undefined
     if (bytes !== undefined) return { bytes, chunks: blobs.open(blob, from) }
     throw new FedloraError('E_BLOB_MISSING', `blob ${blob} is not there, or not for client ${client}`, { blob })
@@ -201,6 +230,12 @@ export class Reception implements Door {
 
 /** Blobs that a client may begin in one round: it trains again when it has lost what it made, and that gives the same bytes. */
 const mostUploads = 3
+
+const stale = (client: string, round: number) => ({
+  type: 'refused' as const,
+  code: 'E_STALE',
+  why: `the work of client ${client} on round ${round} began from a state that is too old by now`,
+})
 
 function closed(client: string, round: number): Reply {
   return refusal('E_ROUND_CLOSED', `round ${round} takes no answers of client ${client}: it is over, or did not ask it`)

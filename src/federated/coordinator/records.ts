@@ -1,7 +1,7 @@
 /** What happened in a federation, in order: the records of its journal. Plain data; whoever folds them (state.ts) has its state again. */
 import { z } from 'zod'
 import { blobRefSchema } from '../blobs/blob-store.js'
-import { descriptionSchema, manifestSchema } from '../link/messages.js'
+import { descriptionSchema, manifestSchema, offerSchema } from '../link/messages.js'
 import { measuredSchema } from './judge.js'
 
 /** Milliseconds since the epoch, by the server's clock. */
@@ -48,6 +48,21 @@ export const recordSchema = z.discriminatedUnion('type', [
     minimum: count,
     deadline: time.nullable(),
   }),
+  /** Without rounds: clients begin from the present version, `round` − 1, each on the offer that it stands beside; null: they are waited for for ever. */
+  z.strictObject({
+    type: z.literal('start'),
+    at: time,
+    round,
+    deadline: time.nullable(),
+    work: z.array(
+      z.strictObject({
+        clients: z.array(name),
+        offer: offerSchema.omit({ client: true }),
+        /** Vectors for a client that has lost what it held; absent: those of the offer do. */
+        whole: offerSchema.shape.vectors.optional(),
+      }),
+    ),
+  }),
   /** An answer counts, and waits in its blob for the end of the round. */
   z.strictObject({
     type: z.literal('accepted'),
@@ -56,12 +71,16 @@ export const recordSchema = z.discriminatedUnion('type', [
     client: name,
     digest: sha256,
     manifest: manifestSchema,
+    /** Without rounds: versions that have come since it began. */
+    staleness: count.optional(),
   }),
   /** An answer may not count. */
   z.strictObject({ type: z.literal('refused'), digest: sha256, ...without }),
   z.strictObject({ type: z.literal('failed'), ...without }),
   z.strictObject({ type: z.literal('declined'), ...without }),
   z.strictObject({ type: z.literal('deadline'), at: time, round }),
+  /** Without rounds: the buffer closes with what it has, for nobody is left to fill it. */
+  z.strictObject({ type: z.literal('exhausted'), at: time, round }),
   /** An operator ends the round: nothing of it counts. */
   z.strictObject({ type: z.literal('cancelled'), at: time, round, who: name }),
   /** What the round spends of a privacy budget, by account: written before anything is made of it. */

@@ -25,8 +25,8 @@ export const silence = 108_000
 const mostShown = { rounds: 1000, problems: 100 }
 
 /** Clients that must have joined before a round begins. */
-export function neededClients({ clients, federation: { cohort } }: CoordinatorConfig): number {
-  const absolute = typeof cohort === 'object' ? cohort.clients : Math.max(cohort, 1)
+export function neededClients({ clients, federation: { cohort, asynchronous } }: CoordinatorConfig): number {
+  const absolute = asynchronous?.concurrency ?? (typeof cohort === 'object' ? cohort.clients : Math.max(cohort, 1))
   return Math.max(clients.minimum, absolute)
 }
 

@@ -5,6 +5,7 @@
 import type { BlobId, BlobRef } from '../blobs/blob-store.js'
 import type { Description, Manifest } from '../link/messages.js'
 import { next, type Rounds, type RoundsEvent, startRounds } from '../protocol/rounds.js'
+import * as buffer from './buffering.js'
 import type { Checkpoint, Record as Entry, RecordOf } from './records.js'
 
 /** A token, by its hash. */
@@ -56,6 +57,8 @@ export interface Current {
 /** A round that has ended. */
 export interface Ended {
   readonly counted: ReadonlySet<string>
+  /** Without rounds: the round that each answer was of, by client. */
+  readonly of?: ReadonlyMap<string, number>
   readonly asked: number
   readonly refused: number
   /** Milliseconds from its beginning to its end. */
@@ -76,6 +79,8 @@ export interface State {
   readonly keys: Map<string, string>
   rounds: Rounds
   current: Current | undefined
+  /** In place of both where the federation has no rounds. */
+  buffering: buffer.Buffering | undefined
   /** Rounds from the first on. */
   readonly ended: Ended[]
   checkpoint: Checkpoint | undefined
@@ -95,6 +100,7 @@ export const emptyState = (): State => ({
   keys: new Map(),
   rounds: startRounds(0),
   current: undefined,
+  buffering: undefined,
   ended: [],
   checkpoint: undefined,
   log: 0,
@@ -103,9 +109,15 @@ export const emptyState = (): State => ({
   stopped: undefined,
 })
 
+/** Of the step under way. */
+export const phaseOf = ({ rounds, buffering }: State) => (buffering?.buffers ?? rounds).phase
+
 /** Whether nothing will be asked any more. */
-export const isOver = ({ rounds, stopped }: State): boolean =>
-  rounds.phase === 'done' || (stopped !== undefined && rounds.phase === 'idle')
+export function isOver(state: State): boolean {
+  const phase = phaseOf(state)
+  if (phase === 'done' || state.stopped === undefined) return phase === 'done'
+  return phase === 'idle' || (state.buffering !== undefined && phase === 'open')
+}
 
 /** Clients that may be asked, in ascending order of their names. */
 export const population = ({ members }: State): string[] =>
@@ -119,20 +131,36 @@ export function populationSize({ members }: State): number {
 }
 
 /** The round whose answer is waited for of a client; undefined: none is. */
-export const waitedRound = ({ rounds }: State, client: string): number | undefined =>
-  rounds.phase === 'open' && rounds.waiting.includes(client) ? rounds.round : undefined
+export function waitedRound({ rounds, buffering }: State, client: string): number | undefined {
+  if (buffering !== undefined) return buffering.work.get(client)?.round
+  return rounds.phase === 'open' && rounds.waiting.includes(client) ? rounds.round : undefined
+}
 
 /** When a client that is waited for is waited for no longer, milliseconds since the epoch; null: it is for ever. */
-export const deadlineOf = ({ current }: State, _client: string): number | null => current!.begun.deadline
+export const deadlineOf = ({ current, buffering }: State, client: string): number | null =>
+  buffering === undefined ? current!.begun.deadline : buffering.work.get(client)!.deadline
 
-/** Whether what has come is to become the next state. */
-export const isClosing = ({ rounds }: State): boolean => rounds.phase === 'closing'
+/** Those who could be asked in the step under way, ascending. */
+export const populationOf = (state: State): readonly string[] =>
+  (state.buffering ?? state.current)?.population ?? population(state)
+
+/** Place of a client among those who could be asked when it was. */
+export const placeOf = (state: State, client: string): number =>
+  state.buffering?.places.get(client) ?? populationOf(state).indexOf(client)
+
+/** Whether a client may read a blob, whatever else is offered at the moment: what everybody begins with, and what it is at work on. */
+export function isOffered({ description, buffering }: State, client: string, blob: BlobId): boolean {
+  if (blob === description!.initial.blob) return true
+  const { offer, whole = {} } = buffering?.work.get(client) ?? {}
+  return [...Object.values(offer?.vectors ?? {}), ...Object.values(whole)].some((ref) => ref.blob === blob)
+}
 
 /** Blobs that the state names. */
-export function blobsOf({ description, checkpoint, current }: State): Set<BlobId> {
+export function blobsOf({ description, checkpoint, current, buffering }: State): Set<BlobId> {
   const named = new Set<BlobId>([description!.initial.blob])
   for (const { blob } of Object.values(checkpoint?.vectors ?? {})) named.add(blob)
   for (const { blob } of current?.accepted.values() ?? []) if (blob !== null) named.add(blob.blob)
+  for (const blob of buffering === undefined ? [] : buffer.blobsAtWork(buffering)) named.add(blob)
   return named
 }
 
@@ -148,6 +176,7 @@ function enrol(state: State, { client, token, key }: RecordOf<'enrolled'>): void
   const fresh = { counted: 0, bytesUp: 0, held: 0, last: undefined }
   state.members.set(client, { ...(known ?? fresh), key, revoked: false })
   state.keys.set(key, client)
+  if (state.buffering !== undefined) buffer.join(state.buffering, client)
   const used = state.tokens.get(token)
   if (used !== undefined) used.key = key
 }
@@ -155,34 +184,44 @@ function enrol(state: State, { client, token, key }: RecordOf<'enrolled'>): void
 /** Somebody who was asked will not answer. */
 function goWithout(state: State, record: RecordOf<'refused' | 'failed' | 'declined'>): void {
   const { type, round, client, code, why } = record
-  state.current!.without.set(client, { type, code, why })
+  if (state.buffering !== undefined) buffer.fall(state.buffering, record)
+  else state.current!.without.set(client, { type, code, why })
   if (type === 'refused') state.members.get(client)!.last = { round, digest: record.digest, refused: { code, why } }
-  advance(state, { type: 'failure', round, client, code: type === 'refused' ? 'refused' : code })
+  if (state.buffering === undefined)
+    advance(state, { type: 'failure', round, client, code: type === 'refused' ? 'refused' : code })
 }
 
 function end(state: State, record: RecordOf<'commit' | 'abandon'>): void {
   const { round, at, checkpoint, report, log } = record
-  const { begun, accepted, without } = state.current!
+  const { buffering, current } = state
+  const { accepted } = (buffering ?? current)!
   const counted = new Set(record.type === 'commit' ? record.counted : [])
   for (const name of counted) {
     const member = state.members.get(name)!
+    const { blob, answer } = accepted.get(name)!
     member.counted++
-    member.bytesUp += bytesOf(accepted.get(name)!.blob)
-    member.held = round
+    member.bytesUp += bytesOf(blob)
+    member.held = answer.round
   }
+  const since = buffering?.since ?? current!.begun.at
+  const without = buffering?.fallen ?? [...current!.without.values()]
+  const asked = (buffering?.buffers.started ?? current!.begun.clients).length
+  const abandoned = record.type === 'abandon' ? record.why : undefined
+  const of = buffering && buffer.endBuffer(buffering, record, population(state), abandoned)
   state.ended.push({
     counted,
-    asked: begun.clients.length,
-    refused: [...without.values()].filter(({ type }) => type === 'refused').length,
-    milliseconds: Math.max(0, at - begun.at),
-    abandoned: record.type === 'abandon' ? record.why : undefined,
+    ...(of && { of }),
+    asked,
+    refused: without.filter(({ type }) => type === 'refused').length,
+    milliseconds: Math.max(0, at - since),
+    abandoned,
     report,
     measured: undefined,
   })
   state.checkpoint = checkpoint
   state.log = log
   accepted.clear()
-  advance(state, { type: 'finished', round })
+  if (buffering === undefined) advance(state, { type: 'finished', round })
 }
 
 /** The state after one record more; it is changed in place. */
@@ -192,6 +231,7 @@ export function apply(state: State, record: Entry): void {
       state.description = record.description
       state.rules = record.rules
       state.rounds = startRounds(Number(record.description.federation.rounds))
+      state.buffering = buffer.openBuffering(record.description.federation, record.at)
       return
     case 'invited':
       state.tokens.set(record.token, { client: record.client, expires: record.expires, key: undefined })
@@ -215,11 +255,17 @@ export function apply(state: State, record: Entry): void {
       advance(state, { type: 'begin', clients, minimum, ...(goal !== null && { goal }) })
       return
     }
+    case 'start':
+      buffer.start(state.buffering!, record)
+      return
     case 'accepted': {
       const { round, client, digest, manifest } = record
-      state.current!.accepted.set(client, manifest)
       state.members.get(client)!.last = { round, digest, refused: undefined }
-      advance(state, { type: 'answer', round, client, digest })
+      if (state.buffering !== undefined) buffer.accept(state.buffering, record)
+      else {
+        state.current!.accepted.set(client, manifest)
+        advance(state, { type: 'answer', round, client, digest })
+      }
       return
     }
     case 'refused':
@@ -230,9 +276,11 @@ export function apply(state: State, record: Entry): void {
     case 'deadline':
       advance(state, { type: 'deadline', round: record.round })
       return
+    case 'exhausted':
+      buffer.close(state.buffering!)
+      return
     case 'cancelled':
-      state.current!.cancelled = `${record.who} ended the round`
-      advance(state, { type: 'deadline', round: record.round })
+      cancel(state, `${record.who} ended the round`)
       return
     case 'spend':
       state.current!.spent = true
@@ -251,11 +299,25 @@ export function apply(state: State, record: Entry): void {
       return
     case 'stop':
       state.stopped = record.why
-      if (state.current !== undefined && state.rounds.phase === 'open') {
-        state.current.cancelled = record.why
-        advance(state, { type: 'deadline', round: state.rounds.round })
-      }
+      if (state.buffering !== undefined) buffer.sendHome(state.buffering, record.why)
+      if (isUnderWay(state)) cancel(state, record.why)
       return
+  }
+}
+
+/** Whether something has come of a step under way, or is waited for. */
+export function isUnderWay({ rounds, buffering }: State): boolean {
+  if (buffering === undefined) return rounds.phase === 'open'
+  const { buffers, accepted, work } = buffering
+  return buffers.phase === 'open' && (accepted.size > 0 || work.size > 0)
+}
+
+/** The step under way ends, and nothing of it counts. */
+function cancel(state: State, why: string): void {
+  if (state.buffering !== undefined) buffer.close(state.buffering, why)
+  else {
+    state.current!.cancelled = why
+    advance(state, { type: 'deadline', round: state.rounds.round })
   }
 }
 
@@ -265,8 +327,13 @@ function revoke(state: State, client: string): void {
   if (member !== undefined) member.revoked = true
   for (const [hash, token] of state.tokens)
     if (token.client === client && token.key === undefined) state.tokens.delete(hash)
-  if (waitedRound(state, client) === undefined) return
+  const round = waitedRound(state, client)
+  if (round === undefined) return
   const why = 'its operator has shut it out'
-  state.current!.without.set(client, { type: 'failed', code: 'E_REVOKED', why })
-  advance(state, { type: 'failure', round: state.rounds.round, client, code: 'E_REVOKED' })
+  const { buffering } = state
+  if (buffering !== undefined) buffer.fall(buffering, { client, round, type: 'failed', code: 'E_REVOKED', why })
+  else {
+    state.current!.without.set(client, { type: 'failed', code: 'E_REVOKED', why })
+    advance(state, { type: 'failure', round, client, code: 'E_REVOKED' })
+  }
 }

@@ -2,7 +2,7 @@
  * A federation without rounds as a pure state machine: events in, effects out. So many clients are at work at any time, each from the version
  * of the state that it began with; what they answer goes into a buffer, and a full one becomes the next version.
  *
- *   open ─the goal is met, or nobody is left→ closing ─finished→ open, or done
+ *   open ─the goal is met, nobody is left, or it is cut→ closing ─finished→ open, or done
  *
  * Nobody starts twice from one version, nor while an answer of it is in the buffer: its draws are made from the version and its name.
  *
@@ -37,6 +37,8 @@ export type BuffersEvent =
   | { readonly type: 'failure'; readonly version: number; readonly client: string; readonly code: string }
   /** Nobody is at work, and nobody is left who could be. */
   | { readonly type: 'exhausted'; readonly version: number }
+  /** The buffer closes with what it has, whoever is at work. */
+  | { readonly type: 'cut'; readonly version: number }
   | { readonly type: 'finished'; readonly version: number }
 
 export type BuffersEffect =
@@ -125,6 +127,8 @@ export function nextBuffer(state: Buffers, event: BuffersEvent): BuffersTransiti
       const idle = state.phase === 'open' && Object.keys(state.working).length === 0
       return idle && event.version === state.version ? close(state) : unchanged
     }
+    case 'cut':
+      return state.phase === 'open' && event.version === state.version ? close(state) : unchanged
     case 'finished': {
       if (state.phase !== 'closing' || event.version !== state.version) return unchanged
       const version = state.version + 1

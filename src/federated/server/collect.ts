@@ -14,9 +14,10 @@ export interface Collector {
   begin(round: number): void
   /**
    * Takes the decoded vectors of an answer, by its weight.
+   * @param round - that it answers.
    * @throws FedloraError `E_NONFINITE`; `E_ARGUMENT` for a weight that is not above 0.
    */
-  add(client: string, vectors: Readonly<Vectors>, weight: number): void | Promise<void>
+  add(client: string, vectors: Readonly<Vectors>, weight: number, round: number): void | Promise<void>
   /** All answers have come. Why they make no step, in words: the state then stays as it is. Absent or undefined: they make one. */
   lacks?(): string | undefined
   /** The clients whose vectors the means are made of, where a rule selects; known when one was asked for. */

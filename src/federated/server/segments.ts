@@ -6,8 +6,8 @@ import { type Collector, ExactCollector } from './collect.js'
 /** What clients send in a round. */
 export interface Segmentation {
   segments: number
-  /** Of a client in the round under way. */
-  segmentOf(client: string): Segment
+  /** Of a client in a round. */
+  segmentOf(client: string, round: number): Segment
   /** Of a vector whole, by name; undefined: it travels whole. */
   lengthOf(name: string): number | undefined
 }
@@ -26,8 +26,8 @@ export class SegmentCollector implements Collector {
     this.#sums.begin()
   }
 
-  add(client: string, vectors: Readonly<Vectors>, weight: number): void {
-    const { index } = this.#by.segmentOf(client)
+  add(client: string, vectors: Readonly<Vectors>, weight: number, round: number): void {
+    const { index } = this.#by.segmentOf(client, round)
     const parts = Object.entries(vectors).map(([name, values]) => {
       return [this.#by.lengthOf(name) === undefined ? name : partName(name, index), values] as const
     })

@@ -138,7 +138,7 @@ export class Server {
       parts.collector?.(remembered) ??
       createCollector(config, remembered, {
         segments: config.segments ?? 1,
-        segmentOf: (client) => this.#shapes.segmentOf(client, this.round + 1)!,
+        segmentOf: (client, round) => this.#shapes.segmentOf(client, round)!,
         folders: parts.folders ?? [],
         lengthOf: (name) => this.#shapes.travelLength(name, this.round + 1),
         choiceOf: (name) => this.#choiceOf(name),
@@ -292,7 +292,7 @@ export class Server {
       return
     }
     const sums = chosen.algorithm.needs !== 'all'
-    if (sums) await this.#collector.add(client, scaled(vectors, scale), this.weightInSums(answer))
+    if (sums) await this.#collector.add(client, scaled(vectors, scale), this.weightInSums(answer), round)
     // A part of a client's adapter is none, and an answer to an earlier round is a difference from one that is no more.
     const whole = this.#shapes.segmentOf(client, round) === undefined && round === this.round + 1
     if (adapters !== undefined && whole) {

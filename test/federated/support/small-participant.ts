@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { Dataset } from '../../../src/data/index.js'
 import { isFedloraError } from '../../../src/errors.js'
 import { chooseAlgorithm } from '../../../src/federated/algorithms/index.js'
+import type { OwnState } from '../../../src/federated/client/own-state.js'
 import { workOn } from '../../../src/federated/client/work.js'
 import type { ClientLink } from '../../../src/federated/link/link.js'
 import type { Description, Known, Manifest, Notice, Reply } from '../../../src/federated/link/messages.js'
@@ -32,9 +33,9 @@ export function packed(run: string, answer: Answer): { manifest: Manifest; bytes
   return { manifest: { run, answer: rest, vectors: sizes, blob: names.length === 0 ? null : blob }, bytes }
 }
 
-/** Trains, as a client of `simulate` does. */
+/** Trains, as a client of `simulate` does; `own`: what it keeps. */
 export const trains =
-  (model: Model, data: Dataset): SmallWork =>
+  (model: Model, data: Dataset, own?: OwnState): SmallWork =>
   async (task, { description, initial }) => {
     const config = federationSchema.parse(description.federation)
     using place = model.createAdapter(parseAdapterOptions(description.adapter.config as never))
@@ -48,7 +49,7 @@ export const trains =
       upload: config.upload,
       download: config.download,
       outgoing: [],
-      own: undefined,
+      own,
       stepper: alone,
       signal: new AbortController().signal,
       inTurn: (work) => work(),

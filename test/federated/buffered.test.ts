@@ -1,0 +1,91 @@
+/** Federations without rounds between machines: the bits of `simulate`, where answers arrive in the order of its clock, and of rounds, where buffers are rounds. */
+import { readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { simulate } from '../../src/federated/simulate/simulate.js'
+import type { RoundEvent } from '../../src/federated/events.js'
+import { loadModel } from '../../src/model/load.js'
+import { goldenFolder } from '../support/golden-model.js'
+import { temporaryFolder } from '../support/train.js'
+import { type Arrival, arrivalsOf, Punctual, Timeless } from './support/buffered.js'
+import { lora, makeClients, type Variation } from './support/federation.js'
+
+const path = goldenFolder('llama')
+const model = await loadModel(path, { quantization: 'nf4', threads: 1 })
+const root = temporaryFolder('buffered-clients')
+t.teardown(() => {
+  model.dispose()
+  rmSync(root, { recursive: true })
+})
+const rows = await makeClients(6)
+const names = rows.map((_, i) => `client-${i}`)
+const shared = {
+  rounds: 5,
+  seed: 11,
+  local: { steps: 2, batchSize: 2, learningRate: 1e-2, schedule: 'cosine' },
+  serverOptimizer: 'momentum',
+} satisfies Variation
+const clock = { compute: { lognormal: [100, 1] }, bandwidth: { up: 1e4, down: 5e4 }, latency: 0.25 } satisfies Variation['clock']
+
+/** The adapter of a simulation, and its answers as they arrived. */
+async function simulated(variation: Variation) {
+  const outputDir = temporaryFolder('simulated')
+  const run = simulate({ model, adapter: lora, clients: rows.map((train, i) => ({ name: names[i]!, train })), outputDir, ...variation })
+  const rounds: RoundEvent[] = []
+  for await (const event of run) if (event.type === 'round') rounds.push(event)
+  const { adapter } = await run
+  adapter.dispose()
+  const bytes = readFileSync(join(outputDir, 'adapter', 'adapter_model.safetensors'))
+  rmSync(outputDir, { recursive: true })
+  return { bytes, rounds }
+}
+
+let places = 0
+
+/** A server to which the same answers arrive in the same order. `disturb` is called before each. */
+async function served(variation: Variation, arrivals: readonly Arrival[], disturb?: (server: Timeless, at: number) => Promise<void>) {
+  const server = new Timeless({
+    model: { path, quantization: 'nf4' },
+    adapter: lora,
+    data: { format: 'tokens' },
+    clients: { minimum: names.length },
+    federation: variation as never,
+  })
+  await server.open()
+  await server.enrol(...names)
+  const folder = join(root, String(places++))
+  const clients = new Map<string, Punctual>()
+  for (const [i, name] of names.entries()) clients.set(name, await Punctual.join(name, server.link(name), model, rows[i]!, folder))
+  for (const [at, { name, round }] of arrivals.entries()) {
+    await disturb?.(server, at)
+    const arrived = await clients.get(name)!.arrive()
+    if (arrived.round !== round) throw new Error(`${name} is at work on round ${arrived.round}, expected ${round}`)
+  }
+  await server.coordinator.over
+  for (const one of clients.values()) await one.close()
+  const bytes = readFileSync(join(server.folder, 'adapter', 'adapter_model.safetensors'))
+  return { bytes, server, clients }
+}
+
+const asynchronous = { buffer: 2, concurrency: 5 }
+
+t.test('the bits of simulate, where answers arrive in the order of its clock', async (t) => {
+  const cases: Record<string, Variation> = {
+    'float32': {},
+    'error feedback and delta downloads': { upload: { codec: 'topk', density: 1 / 8, bits: 4 }, download: { codec: 'int4' } },
+    'segments': { upload: { codec: 'int8', segments: 3 } },
+    'answers that are too old': { asynchronous: { ...asynchronous, maxStaleness: 1, exponent: 1 } },
+    'a robust rule': { robust: { rule: 'median' }, asynchronous: { buffer: 3, concurrency: 5 }, screening: { maxNorm: 100 } },
+  }
+  for (const [what, variation] of Object.entries(cases)) {
+    const options = { ...shared, asynchronous, ...variation }
+    const { bytes, rounds } = await simulated({ ...options, clock })
+    const { bytes: got, server } = await served(options, arrivalsOf(rounds))
+    t.ok(got.equals(bytes), what)
+    const stale = rounds.flatMap(({ clock }) => clock!.clients.filter(({ outcome }) => outcome === 'stale')).length
+    const refused = await server.all('refused')
+    t.same(refused.map(({ code }) => code), Array(stale).fill('E_STALE'), `${stale} too old`)
+    t.same((await server.all('commit')).map(({ counted }) => counted), rounds.map(({ clients }) => clients.map(({ name }) => name).sort()))
+    await server.close()
+  }
+})
