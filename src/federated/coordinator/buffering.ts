@@ -34,7 +34,7 @@ export interface Buffering {
   readonly work: Map<string, Work>
   /** Answers in the buffer, by client. */
   readonly accepted: Map<string, Manifest>
-  /** How the last work of a client came to nothing, where it did. */
+  /** The last work of each client that came to nothing: it may be at work again before it has heard why. */
   readonly falls: Map<string, Fall>
   /** Work that came to nothing since the buffer opened. */
   fallen: Fall[]
@@ -92,14 +92,13 @@ export function join(buffering: Buffering, client: string): void {
 const byName = (a: string, b: string) => (a < b ? -1 : 1)
 
 export function start(buffering: Buffering, { at, round, deadline, work }: RecordOf<'start'>): void {
-  const { buffers, places, population, falls } = buffering
+  const { buffers, places, population } = buffering
   // The first to begin opens the first buffer.
   if (buffers.version === 0 && buffers.started.length === 0) buffering.since = at
   for (const { clients, offer, whole } of work) {
     for (const client of clients) {
       buffering.work.set(client, { round, deadline, offer, whole })
       places.set(client, population.indexOf(client))
-      falls.delete(client)
     }
   }
   advance(buffering, { type: 'start', clients: work.flatMap(({ clients }) => clients) })

@@ -1,7 +1,6 @@
 /** Clients of a buffered federation between machines, whose answers arrive in the order of a simulation's clock: nobody waits, and nothing is raced. */
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Dataset } from '../../../src/data/index.js'
 import { MemoryBlobs } from '../../../src/federated/blobs/memory.js'
 import { OwnState } from '../../../src/federated/client/own-state.js'
 import { Coordinator } from '../../../src/federated/coordinator/coordinator.js'
@@ -13,9 +12,8 @@ import { MemoryJournal } from '../../../src/federated/journal/memory.js'
 import { InProcessLink } from '../../../src/federated/link/in-process.js'
 import type { ClientLink } from '../../../src/federated/link/link.js'
 import type { Notice, Reply } from '../../../src/federated/link/messages.js'
-import type { Model } from '../../../src/model/model.js'
 import { temporaryFolder } from '../../support/train.js'
-import { SmallParticipant, type SmallWork, trains } from './small-participant.js'
+import { SmallParticipant, type SmallWork } from './small-participant.js'
 
 const never = new AbortController().signal
 
@@ -38,9 +36,10 @@ export class Punctual extends SmallParticipant {
     this.#own = own
   }
 
-  static async join(name: string, link: ClientLink, model: Model, data: Dataset, folder: string): Promise<Punctual> {
+  /** @param work - what it does, given what it keeps. */
+  static async join(name: string, link: ClientLink, folder: string, work: (own: OwnState) => SmallWork) {
     const own = await OwnState.open(join(folder, name))
-    const one = new Punctual(name, link, trains(model, data, own), own)
+    const one = new Punctual(name, link, work(own), own)
     await one.open()
     return one
   }
@@ -107,6 +106,7 @@ export class Timeless {
 
   /** Time goes on, and what it brings happens. */
   async pass(milliseconds: number): Promise<void> {
+    await this.settled()
     this.now += milliseconds
     for (const timer of [...this.#timers]) {
       if (timer.at > this.now) continue
@@ -141,6 +141,18 @@ export class Timeless {
   /** Of one kind. */
   async all<T extends Entry['type']>(type: T): Promise<Extract<Entry, { type: T }>[]> {
     return (await this.records()).filter((record): record is Extract<Entry, { type: T }> => record.type === type)
+  }
+
+  /** Who is at work, and on which round, as the journal has it. */
+  async atWork(): Promise<Map<string, number>> {
+    const working = new Map<string, number>()
+    for (const record of await this.records()) {
+      if (record.type === 'start')
+        for (const { clients } of record.work) for (const client of clients) working.set(client, record.round)
+      else if (['accepted', 'refused', 'failed', 'declined', 'revoked'].includes(record.type))
+        working.delete((record as { client: string }).client)
+    }
+    return working
   }
 
   async close(): Promise<void> {
