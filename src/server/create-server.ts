@@ -128,12 +128,16 @@ export async function createServer(
 ): Promise<FederationServer> {
   const config = parseServerOptions(options)
   const { folder, listen, tls, limits, log } = config
-  const coordinator = await openFolder(config, false)
+  let torn: (CoordinatorEvent & { type: 'torn' }) | undefined
+  const coordinator = await openFolder(config, false, (event) => {
+    if (event.type === 'torn') torn = event
+    onEvent(event)
+  })
   try {
-    coordinator.onEvent(onEvent)
     const lives = new Lives(coordinator)
     const { run } = await coordinator.describe()
     const host = await openHost({ federation: lives, run, folder, listen, tls, limits, log })
+    if (torn !== undefined) host.log.warn(torn, 'the journal ended within an append, which was cut off')
     const observer = await readFile(join(folder, 'observer.token'), 'utf8')
     return new FederationServer(coordinator, lives, host, observer.trim())
   } catch (error) {

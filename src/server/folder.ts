@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { FedloraError } from '../errors.js'
 import { openDirectoryBlobs } from '../federated/blobs/directory.js'
 import { Coordinator } from '../federated/coordinator/coordinator.js'
+import type { CoordinatorEvent } from '../federated/coordinator/events.js'
 import type { Judge } from '../federated/coordinator/judge.js'
 import type { Record as Entry } from '../federated/coordinator/records.js'
 import { certificateNames, publicAddress } from '../federated/https/addresses.js'
@@ -17,7 +18,11 @@ import type { ServerConfig } from './options.js'
  * @param asleep - no round begins or ends, and nothing is measured.
  * @throws FedloraError `E_LOCKED` while another process has it; as `Coordinator.open`; as `openJudge`.
  */
-export async function openFolder(options: ServerConfig, asleep: boolean): Promise<Coordinator> {
+export async function openFolder(
+  options: ServerConfig,
+  asleep: boolean,
+  onEvent?: (event: CoordinatorEvent) => void,
+): Promise<Coordinator> {
   const { folder, coordinator: config } = options
   await makeFolder(folder)
   const opened: { close(): Promise<void> }[] = []
@@ -30,7 +35,7 @@ export async function openFolder(options: ServerConfig, asleep: boolean): Promis
     const blobs = having(await openDirectoryBlobs(join(folder, 'blobs')))
     const judge = asleep ? undefined : await judgeOf(options)
     if (judge !== undefined) having(judge)
-    return await Coordinator.open({ folder, journal, blobs, config, judge, asleep })
+    return await Coordinator.open({ folder, journal, blobs, config, judge, onEvent, asleep })
   } catch (error) {
     for (const part of opened) await part.close()
     throw error

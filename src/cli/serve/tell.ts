@@ -71,6 +71,11 @@ export function serveTeller(output: Output, waitsFor: () => string): (event: Coo
           `round ${event.round}: held-out loss ${event.loss.toFixed(4)} · accuracy ${(100 * event.tokenAccuracy).toFixed(2)} %`,
         )
         break
+      case 'torn':
+        output.note(
+          `the journal ended within an append that nobody had been told of: ${event.bytes} bytes of '${event.file}' from byte ${event.byte} on are cut off`,
+        )
+        break
       case 'pause':
         output.text(`paused by ${event.who}: no further round begins`)
         break

@@ -41,6 +41,8 @@ export interface CoordinatorParts extends Partial<Pick<Tools, 'now' | 'after' | 
   journal: Journal<Entry>
   blobs: BlobStore
   config: CoordinatorOptions
+  /** Hears every event, those of the opening among them. */
+  onEvent?: ((event: CoordinatorEvent) => void) | undefined
   /** Measures the global adapter, and is closed with the server; undefined: nobody does. */
   judge?: Judge | undefined
   /** Opened for an operator's word while no server runs: no round begins or ends. */
@@ -91,11 +93,12 @@ export class Coordinator implements Door, Registry {
       journal,
       blobs,
       judge,
+      onEvent,
       asleep = false,
     } = parts
     const config = parseCoordinatorOptions(parts.config)
     const setup = await openSetup(config)
-    const listeners = new Set<(event: CoordinatorEvent) => void>()
+    const listeners = new Set(onEvent === undefined ? [] : [onEvent])
     const over = ending()
     const waiters = new Waiters()
     let log: FederationLog | undefined
@@ -115,6 +118,7 @@ export class Coordinator implements Door, Registry {
     const privacy = await openPrivacy(config, book, now)
     log = folder === undefined ? undefined : await FederationLog.open(folder, book.state.log, tellTrouble(listeners))
     for (const event of book.retold) log?.write(event)
+    if (journal.torn !== undefined) tell({ type: 'torn', ...journal.torn })
     const tools: Tools = {
       privacy,
       judge,

@@ -6,6 +6,7 @@ import type {
   FederationEvaluationEvent,
   RoundEvent,
 } from '../events.js'
+import type { Torn } from '../journal/journal.js'
 
 interface Of<T extends string> {
   type: T
@@ -54,7 +55,13 @@ export interface TroubleEvent {
   message: string
 }
 
+/** The server was killed within an append to its journal, which nobody had been told of: what was there of it is cut off. */
+export interface TornEvent extends Torn {
+  type: 'torn'
+}
+
 export type CoordinatorEvent =
+  | TornEvent
   | JoinedEvent
   | LeftEvent
   | BegunEvent

@@ -12,7 +12,7 @@ import { diskError } from '../../files/disk.js'
 import { type Lock, lockFolder } from '../../files/lock.js'
 import { checkPath } from '../../files/path.js'
 import { encodeFrame, maximumBody, recordsText } from './frame.js'
-import type { Journal, JournalEntry } from './journal.js'
+import type { Journal, JournalEntry, Torn } from './journal.js'
 import { pack } from './packed.js'
 import { corrupt, readSegment, segmentsAmong } from './segment.js'
 import { SegmentWriter } from './segment-writer.js'
@@ -70,7 +70,7 @@ export async function openFileJournal<Record>(
         folder,
         lock,
         await SegmentWriter.create(folder, { run, first: 1, chain: 0 }),
-        0,
+        undefined,
         segmentBytes,
       )
     }
@@ -80,7 +80,8 @@ export async function openFileJournal<Record>(
       throw new FedloraError('E_FORMAT', message, { folder, run: segment.head.run, expected: options.run })
     }
     const writer = await SegmentWriter.reopen(join(folder, last), segment)
-    return new FileJournal(folder, lock, writer, segment.torn, segmentBytes)
+    const torn = segment.torn === 0 ? undefined : { file: join(folder, last), byte: segment.bytes, bytes: segment.torn }
+    return new FileJournal(folder, lock, writer, torn, segmentBytes)
   } catch (error) {
     lock.release()
     throw diskError(error, `cannot open the journal '${folder}'`)
@@ -100,8 +101,7 @@ class FileJournal<Record> implements Journal<Record> {
     readonly folder: string,
     private readonly lock: Lock,
     writer: SegmentWriter,
-    /** Bytes that were cut off as torn when it was opened. */
-    readonly torn: number,
+    readonly torn: Torn | undefined,
     private readonly segmentBytes: number,
   ) {
     this.#writer = writer

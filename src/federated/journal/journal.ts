@@ -6,8 +6,18 @@ export interface JournalEntry<Record> {
   readonly record: Record
 }
 
+/** An append that a writer was killed in, as it was found and cut off: nobody had been told that it is there. */
+export interface Torn {
+  /** Path of the file, and where in it the append began. */
+  readonly file: string
+  readonly byte: number
+  readonly bytes: number
+}
+
 /** An append-only list of JSON records with one writer. */
 export interface Journal<Record> {
+  /** What was cut off when it was opened; undefined: nothing. */
+  readonly torn?: Torn | undefined
   /** All records from the first on, as they were appended. @throws FedloraError `E_JOURNAL_CORRUPT`, `E_IO`. */
   read(): AsyncIterable<JournalEntry<Record>>
   /**
