@@ -53,9 +53,10 @@ export function instrument(source, mutants, runtimeUrl) {
       ++next
       text += source.slice(at, span.start)
       const inside = render(span.start, span.end)
+      // (0, {a}): after a question mark ({a}) would begin an arrow function, whose type the colon brings.
       text += span.statement
         ? `{ ${span.list.map(({ number, after }) => `if (__mutant(${number})) { ${after} } else `).join('')}{ ${inside} } }`
-        : `(${span.list.map(({ number, after }) => `__mutant(${number}) ? (${after}) : `).join('')}(${inside}))`
+        : `(${span.list.map(({ number, after }) => `__mutant(${number}) ? (0, ${after}) : `).join('')}(${inside}))`
       at = span.end
     }
     return text + source.slice(at, to)

@@ -159,7 +159,8 @@ export function findMutations(file, source) {
   }
 
   function literal(/** @type {Node} */ node) {
-    if (/** @type {any} */ (node.parent).name === node || ts.isLiteralTypeNode(node.parent)) return
+    const { name, propertyName } = /** @type {any} */ (node.parent)
+    if (name === node || propertyName === node || ts.isLiteralTypeNode(node.parent)) return
     if (ts.isNumericLiteral(node)) {
       const value = Number(node.text)
       add(node, 'number', String(value + 1))

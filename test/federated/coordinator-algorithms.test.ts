@@ -15,6 +15,7 @@ import { type SimulateOptions, simulate } from '../../src/federated/simulate/sim
 import { loadModel } from '../../src/model/load.js'
 import { goldenFolder } from '../support/golden-model.js'
 import { temporaryFolder, tokenRows } from '../support/train.js'
+import { timeless } from './support/federation.js'
 
 const path = goldenFolder('llama')
 const model = await loadModel(path, { threads: 1 })
@@ -37,9 +38,16 @@ interface Case {
   ranks?: Record<string, { rank?: number; alpha?: number }>
 }
 
+/** What rounds tell, but for times, memory and what only a simulation can measure. */
+function roundsIn(folder: string): Record<string, unknown>[] {
+  const lines = readFileSync(join(folder, 'events.ndjson'), 'utf8').trim().split('\n')
+  const events = lines.map((line) => timeless(JSON.parse(line)) as Record<string, unknown>)
+  return events.filter(({ type }) => type === 'round').map(({ cosine, aggregationError, ...rest }) => rest)
+}
+
 let cases = 0
 
-/** The files of both federations' adapters. */
+/** What both federations came to: the files of their adapters, and what their rounds told. */
 async function both({ federation: given, ranks = {} }: Case) {
   const federation = { rounds: 2, seed: 11, local, ...given }
   const folder = join(root, String(cases++))
@@ -74,7 +82,12 @@ async function both({ federation: given, ranks = {} }: Case) {
   )
   await coordinator.over
   await coordinator.close()
-  return { simulated: adapterIn(`${folder}-simulated`), served: adapterIn(`${folder}-served`) }
+  const [simulated, served] = [`${folder}-simulated`, `${folder}-served`]
+  return {
+    simulated: adapterIn(simulated),
+    served: adapterIn(served),
+    rounds: { simulated: roundsIn(simulated), served: roundsIn(served) },
+  }
 }
 
 const equal = (a: readonly Buffer[], b: readonly Buffer[]) => a.every((bytes, i) => bytes.equals(b[i]!))
@@ -112,8 +125,15 @@ const variations: Record<string, Case> = {
 
 for (const [name, one] of Object.entries(variations)) {
   t.test(name, async (t) => {
-    const { simulated, served } = await both(one)
+    const { simulated, served, rounds } = await both(one)
     t.ok(equal(served, simulated), 'the bits of simulate')
+    // What hides rows is each client's own account: no server knows it.
+    const hidden = one.federation?.privacy?.level === 'example' ? { privacy: undefined } : {}
+    t.same(
+      rounds.served.map((round) => ({ ...round, ...hidden })),
+      rounds.simulated.map((round) => ({ ...round, ...hidden })),
+      'and its figures',
+    )
   })
 }
 

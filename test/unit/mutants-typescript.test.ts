@@ -30,16 +30,18 @@ export function least(a: number | undefined, b: number): number {
   if (a === b) return b
   return Math.min(a ?? 0, b)
 }
+export const labelled = (sum: number) => ({ sum, ...(sum > 2 ? { large: true } : {}) })
 `
 const boundary = 'export const boundary = (value: number, bound: number) => value < bound\n'
 const test = `import assert from 'node:assert'
-import { countdown, effects, least, sumBelow } from '../src/run/sums.js'
+import { countdown, effects, labelled, least, sumBelow } from '../src/run/sums.js'
 assert.equal(sumBelow([1, 2, 3, 4], 3), 3)
 const log: string[] = []
 await effects(log, async () => void (await new Promise((resolve) => setImmediate(resolve)), log.push('work')))
 assert.deepEqual(log, ['work', 'done'])
 assert.equal(countdown(3), 3)
 assert.deepEqual([least(3, 2), least(undefined, 2), least(2, 2)], [2, 0, 2])
+assert.deepEqual([labelled(2), labelled(3)], [{ sum: 2 }, { sum: 3, large: true }])
 `
 const loose = "import { sumBelow } from '../src/run/sums.js'\nsumBelow([5], 1)\n"
 
@@ -78,6 +80,7 @@ t.test('what a test guards is killed, with its name', async (t) => {
   t.same(outcome('a ?? 0 → a'), ['killed'])
   t.same(outcome("'done' → ''"), ['killed'], 'a text')
   t.same(outcome('sum → 0'), ['killed'], 'a returned value')
+  t.same(outcome('{ sum, ...(sum > 2 ? { large: true } : {}) } → {sum }'), ['killed'], 'an object without a part of it')
   t.match(all.results.find((result) => result.after === 'sum -= value').by, /^test\/sums\.test\.ts: /)
 })
 
@@ -156,6 +159,7 @@ t.test('what is left alone', async (t) => {
     'const c = a?.toString().b',
     'const c = a as "x"',
     'interface A { a: 1 }',
+    "const { 'a-b': c } = d",
   ]
   for (const code of codes) t.same(changes(code), [], code)
   t.same(changes("z.int().min(1).describe('x')"), ["z.int().min(1).describe('x') → ", '1 → 2', '1 → 0'])
