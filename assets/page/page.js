@@ -49,12 +49,13 @@ const doings = {
   revoked: 'shut out by the operator',
 }
 
-function showFigures({ state, round, rounds, history, bytesUp, bytesDown, deadline, privacy, clients }, now) {
+function showFigures({ state, round, rounds, history, bytesUp, bytesDown, deadline, privacy, clients, buffer }, now) {
   const last = history.findLast(({ loss }) => loss !== null)
   const held = history.findLast(({ heldOutLoss }) => heldOutLoss !== undefined)
   const joined = clients.filter(({ state }) => state !== 'invited' && state !== 'revoked')
   const entries = [
-    ['Rounds', `${round} of ${rounds}`],
+    [buffer ? 'Steps' : 'Rounds', `${round} of ${rounds}`],
+    ...(buffer ? [['In the buffer', `${buffer.answers} of ${buffer.size}`], ['At work', `${buffer.atWork} of ${buffer.concurrency}`]] : []),
     ['Clients', `${joined.length}`],
     ['Loss', figure(last?.loss)],
     ...(held ? [['Held-out loss', figure(held.heldOutLoss)]] : []),
@@ -71,7 +72,7 @@ function showFigures({ state, round, rounds, history, bytesUp, bytesDown, deadli
   const bar = element('bar')
   bar.setAttribute('aria-valuemax', rounds)
   bar.setAttribute('aria-valuenow', round)
-  bar.setAttribute('aria-valuetext', `${round} of ${rounds} rounds`)
+  bar.setAttribute('aria-valuetext', `${round} of ${rounds} ${buffer ? 'steps' : 'rounds'}`)
   bar.firstElementChild.style.width = `${(100 * round) / Math.max(1, rounds)}%`
 }
 
@@ -158,11 +159,13 @@ function roundRow({
   seconds,
   abandoned,
   epsilon,
+  stalenesses,
 }) {
   const remarks = [
     abandoned === undefined ? '' : `abandoned: ${abandoned}`,
     refused > 0 ? `${refused} refused` : '',
     epsilon === undefined ? '' : `ε ${epsilon.toFixed(3)}`,
+    stalenesses === undefined ? '' : `${stalenesses.join(', ')} steps behind`,
   ].filter((one) => one !== '')
   return make(
     'tr',
@@ -170,7 +173,7 @@ function roundRow({
     make('th', { scope: 'row', class: 'number' }, `${round}`),
     cell(figure(loss), 'number'),
     cell(figure(heldOutLoss), 'number'),
-    cell(`${counted} of ${asked}`, 'number'),
+    cell(stalenesses === undefined ? `${counted} of ${asked}` : `${counted}`, 'number'),
     cell(bytes(bytesUp), 'number'),
     cell(bytes(bytesDown), 'number'),
     cell(duration(seconds), 'number'),

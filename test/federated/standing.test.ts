@@ -1,9 +1,13 @@
 /** How a federation stands, of records of its journal and what is known beside them: who is at what, what is waited for, in words. */
 import t from 'tap'
+import type { Output } from '../../src/cli/output.js'
+import { standingLines } from '../../src/cli/serve/standing.js'
+import { serveTeller } from '../../src/cli/serve/tell.js'
 import { coordinatorSchema } from '../../src/federated/coordinator/options.js'
 import type { Record as Entry } from '../../src/federated/coordinator/records.js'
 import { type Life, standingOf } from '../../src/federated/coordinator/standing.js'
 import { apply, emptyState } from '../../src/federated/coordinator/state.js'
+import type { RoundEvent } from '../../src/federated/events.js'
 
 const config = coordinatorSchema.parse({
   name: 'cardiology',
@@ -48,9 +52,10 @@ const begin: Entry = {
   deadline: 9000,
 }
 
-function stands(records: readonly Entry[], lives: Record<string, Life> = {}, now = 1000) {
+function stands(records: readonly Entry[], lives: Record<string, Life> = {}, now = 1000, federation = {}) {
   const state = emptyState()
-  apply(state, { type: 'run', at: 0, description, rules: {} })
+  const about = { ...description, federation: { ...description.federation, ...federation } }
+  apply(state, { type: 'run', at: 0, description: about, rules: {} })
   for (const record of records) apply(state, record)
   return standingOf(state, config, { lives: new Map(Object.entries(lives)), problems: [], now })
 }
@@ -110,4 +115,99 @@ t.test('rounds that have ended, and a federation that was stopped', async (t) =>
   })
   const stopped = stands([...ended, { type: 'stop', at: 6000, who: 'x', why: 'enough' }])
   t.match(stopped, { state: 'finished', waitsFor: 'enough' })
+})
+
+t.test('without rounds: the buffer, who is at work on what, and how stale the answers were', async (t) => {
+  const federation = { rounds: 3, asynchronous: { buffer: 2, concurrency: 3 } }
+  const offer = {
+    version: 1,
+    rounds: 3,
+    algorithm: 'fedavg',
+    learningRate: 1,
+    seed: 0,
+    vectors: {},
+    numbers: {},
+  } as const
+  const start = (at: number, round: number, ...clients: string[]): Entry => {
+    return { type: 'start', at, round, deadline: at + 100, work: [{ clients, offer: { ...offer, round } }] }
+  }
+  const accepted = (client: string, round: number, staleness: number): Entry => {
+    const answer = { version: 1 as const, round, client, rows: 1, steps: 1, tokens: 1, loss: 1, numbers: {} }
+    const manifest = { run: description.run, answer, vectors: {}, blob: null }
+    return { type: 'accepted', at: 3, round, client, digest: hash('0'), manifest, staleness }
+  }
+  const now = (records: readonly Entry[], lives: Record<string, Life> = {}) =>
+    stands([...joined, ...records], lives, 1000, federation)
+  const begun = [start(2, 1, 'a', 'b', 'c'), accepted('b', 1, 0), start(3, 1, 'd')]
+  const work = { round: 1, step: 3, steps: 9 }
+  const open = now(begun, { a: { seen: 900, work }, d: { seen: 900, work: { ...work, round: 7 } } })
+  t.match(open, {
+    state: 'running',
+    waitsFor: 'step 1 of 3: 1 of 2 answers in the buffer; at work: a, c, d',
+    round: 0,
+    rounds: 3,
+    deadline: null,
+    buffer: { answers: 1, size: 2, atWork: 3, concurrency: 3 },
+  })
+  t.same(statesOf(open), ['a working', 'b answered', 'c asked', 'd asked'])
+  t.match(open.clients[0], { step: 3, steps: 9 })
+  const full = [...begun, accepted('c', 1, 0)]
+  t.match(now(full), { state: 'running', waitsFor: 'step 1 of 3: adds up what has come' })
+  const report = { round: 1, loss: 2, bytesUp: 5, bytesDown: 6, clients: [{ staleness: 1 }, { staleness: 0 }] }
+  const checkpoint = { vectors: {}, numbers: {} }
+  const commit: Entry = { type: 'commit', at: 5002, round: 1, counted: ['b', 'c'], checkpoint, report, log: 0 }
+  const failed: Entry = { type: 'failed', at: 5003, round: 1, client: 'd', code: 'E_MEMORY', why: 'too large' }
+  const next = now([...full, commit, failed])
+  t.match(next, {
+    waitsFor: 'step 2 of 3: 0 of 2 answers in the buffer; at work: a',
+    round: 1,
+    history: [{ round: 1, asked: 4, counted: 2, refused: 0, seconds: 5, stalenesses: [0, 1] }],
+    buffer: { answers: 0, atWork: 1 },
+  })
+  t.same(statesOf(next), ['a asked', 'b idle', 'c idle', 'd failed'])
+  t.match(next.clients[3], { why: 'too large' })
+  t.same(statesOf(now([...full, commit, failed, start(6000, 2, 'd')]))[3], 'd asked', 'it is at work again')
+  const alone = now([
+    ...full,
+    commit,
+    failed,
+    { type: 'revoked', at: 6000, client: 'a' },
+    { type: 'pause', at: 7000, who: 'x' },
+  ])
+  t.match(alone, { state: 'paused', waitsFor: 'the operator lets it go on' })
+  const lines = standingLines(next, true)
+  t.match(lines, [/at work: a$/, /^1 of 3 steps/, 'answers of the last step: 0, 1 steps behind'])
+})
+
+t.test('what people are told of buffers while a server runs', async (t) => {
+  const told: string[] = []
+  const output = { text: (line: string) => told.push(line), progressShown: false } as unknown as Output
+  const tell = serveTeller(output, () => '', 'step')
+  tell({ type: 'begin', round: 2, rounds: 3, clients: ['a', 'b'], deadline: null })
+  const report = { client: 0, name: 'a', rows: 3, loss: 1.5, steps: 2, tokens: 9, bytesUp: 10 }
+  tell({ type: 'client', round: 1, ...report, staleness: 1, buffer: { answers: 1, size: 2 } })
+  const round = {
+    type: 'round',
+    round: 2,
+    rounds: 3,
+    loss: 1.5,
+    bytesUp: 1,
+    bytesDown: 1,
+    compressionRatio: 1,
+    seconds: { total: 1 },
+  }
+  tell({
+    ...round,
+    clients: [
+      { ...report, staleness: 1 },
+      { ...report, name: 'b', staleness: 3 },
+    ],
+  } as unknown as RoundEvent)
+  tell({ ...round, clients: [], abandoned: 'few' } as unknown as RoundEvent)
+  t.match(told, [
+    'step 2/3: asks a, b',
+    /^ {2}a: loss 1\.5000 .* · 1 behind · 1 of 2 in the buffer$/,
+    /^step 2\/3: loss 1\.5000 · 2 counted, at most 3 behind/,
+    'step 2/3 was abandoned: few',
+  ])
 })

@@ -74,7 +74,8 @@ export const serve: Command = {
       options.evaluate === undefined ? 'reading the base model' : 'reading the base model and the rows of evaluate',
     )
     return await holding(async () => {
-      const tell = serveTeller(output, () => server.standing().waitsFor)
+      const unit = options.federation.asynchronous === undefined ? 'round' : 'step'
+      const tell = serveTeller(output, () => server.standing().waitsFor, unit)
       const events = inOrder((event) => {
         output.event({ ...event })
         tell(event)

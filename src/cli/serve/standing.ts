@@ -28,16 +28,19 @@ export function clientsTable({ clients }: Standing): string {
 
 export function standingLines(standing: Standing, runs: boolean): string[] {
   const { name, state, waitsFor, round, rounds, deadline, history, bytesUp, bytesDown, privacy, problems } = standing
+  const unit = standing.buffer === undefined ? 'rounds' : 'steps'
   const last = history.findLast(({ loss }) => loss !== null)
   const closes = deadline === null ? '' : ` · closes ${formatTime(deadline)}`
   const lines = [
     `"${name}": ${state}${runs ? '' : ', and its server does not run'}${waitsFor === '' ? '' : `: ${waitsFor}`}${closes}`,
-    `${round} of ${rounds} rounds · loss ${figure(last?.loss, 4)} · up ${formatBytes(bytesUp)} · down ${formatBytes(bytesDown)}`,
+    `${round} of ${rounds} ${unit} · loss ${figure(last?.loss, 4)} · up ${formatBytes(bytesUp)} · down ${formatBytes(bytesDown)}`,
   ]
   if (privacy !== undefined) {
     const spent = privacy.epsilon === null ? 'nothing is private: no noise' : `ε ${privacy.epsilon.toFixed(3)}`
     lines.push(`privacy: ${spent}${privacy.budget === undefined ? '' : ` of ${privacy.budget}`} at δ ${privacy.delta}`)
   }
+  const stalenesses = history.at(-1)?.stalenesses
+  if (stalenesses !== undefined) lines.push(`answers of the last step: ${stalenesses.join(', ')} steps behind`)
   for (const { at, code, words, client } of problems.slice(-5)) {
     lines.push(`${ago(at)}: ${client === undefined ? '' : `${client}: `}${words} (${code})`)
   }

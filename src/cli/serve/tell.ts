@@ -1,6 +1,6 @@
 /** What people are told while a server runs: who comes and goes, what is waited for, and what every round came to. */
 import { formatBytes } from '../../errors/describe.js'
-import type { CoordinatorEvent } from '../../federated/coordinator/events.js'
+import type { AnsweredEvent, CoordinatorEvent } from '../../federated/coordinator/events.js'
 import type { RoundEvent } from '../../federated/events.js'
 import { maskedLine, privacyLine, selectedLine } from '../client-report.js'
 import { figure } from '../follow.js'
@@ -13,26 +13,38 @@ export function named(names: readonly string[], most = 5): string {
   return names.length > most ? `${shown} and ${names.length - most} more` : shown
 }
 
-function roundLine({
-  round,
-  rounds,
-  loss,
-  clients,
-  bytesUp,
-  bytesDown,
-  compressionRatio,
-  seconds,
-  abandoned,
-}: RoundEvent): string {
-  if (abandoned !== undefined) return `round ${round}/${rounds} was abandoned: ${abandoned}`
+/** Without rounds: how stale an answer is, and how full the buffer. */
+function bufferWords({ staleness, buffer }: AnsweredEvent): string {
+  if (buffer === undefined) return ''
+  return ` · ${staleness} behind · ${buffer.answers} of ${buffer.size} in the buffer`
+}
+
+/** Without rounds: how stale the answers of a step were. */
+function staleWords(clients: RoundEvent['clients']): string {
+  const stalenesses = clients.flatMap(({ staleness }) => (staleness === undefined ? [] : [staleness]))
+  return stalenesses.length === 0 ? '' : `, at most ${Math.max(...stalenesses)} behind`
+}
+
+/** @param unit - what its steps are called. */
+function roundLine(
+  { round, rounds, loss, clients, bytesUp, bytesDown, compressionRatio, seconds, abandoned }: RoundEvent,
+  unit: Unit,
+): string {
+  if (abandoned !== undefined) return `${unit} ${round}/${rounds} was abandoned: ${abandoned}`
   return (
-    `round ${round}/${rounds}: loss ${figure(loss, 4)} · ${clients.length} counted · up ${formatBytes(bytesUp)} (${figure(compressionRatio, 1)}×) · ` +
+    `${unit} ${round}/${rounds}: loss ${figure(loss, 4)} · ${clients.length} counted${staleWords(clients)} · up ${formatBytes(bytesUp)} (${figure(compressionRatio, 1)}×) · ` +
     `down ${formatBytes(bytesDown)} · ${formatSeconds(seconds.total)}`
   )
 }
 
-/** Follows a federation's events; `waitsFor` is what it says that it waits for (`Standing`). */
-export function serveTeller(output: Output, waitsFor: () => string): (event: CoordinatorEvent) => void {
+type Unit = 'round' | 'step'
+
+/** Follows a federation's events; `waitsFor` is what it says that it waits for (`Standing`), `unit` what its steps are called. */
+export function serveTeller(
+  output: Output,
+  waitsFor: () => string,
+  unit: Unit = 'round',
+): (event: CoordinatorEvent) => void {
   const wait = () => {
     if (output.progressShown) output.status({ label: waitsFor() })
   }
@@ -46,12 +58,12 @@ export function serveTeller(output: Output, waitsFor: () => string): (event: Coo
         break
       case 'begin': {
         const until = event.deadline === null ? '' : `, until ${formatTime(event.deadline)}`
-        output.text(`round ${event.round}/${event.rounds}: asks ${named(event.clients)}${until}`)
+        output.text(`${unit} ${event.round}/${event.rounds}: asks ${named(event.clients)}${until}`)
         break
       }
       case 'client':
         output.text(
-          `  ${event.name}: loss ${figure(event.loss, 4)} · ${event.rows} rows · ${formatBytes(event.bytesUp)}`,
+          `  ${event.name}: loss ${figure(event.loss, 4)} · ${event.rows} rows · ${formatBytes(event.bytesUp)}${bufferWords(event)}`,
         )
         break
       case 'refused':
@@ -60,7 +72,7 @@ export function serveTeller(output: Output, waitsFor: () => string): (event: Coo
         output.text(`  ${event.name}: ${event.type}: ${event.message} (${event.code})`)
         break
       case 'round': {
-        output.text(roundLine(event))
+        output.text(roundLine(event, unit))
         for (const line of [selectedLine(event), maskedLine(event), privacyLine(event)]) {
           if (line !== undefined) output.text(line)
         }

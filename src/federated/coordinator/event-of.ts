@@ -9,8 +9,11 @@ function answered(state: State, { round, client: name, manifest, staleness }: Re
   const beside = 8 * Object.values(numbers).reduce((sum, list) => sum + list.length, 0)
   const bytesUp = Object.values(manifest.vectors).reduce((sum, bytes) => sum + bytes, beside)
   const client = populationOf(state).indexOf(name)
-  const stale = staleness !== undefined && { staleness }
-  return { type: 'client', round, client, name, rows, loss, steps, tokens, bytesUp, ...stale }
+  const report = { client, name, rows, loss, steps, tokens, bytesUp }
+  const { buffering } = state
+  if (buffering === undefined) return { type: 'client', round, ...report }
+  const buffer = { answers: buffering.accepted.size, size: buffering.options.buffer }
+  return { type: 'client', round, ...report, staleness: staleness!, buffer }
 }
 
 /** @param state - with the record. Undefined: it tells nothing. */

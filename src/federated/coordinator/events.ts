@@ -19,7 +19,7 @@ export type JoinedEvent = Of<'joined'>
 /** An operator has shut a client out. */
 export type LeftEvent = Of<'left'>
 
-/** Those who were asked for a round. */
+/** Those who were asked for a round; without rounds, those who begin from the server's present state, as often as there is room for some. */
 export interface BegunEvent {
   type: 'begin'
   round: number
@@ -33,6 +33,8 @@ export interface BegunEvent {
 export interface AnsweredEvent extends ClientReport {
   type: 'client'
   round: number
+  /** Without rounds: answers in the buffer by then, and in a full one. */
+  buffer?: { answers: number; size: number }
 }
 
 /** A client that was asked will not answer, or its answer may not count. */

@@ -1,8 +1,9 @@
 /** How a federation stands: its state, and what is known of its clients only while the server runs, as people are shown it. Pure. */
 import type { RoundEvent } from '../events.js'
-import type { ClientStanding, ClientState, Problem, RoundStanding, Standing } from '../link/standing.js'
+import type { BufferStanding, ClientStanding, ClientState, Problem, RoundStanding, Standing } from '../link/standing.js'
+import type { Buffering } from './buffering.js'
 import type { CoordinatorConfig } from './options.js'
-import { type Ended, isOver, type Member, population, type State } from './state.js'
+import { type Ended, isOver, isUnderWay, type Member, phaseOf, population, type State, waitedRound } from './state.js'
 
 /** What a client was last heard of. */
 export interface Life {
@@ -31,8 +32,9 @@ export function neededClients({ clients, federation: { cohort, asynchronous } }:
 }
 
 function roundOf({ report, asked, counted, refused, milliseconds, abandoned, measured }: Ended): RoundStanding {
-  const { round, loss, bytesUp, bytesDown, privacy } = report as unknown as RoundEvent
+  const { round, loss, bytesUp, bytesDown, privacy, clients = [] } = report as unknown as RoundEvent
   const epsilon = privacy?.epsilon
+  const stalenesses = clients.flatMap(({ staleness }) => (staleness === undefined ? [] : [staleness]))
   return {
     round,
     loss,
@@ -45,26 +47,36 @@ function roundOf({ report, asked, counted, refused, milliseconds, abandoned, mea
     seconds: milliseconds / 1000,
     ...(abandoned !== undefined && { abandoned }),
     ...(typeof epsilon === 'number' && { epsilon }),
+    ...(stalenesses.length > 0 && { stalenesses: stalenesses.sort((a, b) => a - b) }),
   }
 }
 
-/** What a member is at in the round under way. */
-function doingOf({ rounds, current }: State, name: string, life: Life | undefined, now: number): ClientState {
-  if (rounds.phase !== 'open' && rounds.phase !== 'closing') return 'idle'
-  if (Object.hasOwn(rounds.answered, name)) return 'answered'
-  const { type } = current?.without.get(name) ?? {}
-  if (type !== undefined) return type === 'declined' ? 'declined' : 'failed'
-  if (!rounds.waiting.includes(name)) return 'idle'
-  if (life?.work?.round !== rounds.round) return 'asked'
+/** Why a member will not answer, or may not, in the step under way or, without rounds, the last time that it was asked. */
+const withoutOf = ({ current, buffering }: State, name: string) => (buffering?.falls ?? current?.without)?.get(name)
+
+/** Whether a member's answer is in the step under way. */
+const hasAnswered = ({ rounds, buffering }: State, name: string) =>
+  buffering?.accepted.has(name) ?? Object.hasOwn(rounds.answered, name)
+
+/** What a member is at. */
+function doingOf(state: State, name: string, life: Life | undefined, now: number): ClientState {
+  const phase = phaseOf(state)
+  if (phase !== 'open' && phase !== 'closing') return 'idle'
+  if (hasAnswered(state, name)) return 'answered'
+  const round = waitedRound(state, name)
+  if (round === undefined) {
+    const { type } = withoutOf(state, name) ?? {}
+    return type === undefined ? 'idle' : type === 'declined' ? 'declined' : 'failed'
+  }
+  if (life?.work?.round !== round) return 'asked'
   return now - life.seen > silence ? 'silent' : 'working'
 }
 
 function clientOf(state: State, name: string, member: Member, { lives, now }: Known): ClientStanding {
   const life = lives.get(name)
   const doing = member.revoked ? 'revoked' : doingOf(state, name, life, now)
-  const { round } = state.rounds
-  const why = state.current?.without.get(name)?.why
-  const progress = doing === 'working' && life?.work?.round === round ? life.work : undefined
+  const why = withoutOf(state, name)?.why
+  const progress = doing === 'working' ? life?.work : undefined
   return {
     name,
     state: doing,
@@ -88,9 +100,20 @@ const plural = (count: number, one: string) => `${count} ${one}${count === 1 ? '
 const some = (names: readonly string[]) =>
   names.slice(0, 5).join(', ') + (names.length > 5 ? ` and ${names.length - 5} more` : '')
 
+/** Of a buffer that is open; undefined: nothing has come, and nobody is at work. */
+function bufferWords({ buffers, work, accepted, options }: Buffering): string | undefined {
+  const step = `step ${buffers.version + 1} of ${buffers.versions}`
+  if (buffers.phase === 'closing') return `${step}: adds up what has come`
+  if (work.size === 0 && accepted.size === 0) return undefined
+  const who = work.size === 0 ? 'nobody is at work' : `at work: ${some([...work.keys()].sort())}`
+  return `${step}: ${accepted.size} of ${plural(options.buffer, 'answer')} in the buffer; ${who}`
+}
+
 function waitsFor(state: State, config: CoordinatorConfig): string {
-  const { rounds, stopped, paused } = state
+  const { rounds, stopped, paused, buffering } = state
   if (isOver(state)) return stopped ?? ''
+  const buffer = buffering && bufferWords(buffering)
+  if (buffer !== undefined) return buffer
   const asked = Object.keys(rounds.answered).length + Object.keys(rounds.failed).length + rounds.waiting.length
   if (rounds.phase === 'open') {
     const answered = Object.keys(rounds.answered).length
@@ -100,18 +123,24 @@ function waitsFor(state: State, config: CoordinatorConfig): string {
   const joined = population(state).length
   const missing = neededClients(config) - joined
   if (missing > 0) return `${plural(missing, 'more client')}; ${joined} of ${neededClients(config)} have joined`
-  return paused ? 'the operator lets it go on' : `round ${rounds.round + 1}`
+  if (paused) return 'the operator lets it go on'
+  return `${buffering === undefined ? 'round' : 'step'} ${state.ended.length + 1}`
 }
 
 /** In one word. */
 function stateOf(state: State): Standing['state'] {
   if (isOver(state)) return 'finished'
   if (state.paused) return 'paused'
-  return state.rounds.phase === 'idle' ? 'waiting' : 'running'
+  return isUnderWay(state) || phaseOf(state) === 'closing' ? 'running' : 'waiting'
+}
+
+function bufferOf({ options, work, accepted }: Buffering): BufferStanding {
+  const { buffer: size, concurrency } = options
+  return { answers: accepted.size, size, atWork: work.size, concurrency }
 }
 
 export function standingOf(state: State, config: CoordinatorConfig, known: Known): Standing {
-  const { rounds, current, description, ended, members } = state
+  const { rounds, current, buffering, description, ended, members } = state
   const clients = [...members].map(([name, member]) => clientOf(state, name, member, known))
   const history = ended.map(roundOf)
   const sum = (of: (round: RoundStanding) => number) => history.reduce((total, round) => total + of(round), 0)
@@ -124,6 +153,7 @@ export function standingOf(state: State, config: CoordinatorConfig, known: Known
     round: ended.length,
     rounds: rounds.rounds,
     deadline: rounds.phase === 'open' ? current!.begun.deadline : null,
+    ...(buffering && { buffer: bufferOf(buffering) }),
     clients: [...clients, ...invited(state, known.now)].sort((a, b) => (a.name < b.name ? -1 : 1)),
     history: history.slice(-mostShown.rounds),
     problems: known.problems.slice(-mostShown.problems),

@@ -51,6 +51,18 @@ export interface RoundStanding {
   abandoned?: string
   /** ε spent by its end, where the federation is private. */
   epsilon?: number
+  /** Without rounds: by how many steps each answer that counted was behind, ascending. */
+  stalenesses?: number[]
+}
+
+/** A federation without rounds, whose steps are buffers. */
+export interface BufferStanding {
+  /** Answers in the buffer, and in a full one. */
+  answers: number
+  size: number
+  /** Clients at work, and how many may be. */
+  atWork: number
+  concurrency: number
 }
 
 /** Something that an operator should know. */
@@ -73,6 +85,8 @@ export interface Standing {
   rounds: number
   /** When the round under way closes at the latest, milliseconds since the epoch; null: no such time. */
   deadline: number | null
+  /** Where the federation has no rounds: `round` and `rounds` are then its steps. */
+  buffer?: BufferStanding
   /** In ascending order of their names. */
   clients: ClientStanding[]
   /** In order; a long federation shows its last ones. */

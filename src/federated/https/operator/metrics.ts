@@ -27,6 +27,26 @@ const figures: { name: string; help: string; read: (standing: Standing) => numbe
     help: 'loss of the global adapter on the rows of evaluate, nats a token; 0 before there is one',
     read: ({ history }) => history.findLast(({ heldOutLoss }) => heldOutLoss !== undefined)?.heldOutLoss,
   },
+  {
+    name: 'fedlora_buffer_answers',
+    help: 'answers in the buffer; 0 where there are rounds',
+    read: ({ buffer }) => buffer?.answers,
+  },
+  {
+    name: 'fedlora_buffer_size',
+    help: 'answers in a full buffer; 0 where there are rounds',
+    read: ({ buffer }) => buffer?.size,
+  },
+  {
+    name: 'fedlora_at_work',
+    help: 'clients at work beside a buffer; 0 where there are rounds',
+    read: ({ buffer }) => buffer?.atWork,
+  },
+  {
+    name: 'fedlora_staleness',
+    help: 'steps by which the stalest answer of the last step was behind; 0 where there are rounds',
+    read: ({ history }) => history.at(-1)?.stalenesses?.at(-1),
+  },
   { name: 'fedlora_epsilon', help: 'privacy that is spent', read: ({ privacy }) => privacy?.epsilon ?? undefined },
 ]
 
