@@ -166,6 +166,7 @@ t.test('figures: of requests, of connections, of the federation', async (t) => {
     'fedlora_rounds 3',
     'fedlora_received_bytes 5',
     'fedlora_enrolments_total 1',
+    'fedlora_buffer_answers 0',
   ]) {
     t.ok(text.split('\n').includes(line), line)
   }

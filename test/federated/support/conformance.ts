@@ -273,6 +273,58 @@ export async function conformance(t: Test, carrier: Carrier): Promise<void> {
     t.same((await resultOf(mortal)).counted, [['a', 'd']], 'only who was right counts')
   })
 
+  await t.test(`${carrier.name}: without rounds`, async (t) => {
+    const federation = (asynchronous: object, rounds = 3) => ({
+      ...options().federation,
+      rounds,
+      cohort: 1,
+      asynchronous,
+    })
+    const all = options({ federation: { ...options().federation, cohort: 4 } })
+    const rounds = new Mortal(all)
+    await over(t, rounds, async (carried) => void (await takePart(carried)))
+    const buffers = options({ federation: federation({ buffer: 4, concurrency: 4 }) as never })
+    const same = new Mortal(buffers)
+    await over(t, same, async (carried) => void (await takePart(carried, ['c', 'a', 'd', 'b'])))
+    t.same(await resultOf(same), await resultOf(rounds), 'K = C = all: the bits of rounds')
+    for (let at = 2; at <= same.appends; at += 5 * carrier.deaths) {
+      const mortal = new Mortal(buffers, (append) => (append === at ? (at % 2 === 0 ? 'before' : 'after') : undefined))
+      await over(t, mortal, async (carried) => {
+        await takePart(carried)
+        await mortal.server().over
+      })
+      t.same(await resultOf(mortal), await resultOf(rounds), `died at append ${at}`)
+      countedOnce(t, await mortal.records())
+    }
+    // Whoever is quick counts more often: what holds is that every answer that was taken is in one step, as often as the server dies.
+    const quick = options({
+      clients: { minimum: 4, deadline: null },
+      federation: federation({ buffer: 2, concurrency: 3, maxStaleness: 1 }, 6) as never,
+    })
+    const often = new Mortal(quick, (append) => (append % 5 === 0 ? 'after' : undefined))
+    await over(t, often, async (carried) => {
+      const participants = await takePart(carried)
+      await often.server().over
+      const records = await often.records()
+      countedOnce(t, records)
+      const steps = records.flatMap((record) => (record.type === 'commit' ? [record.counted] : []))
+      t.same(
+        steps.map(({ length }) => length),
+        Array(6).fill(2),
+        'each step is of a full buffer',
+      )
+      for (const { name, outcomes, replies } of participants) {
+        const accepted = records.flatMap((record) =>
+          record.type === 'accepted' && record.client === name ? [record.round] : [],
+        )
+        const told = outcomes.flatMap(({ round, counted }) => (counted ? [round] : []))
+        t.same(told, accepted.slice(0, told.length), `${name} is told what counts`)
+        for (const [round, { type }] of replies)
+          t.equal(type === 'taken', accepted.includes(round), `${name} in round ${round}`)
+      }
+    })
+  })
+
   await t.test(`${carrier.name}: who is shut out is told so`, async (t) => {
     const mortal = new Mortal()
     await over(t, mortal, async (carried) => {
@@ -298,17 +350,17 @@ const isOfRound = ({ type }: Record<string, unknown>) => type === 'round' || typ
 /** A client counts at most once in a round, and what was accepted before a commit is in it. */
 function countedOnce(t: Test, records: readonly Entry[]): void {
   const accepted = new Set<string>()
+  const buffer: string[] = []
   for (const record of records) {
     if (record.type === 'accepted') {
       const key = JSON.stringify([record.round, record.client])
       t.notOk(accepted.has(key), `${key} counts once`)
       accepted.add(key)
+      buffer.push(record.client)
     }
     if (record.type === 'commit') {
-      const of = [...accepted]
-        .map((key) => JSON.parse(key) as [number, string])
-        .filter(([round]) => round === record.round)
-      t.same(record.counted, of.map(([, client]) => client).sort(), `round ${record.round} has all that was taken`)
+      const taken = buffer.splice(0).sort()
+      t.same(record.counted, taken, `round ${record.round} has all that was taken`)
     }
   }
 }
