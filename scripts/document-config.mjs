@@ -24,7 +24,7 @@ async function schemas() {
     load('commands/simulate.js'),
     load('serve/sections.js'),
   ])
-  const { name, folder, log, evaluate, listen, tls, clients, limits } = await serverSections()
+  const { name, folder, log, evaluate, listen, tls, nats, clients, limits } = await serverSections()
   const federation = await simulate.sections()
   const { split } = federation
   return {
@@ -36,6 +36,7 @@ async function schemas() {
     'evaluate of serve': evaluate,
     listen,
     tls,
+    nats,
     clients,
     limits,
   }

@@ -6,12 +6,15 @@ import type { ClientLink } from '../federated/link/link.js'
 import type { ParticipantEvent, ParticipantResult } from '../federated/participant/events.js'
 import { type Connect, type ParticipantOptions, takePart } from '../federated/participant/join.js'
 import type { Run } from '../run/run.js'
+import { joinNats } from './join-nats.js'
 
 export interface JoinFederationOptions extends ParticipantOptions {
   /** What the operator has given: one line, for one client. The folder remembers whom it has joined: the same token goes on. */
   token?: string
   /** In place of a token: a way to the server of one's own. */
   link?: ClientLink
+  /** In place of a token: the file that `fedlora nats init` wrote for this client, where NATS carries the federation. */
+  nats?: string
   /** PEM file of the authority to believe, for a server whose token pins none; default: those of this machine. */
   authority?: string
   /** PEM file of this client's own certificate, for servers that ask for one. */
@@ -21,11 +24,16 @@ export interface JoinFederationOptions extends ParticipantOptions {
 }
 
 /** @throws FedloraError `E_ARGUMENT` unless there is exactly one way to the server. */
-function wayTo({ token, link, authority, certificate, key, folder }: JoinFederationOptions): Connect {
+function wayTo({ token, link, nats, authority, certificate, key, folder }: JoinFederationOptions): Connect {
   const refuse = (message: string): never => {
     throw new FedloraError('E_ARGUMENT', `joinFederation: ${message}`)
   }
-  if ((token === undefined) === (link === undefined)) refuse('expected a token or a link, and one of them')
+  if ([token, link, nats].filter((way) => way !== undefined).length !== 1)
+    refuse('expected a token, a link or nats, and one of them')
+  if (nats !== undefined) {
+    if (typeof nats !== 'string' || nats === '') return refuse(`nats: got ${describeValue(nats)}, expected a file`)
+    return (signal) => joinNats(nats, folder, signal)
+  }
   if (link !== undefined) {
     const isLink = typeof link === 'object' && link !== null && typeof link.describe === 'function'
     return isLink ? async () => ({ link }) : refuse(`link: got ${describeValue(link)}, expected a link`)
@@ -80,6 +88,6 @@ function wayTo({ token, link, authority, certificate, key, folder }: JoinFederat
 export function joinFederation(options: JoinFederationOptions): Run<ParticipantEvent, ParticipantResult> {
   const given: Partial<JoinFederationOptions> = { ...options }
   const connect = wayTo(options ?? {})
-  for (const name of ['token', 'link', 'authority', 'certificate', 'key'] as const) delete given[name]
+  for (const name of ['token', 'link', 'nats', 'authority', 'certificate', 'key'] as const) delete given[name]
   return takePart(connect, given as ParticipantOptions)
 }

@@ -3,10 +3,11 @@
  * packages `@nats-io/transport-node`, `@nats-io/jetstream`, `@nats-io/kv`, `@nats-io/obj` and `@nats-io/nkeys`.
  */
 export { NatsBlobs, openBucket } from '../federated/nats/blobs.js'
-export { connectNats, type NatsPlace } from '../federated/nats/connect.js'
+export { connectNats, type NatsPlace, type NatsTls } from '../federated/nats/connect.js'
 export { checkDurable } from '../federated/nats/durability.js'
 export { initNats, type NatsInit, type NatsInitOptions } from '../federated/nats/init.js'
-export { NatsJournal } from '../federated/nats/journal.js'
+export { NatsJournal, type NatsJournalOptions } from '../federated/nats/journal.js'
+export { type Leader, Lease, type LeaseOptions } from '../federated/nats/lease.js'
 export { NatsLink, type NatsLinkParts } from '../federated/nats/link.js'
 export { type Names, namesOf, tokenOf } from '../federated/nats/names.js'
 export { type NatsConfigInput, type NatsUser, natsConfig } from '../federated/nats/rights.js'

@@ -6,32 +6,34 @@ import type { CoordinatorEvent } from '../federated/coordinator/events.js'
 import { type Host, openHost } from '../federated/https/operator/host.js'
 import type { Door, Registry } from '../federated/link/link.js'
 import type { Standing } from '../federated/link/standing.js'
-import { openFolder } from './folder.js'
+import { type Opened, openFolder } from './folder.js'
 import { Lives } from './lives.js'
+import { type Standby, ticketOf } from './nats.js'
 import { parseServerOptions, type ServerOptions } from './options.js'
 
 export class FederationServer {
   /** Resolves when the last round is done and the adapter lies in FOLDER/adapter. Rejects with what ended the server before. */
   readonly over: Promise<void>
+  readonly #opened: Opened
   readonly #coordinator: Coordinator
   readonly #lives: Lives
   readonly #host: Host
+  /** Where clients reach it. */
+  readonly address: string
 
   /** The page for people, with the token of those who only look. */
   readonly pageUrl: string
 
   /** @internal */
-  constructor(coordinator: Coordinator, lives: Lives, host: Host, observer: string) {
+  constructor(opened: Opened, lives: Lives, host: Host, { address, observer }: { address: string; observer: string }) {
+    const { coordinator } = opened
+    this.#opened = opened
     this.#coordinator = coordinator
     this.#lives = lives
     this.#host = host
+    this.address = address
     this.over = coordinator.over
     this.pageUrl = `${host.operatorUrl}/#token=${observer}`
-  }
-
-  /** Where clients reach it. */
-  get address(): string {
-    return this.#host.address
   }
 
   /** The operator's side: the page for people, metrics, health. */
@@ -50,7 +52,8 @@ export class FederationServer {
   }
 
   /**
-   * A join token for one client, one word that is used once.
+   * A join token for one client, one word that is used once. Where clients come through NATS alone: the name of the file that `initNats` wrote for
+   * this client, which opens the door anyway, and again after `revoke`.
    * @param hours - in which it must be used. Default 24.
    * @throws FedloraError `E_ARGUMENT`.
    */
@@ -99,14 +102,16 @@ export class FederationServer {
 
   /** Lets requests under way end (`limits.drainSeconds`), and closes. The federation goes on where its folder is opened again. */
   async close(): Promise<void> {
-    await this.#host.close()
-    await this.#coordinator.close()
+    await Promise.all([this.#host.close(), this.#opened.nats?.rest()])
+    await this.#opened.close()
   }
 }
 
 /**
  * Opens the server of a federation: begins it in an empty folder, and goes on with it in any other, whatever had stopped it.
- * It holds no model in memory, unless `evaluate` asks it to measure. @param onEvent - hears every event, from the first on.
+ * It holds no model in memory, unless `evaluate` asks it to measure. @param onEvent - hears every event, from the first on. @param standby - with
+ * `nats`: what is told, and what ends the waiting, while another server leads the federation; this one takes over when that one has ended, or fallen
+ * silent.
  * @throws FedloraError `E_CONFIG`, `E_UNSUPPORTED`, `E_MISSING`, `E_LOCKED` (another process has the folder), `E_CHECKPOINT` (it is of another
  * federation), `E_JOURNAL_CORRUPT`, `E_IO` (a port, a file).
  * @example
@@ -125,23 +130,44 @@ export class FederationServer {
 export async function createServer(
   options: ServerOptions,
   onEvent: (event: CoordinatorEvent) => void = () => {},
+  standby: Standby = {},
 ): Promise<FederationServer> {
   const config = parseServerOptions(options)
-  const { folder, listen, tls, limits, log } = config
+  const { folder, listen, tls, nats, limits, log, https } = config
   let torn: (CoordinatorEvent & { type: 'torn' }) | undefined
-  const coordinator = await openFolder(config, false, (event) => {
+  const opened = await openFolder(config, standby, (event) => {
     if (event.type === 'torn') torn = event
     onEvent(event)
   })
+  const { coordinator } = opened
   try {
     const lives = new Lives(coordinator)
     const { run } = await coordinator.describe()
-    const host = await openHost({ federation: lives, run, folder, listen, tls, limits, log })
+    const invite = async (name: string, seconds: number) => {
+      await coordinator.invite(name, seconds)
+      return ticketOf(name)
+    }
+    const host = await openHost({
+      federation: lives,
+      run,
+      folder,
+      listen,
+      tls,
+      limits,
+      log,
+      invite: https ? undefined : invite,
+    })
     if (torn !== undefined) host.log.warn(torn, 'the journal ended within an append, which was cut off')
-    const observer = await readFile(join(folder, 'observer.token'), 'utf8')
-    return new FederationServer(coordinator, lives, host, observer.trim())
+    try {
+      await opened.nats?.serve(lives)
+      const observer = (await readFile(join(folder, 'observer.token'), 'utf8')).trim()
+      return new FederationServer(opened, lives, host, { address: host.address ?? nats!.url, observer })
+    } catch (error) {
+      await host.close()
+      throw error
+    }
   } catch (error) {
-    await coordinator.close()
+    await opened.close()
     throw error
   }
 }

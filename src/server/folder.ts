@@ -12,17 +12,26 @@ import { openSigningKey } from '../federated/https/keys.js'
 import { openIdentity } from '../federated/https/tls-folder.js'
 import { openFileJournal } from '../federated/journal/file.js'
 import { makeFolder } from '../files/atomic.js'
+import { NatsSide, type Standby, ticketOf } from './nats.js'
 import type { ServerConfig } from './options.js'
 
+/** A federation that is open, and where it lies beside its folder. */
+export interface Opened {
+  coordinator: Coordinator
+  nats: NatsSide | undefined
+  /** Both, after what is under way. */
+  close(): Promise<void>
+}
+
 /**
- * @param asleep - no round begins or ends, and nothing is measured.
- * @throws FedloraError `E_LOCKED` while another process has it; as `Coordinator.open`; as `openJudge`.
+ * @param standby - of a server: what it does while another one leads; absent: no round begins or ends, nothing is measured, and nobody waits.
+ * @throws FedloraError `E_LOCKED` while another process has it; as `Coordinator.open`, `NatsSide.open`, `openJudge`.
  */
 export async function openFolder(
   options: ServerConfig,
-  asleep: boolean,
+  standby?: Standby,
   onEvent?: (event: CoordinatorEvent) => void,
-): Promise<Coordinator> {
+): Promise<Opened> {
   const { folder, coordinator: config } = options
   await makeFolder(folder)
   const opened: { close(): Promise<void> }[] = []
@@ -31,11 +40,19 @@ export async function openFolder(
     return part
   }
   try {
-    const journal = having(await openFileJournal<Entry>(join(folder, 'journal')))
-    const blobs = having(await openDirectoryBlobs(join(folder, 'blobs')))
+    const nats = options.nats && having(await NatsSide.open(options.nats, folder, standby))
+    const journal = having(nats?.journal ?? (await openFileJournal<Entry>(join(folder, 'journal'))))
+    const blobs = having(nats?.blobs ?? (await openDirectoryBlobs(join(folder, 'blobs'))))
+    const asleep = standby === undefined
     const judge = asleep ? undefined : await judgeOf(options)
     if (judge !== undefined) having(judge)
-    return await Coordinator.open({ folder, journal, blobs, config, judge, onEvent, asleep })
+    const coordinator = await Coordinator.open({ folder, journal, blobs, config, judge, onEvent, asleep })
+    if (nats !== undefined) nats.lease.onLost = (error) => coordinator.giveUp(error)
+    const close = async () => {
+      await coordinator.close()
+      await nats?.close()
+    }
+    return { coordinator, nats, close }
   } catch (error) {
     for (const part of opened) await part.close()
     throw error
@@ -49,13 +66,20 @@ async function judgeOf({ evaluate, coordinator }: ServerConfig): Promise<Judge |
   return await openJudge(evaluate, coordinator)
 }
 
-/** A join token of a server that does not run. @throws FedloraError `E_CONFIG` when nobody knows its address. */
+/**
+ * A join token of a server that does not run; over NATS alone the client's file.
+ * @throws FedloraError `E_CONFIG` when nobody knows its address.
+ */
 export async function inviteAsleep(
-  { folder, listen, tls }: ServerConfig,
+  { folder, listen, tls, https }: ServerConfig,
   coordinator: Coordinator,
   name: string,
   seconds: number,
 ): Promise<string> {
+  if (!https) {
+    await coordinator.invite(name, seconds)
+    return ticketOf(name)
+  }
   if (listen.port === 0 && listen.publicUrl === undefined) {
     const message =
       'listen.port is 0: nobody knows the address of a server that does not run; start it first, or give it a port'

@@ -110,6 +110,10 @@ export class Lives implements Hosted {
     return this.#federation.enroll(token, key)
   }
 
+  admit(client: string, key: string) {
+    return this.#federation.admit(client, key)
+  }
+
   clientOf(key: string) {
     return this.#federation.clientOf(key)
   }

@@ -6,10 +6,10 @@ import { FedloraError, isFedloraError } from '../errors.js'
 import type { Coordinator } from '../federated/coordinator/coordinator.js'
 import { errorOf } from '../federated/https/problem.js'
 import type { Standing } from '../federated/link/standing.js'
-import { ioError } from '../files/atomic.js'
+import { exists, ioError } from '../files/atomic.js'
 import { readJsonObject } from '../files/json.js'
 import { parseOptions } from '../options/parse.js'
-import { inviteAsleep, openFolder } from './folder.js'
+import { inviteAsleep, type Opened, openFolder } from './folder.js'
 import type { ServerConfig } from './options.js'
 
 export interface Operator {
@@ -41,16 +41,15 @@ function inFolder(config: ServerConfig, coordinator: Coordinator): Operator {
   }
 }
 
+/** Where the operator's side of a server that runs is written down. */
+const placeOf = (folder: string) => join(folder, 'operator.json')
+
 const placeSchema = z.looseObject({ url: z.url() })
 
 /** Asks the operator's side of the server that runs over a folder. @throws FedloraError what it refuses; `E_UNREACHABLE`. */
 function bySide(folder: string): Operator {
   async function ask(method: 'GET' | 'POST', path: string, command?: object): Promise<Record<string, unknown>> {
-    const { url } = parseOptions(
-      placeSchema,
-      await readJsonObject(join(folder, 'operator.json'), 'the server'),
-      'server',
-    )
+    const { url } = parseOptions(placeSchema, await readJsonObject(placeOf(folder), 'the server'), 'server')
     const token = await readFile(join(folder, 'operator.token'), 'utf8').catch((error: unknown) => {
       throw ioError(error, `cannot read '${folder}/operator.token': an operator has the rights of who runs the server`)
     })
@@ -79,16 +78,17 @@ function bySide(folder: string): Operator {
 
 /** @throws FedloraError of the work; as `createServer` for a folder that cannot be opened. */
 export async function operate<R>(config: ServerConfig, work: (operator: Operator) => Promise<R>): Promise<R> {
-  let coordinator: Coordinator
+  let opened: Opened
   try {
-    coordinator = await openFolder(config, true)
+    opened = await openFolder(config)
   } catch (error) {
-    if (isFedloraError(error, 'E_LOCKED')) return await work(bySide(config.folder))
+    if (isFedloraError(error, 'E_LOCKED') && (await exists(placeOf(config.folder))))
+      return await work(bySide(config.folder))
     throw error
   }
   try {
-    return await work(inFolder(config, coordinator))
+    return await work(inFolder(config, opened.coordinator))
   } finally {
-    await coordinator.close()
+    await opened.close()
   }
 }

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { FedloraError } from '../errors.js'
 import { type CoordinatorConfig, coordinatorSchema, parseCoordinatorOptions } from '../federated/coordinator/options.js'
 import { limitsSchema, listenSchema, tlsSchema } from '../federated/https/options.js'
+import { natsSchema } from '../federated/nats/options.js'
 import { privacySchema } from '../federated/privacy-options.js'
 import { parseOptions } from '../options/parse.js'
 import { checkMeasurable, type EvaluateConfig, evaluateSchema, parseEvaluate } from './evaluate-options.js'
@@ -14,6 +15,11 @@ const placeShape = {
     .describe('where the server keeps everything: journal, blobs, keys, certificates and the adapter (or --folder)'),
   listen: listenSchema.prefault({}).describe('where the server is found'),
   tls: tlsSchema.describe('its certificate: its own authority’s, or the operator’s'),
+  nats: natsSchema
+    .optional()
+    .describe(
+      'a NATS that keeps journal and blobs, and carries the federation; clients by HTTPS only where listen.port is given',
+    ),
   limits: limitsSchema.prefault({}).describe('what it bears'),
   log: z
     .enum(['debug', 'info', 'warn', 'error', 'silent'])
@@ -37,12 +43,14 @@ export type ServerConfig = Omit<z.output<typeof serverSchema>, keyof Coordinator
   coordinator: CoordinatorConfig
   /** Undefined: nothing is measured. */
   evaluate: EvaluateConfig | undefined
+  /** Whether clients may come by HTTPS. */
+  https: boolean
 }
 
 /** @throws FedloraError `E_CONFIG`, also for what only a simulation has; `E_UNSUPPORTED`. */
 export function parseServerOptions(options: unknown): ServerConfig {
   checkMeasurable((options as Partial<ServerOptions> | undefined)?.evaluate)
-  const { folder, listen, tls, limits, log } = parseOptions(serverSchema, options, 'server options')
+  const { folder, listen, tls, nats, limits, log } = parseOptions(serverSchema, options, 'server options')
   const { privacy, evaluate, ...rest } = options as Record<string, unknown>
   for (const key of Object.keys(placeShape)) delete rest[key]
   if (privacy !== undefined) {
@@ -53,6 +61,8 @@ export function parseServerOptions(options: unknown): ServerConfig {
     }
     rest.federation = { ...federation, privacy }
   }
+  const { listen: written } = options as ServerOptions
+  const https = nats === undefined || written?.port !== undefined
   const coordinator = parseCoordinatorOptions(rest)
-  return { folder, listen, tls, limits, log, coordinator, evaluate: parseEvaluate(evaluate, coordinator) }
+  return { folder, listen, tls, nats, limits, log, https, coordinator, evaluate: parseEvaluate(evaluate, coordinator) }
 }

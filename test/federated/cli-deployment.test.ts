@@ -9,7 +9,9 @@ import { fencedBlocks } from '../support/fenced-blocks.js'
 import { begin, freePort } from './support/served.js'
 
 const page = readFileSync(resolve('docs/deployment.md'), 'utf8')
-const blocks = fencedBlocks(page)
+/** Without the section on NATS, which nats-deployment.test.ts runs. */
+const overHttps = page.slice(0, page.indexOf('## Over NATS')) + page.slice(page.indexOf('## Firewalls'))
+const blocks = fencedBlocks(overHttps)
 const commands = blocks
   .filter(({ language }) => language === 'console')
   .flatMap(({ text }) => text.match(/^\$ fedlora .*$/gm) ?? [])
@@ -73,7 +75,8 @@ t.test('a first federation, from the file to the adapter', async (t) => {
 t.test('flags and fields that the page names are there', async (t) => {
   const join = (await import('../../src/cli/commands/join.js')).join
   const federation = (await import('../../src/cli/commands/federation.js')).federation
-  const known = Object.keys({ ...join.flags, ...federation.flags })
+  const { nats } = await import('../../src/cli/commands/nats.js')
+  const known = Object.keys({ ...join.flags, ...federation.flags, ...nats.flags })
   const named = [...page.matchAll(/`--([a-z-]+)/g)].map(([, flag]) => flag!)
   t.ok(named.length > 12)
   const unknown = (flags: readonly string[]) => flags.filter((flag) => ![...known, 'adapter', 'json'].includes(flag))

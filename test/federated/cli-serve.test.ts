@@ -4,37 +4,14 @@ import { join } from 'node:path'
 import t from 'tap'
 import { allowanceOf } from '../../src/cli/join/allowance.js'
 import { planServer } from '../../src/cli/serve/sections.js'
-import { loadDataset } from '../../src/data/index.js'
-import { simulate } from '../../src/federated/index.js'
-import { loadModel } from '../../src/model/load.js'
 import { objects } from '../support/command.js'
 import { goldenFolder } from '../support/golden-model.js'
-import { adapter, federation, freePort, model, Place } from './support/served.js'
+import { federation, freePort, Place, servedAdapter, simulatedAdapter } from './support/served.js'
 
 const names = ['a', 'b']
 
-/** The adapter that `simulate` makes of the same clients. */
-async function simulated(folder: string): Promise<Float32Array> {
-  const base = await loadModel(model)
-  const clients = await Promise.all(
-    names.map(async (name) => ({
-      name,
-      train: await loadDataset(join(folder, `${name}.jsonl`), { format: 'tokens' }),
-    })),
-  )
-  const result = await simulate({ model: base, adapter, clients, ...federation })
-  const values = result.adapter.vector()
-  base.dispose()
-  return values
-}
-
-async function served(folder: string): Promise<Float32Array> {
-  const base = await loadModel(model)
-  const trained = await base.loadAdapter(join(folder, 'server', 'adapter'))
-  const values = trained.vector()
-  base.dispose()
-  return values
-}
+const simulated = (folder: string) => simulatedAdapter(folder, names)
+const served = servedAdapter
 
 t.test('from the first invitation to the adapter, with the bits of simulate', async (t) => {
   const place = new Place(t.testdir(), await freePort(), names)

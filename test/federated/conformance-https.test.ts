@@ -25,6 +25,7 @@ const https: Carrier = {
       offset: async (client, blob) => await server().offset(client, blob),
       write: async (client, ref, from, chunks) => await server().write(client, ref, from, chunks),
       enroll: async (token, key) => await server().enroll(token, key),
+      admit: async (client, key) => await server().admit(client, key),
       clientOf: (key) => server().clientOf(key),
       invite: async (name, seconds) => await server().invite(name, seconds),
       revoke: async (name) => await server().revoke(name),

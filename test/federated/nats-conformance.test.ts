@@ -24,6 +24,7 @@ const ofNow = (server: () => Coordinator): Door & Registry => ({
   offset: async (...parts) => await server().offset(...parts),
   write: async (...parts) => await server().write(...parts),
   enroll: async (...parts) => await server().enroll(...parts),
+  admit: async (...parts) => await server().admit(...parts),
   clientOf: (key) => server().clientOf(key),
   invite: async (...parts) => await server().invite(...parts),
   revoke: async (...parts) => await server().revoke(...parts),
@@ -37,7 +38,7 @@ const throughNats: Carrier = {
   deaths: 7,
   async open(server) {
     const nats = await startNats(mkdtempSync(join(root, 'nats-')), space, ['a', 'b', 'c', 'd'])
-    const connection = await connectNats({ servers: nats.servers, seed: nats.seeds.server })
+    const connection = await connectNats({ servers: nats.servers, credentials: nats.seeds.server })
     const door = ofNow(server)
     const served = await NatsServer.open({ connection, names, door, registry: door, quota: 2 ** 20 })
     const clients: NatsConnection[] = []
@@ -45,7 +46,7 @@ const throughNats: Carrier = {
       async join(client) {
         const own = await connectNats({
           servers: nats.servers,
-          seed: nats.seeds.clients[client]!,
+          credentials: nats.seeds.clients[client]!,
           inbox: names.inbox(tokenOf(client)),
         })
         clients.push(own)

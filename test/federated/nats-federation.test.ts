@@ -36,13 +36,13 @@ t.test('two clients, two rounds, through NATS', { skip: skipNats }, async (t) =>
     data: { format: 'tokens' },
     federation,
   })
-  const connection = await connectNats({ servers: nats.servers, seed: nats.seeds.server })
+  const connection = await connectNats({ servers: nats.servers, credentials: nats.seeds.server })
   const served = await NatsServer.open({ connection, names, door: server.door, registry: server.door })
   const results = await Promise.all(
     clients.map(async (client, i) => {
       const own = await connectNats({
         servers: nats.servers,
-        seed: nats.seeds.clients[client]!,
+        credentials: nats.seeds.clients[client]!,
         inbox: names.inbox(tokenOf(client)),
       })
       const link = await NatsLink.open({ connection: own, names, client, key: `key of ${client}` })

@@ -22,7 +22,7 @@ t.test('a stream as a journal', { skip: skipNats }, async (t) => {
     rmSync(folder, { recursive: true, force: true })
   })
   await checkDurable(nats.monitor)
-  const connection = await connectNats({ servers: nats.servers, seed: nats.seeds.server })
+  const connection = await connectNats({ servers: nats.servers, credentials: nats.seeds.server })
   t.teardown(() => connection.close())
   const names = namesOf('test')
   const journal = await NatsJournal.open<{ n: number }>(connection, names)

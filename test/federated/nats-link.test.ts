@@ -46,6 +46,11 @@ class Answering implements Door, Registry {
     this.keys.set(key, token)
     return { client: token }
   }
+  admit = async (client: string, key: string) => {
+    const owner = this.keys.get(key) ?? client
+    if (owner !== client) throw new FedloraError('E_AUTH', `the key of ${owner}`)
+    this.keys.set(key, client)
+  }
   clientOf(key: string): string {
     const client = this.keys.get(key)
     if (client === undefined) throw new FedloraError('E_AUTH', 'nobody')
@@ -58,11 +63,15 @@ t.test('a link over NATS', { skip: skipNats }, async (t) => {
   const root = temporaryFolder('nats-link')
   const nats = await startNats(root, 'test', ['a', 'b'])
   const names = namesOf('test')
-  const connection = await connectNats({ servers: nats.servers, seed: nats.seeds.server })
+  const connection = await connectNats({ servers: nats.servers, credentials: nats.seeds.server })
   const door = new Answering()
   const server = await NatsServer.open({ connection, names, door, registry: door })
   const as = (client: string) =>
-    connectNats({ servers: nats.servers, seed: nats.seeds.clients[client]!, inbox: names.inbox(tokenOf(client)) })
+    connectNats({
+      servers: nats.servers,
+      credentials: nats.seeds.clients[client]!,
+      inbox: names.inbox(tokenOf(client)),
+    })
   const [a, b] = [await as('a'), await as('b')]
   t.teardown(async () => {
     await server.close()
@@ -95,6 +104,37 @@ t.test('a link over NATS', { skip: skipNats }, async (t) => {
 
   await t.test('a client speaks as itself alone', async (t) => {
     await t.rejects(NatsLink.open({ connection: b, names, client: 'a', key: 'of b' }), { code: 'E_AUTH' })
+  })
+
+  await t.test('a client of the same federation reads nothing that another one sends', async (t) => {
+    const own = await openBucket(a, names.up('a'), { make: false })
+    const bytes = Buffer.from('an update')
+    const ref = refOf(bytes)
+    await putObject(own, ref, chunksOf(bytes))
+    t.equal((await own.info(ref.blob))?.size, bytes.length, 'canary: its owner does')
+    const denied = { message: /permissions violation|E_AUTH/i }
+    const others = await openBucket(b, names.up('a'), { make: false })
+    await t.rejects(others.info(ref.blob), denied, 'its bucket')
+    for (const [what, subject] of [
+      ['a message by its number', `$JS.API.STREAM.MSG.GET.OBJ_${names.up('a')}`],
+      ['a consumer', `$JS.API.CONSUMER.CREATE.OBJ_${names.up('a')}.c.$O.${names.up('a')}.>`],
+      ['what the other is told', `$JS.API.DIRECT.GET.KV_${names.offers}.$KV.${names.offers}.${names.offer('a')}`],
+      ['what the other knows', `$JS.API.DIRECT.GET.KV_${names.offers}.$KV.${names.offers}.${names.known('a')}`],
+      ['the journal', `$JS.API.STREAM.MSG.GET.${names.journal}`],
+      ["the server's own blobs", `$JS.API.STREAM.MSG.GET.OBJ_${names.blobs}`],
+      ['who leads', `$JS.API.DIRECT.GET.KV_${names.leader}.$KV.${names.leader}.leader`],
+      ['a record', names.journalSubject],
+      ['the lead', `$KV.${names.leader}.leader`],
+      ['the word of another', names.known('a')],
+    ] as const) {
+      await t.rejects(b.request(subject, '{}', { timeout: 5000 }), denied, what)
+    }
+    const heard = b.subscribe(`${names.inbox('a')}.>`)
+    await t.rejects(
+      heard.closed.then((error) => Promise.reject(error ?? new Error('nothing'))),
+      denied,
+      'answers to another',
+    )
   })
 
   await t.test('bytes that are not what their name says', async (t) => {

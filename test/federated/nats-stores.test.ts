@@ -14,7 +14,7 @@ import { skipNats, startNats } from './support/nats-server.js'
 t.test('stores in NATS', { skip: skipNats }, async (t) => {
   const folder = temporaryFolder('nats-stores')
   const nats = await startNats(folder, 'test', [])
-  const connection = await connectNats({ servers: nats.servers, seed: nats.seeds.server })
+  const connection = await connectNats({ servers: nats.servers, credentials: nats.seeds.server })
   t.teardown(async () => {
     await connection.close()
     await nats.kill()

@@ -1,14 +1,16 @@
 /** `fedlora join TOKEN`: takes part in a federation with the rows of this machine. */
 import { resolve } from 'node:path'
+import { joinNats } from '../../client/join-nats.js'
 import type { FedloraError } from '../../errors.js'
 import { joinServer } from '../../federated/https/client/join.js'
 import { retrying, systemTime } from '../../federated/link/retry.js'
-import { takePart } from '../../federated/participant/join.js'
+import { type Connect, takePart } from '../../federated/participant/join.js'
 import { findModel } from '../../files/model-source.js'
 import { type Command, text } from '../command.js'
 import { allowanceFlags, allowanceOf } from '../join/allowance.js'
 import { askFirst } from '../join/approve.js'
 import { joinTeller } from '../join/tell.js'
+import { ticketOf } from '../join/ticket.js'
 import { readToken, tokenFlag } from '../join/token.js'
 import { checkFiles } from '../open-data.js'
 import { deviceFlag } from '../sections.js'
@@ -20,7 +22,7 @@ export const join: Command = {
     {
       name: 'token',
       description:
-        'TOKEN: the join token that the operator of the federation made for you, - to read it from the standard input; what stands here other users of this machine can see: --token-file keeps it to you',
+        'TOKEN: the join token that the operator of the federation made for you, - to read it from the standard input; what stands here other users of this machine can see: --token-file keeps it to you. Over NATS: the file of fedlora nats init for you',
     },
   ],
   flags: {
@@ -76,7 +78,8 @@ export const join: Command = {
     key: { type: 'string', value: 'FILE', description: 'PEM of its private key' },
   },
   async run({ flags, output, signal, holding }) {
-    const token = await readToken(flags)
+    const ticket = await ticketOf(flags)
+    const token = ticket === undefined ? await readToken(flags) : ''
     const folder = resolve(text(flags, 'folder')!)
     const allowance = await allowanceOf(flags, folder)
     const approve = flags.approve ? askFirst(output, signal) : undefined
@@ -98,7 +101,11 @@ export const join: Command = {
         tell(event)
       }
       const patience = { signal, time: systemTime, random: Math.random, onRetry }
-      return await retrying(() => joinServer(token, folder, { ...trust, environment, signal }), patience)
+      const join = () =>
+        ticket !== undefined
+          ? joinNats(ticket, folder, signal)
+          : joinServer(token, folder, { ...trust, environment, signal })
+      return await retrying<Awaited<ReturnType<Connect>>>(join, patience)
     }
     return await holding(async () => {
       const run = takePart(connect, { ...allowance, model, data, signal, ...(approve && { approve }) })

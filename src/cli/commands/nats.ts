@@ -9,7 +9,8 @@ export const nats: Command = {
   words: [
     {
       name: 'action',
-      description: 'init: writes a configuration for nats-server, and the seeds of its users',
+      description:
+        'init: writes a configuration for nats-server, the seed of the federation’s server, and a file for each client',
       choices: ['init'],
       required: true,
     },
@@ -18,9 +19,11 @@ export const nats: Command = {
     folder: { type: 'string', value: 'DIR', description: 'where they are written (default nats)' },
     clients: { type: 'string', value: 'A,B,…', description: 'names of the clients' },
     space: { type: 'string', value: 'NAME', description: 'what names in NATS begin with (default fedlora)' },
-    listen: { type: 'string', value: 'HOST:PORT', description: 'where clients reach it (default 0.0.0.0:4222)' },
+    listen: { type: 'string', value: 'HOST:PORT', description: 'where it listens (default 0.0.0.0:4222)' },
+    url: { type: 'string', value: 'URL', description: 'where clients reach it (default: by --listen)' },
     cert: { type: 'string', value: 'FILE', description: 'certificate of NATS (PEM); without it nothing is encrypted' },
     key: { type: 'string', value: 'FILE', description: 'its key (PEM)' },
+    authority: { type: 'string', value: 'FILE', description: 'the authority of that certificate (PEM), for clients' },
   },
   async run({ flags, output }) {
     const made = await usage(() =>
@@ -28,7 +31,7 @@ export const nats: Command = {
         folder: resolve(text(flags, 'folder') ?? 'nats'),
         clients: (text(flags, 'clients') ?? '').split(',').flatMap((name) => name.trim() || []),
         ...Object.fromEntries(
-          ['space', 'listen', 'cert', 'key'].flatMap((name) => {
+          ['space', 'listen', 'url', 'cert', 'key', 'authority'].flatMap((name) => {
             const value = text(flags, name)
             return value === undefined ? [] : [[name, value]]
           }),

@@ -1,6 +1,7 @@
 /** `fedlora serve`: the server of a federation between machines. */
 import { join } from 'node:path'
 import type { CoordinatorEvent } from '../../federated/coordinator/events.js'
+import type { Leader } from '../../federated/nats/lease.js'
 import { createServer, type FederationServer } from '../../server/create-server.js'
 import { type Command, configFlag } from '../command.js'
 import type { Output } from '../output.js'
@@ -80,7 +81,16 @@ export const serve: Command = {
         output.event({ ...event })
         tell(event)
       })
-      const server = await createServer(options, events.tell).finally(() => output.endProgress())
+      const standby = {
+        signal,
+        onStandby(leader: Leader) {
+          output.endProgress()
+          output.event({ type: 'standby', ...leader })
+          output.text(`stands by: process ${leader.pid} on ${leader.host} leads`)
+          output.phase('waits for the lead')
+        },
+      }
+      const server = await createServer(options, events.tell, standby).finally(() => output.endProgress())
       const ignoreHangup = renewOnHangup(server, output)
       try {
         tellBeginning(server, output)

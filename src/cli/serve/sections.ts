@@ -5,13 +5,14 @@ import type { Flag, FlagValues } from '../arguments.js'
 import { type Config, section, text, usage } from '../command.js'
 import { UsageError } from '../usage.js'
 
-const { name, folder, listen, tls, clients, model, adapter, data, federation, privacy, evaluate, limits, log } =
+const { name, folder, listen, tls, nats, clients, model, adapter, data, federation, privacy, evaluate, limits, log } =
   serverSchema.shape
 const sections = {
   name,
   folder,
   listen,
   tls,
+  nats,
   clients,
   model,
   adapter,

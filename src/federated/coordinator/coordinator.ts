@@ -28,7 +28,7 @@ import { type CoordinatorOptions, parseCoordinatorOptions } from './options.js'
 import { openPrivacy } from './privacy.js'
 import { Reception } from './reception.js'
 import type { Record as Entry, RecordOf } from './records.js'
-import { checkName, clientOf, enrolment, hashOfToken } from './registry.js'
+import { admission, checkName, clientOf, enrolment, hashOfToken } from './registry.js'
 import { checkSame, describe, openSetup, saveAdapter } from './setup.js'
 import { type Known as Lives, standingOf } from './standing.js'
 import { isOver, isUnderWay, placeOf, populationOf, type State } from './state.js'
@@ -211,6 +211,17 @@ export class Coordinator implements Door, Registry {
     return { client }
   }
 
+  async admit(client: string, key: string): Promise<void> {
+    checkName(client)
+    const { book, now, random } = this.#tools
+    await book.exclusive(async () => {
+      const token = hashOfToken(random(32).toString('base64url'))
+      const records = admission(this.#state, client, key, { token, now: now() })
+      if (records.length > 0) await book.append(...records)
+    })
+    void this.#conductor.settle()
+  }
+
   clientOf(key: string): string {
     return clientOf(this.#state, key)
   }
@@ -275,6 +286,11 @@ export class Coordinator implements Door, Registry {
       await book.append(record)
     })
     await this.#conductor.settle()
+  }
+
+  /** Nothing is done any more, for a reason from outside: another server goes on. */
+  giveUp(error: FedloraError): void {
+    if (!this.#tools.book.ended) this.#tools.book.fail(error)
   }
 
   /** Ends after what is under way; another may then open the journal. The federation goes on where it is opened again. */

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { FedloraError } from '../../errors.js'
 import type { RecordOf } from './records.js'
-import type { State } from './state.js'
+import type { State, Token } from './state.js'
 
 export const hashOfToken = (token: string): string => createHash('sha256').update(token).digest('hex')
 
@@ -45,6 +45,31 @@ export function enrolment(state: State, token: string, key: string, now: number)
     throw new FedloraError('E_AUTH', `this key is that of client ${owner}; client ${client} needs one of its own`)
   }
   return { type: 'enrolled', at: now, client, token: hash, key }
+}
+
+/**
+ * The records of a client that comes in by a proof of its name; none: it is in already, with this key.
+ * @param token - hash of one that nobody knows, for a client that has no invitation.
+ * @throws FedloraError `E_REVOKED` for one that was shut out and not invited since; `E_AUTH`.
+ */
+export function admission(
+  state: State,
+  client: string,
+  key: string,
+  { token, now }: { token: string; now: number },
+): RecordOf<'invited' | 'enrolled'>[] {
+  const owner = state.keys.get(key)
+  if (owner !== undefined && owner !== client) {
+    throw new FedloraError('E_AUTH', `the key of client ${client} is client ${owner}'s; each has its own`, { client })
+  }
+  const shutOut = state.members.get(client)?.revoked === true
+  if (owner === client && !shutOut) return []
+  const isOwn = ([, known]: [string, Token]) =>
+    known.client === client && known.key === undefined && known.expires >= now
+  const invitation = [...state.tokens].find(isOwn)?.[0]
+  if (shutOut && invitation === undefined) checkMember(state.members, client)
+  const enrolled = { type: 'enrolled', at: now, client, token: invitation ?? token, key } as const
+  return invitation === undefined ? [{ type: 'invited', at: now, client, token, expires: now }, enrolled] : [enrolled]
 }
 
 /** @throws FedloraError `E_AUTH`, `E_REVOKED`. */

@@ -11,7 +11,9 @@ export const listenSchema = z.strictObject({
     .min(1)
     .optional()
     .describe('address or name that the server listens at; default: every address of this machine'),
-  port: port.default(8443).describe('port of the clients; 0: the system chooses'),
+  port: port
+    .default(8443)
+    .describe('port of the clients; 0: the system chooses. Beside nats only where it is written down'),
   publicUrl: z
     .url({ protocol: /^https$/ })
     .optional()

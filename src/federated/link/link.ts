@@ -48,6 +48,11 @@ export interface Registry {
    * @throws FedloraError `E_TOKEN` (unknown or expired), `E_TOKEN_USED`.
    */
   enroll(token: string, key: string): Promise<{ client: string }>
+  /**
+   * Binds a key to the name of a client whose carrier has proof of it, without a token. Who was shut out needs an invitation first.
+   * @throws FedloraError `E_REVOKED`, `E_AUTH` for another client's key.
+   */
+  admit(client: string, key: string): Promise<void>
   /** Name of the client that has a key. @throws FedloraError `E_AUTH` for nobody's, `E_REVOKED`. */
   clientOf(key: string): string
   /** A token for one client: it is told once, and only its hash is kept. */

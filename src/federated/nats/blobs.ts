@@ -106,10 +106,13 @@ export class NatsBlobs implements BlobStore {
   readonly #bucket: ObjectStore
   readonly #staging: BlobStore
   readonly #busy = new Set<BlobId>()
+  readonly #mayRemove: () => Promise<void>
 
-  constructor(bucket: ObjectStore, staging: BlobStore) {
+  /** @param mayRemove - resolves when this server may remove what it does not know. @throws FedloraError `E_JOURNAL_FENCED` when it may not. */
+  constructor(bucket: ObjectStore, staging: BlobStore, mayRemove = async () => {}) {
     this.#bucket = bucket
     this.#staging = staging
+    this.#mayRemove = mayRemove
   }
 
   async sizeOf(id: BlobId): Promise<number | undefined> {
@@ -170,7 +173,9 @@ export class NatsBlobs implements BlobStore {
   async collect(isNamed: (id: BlobId) => boolean): Promise<void> {
     await this.#staging.collect(isNamed)
     for (const { name, deleted } of await this.#tried(this.#bucket.list(), 'all')) {
-      if (!deleted && !isNamed(name)) await this.#tried(this.#bucket.delete(name), name)
+      if (deleted || isNamed(name)) continue
+      await this.#mayRemove()
+      await this.#tried(this.#bucket.delete(name), name)
     }
   }
 

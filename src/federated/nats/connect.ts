@@ -1,17 +1,25 @@
 /** A connection to a NATS server. Its packages are optional peers: they are looked for when somebody asks for NATS, and named when they are missing. */
-import type { NatsConnection } from '@nats-io/transport-node'
+import type { Authenticator, NatsConnection } from '@nats-io/transport-node'
 import { FedloraError } from '../../errors.js'
 
 export type { NatsConnection }
+
+export interface NatsTls {
+  /** Of the authority that signed the server's certificate; absent: the system's. */
+  authority?: string | undefined
+  /** Of this side's own certificate, and its key. */
+  certificate?: string | undefined
+  key?: string | undefined
+}
 
 /** Where the server is, and as whom. */
 export interface NatsPlace {
   /** `nats://host:4222`, or `tls://…`; several of one cluster, comma-separated. */
   servers: string
-  /** Seed of the user's nkey, as `fedlora nats init` writes it. */
-  seed?: string | undefined
-  /** PEM of the authority that signed the server's certificate; absent: the system's. */
-  ca?: string | undefined
+  /** What proves who asks: the seed of a user's nkey (`SU…`), the text of a `.creds` file, or a token. */
+  credentials?: string | undefined
+  /** PEM texts. */
+  tls?: NatsTls | undefined
   /** Where answers to this connection arrive: private, because permissions can name it. Default: `_INBOX`. */
   inbox?: string | undefined
 }
@@ -34,12 +42,19 @@ export const keyValues = () => needed(() => import('@nats-io/kv'))
 export const keys = () => needed(() => import('@nats-io/nkeys'))
 export const objects = () => needed(() => import('@nats-io/obj'))
 
+/** JetStream's codes for a disk, or an account, that is full. */
+const full: ReadonlySet<unknown> = new Set([10023, 10028, 10047, 10077])
+
 /** A failure of NATS as a coded error; others pass through. `doing` says what was tried. */
 export function natsError(error: unknown, doing: string): unknown {
   if (error instanceof FedloraError || !(error instanceof Error)) return error
   const { name, message } = error
-  const coded = (code: 'E_AUTH' | 'E_UNREACHABLE', why: string) =>
+  const coded = (code: 'E_AUTH' | 'E_UNREACHABLE' | 'E_DISK_FULL' | 'E_CONFIG', why: string) =>
     new FedloraError(code, `${doing}: ${why} (${message})`, { nats: name }, error)
+  if (name === 'JetStreamApiError') {
+    if (full.has((error as { code?: unknown }).code)) return coded('E_DISK_FULL', 'JetStream has no room left')
+    return coded('E_CONFIG', 'JetStream refuses it')
+  }
   if (/Authorization|PermissionViolation|Authentication/i.test(name) || /permissions violation/i.test(message))
     return coded('E_AUTH', 'NATS refuses this user; give the seed and the rights that `fedlora nats init` made for it')
   if (
@@ -50,16 +65,29 @@ export function natsError(error: unknown, doing: string): unknown {
   return error
 }
 
+async function authenticatorOf(credentials: string): Promise<Authenticator> {
+  const { credsAuthenticator, nkeyAuthenticator, tokenAuthenticator } = await transport()
+  const text = credentials.trim()
+  if (text.includes('BEGIN NATS USER JWT')) return credsAuthenticator(new TextEncoder().encode(text))
+  return /^SU[A-Z2-7]{56}$/.test(text) ? nkeyAuthenticator(new TextEncoder().encode(text)) : tokenAuthenticator(text)
+}
+
+const tlsOf = ({ authority, certificate, key }: NatsTls) => ({
+  ...(authority !== undefined && { ca: authority }),
+  ...(certificate !== undefined && { cert: certificate }),
+  ...(key !== undefined && { key }),
+})
+
 /** Opens a connection that is kept up for ever. @throws FedloraError `E_MISSING`, `E_UNREACHABLE`, `E_AUTH`. */
-export async function connectNats({ servers, seed, ca, inbox }: NatsPlace): Promise<NatsConnection> {
-  const { connect, nkeyAuthenticator } = await transport()
+export async function connectNats({ servers, credentials, tls, inbox }: NatsPlace): Promise<NatsConnection> {
+  const { connect } = await transport()
   try {
     return await connect({
       servers: servers.split(',').map((server) => server.trim()),
       name: 'fedlora',
       maxReconnectAttempts: -1,
-      ...(seed !== undefined && { authenticator: nkeyAuthenticator(new TextEncoder().encode(seed.trim())) }),
-      ...(ca !== undefined && { tls: { ca } }),
+      ...(credentials !== undefined && { authenticator: await authenticatorOf(credentials) }),
+      ...(tls !== undefined && { tls: tlsOf(tls) }),
       ...(inbox !== undefined && { inboxPrefix: inbox }),
     })
   } catch (error) {

@@ -1,25 +1,35 @@
-/** What an operator of NATS begins with: a configuration for the server, and the seed of every user. */
+/** What an operator of NATS begins with: a configuration for NATS, the seed of the federation's server, and a file for every client. */
+import { readFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { FedloraError } from '../../errors.js'
-import { exists, makeFolder, writeTextFile } from '../../files/atomic.js'
+import { exists, ioError, makeFolder, writeTextFile } from '../../files/atomic.js'
 import { writeSecret } from '../../files/secret-file.js'
 import { parseOptions } from '../../options/parse.js'
 import { keys } from './connect.js'
 import { tokenOf } from './names.js'
+import { natsSpaceSchema, natsUrlSchema } from './options.js'
 import { natsConfig } from './rights.js'
+import { writeTicket } from './ticket.js'
 
 export const natsInitSchema = z.strictObject({
   folder: z.string().min(1).describe('where the files are written; it must not hold a configuration yet'),
-  space: z
-    .string()
-    .default('fedlora')
-    .describe('what names in NATS begin with: one for each federation that a NATS server carries'),
+  space: natsSpaceSchema.describe('what names in NATS begin with: one for each federation that a NATS server carries'),
   clients: z.array(z.string().min(1).max(64)).min(1).describe('names of the clients'),
   listen: z.string().default('0.0.0.0:4222').describe('host:port that clients reach'),
   monitor: z.string().default('127.0.0.1:8222').describe('host:port of the page that tells how NATS writes to disk'),
+  url: natsUrlSchema
+    .optional()
+    .describe('where clients reach NATS; default: the host of listen, or the name of this machine, with its port'),
   cert: z.string().optional().describe('PEM file of the certificate of NATS; without it nothing is encrypted'),
   key: z.string().optional().describe('PEM file of its key'),
+  authority: z
+    .string()
+    .optional()
+    .describe(
+      'PEM file of the authority of that certificate, which clients are told; default: those of their machines',
+    ),
 })
 
 /** Options of `initNats`. */
@@ -31,7 +41,7 @@ export interface NatsInit {
   config: string
   /** Seed of the federation's server. */
   server: string
-  /** Seeds of the clients, each for its client alone. */
+  /** What each client joins with, for it alone. */
   clients: Record<string, string>
 }
 
@@ -48,13 +58,29 @@ function checkNames(clients: readonly string[]): void {
   }
 }
 
+/** Where clients reach a NATS that listens at `host:port`. */
+function urlOf(listen: string, encrypted: boolean): string {
+  const colon = listen.lastIndexOf(':')
+  const host = listen.slice(0, Math.max(0, colon))
+  const everywhere = host === '' || host === '0.0.0.0' || host === '[::]'
+  return `${encrypted ? 'tls' : 'nats'}://${everywhere ? hostname() : host}:${listen.slice(colon + 1)}`
+}
+
+const texts = async (path: string | undefined): Promise<string | undefined> =>
+  path === undefined
+    ? undefined
+    : await readFile(path, 'utf8').catch((error: unknown) => {
+        throw ioError(error, `cannot read '${path}'`)
+      })
+
 /**
- * Writes a configuration of nats-server whose users are the federation's server and its clients, each with the rights that it needs, and a file
- * with the seed (private key) of each user, which only its owner may read.
+ * Writes a configuration of nats-server whose users are the federation's server and its clients, each with the rights that it needs; the seed
+ * (private key) of the server; and for each client the file that it joins with, its seed in it. Only their owner may read them.
  * @throws FedloraError `E_CONFIG`, `E_ARGUMENT` when the folder holds a configuration, `E_MISSING` for NATS' packages, `E_IO`.
  */
 export async function initNats(options: NatsInitOptions): Promise<NatsInit> {
-  const { folder, space, clients, listen, monitor, cert, key } = parseOptions(natsInitSchema, options, 'nats init')
+  const given = parseOptions(natsInitSchema, options, 'nats init')
+  const { folder, space, clients, listen, monitor, cert, key } = given
   if ((cert === undefined) !== (key === undefined)) {
     throw new FedloraError(
       'E_CONFIG',
@@ -67,12 +93,13 @@ export async function initNats(options: NatsInitOptions): Promise<NatsInit> {
     const message = `nats init: '${config}' is there already, and its users' seeds with it; give another folder, or remove it`
     throw new FedloraError('E_ARGUMENT', message, { path: config })
   }
+  const authority = await texts(given.authority)
   const { createUser } = await keys()
   const server = createUser()
   const users = clients.map((name) => ({
     name,
     user: createUser(),
-    path: join(folder, 'clients', `${tokenOf(name)}.seed`),
+    path: join(folder, 'clients', `${tokenOf(name)}.json`),
   }))
   const text = natsConfig({
     space,
@@ -84,10 +111,14 @@ export async function initNats(options: NatsInitOptions): Promise<NatsInit> {
     ...(cert !== undefined && { tls: { cert, key: key! } }),
   })
   await makeFolder(join(folder, 'clients'))
-  const seedOf = (user: { getSeed(): Uint8Array }) => `${new TextDecoder().decode(user.getSeed())}\n`
+  const seedOf = (user: { getSeed(): Uint8Array }) => new TextDecoder().decode(user.getSeed())
   const serverPath = join(folder, 'server.seed')
-  await writeSecret(serverPath, seedOf(server))
-  for (const { user, path } of users) await writeSecret(path, seedOf(user))
+  await writeSecret(serverPath, `${seedOf(server)}\n`)
+  const url = given.url ?? urlOf(listen, cert !== undefined)
+  for (const { name, user, path } of users) {
+    const ticket = { url, space, client: name, credentials: seedOf(user) }
+    await writeTicket(path, authority === undefined ? ticket : { ...ticket, authority })
+  }
   await writeTextFile(config, text)
   return { config, server: serverPath, clients: Object.fromEntries(users.map(({ name, path }) => [name, path])) }
 }

@@ -1,11 +1,12 @@
 /**
  * The journal as a stream of JetStream. A message is what one call appended (or several that waited together): it is there whole or not at
  * all. The stream refuses a message that does not follow the last one that its writer knows, so that a server which has been replaced can
- * append nothing; it cannot be shortened by anybody who has no rights over streams.
+ * append nothing; it cannot be shortened by anybody who has no rights over streams. A writer that takes over puts a message without records
+ * first: from then on the one before it is fenced off, also with what it had sent and NATS had not received yet.
  */
 import { randomUUID } from 'node:crypto'
 import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream'
-import { FedloraError } from '../../errors.js'
+import { FedloraError, isFedloraError } from '../../errors.js'
 import { recordsText } from '../journal/frame.js'
 import type { Journal, JournalEntry } from '../journal/journal.js'
 import { jetstreams, type NatsConnection, natsError } from './connect.js'
@@ -20,6 +21,15 @@ const mostBytes = 1_000_000
 interface Message<R> {
   writer: string
   records: R[]
+}
+
+export interface NatsJournalOptions {
+  /** Servers of the cluster that keep the stream. */
+  replicas?: number
+  /** Whether this writer takes over. */
+  claim?: boolean
+  /** Resolves when this writer may write. @throws FedloraError `E_JOURNAL_FENCED` when it may no longer. */
+  mayWrite?: () => Promise<void>
 }
 
 interface Waiting {
@@ -46,15 +56,28 @@ export class NatsJournal<R> implements Journal<R> {
   #closed = false
   #fenced: FedloraError | undefined
 
-  private constructor(connection: NatsConnection, streams: JetStreamClient, manager: JetStreamManager, names: Names) {
+  readonly #mayWrite: () => Promise<void>
+
+  private constructor(
+    connection: NatsConnection,
+    streams: JetStreamClient,
+    manager: JetStreamManager,
+    names: Names,
+    mayWrite = async () => {},
+  ) {
     this.#connection = connection
+    this.#mayWrite = mayWrite
     this.#streams = streams
     this.#manager = manager
     this.#names = names
   }
 
   /** Makes the stream where it is missing. @throws FedloraError `E_UNREACHABLE`, `E_AUTH`. */
-  static async open<R>(connection: NatsConnection, names: Names, replicas = 1): Promise<NatsJournal<R>> {
+  static async open<R>(
+    connection: NatsConnection,
+    names: Names,
+    { replicas = 1, claim = false, mayWrite }: NatsJournalOptions = {},
+  ): Promise<NatsJournal<R>> {
     const { jetstream, jetstreamManager, RetentionPolicy, StorageType } = await jetstreams()
     try {
       const manager = await jetstreamManager(connection)
@@ -68,10 +91,32 @@ export class NatsJournal<R> implements Journal<R> {
         deny_purge: true,
         allow_direct: true,
       })
-      return new NatsJournal<R>(connection, jetstream(connection), manager, names)
+      const journal = new NatsJournal<R>(connection, jetstream(connection), manager, names, mayWrite)
+      if (claim) await journal.#claim()
+      return journal
     } catch (error) {
       throw natsError(error, `cannot open the journal '${names.journal}'`)
     }
+  }
+
+  /** Fences off the writer before this one. */
+  async #claim(): Promise<void> {
+    for (;;) {
+      const { state } = await this.#manager.streams.info(this.#names.journal)
+      this.#message = state.last_seq
+      try {
+        this.#message = await this.#publish(this.#bodyOf([]))
+        return
+      } catch (error) {
+        if (!isFedloraError(error, 'E_JOURNAL_FENCED')) throw error
+        await this.#mayWrite()
+        this.#fenced = undefined // the writer before was quicker
+      }
+    }
+  }
+
+  #bodyOf(records: readonly string[]): string {
+    return `{"writer":${JSON.stringify(this.#writer)},"records":[${records.join(',')}]}`
   }
 
   async *read(): AsyncGenerator<JournalEntry<R>> {
@@ -139,7 +184,7 @@ export class NatsJournal<R> implements Journal<R> {
       ends.push({ done, sequence })
     }
     if (texts.length > 0) {
-      this.#message = await this.#publish(`{"writer":${JSON.stringify(this.#writer)},"records":[${texts.join(',')}]}`)
+      this.#message = await this.#publish(this.#bodyOf(texts))
       this.#sequence = sequence
     }
     for (const { done, sequence } of ends) done(sequence)
@@ -155,6 +200,7 @@ export class NatsJournal<R> implements Journal<R> {
     const { JetStreamApiError } = await jetstreams()
     const { journal, journalSubject } = this.#names
     for (;;) {
+      await this.#mayWrite()
       try {
         const ack = await this.#streams.publish(journalSubject, body, {
           expect: { streamName: journal, lastSequence: this.#message },

@@ -22,7 +22,7 @@ import { openBucket, putObject, readObject } from './blobs.js'
 import { type Call, decode, encode, offerEntrySchema } from './calls.js'
 import { keyValues, type NatsConnection, natsError } from './connect.js'
 import { type Names, tokenOf } from './names.js'
-import { Patient } from './patient.js'
+import { Patient, unlessAborted } from './patient.js'
 
 /** Milliseconds that a request may take; what takes longer is asked for again. */
 const patience = 60_000
@@ -37,6 +37,10 @@ export interface NatsLinkParts {
   client: string
   /** Ed25519 public key of the client, raw, base64url. */
   key: string
+  /** Whether the connection is closed with the link. */
+  owned?: boolean
+  /** Ends the opening. */
+  signal?: AbortSignal
 }
 
 export class NatsLink implements ClientLink {
@@ -58,18 +62,18 @@ export class NatsLink implements ClientLink {
     const { Kvm } = await keyValues()
     const offers = await new Kvm(parts.connection).open(parts.names.offers, { bindOnly: true, allow_direct: true })
     const link = new NatsLink(parts, offers)
-    await link.#ask({ call: 'enroll', key: parts.key })
+    await link.#ask({ call: 'enroll', key: parts.key }, parts.signal)
     return link
   }
 
   async #ask(call: Call, signal?: AbortSignal): Promise<unknown> {
     signal?.throwIfAborted()
     const { connection, names } = this.#parts
-    const message = await connection
-      .request(names.ask(this.#token), encode(call), { timeout: patience })
-      .catch((error: unknown) => {
-        throw natsError(error, `asking the server (${call.call})`)
-      })
+    const asked = connection.request(names.ask(this.#token), encode(call), { timeout: patience })
+    const message = await unlessAborted(asked, signal).catch((error: unknown) => {
+      signal?.throwIfAborted()
+      throw natsError(error, `asking the server (${call.call})`)
+    })
     const answer = decode(replyEnvelope, message.data, `the server's answer to ${call.call}`)
     if ('error' in answer) throw FedloraError.from(answer.error)
     return answer.value
@@ -137,5 +141,6 @@ export class NatsLink implements ClientLink {
 
   async close(): Promise<void> {
     await this.#heard?.close()
+    if (this.#parts.owned) await this.#parts.connection.close()
   }
 }

@@ -22,6 +22,8 @@ export const namesOf = (space: string) => ({
   description: 'description',
   /** Bucket that holds who leads. */
   leader: `fl_${space}_leader`,
+  /** The server's own objects: its vectors, and answers until their round has ended. */
+  blobs: `fl_${space}_blobs`,
   /** Objects for clients, and of one client. */
   down: `fl_${space}_down`,
   up: (token: string) => `fl_${space}_up_${token}`,

@@ -1,6 +1,29 @@
-/** What comes of an iterator, for somebody who now and then stops waiting: nothing that comes meanwhile is lost. */
+/** Waiting that can be given up: nothing that comes meanwhile is lost. */
 import { FedloraError } from '../../errors.js'
 
+/**
+ * What a promise gives, unless `signal` comes first. @param late - told of what it gives after that.
+ * @throws the signal's reason.
+ */
+export async function unlessAborted<T>(promise: Promise<T>, signal?: AbortSignal, late = (_: T) => {}): Promise<T> {
+  if (signal === undefined) return await promise
+  let onAbort = () => {}
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason)
+    if (signal.aborted) onAbort()
+    signal.addEventListener('abort', onAbort, { once: true })
+  })
+  try {
+    return await Promise.race([promise, aborted])
+  } catch (error) {
+    if (signal.aborted) promise.then(late, () => {})
+    throw error
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}
+
+/** What comes of an iterator, for somebody who now and then stops waiting. */
 export class Patient<T> {
   readonly #iterator: AsyncIterator<T>
   /** Asked of the iterator, and not given to anybody yet. */

@@ -2,7 +2,7 @@
 import type { KV } from '@nats-io/kv'
 import type { ObjectStore } from '@nats-io/obj'
 import type { Msg } from '@nats-io/transport-node'
-import { FedloraError, isFedloraError } from '../../errors.js'
+import { FedloraError } from '../../errors.js'
 import type { BlobId, BlobRef } from '../blobs/blob-store.js'
 import type { Door, Registry } from '../link/link.js'
 import { checkJetStream, openBucket, putObject, readObject } from './blobs.js'
@@ -20,22 +20,14 @@ export interface NatsServerParts {
   registry: Registry
   /** Bytes that one client's bucket may hold. */
   quota?: number
+  /** Servers of the cluster that keep each bucket. */
+  replicas?: number
   /** Told of what goes wrong beside a call. */
   onError?: (error: FedloraError) => void
 }
 
 /** The client's part of a subject or key. */
 const lastToken = (subject: string): string => subject.slice(subject.lastIndexOf('.') + 1)
-
-/** Whose a key is; undefined: nobody's yet. */
-function nameOf(registry: Registry, key: string): string | undefined {
-  try {
-    return registry.clientOf(key)
-  } catch (error) {
-    if (isFedloraError(error, 'E_AUTH')) return undefined
-    throw error
-  }
-}
 
 export class NatsServer {
   readonly #parts: NatsServerParts
@@ -55,12 +47,12 @@ export class NatsServer {
 
   /** Opens the buckets, tells the description, and answers from then on. @throws FedloraError `E_UNSUPPORTED`, `E_UNREACHABLE`, `E_AUTH`. */
   static async open(parts: NatsServerParts): Promise<NatsServer> {
-    const { connection, names, door } = parts
+    const { connection, names, door, replicas = 1 } = parts
     await checkJetStream(connection)
     const { Kvm } = await keyValues()
     try {
-      const offers = await new Kvm(connection).create(names.offers, { history: 1, allow_direct: true })
-      const down = await openBucket(connection, names.down, { ttl: daySeconds })
+      const offers = await new Kvm(connection).create(names.offers, { history: 1, allow_direct: true, replicas })
+      const down = await openBucket(connection, names.down, { ttl: daySeconds, replicas })
       await offers.put(names.description, encode(await door.describe()))
       const server = new NatsServer(parts, offers, down)
       const asks = connection.subscribe(names.asks, {
@@ -136,13 +128,9 @@ export class NatsServer {
 
   /** The user's rights name the client; the key is bound to that name. Its bucket is made, which only the server may do. */
   async #enroll(client: string, key: string): Promise<void> {
-    const { registry, connection, names, quota = 2 ** 30 } = this.#parts
-    const known = nameOf(registry, key)
-    if (known === undefined) await registry.enroll((await registry.invite(client, 60)).token, key)
-    else if (known !== client) {
-      throw new FedloraError('E_AUTH', `the key of client ${client} is client ${known}'s; each has its own`, { client })
-    }
-    await openBucket(connection, names.up(tokenOf(client)), { most: quota })
+    const { registry, connection, names, quota = 2 ** 30, replicas = 1 } = this.#parts
+    await registry.admit(client, key)
+    await openBucket(connection, names.up(tokenOf(client)), { most: quota, replicas })
   }
 
   async #put(client: string, blob: BlobId): Promise<void> {

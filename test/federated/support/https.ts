@@ -38,6 +38,10 @@ class FakeRegistry {
     return { client: found.name }
   }
 
+  async admit(client: string, key: string): Promise<void> {
+    this.names.set(key, client)
+  }
+
   clientOf(key: string): string {
     const name = this.names.get(key)
     if (name === undefined) throw new FedloraError('E_AUTH', 'nobody has this key')

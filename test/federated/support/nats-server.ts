@@ -22,6 +22,8 @@ export interface RunningNats {
   servers: string
   monitor: string
   seeds: { server: string; clients: Record<string, string> }
+  /** Files of `fedlora nats init`: the server's seed, and what each client joins with. */
+  files: { server: string; clients: Record<string, string> }
   kill(signal?: NodeJS.Signals): Promise<void>
   /** The same server again, on the same ports. */
   restart(): Promise<void>
@@ -76,14 +78,18 @@ export async function startNats(folder: string, space: string, clients: readonly
   const [listen, monitor] = [ports.nats[0]!.replace('nats://', ''), ports.monitoring[0]!.replace('http://', '')]
   const text = readFileSync(config, 'utf8')
   writeFileSync(config, text.replace(anyPort, listen).replace(anyPort, monitor))
-  const seedOf = (path: string) => readFileSync(path, 'utf8').trim()
+  for (const path of Object.values(made.clients)) {
+    writeFileSync(path, readFileSync(path, 'utf8').replace(`nats://${anyPort}`, ports.nats[0]!))
+  }
+  const seedOf = (path: string) => JSON.parse(readFileSync(path, 'utf8')).credentials as string
   return {
     servers: ports.nats[0]!,
     monitor: ports.monitoring[0]!,
     seeds: {
-      server: seedOf(made.server),
+      server: readFileSync(made.server, 'utf8').trim(),
       clients: Object.fromEntries(Object.entries(made.clients).map(([name, path]) => [name, seedOf(path)])),
     },
+    files: { server: made.server, clients: made.clients },
     async kill(signal: NodeJS.Signals = 'SIGKILL') {
       if (child.exitCode !== null || child.signalCode !== null) return
       const ended = new Promise((resolve) => child.once('exit', resolve))

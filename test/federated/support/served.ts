@@ -4,6 +4,9 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import type { Test } from 'tap'
+import { loadDataset } from '../../../src/data/index.js'
+import { simulate } from '../../../src/federated/index.js'
+import { loadModel } from '../../../src/model/load.js'
 import { fedlora, objects, program } from '../../support/command.js'
 import { goldenFolder } from '../../support/golden-model.js'
 import { type Ended, follow } from '../../support/programs.js'
@@ -34,6 +37,30 @@ export const federation = {
   seed: 5,
 }
 export const adapter = { rank: 4, seed: 3 }
+
+/** The adapter that `simulate` makes of the same clients. */
+export async function simulatedAdapter(folder: string, names: readonly string[]): Promise<Float32Array> {
+  const base = await loadModel(model)
+  const clients = await Promise.all(
+    names.map(async (name) => ({
+      name,
+      train: await loadDataset(join(folder, `${name}.jsonl`), { format: 'tokens' }),
+    })),
+  )
+  const result = await simulate({ model: base, adapter, clients, ...federation })
+  const values = result.adapter.vector()
+  base.dispose()
+  return values
+}
+
+/** The one that a server has left. */
+export async function servedAdapter(folder: string, server = 'server'): Promise<Float32Array> {
+  const base = await loadModel(model)
+  const trained = await base.loadAdapter(join(folder, server, 'adapter'))
+  const values = trained.vector()
+  base.dispose()
+  return values
+}
 
 export interface Process {
   child: ChildProcess

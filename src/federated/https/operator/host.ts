@@ -30,6 +30,8 @@ export interface HostOptions {
   listen: ListenConfig
   tls: TlsConfig
   limits: LimitsConfig
+  /** How invitations are made where no client comes by HTTPS; absent: by join tokens, and there is a port for clients. */
+  invite?: ((name: string, seconds: number) => Promise<string>) | undefined
   /** Least severe lines of the log, which goes to the standard error stream. */
   log?: LogLevel
   /** Milliseconds since 1970. */
@@ -37,10 +39,9 @@ export interface HostOptions {
 }
 
 export interface Host {
-  /** Where clients reach it, and where the operator does. */
-  address: string
+  /** Where clients reach it; undefined: not by HTTPS. */
+  address: string | undefined
   operatorUrl: string
-  port: number
   log: Logger
   /** A join token for one client, as it is pasted. */
   invite(name: string, seconds: number): Promise<string>
@@ -75,31 +76,37 @@ export async function openHost(options: HostOptions): Promise<Host> {
     for (const end of closers.splice(0).reverse()) await end()
   }
   try {
-    served = await serveHttps({
-      door: federation,
-      registry: federation,
-      run,
-      folder,
-      listen,
-      tls,
-      limits,
-      now,
-      answered(record) {
-        metrics.answered(record)
-        logAnswered(log, record)
-      },
-      enrolled(client, address) {
-        metrics.enrolled()
-        audit.note(client, 'enroll', { address })
-        log.info({ client, address }, 'enrolled')
-      },
-      refused(reason) {
-        metrics.refused(reason)
-        log.debug({ reason }, 'a connection came to nothing')
-      },
-    })
-    const { address, port, invite, renew } = served
-    closers.push(() => served!.close())
+    const openClients = () =>
+      serveHttps({
+        door: federation,
+        registry: federation,
+        run,
+        folder,
+        listen,
+        tls,
+        limits,
+        now,
+        answered(record) {
+          metrics.answered(record)
+          logAnswered(log, record)
+        },
+        enrolled(client, address) {
+          metrics.enrolled()
+          audit.note(client, 'enroll', { address })
+          log.info({ client, address }, 'enrolled')
+        },
+        refused(reason) {
+          metrics.refused(reason)
+          log.debug({ reason }, 'a connection came to nothing')
+        },
+      })
+    if (options.invite === undefined) {
+      served = await openClients()
+      closers.push(() => served!.close())
+    }
+    const address = served?.address
+    const invite = options.invite ?? served!.invite
+    const renew = served?.renew ?? (async () => {})
     const roles = await Roles.open(folder)
     const operations: Operations = {
       standing: () => federation.standing(),
@@ -118,7 +125,7 @@ export async function openHost(options: HostOptions): Promise<Host> {
     await writeJsonFile(place, { url: operator.url, pid: process.pid })
     closers.push(() => rm(place, { force: true }))
     log.info({ address, operator: operator.url }, 'listening')
-    return { address, operatorUrl: operator.url, port, log, invite, renew, close }
+    return { address, operatorUrl: operator.url, log, invite, renew, close }
   } catch (error) {
     await close()
     throw error
