@@ -41,8 +41,8 @@ const isTaken = (error: unknown): boolean =>
 const where = ({ host, pid }: Leader) => `process ${pid} on ${host}`
 
 export class Lease {
+  readonly #connection: NatsConnection
   readonly #bucket: KV
-  readonly #space: string
   readonly #milliseconds: number
   readonly #own: z.output<typeof leaderSchema>
   readonly #ended = new AbortController()
@@ -54,9 +54,14 @@ export class Lease {
   /** Told at every change. */
   readonly #waiting = new Set<() => void>()
 
-  private constructor(bucket: KV, space: string, milliseconds: number, own: z.output<typeof leaderSchema>) {
+  private constructor(
+    connection: NatsConnection,
+    bucket: KV,
+    milliseconds: number,
+    own: z.output<typeof leaderSchema>,
+  ) {
+    this.#connection = connection
     this.#bucket = bucket
-    this.#space = space
     this.#milliseconds = milliseconds
     this.#own = own
     this.#revision = 0
@@ -80,7 +85,7 @@ export class Lease {
         throw new FedloraError('E_CONFIG', message, { got: seconds, expected: ttl / 1000 })
       }
       const own = { id: randomUUID(), host: hostname(), pid: process.pid, since: Date.now() }
-      lease = new Lease(bucket, names.leader, milliseconds, own)
+      lease = new Lease(connection, bucket, milliseconds, own)
     } catch (error) {
       throw natsError(error, 'cannot open the bucket of who leads')
     }
@@ -133,7 +138,8 @@ export class Lease {
     })
     if (entry === null || entry.operation !== 'PUT') return undefined
     const parsed = leaderSchema.safeParse(entry.json())
-    if (!parsed.success) throw new FedloraError('E_PROTOCOL', `the key '${key}' of '${this.#space}' names no server`)
+    if (!parsed.success)
+      throw new FedloraError('E_PROTOCOL', `the key '${key}' in the bucket of who leads names no server`)
     return { ...parsed.data, revision: entry.revision }
   }
 
@@ -150,7 +156,7 @@ export class Lease {
   /** Renews it until the end, three times in its length. */
   async #renew(): Promise<void> {
     const { signal } = this.#ended
-    while (!signal.aborted && this.#lost === undefined) {
+    while (!signal.aborted && this.#lost === undefined && !this.#connection.isClosed()) {
       try {
         await systemTime.sleep(this.#milliseconds / 3, signal)
         await this.#renewOnce()
@@ -158,6 +164,7 @@ export class Lease {
         if (!signal.aborted && !isRetryable(error)) this.#lose(error)
       }
     }
+    this.#wake()
   }
 
   async #renewOnce(): Promise<void> {
@@ -193,7 +200,8 @@ export class Lease {
   async held(): Promise<void> {
     for (;;) {
       if (this.#lost !== undefined) throw this.#lost
-      if (this.#ended.signal.aborted) throw new FedloraError('E_UNREACHABLE', 'the server of the federation stops')
+      if (this.#ended.signal.aborted || this.#connection.isClosed())
+        throw new FedloraError('E_UNREACHABLE', 'the server of the federation stops')
       if (performance.now() - this.#confirmed < this.#milliseconds) return
       await new Promise<void>((resolve) => {
         const wake = () => {
