@@ -66,8 +66,21 @@ struct LinearTarget {
 
 struct AttentionShape {
   int heads = 0, kv_heads = 0, head_dim = 0;
-  float scale = 0;  // multiplies q·k
-  int window = 0;   // a query sees the last `window` keys, itself included; 0: all
+  float scale = 0;     // multiplies q·k
+  int window = 0;      // a query sees the last `window` keys, itself included; 0: all
+  float soft_cap = 0;  // scores s become cap·tanh(s / cap); 0: they stay
+};
+
+/// What becomes of x·Wᵀ at the head.
+struct LogitShape {
+  LogitShape(float divider = 1, float soft_cap = 0) : divider(divider), soft_cap(soft_cap) {}
+  float divider;
+  float soft_cap;  // cap·tanh(z / cap); 0: none
+};
+
+/// Columns of rows of `width`: `count` runs of `run` columns, the first at `begin`, each `stride` after the one before.
+struct ColumnRuns {
+  int64_t width = 0, begin = 0, run = 0, stride = 0, count = 1;
 };
 
 struct AdamWStep {
@@ -80,7 +93,8 @@ struct AdamWStep {
 struct Need {
   int head_dim = 0;
   Format embedding = Format::f32, head = Format::f32;
-  std::vector<Format> linears;  // each that occurs
+  std::vector<Format> linears;           // each that occurs
+  std::vector<std::string> traits = {};  // what not every backend runs, by name ("soft caps")
 };
 
 /// How large a training pass is.

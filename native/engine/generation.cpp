@@ -24,7 +24,8 @@ void Generation::advance(Transformer& transformer, const Adapter* adapter) {
   if (cache_.capacity() == 0) {
     KvCache cache = transformer.make_cache(prompt_tokens() + options_.max_tokens);
     logits_.resize(static_cast<size_t>(transformer.description().vocabulary));
-    transformer.prefill(options_.prompt, adapter, cache, logits_.data());
+    ids_ = options_.prompt;
+    transformer.prefill(ids_, adapter, cache, logits_.data());
     cache_ = std::move(cache);
     adapter_version_ = adapter == nullptr ? 0 : adapter->version;
     return;
@@ -34,7 +35,10 @@ void Generation::advance(Transformer& transformer, const Adapter* adapter) {
          "the adapter has changed since this generation began: its first %lld tokens belong to the earlier values; begin a new generation",
          static_cast<long long>(made_));
   if (waiting_ < 0) return;
-  transformer.decode(waiting_, adapter, cache_, logits_.data());
+  if (rotated_anew(transformer.description(), cache_.length + 1))
+    transformer.prefill(ids_, adapter, cache_, logits_.data());
+  else
+    transformer.decode(waiting_, adapter, cache_, logits_.data());
   waiting_ = -1;
 }
 
@@ -47,6 +51,7 @@ std::vector<int32_t> Generation::next(Transformer& transformer, const Adapter* a
       const int32_t id = sampler_.pick(logits_, static_cast<uint64_t>(made_));
       ids.push_back(id);
       waiting_ = id;
+      ids_.push_back(id);
       ++made_;
       if (std::find(options_.end_ids.begin(), options_.end_ids.end(), id) != options_.end_ids.end())
         finish_ = Finish::stop;

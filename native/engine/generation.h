@@ -45,6 +45,7 @@ class Generation {
   uint64_t adapter_version_ = 0;
   std::vector<float> logits_;  // [V] after the last token
   int32_t waiting_ = -1;       // the last token, while `logits_` are still those before it
+  std::vector<int32_t> ids_;   // the prompt and what was made
   int64_t made_ = 0;
   Finish finish_ = Finish::none;
 };

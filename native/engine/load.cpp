@@ -43,6 +43,7 @@ struct Source {
 Need need_of(const LoadOptions& options, const Source& source) {
   Need need;
   need.head_dim = source.description.head_dim;
+  need.traits = further_traits(source.description);
   for (const ModelTensor& tensor : list_tensors(source.description)) {
     if (!tensor.is_matrix()) continue;
     const Format format = format_of(options, source.tensors, tensor);

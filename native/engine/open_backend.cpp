@@ -25,8 +25,8 @@ std::unique_ptr<Backend> open_backend(const BackendOptions& options) {
 void check_supported(const Backend& backend, const Need& need, const std::string& family) {
   const std::string lack = backend.lacks(need);
   if (!lack.empty())
-    fail(Code::E_UNSUPPORTED, "model family '%s' needs %s, which the backend %s does not run. Choose another quantization, e.g. bf16.",
-         family.c_str(), lack.c_str(), backend.name().c_str());
+    fail(Code::E_UNSUPPORTED, "model family '%s' needs %s, which the backend %s does not run. %s", family.c_str(), lack.c_str(),
+         backend.name().c_str(), need.traits.empty() ? "Choose another quantization, e.g. bf16." : "Choose another device, e.g. cpu.");
 }
 
 }  // namespace fedlora

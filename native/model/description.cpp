@@ -1,5 +1,6 @@
 #include "model/description.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "base/error.h"
@@ -38,21 +39,28 @@ void check_linear(const LinearSpec& linear, int64_t N, int64_t K) {
 
 void check_block(const Description& d, size_t index) {
   const BlockSpec& block = d.layers[index];
-  if (block.attention.rope < -1 || block.attention.rope >= static_cast<int>(d.ropes.size()))
-    fail(Code::E_CONFIG, "layer %zu names rope %d of %zu", index, block.attention.rope, d.ropes.size());
+  for (const int rope : {block.attention.rope, block.attention.query_rope})
+    if (rope < -1 || rope >= static_cast<int>(d.ropes.size()))
+      fail(Code::E_CONFIG, "layer %zu names rope %d of %zu", index, rope, d.ropes.size());
   if (block.attention.window < 0)
     fail(Code::E_CONFIG, "layer %zu has the window %d, expected 0 (all) or more", index, block.attention.window);
-  if (block.attention.in.size() != 3 || block.mlp.in.size() != 2)
-    fail(Code::E_CONFIG, "layer %zu has %zu linear layers before attention and %zu at the MLP's entry, expected 3 and 2", index,
-         block.attention.in.size(), block.mlp.in.size());
-  check_linear(block.attention.in[0], d.query_width(), d.hidden);
-  check_linear(block.attention.in[1], d.kv_width(), d.hidden);
-  check_linear(block.attention.in[2], d.kv_width(), d.hidden);
+  const std::vector<LinearSpec>&projections = block.attention.in, &entries = block.mlp.in;
+  if ((projections.size() != 3 && projections.size() != 1) || (entries.size() != 2 && entries.size() != 1))
+    fail(Code::E_CONFIG, "layer %zu has %zu linear layers before attention and %zu at the MLP's entry, expected 3 or 1, and 2 or 1", index,
+         projections.size(), entries.size());
+  if (projections.size() == 1) {
+    check_linear(projections[0], d.query_width() + 2 * d.kv_width(), d.hidden);
+  } else {
+    check_linear(projections[0], d.query_width(), d.hidden);
+    check_linear(projections[1], d.kv_width(), d.hidden);
+    check_linear(projections[2], d.kv_width(), d.hidden);
+  }
   check_linear(block.attention.out, d.hidden, d.query_width());
-  for (const LinearSpec& in : block.mlp.in) check_linear(in, d.intermediate, d.hidden);
+  for (const LinearSpec& in : entries) check_linear(in, entries.size() == 1 ? 2 * d.intermediate : d.intermediate, d.hidden);
   check_linear(block.mlp.out, d.hidden, d.intermediate);
-  for (int place = 0; place < linears_per_layer; ++place)
-    if (!block.linear(place).present()) fail(Code::E_CONFIG, "layer %zu has a linear layer without a name", index);
+  for (const LinearGroup& group : linear_groups)
+    for (const LinearSpec& linear : block.group(group))
+      if (!linear.present()) fail(Code::E_CONFIG, "layer %zu has a linear layer without a name", index);
 }
 
 }  // namespace
@@ -69,9 +77,14 @@ void check_consistent(const Description& d) {
   if (d.head_dim > 256) fail(Code::E_CONFIG, "head_dim is %d, expected at most 256", d.head_dim);
   if (d.heads > 4096 || d.layers.size() > 4096)
     fail(Code::E_CONFIG, "%d heads in %zu layers is out of range (at most 4096 each)", d.heads, d.layers.size());
-  for (const RopeDescription& rope : d.ropes)
-    if (static_cast<int>(rope.inverse_frequencies.size()) * 2 != d.head_dim)
-      fail(Code::E_CONFIG, "rope has %zu frequencies, expected head_dim / 2 = %d", rope.inverse_frequencies.size(), d.head_dim / 2);
+  for (const RopeDescription& rope : d.ropes) {
+    const size_t count = rope.inverse_frequencies.size(), long_count = rope.long_inverse_frequencies.size();
+    if (count == 0 || static_cast<int64_t>(count) > d.head_dim / 2)
+      fail(Code::E_CONFIG, "rope has %zu frequencies, expected 1 to head_dim / 2 = %d", count, d.head_dim / 2);
+    if (long_count != 0 && long_count != count)
+      fail(Code::E_CONFIG, "rope has %zu frequencies for long rows, expected as many as the others: %zu", long_count, count);
+    if (rope.original_positions < 0 || rope.temperature_positions < 1) fail(Code::E_CONFIG, "rope changes at a position below 1");
+  }
   for (size_t i = 0; i < d.layers.size(); ++i) check_block(d, i);
 }
 
@@ -80,16 +93,29 @@ void check_supported(const Description& d) {
     if (unsupported) fail(Code::E_UNSUPPORTED, "model family '%s' needs %s, which this engine does not run yet", d.family.c_str(), trait);
   };
   refuse(d.norm != NormKind::rms, "LayerNorm");
-  refuse(d.attention_soft_cap != 0 || d.logit_soft_cap != 0, "soft-capping");
-  refuse(d.residual_multiplier != 1, "a residual multiplier");
   refuse(d.transposed_linears, "transposed linear weights");
   refuse(d.learned_positions, "learned positions");
-  for (const BlockSpec& block : d.layers) {
-    refuse(block.after_attention.present() || block.after_mlp.present(), "norms after the sublayers");
-    refuse(!block.before_attention.present() || !block.before_mlp.present(), "a sublayer without a norm before it");
-    for (const NormSpec* norm : {&block.attention.q_norm, &block.attention.k_norm})
-      refuse(norm->present() && norm->width != d.head_dim, "a norm over whole query and key projections");
-  }
+}
+
+bool rotated_anew(const Description& d, int64_t length) {
+  return std::any_of(d.ropes.begin(), d.ropes.end(), [&](const RopeDescription& rope) {
+    return !rope.long_inverse_frequencies.empty() && length == rope.original_positions + 1;
+  });
+}
+
+std::vector<std::string> further_traits(const Description& d) {
+  std::vector<std::string> traits;
+  const auto add = [&](bool asked, const char* trait) {
+    if (asked && (traits.empty() || traits.back() != trait)) traits.push_back(trait);
+  };
+  add(d.attention_soft_cap > 0 || d.logit_soft_cap > 0, "soft caps");
+  add(d.residual_multiplier != 1, "a residual multiplier");
+  for (const RopeDescription& rope : d.ropes) add(rope.rotary_dim() != d.head_dim, "a rotation of a part of each head");
+  const auto any = [&](auto asks) { return std::any_of(d.layers.begin(), d.layers.end(), asks); };
+  add(any([](const BlockSpec& block) { return block.attention.in.size() == 1 || block.mlp.in.size() == 1; }), "fused projections");
+  add(any([](const BlockSpec& block) { return !block.before_attention.present() || !block.before_mlp.present(); }),
+      "sublayers without a norm before them");
+  return traits;
 }
 
 const Description& checked(const Description& description) {

@@ -29,19 +29,21 @@ struct NormSpec {
 };
 
 struct AttentionSpec {
-  std::vector<LinearSpec> in;  // q, k and v
+  std::vector<LinearSpec> in;  // q, k and v; or one matrix whose rows are those of q, then of k, then of v
   LinearSpec out;
   NormSpec q_norm, k_norm;  // before the rotation: of each head, or of the whole projection, by their width
   int rope = 0;             // index into Description::ropes; -1: no rotation
+  int query_rope = 0;       // that of the queries, whose table may have factors of its own
   int window = 0;           // keys a query sees, itself included; 0: all
 };
 
 struct MlpSpec {
-  std::vector<LinearSpec> in;  // gate and up
+  std::vector<LinearSpec> in;  // gate and up; or one matrix whose rows are those of gate, then of up
   LinearSpec out;
 };
 
-/// Attention, then MLP:   x += after(attention(before(x)))   x += after(mlp(before(x)))
+/// Attention, then MLP:   x += m·after(attention(before(x)))   x += m·after(mlp(before(x))), m the model's residual multiplier. An absent
+/// norm leaves what it would take as it is.
 struct BlockSpec {
   NormSpec before_attention, after_attention, before_mlp, after_mlp;
   AttentionSpec attention;
@@ -53,9 +55,18 @@ struct BlockSpec {
   const LinearSpec& linear(int place) const;
 };
 
+/// Of the first 2·n dimensions of a head, n the number of frequencies.
 struct RopeDescription {
-  std::vector<float> inverse_frequencies;  // [D/2]
+  std::vector<float> inverse_frequencies;  // [n]
   float attention_factor = 1;              // multiplies cosine and sine
+  /// Those of rows longer than `original_positions` (LongRoPE, Ding et al. 2024); empty: the same for all rows.
+  std::vector<float> long_inverse_frequencies = {};
+  int64_t original_positions = 0;
+  /// Multiplies cosine and sine by 1 + beta·ln(1 + ⌊position / positions⌋) (Llama 4's attention temperature); beta 0: 1.
+  float temperature_beta = 0;
+  int64_t temperature_positions = 1;
+
+  int rotary_dim() const { return static_cast<int>(inverse_frequencies.size()) * 2; }
 };
 
 struct Description {
@@ -77,10 +88,14 @@ struct Description {
   int64_t kv_width() const { return static_cast<int64_t>(kv_heads) * head_dim; }
 };
 
+/// True where a sequence of `length` rows is rotated by other frequencies than one of `length` − 1: keys kept from it are no longer right.
+bool rotated_anew(const Description& description, int64_t length);
 /// Sizes are positive and agree, block by block; otherwise E_CONFIG.
 void check_consistent(const Description& description);
 /// E_UNSUPPORTED, naming the first trait that the engine cannot run yet.
 void check_supported(const Description& description);
+/// What it asks for beyond the shape that every backend runs (Llama's), by name: Need::traits.
+std::vector<std::string> further_traits(const Description& description);
 /// The description itself, when both checks let it pass.
 const Description& checked(const Description& description);
 

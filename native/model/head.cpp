@@ -4,6 +4,8 @@
 namespace fedlora {
 
 namespace {
+LogitShape logit_shape(const Description& d) { return {d.logits_divider, d.logit_soft_cap}; }
+
 /// grad_scale of the segment that each supervised row belongs to, times the row's weight; 0 outside all.
 std::vector<float> row_scales(const Pass& pass) {
   const std::vector<int32_t>& rows = pass.batch.supervised;
@@ -30,7 +32,7 @@ void head_loss(const Pass& pass) {
   const bool training = pass.shape.training;
   const Activation d_rows = training ? b.head_rows : nullptr;  // over the rows themselves
   pass.backend.gather_rows(d.hidden, rows, b.normed, b.head_rows);
-  pass.backend.linear_cross_entropy(static_cast<int64_t>(rows.size()), b.head_rows, pass.weights.output_head(), d.logits_divider,
+  pass.backend.linear_cross_entropy(static_cast<int64_t>(rows.size()), b.head_rows, pass.weights.output_head(), logit_shape(d),
                                     pass.batch.targets, training ? row_scales(pass) : std::vector<float>(), b.losses, b.correct, d_rows);
   if (!training) return;
   const Activation d_normed = b.d_input;
@@ -58,7 +60,7 @@ LossSums RowLosses::sum(int64_t row_begin, int64_t row_end) const {
 }
 
 void all_logits(const Pass& pass, float* logits) {
-  pass.backend.head_logits(pass.M(), pass.buffers.normed, pass.weights.output_head(), pass.description().logits_divider, logits);
+  pass.backend.head_logits(pass.M(), pass.buffers.normed, pass.weights.output_head(), logit_shape(pass.description()), logits);
 }
 
 void last_logits(const Pass& pass, float* logits) {
@@ -67,9 +69,9 @@ void last_logits(const Pass& pass, float* logits) {
   const auto last = static_cast<int32_t>(pass.M() - 1);
   pass.backend.gather_rows(d.hidden, {&last, 1}, b.normed, b.head_rows);
   if (pass.rows == Rows::one)
-    pass.backend.head_logits_decode(b.head_rows, pass.weights.output_head(), d.logits_divider, logits);
+    pass.backend.head_logits_decode(b.head_rows, pass.weights.output_head(), logit_shape(d), logits);
   else
-    pass.backend.head_logits(1, b.head_rows, pass.weights.output_head(), d.logits_divider, logits);
+    pass.backend.head_logits(1, b.head_rows, pass.weights.output_head(), logit_shape(d), logits);
 }
 
 }  // namespace fedlora

@@ -25,6 +25,18 @@ StepBuffers place(const Description& description, const StepShape& shape, Arena&
   }
   return buffers;
 }
+/// Empty where they are the positions. One row of a generation counts as the last of its sequence.
+std::vector<int32_t> table_rows(const RopeTable& table, const Batch& batch) {
+  std::vector<int32_t> rows;
+  for (size_t sequence = 0; sequence + 1 < batch.offsets.size(); ++sequence) {
+    const auto begin = static_cast<size_t>(batch.offsets[sequence]), end = static_cast<size_t>(batch.offsets[sequence + 1]);
+    const int32_t first = table.first_row(batch.positions[end - 1] + 1);
+    if (first == 0) continue;
+    if (rows.empty()) rows = batch.positions;
+    for (size_t m = begin; m < end; ++m) rows[m] += first;
+  }
+  return rows;
+}
 }  // namespace
 
 Pass::Pass(const Weights& weights, Backend& backend, Workspace& workspace, const Batch& batch, std::span<const AdapterSegment> segments,
@@ -39,7 +51,10 @@ Pass::Pass(const Weights& weights, Backend& backend, Workspace& workspace, const
       shape(shape_of(weights, backend, batch, segments, options)),
       buffers(place(weights.description, shape, workspace.arena, batch, cache)),
       pairs(segments, weights.description, shape.training) {
-  for (RopeTable& table : workspace.ropes) table.reserve(cache != nullptr ? cache->capacity() : batch.longest);
+  for (RopeTable& table : workspace.ropes) {
+    table.reserve(cache != nullptr ? cache->capacity() : batch.longest);
+    rope_rows.push_back(table_rows(table, batch));
+  }
 }
 
 void Pass::check_cancelled() const {

@@ -38,12 +38,18 @@ struct Pass {
   const StepShape shape;
   const StepBuffers buffers;
   const PairTable pairs;
+  std::vector<std::vector<int32_t>> rope_rows;  // of each rope whose rows are not the positions: rows of its table; empty otherwise
 
   const Description& description() const { return weights.description; }
   int64_t M() const { return batch.tokens(); }
   int64_t layers() const { return static_cast<int64_t>(weights.layers.size()); }
   const BlockSpec& block_spec(int64_t index) const { return description().layers[static_cast<size_t>(index)]; }
   const LayerWeights& layer(int64_t index) const { return weights.layers[static_cast<size_t>(index)]; }
+  /// The rows of a rope's table that the rows of the pass take.   [M]
+  std::span<const int32_t> rows_of_rope(int rope) const {
+    const std::vector<int32_t>& own = rope_rows[static_cast<size_t>(rope)];
+    return own.empty() ? std::span<const int32_t>(batch.positions) : std::span<const int32_t>(own);
+  }
   const SavedBlock& block(int64_t index) const { return buffers.blocks[static_cast<size_t>(index)]; }
 
   /// Throws Cancelled when the flag is raised.

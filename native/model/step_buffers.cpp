@@ -30,11 +30,17 @@ StepBuffers StepBuffers::place(const Description& d, const StepShape& shape, uin
   const auto activation = [&](int64_t columns) { return placer.take(M * columns * width); };
   const auto f32 = [&](int64_t count) { return placer.take<float>(count * 4); };
 
+  const BlockSpec& spec = d.layers.front();  // what blocks have is the same in all
+  const AttentionSpec& attention = spec.attention;
   const auto place_mlp = [&](SavedBlock& block) {
     block.gate = activation(d.intermediate);
     block.up = activation(d.intermediate);
   };
-  const AttentionSpec& attention = d.layers.front().attention;  // what blocks have is the same in all
+  const auto place_down = [&](SavedBlock& block) {
+    if (!spec.after_mlp.present()) return;
+    block.down = activation(d.hidden);
+    block.down_rstd = f32(M);
+  };
   const auto place_attention = [&](SavedBlock& block) {
     block.x1 = activation(d.hidden);
     block.rstd1 = f32(M);
@@ -53,12 +59,17 @@ StepBuffers StepBuffers::place(const Description& d, const StepShape& shape, uin
     block.lse = f32(M * d.heads * 2);
     block.x2 = activation(d.hidden);
     block.rstd2 = f32(M);
+    if (spec.after_attention.present()) {
+      block.attended = activation(d.hidden);
+      block.attended_rstd = f32(M);
+    }
   };
   const bool keep_blocks = shape.training && shape.recompute != Recompute::all;
   const bool keep_mlp = shape.training && shape.recompute == Recompute::none;
 
   b.blocks.resize(static_cast<size_t>(layers));
   SavedBlock shared;
+  if (!shape.training) place_down(shared);
   if (!keep_blocks) place_attention(shared);
   if (!keep_mlp) place_mlp(shared);
   // h of a recomputed block is written again with the same bits, so that every block may keep its own: they are small.
@@ -66,6 +77,7 @@ StepBuffers StepBuffers::place(const Description& d, const StepShape& shape, uin
     SavedBlock& block = b.blocks[static_cast<size_t>(l)];
     block = shared;
     if (shape.training && shape.recompute == Recompute::all) block.x_entry = f32(M * d.hidden);
+    if (shape.training) place_down(block);
     if (keep_blocks) place_attention(block);
     if (keep_mlp) place_mlp(block);
     for (int place = 0; place < linears_per_layer; ++place) {
@@ -83,6 +95,10 @@ StepBuffers StepBuffers::place(const Description& d, const StepShape& shape, uin
   b.normed = activation(d.hidden);
   b.delta = activation(d.hidden);
   b.hidden = activation(d.intermediate);
+  int64_t fused = 0;
+  for (const std::vector<LinearSpec>* in : {&attention.in, &spec.mlp.in})
+    if (in->size() == 1) fused = std::max(fused, in->front().N);
+  if (fused > 0) b.fused = activation(fused);
   if (shape.training) {
     b.d_x = b.x;
     b.d_delta = b.delta;

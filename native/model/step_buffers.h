@@ -23,18 +23,20 @@ struct StepShape {
 
 /// What forward leaves for backward in one block. Activation unless noted. Blocks that are recomputed share one set.
 struct SavedBlock {
-  float* x_entry = nullptr;                          // f32 [M, hidden] the residual stream at entry; only with Recompute::all
-  Activation x1 = nullptr;                           // [M, hidden] input of the first norm
-  float* rstd1 = nullptr;                            // f32 [M]
-  Activation q_raw = nullptr, k_raw = nullptr;       // [M, H·D], [M, G·D] before their norm; only with one
-  float *q_rstd = nullptr, *k_rstd = nullptr;        // f32, one for each row of the norm
-  Activation q = nullptr, k = nullptr, v = nullptr;  // after rotation
-  Activation o = nullptr;                            // [M, H·D] attention output
-  float* lse = nullptr;                              // f32 [M, H, 2]
-  Activation x2 = nullptr;                           // [M, hidden] input of the second norm
-  float* rstd2 = nullptr;                            // f32 [M]
-  Activation gate = nullptr, up = nullptr;           // [M, intermediate]
-  Activation h[linears_per_layer] = {};              // [M, ranks[…]] x·Aᵀ
+  float* x_entry = nullptr;                              // f32 [M, hidden] the residual stream at entry; only with Recompute::all
+  Activation x1 = nullptr;                               // [M, hidden] input of the first norm, or of what stands in its place
+  float* rstd1 = nullptr;                                // f32 [M]
+  Activation q_raw = nullptr, k_raw = nullptr;           // [M, H·D], [M, G·D] before their norm; only with one
+  float *q_rstd = nullptr, *k_rstd = nullptr;            // f32, one for each row of the norm
+  Activation q = nullptr, k = nullptr, v = nullptr;      // after rotation
+  Activation o = nullptr;                                // [M, H·D] attention output
+  float* lse = nullptr;                                  // f32 [M, H, 2]
+  Activation attended = nullptr, down = nullptr;         // [M, hidden] sublayer outputs before the norms after them; only with such
+  float *attended_rstd = nullptr, *down_rstd = nullptr;  // f32 [M]
+  Activation x2 = nullptr;                               // [M, hidden] input of the second norm
+  float* rstd2 = nullptr;                                // f32 [M]
+  Activation gate = nullptr, up = nullptr;               // [M, intermediate]
+  Activation h[linears_per_layer] = {};                  // [M, ranks[…]] x·Aᵀ
 };
 
 struct StepBuffers {
@@ -43,6 +45,7 @@ struct StepBuffers {
   Activation normed = nullptr;     // [M, hidden] norm output
   Activation delta = nullptr;      // [M, hidden] sublayer output, not yet added to x
   Activation hidden = nullptr;     // [M, intermediate] activate(gate)∘up
+  Activation fused = nullptr;      // [M, widest fused projection] what it gives, then its gradient; only with one
   float* d_x = nullptr;            // gradient of the residual stream; lies over x, which forward leaves behind
   Activation d_delta = nullptr;    // d_x rounded: what a sublayer's output projection backpropagates; lies over delta
   Activation d_input = nullptr;    // [M, max(intermediate, H·D, hidden)] gradient of what a projection read

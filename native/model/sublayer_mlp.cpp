@@ -1,17 +1,40 @@
 // The gated MLP sublayer.
 //
-//   x += delta   n = norm(x)   gate, up = n·W + LoRA   h = activate(gate)∘up   out = h·W_down + LoRA
+//   x += delta   n = norm(x)   gate, up = n·W + LoRA   h = activate(gate)∘up   out = h·W_down + LoRA   (out = norm(out))
+//
+// A fused gate and up are one linear layer, as q, k and v may be.
 #include "model/sublayers.h"
 
 namespace fedlora {
 
-void mlp_gate_up(const Pass& pass, int64_t layer, float* x, ConstActivation delta) {
+namespace {
+bool fused(const Pass& pass, int64_t layer) { return pass.block_spec(layer).mlp.in.size() == 1; }
+
+/// Where gate and up lie in the rows of a fused projection.
+ColumnRuns piece(const Description& d, int64_t index) { return {2 * d.intermediate, index * d.intermediate, d.intermediate}; }
+
+/// block.gate and block.up from what the sublayer reads.
+void gate_up_forward(const Pass& pass, int64_t layer, ConstActivation n) {
   const Description& d = pass.description();
   const SavedBlock& block = pass.block(layer);
-  const Activation normed = pass.buffers.normed;
-  pass.backend.rms_norm_forward(pass.M(), d.hidden, x, delta, pass.layer(layer).norm[before_mlp].weight.data(), d.norm_epsilon, normed,
-                                block.rstd2, block.x2);
-  linear_forward(pass, layer, mlp_in, normed, {block.gate, block.up});
+  if (!fused(pass, layer)) return linear_forward(pass, layer, mlp_in, n, {block.gate, block.up});
+  linear_forward(pass, layer, mlp_in, n, {pass.buffers.fused});
+  pass.backend.take_columns(pass.M(), piece(d, 0), pass.buffers.fused, block.gate);
+  pass.backend.take_columns(pass.M(), piece(d, 1), pass.buffers.fused, block.up);
+}
+
+void gate_up_backward(const Pass& pass, int64_t layer, ConstActivation n, ConstActivation d_gate, ConstActivation d_up, Activation d_n) {
+  const Description& d = pass.description();
+  if (!fused(pass, layer)) return linear_backward(pass, layer, mlp_in, n, {d_gate, d_up}, d_n);
+  pass.backend.put_columns(pass.M(), piece(d, 0), d_gate, pass.buffers.fused);
+  pass.backend.put_columns(pass.M(), piece(d, 1), d_up, pass.buffers.fused);
+  linear_backward(pass, layer, mlp_in, n, {pass.buffers.fused}, d_n);
+}
+}  // namespace
+
+void mlp_gate_up(const Pass& pass, int64_t layer, float* x, ConstActivation delta) {
+  const SavedBlock& block = pass.block(layer);
+  gate_up_forward(pass, layer, enter_sublayer(pass, pass.layer(layer).norm[before_mlp], x, delta, block.rstd2, block.x2));
 }
 
 void mlp_forward(const Pass& pass, int64_t layer, float* x, ConstActivation delta, Activation out) {
@@ -20,34 +43,33 @@ void mlp_forward(const Pass& pass, int64_t layer, float* x, ConstActivation delt
   const Activation hidden = pass.buffers.hidden;
   mlp_gate_up(pass, layer, x, delta);
   pass.backend.glu_forward(d.activation, pass.M() * d.intermediate, block.gate, block.up, hidden);
-  linear_forward(pass, layer, mlp_out, hidden, {out});
+  const Activation raw = block.down != nullptr ? block.down : out;
+  linear_forward(pass, layer, mlp_out, hidden, {raw});
+  leave_sublayer(pass, pass.layer(layer).norm[after_mlp], raw, block.down_rstd, out);
 }
 
 void mlp_gate_up_again(const Pass& pass, int64_t layer) {
   const SavedBlock& block = pass.block(layer);
-  const Activation normed = pass.buffers.normed;
-  pass.backend.rms_norm_rebuild(pass.M(), pass.description().hidden, block.x2, block.rstd2,
-                                pass.layer(layer).norm[before_mlp].weight.data(), normed);
-  linear_forward(pass, layer, mlp_in, normed, {block.gate, block.up});
+  gate_up_forward(pass, layer, enter_again(pass, pass.layer(layer).norm[before_mlp], block.rstd2, block.x2));
 }
 
 void mlp_backward(const Pass& pass, int64_t layer) {
   const Description& d = pass.description();
-  const float* norm = pass.layer(layer).norm[before_mlp].weight.data();
+  const LayerWeights& weights = pass.layer(layer);
   const SavedBlock& block = pass.block(layer);
   const StepBuffers& b = pass.buffers;
-  const int64_t M = pass.M(), elements = M * d.intermediate;
+  const int64_t elements = pass.M() * d.intermediate;
 
+  leave_backward(pass, weights.norm[after_mlp], block.down, block.down_rstd);
   const Activation d_hidden = b.d_input;
   pass.backend.glu_forward(d.activation, elements, block.gate, block.up, b.hidden);
   linear_backward(pass, layer, mlp_out, b.hidden, {b.d_delta}, d_hidden);
   const Activation d_gate = block.gate, d_up = block.up;  // over the values themselves
   pass.backend.glu_backward(d.activation, elements, block.gate, block.up, d_hidden, d_gate, d_up, nullptr);
 
-  const Activation d_normed = b.d_input;
-  pass.backend.rms_norm_rebuild(M, d.hidden, block.x2, block.rstd2, norm, b.normed);
-  linear_backward(pass, layer, mlp_in, b.normed, {d_gate, d_up}, d_normed);
-  pass.backend.rms_norm_backward(M, d.hidden, d_normed, block.x2, block.rstd2, norm, b.d_x, b.d_delta);
+  const ConstActivation n = enter_again(pass, weights.norm[before_mlp], block.rstd2, block.x2);
+  gate_up_backward(pass, layer, n, d_gate, d_up, b.d_input);
+  enter_backward(pass, weights.norm[before_mlp], block.rstd2, block.x2);
 }
 
 }  // namespace fedlora

@@ -16,6 +16,18 @@ void linear_forward(const Pass& pass, int64_t layer, LinearGroup group, ConstAct
 void linear_backward(const Pass& pass, int64_t layer, LinearGroup group, ConstActivation x, std::initializer_list<ConstActivation> d_y,
                      Activation d_x);
 
+// stream.cpp: what stands between the residual stream and a sublayer, before and after it
+/// x += delta (null: nothing);  what the sublayer reads: norm(x), into `normed`, or without a norm x rounded, which is `saved`.
+ConstActivation enter_sublayer(const Pass& pass, const NormWeights& norm, float* x, ConstActivation delta, float* rstd, Activation saved);
+/// The same from `saved`, in backward.
+ConstActivation enter_again(const Pass& pass, const NormWeights& norm, const float* rstd, ConstActivation saved);
+/// From d_input, the gradient of what it read, to that of the stream.
+void enter_backward(const Pass& pass, const NormWeights& norm, const float* rstd, ConstActivation saved);
+/// out = multiplier·norm(raw); without a norm raw is out itself.
+void leave_sublayer(const Pass& pass, const NormWeights& norm, Activation raw, float* rstd, Activation out);
+/// From d_delta, the gradient of out, to that of raw, in place.
+void leave_backward(const Pass& pass, const NormWeights& norm, ConstActivation raw, const float* rstd);
+
 // sublayer_attention.cpp
 void attention_forward(const Pass& pass, int64_t layer, float* x, ConstActivation delta, Activation out);
 void attention_backward(const Pass& pass, int64_t layer);

@@ -28,6 +28,18 @@ LinearSpec decode_linear(Napi::Value value) {
   return linear;
 }
 
+std::vector<float> decode_frequencies(const Fields& f, const char* name) {
+  const Napi::Array array = f.array(name);
+  std::vector<float> frequencies;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value frequency = array.Get(i);
+    if (!frequency.IsNumber() || !std::isfinite(frequency.As<Napi::Number>().DoubleValue()))
+      fail(Code::E_ARGUMENT, "description.ropes[]: element %u of %s is no finite number", i, name);
+    frequencies.push_back(frequency.As<Napi::Number>().FloatValue());
+  }
+  return frequencies;
+}
+
 std::vector<LinearSpec> decode_linears(const Fields& f, const char* name) {
   const Napi::Array array = f.array(name);
   std::vector<LinearSpec> linears;
@@ -53,6 +65,8 @@ BlockSpec decode_block(Napi::Value value, const Description& d, int64_t query_no
   block.attention.q_norm = decode_norm(attention, "qNorm", query_norm_width);
   block.attention.k_norm = decode_norm(attention, "kNorm", key_norm_width);
   block.attention.rope = static_cast<int>(attention.integer("rope", -1, 1024));
+  block.attention.query_rope =
+      attention.has("queryRope") ? static_cast<int>(attention.integer("queryRope", -1, 1024)) : block.attention.rope;
   block.attention.window = static_cast<int>(attention.integer("window", 0, int32_max));
   block.mlp.in = decode_linears(mlp, "in");
   block.mlp.out = decode_linear(mlp.value("out"));
@@ -103,12 +117,16 @@ Description decode_description(Napi::Value value) {
     const Fields rope(ropes.Get(i), "description.ropes[]");
     RopeDescription description;
     description.attention_factor = static_cast<float>(rope.number("attentionFactor"));
-    const Napi::Array frequencies = rope.array("inverseFrequencies");
-    for (uint32_t j = 0; j < frequencies.Length(); ++j) {
-      const Napi::Value frequency = frequencies.Get(j);
-      if (!frequency.IsNumber() || !std::isfinite(frequency.As<Napi::Number>().DoubleValue()))
-        fail(Code::E_ARGUMENT, "description.ropes[].inverseFrequencies: element %u is no finite number", j);
-      description.inverse_frequencies.push_back(frequency.As<Napi::Number>().FloatValue());
+    description.inverse_frequencies = decode_frequencies(rope, "inverseFrequencies");
+    if (rope.has("long")) {
+      const Fields of_long(rope.value("long"), "description.ropes[].long");
+      description.long_inverse_frequencies = decode_frequencies(of_long, "inverseFrequencies");
+      description.original_positions = of_long.integer("originalPositions", 1, int32_max);
+    }
+    if (rope.has("temperature")) {
+      const Fields temperature(rope.value("temperature"), "description.ropes[].temperature");
+      description.temperature_beta = static_cast<float>(temperature.number("beta"));
+      description.temperature_positions = temperature.integer("positions", 1, int32_max);
     }
     d.ropes.push_back(std::move(description));
   }

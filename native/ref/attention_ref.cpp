@@ -22,14 +22,20 @@ void each_query(std::span<const int64_t> offsets, int window, Body row) {
       row(i, window > 0 ? std::max(offsets[sequence], i - window + 1) : offsets[sequence]);
 }
 
-/// p_ij for j in [first, i]; returns lse_i.
+/// p_ij for j in [first, i]; returns lse_i. `slope`, if given, receives dc_ij / ds_ij.
 template <class Real>
 double probabilities(const AttentionShape& shape, const Real* q_i, const Real* k, int64_t k_stride, int64_t first, int64_t i,
-                     std::vector<double>& p) {
+                     std::vector<double>& p, std::vector<double>* slope = nullptr) {
   p.resize(static_cast<size_t>(i - first + 1));
+  if (slope) slope->assign(p.size(), 1.0);
   double largest = -INFINITY, sum = 0;
   for (int64_t j = first; j <= i; ++j) {
     p[j - first] = static_cast<double>(shape.scale) * dot(q_i, k + j * k_stride, shape.head_dim);
+    if (shape.soft_cap > 0) {
+      const double t = std::tanh(p[j - first] / shape.soft_cap);
+      p[j - first] = shape.soft_cap * t;
+      if (slope) (*slope)[j - first] = 1 - t * t;
+    }
     largest = std::max(largest, p[j - first]);
   }
   for (double& score : p) sum += std::exp(score - largest);
@@ -63,13 +69,13 @@ void attention_backward(const AttentionShape& shape, std::span<const int64_t> of
                         const Real* d_o, Real* d_q, Real* d_k, Real* d_v) {
   const int H = shape.heads, G = shape.kv_heads, D = shape.head_dim;
   const int64_t M = offsets.back();
-  std::vector<double> p, d_p, sum_k(static_cast<size_t>(M * G * D)), sum_v(sum_k.size()), sum_q(static_cast<size_t>(D));
+  std::vector<double> p, slope, d_p, sum_k(static_cast<size_t>(M * G * D)), sum_v(sum_k.size()), sum_q(static_cast<size_t>(D));
   for (int h = 0; h < H; ++h) {
     const int64_t g = h / (H / G);
     each_query(offsets, shape.window, [&](int64_t i, int64_t first) {
       const Real* q_i = q + (i * H + h) * D;
       const Real* d_o_i = d_o + (i * H + h) * D;
-      probabilities(shape, q_i, k + g * D, static_cast<int64_t>(G) * D, first, i, p);
+      probabilities(shape, q_i, k + g * D, static_cast<int64_t>(G) * D, first, i, p, &slope);
       d_p.resize(p.size());
       double delta = 0;  // d_o·o = Σ_j p_ij (d_o·v_j)
       for (int64_t j = first; j <= i; ++j) {
@@ -78,7 +84,7 @@ void attention_backward(const AttentionShape& shape, std::span<const int64_t> of
       }
       std::fill(sum_q.begin(), sum_q.end(), 0.0);
       for (int64_t j = first; j <= i; ++j) {
-        const double d_s = p[j - first] * (d_p[j - first] - delta) * shape.scale;
+        const double d_s = p[j - first] * (d_p[j - first] - delta) * slope[j - first] * shape.scale;
         for (int d = 0; d < D; ++d) {
           sum_q[d] += d_s * k[(j * G + g) * D + d];
           sum_k[(j * G + g) * D + d] += d_s * q_i[d];

@@ -7,8 +7,8 @@ namespace fedlora::ref {
 
 template <class Real>
 void rope(int64_t M, int heads, int head_dim, std::span<const int32_t> positions, const Real* cosine, const Real* sine, bool inverse,
-          Real* x) {
-  const int half = head_dim / 2;
+          Real* x, int rotary_dim) {
+  const int half = (rotary_dim > 0 ? rotary_dim : head_dim) / 2;
   for (int64_t m = 0; m < M; ++m)
     for (int head = 0; head < heads; ++head)
       for (int i = 0; i < half; ++i) {
@@ -52,7 +52,7 @@ void rope_tables(int64_t positions, const std::vector<float>& frequencies, std::
     }
 }
 
-template void rope(int64_t, int, int, std::span<const int32_t>, const float*, const float*, bool, float*);
-template void rope(int64_t, int, int, std::span<const int32_t>, const double*, const double*, bool, double*);
+template void rope(int64_t, int, int, std::span<const int32_t>, const float*, const float*, bool, float*, int);
+template void rope(int64_t, int, int, std::span<const int32_t>, const double*, const double*, bool, double*, int);
 
 }  // namespace fedlora::ref

@@ -1,9 +1,9 @@
 /// The book: rotary position embedding (Su et al. 2021) in the half-split layout of Hugging Face models.
 ///
-///   every head's pair (a, b) = (x[i], x[i + D/2]), i < D/2, is turned by the angle position · frequency[i]:
+///   every head's pair (a, b) = (x[i], x[i + P/2]), i < P/2, is turned by the angle position · frequency[i]; x[P …] stays:
 ///   a' = a·cos − b·sin     b' = b·cos + a·sin          inverse: sin → −sin (the transpose, hence the gradient)
 ///
-/// x [M,heads·D] · positions [M] · cosine, sine [positions,D/2].
+/// x [M,heads·D] · positions [M] · cosine, sine [positions,P/2], P = rotary_dim ≤ D (0: D).
 #pragma once
 #include <cstdint>
 #include <span>
@@ -13,7 +13,7 @@ namespace fedlora::ref {
 
 template <class Real>
 void rope(int64_t M, int heads, int head_dim, std::span<const int32_t> positions, const Real* cosine, const Real* sine, bool inverse,
-          Real* x);
+          Real* x, int rotary_dim = 0);
 
 /// frequency[i] = theta^(−2i/D), rounded to f32 as transformers keeps it.
 std::vector<float> rope_frequencies(int head_dim, double theta);

@@ -163,7 +163,7 @@ TransformerResult run_transformer(Transformer& model, const TokenBatch& batch, b
   rms_norm_forward<double>(M, hidden, x.data(), nullptr, model.final_norm.data(), model.norm_epsilon, normed.data(), rstd.data());
   result.hidden.push_back(normed);
   result.logits = zeros(M * V);
-  head_logits<double>(M, V, hidden, normed.data(), head.data(), model.logits_divider, result.logits.data());
+  head_logits<double>(M, V, hidden, normed.data(), head.data(), {static_cast<float>(model.logits_divider)}, result.logits.data());
 
   int64_t supervised = 0;
   for (int32_t target : batch.targets) supervised += target >= 0;
@@ -171,7 +171,7 @@ TransformerResult run_transformer(Transformer& model, const TokenBatch& batch, b
   for (int64_t m = 0; m < M; ++m) {
     if (batch.targets[m] < 0) continue;
     double loss = 0;
-    linear_cross_entropy<double>(1, V, hidden, normed.data() + m * hidden, head.data(), model.logits_divider,
+    linear_cross_entropy<double>(1, V, hidden, normed.data() + m * hidden, head.data(), {static_cast<float>(model.logits_divider)},
                                  std::span(batch.targets).subspan(static_cast<size_t>(m), 1), 1.0 / static_cast<double>(supervised), &loss,
                                  nullptr, backward ? d_normed.data() + m * hidden : nullptr);
     result.loss += loss / static_cast<double>(supervised);

@@ -11,9 +11,18 @@ export class Fields {
     readonly prefix = '',
   ) {}
 
+  /** The fields that were asked for. */
+  readonly read = new Set<string>()
+
   /** True when the field is there and not null. */
   has(field: string): boolean {
+    this.read.add(field)
     return this.values[field] !== undefined && this.values[field] !== null
+  }
+
+  /** The same file with other values for some fields. */
+  with(values: Json): Fields {
+    return new Fields({ ...this.values, ...values }, this.where, this.prefix)
   }
 
   fail(field: string, expected: string): never {
@@ -27,6 +36,7 @@ export class Fields {
   }
 
   #get<T>(field: string, fallback: T | undefined, expected: string, accepts: (value: unknown) => value is T): T {
+    this.read.add(field)
     const value = this.values[field]
     if (value === undefined || value === null) {
       if (fallback === undefined) this.fail(field, expected)
@@ -57,6 +67,16 @@ export class Fields {
     )
   }
 
+  /** A finite number of any sign. */
+  number(field: string, fallback?: number): number {
+    return this.#get(
+      field,
+      fallback,
+      'a number',
+      (value): value is number => typeof value === 'number' && Number.isFinite(value),
+    )
+  }
+
   boolean(field: string, fallback?: boolean): boolean {
     return this.#get(field, fallback, 'true or false', (value): value is boolean => typeof value === 'boolean')
   }
@@ -67,6 +87,7 @@ export class Fields {
 
   /** A nested object, or undefined when absent or null. */
   object(field: string): Fields | undefined {
+    this.read.add(field)
     const value = this.values[field]
     if (value === undefined || value === null) return undefined
     if (typeof value !== 'object' || Array.isArray(value)) this.fail(field, 'an object')
@@ -75,10 +96,28 @@ export class Fields {
 
   /** A list of strings, or undefined when absent or null. */
   strings(field: string): string[] | undefined {
+    return this.#list(field, 'a list of strings', (item): item is string => typeof item === 'string')
+  }
+
+  /** A list of finite numbers above zero. */
+  positives(field: string): number[] {
+    const expected = 'a list of numbers above 0'
+    const isPositive = (item: unknown): item is number => typeof item === 'number' && Number.isFinite(item) && item > 0
+    return this.#list(field, expected, isPositive) ?? this.fail(field, expected)
+  }
+
+  /** A list of zeros and ones (or false and true) as booleans, or undefined when absent or null. */
+  flags(field: string): boolean[] | undefined {
+    const isFlag = (item: unknown): item is boolean | number => [0, 1, false, true].includes(item as number)
+    return this.#list(field, 'a list of 0 and 1', isFlag)?.map(Boolean)
+  }
+
+  #list<T>(field: string, expected: string, accepts: (item: unknown) => item is T): T[] | undefined {
+    this.read.add(field)
     const value = this.values[field]
     if (value === undefined || value === null) return undefined
-    if (!Array.isArray(value) || value.some((item) => typeof item !== 'string')) this.fail(field, 'a list of strings')
-    return value as string[]
+    if (!Array.isArray(value) || !value.every(accepts)) this.fail(field, expected)
+    return value as T[]
   }
 
   /** One token id or a list of them; absent or null: none. Ids below 0 are how some configs say "none" (`pad_token_id: -1`). */

@@ -84,9 +84,9 @@ class BookBackend : public Backend {
     const Segment segment{0, 1, pairs};
     lora_linear_forward(1, x, all, {&segment, pairs.empty() ? 0u : 1u});
   }
-  void rope(int64_t M, int heads, int head_dim, std::span<const int32_t> positions, const float* cosine, const float* sine, bool inverse,
-            Activation x) override {
-    ref::rope<float>(M, heads, head_dim, positions, cosine, sine, inverse, out(x));
+  void rope(int64_t M, int heads, int head_dim, int rotary_dim, std::span<const int32_t> positions, const float* cosine, const float* sine,
+            bool inverse, Activation x) override {
+    ref::rope<float>(M, heads, head_dim, positions, cosine, sine, inverse, out(x), rotary_dim);
   }
   void attention_forward(const AttentionShape& shape, std::span<const int64_t> offsets, ConstActivation q, ConstActivation k,
                          ConstActivation v, Activation o, float* lse) override {
@@ -116,17 +116,17 @@ class BookBackend : public Backend {
     ref::glu_backward<float>(kind, count, g.data(), u.data(), in(d_h), out(d_gate), out(d_up));
     if (h != nullptr) ref::glu_forward<float>(kind, count, g.data(), u.data(), out(h));
   }
-  void linear_cross_entropy(int64_t M, ConstActivation x, const Matrix& head, float divider, std::span<const int32_t> targets,
+  void linear_cross_entropy(int64_t M, ConstActivation x, const Matrix& head, const LogitShape& shape, std::span<const int32_t> targets,
                             std::span<const float> grad_scales, float* losses, uint8_t* correct, Activation d_x) override {
     const std::vector<float> copy(in(x), in(x) + M * head.K);
-    ref::linear_cross_entropy<float>(M, head.N, head.K, copy.data(), dense(head).data(), divider, targets, 1, losses, correct, out(d_x));
+    ref::linear_cross_entropy<float>(M, head.N, head.K, copy.data(), dense(head).data(), shape, targets, 1, losses, correct, out(d_x));
     for (int64_t i = 0; d_x != nullptr && i < M * head.K; ++i) out(d_x)[i] *= grad_scales[static_cast<size_t>(i / head.K)];
   }
-  void head_logits(int64_t M, ConstActivation x, const Matrix& head, float divider, float* logits) override {
-    ref::head_logits<float>(M, head.N, head.K, in(x), dense(head).data(), divider, logits);
+  void head_logits(int64_t M, ConstActivation x, const Matrix& head, const LogitShape& shape, float* logits) override {
+    ref::head_logits<float>(M, head.N, head.K, in(x), dense(head).data(), shape, logits);
   }
-  void head_logits_decode(ConstActivation x, const Matrix& head, float divider, float* logits) override {
-    head_logits(1, x, head, divider, logits);
+  void head_logits_decode(ConstActivation x, const Matrix& head, const LogitShape& shape, float* logits) override {
+    head_logits(1, x, head, shape, logits);
   }
   void gather_rows(int64_t K, std::span<const int32_t> rows, ConstActivation x, Activation y) override {
     for (size_t i = 0; i < rows.size(); ++i)
@@ -136,6 +136,23 @@ class BookBackend : public Backend {
     std::memset(x, 0, static_cast<size_t>(M * K) * sizeof(float));
     for (size_t i = 0; i < rows.size(); ++i)
       std::memcpy(out(x) + rows[i] * K, in(y) + static_cast<int64_t>(i) * K, static_cast<size_t>(K) * sizeof(float));
+  }
+  void residual_add(int64_t count, float* x, ConstActivation delta, Activation x_copy) override {
+    for (int64_t i = 0; delta != nullptr && i < count; ++i) x[i] += in(delta)[i];
+    if (x_copy != nullptr) std::copy_n(x, count, out(x_copy));
+  }
+  void scale(int64_t count, float factor, Activation x) override {
+    for (int64_t i = 0; i < count; ++i) out(x)[i] *= factor;
+  }
+  void take_columns(int64_t M, const ColumnRuns& runs, ConstActivation whole, Activation part) override {
+    for (int64_t m = 0; m < M; ++m)
+      for (int64_t i = 0; i < runs.count * runs.run; ++i)
+        out(part)[m * runs.count * runs.run + i] = in(whole)[m * runs.width + runs.begin + i / runs.run * runs.stride + i % runs.run];
+  }
+  void put_columns(int64_t M, const ColumnRuns& runs, ConstActivation part, Activation whole) override {
+    for (int64_t m = 0; m < M; ++m)
+      for (int64_t i = 0; i < runs.count * runs.run; ++i)
+        out(whole)[m * runs.width + runs.begin + i / runs.run * runs.stride + i % runs.run] = in(part)[m * runs.count * runs.run + i];
   }
   void copy(int64_t count, const float* from, float* to) override { std::copy_n(from, count, to); }
   void zero(int64_t count, float* x) override { std::fill_n(x, count, 0.0f); }

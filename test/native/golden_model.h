@@ -7,6 +7,7 @@
 
 #include "io/json.h"
 #include "io/safetensors.h"
+#include "json_description.h"
 #include "llama_block.h"
 #include "model/transformer.h"
 #include "io/plain_tensor.h"
@@ -18,8 +19,10 @@ inline std::string golden_path(const std::string& family, const char* file) {
   return std::string(FEDLORA_GOLDEN) + "/models/" + family + "/" + file;
 }
 
-/// Only what the golden folders need: the public reading of config.json lives in TypeScript.
+/// Only what the golden folders need: the public reading of config.json lives in TypeScript. Some keep what it gave.
 inline Description golden_description(const std::string& family) {
+  const std::string described = golden_path(family, "description.json");
+  if (std::ifstream(described).good()) return JsonDescription(described).description();
   std::ifstream stream(golden_path(family, "config.json"));
   std::stringstream text;
   text << stream.rdbuf();

@@ -81,7 +81,7 @@ struct Roundings {
 /// Of o, lse, d_q, d_k, d_v in bf16. Rounded are the probabilities p before they multiply v and d_o, o, from which δ = d_o·o is made, then
 /// d_s = p·(d_o·v − δ) before it multiplies k and q, and the gradients.
 std::vector<Roundings> bf16_roundings(const Inputs& in, const std::vector<Tensor>& want) {
-  const auto [H, G, D, scale, window] = in.shape;
+  const auto [H, G, D, scale, window, soft_cap] = in.shape;
   const Tensor q = Numbers(false, in.q).values(), k = Numbers(false, in.k).values(), v = Numbers(false, in.v).values(),
                d_o = Numbers(false, in.d_o).values();
   Roundings o(q.size()), lse(0), d_q(q.size()), d_k(k.size()), d_v(v.size());
@@ -222,7 +222,7 @@ Inputs saturated(Kind kind, double sharpness, int heads, int kv_heads, int D, in
 enum class Textbook { up, down, fused };
 std::vector<Tensor> float_attend(const Inputs& in, Textbook textbook) {
   const bool fused = textbook == Textbook::fused;
-  const auto [H, G, D, scale, window] = in.shape;
+  const auto [H, G, D, scale, window, soft_cap] = in.shape;
   const auto narrow = [](const Tensor& x) { return std::vector<float>(x.begin(), x.end()); };
   const std::vector<float> q = narrow(in.q), k = narrow(in.k), v = narrow(in.v), d_o = narrow(in.d_o);
   std::vector<float> o(q.size()), d_q(q.size()), d_k(k.size()), d_v(v.size());

@@ -106,10 +106,17 @@ CASE("a model's work takes every operator, and the profiler that counts them cha
     if (entry.op == std::string("adamw") || entry.op == std::string("sgd")) CHECK(entry.calls == 1);
   }
   CHECK(std::string(profiled.entries.at(0).op) == "embedding_forward");
+  const std::set<std::string> further{
+#define OP(Result, name, arguments)
+#define FURTHER_OP(Result, name, arguments) #name,
+#include "backend/ops.def"
+#undef OP
+  };
   for (int op = 0; op < static_cast<int>(Op::count); ++op) {
     const char* name = op_name(static_cast<Op>(op));
-    if (seen.count(name) == 0) std::printf("# %s is used by no pass\n", name);
-    CHECK(seen.count(name) == 1);
+    const bool asked = further.count(name) == 0;
+    if (asked && seen.count(name) == 0) std::printf("# %s is used by no pass\n", name);
+    CHECK((seen.count(name) == 1) == asked);
   }
 }
 

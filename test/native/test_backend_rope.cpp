@@ -37,7 +37,7 @@ CASE("rope turns every head by its row's position, and back") {
       check::each_backend(
           [&](CpuBackend& backend, bool f32) {
             Numbers x(f32, in.x);
-            backend.rope(in.M, in.heads, in.D, in.positions, in.cosine_f32.data(), in.sine_f32.data(), inverse, x.data());
+            backend.rope(in.M, in.heads, in.D, in.D, in.positions, in.cosine_f32.data(), in.sine_f32.data(), inverse, x.data());
             return std::vector<Numbers>{x};
           },
           [&](std::vector<Numbers>& got, bool f32) {
@@ -55,7 +55,7 @@ CASE("canary: turning the wrong way is found") {
   const Inputs in(7, 3, 32);
   CpuBackend backend(Compute::f32, 1, detect_isa());
   Numbers x(true, in.x);
-  backend.rope(in.M, in.heads, in.D, in.positions, in.cosine_f32.data(), in.sine_f32.data(), true, x.data());
+  backend.rope(in.M, in.heads, in.D, in.D, in.positions, in.cosine_f32.data(), in.sine_f32.data(), true, x.data());
   CHECK(!(check::scaled_error(x.values(), book_result(in, true, false)) <= 1e-2));
 }
 

@@ -338,16 +338,8 @@ CASE("each trait that the engine cannot run is refused by its name; without any,
     refused(Code::E_UNSUPPORTED, std::string("needs ") + trait + ",", change);
   };
   unsupported("LayerNorm", [](Description& d) { d.norm = NormKind::layer; });
-  unsupported("norms after the sublayers", [](Description& d) { d.layers[0].after_attention = {"norm", d.hidden}; });
-  unsupported("norms after the sublayers", [](Description& d) { d.layers[1].after_mlp = {"norm", d.hidden}; });
-  unsupported("a sublayer without a norm before it", [](Description& d) { d.layers[0].before_attention = {}; });
-  unsupported("a sublayer without a norm before it", [](Description& d) { d.layers[1].before_mlp = {}; });
-  unsupported("soft-capping", [](Description& d) { d.attention_soft_cap = 50; });
-  unsupported("soft-capping", [](Description& d) { d.logit_soft_cap = 30; });
-  unsupported("a residual multiplier", [](Description& d) { d.residual_multiplier = 0.22f; });
   unsupported("transposed linear weights", [](Description& d) { d.transposed_linears = true; });
   unsupported("learned positions", [](Description& d) { d.learned_positions = true; });
-  unsupported("a norm over whole query and key projections", [](Description& d) { d.layers[1].attention.k_norm = {"norm", d.kv_width()}; });
 }
 
 CASE("sizes that are not positive or do not agree are refused by name") {
@@ -365,19 +357,19 @@ CASE("sizes that are not positive or do not agree are refused by name") {
   inconsistent("head_dim is 258", [](Description& d) { d.head_dim = 258; });
   inconsistent("4097 heads", [](Description& d) { d.heads = 4097, d.kv_heads = 1; });
   inconsistent("4097 layers", [](Description& d) { d.layers.resize(4097); });
-  inconsistent("frequencies, expected head_dim / 2", [](Description& d) { d.ropes[0].inverse_frequencies.pop_back(); });
+  inconsistent("frequencies, expected 1 to head_dim / 2", [](Description& d) { d.ropes[0].inverse_frequencies.push_back(1); });
   inconsistent("names rope 1 of 1", [](Description& d) { d.layers[1].attention.rope = 1; });
   inconsistent("names rope -2 of 1", [](Description& d) { d.layers[1].attention.rope = -2; });
   inconsistent("the window -1", [](Description& d) { d.layers[1].attention.window = -1; });
   inconsistent("layer 1 has 2 linear layers before attention", [](Description& d) { d.layers[1].attention.in.pop_back(); });
-  inconsistent("and 1 at the MLP's entry", [](Description& d) { d.layers[0].mlp.in.pop_back(); });
+  inconsistent("and 0 at the MLP's entry", [](Description& d) { d.layers[0].mlp.in.clear(); });
   for (int place = 0; place < linears_per_layer; ++place) {
     inconsistent("from the model's sizes", [=](Description& d) { ++linear_at(d.layers[1], place).N; });
     inconsistent("from the model's sizes", [=](Description& d) { --linear_at(d.layers[0], place).K; });
     inconsistent("layer 1 has a linear layer without a name", [=](Description& d) { linear_at(d.layers[1], place).module.clear(); });
   }
-  for (const auto& edge :
-       {+[](Description& d) { d.layers[1].attention.rope = -1; }, +[](Description& d) { d.layers[0].attention.window = 1; }}) {
+  for (const auto& edge : {+[](Description& d) { d.layers[1].attention.rope = d.layers[1].attention.query_rope = -1; },
+                           +[](Description& d) { d.layers[0].attention.window = 1; }}) {
     Description d = golden_description("llama");
     edge(d);
     checked(d);

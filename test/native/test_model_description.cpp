@@ -39,13 +39,6 @@ CASE("the golden families are consistent and supported") {
 CASE("each trait that the engine does not run is refused by its name") {
   const std::pair<const char*, std::function<void(Description&)>> traits[] = {
       {"LayerNorm", [](Description& d) { d.norm = NormKind::layer; }},
-      {"norms after the sublayers", [](Description& d) { d.layers[1].after_attention = {"norm", d.hidden}; }},
-      {"norms after the sublayers", [](Description& d) { d.layers[0].after_mlp = {"norm", d.hidden}; }},
-      {"a sublayer without a norm", [](Description& d) { d.layers[1].before_mlp = {}; }},
-      {"whole query and key projections", [](Description& d) { d.layers[0].attention.q_norm.width = d.query_width(); }},
-      {"soft-capping", [](Description& d) { d.attention_soft_cap = 50; }},
-      {"soft-capping", [](Description& d) { d.logit_soft_cap = 30; }},
-      {"a residual multiplier", [](Description& d) { d.residual_multiplier = 0.22f; }},
       {"transposed linear weights", [](Description& d) { d.transposed_linears = true; }},
       {"learned positions", [](Description& d) { d.learned_positions = true; }},
   };
@@ -54,6 +47,28 @@ CASE("each trait that the engine does not run is refused by its name") {
     CHECK(contains(message, name));
     CHECK(contains(message, "qwen3"));
   }
+}
+
+CASE("what not every backend runs is named, and nothing of the first families is") {
+  for (const char* family : {"llama", "llama3-rope", "mistral", "qwen2", "qwen3", "llama-yarn"})
+    CHECK(further_traits(golden_description(family)).empty());
+  const std::pair<const char*, std::function<void(Description&)>> traits[] = {
+      {"soft caps", [](Description& d) { d.attention_soft_cap = 50; }},
+      {"soft caps", [](Description& d) { d.logit_soft_cap = 30; }},
+      {"a residual multiplier", [](Description& d) { d.residual_multiplier = 0.22f; }},
+      {"a rotation of a part of each head", [](Description& d) { d.ropes[0].inverse_frequencies.pop_back(); }},
+      {"fused projections", [](Description& d) { d.layers[1].attention.in.resize(1); }},
+      {"fused projections", [](Description& d) { d.layers[1].mlp.in.resize(1); }},
+      {"sublayers without a norm before them", [](Description& d) { d.layers[1].before_attention = {}; }},
+      {"sublayers without a norm before them", [](Description& d) { d.layers[0].before_mlp = {}; }},
+  };
+  for (const auto& [name, change] : traits) CHECK(further_traits(changed(change)) == std::vector<std::string>{name});
+}
+
+CASE("frequencies change once, after the original context") {
+  const Description d = golden_description("phi3-longrope");
+  for (int64_t length : {1, 31, 32, 34, 64}) CHECK(!rotated_anew(d, length));
+  CHECK(rotated_anew(d, 33) && !rotated_anew(golden_description("llama"), 33));
 }
 
 CASE("a size out of range, or sizes that disagree, are named") {
@@ -71,7 +86,13 @@ CASE("a size out of range, or sizes that disagree, are named") {
       {"head_dim is 258", [](Description& d) { d.head_dim = 258; }},
       {"4097 heads", [](Description& d) { d.heads = 4097, d.kv_heads = 1; }},
       {"4097 layers", [](Description& d) { d.layers.resize(4097, d.layers[0]); }},
-      {"rope has 31 frequencies, expected head_dim / 2 = 32", [](Description& d) { d.ropes[0].inverse_frequencies.pop_back(); }},
+      {"rope has 33 frequencies, expected 1 to head_dim / 2 = 32", [](Description& d) { d.ropes[0].inverse_frequencies.push_back(1); }},
+      {"rope has 0 frequencies", [](Description& d) { d.ropes[0].inverse_frequencies.clear(); }},
+      {"rope has 1 frequencies for long rows", [](Description& d) { d.ropes[0].long_inverse_frequencies = {1}; }},
+      {"rope changes at a position below 1", [](Description& d) { d.ropes[0].original_positions = -1; }},
+      {"rope changes at a position below 1", [](Description& d) { d.ropes[0].temperature_positions = 0; }},
+      {"layer 0 names rope 1 of 1", [](Description& d) { d.layers[0].attention.query_rope = 1; }},
+      {"layer 0 names rope -2 of 1", [](Description& d) { d.layers[0].attention.query_rope = -2; }},
       {"layer 1 names rope 1 of 1", [](Description& d) { d.layers[1].attention.rope = 1; }},
       {"layer 0 names rope -2 of 1", [](Description& d) { d.layers[0].attention.rope = -2; }},
       {"layer 1 has the window -1", [](Description& d) { d.layers[1].attention.window = -1; }},
@@ -104,9 +125,10 @@ CASE("the largest sizes that are allowed are") {
   }));
   check_consistent(changed([](Description& d) {
     d.ropes.clear();
-    for (BlockSpec& block : d.layers) block.attention.rope = -1;
+    for (BlockSpec& block : d.layers) block.attention.rope = block.attention.query_rope = -1;
   }));
-  check_supported(changed([](Description& d) { d.ropes.push_back(d.ropes[0]), d.layers[1].attention.rope = 1; }));
+  check_supported(
+      changed([](Description& d) { d.ropes.push_back(d.ropes[0]), d.layers[1].attention.rope = d.layers[1].attention.query_rope = 1; }));
 }
 
 CASE("a linear layer by its place is the one of its group") {

@@ -9,7 +9,16 @@ using namespace fedlora;
 
 namespace {
 
-constexpr const char* families[] = {"llama", "llama3-rope", "mistral", "qwen2", "qwen3"};
+constexpr const char* families[] = {"llama", "llama3-rope", "llama-linear", "llama-yarn", "mistral", "ministral3", "qwen2",   "qwen3",
+                                    "gemma", "gemma2",      "gemma3",       "granite",    "olmo2",   "olmo3",      "smollm3", "phi3"};
+/// Its batch has rows on both sides of the length where its frequencies change; PyTorch gives all of them those of the longest.
+constexpr const char* longrope = "phi3-longrope";
+
+std::vector<const char*> with_longrope() {
+  std::vector<const char*> all(std::begin(families), std::end(families));
+  all.push_back(longrope);
+  return all;
+}
 
 struct Errors {
   double logits, loss, gradient;  // largest absolute; absolute; worst relative norm of a tensor
@@ -49,16 +58,34 @@ void judge(const std::string& family, bool book) {
 }
 }  // namespace
 
-CASE("over the book: logits, loss and every gradient of five families") {
+CASE("over the book: logits, loss and every gradient of every family") {
   for (const char* family : families) judge(family, true);
 }
 
-CASE("over the CPU backend: logits, loss and every gradient of five families") {
+CASE("over the CPU backend: logits, loss and every gradient of every family") {
   for (const char* family : families) judge(family, false);
 }
 
+CASE("rows longer than the original context turn by frequencies of their own, whatever is beside them") {
+  const Golden golden(longrope);
+  const size_t length = static_cast<size_t>(golden.lengths[0]), V = static_cast<size_t>(golden.description.vocabulary);
+  CHECK(static_cast<int64_t>(length) > golden.description.ropes[0].original_positions && golden.lengths[1] < golden.lengths[0]);
+  const std::vector<float> want = golden.logits();
+  const Adapter adapter = golden.adapter();
+  for (const bool book : {true, false}) {
+    const auto engine = golden_engine(longrope, golden.description, book ? std::make_unique<BookBackend>() : nullptr);
+    const Batch batch = make_batch(golden.description, golden.ids, golden.labels, golden.lengths);
+    const AdapterSegment segment{0, batch.tokens(), &adapter};
+    std::vector<float> got(want.size());
+    engine->transformer->logits(batch, {&segment, 1}, got.data());
+    CHECK_LE(harness::max_error(got.data(), want.data(), length * V), 10 * golden.metadata("f32_error.logits"));
+    CHECK(!(harness::max_error(got.data() + length * V, want.data() + length * V, V * static_cast<size_t>(golden.lengths[1])) <=
+            10 * golden.metadata("f32_error.logits")));
+  }
+}
+
 CASE("decoding with a cache gives the golden greedy continuation, with the same logits at any number of threads") {
-  for (const char* family : families) {
+  for (const char* family : with_longrope()) {
     const Golden golden(family);
     std::vector<std::shared_ptr<Engine>> engines;
     for (int threads : {1, 2, 3}) engines.push_back(golden_engine(family, golden.description, nullptr, threads));
@@ -85,7 +112,7 @@ CASE("decoding with a cache gives the golden greedy continuation, with the same 
 }
 
 CASE("20 AdamW steps follow PyTorch's loss curve") {
-  for (const char* family : families) {
+  for (const char* family : with_longrope()) {
     const Golden golden(family);
     const auto engine = golden_engine(family, golden.description);
     auto adapter = std::make_shared<Adapter>(golden.adapter());
@@ -139,7 +166,7 @@ CASE("canary: a wrong scaling of one layer's adapter is seen in logits, loss and
 CASE("canary: a layer without its rope is seen in logits, loss and gradient") {
   const Golden golden("llama");
   Description broken = golden.description;
-  broken.layers[1].attention.rope = -1;
+  broken.layers[1].attention.rope = broken.layers[1].attention.query_rope = -1;
   const Errors errors = measure(golden, *golden_engine("llama", broken), golden.adapter());
   CHECK(!(errors.logits <= errors.logits_bound));
   CHECK(!(errors.loss <= errors.loss_bound));

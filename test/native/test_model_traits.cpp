@@ -35,7 +35,10 @@ const Trait traits[] = {
      }},
     {"gelu_tanh", [](Description& d, ref::Transformer& book) { book.activate = d.activation = Activate::gelu_tanh; }},
     {"relu", [](Description& d, ref::Transformer& book) { book.activate = d.activation = Activate::relu; }},
-    {"a block without rotation", [](Description& d, ref::Transformer& book) { book.blocks[1].rope = d.layers[1].attention.rope = -1; }},
+    {"a block without rotation",
+     [](Description& d, ref::Transformer& book) {
+       book.blocks[1].rope = d.layers[1].attention.rope = d.layers[1].attention.query_rope = -1;
+     }},
     {"a rope of its own for each block",
      [](Description& d, ref::Transformer& book) {
        RopeDescription other = d.ropes[0];
@@ -44,7 +47,7 @@ const Trait traits[] = {
        ref::Rope tables;
        ref::rope_tables(64, other.inverse_frequencies, tables.cosine, tables.sine);
        book.ropes.push_back(tables);
-       book.blocks[0].rope = d.layers[0].attention.rope = 1;
+       book.blocks[0].rope = d.layers[0].attention.rope = d.layers[0].attention.query_rope = 1;
      }},
     {"a window in one block", [](Description& d, ref::Transformer& book) { book.blocks[1].window = d.layers[1].attention.window = 3; }},
     {"epsilon of the norms", [](Description& d, ref::Transformer& book) { book.norm_epsilon = d.norm_epsilon = 0.125f; }},

@@ -69,9 +69,9 @@ CASE("llama3 scaling keeps short waves, slows long ones, blends between") {
   CHECK_LE(std::fabs(frequencies[2] - 0.001 / 8), 1e-10);
 }
 
-CASE("attention: grouped heads, packed sequences, with and without a window") {
-  for (int window : {0, 3}) {
-    const AttentionShape shape{4, 2, 5, 0.4f, window};
+CASE("attention: grouped heads, packed sequences, with and without a window and a soft cap") {
+  for (const auto [window, soft_cap] : {std::pair{0, 0.0f}, {3, 0.0f}, {0, 1.5f}, {3, 0.8f}}) {
+    const AttentionShape shape{4, 2, 5, 0.4f, window, soft_cap};
     const std::vector<int64_t> offsets{0, 1, 3, 10};
     const int64_t M = 10, q_count = M * 4 * 5, kv_count = M * 2 * 5;
     book::Random random(5);
@@ -128,12 +128,14 @@ CASE("linear_cross_entropy") {
   const std::vector<int32_t> targets{0, 10, 4};
   Tensor losses(M), d_x(x.size());
   std::vector<uint8_t> correct(M);
-  const auto value = [&](const Tensor& at) {
-    ref::linear_cross_entropy<double>(M, V, K, at.data(), W.data(), 2.0, targets, 0.3, losses.data(), correct.data(), nullptr);
-    return 0.3 * (losses[0] + losses[1] + losses[2]);
-  };
-  ref::linear_cross_entropy<double>(M, V, K, x.data(), W.data(), 2.0, targets, 0.3, losses.data(), nullptr, d_x.data());
-  CHECK_LE(direction_error(value, x, d_x, 13), tolerance);
+  for (const LogitShape& shape : {LogitShape(2), LogitShape(2, 1.5f)}) {
+    const auto value = [&](const Tensor& at) {
+      ref::linear_cross_entropy<double>(M, V, K, at.data(), W.data(), shape, targets, 0.3, losses.data(), correct.data(), nullptr);
+      return 0.3 * (losses[0] + losses[1] + losses[2]);
+    };
+    ref::linear_cross_entropy<double>(M, V, K, x.data(), W.data(), shape, targets, 0.3, losses.data(), nullptr, d_x.data());
+    CHECK_LE(direction_error(value, x, d_x, 13), tolerance);
+  }
 }
 
 CASE("lora_linear: two segments, dropout, frozen factors, rows without an adapter") {

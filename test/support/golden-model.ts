@@ -6,6 +6,21 @@ import type { AdapterTensor } from '../../src/model/layout.js'
 import type { GoldenFile } from './safetensors.js'
 
 export const families = ['llama', 'llama3-rope', 'mistral', 'qwen2', 'qwen3'] as const
+/** Those whose description the native tests read from `description.json`. */
+export const describedFamilies = [
+  'gemma',
+  'gemma2',
+  'gemma3',
+  'granite',
+  'llama-linear',
+  'llama-yarn',
+  'ministral3',
+  'olmo2',
+  'olmo3',
+  'phi3',
+  'phi3-longrope',
+  'smollm3',
+] as const
 export const goldenRoot = resolve('test/golden/models')
 
 /** The folder as transformers 5 writes it, or a copy with the older config. */

@@ -6,7 +6,7 @@ import t from 'tap'
 import { linearModules, parseModelConfig, readModelConfig } from '../../src/model/config.js'
 import { supportedFamilies } from '../../src/model/families/index.js'
 import { weightFiles } from '../../src/model/weight-files.js'
-import { families, goldenFolder } from '../support/golden-model.js'
+import { describedFamilies, families, goldenFolder, goldenRoot } from '../support/golden-model.js'
 
 type Json = Record<string, unknown>
 
@@ -23,6 +23,15 @@ for (const family of families) {
     t.equal(newer.storedType, older.storedType)
     t.equal(linearModules(newer.description).length, 14)
     t.same((await readModelConfig(goldenFolder(family))).endTokenIds, [2])
+  })
+}
+
+for (const family of describedFamilies) {
+  t.test(`${family}: both spellings give the description that the native tests read`, (t) => {
+    const kept = JSON.parse(readFileSync(join(goldenRoot, family, 'description.json'), 'utf8')) as Json
+    t.strictSame(parseModelConfig(config(family)).description, kept)
+    t.strictSame(parseModelConfig(config(family, 4)).description, kept)
+    t.end()
   })
 }
 
@@ -104,9 +113,9 @@ t.test('a bad field is named with what stood there and what was expected', (t) =
   t.throws(bad({ rms_norm_eps: -1 }), { code: 'E_CONFIG' })
   t.throws(bad({ eos_token_id: 'x' }), { code: 'E_CONFIG' })
   t.throws(bad({ dtype: 'int4' }), { code: 'E_CONFIG', message: /dtype is "int4"/ })
-  t.throws(bad({ rope_parameters: { rope_theta: 1e4, rope_type: 'yarn' } }), {
+  t.throws(bad({ rope_parameters: { rope_theta: 1e4, rope_type: 'su' } }), {
     code: 'E_UNSUPPORTED',
-    message: /rope type 'yarn'/,
+    message: /rope type 'su' .*default, linear, dynamic, llama3, yarn, longrope/,
   })
   t.throws(bad({ rope_parameters: { rope_theta: 1e4, partial_rotary_factor: 0.5 } }), { code: 'E_UNSUPPORTED' })
   t.throws(bad({ quantization_config: { quant_method: 'gptq' } }), { code: 'E_UNSUPPORTED', message: /'gptq'/ })

@@ -118,6 +118,7 @@ void CpuBackend::attention_forward(const AttentionShape& shape, std::span<const 
       task.head_dim = D;
       task.window = shape.window;
       task.scale = shape.scale;
+      task.soft_cap = shape.soft_cap;
       task.lse = lse + 2 * (row * H + h);
       task.lse_stride = 2 * H;
       task.scratch = own.get<char>(member);
@@ -181,6 +182,7 @@ void CpuBackend::attention_backward(const AttentionShape& shape, std::span<const
       task.head_dim = D;
       task.window = shape.window;
       task.scale = shape.scale;
+      task.soft_cap = shape.soft_cap;
       task.scratch = own.get<char>(member);
       kernels.attention_backward(&task);
     });
@@ -226,6 +228,7 @@ void CpuBackend::attention_decode(const AttentionShape& shape, int64_t T, ConstA
       task.length = T - first;
       task.head_dim = D;
       task.scale = shape.scale;
+      task.soft_cap = shape.soft_cap;
       task.scratch = own.get<float>(member);
       kernels.attention_decode(&task);
     });

@@ -39,7 +39,7 @@ class CpuBackend final : public Backend {
   /// out f32 [M, width], which lives as long as the call. M·block floats a thread in Slot::logits_block must be reserved.
   template <class T>
   void matmul_blocks(int64_t M, const T* x, const Matrix& W, int64_t block, float scale,
-                     const std::function<void(int64_t index, int64_t begin, int64_t columns, const float* out)>& take);
+                     const std::function<void(int64_t index, int64_t begin, int64_t columns, float* out)>& take);
   /// d_x[m,:] = scale × scales[m] × Σ_n d_y[m,n]·W[n,:].   d_y [M,N], rows d_y_stride apart; d_x [M,K].
   template <class T>
   void matmul_backward(int64_t M, const T* d_y, int64_t d_y_stride, const Matrix& W, float scale, std::span<const float> scales, T* d_x);

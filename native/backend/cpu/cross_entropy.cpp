@@ -46,8 +46,9 @@ struct Chunk {
 
 size_t linear_cross_entropy_bytes(Compute compute, int64_t M, int64_t V) { return Chunk(compute, M, V, true).bytes; }
 
-void CpuBackend::linear_cross_entropy(int64_t M, ConstActivation x, const Matrix& head, float divider, std::span<const int32_t> targets,
-                                      std::span<const float> grad_scales, float* losses, uint8_t* correct, Activation d_x) {
+void CpuBackend::linear_cross_entropy(int64_t M, ConstActivation x, const Matrix& head, const LogitShape& shape,
+                                      std::span<const int32_t> targets, std::span<const float> grad_scales, float* losses, uint8_t* correct,
+                                      Activation d_x) {
   const int64_t V = head.N, K = head.K, stride = row_stride(V);
   const Chunk chunk(compute_, M, V, d_x != nullptr);
   Scratch& memory = slot(Slot::logits);
@@ -57,14 +58,15 @@ void CpuBackend::linear_cross_entropy(int64_t M, ConstActivation x, const Matrix
   float* chosen = sum + chunk.rows * chunk.blocks;                                      // [rows] the target's logit
   uint8_t* leads = reinterpret_cast<uint8_t*>(chosen + chunk.rows);                     // [rows] nothing before it in its block is equal
   slot(Slot::logits_block).reserve(threads(), static_cast<size_t>(chunk.rows * vocabulary_block * 4));
-  const float scale = 1.0f / divider;
+  const float scale = 1.0f / shape.divider, cap = shape.soft_cap;
 
   typed([&]<class T>(const TypedKernels<T>& kernels) {
     T* gradient = d_x ? memory.get<T>() : nullptr;  // [rows, stride]
     for (int64_t first = 0; first < M; first += chunk.rows) {
       const int64_t rows = std::min(chunk.rows, M - first);
       const int32_t* target = targets.data() + first;
-      const auto take = [&](int64_t block, int64_t begin, int64_t columns, const float* logits) {
+      const auto take = [&](int64_t block, int64_t begin, int64_t columns, float* logits) {
+        if (cap > 0) kernels_.soft_cap(rows * columns, cap, logits);
         kernels.softmax_block(rows, columns, logits, as<T>(gradient, begin), stride, top + block, sum + block, chunk.blocks);
         for (int64_t m = 0; m < rows; ++m) {
           const int64_t at = target[m] - begin;
@@ -73,6 +75,7 @@ void CpuBackend::linear_cross_entropy(int64_t M, ConstActivation x, const Matrix
           chosen[m] = row[at];
           leads[m] = std::find(row, row + at, row[at]) == row + at;
         }
+        if (cap > 0 && gradient != nullptr) kernels.soft_cap_slope(rows, columns, cap, logits, gradient + begin, stride);
       };
       matmul_blocks(rows, as<T>(x, first * K), head, vocabulary_block, scale, take);
 
@@ -85,7 +88,8 @@ void CpuBackend::linear_cross_entropy(int64_t M, ConstActivation x, const Matrix
         losses[first + m] = (most - chosen[m]) + std::log(total);
         if (correct) correct[first + m] = chosen[m] == most && ahead;
         if (d_x == nullptr) return;
-        const float at_target = std::exp(chosen[m] - most) / total - 1.0f;
+        const float capped = cap > 0 ? chosen[m] / cap : 0, slope = 1.0f - capped * capped;
+        const float at_target = (std::exp(chosen[m] - most) / total - 1.0f) * slope;
         T* row = gradient + m * stride;
         kernels.softmax_scale(V, vocabulary_block, row_top, row);
         row[target[m]] = rounded<T>(at_target);

@@ -88,14 +88,15 @@ void CpuBackend::lora_linear_decode(ConstActivation x, std::span<const LinearTar
   });
 }
 
-void CpuBackend::head_logits_decode(ConstActivation x, const Matrix& head, float divider, float* logits) {
+void CpuBackend::head_logits_decode(ConstActivation x, const Matrix& head, const LogitShape& shape, float* logits) {
   const auto [row, ordered] = decode_row(head.K, x, is_4bit(head.format));
-  const float scale = 1.0f / divider;
+  const float scale = 1.0f / shape.divider;
   const int64_t words = std::min<int64_t>(1024, rows_of_task(head.N, threads()));
   pool_.run((head.N + words - 1) / words, [&](int64_t i, int) {
     const int64_t begin = i * words, count = std::min(words, head.N - begin);
     kernels_.matvec(view_of(head), begin, count, row, ordered, logits + begin);
     for (int64_t n = begin; n < begin + count; ++n) logits[n] *= scale;
+    if (shape.soft_cap > 0) kernels_.soft_cap(count, shape.soft_cap, logits + begin);
   });
 }
 

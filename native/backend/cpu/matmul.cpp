@@ -31,7 +31,7 @@ void CpuBackend::matmul_forward(int64_t M, ConstActivation x, const Matrix& W, f
 
 template <class T>
 void CpuBackend::matmul_blocks(int64_t M, const T* x, const Matrix& W, int64_t block, float scale,
-                               const std::function<void(int64_t index, int64_t begin, int64_t columns, const float* out)>& take) {
+                               const std::function<void(int64_t index, int64_t begin, int64_t columns, float* out)>& take) {
   const Gemm<T> gemm(kernels_);
   const GemmShape shape = gemm_shape(M);
   const GemmTerm<T> term{GemmTerm<T>::rows, x, W.K, view_of(W)};
@@ -80,16 +80,19 @@ void CpuBackend::matmul_backward(int64_t M, const T* d_y, int64_t d_y_stride, co
   });
 }
 
-#define MATMUL(T)                                                                                               \
-  template void CpuBackend::matmul_blocks(int64_t, const T*, const Matrix&, int64_t, float,                     \
-                                          const std::function<void(int64_t, int64_t, int64_t, const float*)>&); \
+#define MATMUL(T)                                                                                         \
+  template void CpuBackend::matmul_blocks(int64_t, const T*, const Matrix&, int64_t, float,               \
+                                          const std::function<void(int64_t, int64_t, int64_t, float*)>&); \
   template void CpuBackend::matmul_backward(int64_t, const T*, int64_t, const Matrix&, float, std::span<const float>, T*);
 MATMUL(float)
 MATMUL(bf16)
 #undef MATMUL
 
-void CpuBackend::head_logits(int64_t M, ConstActivation x, const Matrix& head, float divider, float* logits) {
-  matmul_forward(M, x, head, 1.0f / divider, logits);
+void CpuBackend::head_logits(int64_t M, ConstActivation x, const Matrix& head, const LogitShape& shape, float* logits) {
+  matmul_forward(M, x, head, 1.0f / shape.divider, logits);
+  if (shape.soft_cap > 0)
+    each_rows(pool_, M, head.N,
+              [&](int64_t first, int64_t count) { kernels_.soft_cap(count * head.N, shape.soft_cap, logits + first * head.N); });
 }
 
 }  // namespace fedlora

@@ -176,7 +176,7 @@ constexpr uint64_t fingerprint() {
 #include "backend/ops.def"
 #undef OP
   for (const uint64_t size : {sizeof(HostMatrix), sizeof(SegmentView), sizeof(TargetView), sizeof(LoraPair), sizeof(AttentionShape),
-                              sizeof(AdamWStep), sizeof(PassSize), sizeof(OwnBytes), sizeof(Api)})
+                              sizeof(LogitShape), sizeof(AdamWStep), sizeof(PassSize), sizeof(OwnBytes), sizeof(Api)})
     hash = mix(hash, size);
   return hash;
 }

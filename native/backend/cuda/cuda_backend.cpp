@@ -7,8 +7,9 @@ namespace fedlora::cuda {
 
 namespace {
 
-/// The first operator that a library has not, or null.
+/// The first operator that a library has not, or null. Those that only some families ask for are refused by their trait.
 const char* missing_operator(const Operators& operators) {
+#define FURTHER_OP(Result, name, arguments)
 #define OP(Result, name, arguments) \
   if (operators.name == nullptr) return #name;
 #include "backend/ops.def"
@@ -50,6 +51,7 @@ std::string CudaBackend::lacks(const Need& need) const {
   if (const char* missing = missing_operator(connection_->api().operators)) return std::string("the operator ") + missing;
   if (need.embedding != Format::f32 && need.embedding != Format::f16 && need.embedding != Format::bf16)
     return std::string("an embedding in ") + format_name(need.embedding);
+  if (!need.traits.empty()) return need.traits.front();
   if (need.head_dim > most_head_dim) return "a head_dim of " + std::to_string(need.head_dim);
   return {};
 }

@@ -1,67 +1,90 @@
 /**
- * The shape that most decoder families share: rms norm before each half, q/k/v/o and a gated MLP under Llama's tensor names.
+ * The shape that most decoder families share: norms before or after each half, rotated attention and a gated MLP under Llama's tensor names.
  * A family is the difference from it, in `Traits`; the engine knows descriptions, not families.
  */
-import type { BlockDescription, LinearSpec, ModelDescription } from '../../native/binding.js'
+import type { BlockDescription, LinearSpec, ModelDescription, RopeDescription } from '../../native/binding.js'
 import type { Fields } from '../fields.js'
 import { readRope } from '../rope.js'
 
-/** What a family's config class supplies when a field is absent. */
+/** What a family's config class supplies when a field is absent, and what it does otherwise than Llama. */
 export interface Traits {
   family: string
   kvHeads?: number
   headDim?: number
   maxPositions: number
-  attentionBias: boolean
-  outputBias: boolean
-  mlpBias: boolean
-  /** A norm of each head of q and k. */
-  queryKeyNorm: boolean
+  /** 1e-6 when left out. */
+  epsilon?: number
+  tiedHead?: boolean
+  /** The field of the activation and its accepted names; `hidden_act`, silu when left out. */
+  activation?: { field: string; kind: 'gelu_tanh'; names: readonly string[] }
+  attentionBias?: boolean
+  outputBias?: boolean
+  mlpBias?: boolean
+  /** A norm of each head of q and k, or of the whole projections. */
+  queryKeyNorm?: 'head' | 'projection'
+  /** Names of a block's norms, after its prefix; Llama's when left out. */
+  norms?: BlockDescription['norms']
+  /** q, k and v in `qkv_proj`, gate and up in `gate_up_proj`. */
+  fused?: boolean
   /** Keys that a query of layer `index` sees, itself included; 0: all. */
-  window: (index: number) => number
+  window?: (index: number) => number
+  /** Llama's when left out: one set of frequencies for all layers. */
+  ropes?: (headDim: number, maxPositions: number) => RopeDescription[]
+  /** Index into `ropes` for layer `index`; −1: no rotation. */
+  rope?: (index: number) => number
+  /** That of the queries, where it is another. */
+  queryRope?: number
+  normOffset?: number
+  /** 1/√headDim when left out. */
+  attentionScale?: number
+  attentionSoftCap?: number
+  logitSoftCap?: number
+  embeddingMultiplier?: number
+  residualMultiplier?: number
+  logitsDivider?: number
 }
 
 /** What the engine takes: more layers or heads, or wider heads, are a damaged config rather than a model. */
-const mostLayers = 4096
+export const mostLayers = 4096
 const mostHeads = 4096
 const widestHead = 256
+
+const llamaNorms = { beforeAttention: 'input_layernorm', beforeMlp: 'post_attention_layernorm' }
 
 type Sizes = Pick<ModelDescription, 'hidden' | 'heads' | 'kvHeads' | 'headDim' | 'intermediate'>
 
 function describeBlock(index: number, sizes: Sizes, traits: Traits): BlockDescription {
   const prefix = `model.layers.${index}`
-  const attention = `${prefix}.self_attn`
   const { hidden, intermediate } = sizes
-  const queries = sizes.heads * sizes.headDim
-  const keys = sizes.kvHeads * sizes.headDim
-  const linear = (module: string, out: number, width: number, bias: boolean): LinearSpec => {
-    return { module, shape: [out, width], bias }
+  const [queries, keys] = [sizes.heads * sizes.headDim, sizes.kvHeads * sizes.headDim]
+  const linear = (module: string, out: number, width: number, bias = false): LinearSpec => {
+    return { module: `${prefix}.${module}`, shape: [out, width], bias }
   }
+  const projection = (name: string, out: number) => linear(`self_attn.${name}`, out, hidden, traits.attentionBias)
+  const entry = (name: string, out: number) => linear(`mlp.${name}`, out, hidden, traits.mlpBias)
+  const norms = Object.entries(traits.norms ?? llamaNorms).map(([place, name]) => [place, `${prefix}.${name}`])
   return {
-    norms: { beforeAttention: `${prefix}.input_layernorm`, beforeMlp: `${prefix}.post_attention_layernorm` },
+    norms: Object.fromEntries(norms) as BlockDescription['norms'],
     attention: {
-      in: [
-        linear(`${attention}.q_proj`, queries, hidden, traits.attentionBias),
-        linear(`${attention}.k_proj`, keys, hidden, traits.attentionBias),
-        linear(`${attention}.v_proj`, keys, hidden, traits.attentionBias),
-      ],
-      out: linear(`${attention}.o_proj`, hidden, queries, traits.outputBias),
-      ...(traits.queryKeyNorm ? { qNorm: `${attention}.q_norm`, kNorm: `${attention}.k_norm` } : {}),
-      rope: 0,
-      window: traits.window(index),
+      in: traits.fused
+        ? [projection('qkv_proj', queries + 2 * keys)]
+        : [projection('q_proj', queries), projection('k_proj', keys), projection('v_proj', keys)],
+      out: linear('self_attn.o_proj', hidden, queries, traits.outputBias),
+      ...(traits.queryKeyNorm ? { qNorm: `${prefix}.self_attn.q_norm`, kNorm: `${prefix}.self_attn.k_norm` } : {}),
+      rope: traits.rope?.(index) ?? 0,
+      ...(traits.queryRope === undefined ? {} : { queryRope: traits.queryRope }),
+      window: traits.window?.(index) ?? 0,
     },
     mlp: {
-      in: [
-        linear(`${prefix}.mlp.gate_proj`, intermediate, hidden, traits.mlpBias),
-        linear(`${prefix}.mlp.up_proj`, intermediate, hidden, traits.mlpBias),
-      ],
-      out: linear(`${prefix}.mlp.down_proj`, hidden, intermediate, traits.mlpBias),
+      in: traits.fused
+        ? [entry('gate_up_proj', 2 * intermediate)]
+        : [entry('gate_proj', intermediate), entry('up_proj', intermediate)],
+      out: linear('mlp.down_proj', hidden, intermediate, traits.mlpBias),
     },
   }
 }
 
-/** The description of a Llama-shaped family from its config. */
-export function describeDecoder(config: Fields, traits: Traits): ModelDescription {
+function readSizes(config: Fields, traits: Traits): Sizes {
   const hidden = config.integer('hidden_size')
   const heads = config.integer('num_attention_heads', undefined, 1, mostHeads)
   const kvHeads =
@@ -74,62 +97,47 @@ export function describeDecoder(config: Fields, traits: Traits): ModelDescriptio
   if (headDim % 2 !== 0 || headDim > widestHead) {
     config.fail('head_dim', `an even number up to ${widestHead} (by default hidden_size / num_attention_heads)`)
   }
+  return { hidden, heads, kvHeads, headDim, intermediate: config.integer('intermediate_size') }
+}
+
+function readActivation(config: Fields, traits: Traits): 'silu' | 'gelu_tanh' {
+  const { field, kind, names } = traits.activation ?? {
+    field: 'hidden_act',
+    kind: 'silu' as const,
+    names: ['silu', 'swish'],
+  }
+  if (!names.includes(config.string(field, names[0]))) config.fail(field, `'${names[0]}' for ${traits.family}`)
+  return kind
+}
+
+/** The description of a Llama-shaped family from its config. */
+export function describeDecoder(config: Fields, traits: Traits): ModelDescription {
+  const sizes = readSizes(config, traits)
+  const { headDim } = sizes
   const maxPositions = config.integer('max_position_embeddings', traits.maxPositions)
-  const activation = config.string('hidden_act', 'silu')
-  if (activation !== 'silu' && activation !== 'swish') config.fail('hidden_act', `'silu' for ${traits.family}`)
-  const sizes: Sizes = { hidden, heads, kvHeads, headDim, intermediate: config.integer('intermediate_size') }
   return {
     family: traits.family,
     vocabulary: config.integer('vocab_size'),
     ...sizes,
     maxPositions,
     norm: 'rms',
-    normEpsilon: config.positive('rms_norm_eps', 1e-6),
-    normOffset: 0,
-    queryKeyNorm: 'head',
-    activation: 'silu',
-    attentionScale: 1 / Math.sqrt(headDim),
-    attentionSoftCap: 0,
-    logitSoftCap: 0,
-    embeddingMultiplier: 1,
-    residualMultiplier: 1,
-    logitsDivider: 1,
-    tiedHead: config.boolean('tie_word_embeddings', false),
+    normEpsilon: config.positive('rms_norm_eps', traits.epsilon ?? 1e-6),
+    normOffset: traits.normOffset ?? 0,
+    queryKeyNorm: traits.queryKeyNorm ?? 'head',
+    activation: readActivation(config, traits),
+    attentionScale: traits.attentionScale ?? 1 / Math.sqrt(headDim),
+    attentionSoftCap: traits.attentionSoftCap ?? 0,
+    logitSoftCap: traits.logitSoftCap ?? 0,
+    embeddingMultiplier: traits.embeddingMultiplier ?? 1,
+    residualMultiplier: traits.residualMultiplier ?? 1,
+    logitsDivider: traits.logitsDivider ?? 1,
+    tiedHead: config.boolean('tie_word_embeddings', traits.tiedHead ?? false),
     transposedLinears: false,
     learnedPositions: false,
-    ropes: [readRope(config, headDim, maxPositions)],
-    layers: Array.from({ length: config.integer('num_hidden_layers', undefined, 1, mostLayers) }, (_, index) =>
-      describeBlock(index, sizes, traits),
-    ),
+    ropes: traits.ropes?.(headDim, maxPositions) ?? [readRope(config, { headDim, maxPositions })],
+    layers: Array.from({ length: layerCount(config) }, (_, index) => describeBlock(index, sizes, traits)),
     names: { embedding: 'model.embed_tokens', finalNorm: 'model.norm', head: 'lm_head' },
   }
 }
 
-/** Which layers have the window, by `layer_types`; undefined when the config does not list them. */
-function slidingLayers(config: Fields): boolean[] | undefined {
-  const types = config.strings('layer_types')
-  if (types === undefined) return undefined
-  const layers = config.integer('num_hidden_layers', undefined, 1, mostLayers)
-  if (types.length !== layers) config.fail('layer_types', `one entry for each of the ${layers} layers`)
-  const known = ['full_attention', 'attention', 'sliding_attention'] // 'attention' is an older name of full_attention
-  if (types.some((type) => !known.includes(type))) {
-    config.fail('layer_types', "entries 'full_attention' or 'sliding_attention'")
-  }
-  return types.map((type) => type === 'sliding_attention')
-}
-
-/** Mistral's windows: one for all layers (null: none), or for those that `layer_types` names. */
-export function mistralWindow(config: Fields): (index: number) => number {
-  const window = config.values.sliding_window === null ? 0 : config.integer('sliding_window', 4096)
-  const sliding = slidingLayers(config)
-  return (index) => (sliding === undefined || sliding[index] ? window : 0)
-}
-
-/** Qwen's windows: `layer_types`, or layers from `max_window_layers` on when `use_sliding_window` says so. */
-export function qwenWindow(config: Fields): (index: number) => number {
-  const used = config.boolean('use_sliding_window', false) && config.values.sliding_window !== null
-  const window = used ? config.integer('sliding_window', 4096) : 0
-  const from = config.integer('max_window_layers', 28, 0)
-  const sliding = slidingLayers(config)
-  return (index) => ((sliding === undefined ? index >= from : sliding[index]) ? window : 0)
-}
+export const layerCount = (config: Fields) => config.integer('num_hidden_layers', undefined, 1, mostLayers)

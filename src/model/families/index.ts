@@ -2,16 +2,31 @@
 import { FedloraError } from '../../errors.js'
 import type { ModelDescription } from '../../native/binding.js'
 import type { Fields } from '../fields.js'
+import { describeGemma, describeGemma2, describeGemma3 } from './gemma.js'
+import { describeGranite } from './granite.js'
 import { describeLlama } from './llama.js'
-import { describeMistral } from './mistral.js'
+import { describeMinistral3, describeMistral } from './mistral.js'
+import { describeOlmo2, describeOlmo3 } from './olmo.js'
+import { describePhi3 } from './phi3.js'
 import { describeQwen2 } from './qwen2.js'
 import { describeQwen3 } from './qwen3.js'
+import { describeSmolLM3 } from './smollm3.js'
+import { refuseUnread } from './unread.js'
 
 const families: Readonly<Record<string, (config: Fields) => ModelDescription>> = {
+  gemma: describeGemma,
+  gemma2: describeGemma2,
+  gemma3_text: describeGemma3,
+  granite: describeGranite,
   llama: describeLlama,
+  ministral3: describeMinistral3,
   mistral: describeMistral,
+  olmo2: describeOlmo2,
+  olmo3: describeOlmo3,
+  phi3: describePhi3,
   qwen2: describeQwen2,
   qwen3: describeQwen3,
+  smollm3: describeSmolLM3,
 }
 
 /** The `model_type`s that load. */
@@ -19,7 +34,8 @@ export const supportedFamilies: readonly string[] = Object.keys(families)
 
 /**
  * Describes a model by its config's `model_type`.
- * @throws FedloraError `E_UNSUPPORTED` for another family, by name, listing those that work.
+ * @throws FedloraError `E_UNSUPPORTED` for another family, by name, listing those that work, and for a field that would change the mathematics
+ * and that the family does not know.
  */
 export function describeFamily(config: Fields): ModelDescription {
   const type = config.string('model_type')
@@ -31,5 +47,7 @@ export function describeFamily(config: Fields): ModelDescription {
       { family: type, supported: supportedFamilies },
     )
   }
-  return describe(config)
+  const description = describe(config)
+  refuseUnread(config, description.family)
+  return description
 }

@@ -1,4 +1,4 @@
-/** Llama 2 and 3.x: grouped heads, llama3 rope scaling, optional attention and MLP biases. */
+/** Llama 2 and 3.x: grouped heads, rope scaling, optional attention and MLP biases. */
 import type { ModelDescription } from '../../native/binding.js'
 import type { Fields } from '../fields.js'
 import { describeDecoder } from './decoder.js'
@@ -11,7 +11,5 @@ export function describeLlama(config: Fields): ModelDescription {
     attentionBias,
     outputBias: attentionBias,
     mlpBias: config.boolean('mlp_bias', false),
-    queryKeyNorm: false,
-    window: () => 0,
   })
 }

@@ -1,7 +1,8 @@
 /** Qwen2 and 2.5: biases on q, k and v; windows on the upper layers when asked for. */
 import type { ModelDescription } from '../../native/binding.js'
 import type { Fields } from '../fields.js'
-import { describeDecoder, qwenWindow } from './decoder.js'
+import { describeDecoder } from './decoder.js'
+import { qwenWindow } from './windows.js'
 
 export function describeQwen2(config: Fields): ModelDescription {
   return describeDecoder(config, {
@@ -9,9 +10,6 @@ export function describeQwen2(config: Fields): ModelDescription {
     kvHeads: 32,
     maxPositions: 32768,
     attentionBias: true,
-    outputBias: false,
-    mlpBias: false,
-    queryKeyNorm: false,
     window: qwenWindow(config),
   })
 }

@@ -1,7 +1,8 @@
 /** Qwen3: rms norm of each query and key head, head_dim independent of hidden/heads, optional attention biases. */
 import type { ModelDescription } from '../../native/binding.js'
 import type { Fields } from '../fields.js'
-import { describeDecoder, qwenWindow } from './decoder.js'
+import { describeDecoder } from './decoder.js'
+import { qwenWindow } from './windows.js'
 
 export function describeQwen3(config: Fields): ModelDescription {
   const attentionBias = config.boolean('attention_bias', false)
@@ -12,8 +13,7 @@ export function describeQwen3(config: Fields): ModelDescription {
     maxPositions: 32768,
     attentionBias,
     outputBias: attentionBias,
-    mlpBias: false,
-    queryKeyNorm: true,
+    queryKeyNorm: 'head',
     window: qwenWindow(config),
   })
 }

@@ -30,9 +30,21 @@ export interface ModelDescription {
   transposedLinears: boolean
   learnedPositions: boolean
   /** Rotary tables: `layers[i].attention.rope` indexes this list; −1 = no rotation in that layer. */
-  ropes: { inverseFrequencies: number[]; attentionFactor: number }[]
+  ropes: RopeDescription[]
   layers: BlockDescription[]
   names: { embedding: string; positions?: string; finalNorm: string; head: string }
+}
+
+/** A rotary table, of the first 2·n dimensions of a head. */
+export interface RopeDescription {
+  /** [n], radians a position. */
+  inverseFrequencies: number[]
+  /** Multiplies cosine and sine. */
+  attentionFactor: number
+  /** Those of rows longer than `originalPositions` (longrope). */
+  long?: { inverseFrequencies: number[]; originalPositions: number }
+  /** Multiplies cosine and sine by 1 + beta·ln(1 + ⌊position / positions⌋) (Ministral 3's queries). */
+  temperature?: { beta: number; positions: number }
 }
 
 /** A tensor that a checkpoint of a description holds. */
@@ -58,18 +70,20 @@ export interface LinearSpec {
 export interface BlockDescription {
   norms: { beforeAttention?: string; afterAttention?: string; beforeMlp?: string; afterMlp?: string }
   attention: {
-    /** q, k and v. */
+    /** q, k and v; or one matrix of the rows of all three, in this order. */
     in: LinearSpec[]
     out: LinearSpec
     qNorm?: string
     kNorm?: string
     /** Index into `ropes`; −1 = no rotation. */
     rope: number
+    /** That of the queries, where it is another. */
+    queryRope?: number
     /** Keys a query sees, itself included; 0 = all. */
     window: number
   }
   mlp: {
-    /** gate and up. */
+    /** gate and up; or one matrix of the rows of both, in this order. */
     in: LinearSpec[]
     out: LinearSpec
   }

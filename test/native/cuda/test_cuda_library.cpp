@@ -191,8 +191,8 @@ CASE("the workspace grows and is kept") {
 
 CASE("an operator's failure names it with its shapes") {
   CHECK(cuda::describe_call("rope", cuda::arguments_of("rope"),
-                            {3, 4, 8, 5, cuda::no_shape, cuda::no_shape, cuda::no_shape, cuda::no_shape}) ==
-        "rope(M 3, heads 4, head_dim 8, positions 5)");
+                            {3, 4, 8, 6, 5, cuda::no_shape, cuda::no_shape, cuda::no_shape, cuda::no_shape}) ==
+        "rope(M 3, heads 4, head_dim 8, rotary_dim 6, positions 5)");
   CHECK(cuda::describe_call("zero", cuda::arguments_of("zero"), {12, cuda::no_shape}) == "zero(count 12)");
   CHECK(std::string(cuda::arguments_of("nothing")) == "()");
 }

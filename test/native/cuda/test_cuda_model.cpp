@@ -33,8 +33,7 @@ std::shared_ptr<Engine> engine_of(const Variant& variant, bool device) {
 /// Every linear layer adapted, with the golden values scaled; `rank` 8 as they are.
 std::shared_ptr<Adapter> adapter_of(const Engine& engine, const Golden& golden, float dropout, float scale) {
   std::vector<AdapterLayer> layers;
-  for (const LayerDescription& layer : golden.description.layers)
-    for (const std::string& module : layer.linear) layers.push_back({module, 8, 2.0f, dropout});
+  for (const ModelTensor& linear : list_linears(golden.description)) layers.push_back({linear.module, 8, 2.0f, dropout});
   auto adapter = std::make_shared<Adapter>(AdapterMap(golden.description, layers), engine.transformer->backend().memory());
   const Adapter wanted = golden.adapter();
   const HostView<float> golden_values(wanted.values);

@@ -25,7 +25,7 @@ struct AttentionForwardTask {
   int64_t length;       // rows of the sequence
   int64_t begin, rows;  // the block's rows within the sequence
   int64_t head_dim, window;
-  float scale;
+  float scale, soft_cap;
   T* o;  // as q
   int64_t o_stride;
   float* lse;  // the block's first row of the head: two floats a row, m and log l
@@ -51,7 +51,7 @@ struct AttentionBackwardTask {
   // f32: for each half of the keys, [length] of the queries that reach it: Σ_j d_s, and the key whose p is above one half, or −1
   float *residual[2], *majority[2];
   int64_t length, head_dim, window;
-  float scale;
+  float scale, soft_cap;
   void* scratch;  // attention_backward_scratch(length, head_dim) bytes, aligned to 64
 };
 
@@ -61,7 +61,7 @@ struct AttentionDecodeTask {
   const T* q;
   const T *keys, *values;  // of the cache's first visible row; rows kv_stride elements apart
   int64_t kv_stride, length, head_dim;
-  float scale;
+  float scale, soft_cap;
   T* o;
   float* scratch;  // length + head_dim floats
 };

@@ -15,8 +15,8 @@ void lora_linear_decode(Context& context, ConstActivation x, View<const TargetVi
   }
 }
 
-void head_logits_decode(Context& context, ConstActivation x, const DeviceMatrix* head, float divider, float* logits) {
-  cuda::head_logits_decode(context.queue, x, *head, divider, logits, context.element());
+void head_logits_decode(Context& context, ConstActivation x, const DeviceMatrix* head, const LogitShape* shape, float* logits) {
+  cuda::head_logits_decode(context.queue, x, *head, shape->divider, logits, context.element());
 }
 
 }  // namespace operators

@@ -33,7 +33,8 @@ void row_norm_backward(Context& context, int64_t rows, int64_t width, ConstActiv
   cuda::row_norm_backward(context.queue, rows, width, d_y, x, rstd, weight, d_x, context.element());
 }
 
-void rope(Context& context, int64_t M, int heads, int head_dim, View<const int32_t> positions, const float* cosine, const float* sine,
+/// Of whole heads: CudaBackend::lacks refuses partial ones.
+void rope(Context& context, int64_t M, int heads, int head_dim, int, View<const int32_t> positions, const float* cosine, const float* sine,
           bool inverse, Activation x) {
   cuda::rope(context.queue, M, heads, head_dim, context.staging.send(positions), cosine, sine, inverse, x, context.element());
 }

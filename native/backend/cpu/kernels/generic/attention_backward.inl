@@ -70,10 +70,11 @@ inline float dot_row(const T* a, const T* b, int64_t D) {
 }
 
 /// Rows of sᵀ and d_pᵀ of one or two neighbouring keys: p = e^(scale·s − lse) and d_s = p ∘ (d_p − δ) along queries, and d_s along keys.
-/// Queries before `begin` (a multiple of W) do not see the keys: zero.
-template <class Element>
+/// Queries before `begin` (a multiple of W) do not see the keys: zero. `cap`: s is capped and scale is 1; d_s is that of the score before
+/// it.
+template <bool capped, class Element>
 inline void score_gradient_rows(const float* s, const float* d_p, const float* lse, const float* delta, int64_t rows, int64_t begin,
-                                int64_t columns, float scale, Element* p, Element* d_s, uint32_t* d_s_along_keys) {
+                                int64_t columns, float scale, float cap, Element* p, Element* d_s, uint32_t* d_s_along_keys) {
   const Vec multiplier = broadcast(scale), zero = broadcast(0);
   for (int64_t c = 0; c < begin; c += W) {
     for (int64_t row = 0; row < rows; ++row) store(p + row * attention_block + c, zero), store(d_s + row * attention_block + c, zero);
@@ -81,13 +82,16 @@ inline void score_gradient_rows(const float* s, const float* d_p, const float* l
   }
   for (int64_t c = begin; c < columns; c += W) {
     const Vec shift = negate(load(lse + c)), minus = load(delta + c);
-    const Vec first = exp(fma(load(s + c), multiplier, shift)), d_first = first * (load(d_p + c) - minus);
+    const Vec first = exp(fma(load(s + c), multiplier, shift));
+    Vec d_first = first * (load(d_p + c) - minus);
+    if (capped) d_first = d_first * soft_cap_slope_of(load(s + c), cap);
     store(p + c, first);
     store(d_s + c, d_first);
     Vec d_second = zero;
     if (rows == 2) {
       const Vec second = exp(fma(load(s + attention_block + c), multiplier, shift));
       d_second = second * (load(d_p + attention_block + c) - minus);
+      if (capped) d_second = d_second * soft_cap_slope_of(load(s + attention_block + c), cap);
       store(p + attention_block + c, second);
       store(d_s + attention_block + c, d_second);
     }
@@ -95,10 +99,12 @@ inline void score_gradient_rows(const float* s, const float* d_p, const float* l
   }
 }
 
-/// f32: a tile of sᵀ and d_pᵀ, [keys, block]: p and d_s as above, each query's sum of d_s, and its key of more than half.
+/// f32: a tile of sᵀ and d_pᵀ, [keys, block]: p and d_s as above, each query's sum of d_s, and its key of more than half. Capped scores are
+/// not balanced: no key is said to have more than half.
+template <bool capped>
 inline void score_gradients(const float* s, const float* d_p, const float* largest, const float* log_sum, const float* delta, int64_t keys,
-                            bool diagonal, int64_t columns, float scale, int64_t first_key, float* p, float* d_s, float* residual,
-                            float* majority) {
+                            bool diagonal, int64_t columns, float scale, float cap, int64_t first_key, float* p, float* d_s,
+                            float* residual, float* majority) {
   const Vec multiplier = broadcast(scale), zero = broadcast(0), half = broadcast(0.5f);
   for (int64_t c = 0; c < columns; c += W) {
     const Vec shift = negate(load(largest + c)), logs = load(log_sum + c), minus = load(delta + c);
@@ -106,12 +112,13 @@ inline void score_gradients(const float* s, const float* d_p, const float* large
     Vec sum = load(residual + c), top = load(majority + c);
     for (int64_t key = 0; key < seen; ++key) {
       const int64_t at = key * attention_block + c;
-      const Vec probability = exp(below_largest<true>(load(s + at), multiplier, shift) - logs),
-                gradient = probability * (load(d_p + at) - minus);
+      const Vec probability = exp(below_largest<true>(load(s + at), multiplier, shift) - logs);
+      Vec gradient = probability * (load(d_p + at) - minus);
+      if (capped) gradient = gradient * soft_cap_slope_of(load(s + at), cap);
       store(p + at, probability);
       store(d_s + at, gradient);
       sum = sum + gradient;
-      top = select(less(half, probability), broadcast(static_cast<float>(first_key + key)), top);
+      if (!capped) top = select(less(half, probability), broadcast(static_cast<float>(first_key + key)), top);
     }
     for (int64_t key = seen; key < keys; ++key) store(p + key * attention_block + c, zero), store(d_s + key * attention_block + c, zero);
     store(residual + c, sum);
@@ -207,15 +214,19 @@ static void attention_backward(const AttentionBackwardTask<T>* task) {
       const Product<Unit> to_p{
           Ku, reinterpret_cast<const Unit*>(v_rows), Ku, 1, d_o_columns + qb * Sizes::columns_block(D), block, d_p, block, false, upper};
       multiply(to_p, keys, vectors);
+      const float cap = task->soft_cap, factor = cap > 0 ? 1.0f : task->scale;
+      if (cap > 0) cap_scores(s, keys, columns, task->scale, cap);
       mask_columns(s, keys, columns, diagonal, task->window > 0 ? from - begin + task->window : columns);
-      if constexpr (exact<T>)
-        score_gradients(s, d_p, lse + begin, log_sum + begin, delta + begin, keys, diagonal, columns, task->scale, from, p, d_s,
-                        residual + begin, majority + begin);
-      else
+      if constexpr (exact<T>) {
+        const auto gradients = cap > 0 ? &score_gradients<true> : &score_gradients<false>;
+        gradients(s, d_p, lse + begin, log_sum + begin, delta + begin, keys, diagonal, columns, factor, cap, from, p, d_s, residual + begin,
+                  majority + begin);
+      } else {
+        const auto gradients = cap > 0 ? &score_gradient_rows<true, Element> : &score_gradient_rows<false, Element>;
         for (int64_t row = 0; row < keys; row += per)
-          score_gradient_rows(s + row * block, d_p + row * block, lse + begin, delta + begin, keys - row < per ? 1 : per,
-                              diagonal ? row / W * W : 0, columns, task->scale, p + row * block, d_s + row * block,
-                              d_s_along_keys + row / per * block);
+          gradients(s + row * block, d_p + row * block, lse + begin, delta + begin, keys - row < per ? 1 : per, diagonal ? row / W * W : 0,
+                    columns, factor, cap, p + row * block, d_s + row * block, d_s_along_keys + row / per * block);
+      }
       const int64_t steps = units_of<Element>(queries);
       const Triangle from_row = diagonal ? Triangle::steps_from_row : Triangle::none,
                      to_row = diagonal ? Triangle::steps_to_row : Triangle::none;

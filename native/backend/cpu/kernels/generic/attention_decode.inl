@@ -13,6 +13,11 @@ static void attention_decode(const AttentionDecodeTask<T>* task) {
     p[j] = dot_row(q, keys + j * task->kv_stride, D) * task->scale;
     top = p[j] > top ? p[j] : top;
   }
+  if (task->soft_cap > 0) {
+    soft_cap(length, task->soft_cap, p);
+    top = -__builtin_inff();
+    for (int64_t j = 0; j < length; ++j) top = p[j] > top ? p[j] : top;
+  }
   const Vec shift = broadcast(top);
   Vec total = broadcast(0);
   int64_t j = 0;

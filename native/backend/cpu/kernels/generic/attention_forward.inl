@@ -97,6 +97,12 @@ inline void mask_columns(float* s, int64_t keys, int64_t columns, bool diagonal,
   }
 }
 
+/// Scores of a tile, [keys, block], as a soft cap leaves them: cap·tanh(scale·s / cap).
+inline void cap_scores(float* s, int64_t keys, int64_t columns, float scale, float cap) {
+  for (int64_t row = 0; row < keys; ++row, s += attention_block)
+    for (int64_t c = 0; c < columns; c += W) store(s + c, soft_capped(load(s + c), scale, cap));
+}
+
 struct ForwardScratch {
   int64_t q, s, p, o, m, l, shrink, bytes;  // offsets
 };
@@ -146,8 +152,9 @@ static void attention_forward(const AttentionForwardTask<T>* task) {
     const Product<Unit> scores{
         Ku, k, Ku, 1, q, attention_block, s, attention_block, false, diagonal ? Triangle::columns_from_row : Triangle::none};
     multiply(scores, keys, columns / W);
+    if (task->soft_cap > 0) cap_scores(s, keys, columns, task->scale, task->soft_cap);
     mask_columns(s, keys, columns, diagonal, task->window > 0 ? from - task->begin + task->window : columns);
-    softmax_columns<exact<T>>(s, keys, columns, diagonal, task->scale, p, m, l, shrink);
+    softmax_columns<exact<T>>(s, keys, columns, diagonal, task->soft_cap > 0 ? 1.0f : task->scale, p, m, l, shrink);
     const Product<Unit> outputs{
         units_of<Element>(keys), p, 1, attention_block, v, Dp, o, Dp, !first, diagonal ? Triangle::steps_to_row : Triangle::none,
         first ? nullptr : shrink};

@@ -1,9 +1,10 @@
-/// Rotary positions (ops.def: rope): pairs (i, i + D/2) of every head turn by the row's angle.   a' = a·c − b·s   b' = b·c + a·s
+/// Rotary positions (ops.def: rope): pairs (i, i + P/2) of every head, P = rotary ≤ D, turn by the row's angle.   a' = a·c − b·s   b' = b·c
+/// + a·s
 
 template <class T>
-static void rope_rows(int64_t rows, int64_t heads, int64_t D, const int32_t* positions, const float* cosine, const float* sine, float sign,
-                      T* x) {
-  const int64_t half = D / 2;
+static void rope_rows(int64_t rows, int64_t heads, int64_t D, int64_t rotary, const int32_t* positions, const float* cosine,
+                      const float* sine, float sign, T* x) {
+  const int64_t half = rotary / 2;
   const Vec turn = broadcast(sign);
   for (int64_t row = 0; row < rows; ++row) {
     const float* c_row = cosine + positions[row] * half;
