@@ -45,7 +45,7 @@ export interface Traits {
 }
 
 /** What the engine takes: more layers or heads, or wider heads, are a damaged config rather than a model. */
-export const mostLayers = 4096
+const mostLayers = 4096
 const mostHeads = 4096
 const widestHead = 256
 

@@ -3,7 +3,7 @@ import type { Fields } from '../fields.js'
 import { layerCount } from './decoder.js'
 
 /** By `layer_types`, each layer's; undefined when the config does not list them. */
-export function slidingLayers(config: Fields): boolean[] | undefined {
+function slidingLayers(config: Fields): boolean[] | undefined {
   const types = config.strings('layer_types')
   if (types === undefined) return undefined
   const layers = layerCount(config)
