@@ -46,8 +46,7 @@ function wayTo({ token, link, nats, authority, certificate, key, folder }: JoinF
   const given = Object.fromEntries(Object.entries(files).filter(([, file]) => file !== undefined))
   return async (signal) => {
     const { link, client } = await joinServer(token, folder, { signal, ...given })
-    const { d } = link.key.private.export({ format: 'jwk' })
-    return { link, client, identity: new Uint8Array(Buffer.from(d!, 'base64url')) }
+    return { link, client }
   }
 }
 

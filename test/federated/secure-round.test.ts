@@ -29,7 +29,7 @@ async function takePart(
 ) {
   const opened = await ClientFolder.open(folder)
   const parts = {
-    ...{ link: change(server.link(client)), client, identity: server.identity(client) },
+    ...{ link: { ...change(server.link(client)), identity: server.identity(client) }, client },
     ...{ folder: opened, workshop: fakeWorkshop(), eligibility: always, time: systemTime, random: () => 0 },
   }
   try {

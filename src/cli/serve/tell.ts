@@ -1,6 +1,6 @@
 /** What people are told while a server runs: who comes and goes, what is waited for, and what every round came to. */
 import { formatBytes } from '../../errors/describe.js'
-import type { AnsweredEvent, CoordinatorEvent } from '../../federated/coordinator/events.js'
+import type { AnsweredEvent, CoordinatorEvent, PhaseEvent } from '../../federated/coordinator/events.js'
 import type { RoundEvent } from '../../federated/events.js'
 import { maskedLine, privacyLine, selectedLine } from '../client-report.js'
 import { figure } from '../follow.js'
@@ -11,6 +11,14 @@ import { formatSeconds, formatTime } from '../words.js'
 export function named(names: readonly string[], most = 5): string {
   const shown = names.slice(0, most).join(', ')
   return names.length > most ? `${shown} and ${names.length - most} more` : shown
+}
+
+/** Phases of a secure aggregation as they begin. */
+const phaseWords: Readonly<Partial<Record<PhaseEvent['phase'], string>>> = {
+  shares: 'secure aggregation: clients share their secrets',
+  masked: 'secure aggregation: clients train, and mask what they send',
+  signed: 'secure aggregation: clients sign who is in the sum',
+  revealed: 'secure aggregation: clients give what takes the masks off',
 }
 
 /** Without rounds: how stale an answer is, and how full the buffer. */
@@ -59,6 +67,11 @@ export function serveTeller(
       case 'begin': {
         const until = event.deadline === null ? '' : `, until ${formatTime(event.deadline)}`
         output.text(`${unit} ${event.round}/${event.rounds}: asks ${named(event.clients)}${until}`)
+        break
+      }
+      case 'phase': {
+        const words = phaseWords[event.phase]
+        if (words !== undefined) output.text(`  ${words}`)
         break
       }
       case 'client':

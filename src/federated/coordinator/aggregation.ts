@@ -8,6 +8,7 @@ import type { RefusedAnswer, RoundEvent } from '../events.js'
 import { type Counted, figuresOf } from '../figures.js'
 import type { FederationConfig } from '../options.js'
 import type { Answer } from '../protocol/messages.js'
+import { sizeOf } from '../protocol/secagg/messages.js'
 import { lengthOf, type Space } from '../protocol/space.js'
 import type { Kind } from '../ranks.js'
 import { rateOf } from '../rate.js'
@@ -177,11 +178,11 @@ export class Aggregation {
     const { client, rows, loss, steps, tokens } = answer
     await this.server.accept(answer, this.spaceOf(client), undefined, vectors, scale)
     const numbers = bytesOfNumbers(answer)
-    const bytesUp = Object.values(answer.vectors).reduce((sum, message) => sum + message.length, numbers)
-    const bytesUpRaw = Object.keys(answer.vectors).reduce(
-      (sum, name) => sum + 4 * this.#lengthOf(name, answer),
-      numbers,
-    )
+    const { vectors: sent, masked } = answer
+    const open = Object.values(sent).reduce((sum, message) => sum + message.length, numbers)
+    const bytesUp = open + (masked === undefined ? 0 : sizeOf(masked.message))
+    const names = masked?.vectors.map(([name]) => name) ?? Object.keys(sent)
+    const bytesUpRaw = names.reduce((sum, name) => sum + 4 * this.#lengthOf(name, answer), numbers)
     const staleness = this.server.round + 1 - answer.round
     const report = { client: this.#placeOf(client), name: client, rows, loss, steps, tokens, bytesUp }
     const stale = this.#ground.config.asynchronous && { staleness }
@@ -207,7 +208,9 @@ export class Aggregation {
     const learningRate = rateOf(config, round, config.local.learningRate)
     const { measurements, means, selected, abandoned } = await this.server.finish(round, learningRate, abandon)
     const reports = this.#counted.sort((a, b) => a.client - b.client)
-    const figures = figuresOf(reports, this.#down, means)
+    const protocol = this.server.masked?.report
+    const down = { ...this.#down, bytes: this.#down.bytes + (protocol?.bytesDown ?? 0) }
+    const figures = figuresOf(reports, down, means, protocol?.bytesUp)
     const aggregate = this.#seconds + (performance.now() - started) / 1000
     const places = (names: readonly string[]) => names.map((name) => this.#placeOf(name)).sort((a, b) => a - b)
     const event: RoundEvent = {
@@ -225,6 +228,7 @@ export class Aggregation {
       measurements,
       ...(selected !== undefined && { selected: places(selected) }),
       ...(privacy && { privacy: privacy.budget.report(clip) }),
+      ...(protocol && { secureAggregation: protocol }),
       ...(abandoned !== undefined && { abandoned }),
       seconds: { train: 0, encode: 0, aggregate, total },
       tokensPerSecond: total > 0 ? figures.tokens / total : 0,

@@ -4,6 +4,7 @@ import { FedloraError } from '../../errors.js'
 import { canonicalJson } from '../../files/canonical-json.js'
 import type { BlobStore } from '../blobs/blob-store.js'
 import type { Manifest } from '../link/messages.js'
+import { unpack } from '../link/packed.js'
 import type { Answer } from '../protocol/messages.js'
 
 /** Tells two answers of one client apart. */
@@ -23,16 +24,22 @@ export function foreignTo(
 }
 
 /** @throws FedloraError `E_FORMAT` for vectors whose sizes are not that of their blob. */
-export function checkSizes({ answer: { client }, vectors, blob }: Manifest): void {
+export function checkSizes({ answer: { client }, vectors, masked, blob }: Manifest): void {
+  if (masked !== undefined && blob !== null && Object.keys(vectors).length === 0) return
   const bytes = Object.values(vectors).reduce((sum, size) => sum + size, 0)
   if (bytes === (blob?.bytes ?? 0)) return
   const message = `the answer of client ${client}: its vectors have ${bytes} bytes, and its blob ${blob?.bytes ?? 0}`
   throw new FedloraError('E_FORMAT', message, { client, bytes })
 }
 
-/** The answer that a manifest and its blob make: the vectors lie in ascending order of their names. */
-export async function answerOf({ answer, vectors, blob }: Manifest, blobs: BlobStore): Promise<Answer> {
+/**
+ * The answer that a manifest and its blob make: the vectors lie in ascending order of their names, or one message of the secure aggregation does.
+ * @throws FedloraError `E_FORMAT` for a blob that is no such message.
+ */
+export async function answerOf({ answer, vectors, masked, blob }: Manifest, blobs: BlobStore): Promise<Answer> {
   const bytes = blob === null ? new Uint8Array(0) : await blobs.read(blob.blob)
+  if (masked !== undefined)
+    return { ...answer, vectors: {}, masked: { vectors: masked, message: unpack(bytes) as never } }
   const sent: Record<string, Uint8Array> = {}
   let at = 0
   for (const name of Object.keys(vectors).sort()) {

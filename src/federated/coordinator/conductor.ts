@@ -7,6 +7,7 @@ import { BufferCourse } from './buffer.js'
 import type { Course } from './course.js'
 import { Evaluations } from './evaluations.js'
 import { RoundCourse } from './rounds.js'
+import type { SecureRounds } from './secure.js'
 import { saveAdapter } from './setup.js'
 import { isOver, phaseOf, type State } from './state.js'
 import type { Tools } from './tools.js'
@@ -24,11 +25,11 @@ export class Conductor {
   #over = false
 
   /** @param onOver - told once, when the federation is over and its adapter is written. */
-  constructor(tools: Tools, aggregation: Aggregation, onOver: () => void) {
+  constructor(tools: Tools, aggregation: Aggregation, secure: SecureRounds, onOver: () => void) {
     this.#tools = tools
     this.#aggregation = aggregation
-    const Course = tools.book.state.buffering === undefined ? RoundCourse : BufferCourse
-    this.#course = new Course(tools, aggregation)
+    const buffers = tools.book.state.buffering !== undefined
+    this.#course = buffers ? new BufferCourse(tools, aggregation) : new RoundCourse(tools, aggregation, secure)
     this.#onOver = onOver
     this.#evaluations = new Evaluations(tools, aggregation.server, (error) => {
       if (error === undefined) void this.settle()

@@ -28,7 +28,9 @@ import { type CoordinatorOptions, parseCoordinatorOptions } from './options.js'
 import { openPrivacy } from './privacy.js'
 import { Reception } from './reception.js'
 import type { Record as Entry, RecordOf } from './records.js'
-import { admission, checkName, clientOf, enrolment, hashOfToken } from './registry.js'
+import { admission, checkKey, checkName, clientOf, enrolment, hashOfToken } from './registry.js'
+import { SecureRounds } from './secure.js'
+import { checkSecure } from './secure-terms.js'
 import { checkSame, describe, openSetup, saveAdapter } from './setup.js'
 import { type Known as Lives, standingOf } from './standing.js'
 import { isOver, isUnderWay, placeOf, populationOf, type State } from './state.js'
@@ -75,8 +77,9 @@ export class Coordinator implements Door, Registry {
     this.#tools = tools
     this.#listeners = listeners
     this.#aggregation = aggregation
-    this.#conductor = new Conductor(tools, aggregation, over.resolve)
-    this.#reception = new Reception(tools, aggregation, this.#conductor)
+    const secure = new SecureRounds(tools, aggregation.server.masked)
+    this.#conductor = new Conductor(tools, aggregation, secure, over.resolve)
+    this.#reception = new Reception(tools, aggregation, this.#conductor, secure)
     this.over = over.promise
   }
 
@@ -98,6 +101,7 @@ export class Coordinator implements Door, Registry {
     } = parts
     const config = parseCoordinatorOptions(parts.config)
     const setup = await openSetup(config)
+    checkSecure(config, setup.chosen)
     const listeners = new Set(onEvent === undefined ? [] : [onEvent])
     const over = ending()
     const waiters = new Waiters()
@@ -200,7 +204,8 @@ export class Coordinator implements Door, Registry {
   }
 
   async enroll(token: string, key: string): Promise<{ client: string }> {
-    const { book, now } = this.#tools
+    const { book, now, config } = this.#tools
+    if (config.federation.secureAggregation !== undefined) checkKey(key)
     const client = await book.exclusive(async () => {
       const record = enrolment(this.#state, token, key, now())
       if (record === undefined) return this.#state.tokens.get(hashOfToken(token))!.client

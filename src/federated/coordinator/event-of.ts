@@ -1,13 +1,13 @@
 /** What a record tells, once it is part of the state. Pure: a log follows from the journal. */
 import type { RoundEvent } from '../events.js'
-import type { CoordinatorEvent } from './events.js'
+import type { CoordinatorEvent, PhaseEvent } from './events.js'
 import type { Record as Entry, RecordOf } from './records.js'
 import { populationOf, type State } from './state.js'
 
 function answered(state: State, { round, client: name, manifest, staleness }: RecordOf<'accepted'>): CoordinatorEvent {
   const { rows, loss, steps, tokens, numbers } = manifest.answer
   const beside = 8 * Object.values(numbers).reduce((sum, list) => sum + list.length, 0)
-  const bytesUp = Object.values(manifest.vectors).reduce((sum, bytes) => sum + bytes, beside)
+  const bytesUp = beside + (manifest.blob?.bytes ?? 0)
   const client = populationOf(state).indexOf(name)
   const report = { client, name, rows, loss, steps, tokens, bytesUp }
   const { buffering } = state
@@ -31,6 +31,10 @@ export function eventOf(record: Entry, state: State): CoordinatorEvent | undefin
       const { round, work, deadline } = record
       const clients = work.flatMap((group) => group.clients).sort()
       return { type: 'begin', round, rounds: state.rounds.rounds, clients, deadline }
+    }
+    case 'phase': {
+      const { round, deadline } = record
+      return { type: 'phase', round, phase: state.current!.secure!.phase as PhaseEvent['phase'], deadline }
     }
     case 'accepted':
       return answered(state, record)

@@ -29,6 +29,15 @@ export interface BegunEvent {
   deadline: number | null
 }
 
+/** A phase of a round's secure aggregation has ended, and another begins. */
+export interface PhaseEvent {
+  type: 'phase'
+  round: number
+  phase: 'shares' | 'masked' | 'signed' | 'revealed' | 'done'
+  /** When it closes at the latest, milliseconds since the epoch; null: no such time. */
+  deadline: number | null
+}
+
 /** A client's answer counts. */
 export interface AnsweredEvent extends ClientReport {
   type: 'client'
@@ -67,6 +76,7 @@ export type CoordinatorEvent =
   | JoinedEvent
   | LeftEvent
   | BegunEvent
+  | PhaseEvent
   | AnsweredEvent
   | WithoutEvent
   | RoundEvent

@@ -10,6 +10,8 @@ interface Beside {
   /** Options of the client's adapter and of its local work, where they are its own. */
   adapter: object | undefined
   local: object | undefined
+  /** What the round's secure aggregation agrees on; undefined: updates travel openly. */
+  secure: object | undefined
 }
 
 type Plain = NonNullable<Extract<Notice, { type: 'work' }>['local']>
@@ -61,7 +63,7 @@ export class Offers {
 }
 
 /** What a client is told of its work. */
-export function workNotice(offer: Offer, { deadline, adapter, local }: Beside): Notice {
+export function workNotice(offer: Offer, { deadline, adapter, local, secure }: Beside): Notice {
   return {
     type: 'work',
     round: offer.round,
@@ -69,5 +71,6 @@ export function workNotice(offer: Offer, { deadline, adapter, local }: Beside): 
     deadline,
     ...(adapter && { adapter: plain(adapter) }),
     ...(local && { local: plain(local) }),
+    ...(secure && { secure: plain(secure) }),
   }
 }

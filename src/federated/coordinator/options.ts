@@ -39,6 +39,15 @@ export const serverClientsSchema = z.strictObject({
     .nullable()
     .default(3600)
     .describe('seconds after which a round closes with the answers that have come; null: it waits for everyone'),
+  phaseDeadline: z
+    .number()
+    .min(0.001)
+    .max(30 * 86400)
+    .nullable()
+    .optional()
+    .describe(
+      'seconds that each phase of a secure aggregation before and after the work waits; default: a tenth of deadline; null: it waits for everyone',
+    ),
 })
 
 export const coordinatorSchema = z.strictObject({
@@ -77,22 +86,11 @@ const simulated: readonly [keyof Federation, (value: Federation) => boolean, str
   ['resumeFrom', ({ resumeFrom }) => resumeFrom !== undefined, 'a server goes on by itself where it has stopped'],
 ]
 
-/** What a server does not do yet. */
-const missing: readonly [keyof Federation, (value: Federation) => boolean][] = [
-  ['secureAggregation', ({ secureAggregation }) => secureAggregation !== undefined],
-]
-
-/** @throws FedloraError `E_CONFIG` for what means something in a simulation only, `E_UNSUPPORTED` for what a server cannot do. */
+/** @throws FedloraError `E_CONFIG` for what means something in a simulation only. */
 function checkServed(federation: Federation): void {
   for (const [key, used, why] of simulated) {
     if (!used(federation)) continue
     throw new FedloraError('E_CONFIG', `federation.${key}: only a simulation has it: ${why}; leave it out`, {
-      field: key,
-    })
-  }
-  for (const [key, used] of missing) {
-    if (!used(federation)) continue
-    throw new FedloraError('E_UNSUPPORTED', `federation.${key} works in simulate, and not between machines`, {
       field: key,
     })
   }
@@ -114,10 +112,19 @@ function checkBuffer({ federation: { asynchronous, robust }, clients: { over } }
   throw new FedloraError('E_CONFIG', message, { over })
 }
 
-/** @throws FedloraError `E_CONFIG`, `E_UNSUPPORTED`. */
+/** @throws FedloraError `E_CONFIG` for a server's own options that a secure aggregation excludes. */
+function checkSecure({ federation, clients }: CoordinatorConfig): void {
+  if (federation.secureAggregation === undefined || clients.over === 1) return
+  const message =
+    'clients.over excludes secureAggregation: a client that is late has its masks in the sum of the others; its protocol has phases of its own for those who are lost; leave clients.over out'
+  throw new FedloraError('E_CONFIG', message, { of: ['clients.over', 'secureAggregation'] })
+}
+
+/** @throws FedloraError `E_CONFIG`. */
 export function parseCoordinatorOptions(options: unknown): CoordinatorConfig {
   const config = parseOptions(coordinatorSchema, options, 'server options')
   checkServed(config.federation)
   checkBuffer(config)
+  checkSecure(config)
   return config
 }

@@ -4,6 +4,7 @@ import type { Vectors } from '../algorithms/algorithm.js'
 import type { BlobId, BlobRef } from '../blobs/blob-store.js'
 import type { Door } from '../link/link.js'
 import type { Description, Known, Notice, Offer, Reply, Word } from '../link/messages.js'
+import type { Answer } from '../protocol/messages.js'
 import type { Space } from '../protocol/space.js'
 import type { Aggregation } from './aggregation.js'
 import { answerOf, checkSizes, digestOf, foreignTo } from './answers.js'
@@ -12,6 +13,8 @@ import type { Conductor } from './conductor.js'
 import { lacks } from './notices.js'
 import { workNotice } from './offers.js'
 import { checkMember } from './registry.js'
+import type { SecureRounds } from './secure.js'
+import { isPhaseOver, underWay } from './secure-state.js'
 import { deadlineOf, isOffered, phaseOf, type State, waitedRound } from './state.js'
 import type { Tools } from './tools.js'
 
@@ -26,17 +29,20 @@ const refusing: ReadonlySet<string> = new Set([
   'E_SHAPE',
   'E_NONFINITE',
   'E_ARGUMENT',
+  'E_PROTOCOL',
 ])
 
 export class Reception implements Door {
   readonly #tools: Tools
   readonly #aggregation: Aggregation
   readonly #conductor: Conductor
+  readonly #secure: SecureRounds
 
-  constructor(tools: Tools, aggregation: Aggregation, conductor: Conductor) {
+  constructor(tools: Tools, aggregation: Aggregation, conductor: Conductor, secure: SecureRounds) {
     this.#tools = tools
     this.#aggregation = aggregation
     this.#conductor = conductor
+    this.#secure = secure
   }
 
   get #state(): State {
@@ -56,7 +62,7 @@ export class Reception implements Door {
   async next(client: string, known: Known, signal: AbortSignal): Promise<Notice | undefined> {
     for (;;) {
       this.#check(client)
-      const lacking = lacks(this.#state, client, known)
+      const lacking = lacks(this.#state, client, known) ?? this.#secure.noticeFor(client, known)
       if (lacking === 'work') {
         const work = await this.#tools.book.exclusive(() => this.#work(client, known))
         if (work !== undefined) return work
@@ -80,6 +86,7 @@ export class Reception implements Door {
       deadline: deadline === null ? null : Math.max(0, deadline - now()) / 1000,
       adapter: members.adapterOf(kind),
       local: differs ? local : undefined,
+      secure: this.#secure.offerTo(client),
     })
   }
 
@@ -107,13 +114,15 @@ export class Reception implements Door {
             ? taken
             : closed(client, word.round)
         case 'secure':
-          return refusal('E_PROTOCOL', 'updates of this federation travel openly')
+          await this.#conductor.makeUp()
+          return await this.#secure.hear(client, word.round, word.message)
         default:
           return await this.#goWithout(client, word)
       }
     })
     const { buffering } = this.#state
-    if (phaseOf(this.#state) === 'closing' || (buffering && word.type !== 'working')) void this.#conductor.settle()
+    const goesOn = isPhaseOver(this.#state, this.#tools.now()) || (buffering && word.type !== 'working')
+    if (phaseOf(this.#state) === 'closing' || goesOn) void this.#conductor.settle()
     return reply
   }
 
@@ -152,6 +161,9 @@ export class Reception implements Door {
       return refusal('E_ALREADY_COUNTED', `client ${client} has given another answer to round ${round}, which stands`)
     }
     if (!this.#isOpenTo(client, round)) return closed(client, round)
+    const { phase = 'masked' } = underWay(this.#state) ?? {}
+    if (phase !== 'masked')
+      return refusal('E_PROTOCOL', `round ${round} is in its phase '${phase}': no answer is due yet`)
     const foreign = foreignTo(manifest, { run: this.#state.description!.run, client, round })
     if (foreign !== undefined) return refusal('E_PROTOCOL', foreign)
     const at = now()
@@ -162,10 +174,12 @@ export class Reception implements Door {
       return refusal(code, why)
     }
     await this.#checkBlob(client, manifest.blob)
-    const answer = await answerOf(manifest, this.#tools.blobs)
+    if (underWay(this.#state) !== undefined) await this.#conductor.makeUp()
+    let answer: Answer
     let vectors: Vectors
     try {
       checkSizes(manifest)
+      answer = await answerOf(manifest, this.#tools.blobs)
       vectors = this.#aggregation.screen(answer)
     } catch (error) {
       if (!isFedloraError(error) || !refusing.has(error.code)) throw error

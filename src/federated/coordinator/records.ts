@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { blobRefSchema } from '../blobs/blob-store.js'
 import { descriptionSchema, manifestSchema, offerSchema } from '../link/messages.js'
+import { agreedSchema } from '../link/secure.js'
 import { measuredSchema } from './judge.js'
 
 /** Milliseconds since the epoch, by the server's clock. */
@@ -47,6 +48,26 @@ export const recordSchema = z.discriminatedUnion('type', [
     goal: count.nullable(),
     minimum: count,
     deadline: time.nullable(),
+    /** Where updates travel masked: what the round agrees on. The deadline is then that of the first phase. */
+    secure: agreedSchema.optional(),
+  }),
+  /** What a client says in a secure aggregation, beside its masked answer: a message as it was carried. */
+  z.strictObject({
+    type: z.literal('said'),
+    at: time,
+    round,
+    client: name,
+    phase: z.enum(['keys', 'shares', 'signed', 'revealed']),
+    message: z.base64(),
+  }),
+  /** A phase of a secure aggregation has ended: who has not spoken is lost. The next one has this deadline, unless the round is abandoned. */
+  z.strictObject({
+    type: z.literal('phase'),
+    at: time,
+    round,
+    phase: z.enum(['keys', 'shares', 'masked', 'signed', 'revealed']),
+    deadline: time.nullable(),
+    abandoned: words.optional(),
   }),
   /** Without rounds: clients begin from the present version, `round` − 1, each on the offer that it stands beside; null: they are waited for for ever. */
   z.strictObject({

@@ -16,6 +16,14 @@ export function checkName(name: unknown): asserts name is string {
   throw new FedloraError('E_ARGUMENT', message, { name })
 }
 
+/** @throws FedloraError `E_AUTH` for what is no Ed25519 public key, raw, as base64url: keys of a secure aggregation are signed with it. */
+export function checkKey(key: unknown): void {
+  const bytes = Buffer.from(String(key), 'base64url')
+  if (bytes.length === 32 && bytes.toString('base64url') === key) return
+  const message = `the client's key: got ${JSON.stringify(key)}, expected an Ed25519 public key, 32 bytes as base64url: secure aggregation signs with it`
+  throw new FedloraError('E_AUTH', message)
+}
+
 /**
  * The record of a client that comes in; undefined: it is in already, with this token and key.
  * @throws FedloraError `E_TOKEN`, `E_TOKEN_USED`, `E_AUTH`.

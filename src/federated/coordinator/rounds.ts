@@ -7,21 +7,25 @@ import type { Aggregation, RoundFacts } from './aggregation.js'
 import { answerOf } from './answers.js'
 import type { Course } from './course.js'
 import type { RecordOf } from './records.js'
+import type { SecureRounds } from './secure.js'
+import { deadlineNow, isWorkDeadline } from './secure-state.js'
 import { neededClients } from './standing.js'
-import { population, populationSize, type State } from './state.js'
+import { phaseOf, population, populationSize, type State } from './state.js'
 import { StepEnd } from './step-end.js'
 import type { Tools } from './tools.js'
 
 export class RoundCourse implements Course {
   readonly #tools: Tools
   readonly #aggregation: Aggregation
+  readonly #secure: SecureRounds
   readonly #end: StepEnd
   /** Whether the sums hold what the journal says of the round under way. */
   #stands = false
 
-  constructor(tools: Tools, aggregation: Aggregation) {
+  constructor(tools: Tools, aggregation: Aggregation, secure: SecureRounds) {
     this.#tools = tools
     this.#aggregation = aggregation
+    this.#secure = secure
     this.#end = new StepEnd(tools, aggregation)
   }
 
@@ -33,9 +37,11 @@ export class RoundCourse implements Course {
     const { rounds, current } = this.#state
     if (this.#stands || current === undefined || (rounds.phase !== 'open' && rounds.phase !== 'closing')) return
     await this.#beginSums(current.begun)
+    this.#secure.beginAgain()
     for (const manifest of current.accepted.values()) {
       await this.#aggregation.add(await answerOf(manifest, this.#tools.blobs))
     }
+    this.#secure.endAgain()
     this.#stands = true
     this.#tools.waiters.wake(current.begun.clients)
   }
@@ -51,17 +57,18 @@ export class RoundCourse implements Course {
 
   async expire(): Promise<void> {
     const { book, now } = this.#tools
-    if (this.dueIn() === 0) await book.append({ type: 'deadline', at: now(), round: this.#state.rounds.round })
+    if (this.dueIn() === 0 && isWorkDeadline(this.#state))
+      await book.append({ type: 'deadline', at: now(), round: this.#state.rounds.round })
   }
 
   dueIn(): number | undefined {
-    const { rounds, current } = this.#state
-    const deadline = rounds.phase === 'open' ? current!.begun.deadline : null
+    const deadline = deadlineNow(this.#state)
     return deadline === null ? undefined : Math.max(0, deadline - this.#tools.now())
   }
 
   async advance(): Promise<boolean> {
-    if (this.#state.rounds.phase === 'closing') await this.#close()
+    if (await this.#secure.endPhase()) return true
+    if (phaseOf(this.#state) === 'closing') await this.#close()
     else if (this.#mayBegin()) await this.#beginWithinBudget()
     else return false
     return true
@@ -94,7 +101,7 @@ export class RoundCourse implements Course {
     if (privacy !== undefined) return { clients: named(privacy.plan.cohort(round, all.length)), goal: null, minimum: 0 }
     const goal = cohortSize(federation.cohort, all.length)
     // A product a rounding above a whole number is that number.
-    const asked = Math.min(all.length, Math.ceil(goal * rules.over - 1e-9))
+    const asked = this.#secure.most(Math.min(all.length, Math.ceil(goal * rules.over - 1e-9)))
     const clients = named(sampleCohort(all.length, asked, federation.seed, round))
     return { clients, goal: asked > goal ? goal : null, minimum: Math.min(rules.minimumAnswers, goal) }
   }
@@ -104,9 +111,10 @@ export class RoundCourse implements Course {
     const round = this.#state.rounds.round + 1
     const cohort = this.#cohort(round)
     const at = now()
-    const seconds = config.clients.deadline
+    const secure = this.#secure.agree(cohort.clients)
+    const seconds = secure === undefined ? config.clients.deadline : this.#secure.secondsOf('keys')
     const deadline = seconds === null ? null : at + 1000 * seconds
-    await book.append({ type: 'begin', at, round, ...cohort, deadline })
+    await book.append({ type: 'begin', at, round, ...cohort, deadline, ...(secure && { secure }) })
     this.#stands = false
     await this.makeUp()
   }

@@ -3,6 +3,8 @@ import type { RoundEvent } from '../events.js'
 import type { BufferStanding, ClientStanding, ClientState, Problem, RoundStanding, Standing } from '../link/standing.js'
 import type { Buffering } from './buffering.js'
 import type { CoordinatorConfig } from './options.js'
+import { deadlineNow, underWay } from './secure-state.js'
+import { phaseWords } from './secure-words.js'
 import { type Ended, isOver, isUnderWay, type Member, phaseOf, population, type State, waitedRound } from './state.js'
 
 /** What a client was last heard of. */
@@ -114,6 +116,8 @@ function waitsFor(state: State, config: CoordinatorConfig): string {
   if (isOver(state)) return stopped ?? ''
   const buffer = buffering && bufferWords(buffering)
   if (buffer !== undefined) return buffer
+  const phase = phaseWords(state, some)
+  if (phase !== undefined) return `round ${rounds.round}: ${phase}`
   const asked = Object.keys(rounds.answered).length + Object.keys(rounds.failed).length + rounds.waiting.length
   if (rounds.phase === 'open') {
     const answered = Object.keys(rounds.answered).length
@@ -140,7 +144,8 @@ function bufferOf({ options, work, accepted }: Buffering): BufferStanding {
 }
 
 export function standingOf(state: State, config: CoordinatorConfig, known: Known): Standing {
-  const { rounds, current, buffering, description, ended, members } = state
+  const { rounds, buffering, description, ended, members } = state
+  const phase = underWay(state)?.phase
   const clients = [...members].map(([name, member]) => clientOf(state, name, member, known))
   const history = ended.map(roundOf)
   const sum = (of: (round: RoundStanding) => number) => history.reduce((total, round) => total + of(round), 0)
@@ -152,7 +157,8 @@ export function standingOf(state: State, config: CoordinatorConfig, known: Known
     waitsFor: waitsFor(state, config),
     round: ended.length,
     rounds: rounds.rounds,
-    deadline: rounds.phase === 'open' ? current!.begun.deadline : null,
+    deadline: deadlineNow(state),
+    ...(phase !== undefined && phase !== 'done' && { phase }),
     ...(buffering && { buffer: bufferOf(buffering) }),
     clients: [...clients, ...invited(state, known.now)].sort((a, b) => (a.name < b.name ? -1 : 1)),
     history: history.slice(-mostShown.rounds),

@@ -7,6 +7,7 @@ import type { Description, Manifest } from '../link/messages.js'
 import { next, type Rounds, type RoundsEvent, startRounds } from '../protocol/rounds.js'
 import * as buffer from './buffering.js'
 import type { Checkpoint, Record as Entry, RecordOf } from './records.js'
+import { beginSecure, deadlineNow, endPhase, type SecureState, underWay, type Without } from './secure-state.js'
 
 /** A token, by its hash. */
 export interface Token {
@@ -45,13 +46,12 @@ export interface Current {
   /** Answers that count, by client. */
   readonly accepted: Map<string, Manifest>
   /** Why others do not, by client. */
-  readonly without: Map<
-    string,
-    { readonly type: 'refused' | 'failed' | 'declined'; readonly code: string; readonly why: string }
-  >
+  readonly without: Map<string, Without>
   /** Why it is to end without a step. */
   cancelled: string | undefined
   spent: boolean
+  /** Where updates travel masked. */
+  readonly secure: SecureState | undefined
 }
 
 /** A round that has ended. */
@@ -109,8 +109,9 @@ export const emptyState = (): State => ({
   stopped: undefined,
 })
 
-/** Of the step under way. */
-export const phaseOf = ({ rounds, buffering }: State) => (buffering?.buffers ?? rounds).phase
+/** Of the step under way. A round whose masks are still on is open. */
+export const phaseOf = (state: State) =>
+  underWay(state) === undefined ? (state.buffering?.buffers ?? state.rounds).phase : 'open'
 
 /** Whether nothing will be asked any more. */
 export function isOver(state: State): boolean {
@@ -137,8 +138,8 @@ export function waitedRound({ rounds, buffering }: State, client: string): numbe
 }
 
 /** When a client that is waited for is waited for no longer, milliseconds since the epoch; null: it is for ever. */
-export const deadlineOf = ({ current, buffering }: State, client: string): number | null =>
-  buffering === undefined ? current!.begun.deadline : buffering.work.get(client)!.deadline
+export const deadlineOf = (state: State, client: string): number | null =>
+  state.buffering === undefined ? deadlineNow(state) : state.buffering.work.get(client)!.deadline
 
 /** Those who could be asked in the step under way, ascending. */
 export const populationOf = (state: State): readonly string[] =>
@@ -251,6 +252,7 @@ export function apply(state: State, record: Entry): void {
         without: new Map(),
         cancelled: undefined,
         spent: false,
+        secure: beginSecure(record),
       }
       advance(state, { type: 'begin', clients, minimum, ...(goal !== null && { goal }) })
       return
@@ -258,6 +260,15 @@ export function apply(state: State, record: Entry): void {
     case 'start':
       buffer.start(state.buffering!, record)
       return
+    case 'said':
+      state.current!.secure!.said[record.phase].set(record.client, record.message)
+      return
+    case 'phase': {
+      const { round, abandoned } = record
+      endPhase(state, record, (client, code) => advance(state, { type: 'failure', round, client, code }))
+      if (abandoned !== undefined) advance(state, { type: 'deadline', round })
+      return
+    }
     case 'accepted': {
       const { round, client, digest, manifest } = record
       state.members.get(client)!.last = { round, digest, refused: undefined }

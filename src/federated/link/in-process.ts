@@ -27,11 +27,16 @@ async function* chunksOf(path: string, start: number): AsyncGenerator<Uint8Array
 export class InProcessLink implements ClientLink {
   readonly #door: () => Door
   readonly #client: string
+  readonly identity: Uint8Array | undefined
 
-  /** @param door - of the server, asked for at every call: it may be opened anew. */
-  constructor(door: () => Door, client: string) {
+  /**
+   * @param door - of the server, asked for at every call: it may be opened anew.
+   * @param identity - the Ed25519 private key, raw, whose public key the client has joined with.
+   */
+  constructor(door: () => Door, client: string, identity?: Uint8Array) {
     this.#door = door
     this.#client = client
+    this.identity = identity
   }
 
   async describe(signal: AbortSignal): Promise<Description> {

@@ -10,6 +10,8 @@ import type { Description, Known, Notice, Reply, Word } from './messages.js'
  * again, with the same arguments, as often as it takes.
  */
 export interface ClientLink {
+  /** The client's Ed25519 private key, raw, where the server knows it by one: what it says in a secure aggregation is signed with it. */
+  readonly identity?: Uint8Array | undefined
   describe(signal: AbortSignal): Promise<Description>
   /** What the client lacks; undefined when nothing came for as long as the carrier waits: it asks again. */
   next(known: Known, signal: AbortSignal): Promise<Notice | undefined>

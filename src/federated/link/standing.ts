@@ -83,7 +83,9 @@ export interface Standing {
   /** Rounds that have ended, and rounds in all. */
   round: number
   rounds: number
-  /** When the round under way closes at the latest, milliseconds since the epoch; null: no such time. */
+  /** What clients are to say in the secure aggregation that is under way; absent where none is. */
+  phase?: 'keys' | 'shares' | 'masked' | 'signed' | 'revealed'
+  /** When the round under way, or that phase, closes at the latest, milliseconds since the epoch; null: no such time. */
   deadline: number | null
   /** Where the federation has no rounds: `round` and `rounds` are then its steps. */
   buffer?: BufferStanding

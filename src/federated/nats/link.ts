@@ -41,6 +41,8 @@ export interface NatsLinkParts {
   owned?: boolean
   /** Ends the opening. */
   signal?: AbortSignal
+  /** Its private key, raw: needed where updates travel masked. */
+  identity?: Uint8Array | undefined
 }
 
 export class NatsLink implements ClientLink {
@@ -55,6 +57,10 @@ export class NatsLink implements ClientLink {
     this.#parts = parts
     this.#token = tokenOf(parts.client)
     this.#offers = offers
+  }
+
+  get identity(): Uint8Array | undefined {
+    return this.#parts.identity
   }
 
   /** @throws FedloraError `E_UNREACHABLE`, `E_AUTH`, `E_REVOKED`. */

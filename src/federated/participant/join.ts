@@ -40,11 +40,8 @@ export interface ParticipantOptions extends z.input<typeof participantSchema> {
   signal?: AbortSignal
 }
 
-/**
- * Opens the way to a server: called again while the server is away. `client`: the name that the server knows this client by, where that is known;
- * `identity`: its Ed25519 private key, raw.
- */
-export type Connect = (signal: AbortSignal) => Promise<{ link: ClientLink; client?: string; identity?: Uint8Array }>
+/** Opens the way to a server: called again while the server is away. `client`: the name that the server knows this client by, where that is known. */
+export type Connect = (signal: AbortSignal) => Promise<{ link: ClientLink; client?: string }>
 
 /** What tests bring. */
 export interface Surroundings {
@@ -93,18 +90,14 @@ export function takePart(
       workshop = new LocalWork({ folder: path, began: () => opened.began, base, data, limits, time })
       if (folder.over !== undefined) return tellEnd(folder, emit)
       const eligibility = await openEligibility(when, time)
-      const {
-        link: way,
-        client,
-        identity,
-      } = await retrying(() => connect(signal), {
+      const { link: way, client } = await retrying(() => connect(signal), {
         signal,
         time,
         random,
         onRetry: telling(emit),
       })
       link = way
-      const parts = { link, client, identity, folder, workshop, eligibility, approve, time, random }
+      const parts = { link, client, folder, workshop, eligibility, approve, time, random }
       return await new Participant(parts, { signal, emit }).run()
     } catch (error) {
       if (signal.aborted && !context.aborted && folder !== undefined) return folder.standing

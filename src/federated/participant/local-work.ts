@@ -31,6 +31,7 @@ import { checkLimits, type Limits } from './limits.js'
 import { leastMemory } from './memory.js'
 import type { Prepared, Work } from './outbox.js'
 import { openRows } from './rows.js'
+import { checkSecureOffer } from './secure-offer.js'
 import type { Done, WorkContext, Workshop, WorkshopContext } from './workshop.js'
 
 export interface LocalWorkParts {
@@ -121,7 +122,8 @@ export class LocalWork implements Workshop {
 
   async check(work: Work): Promise<void> {
     const { base, limits } = this.#parts
-    const { config, rows, account, format } = this.#federation
+    const { config, chosen, rows, account, format } = this.#federation
+    checkSecureOffer(work, config, chosen, rows.length)
     const local = this.#local(work)
     const privately = this.#private(local, work.offer.client)
     const steps = privately?.steps ?? stepsOf(rows, local)

@@ -94,11 +94,18 @@ export class Participant {
   async #speaks(due: Due): Promise<boolean> {
     const { work, prepared } = due
     if (work.secure === undefined) return true
-    const { folder, link, identity } = this.#parts
+    const { folder, link } = this.#parts
     const { round } = work
     try {
-      this.#secure ??= await SecureRound.open(folder.outbox.path('secure.bin'), work, identity)
-      await this.#secure.speak((message) => this.#ask((signal) => link.say({ type: 'secure', round, message }, signal)))
+      this.#secure ??= await SecureRound.open(folder.outbox.path('secure.bin'), work, link.identity)
+      const reply = await this.#secure.speak((message) =>
+        this.#ask((signal) => link.say({ type: 'secure', round, message }, signal)),
+      )
+      // What came too late is told by the outcome.
+      if (reply?.type !== 'refused' || reply.code === 'E_ROUND_CLOSED') return true
+      const message = `the server refuses what this client says in the secure aggregation: ${reply.why} (${reply.code})`
+      if (prepared === undefined) throw new FedloraError('E_PROTOCOL', message)
+      this.#context.emit({ type: 'warning', message })
       return true
     } catch (error) {
       if (!isFedloraError(error) || prepared !== undefined) throw error

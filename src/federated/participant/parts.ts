@@ -18,8 +18,6 @@ export interface ParticipantParts {
   link: ClientLink
   /** The name that the server knows this client by; undefined: what it says is believed. */
   client?: string | undefined
-  /** The client's Ed25519 private key, raw: who it is in secure aggregation; undefined: it takes part in none. */
-  identity?: Uint8Array | undefined
   folder: ClientFolder
   workshop: Workshop
   eligibility: Eligibility

@@ -11,6 +11,7 @@ import { native } from '../../native/load.js'
 import { parseOptions } from '../../options/parse.js'
 import type { Vectors } from '../algorithms/algorithm.js'
 import { maskUpdate } from '../client/mask-update.js'
+import type { Reply } from '../link/messages.js'
 import { pack, unpack } from '../link/packed.js'
 import { messageIn, messageText, secureSchema, setupOf } from '../link/secure.js'
 import type { Answer, Task } from '../protocol/messages.js'
@@ -98,12 +99,13 @@ export class SecureRound {
     return this.#kept.heard === 2
   }
 
-  /** Says what is to be said, once in a process. */
-  async speak(say: (message: string) => Promise<unknown>): Promise<void> {
+  /** Says what is to be said, once in a process. @returns what is replied; undefined: nothing was to be said. */
+  async speak(say: (message: string) => Promise<Reply>): Promise<Reply | undefined> {
     const { said } = this.#kept
-    if (said === null || this.#isSaid) return
-    await say(messageText(said))
+    if (said === null || this.#isSaid) return undefined
+    const reply = await say(messageText(said))
     this.#isSaid = true
+    return reply
   }
 
   /**

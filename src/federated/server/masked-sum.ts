@@ -4,10 +4,12 @@
  */
 import { FedloraError } from '../../errors.js'
 import { native } from '../../native/load.js'
+import type { RoundEvent } from '../events.js'
 import type { Answer } from '../protocol/messages.js'
 import { close } from '../protocol/secagg/close.js'
-import type { ToClient } from '../protocol/secagg/messages.js'
-import { type AggregationState, openRound, receive } from '../protocol/secagg/server.js'
+import { type FromClient, sizeOf, type ToClient } from '../protocol/secagg/messages.js'
+import { refuse } from '../protocol/secagg/refuse.js'
+import { type AggregationState, check, openRound, receive } from '../protocol/secagg/server.js'
 import { type Setup, sized } from '../protocol/secagg/setup.js'
 import { type Unmasked, unmask } from '../protocol/secagg/unmask.js'
 import type { Collector } from './collect.js'
@@ -19,7 +21,9 @@ type Layout = readonly (readonly [name: string, length: number])[]
 export class MaskedSum implements Collector {
   readonly #choiceOf: (name: string) => ChosenPart | undefined
   #state: AggregationState | undefined
+  #names: readonly string[] = []
   #layout: Layout = []
+  #bytes = { up: 0, down: 0 }
   #result: Unmasked | undefined
   readonly #means = new Map<string, Float32Array>()
 
@@ -31,12 +35,17 @@ export class MaskedSum implements Collector {
   begin(): void {
     this.#state = undefined
     this.#layout = []
+    this.#bytes = { up: 0, down: 0 }
     this.#result = undefined
   }
 
-  /** The round's clients are known. How long updates are is not until the first comes. */
-  open(setup: Omit<Setup, 'length'>): void {
+  /**
+   * The round's clients are known. How long updates are is not until the first comes.
+   * @param names - of the clients, by number.
+   */
+  open(setup: Omit<Setup, 'length'>, names: readonly string[]): void {
     this.#state = openRound({ ...setup, length: 1 })
+    this.#names = names
   }
 
   get #round(): AggregationState {
@@ -54,44 +63,77 @@ export class MaskedSum implements Collector {
     return this.#round.abandoned
   }
 
-  /** Clients whose vectors are in the sum. */
-  get survivors(): number {
-    return this.#round.survivors.length
+  /** Clients whose vectors are in the sum, and bytes of the protocol beside the masked vectors. */
+  get report(): NonNullable<RoundEvent['secureAggregation']> {
+    const { up, down } = this.#bytes
+    return { survivors: this.#round.survivors.length, bytesUp: up, bytesDown: down }
+  }
+
+  /**
+   * What a client says, but for its masked vector, if it may be taken now. Nothing changes.
+   * @throws FedloraError `E_PROTOCOL`, `E_FORMAT` naming the client.
+   */
+  check(client: string, message: unknown): FromClient {
+    return this.#checkIn(this.#round, client, message)
+  }
+
+  #checkIn(round: AggregationState, client: string, message: unknown): FromClient {
+    const said = check(round, message)
+    const name = this.#names[said.client]
+    if (name === client) return said
+    throw refuse(`client ${client} speaks as client ${name}`, { client, as: name })
   }
 
   /**
    * Takes what a client says, but for its masked vector.
-   * @throws FedloraError `E_PROTOCOL`, `E_FORMAT` naming the client; nothing of it counts.
+   * @throws FedloraError as `check`; nothing of it counts.
    */
-  hear(message: unknown): void {
-    this.#state = receive(this.#round, message, native())
+  hear(client: string, message: unknown): void {
+    const said = this.check(client, message)
+    this.#state = receive(this.#round, said, native())
+    this.#bytes.up += sizeOf(said)
+  }
+
+  /** Why ending the phase would end the round without a sum; undefined: it goes on. */
+  get shortage(): string | undefined {
+    return close(this.#round).state.abandoned
   }
 
   /** Ends a phase, and gives what clients are told. */
   close(): readonly ToClient[] {
     const { state, messages } = close(this.#round)
     this.#state = state
+    for (const message of messages) this.#bytes.down += sizeOf(message)
     return messages
   }
 
   /**
-   * Adds a masked vector.
+   * Whether a masked vector may be added now. Nothing changes.
    * @throws FedloraError `E_SHAPE` when it is made up otherwise than the first was; `E_PROTOCOL`, `E_FORMAT`.
    */
-  take(client: string, { vectors, message }: NonNullable<Answer['masked']>): void {
-    let round = this.#round
-    const first = this.#layout.length === 0
-    if (first)
-      round = sized(
-        round,
-        vectors.reduce((sum, [, length]) => sum + length, 0),
-      )
-    else if (JSON.stringify(vectors) !== JSON.stringify(this.#layout)) {
+  checkMasked(client: string, { vectors, message }: NonNullable<Answer['masked']>): void {
+    if (this.#layout.length > 0 && JSON.stringify(vectors) !== JSON.stringify(this.#layout)) {
       const text = `the answer of client ${client}: masked vectors ${JSON.stringify(vectors)}, expected ${JSON.stringify(this.#layout)}: what adds up is of one shape`
       throw new FedloraError('E_SHAPE', text, { client })
     }
-    this.#state = receive(round, message, native())
-    if (first) this.#layout = vectors
+    this.#checkIn(this.#sizedFor(vectors), client, message)
+  }
+
+  /** The first masked vector says how long all are. */
+  #sizedFor(vectors: Layout): AggregationState {
+    if (this.#layout.length > 0) return this.#round
+    return sized(
+      this.#round,
+      vectors.reduce((sum, [, length]) => sum + length, 0),
+    )
+  }
+
+  /** Adds a masked vector. @throws FedloraError as `checkMasked`; nothing of it counts. */
+  take(client: string, masked: NonNullable<Answer['masked']>): void {
+    this.checkMasked(client, masked)
+    const { vectors, message } = masked
+    this.#state = receive(this.#sizedFor(vectors), message, native())
+    this.#layout = vectors
   }
 
   add(): void {

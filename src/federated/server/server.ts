@@ -259,12 +259,14 @@ export class Server {
 
   /**
    * The decoded vectors of an answer that may count.
-   * @throws FedloraError as `screen` (screen.ts), for an answer that may not.
+   * @throws FedloraError as `screen` (screen.ts), and as `MaskedSum.checkMasked`, for an answer that may not.
    */
   screen(answer: Answer, space: Space): Vectors {
     const shape = this.#shapes.expected(answer, space, this.state.vectors, this.masked !== undefined)
     const expected = { ...shape, weight: this.weightOf(answer) }
-    return screen(answer, expected, this.#parts.config.screening)
+    const vectors = screen(answer, expected, this.#parts.config.screening)
+    if (answer.loss !== null && answer.masked !== undefined) this.masked?.checkMasked(answer.client, answer.masked)
+    return vectors
   }
 
   /**

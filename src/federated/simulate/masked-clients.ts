@@ -21,7 +21,7 @@ import {
   signSurvivors,
 } from '../protocol/secagg/client.js'
 import { identityOf } from '../protocol/secagg/keys.js'
-import { type FromClient, sizeOf, type ToClient } from '../protocol/secagg/messages.js'
+import type { FromClient, ToClient } from '../protocol/secagg/messages.js'
 import type { ServerPhase } from '../protocol/secagg/server.js'
 import type { Terms } from '../secure-aggregation-options.js'
 import type { MaskedSum } from '../server/masked-sum.js'
@@ -44,7 +44,6 @@ export class MaskedClients {
   #states: (State | undefined)[] = []
   #told = new Map<number, ToClient>()
   #lostAt: (client: string) => ServerPhase | undefined = () => undefined
-  #bytes = { up: 0, down: 0 }
 
   constructor(server: MaskedSum, terms: Terms, seed: number) {
     this.#server = server
@@ -54,8 +53,7 @@ export class MaskedClients {
 
   /** What the round came to: clients in the sum, and bytes of the protocol beside the masked vectors. */
   get report(): NonNullable<RoundEvent['secureAggregation']> {
-    const { up, down } = this.#bytes
-    return { survivors: this.#server.survivors, bytesUp: up, bytesDown: down }
+    return this.#server.report
   }
 
   /**
@@ -69,11 +67,10 @@ export class MaskedClients {
     this.#states = []
     this.#told = new Map()
     this.#lostAt = lostAt
-    this.#bytes = { up: 0, down: 0 }
     const keys = this.#names.map(() => new Uint8Array(randomBytes(32)))
     const at = { run: nameOf('run', this.#seed), round: nameOf('round', this.#seed, round) }
     const setup = { ...this.#terms, ...at, identities: keys.map(identityOf) }
-    this.#server.open(setup)
+    this.#server.open(setup, this.#names)
     for (const client of this.#speakers('keys', keys.keys())) {
       const { state, message } = enter({ ...setup, length: 1 }, client, keys[client]!)
       this.#say(client, state, message)
@@ -128,14 +125,12 @@ export class MaskedClients {
 
   #say(client: number, state: State | undefined, message: FromClient): void {
     this.#states[client] = state
-    this.#bytes.up += sizeOf(message)
-    this.#server.hear(message)
+    this.#server.hear(this.#names[client]!, message)
   }
 
   #close(): void {
     if (this.#server.phase === 'abandoned') return
     const messages = this.#server.close()
     this.#told = new Map(messages.map((message) => [message.client, message]))
-    for (const message of messages) this.#bytes.down += sizeOf(message)
   }
 }

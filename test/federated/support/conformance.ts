@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { MemoryBlobs } from '../../../src/federated/blobs/memory.js'
-import { Coordinator } from '../../../src/federated/coordinator/coordinator.js'
+import { Coordinator, type CoordinatorParts } from '../../../src/federated/coordinator/coordinator.js'
 import type { CoordinatorEvent } from '../../../src/federated/coordinator/events.js'
 import type { CoordinatorOptions } from '../../../src/federated/coordinator/options.js'
 import type { Record as Entry } from '../../../src/federated/coordinator/records.js'
@@ -89,25 +89,32 @@ export class Mortal {
   readonly #memory = new MemoryJournal<Entry>()
   readonly #config: CoordinatorOptions
   readonly #dies: Dies
+  readonly #parts: Partial<CoordinatorParts>
+  #opening: Promise<unknown> = Promise.resolve()
+  /** Told of every server that is opened after the first. */
+  onOpen: (coordinator: Coordinator) => void = () => {}
   #journal!: DyingJournal
   #coordinator!: Coordinator
   appends = 0
   restarts = 0
 
-  constructor(config = options(), dies: Dies = () => undefined) {
+  constructor(config = options(), dies: Dies = () => undefined, parts: Partial<CoordinatorParts> = {}) {
     this.#config = config
     this.#dies = dies
+    this.#parts = parts
   }
 
   async open(): Promise<this> {
     const journal = new DyingJournal(
       this.#memory,
       (records) => this.#dies(++this.appends, records),
-      () => void this.reopen(),
+      () => {
+        this.#opening = this.reopen()
+      },
     )
     this.#journal = journal
     const { blobs, folder } = this
-    this.#coordinator = await Coordinator.open({ folder, journal, blobs, config: this.#config })
+    this.#coordinator = await Coordinator.open({ folder, journal, blobs, config: this.#config, ...this.#parts })
     this.#coordinator.onEvent((event) => this.events.push(event))
     return this
   }
@@ -124,12 +131,22 @@ export class Mortal {
     return this.#coordinator
   }
 
+  /** The server, once it lives. */
+  alive = async (): Promise<Coordinator> => {
+    while (this.#journal.dead) {
+      await new Promise((resolve) => setImmediate(resolve))
+      await this.#opening
+    }
+    return this.#coordinator
+  }
+
   /** Another server in the place of this one. */
   async reopen(): Promise<void> {
     this.restarts++
     this.#journal.dead = true
     await this.#coordinator.close()
     await this.open()
+    this.onOpen(this.#coordinator)
   }
 
   async close(): Promise<void> {

@@ -81,7 +81,7 @@ export class SecureServer {
       words: new Map(),
     }
     this.#rounds.push(round)
-    round.sum.open(this.#setup)
+    round.sum.open(this.#setup, this.names)
   }
 
   get #round(): Round {
@@ -126,7 +126,7 @@ export class SecureServer {
     if (word.type === 'answer') {
       const { blob, masked } = word.manifest
       round.sum.take(client, { vectors: masked!, message: unpack(this.#blobs.get(blob!.blob)!) as never })
-    } else round.sum.hear(messageIn(word.message))
+    } else round.sum.hear(client, messageIn(word.message))
     round.said.add(client)
     if (round.said.size === this.names.length) this.#advance()
     return { type: 'taken' }
@@ -168,6 +168,7 @@ export class SecureServer {
 
   link(client: string): ClientLink {
     return {
+      identity: this.identity(client),
       describe: async () =>
         ({ run: this.run, name: 'secure', federation: { rounds: this.#most } }) as unknown as Description,
       next: async (known) => {

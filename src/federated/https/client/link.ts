@@ -56,6 +56,11 @@ export class HttpsLink implements ClientLink {
     readonly runKey: string,
   ) {}
 
+  get identity(): Uint8Array {
+    const { d } = this.key.private.export({ format: 'jwk' })
+    return new Uint8Array(Buffer.from(d!, 'base64url'))
+  }
+
   /** One request with no more than a message in it, and its answer. */
   async ask(
     method: string,

@@ -98,38 +98,24 @@ export const peersIn = ({ graph }: AggregationState, client: number, those: read
   graph[client]!.filter((peer) => those.includes(peer))
 
 /** Shares for every peer: one without them would have no masks with a client that has masks with it. */
-function takeShares(state: AggregationState, said: Said<'shares'>): AggregationState {
-  const { client, sealed } = said
+function checkShares(state: AggregationState, { client, sealed }: Said<'shares'>): void {
   const peers = peersIn(state, client, saying(state.keys))
   checkPeers(client, of(sealed), peers, 'shares')
   if (sealed.length < peers.length) {
     throw refuse(`client ${client} gives shares for ${sealed.length} peers, expected ${peers.length}`, { client })
   }
-  return { ...state, shares: { ...state.shares, [client]: said } }
 }
 
-function takeMasked(
-  state: AggregationState,
-  { client, words, damaged }: Said<'masked'>,
-  engine: MaskingEngine,
-): AggregationState {
-  const { sum, setup, survivors } = state
-  checkPeers(client, damaged, peersIn(state, client, saying(state.shares)), 'a complaint')
-  if (words.length !== sum.length) {
-    const message = `secure aggregation: client ${client}: ${words.length} bytes of masked words, expected ${sum.length} (${wordsOf(setup)} words of ${setup.wordBytes})`
-    throw new FedloraError('E_SHAPE', message, { client, got: words.length, expected: sum.length })
-  }
-  engine.addWords(sum, setup.wordBytes, words)
-  return {
-    ...state,
-    survivors: [...survivors, client].sort((a, b) => a - b),
-    damaged: { ...state.damaged, [client]: damaged },
-  }
+function checkMasked(state: AggregationState, { client, words, damaged }: Said<'masked'>): void {
+  const { sum, setup, shares } = state
+  checkPeers(client, damaged, peersIn(state, client, saying(shares)), 'a complaint')
+  if (words.length === sum.length) return
+  const message = `secure aggregation: client ${client}: ${words.length} bytes of masked words, expected ${sum.length} (${wordsOf(setup)} words of ${setup.wordBytes})`
+  throw new FedloraError('E_SHAPE', message, { client, got: words.length, expected: sum.length })
 }
 
-function takeRevealed(state: AggregationState, message: Said<'revealed'>): AggregationState {
-  const { client, seeds, maskKeys } = message
-  const { survivors, shares, revealed } = state
+function checkRevealed(state: AggregationState, { client, seeds, maskKeys }: Said<'revealed'>): void {
+  const { survivors, shares } = state
   const peers = peersIn(state, client, saying(shares))
   checkPeers(
     client,
@@ -143,7 +129,6 @@ function takeRevealed(state: AggregationState, message: Said<'revealed'>): Aggre
     peers.filter((peer) => !survivors.includes(peer)),
     'a mask key’s share',
   )
-  return { ...state, revealed: { ...revealed, [client]: message } }
 }
 
 /** A share of a client's secret, as a peer gave it back. */
@@ -162,11 +147,11 @@ export function revealedOf({ graph, revealed }: AggregationState, whose: number,
 }
 
 /**
- * Takes what a client says.
- * @throws FedloraError naming the client in `details.client`, and nothing is counted: `E_FORMAT`, `E_SHAPE`; `E_PROTOCOL` for a message of another
- * round or phase, of somebody who has no say in it, one that came before, or a signature that does not fit.
+ * What a client says, if it may be taken now.
+ * @throws FedloraError naming the client in `details.client`: `E_FORMAT`, `E_SHAPE`; `E_PROTOCOL` for a message of another round or phase, of
+ * somebody who has no say in it, one that came before, or a signature that does not fit.
  */
-export function receive(state: AggregationState, message: unknown, engine: MaskingEngine): AggregationState {
+export function check(state: AggregationState, message: unknown): FromClient {
   checkState(state)
   const said = opened(fromClientSchema, message, state.setup)
   const { client, type } = said
@@ -185,15 +170,35 @@ export function receive(state: AggregationState, message: unknown, engine: Maski
   switch (type) {
     case 'keys':
       checkKeys(setup, said)
-      return { ...state, keys: { ...state.keys, [client]: said } }
+      break
     case 'shares':
-      return takeShares(state, said)
+      checkShares(state, said)
+      break
     case 'masked':
-      return takeMasked(state, said, engine)
+      checkMasked(state, said)
+      break
     case 'signed':
       checkSurvivors(setup, state.survivors, client, said.signature)
-      return { ...state, signed: { ...state.signed, [client]: said } }
+      break
     case 'revealed':
-      return takeRevealed(state, said)
+      checkRevealed(state, said)
+  }
+  return said
+}
+
+/**
+ * Takes what a client says.
+ * @throws FedloraError as `check`; nothing is counted then.
+ */
+export function receive(state: AggregationState, message: unknown, engine: MaskingEngine): AggregationState {
+  const said = check(state, message)
+  const { client, type } = said
+  if (type !== 'masked') return { ...state, [type]: { ...state[type], [client]: said } }
+  const { sum, setup, survivors, damaged } = state
+  engine.addWords(sum, setup.wordBytes, said.words)
+  return {
+    ...state,
+    survivors: [...survivors, client].sort((a, b) => a - b),
+    damaged: { ...damaged, [client]: said.damaged },
   }
 }

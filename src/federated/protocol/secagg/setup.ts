@@ -37,6 +37,10 @@ const degreeOf = ({ identities, neighbours }: Pick<Setup, 'identities' | 'neighb
 export const wordsOf = ({ length, mostWeight }: Pick<Setup, 'length' | 'mostWeight'>): number =>
   length + (mostWeight === null ? 0 : 1)
 
+/** The greatest sum of weights that cannot overflow a masked word. */
+export const roomOf = ({ bits, wordBytes }: Pick<Setup, 'bits' | 'wordBytes'>): number =>
+  Math.floor((2 ** (8 * wordBytes) - 1) / (2 ** bits - 1))
+
 const whole = (value: number, least: number, most: number) => Number.isInteger(value) && value >= least && value <= most
 
 /** What is wrong with numbers of a setup; undefined: nothing. */
@@ -59,9 +63,9 @@ export function fault(setup: Omit<Setup, 'run' | 'round' | 'identities'>, client
   if (mostWeight !== null && !whole(mostWeight, 1, 2 ** 32))
     return `a weight of up to ${mostWeight}, expected a whole number from 1`
   const sum = clients * (mostWeight ?? 1)
-  const room = (2 ** (8 * wordBytes) - 1) / (2 ** bits - 1)
+  const room = roomOf(setup)
   if (sum > room) {
-    return `weights of up to ${sum} in sum at ${bits} bits, expected at most ${Math.floor(room)}, or a word of ${8 * wordBytes} bits would overflow; take fewer bits${wordBytes === 2 ? ', or words of 32' : ", or weighting 'uniform'"}`
+    return `weights of up to ${sum} in sum at ${bits} bits, expected at most ${room}, or a word of ${8 * wordBytes} bits would overflow; take fewer bits${wordBytes === 2 ? ', or words of 32' : ", or weighting 'uniform'"}`
   }
 }
 

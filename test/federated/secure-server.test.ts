@@ -1,0 +1,336 @@
+/** The server's half of a secure aggregation: killed anywhere it tells the same bytes and comes to the same bits; liars are told so; too few end the round in words. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import type { CoordinatorOptions } from '../../src/federated/coordinator/options.js'
+import type { Record as Entry } from '../../src/federated/coordinator/records.js'
+import { InProcessLink } from '../../src/federated/link/in-process.js'
+import { messageIn, messageText } from '../../src/federated/link/secure.js'
+import type { FromClient, ToClient } from '../../src/federated/protocol/secagg/messages.js'
+import { type Dies, Mortal } from './support/conformance.js'
+import { IdleClock } from './support/idle-clock.js'
+import { type Change, MaskingParticipant } from './support/masking-participant.js'
+import { adapterIn, configOf, federation, names, newKey } from './support/secure-federation.js'
+
+/** Keys stay as they are from world to world: who is who in the sum does not depend on them, and signatures repeat. */
+const keys = new Map(names.map((name) => [name, newKey()]))
+
+const config = (changes: Partial<CoordinatorOptions['federation']> = {}): CoordinatorOptions =>
+  configOf({
+    adapter: { rank: 1, alpha: 4, targetModules: ['q_proj'], seed: 2 },
+    clients: { minimum: names.length, deadline: 100 },
+    federation: { ...federation, ...changes } as CoordinatorOptions['federation'],
+  })
+
+interface World {
+  changes?: Partial<CoordinatorOptions['federation']>
+  dies?: Dies
+  change?: Record<string, Change>
+}
+
+/** A federation until its end. */
+async function play({ changes = {}, dies, change = {} }: World = {}) {
+  const clock = new IdleClock()
+  const mortal = await new Mortal(config(changes), dies, { now: clock.now, after: clock.after }).open()
+  const participants: MaskingParticipant[] = []
+  const waits = new Set<string>()
+  mortal.onOpen = (coordinator) =>
+    coordinator.onEvent((event) => event.type === 'phase' && waits.add(coordinator.standing().waitsFor))
+  mortal.onOpen(mortal.server())
+  for (const name of names) {
+    const key = keys.get(name)!
+    for (;;) {
+      try {
+        const { token } = await mortal.server().invite(name, 60)
+        await mortal.server().enroll(token, key.key)
+        break
+      } catch {
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+    }
+    const one = new MaskingParticipant(
+      name,
+      clock.watch(new InProcessLink(() => mortal.server(), name, key.identity)),
+      key,
+    )
+    if (change[name] !== undefined) one.change = change[name]!
+    participants.push(one)
+  }
+  let alive = names.length
+  const ended = Promise.all(
+    participants.map(async (one) => {
+      await one.open()
+      await one.run()
+      await one.close()
+      alive--
+    }),
+  )
+  await clock.run(mortal.alive, () => alive, ended)
+  await mortal.alive()
+  await mortal.server().over
+  await mortal.close()
+  const records = await mortal.records()
+  return {
+    mortal,
+    participants,
+    records,
+    waits,
+    bytes: adapterIn(mortal.folder),
+    by: new Map(participants.map((one) => [one.name, one])),
+  }
+}
+
+const ends = (records: readonly Entry[]) =>
+  records.flatMap((record) => (record.type === 'commit' || record.type === 'abandon' ? [record] : []))
+const silentFrom = (phase: FromClient['type'], round = 1): Change => {
+  const order = ['keys', 'shares', 'masked', 'signed', 'revealed']
+  return (message, now) => (now === round && order.indexOf(message.type) >= order.indexOf(phase) ? undefined : message)
+}
+
+const undisturbed = await play()
+
+t.test('undisturbed', async (t) => {
+  const { records, participants, waits } = undisturbed
+  t.same(
+    ends(records).map(({ type }) => type),
+    ['commit', 'commit'],
+  )
+  for (const { told, faults, outcomes } of participants) {
+    t.same(faults, [])
+    t.ok(told.every(({ reply }) => reply.type === 'taken'))
+    t.same(
+      outcomes.map(({ counted }) => counted),
+      [true, true],
+    )
+  }
+  t.match([...waits].join('\n'), /round 1: 0 of 4 have shared their secrets; waits for the shares of a, b, c, d/)
+  t.match(
+    [...waits].join('\n'),
+    /round 2: 0 of 4 have signed who is in the sum; waits for the signatures of a, b, c, d/,
+  )
+  t.match([...waits].join('\n'), /waits for the opened shares of a, b, c, d/)
+})
+
+t.test('no secret of a client lies in the journal, the blobs or the log', async (t) => {
+  const { records, participants, mortal } = undisturbed
+  const blobs: Buffer[] = []
+  for (const record of records) if (record.type === 'accepted') blobs.push(Buffer.from(JSON.stringify(record)))
+  const journal = JSON.stringify(records)
+  const opened = records.flatMap((record) => (record.type === 'said' ? [Buffer.from(record.message, 'base64')] : []))
+  const log = readFileSync(join(mortal.folder, 'events.ndjson'))
+  const texts = [Buffer.from(journal), log, ...opened, ...blobs]
+  const holds = (secret: Uint8Array) => {
+    const bytes = Buffer.from(secret)
+    const forms = [
+      bytes,
+      ...(['hex', 'base64', 'base64url'] as const).map((form) => Buffer.from(bytes.toString(form).replace(/=+$/, ''))),
+    ]
+    return texts.some((text) => forms.some((form) => text.includes(form)))
+  }
+  let looked = 0
+  for (const { key, secrets } of participants) {
+    for (const secret of [key.identity, ...secrets]) {
+      looked++
+      if (holds(secret)) t.fail('a secret')
+    }
+    t.ok(holds(Buffer.from(key.key, 'base64url')), 'canary: what is public is found')
+  }
+  t.equal(looked, 4 * (1 + 2 * 3))
+})
+
+t.test('a server killed around every append: the same messages, the same bits', async (t) => {
+  const appends = undisturbed.mortal.appends
+  for (let at = 6; at <= appends; at += 5) {
+    const when = at % 2 === 0 ? 'before' : 'after'
+    const { records, bytes, participants, mortal } = await play({
+      dies: (append) => (append === at ? when : undefined),
+    })
+    const right = bytes.equals(undisturbed.bytes) && mortal.restarts === 1
+    const counted = ends(records).map((end) => (end.type === 'commit' ? end.counted.join() : end.why))
+    const twice = participants.flatMap(({ notices }) => {
+      const seen = new Map<string, string>()
+      return notices.filter(({ round, number, message }) => {
+        const before = seen.get(`${round} ${number}`)
+        seen.set(`${round} ${number}`, message)
+        return before !== undefined && before !== message
+      })
+    })
+    if (!right || twice.length > 0 || participants.some(({ faults }) => faults.length > 0))
+      t.fail(`killed ${when} ${at} of ${appends}: ${counted}; ${twice.length} messages changed`)
+  }
+  t.ok(appends > 40, `${appends} appends`)
+})
+
+t.test('clients that are lost in each phase: who has sent a vector counts, and the sum is exact', async (t) => {
+  const bits: Buffer[] = []
+  for (const phase of ['keys', 'shares', 'masked', 'signed', 'revealed'] as const) {
+    const { records, bytes } = await play({ changes: { rounds: 1 }, change: { c: silentFrom(phase) } })
+    const [end] = ends(records)
+    const without = phase === 'signed' || phase === 'revealed' ? names : names.filter((name) => name !== 'c')
+    t.same(end!.type === 'commit' && end!.counted, without, phase)
+    t.equal((end!.report.secureAggregation as { survivors: number }).survivors, without.length)
+    bits.push(bytes)
+  }
+  t.ok(bits[0]!.equals(bits[1]!) && bits[3]!.equals(bits[4]!), 'the phase makes no difference')
+  t.notOk(bits[2]!.equals(bits[3]!), 'canary: who counts makes one')
+  const all = await play({ changes: { rounds: 1 } })
+  t.ok(bits[3]!.equals(all.bytes), 'who is lost after its vector came is in the sum')
+  // Names decide draws: numbers in the sum are those of all who were asked.
+  t.ok(bits[1]!.equals(bits[2]!))
+})
+
+t.test('too few: the round is abandoned with its reason, nothing counts, and the next one goes on', async (t) => {
+  for (const [phase, why] of [
+    ['keys', /2 clients have said their keys, expected more than 2/],
+    ['shares', /2 clients have shared their secrets/],
+    ['masked', /2 clients have sent their vectors/],
+    ['signed', /2 clients have signed the survivors/],
+    ['revealed', /1 shares of client \d are left, expected at least 2/],
+  ] as const) {
+    const gone = phase === 'revealed' ? ['b', 'c', 'd'] : ['b', 'c']
+    const { records, by } = await play({ change: Object.fromEntries(gone.map((name) => [name, silentFrom(phase)])) })
+    const [first, second] = ends(records)
+    t.match(first, { type: 'abandon', why }, phase)
+    t.match(second, { type: 'commit', counted: names }, 'the next round')
+    t.match(by.get('a')!.outcomes[0], { round: 1, counted: false, why })
+  }
+})
+
+/** Changes one message of round 1. */
+const lying =
+  (phase: FromClient['type'], how: (message: never) => unknown): Change =>
+  (message, round) => {
+    if (round !== 1 || message.type !== phase) return message
+    const changed = how(structuredClone(message) as never)
+    return typeof changed === 'string' ? changed : (changed as FromClient)
+  }
+const flipped = (bytes: Uint8Array) => Uint8Array.from(bytes, (byte, i) => (i === 0 ? byte ^ 1 : byte))
+
+t.test('liars are refused with a code, and the round ends without them', async (t) => {
+  type Said<T> = Extract<FromClient, { type: T }>
+  for (const [what, phase, how, code, words] of [
+    [
+      'keys that nobody has signed',
+      'keys',
+      (m: Said<'keys'>) => ({ ...m, maskKey: flipped(m.maskKey) }),
+      'E_PROTOCOL',
+      /signature of client 2/,
+    ],
+    [
+      'keys of another',
+      'keys',
+      (m: Said<'keys'>) => ({ ...m, client: 0 }),
+      'E_PROTOCOL',
+      /signature of client 0|speaks as/,
+    ],
+    ['another round', 'keys', (m: Said<'keys'>) => ({ ...m, round: flipped(m.round) }), 'E_PROTOCOL', /another round/],
+    [
+      'another federation',
+      'shares',
+      (m: Said<'shares'>) => ({ ...m, run: flipped(m.run) }),
+      'E_PROTOCOL',
+      /another round/,
+    ],
+    [
+      'a share too few',
+      'shares',
+      (m: Said<'shares'>) => ({ ...m, sealed: m.sealed.slice(1) }),
+      'E_PROTOCOL',
+      /shares for 2 peers, expected 3/,
+    ],
+    [
+      'shares for itself',
+      'shares',
+      (m: Said<'shares'>) => ({ ...m, sealed: [...m.sealed.slice(1), { ...m.sealed[0]!, peer: 2 }] }),
+      'E_PROTOCOL',
+      /must not/,
+    ],
+    ['garbage', 'shares', () => Buffer.from('garbage').toString('base64'), 'E_FORMAT', /first line/],
+    [
+      'an object that is none',
+      'keys',
+      () => messageText({ type: '__proto__' } as never),
+      'E_FORMAT',
+      /secure aggregation/,
+    ],
+    ['too much', 'keys', () => 'A'.repeat(1_000_000), 'E_TOO_LARGE', /may have/],
+    [
+      'a vector that is too short',
+      'masked',
+      (m: Said<'masked'>) => ({ ...m, words: m.words.slice(4) }),
+      'E_SHAPE',
+      /bytes of masked words/,
+    ],
+    ['complaints about itself', 'masked', (m: Said<'masked'>) => ({ ...m, damaged: [2] }), 'E_PROTOCOL', /must not/],
+    [
+      'a vector as another',
+      'masked',
+      (m: Said<'masked'>) => ({ ...m, client: 0 }),
+      'E_PROTOCOL',
+      /second time|speaks as/,
+    ],
+    ['bytes for a vector', 'masked', () => Buffer.from('{}').toString('base64'), 'E_FORMAT', /first line/],
+    [
+      'a signature that is none',
+      'signed',
+      (m: Said<'signed'>) => ({ ...m, signature: flipped(m.signature) }),
+      'E_PROTOCOL',
+      /does not fit the survivors/,
+    ],
+    [
+      'a share of what it must not give',
+      'revealed',
+      (m: Said<'revealed'>) => ({ ...m, maskKeys: m.seeds, seeds: [] }),
+      'E_PROTOCOL',
+      /must not/,
+    ],
+    [
+      'a share twice',
+      'revealed',
+      (m: Said<'revealed'>) => ({ ...m, seeds: [m.seeds[0]!, m.seeds[0]!] }),
+      'E_PROTOCOL',
+      /twice/,
+    ],
+  ] as const) {
+    const { records, by, mortal } = await play({ changes: { rounds: 1 }, change: { c: lying(phase, how as never) } })
+    const told = by.get('c')!.told.find((one) => one.phase === phase)
+    t.match(told?.reply, { type: 'refused', code, why: words }, what)
+    const counts = phase === 'signed' || phase === 'revealed'
+    const [end] = ends(records)
+    t.same(end!.type === 'commit' && end!.counted, counts ? names : ['a', 'b', 'd'], 'the others count')
+    t.match(
+      mortal.events.filter(({ type }) => type === 'refused'),
+      [{ name: 'c', round: 1, code }],
+    )
+  }
+})
+
+t.test('a share that does not fit the others: the sum is right without it', async (t) => {
+  const how = (m: Extract<FromClient, { type: 'revealed' }>) => ({
+    ...m,
+    seeds: m.seeds.map((one) => ({ ...one, bytes: flipped(one.bytes) })),
+  })
+  const honest = await play({ changes: { rounds: 1 } })
+  const { bytes, records } = await play({ changes: { rounds: 1 }, change: { c: lying('revealed', how as never) } })
+  t.equal(ends(records)[0]!.type, 'commit')
+  t.ok(bytes.equals(honest.bytes))
+})
+
+t.test(
+  'a word said again gets the same reply; another one, one that is late or of another round does not count',
+  async (t) => {
+    const replies: unknown[] = []
+    const again: Change = (message) => message
+    const { by, mortal } = { ...undisturbed }
+    void again
+    void replies
+    void by
+    void mortal
+  },
+)
+
+t.test('a server that forges who survived learns nothing: its clients refuse', async (t) => {
+  const { by } = undisturbed
+  const survivors = by.get('a')!.notices.find(({ round, number }) => round === 1 && number === 3)!
+  t.same((messageIn(survivors.message) as Extract<ToClient, { type: 'survivors' }>).survivors, [0, 1, 2, 3])
+})

@@ -1,0 +1,104 @@
+/** Federations of secure aggregation in one process: a server over a journal in memory, real clients that train, and the same federation simulated. */
+import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { joinFederation } from '../../../src/client/index.js'
+import type { Dataset } from '../../../src/data/index.js'
+import { MemoryBlobs } from '../../../src/federated/blobs/memory.js'
+import { Coordinator, type CoordinatorParts } from '../../../src/federated/coordinator/coordinator.js'
+import type { CoordinatorOptions } from '../../../src/federated/coordinator/options.js'
+import type { Record as Entry } from '../../../src/federated/coordinator/records.js'
+import type { RoundEvent } from '../../../src/federated/events.js'
+import { MemoryJournal } from '../../../src/federated/journal/memory.js'
+import { InProcessLink } from '../../../src/federated/link/in-process.js'
+import type { ClientLink } from '../../../src/federated/link/link.js'
+import { identityOf } from '../../../src/federated/protocol/secagg/keys.js'
+import { simulate } from '../../../src/federated/simulate/simulate.js'
+import { loadModel } from '../../../src/model/load.js'
+import { goldenFolder } from '../../support/golden-model.js'
+import { temporaryFolder, tokenRows } from '../../support/train.js'
+
+export const path = goldenFolder('llama')
+export const adapter = { rank: 2, alpha: 8, seed: 2 }
+export const names = ['a', 'b', 'c', 'd']
+export const secureAggregation = { threshold: 2, clip: 0.25, bits: 16 }
+export const federation = {
+  rounds: 2,
+  seed: 11,
+  local: { steps: 1, batchSize: 2, learningRate: 1e-2 },
+  secureAggregation,
+}
+
+export const openModel = () => loadModel(path, { quantization: 'nf4', threads: 1 })
+export const rowsOf = (some: readonly string[] = names): Promise<Dataset[]> =>
+  Promise.all(some.map((name) => tokenRows(3 + (name.charCodeAt(0) % 5), 263, 17 * name.charCodeAt(0))))
+
+/** A private key, and the public one as the server's registry has it. */
+export interface Key {
+  identity: Uint8Array
+  key: string
+}
+export function newKey(): Key {
+  const identity = new Uint8Array(randomBytes(32))
+  return { identity, key: Buffer.from(identityOf(identity)).toString('base64url') }
+}
+
+export const configOf = (changes: Partial<CoordinatorOptions> = {}): CoordinatorOptions => ({
+  model: { path, quantization: 'nf4' },
+  adapter,
+  data: { format: 'tokens' },
+  clients: { minimum: names.length, deadline: null },
+  federation,
+  ...changes,
+})
+
+/** A server, its journal and blobs, and the clients that have joined. */
+export async function openServer(
+  changes: Partial<CoordinatorOptions> = {},
+  parts: Partial<CoordinatorParts> = {},
+  some = names,
+) {
+  const journal = new MemoryJournal<Entry>()
+  const blobs = new MemoryBlobs()
+  const coordinator = await Coordinator.open({ journal, blobs, config: configOf(changes), ...parts })
+  const keys = new Map<string, Key>()
+  for (const name of some) {
+    const made = newKey()
+    keys.set(name, made)
+    await coordinator.enroll((await coordinator.invite(name, 60)).token, made.key)
+  }
+  const link = (name: string): ClientLink => new InProcessLink(() => coordinator, name, keys.get(name)!.identity)
+  return { coordinator, journal, blobs, keys, link }
+}
+
+export const adapterIn = (folder: string) => readFileSync(join(folder, 'adapter', 'adapter_model.safetensors'))
+
+/** The same federation simulated: the adapter's bytes, and its rounds. */
+export async function simulated(
+  model: Awaited<ReturnType<typeof openModel>>,
+  rows: readonly Dataset[],
+  options: Record<string, unknown> = federation,
+  some = names,
+) {
+  const folder = temporaryFolder('secure-simulated')
+  const clients = some.map((name, i) => ({ name, train: rows[i]! }))
+  const run = simulate({ model, adapter, clients, outputDir: folder, ...options } as never)
+  const rounds: RoundEvent[] = []
+  for await (const event of run) if (event.type === 'round') rounds.push(event)
+  ;(await run).adapter.dispose()
+  return { bytes: adapterIn(folder), rounds }
+}
+
+/** All clients of a server, until the federation is over. */
+export async function takePart(
+  model: Awaited<ReturnType<typeof openModel>>,
+  rows: readonly Dataset[],
+  linkOf: (name: string) => ClientLink,
+  some = names,
+) {
+  return await Promise.all(
+    some.map((name, i) =>
+      joinFederation({ link: linkOf(name), data: rows[i]!, model, folder: temporaryFolder(`secure-${name}`) }),
+    ),
+  )
+}
