@@ -1,5 +1,6 @@
 /** A client of a secure aggregation in few lines, for tests of servers: its work is a draw, and what it says may be changed, or left unsaid. */
 import { createHash } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
 import { maskUpdate } from '../../../src/federated/client/mask-update.js'
 import type { ClientLink } from '../../../src/federated/link/link.js'
 import type { Notice, Reply } from '../../../src/federated/link/messages.js'
@@ -17,7 +18,7 @@ import {
   shareSecrets,
   signSurvivors,
 } from '../../../src/federated/protocol/secagg/client.js'
-import type { FromClient } from '../../../src/federated/protocol/secagg/messages.js'
+import type { FromClient, ToClient } from '../../../src/federated/protocol/secagg/messages.js'
 import type { ServerPhase } from '../../../src/federated/protocol/secagg/server.js'
 import { decodeVector } from '../../../src/federated/vector-message.js'
 import { native } from '../../../src/native/load.js'
@@ -30,6 +31,8 @@ export type Change = (message: FromClient, round: number) => FromClient | string
 export class MaskingParticipant extends SmallParticipant {
   readonly key: Key
   change: Change = (message) => message
+  /** What it is told in the place of a message. */
+  tells: (message: ToClient) => ToClient = (message) => message
   #state: Entered | Sharing | Masking | Signing | undefined
   #work: (Notice & { type: 'work' }) | undefined
   /** Replies to what it has said, by round and phase. */
@@ -86,7 +89,6 @@ export class MaskingParticipant extends SmallParticipant {
     if (changed === undefined) return
     const { path, manifest } = await this.prepare({ ...answer, vectors: {} })
     const bytes = typeof changed === 'string' ? Buffer.from(changed, 'base64') : pack(changed)
-    const { writeFile } = await import('node:fs/promises')
     await writeFile(path, bytes)
     const blob = { blob: createHash('sha256').update(bytes).digest('hex'), bytes: bytes.length }
     const reply = await this.answer(round, { path, manifest: { ...manifest, masked: masked.vectors, blob } })
@@ -94,7 +96,7 @@ export class MaskingParticipant extends SmallParticipant {
   }
 
   async #hear({ round, number, message }: Notice & { type: 'secure' }): Promise<void> {
-    const inner = messageIn(message)
+    const inner = this.tells(messageIn(message) as ToClient)
     this.known.heard = number
     try {
       if (number === 1) await this.#step(round, () => shareSecrets(this.#state as Entered, inner, native()))
