@@ -63,7 +63,7 @@ export class SecureRounds {
 
   /** What a client is told of it with its work. */
   offerTo(client: string): Secure | undefined {
-    const { secure } = this.#state.current!
+    const secure = this.#state.current?.secure
     return secure && secureOf(agreedIn(secure.agreed), secure.names.indexOf(client))
   }
 
