@@ -44,10 +44,7 @@ function wayTo({ token, link, nats, authority, certificate, key, folder }: JoinF
     if (file !== undefined && typeof file !== 'string') refuse(`${name}: got ${describeValue(file)}, expected a file`)
   }
   const given = Object.fromEntries(Object.entries(files).filter(([, file]) => file !== undefined))
-  return async (signal) => {
-    const { link, client } = await joinServer(token, folder, { signal, ...given })
-    return { link, client }
-  }
+  return (signal) => joinServer(token, folder, { signal, ...given })
 }
 
 /**

@@ -5,7 +5,7 @@
  *   client.key      its Ed25519 key; the private half never leaves
  */
 import { join } from 'node:path'
-import { openSigningKey } from '../federated/https/keys.js'
+import { openSigningKey, rawKey } from '../federated/https/keys.js'
 import type { ClientLink } from '../federated/link/link.js'
 import { connectNats } from '../federated/nats/connect.js'
 import { NatsLink } from '../federated/nats/link.js'
@@ -22,7 +22,7 @@ export async function joinNats(
   path: string,
   folder: string,
   signal: AbortSignal,
-): Promise<{ link: ClientLink; client: string; identity: Uint8Array }> {
+): Promise<{ link: ClientLink; client: string }> {
   const { url, space, client, credentials, authority } = await readTicket(path)
   await makeFolder(folder)
   const key = await openSigningKey(join(folder, 'client.key'))
@@ -32,9 +32,9 @@ export async function joinNats(
   const connecting = connectNats({ servers: url, credentials, tls, inbox })
   const connection = await unlessAborted(connecting, signal, (late) => void late.close())
   try {
-    const link = await NatsLink.open({ connection, names, client, key: key.name, owned: true, signal })
-    const { d } = key.private.export({ format: 'jwk' })
-    return { link, client, identity: new Uint8Array(Buffer.from(d!, 'base64url')) }
+    const identity = rawKey(key)
+    const link = await NatsLink.open({ connection, names, client, key: key.name, identity, owned: true, signal })
+    return { link, client }
   } catch (error) {
     await connection.close()
     throw error

@@ -204,8 +204,8 @@ export class Coordinator implements Door, Registry {
   }
 
   async enroll(token: string, key: string): Promise<{ client: string }> {
-    const { book, now, config } = this.#tools
-    if (config.federation.secureAggregation !== undefined) checkKey(key)
+    const { book, now } = this.#tools
+    this.#checkKey(key)
     const client = await book.exclusive(async () => {
       const record = enrolment(this.#state, token, key, now())
       if (record === undefined) return this.#state.tokens.get(hashOfToken(token))!.client
@@ -216,8 +216,14 @@ export class Coordinator implements Door, Registry {
     return { client }
   }
 
+  /** @throws FedloraError `E_AUTH` for a key that a secure aggregation could not use. */
+  #checkKey(key: string): void {
+    if (this.#tools.config.federation.secureAggregation !== undefined) checkKey(key)
+  }
+
   async admit(client: string, key: string): Promise<void> {
     checkName(client)
+    this.#checkKey(key)
     const { book, now, random } = this.#tools
     await book.exclusive(async () => {
       const token = hashOfToken(random(32).toString('base64url'))

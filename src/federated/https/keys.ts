@@ -24,6 +24,12 @@ const withName = (key: KeyObject): SigningKey => ({
   name: createPublicKey(key).export({ format: 'jwk' }).x!,
 })
 
+/** The private half, 32 bytes. */
+export function rawKey({ private: key }: SigningKey): Uint8Array {
+  const { d } = key.export({ format: 'jwk' })
+  return new Uint8Array(Buffer.from(d!, 'base64url'))
+}
+
 /**
  * A new key: 32 random bytes (RFC 8032 §5.1.5). Not by `generateKeyPair`: Node 20 stands still for ever when a garbage collection meets the export of
  * such a key, because both want its lock.
