@@ -5,7 +5,7 @@
  *   client.key      its Ed25519 key; the private half never leaves
  */
 import { join } from 'node:path'
-import { openSigningKey, rawKey } from '../federated/https/keys.js'
+import { openSigningKey, privateBytes } from '../federated/https/keys.js'
 import type { ClientLink } from '../federated/link/link.js'
 import { connectNats } from '../federated/nats/connect.js'
 import { NatsLink } from '../federated/nats/link.js'
@@ -32,7 +32,7 @@ export async function joinNats(
   const connecting = connectNats({ servers: url, credentials, tls, inbox })
   const connection = await unlessAborted(connecting, signal, (late) => void late.close())
   try {
-    const identity = rawKey(key)
+    const identity = privateBytes(key)
     const link = await NatsLink.open({ connection, names, client, key: key.name, identity, owned: true, signal })
     return { link, client }
   } catch (error) {

@@ -25,7 +25,7 @@ const withName = (key: KeyObject): SigningKey => ({
 })
 
 /** The private half, 32 bytes. */
-export function rawKey({ private: key }: SigningKey): Uint8Array {
+export function privateBytes({ private: key }: SigningKey): Uint8Array {
   const { d } = key.export({ format: 'jwk' })
   return new Uint8Array(Buffer.from(d!, 'base64url'))
 }

@@ -17,7 +17,7 @@ import {
   replySchema,
   type Word,
 } from '../../link/messages.js'
-import { rawKey, type SigningKey } from '../keys.js'
+import { privateBytes, type SigningKey } from '../keys.js'
 import { fieldOf, paths, wholeNumber } from '../wire.js'
 import { answerTo, type Connection, connectionError } from './connection.js'
 import { type Answer, checkAnswer, readAnswer, signRequest } from './signed.js'
@@ -57,7 +57,7 @@ export class HttpsLink implements ClientLink {
   ) {}
 
   get identity(): Uint8Array {
-    return rawKey(this.key)
+    return privateBytes(this.key)
   }
 
   /** One request with no more than a message in it, and its answer. */
