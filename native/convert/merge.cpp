@@ -56,7 +56,8 @@ void add_product(const float* B_row, const float* A, int rank, std::vector<float
     for (size_t k = 0; k < K; ++k) sum[k] += B_row[r] * A[r * K + k];
 }
 
-/// row [K] += s·(B[n,:]·A + B_res[n,:]·A_res). `product` [K] is scratch.
+}  // namespace
+
 void add_row(const Adapter& adapter, const ModelTensor& linear, int64_t n, std::vector<float>& product, std::vector<float>& row) {
   const AdapterSlot& slot = adapter.slot(linear.layer, linear.place);
   std::fill(product.begin(), product.end(), 0.0f);
@@ -67,6 +68,8 @@ void add_row(const Adapter& adapter, const ModelTensor& linear, int64_t n, std::
   }
   for (size_t k = 0; k < row.size(); ++k) row[k] += slot.scaling * product[k];
 }
+
+namespace {
 
 /// Rounds row n of a merged weight to `dtype` and writes it.
 void write_row(SafetensorsWriter& writer, const std::string& name, DType dtype, int64_t n, const std::vector<float>& row,

@@ -2,6 +2,7 @@
 #pragma once
 #include "convert/rewrite.h"
 #include "model/adapter.h"
+#include "model/tensor_list.h"
 
 namespace fedlora {
 
@@ -10,5 +11,8 @@ namespace fedlora {
 /// row, column and value, when a sum is beyond the type; nothing is left at `output` then.
 RewriteResult merge_checkpoint(const std::vector<std::string>& files, const std::string& output, const Description& description,
                                const Adapter& adapter);
+
+/// row [K] += s·(B[n,:]·A + B_res[n,:]·A_res): what the adapter adds to row n of a linear layer that it sits on. `product` [K] is scratch.
+void add_row(const Adapter& adapter, const ModelTensor& linear, int64_t n, std::vector<float>& product, std::vector<float>& row);
 
 }  // namespace fedlora

@@ -7,6 +7,7 @@
 #include "engine/model_tensors.h"
 #include "io/bnb_checkpoint.h"
 #include "io/matrix_reader.h"
+#include "io/safetensors.h"
 #include "io/safetensors_writer.h"
 
 namespace fedlora {

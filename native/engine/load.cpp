@@ -26,13 +26,14 @@ std::optional<Format> wanted_format(const LoadOptions& options, const ModelTenso
 Format format_of(const LoadOptions& options, const ModelTensors& tensors, const ModelTensor& tensor) {
   std::optional<Format> format = wanted_format(options, tensor);
   if (!format) format = bnb_format(tensors, tensor.name());
-  if (!format) format = plain_format(tensors.get(tensor.name()).dtype);
+  if (!format) format = plain_format(tensors.describe(tensor.name()).dtype);
   return format.value_or(Format::f32);
 }
 
 /// A checkpoint that has every tensor of a description that runs.
 struct Source {
-  explicit Source(const LoadOptions& options) : description(checked(options.description)), tensors(options.files, description) {
+  explicit Source(const LoadOptions& options)
+      : description(checked(options.description)), tensors(options.files, description, options.stored) {
     description.tied_head = tensors.tied_head();
     tensors.check(description);
   }

@@ -8,12 +8,14 @@
 
 #include "engine/engine.h"
 #include "engine/open_backend.h"
+#include "tensor/stored.h"
 
 namespace fedlora {
 
 struct LoadOptions {
   std::vector<std::string> files;
   Description description;
+  std::vector<StoredTensor> stored;    // what a GGUF file calls otherwise
   std::optional<Format> quantization;  // of the linear layers; bf16: of the tables, too; none: all as stored
   bool double_quantization = false;
   int block = 64;

@@ -2,7 +2,10 @@
 
 #include "base/error.h"
 #include "io/bnb_checkpoint.h"
+#include "io/gguf.h"
 #include "io/plain_tensor.h"
+#include "io/renamed.h"
+#include "io/safetensors.h"
 #include "model/adapter.h"
 #include "model/tensor_list.h"
 
@@ -14,6 +17,11 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   std::string text = "[";
   for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
   return text + "]";
+}
+
+std::unique_ptr<TensorSource> open_tensors(const std::vector<std::string>& files, const std::vector<StoredTensor>& stored) {
+  if (files.empty() || !is_gguf(files[0])) return std::make_unique<Checkpoint>(files);
+  return std::make_unique<RenamedTensors>(std::make_unique<GgufTensors>(files), stored);
 }
 
 /// Tables are looked up and multiplied as numbers; codes are not.
@@ -29,12 +37,12 @@ void refuse_quantized_table(const TensorSource& source, const std::string& modul
 
 }  // namespace
 
-ModelTensors::ModelTensors(const std::vector<std::string>& files, const Description& d)
-    : checkpoint_(files), prefix_(d.embedding.substr(0, d.embedding.find('.') + 1)) {
+ModelTensors::ModelTensors(const std::vector<std::string>& files, const Description& d, const std::vector<StoredTensor>& stored)
+    : checkpoint_(open_tensors(files, stored)), prefix_(d.embedding.substr(0, d.embedding.find('.') + 1)) {
   const std::string embedding = d.embedding + ".weight", head = d.head + ".weight";
   for (const ModelTensor& tensor : list_tensors(d)) needed_.insert(tensor.name());
   needed_.insert(head);
-  for (const std::string& name : checkpoint_.names()) {
+  for (const std::string& name : checkpoint_->names()) {
     const std::string means = meaning(name);
     const auto [place, fresh] = stored_.try_emplace(means, name);
     if (!fresh)
@@ -73,7 +81,7 @@ const std::string& ModelTensors::stored(const std::string& name) const {
 std::vector<std::string> ModelTensors::unused() const {
   std::vector<std::string> unused;
   for (const std::string& name : names_)
-    if (!known(name) && !name.ends_with("rotary_emb.inv_freq")) unused.push_back(stored(name));
+    if (!known(name) && !name.ends_with("rotary_emb.inv_freq") && !name.starts_with("rope_f")) unused.push_back(stored(name));
   return unused;
 }
 
@@ -109,7 +117,7 @@ void ModelTensors::check(const Description& d) const {
   for (const ModelTensor& tensor : needed) {
     const std::string name = tensor.name();
     if (tensor.role == TensorRole::linear && is_bnb_quantized(*this, name)) continue;  // flat codes
-    const std::vector<int64_t> shape = get(name).shape;
+    const std::vector<int64_t> shape = describe(name).shape;
     if (shape != tensor.shape())
       fail(Code::E_SHAPE, "tensor %s is %s, expected %s by config.json", name.c_str(), shape_text(shape).c_str(),
            shape_text(tensor.shape()).c_str());

@@ -7,27 +7,31 @@
 /// differ, the checkpoint is right and the config is not: the head is its own table.
 /// Source: transformers 5.24, core_model_loading.py (rename_source_key) and modeling_utils.py (tie_weights).
 #pragma once
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
-#include "io/safetensors.h"
 #include "model/description.h"
+#include "tensor/source.h"
+#include "tensor/stored.h"
 
 namespace fedlora {
 
 class ModelTensors final : public TensorSource {
  public:
-  /// Throws what Checkpoint throws, E_FORMAT when two stored names mean the same tensor, and E_UNSUPPORTED when the head or the
-  /// embedding is stored as bitsandbytes codes.
-  ModelTensors(const std::vector<std::string>& files, const Description& description);
+  /// `files`: safetensors, or the parts of a GGUF model, whose own names `stored` translates.
+  /// Throws what Checkpoint and GgufTensors throw, E_FORMAT when two stored names mean the same tensor, and E_UNSUPPORTED when the head or
+  /// the embedding is stored as bitsandbytes codes.
+  ModelTensors(const std::vector<std::string>& files, const Description& description, const std::vector<StoredTensor>& stored = {});
 
   /// By the description's names, in file order; other tensors under the names they are stored with.
   std::vector<std::string> names() const override { return names_; }
   bool has(const std::string& name) const override { return stored_.count(name) != 0; }
-  TensorView get(const std::string& name) const override { return checkpoint_.get(stored(name)); }
-  void release(const std::string& name) const override { checkpoint_.release(stored(name)); }
+  TensorView get(const std::string& name) const override { return checkpoint_->get(stored(name)); }
+  TensorView describe(const std::string& name) const override { return checkpoint_->describe(stored(name)); }
+  void release(const std::string& name) const override { checkpoint_->release(stored(name)); }
 
   /// True when one table serves both ends.
   bool tied_head() const { return tied_head_; }
@@ -43,7 +47,7 @@ class ModelTensors final : public TensorSource {
   const std::string& stored(const std::string& name) const;
   std::string missing_hint(const std::vector<std::string>& missing, const Description& description) const;
 
-  Checkpoint checkpoint_;
+  std::unique_ptr<TensorSource> checkpoint_;
   std::string prefix_;  // with its dot
   std::unordered_set<std::string> needed_;
   std::unordered_map<std::string, std::string> stored_;  // by meaning

@@ -28,6 +28,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   define_model_functions(env, exports);
   define_adapter_functions(env, exports);
   define_checkpoint_functions(env, exports);
+  define_gguf_functions(env, exports);
   define_codec_functions(env, exports);
   define_vector_functions(env, exports);
   define_masking_functions(env, exports);

@@ -7,6 +7,7 @@
 #include "io/safetensors_writer.h"
 #include "model/residual.h"
 #include "napi/host.h"
+#include "napi/rewrite.h"
 #include "quant/encode.h"
 #include "io/plain_tensor.h"
 #include "convert/merge.h"
@@ -143,27 +144,6 @@ void write_tensors(const Napi::CallbackInfo& info) {
     sort_as_safetensors(tensors);
     write_safetensors(info[0].As<Napi::String>().Utf8Value(), tensors, metadata);
   });
-}
-
-Napi::Object encode_rewrite(Napi::Env env, const RewriteResult& result, const char* changed) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("tensors", static_cast<double>(result.tensors));
-  object.Set(changed, static_cast<double>(result.changed));
-  object.Set("bytes", static_cast<double>(result.bytes));
-  return object;
-}
-
-/// Work without an engine: a host of its own for the time of one job.
-template <class Work>
-Napi::Value run_alone(Napi::Env env, Work work, const char* changed) {
-  auto host = std::make_shared<Host>(env);
-  Host* key = host.get();
-  Environment::of(env).loading.emplace(key, host);
-  Environment* environment = &Environment::of(env);
-  return run_job(
-      env, host->queue, [work = std::move(work)](const std::atomic<bool>&, PendingPromise&) { return work(); },
-      [changed](Napi::Env env, RewriteResult& result) -> Napi::Value { return encode_rewrite(env, result, changed); }, nullptr,
-      [environment, key] { environment->loading.erase(key); });
 }
 
 Napi::Value quantize(const Napi::CallbackInfo& info) {

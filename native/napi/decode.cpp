@@ -84,6 +84,23 @@ std::optional<int> decode_cuda_device(const std::string& device) {
 }
 }  // namespace
 
+RowSwap decode_row_swap(Napi::Value value) {
+  const Fields f(value, "swap");
+  constexpr int64_t most = 1 << 20;
+  return {f.integer("outer", 1, most), f.integer("a", 1, most), f.integer("b", 1, most)};
+}
+
+std::vector<StoredTensor> decode_stored(const Fields& options) {
+  std::vector<StoredTensor> tensors;
+  if (!options.has("stored")) return tensors;
+  const Napi::Array array = options.array("stored");
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Fields f(array.Get(i), "stored[]");
+    tensors.push_back({f.text("name"), f.text("stored"), f.has("swap") ? decode_row_swap(f.value("swap")) : RowSwap{}});
+  }
+  return tensors;
+}
+
 Description decode_description(Napi::Value value) {
   const Fields f(value, "description");
   const auto size = [&](const char* name) { return f.integer(name, 1, int32_max); };
@@ -150,6 +167,7 @@ LoadOptions decode_load_options(Napi::Value value) {
   LoadOptions options;
   options.files = f.texts("files");
   options.description = decode_description(f.value("description"));
+  options.stored = decode_stored(f);
   options.quantization = formats[f.choice("quantization", quantizations)];
   options.double_quantization = f.boolean("doubleQuantization");
   options.block = static_cast<int>(f.integer("blockSize", 64, 128));

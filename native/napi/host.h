@@ -82,6 +82,7 @@ Napi::Function define_tokenizer(Napi::Env env);
 void define_model_functions(Napi::Env env, Napi::Object exports);
 void define_adapter_functions(Napi::Env env, Napi::Object exports);
 void define_checkpoint_functions(Napi::Env env, Napi::Object exports);
+void define_gguf_functions(Napi::Env env, Napi::Object exports);
 void define_codec_functions(Napi::Env env, Napi::Object exports);
 void define_vector_functions(Napi::Env env, Napi::Object exports);
 void define_masking_functions(Napi::Env env, Napi::Object exports);

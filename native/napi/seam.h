@@ -113,6 +113,9 @@ Napi::Uint8Array new_uint8(Napi::Env env, size_t length);
 /// 32 bytes. E_ARGUMENT for another number of them.
 ChaChaKey decode_noise_key(Napi::Value value, const char* what);
 Description decode_description(Napi::Value value);
+RowSwap decode_row_swap(Napi::Value value);
+/// The optional field `stored` of an object.
+std::vector<StoredTensor> decode_stored(const Fields& options);
 LoadOptions decode_load_options(Napi::Value value);
 PlanRequest decode_plan_request(Napi::Value value);
 std::vector<AdapterLayer> decode_adapter_layers(Napi::Value value);

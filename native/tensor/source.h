@@ -31,6 +31,8 @@ class TensorSource {
   virtual TensorView get(const std::string& name) const = 0;
   /// The caller is done with this tensor's bytes: their pages may be dropped (they can still be read again, slower).
   virtual void release(const std::string& name) const = 0;
+  /// As `get`, without the bytes: a source that has to make them need not. `data` may be null.
+  virtual TensorView describe(const std::string& name) const { return get(name); }
 };
 
 }  // namespace fedlora

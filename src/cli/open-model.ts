@@ -10,11 +10,11 @@ import { listed } from '../errors/describe.js'
 import { findModel } from '../files/model-source.js'
 import type { Adapter } from '../model/adapter.js'
 import { adapterOptionsSchema } from '../model/adapter-options.js'
-import { readModelConfig } from '../model/config.js'
 import { loadModel } from '../model/load.js'
 import type { Model } from '../model/model.js'
 import { checkBaseFormat } from '../model/model-options.js'
 import { checkOutputFolder } from '../model/output-folder.js'
+import { readModelConfig } from '../model/read-config.js'
 import type { FlagValues } from './arguments.js'
 import { type Config, section, text, usage } from './command.js'
 import type { Output } from './output.js'
@@ -51,7 +51,7 @@ export async function loadPlanned(
   ...data: readonly (Dataset | undefined)[]
 ): Promise<Model> {
   if (data.length > 0) {
-    const { maxPositions } = await readModelConfig((await findModel(path)).folder)
+    const { maxPositions } = await readModelConfig(path)
     await usage(() => {
       for (const rows of data) rows?.checkLength(maxPositions)
     })

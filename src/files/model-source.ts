@@ -67,7 +67,7 @@ async function snapshot(repository: string, id: string, revision: string): Promi
 function refuseFile(path: string): never {
   throw new FedloraError(
     'E_UNSUPPORTED',
-    `'${path}' is a file that is not read as a model; expected a folder with config.json and model.safetensors, or a .safetensors file in one` +
+    `'${path}' is a file that is not read as a model; expected a folder with config.json and model.safetensors, or a .safetensors or .gguf file` +
       (['.bin', '.pt', '.pth', '.ckpt'].includes(extname(path))
         ? '. It is a pickle: save the model anew with safe_serialization=True'
         : ''),
@@ -98,7 +98,7 @@ export async function findModel(name: string, what: keyof typeof firstFile = 'mo
   }
   if (there !== undefined) {
     const folder = dirname(path)
-    if (path.endsWith('.safetensors')) return { folder, file: path }
+    if (path.endsWith('.safetensors') || (what !== 'adapter' && /\.gguf$/i.test(path))) return { folder, file: path }
     if (/^(adapter_)?config\.json$|\.safetensors\.index\.json$/.test(basename(path))) return { folder }
     refuseFile(path)
   }

@@ -8,7 +8,8 @@ import { pipeline } from 'node:stream/promises'
 import { ioError } from '../files/atomic.js'
 import { canonicalJson } from '../files/canonical-json.js'
 import { findModel } from '../files/model-source.js'
-import { type ModelConfig, readModelConfig } from './config.js'
+import type { ModelConfig } from './config.js'
+import { readModelConfig } from './read-config.js'
 import { weightFiles } from './weight-files.js'
 
 export interface BaseIdentity {
@@ -43,7 +44,7 @@ async function hashOf(path: string, signal: AbortSignal | undefined): Promise<st
  */
 export async function identifyBase(model: string, signal?: AbortSignal): Promise<BaseIdentity> {
   const { folder, file } = await findModel(model)
-  const config = configHash(await readModelConfig(folder))
+  const config = configHash(await readModelConfig(model))
   const hashes: string[] = []
   for (const path of await weightFiles(folder, file)) hashes.push(await hashOf(path, signal))
   const [only] = hashes

@@ -4,7 +4,7 @@ import type { Handle } from '../native/handle.js'
 import type { ModelConfig } from './config.js'
 
 export interface Base {
-  /** The folder it was loaded from. */
+  /** The folder, or the GGUF file, that it was loaded from. */
   readonly path: string
   /** The weight files. */
   readonly files: readonly string[]

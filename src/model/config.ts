@@ -1,10 +1,7 @@
 /** `config.json` of a Hugging Face folder, in the spelling of transformers 4 or 5, as a `ModelConfig`. */
-import { join } from 'node:path'
 import { FedloraError } from '../errors.js'
-import { exists } from '../files/atomic.js'
-import { type Json, readJsonObject } from '../files/json.js'
-import { findModel } from '../files/model-source.js'
-import type { ModelDescription } from '../native/binding.js'
+import type { Json } from '../files/json.js'
+import type { ModelDescription, StoredTensor } from '../native/binding.js'
 import { native } from '../native/load.js'
 import { describeFamily } from './families/index.js'
 import { Fields } from './fields.js'
@@ -40,6 +37,8 @@ export interface ModelConfig {
   readonly endTokenIds: readonly number[]
   /** How the engine builds the layers. */
   readonly description: ModelDescription
+  /** What the file calls otherwise, when it is GGUF. */
+  readonly stored?: readonly StoredTensor[]
   /** `config.json` as it stands. */
   readonly raw: Readonly<Json>
 }
@@ -124,26 +123,6 @@ export function parseModelConfig(raw: Json, where = 'config.json', generation?: 
     description,
     raw,
   }
-}
-
-/**
- * Reads `config.json` and, when there, `generation_config.json` of a model, named as `loadModel` takes it.
- * @throws FedloraError `E_MISSING`, `E_FORMAT`, `E_CONFIG`, `E_UNSUPPORTED`.
- */
-export async function readModelConfig(folder: string): Promise<ModelConfig> {
-  const { folder: found } = await findModel(folder)
-  const path = join(found, 'config.json')
-  if (!(await exists(path)) && (await exists(join(found, 'adapter_config.json')))) {
-    throw new FedloraError(
-      'E_MISSING',
-      `'${found}' is an adapter, not a model: it has no config.json. Load its base model, then the adapter with loadAdapter (--adapter)`,
-      { path },
-    )
-  }
-  const raw = await readJsonObject(path, 'model folder')
-  const generationPath = join(found, 'generation_config.json')
-  const generation = (await exists(generationPath)) ? await readJsonObject(generationPath, 'model folder') : undefined
-  return parseModelConfig(raw, path, generation)
 }
 
 /** The linear layers of a block stack, in forward order, without the head: what an adapter may sit on. */

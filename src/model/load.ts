@@ -1,19 +1,22 @@
-/** Opening a Hugging Face model folder. */
+/** Opening a model: a Hugging Face folder, or a GGUF file. */
 import { findModel } from '../files/model-source.js'
 import { checkPath } from '../files/path.js'
 import type { LoadOptions } from '../native/binding.js'
 import { onDevice } from '../native/device.js'
 import { native } from '../native/load.js'
 import { parseOptions } from '../options/parse.js'
-import { readModelConfig } from './config.js'
 import { Model } from './model.js'
 import { availableCores, checkBaseFormat, type ModelOptions, modelOptionsSchema } from './model-options.js'
+import { readModelConfig } from './read-config.js'
 import { weightFiles } from './weight-files.js'
 
 /**
  * Loads a model folder: `config.json` in the spelling of transformers 4 or 5 and `model.safetensors`, whole or sharded, plain
  * (F32, F16, BF16) or quantised by bitsandbytes. Weights are converted as they are read; peak memory is the packed model and one tensor.
- * @param folder - the model folder, a .safetensors file in it, or the id of a model in the local Hugging Face cache (`org/name`,
+ *
+ * A GGUF file (of a split model the first part) is a model as well: its metadata is its config, and `quantization: 'none'` gives the float32
+ * numbers that its blocks stand for; every other format is made of these.
+ * @param folder - the model folder, a .safetensors file in it, a .gguf file, or the id of a model in the local Hugging Face cache (`org/name`,
  * `org/name@revision`); nothing is downloaded.
  * @param options - defaults: `quantization: 'none'`, `doubleQuantization: false`, `blockSize: 64`, `compute: 'f32'`, `device: 'cpu'`,
  * `threads`: all available cores.
@@ -39,10 +42,11 @@ export async function loadModel(folder: string, options: ModelOptions = {}): Pro
   checkBaseFormat(format, 'model options')
   checkPath(folder, 'loadModel')
   const source = await findModel(folder)
-  const config = await readModelConfig(source.folder)
+  const config = await readModelConfig(folder)
   const load: LoadOptions = {
     files: await weightFiles(source.folder, source.file),
     description: config.description,
+    ...(config.stored && { stored: config.stored }),
     ...format,
     threads: threads ?? availableCores(),
     ...onDevice(device),

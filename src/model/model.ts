@@ -7,6 +7,7 @@ import { describeValue } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
 import type { ModelSource } from '../files/model-source.js'
 import { checkPath } from '../files/path.js'
+import { isGgufPath } from '../gguf/metadata.js'
 import type { LoadOptions, ModelMemory, NativeAdapter, NativeModel, ProfileEntry } from '../native/binding.js'
 import { Handle } from '../native/handle.js'
 import { parseOptions } from '../options/parse.js'
@@ -41,15 +42,15 @@ declare module './adapter.js' {
 const logitsOptionsSchema = z.strictObject({ adapter: z.instanceof(Adapter).optional() })
 
 export class Model implements Base {
-  /** The folder it was loaded from. */
+  /** The folder, or the GGUF file, that it was loaded from. */
   readonly path: string
-  /** What adapters saved over it call their base: `baseModelName`, its Hugging Face id, or './' and its folder's name. */
+  /** What adapters saved over it call their base: `baseModelName`, its Hugging Face id, or './' and the name of its folder or file. */
   readonly name: string
   /** The revision it was asked for by (`org/name@revision`). */
   readonly revision: string | null
   readonly config: ModelConfig
   /** How the weights are held, and where. */
-  readonly options: Readonly<Omit<LoadOptions, 'files' | 'description' | 'cudaLibraries'>>
+  readonly options: Readonly<Omit<LoadOptions, 'files' | 'description' | 'stored' | 'cudaLibraries'>>
   /** Bytes of the packed weights by kind. */
   readonly memory: Readonly<ModelMemory>
   /** Names of the linear layers that an adapter may sit on, in forward order. */
@@ -64,11 +65,11 @@ export class Model implements Base {
 
   /** @internal Use `loadModel`. */
   constructor(source: ModelSource, config: ModelConfig, options: LoadOptions, native: NativeModel, name?: string) {
-    this.path = source.folder
-    this.name = name ?? source.id ?? `./${basename(source.folder)}`
+    this.path = source.file !== undefined && isGgufPath(source.file) ? source.file : source.folder
+    this.name = name ?? source.id ?? `./${basename(this.path)}`
     this.revision = name === undefined ? (source.revision ?? null) : null
     this.config = config
-    const { files, description: _, cudaLibraries: __, ...format } = options
+    const { files, description: _, stored: ___, cudaLibraries: __, ...format } = options
     this.files = files
     this.options = format
     this.memory = native.memory

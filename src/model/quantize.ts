@@ -6,12 +6,14 @@ import { FedloraError } from '../errors.js'
 import type { Json } from '../files/json.js'
 import { findModel } from '../files/model-source.js'
 import { checkPath } from '../files/path.js'
+import { isGgufPath } from '../gguf/metadata.js'
 import { native } from '../native/load.js'
 import { parseOptions } from '../options/parse.js'
-import { linearModules, readModelConfig } from './config.js'
+import { linearModules } from './config.js'
 import { float } from './json-numbers.js'
 import { availableCores, baseFormatShape, checkBaseFormat } from './model-options.js'
 import { checkOutputFolder, overwriteShape, writeModelFolder } from './output-folder.js'
+import { readModelConfig } from './read-config.js'
 import { weightFiles } from './weight-files.js'
 
 export const quantizeOptionsSchema = z.strictObject({
@@ -75,6 +77,13 @@ export async function quantizeModel(
   const { threads, overwrite, ...format } = parseOptions(quantizeOptionsSchema, options, 'quantize options')
   checkBaseFormat(format, 'quantize options')
   const { folder: path, file } = await findModel(folder)
+  if (file !== undefined && isGgufPath(file)) {
+    throw new FedloraError(
+      'E_UNSUPPORTED',
+      `quantize: '${file}' is GGUF; loadModel quantises it while it loads (quantization: 'nf4'). A folder for bitsandbytes is made of the original checkpoint`,
+      { path: file },
+    )
+  }
   const target = await checkOutputFolder(output, 'quantize', overwrite, path)
   const config = await readModelConfig(path)
   if (config.storedQuantization !== undefined) {

@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { FedloraError } from '../errors.js'
 import { exists } from '../files/atomic.js'
 import { readJsonObject } from '../files/json.js'
+import { isGgufPath, readGguf } from '../gguf/metadata.js'
+import { ggufParts } from './gguf/parts.js'
 
 async function shardsOf(folder: string, index: string): Promise<string[]> {
   const contents = await readJsonObject(index, 'shard index')
@@ -49,7 +51,7 @@ const otherWeights: readonly [RegExp, string][] = [
     "in its maker's own layout: get the files that transformers reads (model*.safetensors)",
   ],
   [/^model\..+\.safetensors/, 'a variant: rename it to model.safetensors, or name the file itself as the model'],
-  [/\.gguf$/, 'GGUF is not read: get the original safetensors checkpoint'],
+  [/\.gguf$/, 'name the file itself as the model'],
   [/^(tf_model\.h5|flax_model\.msgpack|.*\.onnx)$/, 'another framework: get the safetensors checkpoint'],
   [/\.safetensors$/, 'name the file itself as the model when it is the whole of it'],
 ]
@@ -70,6 +72,7 @@ function cureFor(names: readonly string[]): string {
  * @throws FedloraError `E_MISSING` when there are none or a shard is missing (named), `E_FORMAT` for a bad index.
  */
 export async function weightFiles(folder: string, chosen?: string): Promise<string[]> {
+  if (chosen !== undefined && isGgufPath(chosen)) return await ggufParts(chosen, readGguf(chosen))
   const single = join(folder, 'model.safetensors')
   const index = join(folder, 'model.safetensors.index.json')
   if (chosen !== undefined && chosen !== single) {

@@ -11,6 +11,7 @@ import type { EncodeOptions, NativeAggregator } from './binding/codec.js'
 import type { CudaInfo } from './binding/cuda.js'
 import type { ModelDescription, ModelTensor } from './binding/description.js'
 import type { FactorAlgebra } from './binding/factors.js'
+import type { NativeGguf } from './binding/gguf.js'
 import type { Compute, LoadOptions } from './binding/load.js'
 import type { NativeMasking } from './binding/masking.js'
 import type { NativeModel } from './binding/model.js'
@@ -29,6 +30,7 @@ export type * from './binding/description.js'
 export type * from './binding/factors.js'
 export type * from './binding/failure.js'
 export type * from './binding/generation.js'
+export type * from './binding/gguf.js'
 export type * from './binding/load.js'
 export type * from './binding/masking.js'
 export type * from './binding/model.js'
@@ -47,7 +49,7 @@ export interface NativeInfo {
   kernels: { kernel: string; isa: string }[]
 }
 
-export interface Native extends NativeVectors, NativeOrder, NativeMasking, FactorAlgebra {
+export interface Native extends NativeVectors, NativeGguf, NativeOrder, NativeMasking, FactorAlgebra {
   info(): NativeInfo
   /** What there is of CUDA; `libraries` are the files that may be the library. */
   cudaInfo(libraries: readonly string[]): CudaInfo

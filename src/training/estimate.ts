@@ -2,8 +2,9 @@
 import { z } from 'zod'
 import { findModel } from '../files/model-source.js'
 import { adapterLayers, adapterOptionsSchema, matchTargets } from '../model/adapter-options.js'
-import { linearModules, readModelConfig } from '../model/config.js'
+import { linearModules } from '../model/config.js'
 import { availableCores, baseFormatShape, checkBaseFormat, deviceSchema } from '../model/model-options.js'
+import { readModelConfig } from '../model/read-config.js'
 import { weightFiles } from '../model/weight-files.js'
 import type { LoadOptions, MemoryPlan, Recompute } from '../native/binding.js'
 import { deviceMemory, onDevice } from '../native/device.js'
@@ -50,7 +51,7 @@ export async function estimate(options: EstimateOptions): Promise<Estimate> {
   const parsed = parseOptions(estimateOptionsSchema, options, 'estimate options')
   checkBaseFormat(parsed, 'estimate options')
   const { folder, file } = await findModel(parsed.model)
-  const config = await readModelConfig(folder)
+  const config = await readModelConfig(parsed.model)
   const linears = linearModules(config.description)
   const targets = matchTargets(
     parsed.adapter.targetModules,
@@ -61,6 +62,7 @@ export async function estimate(options: EstimateOptions): Promise<Estimate> {
   const load: LoadOptions = {
     files: await weightFiles(folder, file),
     description: config.description,
+    ...(config.stored && { stored: config.stored }),
     quantization: parsed.quantization,
     doubleQuantization: parsed.doubleQuantization,
     blockSize: parsed.blockSize,

@@ -296,7 +296,7 @@ t.test('weights that are not read, by what the folder has instead', async (t) =>
     ['consolidated.00.pth', /a pickle/],
     ['consolidated-1.safetensors', /in its maker's own layout/],
     ['model.fp16.safetensors.index.json', /a variant/],
-    ['a.gguf', /GGUF/],
+    ['a.gguf', /name the file itself/],
     ['tf_model.h5', /another framework/],
     ['flax_model.msgpack', /another framework/],
     ['decoder.onnx', /another framework/],

@@ -2,10 +2,11 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { linearModules, readModelConfig } from '../../src/model/config.js'
+import { linearModules } from '../../src/model/config.js'
 import { float, parseKeepingNumbers, stringifyKeepingNumbers } from '../../src/model/json-numbers.js'
 import { refuseForeignFolder } from '../../src/model/peft/folder.js'
 import { parsePeftConfig, peftConfig } from '../../src/model/peft/methods.js'
+import { readModelConfig } from '../../src/model/read-config.js'
 import { goldenFolder } from '../support/golden-model.js'
 
 type Json = Record<string, unknown>

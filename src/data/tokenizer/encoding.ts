@@ -1,5 +1,6 @@
 /** Texts to ids: what may be asked, what comes back, and many texts slice by slice. */
 import { FedloraError } from '../../errors.js'
+import { isGgufPath } from '../../gguf/metadata.js'
 import type { NativeTokenizer, TextEncodings } from '../../native/binding.js'
 import { concat } from '../ids/concat.js'
 
@@ -59,7 +60,7 @@ export function located(folder: string, error: unknown, text = 0, doing = ''): u
   const message = error.message.replace(/^text (\d+)/, (_, index) => `text ${text + Number(index)}`)
   return new FedloraError(
     'E_TOKENIZER',
-    `${folder}/tokenizer.json: ${doing}${message}`,
+    `${isGgufPath(folder) ? folder : `${folder}/tokenizer.json`}: ${doing}${message}`,
     { folder, file: 'tokenizer.json' },
     error,
   )

@@ -23,6 +23,8 @@ export interface TokenizerFiles {
   readonly chatTemplate: string | null
   /** additional_chat_templates/<name>.jinja by name */
   readonly namedChatTemplates: ReadonlyMap<string, string>
+  /** SHA-256 of all this, where it does not lie in files of a folder. */
+  readonly digest?: string
 }
 
 function isMissing(error: unknown): boolean {

@@ -22,8 +22,10 @@ export interface DecodeOptions {
 }
 
 export class Tokenizer {
-  /** The folder it was read from. */
+  /** The folder, or the GGUF file, that it was read from. */
   readonly folder: string
+  /** @internal SHA-256 of what it was made of, when that was no folder. */
+  readonly digest: string | undefined
   readonly bosToken: number | undefined
   /** The end token: what a completion is trained to end with. */
   readonly eosToken: number | undefined
@@ -46,6 +48,7 @@ export class Tokenizer {
   /** @internal Use `loadTokenizer`. */
   constructor(folder: string, files: TokenizerFiles, handle: NativeTokenizer) {
     this.folder = folder
+    this.digest = files.digest
     this.#native = handle
     const { model, vocabularySize, specialTokens, prefix, suffix } = handle.description
     this.#cleanUp = cleanUpSpaces(files.config, model)

@@ -57,6 +57,7 @@ export async function tokenizerFingerprint(tokenizer: Tokenizer): Promise<string
     hash.update(JSON.stringify([name, bytes?.length ?? null]))
     if (bytes !== null) hash.update(bytes)
   }
+  hash.update(tokenizer.digest ?? '')
   hash.update(tokenizer.chatTemplate?.fingerprint() ?? '')
   const probe = tokenizer.encode(' Ein Maß, 12.5 %\n\tif (x) { y }\u3000中文 🙂e\u0301')
   return hash.update(JSON.stringify([probe, tokenizer.eosToken ?? null, tokenizer.specialPrefix])).digest('hex')

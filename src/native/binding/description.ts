@@ -47,6 +47,22 @@ export interface RopeDescription {
   temperature?: { beta: number; positions: number }
 }
 
+/**
+ * Rows in another order: of outer·a·b·r rows, row ((o·a + i)·b + j)·r + k of the one side is row ((o·b + j)·a + i)·r + k of the other.
+ */
+export interface RowSwap {
+  outer: number
+  a: number
+  b: number
+}
+
+/** A tensor by the description's name and by the file's; `swap` is of the file's rows. */
+export interface StoredTensor {
+  name: string
+  stored: string
+  swap?: RowSwap
+}
+
 /** A tensor that a checkpoint of a description holds. */
 export interface ModelTensor {
   role: 'embedding' | 'head' | 'finalNorm' | 'norm' | 'linear' | 'bias'

@@ -1,6 +1,6 @@
 /** How a model's weights are held. */
 import type { Device } from './cuda.js'
-import type { ModelDescription } from './description.js'
+import type { ModelDescription, StoredTensor } from './description.js'
 
 export type Quantization = 'none' | 'bf16' | 'int8' | 'nf4' | 'fp4'
 export type Compute = 'f32' | 'bf16'
@@ -8,6 +8,8 @@ export type Compute = 'f32' | 'bf16'
 export interface LoadOptions {
   files: string[]
   description: ModelDescription
+  /** What a GGUF file calls otherwise, or stores in another order of rows. */
+  stored?: readonly StoredTensor[]
   quantization: Quantization
   doubleQuantization: boolean
   blockSize: 64 | 128

@@ -8,7 +8,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { errorCodes } from '../../../dist/errors.js'
-import { readModelConfig } from '../../../dist/model/config.js'
+import { readModelConfig } from '../../../dist/model/read-config.js'
 
 const root = fileURLToPath(new URL('../../../', import.meta.url))
 const addon = createRequire(import.meta.url)('node-gyp-build')(root)
