@@ -137,6 +137,28 @@ t.test('a link over NATS', { skip: skipNats }, async (t) => {
     )
   })
 
+  await t.test('what a server was asked that is gone is asked again as soon as another one begins', async (t) => {
+    const { say } = door
+    let end = () => {}
+    const asked = new Promise<void>((resolve) => {
+      door.say = () => {
+        resolve()
+        return new Promise((answer) => {
+          end = () => answer({ type: 'taken' }) // too late
+        })
+      }
+    })
+    const lost = link.say({ type: 'working', round: 1, step: 1, steps: 2 }, never)
+    await asked
+    door.say = say
+    const next = await NatsServer.open({ connection, names, door, registry: door })
+    await t.rejects(lost, { code: 'E_UNREACHABLE', message: /another server has begun/ })
+    t.same(await link.say({ type: 'working', round: 1, step: 1, steps: 2 }, never), { type: 'taken' })
+    end()
+    for (const { tell } of door.asked) tell({ type: 'over', round: 1 })
+    await next.close()
+  })
+
   await t.test('bytes that are not what their name says', async (t) => {
     const bucket = await openBucket(connection, names.down)
     const bytes = Buffer.from('what it is')

@@ -50,6 +50,9 @@ export class NatsLink implements ClientLink {
   readonly #token: string
   readonly #offers: KV
   #heard: Patient<KvWatchEntry> | undefined
+  /** Ends what is asked: whoever was asked may be gone. */
+  #asking = new AbortController()
+  readonly #closers: (() => unknown)[] = []
   #down: ObjectStore | undefined
   #up: ObjectStore | undefined
 
@@ -68,15 +71,43 @@ export class NatsLink implements ClientLink {
     const { Kvm } = await keyValues()
     const offers = await new Kvm(parts.connection).open(parts.names.offers, { bindOnly: true, allow_direct: true })
     const link = new NatsLink(parts, offers)
+    link.#listen()
     await link.#ask({ call: 'enroll', key: parts.key }, parts.signal)
     return link
+  }
+
+  /** What a server that is gone, or cut off, was asked will not be answered: it is asked again as soon as that is known. */
+  #listen(): void {
+    const { connection, names } = this.#parts
+    const again = () => {
+      this.#asking.abort(
+        new FedloraError('E_UNREACHABLE', 'another server has begun, or NATS has: what was asked is lost'),
+      )
+      this.#asking = new AbortController()
+    }
+    const callback = (error: Error | null) => {
+      if (error === null) again() // who may not hear this may ask nothing either, and is told so there
+    }
+    const began = connection.subscribe(names.began(this.#token), { callback })
+    const changes = connection.status()[Symbol.asyncIterator]()
+    this.#closers.push(
+      () => began.unsubscribe(),
+      () => changes.return?.(),
+    )
+    void (async () => {
+      for (let next = await changes.next(); !next.done; next = await changes.next()) {
+        if (next.value.type === 'reconnect') again()
+      }
+    })()
   }
 
   async #ask(call: Call, signal?: AbortSignal): Promise<unknown> {
     signal?.throwIfAborted()
     const { connection, names } = this.#parts
     const asked = connection.request(names.ask(this.#token), encode(call), { timeout: patience })
-    const message = await unlessAborted(asked, signal).catch((error: unknown) => {
+    const ending = this.#asking.signal
+    const either = signal === undefined ? ending : AbortSignal.any([signal, ending])
+    const message = await unlessAborted(asked, either).catch((error: unknown) => {
       signal?.throwIfAborted()
       throw natsError(error, `asking the server (${call.call})`)
     })
@@ -146,6 +177,7 @@ export class NatsLink implements ClientLink {
   }
 
   async close(): Promise<void> {
+    for (const close of this.#closers) close()
     await this.#heard?.close()
     if (this.#parts.owned) await this.#parts.connection.close()
   }

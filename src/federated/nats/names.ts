@@ -33,6 +33,8 @@ export const namesOf = (space: string) => ({
   /** Work of aggregators. */
   sums: `fl.${space}.sums`,
   inbox: (token: string) => `_INBOX_${space}_${token}`,
+  /** Where a client hears that a server has begun: what it had asked of another one is not answered any more. */
+  began: (token: string) => `_INBOX_${space}_${token}.began`,
 })
 
 export type Names = ReturnType<typeof namesOf>

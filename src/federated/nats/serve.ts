@@ -66,7 +66,11 @@ export class NatsServer {
       server.#stop.signal.addEventListener('abort', () => watch.stop())
       server.#run(
         (async () => {
-          for await (const { key, value } of watch) server.#learn(clientOf(lastToken(key)), value)
+          for await (const { key, value } of watch) {
+            const token = lastToken(key)
+            if (!server.#waits.has(clientOf(token))) connection.publish(names.began(token))
+            server.#learn(clientOf(token), value)
+          }
         })(),
       )
       return server
