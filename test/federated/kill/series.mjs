@@ -24,18 +24,24 @@ const place = (name) => fileURLToPath(new URL(name, import.meta.url))
 /** Milliseconds after which a world is taken to stand still. */
 const patience = 120_000
 
-/** A process that plays one side of worlds, and is started again when it was killed. */
+/** A process that plays one side of worlds, and another one that has started already and takes its place when it was killed. */
 class Side {
   #child
+  #spare
   /** @param {'server' | 'clients'} role @param {string} [variant] */
   constructor(role, variant) {
     this.args = variant === undefined ? [role] : [role, variant]
     this.starts = 0
   }
 
-  #start() {
+  #fork() {
     const execArgv = ['--import', pathToFileURL(place('points.mjs')).href]
-    this.#child ??= fork(place('child.mjs'), this.args, { execArgv, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+    return fork(place('child.mjs'), this.args, { execArgv, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  }
+
+  #start() {
+    this.#child = this.#spare ?? this.#fork()
+    this.#spare = this.#fork()
     this.starts++
     return this.#child
   }
@@ -70,7 +76,8 @@ class Side {
 
   stop() {
     this.#child?.kill('SIGKILL')
-    this.#child = undefined
+    this.#spare?.kill('SIGKILL')
+    this.#child = this.#spare = undefined
   }
 }
 
@@ -124,46 +131,56 @@ async function killClients(side, world, kills, signal) {
   }
 }
 
+/** Plays a world and judges it. */
+async function playWorld(play, side, world, kills, reference) {
+  mkdirSync(world)
+  const watch = new AbortController()
+  const timer = setTimeout(() => watch.abort(new Error('the federation stands still')), patience)
+  const wrong = await play(side, world, kills, watch.signal)
+    .then(() => wrongWith(world, reference))
+    .catch((error) => {
+      watch.abort(error) // nobody of this world goes on
+      return [String(error.stack ?? error)]
+    })
+  clearTimeout(timer)
+  const log = join(world, 'killed')
+  const killed = existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : []
+  rmSync(world, { recursive: true })
+  return { kills, killed, wrong }
+}
+
 /**
  * Runs worlds with the given kills and judges them.
  * @param {object} options
  * @param {'server' | 'clients'} options.role what is killed
  * @param {Iterable<readonly (number | string)[]>} options.kills for each world the points of its lives
+ * @param {number} [options.lanes] worlds at a time
  * @param {string} [options.base] where worlds lie while they are played; default: in memory
  * @param {string} [options.variant] a server of broken.mjs
  * @param {(result: { kills: readonly (number | string)[], killed: string[], wrong: string[] }) => void} [options.onWorld]
  */
-export async function series({ role, kills, base = quickFolder(), variant, onWorld = () => {} }) {
+export async function series({ role, kills, lanes = 1, base = quickFolder(), variant, onWorld = () => {} }) {
   const folder = mkdtempSync(join(base, 'fedlora-kill-'))
-  const side = new Side(role, variant)
+  const sides = Array.from({ length: lanes }, () => new Side(role, variant))
   const play = role === 'server' ? killServer : killClients
   const reference = join(folder, 'reference')
   try {
-    const { passed, kinds } = await play(side, reference, [], new AbortController().signal)
+    const { passed, kinds } = await play(sides[0], reference, [], new AbortController().signal)
     const wrong = await wrongWith(reference)
-    const results = []
-    for (const points of kills) {
-      const world = join(folder, String(results.length))
-      mkdirSync(world)
-      const watch = new AbortController()
-      const timer = setTimeout(() => watch.abort(new Error('the federation stands still')), patience)
-      const wrong = await play(side, world, points, watch.signal)
-        .then(() => wrongWith(world, reference))
-        .catch((error) => {
-          watch.abort(error) // nobody of this world goes on
-          return [String(error.stack ?? error)]
-        })
-      clearTimeout(timer)
-      const log = join(world, 'killed')
-      const killed = existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : []
-      const result = { kills: points, killed, wrong }
-      results.push(result)
-      onWorld(result)
-      rmSync(world, { recursive: true })
+    const results = /** @type {{ kills: readonly (number | string)[], killed: string[], wrong: string[] }[]} */ ([])
+    const left = kills[Symbol.iterator]()
+    let worlds = 0
+    const lane = async (side) => {
+      for (let next = left.next(); !next.done; next = left.next()) {
+        const result = await playWorld(play, side, join(folder, String(worlds++)), next.value, reference)
+        results.push(result)
+        onWorld(result)
+      }
     }
-    return { passed, kinds, wrong, results, starts: side.starts }
+    await Promise.all(sides.map(lane))
+    return { passed, kinds, wrong, results, starts: sides.reduce((sum, { starts }) => sum + starts, 0) }
   } finally {
-    side.stop()
+    for (const side of sides) side.stop()
     rmSync(folder, { recursive: true, force: true })
   }
 }
