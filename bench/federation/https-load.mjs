@@ -10,7 +10,7 @@ import { fork } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { createReadStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:https'
-import { tmpdir } from 'node:os'
+import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { parseArgs } from 'node:util'
@@ -173,7 +173,9 @@ await link.close()
 const figures = {
   measurement: 'federation over HTTPS, one server on loopback',
   command: `node bench/federation/https-load.mjs --clients ${clients} --cohort ${cohort} --rounds ${rounds}`,
+  loadAverage: loadavg().map((load) => Math.round(load)),
   clients: joined.joined,
+  joinSeconds: Math.round(joining),
   waiting: joined.waiting,
   cohort,
   updateBytes,

@@ -1,6 +1,5 @@
 /** The clients of the load measurement, a child of https-load.mjs: as many links of the package as it is told, each with a key and a connection of its own. */
 import { createHash } from 'node:crypto'
-import { setMaxListeners } from 'node:events'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Connection } from '../../dist/federated/https/client/connection.js'
@@ -8,9 +7,9 @@ import { fetchAuthority } from '../../dist/federated/https/client/first-contact.
 import { HttpsLink } from '../../dist/federated/https/client/link.js'
 import { parseJoinToken } from '../../dist/federated/https/join-token.js'
 import { makeSigningKey } from '../../dist/federated/https/keys.js'
+import { retrying, systemTime } from '../../dist/federated/link/retry.js'
 
-const never = new AbortController()
-setMaxListeners(0, never.signal)
+let ended = false
 const known = { settled: 0, working: null, heard: 0 }
 const run = 'ab'.repeat(16)
 /** @type {any[]} */
@@ -29,35 +28,34 @@ const fail = (error) => {
 }
 const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds))
 
+/** Calls until it succeeds, as a participant does: with the waits of the package. */
+const persistently = (signal, call) =>
+  retrying(call, { signal, time: systemTime, random: Math.random, onRetry: (error) => fail(error) })
+
 /** Answers a round: a blob of its own, then the word. */
-async function answer(link, name, round) {
+async function answer({ link, name, signal }, round) {
   const content = Buffer.alloc(bytes, name)
   content.writeUInt32LE(round, 0)
   const path = join(folder, `${name}.up`)
   writeFileSync(path, content)
   const ref = { blob: sha256(content), bytes }
   const began = performance.now()
-  await link.upload(ref, path, never.signal)
+  await persistently(signal, () => link.upload(ref, path, signal))
   waits.upload.push(performance.now() - began)
   const about = { version: 1, round, client: name, rows: 1, steps: 1, tokens: 1, loss: 1, numbers: {} }
   const manifest = { run, answer: about, vectors: { adapter: bytes }, blob: ref }
-  await link.say({ type: 'answer', round, manifest }, never.signal)
+  await persistently(signal, () => link.say({ type: 'answer', round, manifest }, signal))
   counted++
 }
 
 /** A client as it is: it waits for news, and does what it is asked. */
-async function live({ link, name }) {
-  while (!never.signal.aborted) {
-    try {
-      const notice = await link.next(known, never.signal)
-      if (notice?.type === 'outcome') {
-        waits.notice.push(Date.now() - Number(notice.why))
-        await answer(link, name, notice.round)
-      }
-    } catch (error) {
-      if (never.signal.aborted) return
-      fail(error)
-      await sleep(1000 * Math.random())
+async function live(client) {
+  const { link, signal } = client
+  while (!ended) {
+    const notice = await persistently(signal, () => link.next(known, signal))
+    if (notice?.type === 'outcome') {
+      waits.notice.push(Date.now() - Number(notice.why))
+      await answer(client, notice.round)
     }
   }
 }
@@ -69,12 +67,13 @@ const commands = {
     bytes = size
     mkdirSync(folder, { recursive: true })
     const { address, pin, key } = parseJoinToken(token)
-    const authority = await fetchAuthority(address, pin ?? '', {}, {}, never.signal)
+    const authority = await fetchAuthority(address, pin ?? '', {}, {}, new AbortController().signal)
     links = Array.from({ length: count }, (_, i) => {
       const own = makeSigningKey()
       return {
         name: i < count - 1 ? `c${i}` : 'asks',
         key: own.name,
+        signal: new AbortController().signal, // of its own: a signal that thousands listen to is slow
         link: new HttpsLink(new Connection(address, { authority }, {}), own, key),
       }
     })
@@ -89,11 +88,11 @@ const commands = {
   },
   /** One client that asks again and again, and is answered at once. */
   async poll({ seconds }) {
-    const { link } = links.at(-1)
+    const { link, signal } = links.at(-1)
     const end = performance.now() + 1000 * seconds
     while (performance.now() < end) {
       const began = performance.now()
-      await link.next(known, never.signal).catch(fail)
+      await link.next(known, signal).catch(fail)
       waits.poll.push(performance.now() - began)
       await sleep(10)
     }
@@ -105,7 +104,7 @@ const commands = {
     return told
   },
   end: () => {
-    never.abort()
+    ended = true
     setImmediate(() => process.exit())
     return {}
   },

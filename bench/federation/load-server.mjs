@@ -11,7 +11,9 @@ import { openDirectoryBlobs } from '../../dist/federated/blobs/directory.js'
 import { limitsSchema, listenSchema, tlsSchema } from '../../dist/federated/https/options.js'
 import { serveHttps } from '../../dist/federated/https/server/serve.js'
 import { openIdentity } from '../../dist/federated/https/tls-folder.js'
+import { keepHeapSmall } from '../../dist/server/heap.js'
 
+keepHeapSmall() // as `fedlora serve` does
 const folder = process.argv[2]
 const run = 'ab'.repeat(16)
 mkdirSync(folder, { recursive: true })

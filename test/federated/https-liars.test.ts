@@ -334,6 +334,28 @@ t.test('a request at a time too many, a second upload, and uploads beyond the sp
   t.equal(await open, '', 'the end of the server cuts what does not end')
 })
 
+t.test('one upload at a time: the next one waits, and for a slow one no longer than a second', async (t) => {
+  await using server = await startServer({ limits: { uploads: 1 } })
+  const [slow, quick] = [await member(server, 'a'), await member(server, 'b')]
+  const head = (key: SigningKey, target: string, bytes: number) => {
+    const fields = { 'upload-offset': '0', 'upload-length': String(bytes) }
+    return { 'content-length': String(bytes), ...signRequest(key, 'PATCH', origin(server) + target, fields) }
+  }
+  const first = `/v1/blobs/${sha256(Buffer.from('slow'))}`
+  const fields = Object.entries({ ...head(slow, first, 900), host: `127.0.0.1:${server.served.port}` })
+  const text = fields.map(([field, value]) => `${field}: ${value}\r\n`).join('')
+  const open = rawBytes(server, `PATCH ${first} HTTP/1.1\r\n${text}\r\n`, 'x') // the rest does not come
+  while (!server.federation.isBusy) await new Promise(setImmediate)
+  const bytes = randomBytes(600)
+  const second = `/v1/blobs/${sha256(bytes)}`
+  const began = performance.now()
+  t.equal((await rawRequest(server, 'PATCH', second, head(quick, second, 600), bytes)).status, 201)
+  t.ok(performance.now() - began > 500, 'it has waited')
+  t.equal((await get(server, quick, '/v1/run')).status, 200)
+  await server.served.close()
+  await open
+})
+
 t.test('a sender slower than the floor is cut off, in the middle of an upload and of a message', async (t) => {
   await using server = await startServer({ limits: { slowestBytesPerSecond: 1000, slownessSeconds: 0.3 } })
   const key = await member(server)

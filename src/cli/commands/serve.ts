@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { CoordinatorEvent } from '../../federated/coordinator/events.js'
 import type { Leader } from '../../federated/nats/lease.js'
 import { createServer, type FederationServer } from '../../server/create-server.js'
+import { keepHeapSmall } from '../../server/heap.js'
 import { type Command, configFlag } from '../command.js'
 import type { Output } from '../output.js'
 import { describeError } from '../run.js'
@@ -71,6 +72,7 @@ export const serve: Command = {
   async run({ flags, config, output, signal, holding }) {
     const { options, config: plan } = await planServer(flags, config)
     process.once('SIGINT', () => endAtOnce(output))
+    keepHeapSmall()
     output.phase(
       options.evaluate === undefined ? 'reading the base model' : 'reading the base model and the rows of evaluate',
     )

@@ -91,13 +91,20 @@ export const limitsSchema = z.strictObject({
   waiting: z
     .int()
     .min(0)
-    .default(2000)
+    .default(1000)
     .describe(
       'clients that wait for news in an open connection, which takes 45 KiB; the others are told to come again after one to two times waitSeconds',
     ),
   waitSeconds: z.number().min(0).max(300).default(25).describe('that a client waits for news in one request'),
   clientRate: rate(20, 200).describe('requests of a client'),
   strangerRate: rate(5, 100).describe('requests of an address that prove nobody, enrolments among them'),
+  uploads: z
+    .int()
+    .min(1)
+    .default(32)
+    .describe(
+      'uploads that are received at a time; others wait for their turn, but no longer than a second for one that is slow',
+    ),
   spoolBytes: bytes.default(16 * 2 ** 30).describe('that uploads under way have announced; further ones wait'),
   slowestBytesPerSecond: z
     .number()

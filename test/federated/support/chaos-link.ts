@@ -137,14 +137,17 @@ export function chaosDoor(door: Door, chaos: Chaos): Door {
   }
 }
 
+const isChaos = (error: unknown) => (error as FedloraError).details?.chaos === true
+
 /** A link whose caller does not know of chaos: what it did is done again at once. Failures of the link itself are its caller's. */
-export function patient(inner: ClientLink): ClientLink {
+export function patient(inner: ClientLink, ofChaos: (error: unknown) => boolean = isChaos): ClientLink {
   const again = async <R>(call: () => Promise<R>): Promise<R> => {
     for (;;) {
       try {
         return await call()
       } catch (error) {
-        if ((error as FedloraError).details?.chaos !== true) throw error
+        if (!ofChaos(error)) throw error
+        await new Promise<void>((resolve) => setImmediate(resolve))
       }
     }
   }

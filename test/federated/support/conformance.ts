@@ -13,7 +13,7 @@ import type { CoordinatorOptions } from '../../../src/federated/coordinator/opti
 import type { Record as Entry } from '../../../src/federated/coordinator/records.js'
 import type { Journal } from '../../../src/federated/journal/journal.js'
 import { MemoryJournal } from '../../../src/federated/journal/memory.js'
-import type { ClientLink } from '../../../src/federated/link/link.js'
+import type { ClientLink, Door, Registry } from '../../../src/federated/link/link.js'
 import type { Manifest, Notice } from '../../../src/federated/link/messages.js'
 import { encodeVector } from '../../../src/federated/vector-message.js'
 import { FedloraError } from '../../../src/index.js'
@@ -36,6 +36,21 @@ export interface Carried {
   join(name: string): Promise<ClientLink>
   close(): Promise<void>
 }
+
+/** The server as it is at every call. */
+export const ofNow = (server: () => Coordinator): Door & Registry => ({
+  describe: async () => await server().describe(),
+  next: async (...parts) => await server().next(...parts),
+  say: async (...parts) => await server().say(...parts),
+  read: async (...parts) => await server().read(...parts),
+  offset: async (...parts) => await server().offset(...parts),
+  write: async (...parts) => await server().write(...parts),
+  enroll: async (...parts) => await server().enroll(...parts),
+  admit: async (...parts) => await server().admit(...parts),
+  clientOf: (key) => server().clientOf(key),
+  invite: async (...parts) => await server().invite(...parts),
+  revoke: async (...parts) => await server().revoke(...parts),
+})
 
 export const options = (variation: Partial<CoordinatorOptions> = {}): CoordinatorOptions => ({
   model: { path: goldenFolder('llama') },

@@ -3,7 +3,13 @@ import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders } from 'node:h
 import { Agent, request as sendRequest } from 'node:https'
 import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls'
+import {
+  type ConnectionOptions,
+  connect as connectTls,
+  createSecureContext,
+  type SecureContext,
+  type TLSSocket,
+} from 'node:tls'
 import { FedloraError } from '../../../errors.js'
 import { connectThrough, proxyFor } from './proxy.js'
 
@@ -58,15 +64,20 @@ export function connectionError(error: unknown, address: string): FedloraError {
 
 /** An agent whose connections may go through a proxy. */
 class OutboundAgent extends Agent {
+  /** Certificates are read once, and not for each connection. */
+  #context: SecureContext | undefined
+
   constructor(
     readonly address: URL,
     readonly proxy: URL | undefined,
-    trust: Trust,
+    readonly trust: Trust,
   ) {
     super({ keepAlive: true, maxSockets: 8, maxFreeSockets: 2, ...tlsOptions(address, trust) })
   }
 
-  override createConnection(options: ConnectionOptions, done: (error: Error | null, socket: Duplex) => void) {
+  override createConnection(given: ConnectionOptions, done: (error: Error | null, socket: Duplex) => void) {
+    this.#context ??= createSecureContext(tlsOptions(this.address, this.trust))
+    const options = { ...given, secureContext: this.#context }
     if (this.proxy === undefined) return super.createConnection(options, done)
     connectThrough(this.proxy, hostOf(this.address), portOf(this.address)).then(
       (socket) => done(null, super.createConnection({ ...options, socket } as ConnectionOptions)!),

@@ -8,6 +8,7 @@ import { fieldOf, wholeNumber } from '../wire.js'
 import type { Budget } from './budget.js'
 import type { Exchange } from './exchange.js'
 import { chunksOf } from './intake.js'
+import type { Turnstile } from './turnstile.js'
 
 const tagOf = (blob: string): string => `"${blob}"`
 
@@ -57,8 +58,9 @@ export async function takeBlob(
   blob: string,
   limits: LimitsConfig,
   spool: Budget,
+  turnstile: Turnstile,
 ): Promise<void> {
-  const { request, client } = exchange
+  const { request, client, gone } = exchange
   const from = numberIn(request, 'upload-offset')
   const bytes = numberIn(request, 'upload-length')
   const announced = numberIn(request, 'content-length')
@@ -76,11 +78,13 @@ export async function takeBlob(
       retryAfter: 5,
     })
   }
+  const leave = await turnstile.enter(gone)
   try {
     const chunks = chunksOf(request, limits, () => exchange.goOn())
     const arrived = await door.write(client, { blob, bytes }, from, chunks)
     exchange.send(arrived === bytes ? 201 : 204, undefined, { 'upload-offset': String(arrived) })
   } finally {
+    leave()
     release()
   }
 }

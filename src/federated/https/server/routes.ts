@@ -12,7 +12,11 @@ import { Budget } from './budget.js'
 import type { Exchange } from './exchange.js'
 import { announcedLength, readMessage } from './intake.js'
 import type { Route } from './router.js'
+import { Turnstile } from './turnstile.js'
 import type { Waiting } from './waiting.js'
+
+/** Milliseconds after which an upload that goes on counts no longer among those at a time: its line is slow, and others need not wait for it. */
+const longestTurn = 1000
 
 /** Who must have signed a request: a client, or, to enrol, whoever has a token. */
 export interface Handler {
@@ -59,6 +63,7 @@ function tokenOf(message: unknown): string {
 export function clientRoutes({ door, registry, limits, waiting, enrolled }: Behind): Route<Handler>[] {
   const memory = new Budget(limits.messageMemory)
   const spool = new Budget(limits.spoolBytes)
+  const turnstile = new Turnstile(limits.uploads, longestTurn)
 
   async function message(exchange: Exchange): Promise<unknown> {
     const length = announcedLength(exchange.request, limits.messageBytes)
@@ -140,7 +145,7 @@ export function clientRoutes({ door, registry, limits, waiting, enrolled }: Behi
       ...blobs,
       name: 'upload',
       method: 'PATCH',
-      handle: byClient((exchange, blob) => takeBlob(exchange, door, blob, limits, spool)),
+      handle: byClient((exchange, blob) => takeBlob(exchange, door, blob, limits, spool, turnstile)),
     },
   ]
 }
