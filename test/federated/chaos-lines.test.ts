@@ -49,4 +49,4 @@ async function judged(
 t.test('https', (t) =>
   judged(t, 'https', 1, 0.03, true, (line) => httpsCarrier(mkdtempSync(join(root, 'https-')), line)),
 )
-t.test('nats', { skip: skipNats }, (t) => judged(t, 'nats', 2, 0.01, false, (line) => natsCarrier(root, line)))
+// NATS
