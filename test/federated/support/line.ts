@@ -18,7 +18,7 @@ export interface Line {
 }
 
 /** @param sealed - whether the carrier notices other bytes: what is changed and sent again must then come to nothing. */
-export async function openLine(chaos: Chaos, sealed: boolean): Promise<Line> {
+export async function openLine(chaos: Chaos, sealed = true): Promise<Line> {
   let target = 0
   let old: Buffer | undefined
   const sockets = new Set<Socket>()

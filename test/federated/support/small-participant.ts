@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Dataset } from '../../../src/data/index.js'
-import { isFedloraError } from '../../../src/errors.js'
+import { FedloraError, isFedloraError } from '../../../src/errors.js'
 import { chooseAlgorithm } from '../../../src/federated/algorithms/index.js'
 import type { OwnState } from '../../../src/federated/client/own-state.js'
 import { workOn } from '../../../src/federated/client/work.js'
@@ -140,8 +140,15 @@ export class SmallParticipant {
     const closed = (error: unknown) => {
       if (!isFedloraError(error, 'E_ROUND_CLOSED')) throw error
     }
-    if (blob !== null) await this.ask((signal) => this.link.upload(blob, path, signal)).catch(closed)
-    const reply = await this.ask((signal) => this.link.say({ type: 'answer', round, manifest }, signal))
+    // As the package's participant: what the server has lost is sent again.
+    const lost = (error: unknown) => {
+      if (!isFedloraError(error, 'E_BLOB_MISSING')) throw error
+      throw new FedloraError('E_UPLOAD_OFFSET', error.message, { offset: 0 })
+    }
+    const reply = await this.ask(async (signal) => {
+      if (blob !== null) await this.link.upload(blob, path, signal).catch(closed)
+      return await this.link.say({ type: 'answer', round, manifest }, signal).catch(lost)
+    })
     this.replies.set(round, reply)
     return reply
   }
@@ -155,7 +162,12 @@ export class SmallParticipant {
       this.known.working = null
     }
     if (notice.type === 'work') {
-      await this.answer(notice.round, await this.work(notice))
+      // What it is given may be out of date before it is here: then there is newer work.
+      const work = await this.work(notice).catch((error: unknown) => {
+        if (!isFedloraError(error, 'E_BLOB_MISSING')) throw error
+      })
+      if (work === undefined) return true
+      await this.answer(notice.round, work)
       this.known.working = notice.round
     }
     return true

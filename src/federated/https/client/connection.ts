@@ -40,8 +40,11 @@ function tlsOptions(address: URL, { authority, certificate, key }: Trust): Conne
   }
 }
 
-/** What a failure below HTTP means. */
-export function connectionError(error: unknown, address: string): FedloraError {
+/**
+ * What a failure below HTTP means.
+ * @param sealed - whether the connection was encrypted by then: an alert of TLS that was not may be anybody's, or a damaged byte, and decides nothing.
+ */
+export function connectionError(error: unknown, address: string, sealed = true): FedloraError {
   if (error instanceof FedloraError) return error
   const { code = '', message } = error as NodeJS.ErrnoException
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
@@ -50,7 +53,7 @@ export function connectionError(error: unknown, address: string): FedloraError {
   }
   if (
     /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS_/.test(code) ||
-    /alert (certificate|unknown ca|access denied)/i.test(message)
+    (sealed && /alert (certificate|unknown ca|access denied)/i.test(message))
   ) {
     return new FedloraError(
       'E_AUTH',
@@ -130,7 +133,10 @@ export class Connection {
 export function answerTo(request: ClientRequest, address: string, signal: AbortSignal): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     request.once('response', resolve)
-    request.on('error', (error) => reject(signal.aborted ? signal.reason : connectionError(error, address)))
+    request.on('error', (error) => {
+      const sealed = (request.socket as { secureConnecting?: boolean } | null)?.secureConnecting === false
+      reject(signal.aborted ? signal.reason : connectionError(error, address, sealed))
+    })
   })
 }
 
@@ -147,7 +153,7 @@ export async function connectBlindly(
   return await new Promise((resolve, reject) => {
     const fail = (error: unknown) => {
       socket.destroy()
-      reject(signal.aborted ? signal.reason : connectionError(error, address.origin))
+      reject(signal.aborted ? signal.reason : connectionError(error, address.origin, false))
     }
     const socket = connectTls({ ...tlsOptions(address, trust), rejectUnauthorized: false, ...through }, () => {
       signal.removeEventListener('abort', fail)
