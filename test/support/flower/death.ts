@@ -16,10 +16,13 @@ export interface Life {
   dead: boolean
   /** What the last step was. */
   last: string
+  /** Files that it has opened: whoever dies has none any more. */
+  files: { close(): Promise<void> }[]
   onDeath: () => void
 }
 
 const lives = new AsyncLocalStorage<Life>()
+const { open } = fs
 
 /** True when the work of this life may go on. */
 function step(name: string): boolean {
@@ -47,6 +50,15 @@ function mortal<F extends (...values: never[]) => Promise<unknown>>(name: string
   } as unknown as F
 }
 
+/** Opens a file of the life that asks for it. */
+const opened: typeof fs.open = async (...values) => {
+  const life = lives.getStore()
+  const file = await open(...values)
+  if (life?.dead) await file.close()
+  else life?.files.push(file)
+  return file
+}
+
 class DeadRequest extends EventEmitter {
   setTimeout() {}
   destroy() {}
@@ -62,7 +74,8 @@ async function install(): Promise<void> {
   const prototype = Object.getPrototypeOf(handle)
   await handle.close()
   for (const name of ['sync', 'writeFile']) prototype[name] = mortal(name, prototype[name])
-  for (const name of ['open', 'rename', 'rm', 'mkdir'] as const) fs[name] = mortal(name, fs[name] as never) as never
+  fs.open = mortal('open', opened)
+  for (const name of ['rename', 'rm', 'mkdir'] as const) fs[name] = mortal(name, fs[name] as never) as never
   const send = http.request
   http.request = ((url: URL, ...rest: never[]) => {
     const life = lives.getStore()
@@ -87,7 +100,8 @@ export async function live(at: number, work: () => Promise<unknown>): Promise<Li
   const death = new Promise<void>((resolve) => {
     onDeath = resolve
   })
-  const life: Life = { at, steps: 0, dead: false, last: '', onDeath }
+  const life: Life = { at, steps: 0, dead: false, last: '', files: [], onDeath }
   await lives.run(life, () => Promise.race([work(), death]))
+  for (const file of life.files) await file.close()
   return life
 }
