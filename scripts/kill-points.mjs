@@ -3,7 +3,9 @@
 // point of the server's process and one for each of the clients', and checks what is left (test/federated/kill). Each world is killed a second time
 // while it recovers, every fourth a third time. Prints the report as JSON; status 1 when anything is lost, double or stands still.
 //
-// Usage: node scripts/kill-points.mjs [--role server|clients] [--every K] [--lanes N] [--seconds S] [--base FOLDER] [--report FILE]
+// Usage: node scripts/kill-points.mjs [--role server|clients] [--kind rounds|buffers] [--every K] [--lanes N] [--seconds S] [--base FOLDER]
+//   [--report FILE]
+//   --kind     federations with rounds (default), or without: answers go into buffers
 //   --every    only each K-th point
 //   --lanes    worlds at a time, for each role; default 1
 //   --seconds  begin no world after so many seconds; points are visited in 16 sweeps, so that those that were killed lie everywhere
@@ -75,6 +77,7 @@ async function main() {
   const { values } = parseArgs({
     options: {
       role: { type: 'string', multiple: true, default: ['server', 'clients'] },
+      kind: { type: 'string', default: 'rounds' },
       every: { type: 'string', default: '1' },
       lanes: { type: 'string', default: '1' },
       seconds: { type: 'string', default: 'Infinity' },
@@ -86,17 +89,18 @@ async function main() {
   const begun = Date.now()
   const until = begun + 1000 * Number(values.seconds)
   const wanted = /** @type {('server' | 'clients')[]} */ (values.role)
+  const kind = /** @type {'rounds' | 'buffers'} */ (values.kind)
   const { report: file } = values
   const earlier =
     file !== undefined && existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { seconds: 0, roles: [] }
   const roles = await Promise.all(
     wanted.map(async (role) => {
       const before = earlier.roles.find((one) => one.role === role) ?? nothing
-      const { passed } = await series({ role, kills: [], base: values.base })
+      const { passed } = await series({ role, kind, kills: [], base: values.base })
       const onWorld = ({ killed, wrong }) =>
         console.error(`${role} ${killed.join(', ') || 'not reached'}${wrong.map((line) => `\n  ${line}`).join('')}`)
       const kills = killsOf(passed, Number(values.every), until, numbersOf(before.reached))
-      const played = await series({ role, kills, lanes: Number(values.lanes), base: values.base, onWorld })
+      const played = await series({ role, kind, kills, lanes: Number(values.lanes), base: values.base, onWorld })
       return { role, ...summary(passed, played, before) }
     }),
   )

@@ -1,5 +1,6 @@
 /** The checker of federations that were killed: a record, a word or a step that is wrong is called so, by the rule that it breaks. */
 import t from 'tap'
+import { bufferViolations } from './kill/buffered-invariants.mjs'
 import { violations } from './kill/invariants.mjs'
 
 const manifest = (blob: string, rows: number) => ({ blob: { blob, bytes: 8 }, answer: { rows } })
@@ -148,6 +149,84 @@ t.test('what is wrong is called by its rule', async (t) => {
       found.some((line) => line.startsWith(`${rule}:`)),
       `${rule}: ${plant}`,
       { found },
+    )
+  }
+})
+
+/** Two steps of two answers each among three clients, of whom two may be at work; one answer of the second is a step behind. */
+function bufferFacts() {
+  const begun = (round: number, ...clients: string[]) => ({ type: 'start', round, work: [{ clients }] })
+  const accepted = (round: number, client: string, blob: string, rows: number) => ({
+    type: 'accepted',
+    round,
+    client,
+    manifest: manifest(blob, rows),
+  })
+  const asynchronous = { buffer: 2, concurrency: 2, exponent: 1 }
+  const records: Fact[] = [
+    { type: 'run', description: { federation: { asynchronous } } },
+    begun(1, 'a', 'b'),
+    accepted(1, 'b', 'b1', 3),
+    begun(1, 'c'),
+    { type: 'failed', round: 1, client: 'c' },
+    accepted(1, 'a', 'a1', 1),
+    { type: 'commit', round: 1, counted: ['a', 'b'] },
+    begun(2, 'a', 'c'),
+    accepted(2, 'a', 'a2', 1),
+    begun(2, 'b'),
+    { type: 'revoked', client: 'b' },
+    { type: 'exhausted', round: 2 },
+    { type: 'commit', round: 2, counted: ['a'] },
+    begun(3, 'a'),
+    accepted(2, 'c', 'b1', 1),
+    accepted(3, 'a', 'a1', 1),
+    { type: 'commit', round: 3, counted: ['a', 'c'] },
+  ]
+  const notes: Fact[] = [
+    { type: 'answer', client: 'b', round: 1, blob: 'b1', reply: 'taken' },
+    { type: 'outcome', client: 'b', round: 1, counted: true },
+    { type: 'outcome', client: 'c', round: 1, counted: false },
+    { type: 'answer', client: 'c', round: 2, blob: 'b1', reply: 'taken' },
+    { type: 'outcome', client: 'c', round: 2, counted: true },
+  ]
+  // (1 - 3) / 4 + 0.25 + (-1 / 2 + 1) / 2 and (2 + 1.5) / 4 + 0.25 + (0.5 / 2 + 2) / 2
+  return { records, notes, initial: Float32Array.of(0, 0), final: Float32Array.of(0, 2.25) }
+}
+
+const judgeBuffers = ({ records, ...rest }: ReturnType<typeof bufferFacts>) =>
+  bufferViolations({
+    entries: records.map((record, i) => ({ sequence: i + 1, record })),
+    update: (blob: string) => updates[blob],
+    ...rest,
+  })
+
+t.test('without rounds: what is right is called right, and what is wrong by its rule', async (t) => {
+  t.same(judgeBuffers(bufferFacts()), [])
+  const planted: [rule: string, plant: (facts: ReturnType<typeof bufferFacts>) => void][] = [
+    ['once', ({ records }) => records.splice(3, 0, records[2])],
+    ['once', ({ records }) => (records[5].round = 2)],
+    ['once', ({ records }) => records.splice(5, 0, { ...records[5], client: 'c' })],
+    ['room', ({ records }) => records[1].work[0].clients.push('c')],
+    ['room', ({ records }) => records.splice(8, 0, records[7])],
+    ['room', ({ records }) => (records[7].round = 1)],
+    ['counted', ({ records }) => records[6].counted.pop()],
+    ['counted', ({ records }) => records.splice(11, 1)],
+    ['counted', ({ records }) => (records[12].round = 3)],
+    ['kept', ({ notes }) => (notes[0].blob = 'a1')],
+    ['kept', ({ records }) => records.splice(16, 1)],
+    ['told', ({ notes }) => (notes[1].counted = false)],
+    ['told', ({ notes }) => (notes[2].counted = true)],
+    ['fold', ({ final }) => (final[0] = 0.01)],
+    ['fold', ({ records }) => (records[0].description.federation.asynchronous.exponent = 0)],
+    ['fold', ({ final }) => (final[1] = Number.NaN)],
+  ]
+  for (const [i, [rule, plant]] of planted.entries()) {
+    const facts = bufferFacts()
+    plant(facts)
+    const broken = judgeBuffers(facts)
+    t.ok(
+      broken.some((line) => line.startsWith(`${rule}: `)),
+      `${i}: ${rule} among ${broken}`,
     )
   }
 })

@@ -98,6 +98,7 @@ export class Conductor {
     if (this.#state.buffering === undefined || phaseOf(this.#state) !== 'closing') return
     try {
       await this.#advance()
+      await this.makeUp()
     } catch (error) {
       if (this.#tools.book.ended) throw error
       this.#later(error)

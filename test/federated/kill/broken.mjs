@@ -5,8 +5,8 @@ import { Conductor } from '../../../dist/federated/coordinator/conductor.js'
 const { add } = Aggregation.prototype
 const { makeUp } = Conductor.prototype
 
-/** Answers that counted before a restart weigh so many times what they did after it: none is lost, two is counted twice. */
-function weighs(times) {
+/** What is added again after a restart is added otherwise. @param {(again: Function, answer: any, ...rest: any[]) => Promise<void> | undefined} otherwise */
+function adds(otherwise) {
   let again = false
   Conductor.prototype.makeUp = async function () {
     again = true
@@ -14,9 +14,14 @@ function weighs(times) {
     again = false
   }
   Aggregation.prototype.add = async function (answer, ...rest) {
-    if (!again) return await add.call(this, answer, ...rest)
-    return times === 0 ? undefined : await add.call(this, { ...answer, rows: times * answer.rows })
+    const properly = add.bind(this)
+    return await (again ? otherwise(properly, answer, ...rest) : properly(answer, ...rest))
   }
 }
 
-export const broken = { lost: () => weighs(0), twice: () => weighs(2) }
+export const broken = {
+  lost: () => adds(async () => {}),
+  twice: () => adds((add, answer, ...rest) => add({ ...answer, rows: 2 * answer.rows }, ...rest)),
+  /** Answers that were stale are fresh. */
+  fresh: () => adds((add, answer, vectors) => add(answer, vectors)),
+}

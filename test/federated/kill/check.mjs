@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openFileJournal } from '../../../dist/federated/journal/file.js'
 import { decodeVector } from '../../../dist/federated/vector-message.js'
+import { bufferViolations } from './buffered-invariants.mjs'
 import { violations } from './invariants.mjs'
 import { names } from './world.mjs'
 
@@ -39,10 +40,12 @@ export async function factsOf(world) {
  * @param {string} [reference] a world whose federation was not disturbed
  */
 export async function wrongWith(world, reference) {
-  const wrong = violations(await factsOf(world))
+  const facts = await factsOf(world)
+  const buffers = facts.entries[0].record.description.federation.asynchronous !== undefined
+  const wrong = buffers ? bufferViolations(facts) : violations(facts)
   for (const name of names) {
     const state = JSON.parse(readFileSync(join(world, 'clients', name, 'state.json'), 'utf8'))
-    if (state.over === null || state.settled !== state.over.rounds)
+    if (state.over === null || (!buffers && state.settled !== state.over.rounds))
       wrong.push(`${name} stands at round ${state.settled}`)
     const left = readdirSync(join(world, 'clients', name, 'outbox'))
     if (left.length > 0) wrong.push(`${name} still owes ${left}`)

@@ -1,10 +1,10 @@
-/** The server, or all clients, of one world after another, in a process that is killed: node --import points.mjs child.mjs server|clients [broken]. */
+/** The server, or all clients, of one world after another, in a process that is killed: node --import points.mjs child.mjs server|clients rounds|buffers [broken]. */
 import { once } from 'node:events'
 import { broken } from './broken.mjs'
 import { names, openServer, takePart } from './world.mjs'
 
 const { points } = globalThis
-const [role, variant] = process.argv.slice(2)
+const [role, kind, variant] = process.argv.slice(2)
 const tell = (message) => process.send(message)
 if (variant !== undefined) broken[variant]()
 
@@ -17,7 +17,7 @@ async function heard(type) {
 }
 
 async function serve(world) {
-  const server = await openServer(world)
+  const server = await openServer(world, kind)
   tell({ type: 'ready', tokens: server.tokens })
   await heard('over')
   await server.over

@@ -28,9 +28,10 @@ const patience = 120_000
 class Side {
   #child
   #spare
-  /** @param {'server' | 'clients'} role @param {string} [variant] */
-  constructor(role, variant) {
-    this.args = variant === undefined ? [role] : [role, variant]
+  /** @param {'server' | 'clients'} role @param {import('./world.mjs').Kind} kind @param {string} [variant] */
+  constructor(role, kind, variant) {
+    this.kind = kind
+    this.args = variant === undefined ? [role, kind] : [role, kind, variant]
     this.starts = 0
   }
 
@@ -121,7 +122,7 @@ async function killServer(side, world, kills, signal) {
 
 /** A server in this process, and clients that are killed. */
 async function killClients(side, world, kills, signal) {
-  const server = await openServer(world)
+  const server = await openServer(world, side.kind)
   try {
     const ended = await side.play({ world, kills, tokens: server.tokens, signal })
     await server.over
@@ -137,7 +138,8 @@ async function playWorld(play, side, world, kills, reference) {
   const watch = new AbortController()
   const timer = setTimeout(() => watch.abort(new Error('the federation stands still')), patience)
   const wrong = await play(side, world, kills, watch.signal)
-    .then(() => wrongWith(world, reference))
+    // Who comes first where there are no rounds is nobody's to say again: the bits of such a world are its own.
+    .then(() => wrongWith(world, side.kind === 'rounds' ? reference : undefined))
     .catch((error) => {
       watch.abort(error) // nobody of this world goes on
       return [String(error.stack ?? error)]
@@ -154,14 +156,23 @@ async function playWorld(play, side, world, kills, reference) {
  * @param {object} options
  * @param {'server' | 'clients'} options.role what is killed
  * @param {Iterable<readonly (number | string)[]>} options.kills for each world the points of its lives
+ * @param {import('./world.mjs').Kind} [options.kind] of the worlds
  * @param {number} [options.lanes] worlds at a time
  * @param {string} [options.base] where worlds lie while they are played; default: in memory
  * @param {string} [options.variant] a server of broken.mjs
  * @param {(result: { kills: readonly (number | string)[], killed: string[], wrong: string[] }) => void} [options.onWorld]
  */
-export async function series({ role, kills, lanes = 1, base = quickFolder(), variant, onWorld = () => {} }) {
+export async function series({
+  role,
+  kills,
+  kind = 'rounds',
+  lanes = 1,
+  base = quickFolder(),
+  variant,
+  onWorld = () => {},
+}) {
   const folder = mkdtempSync(join(base, 'fedlora-kill-'))
-  const sides = Array.from({ length: lanes }, () => new Side(role, variant))
+  const sides = Array.from({ length: lanes }, () => new Side(role, kind, variant))
   const play = role === 'server' ? killServer : killClients
   const reference = join(folder, 'reference')
   try {

@@ -2,7 +2,7 @@
  * A federation of one server and four clients on loopback, in a folder: server/ (journal, blobs, tls), clients/NAME, kept/ (what clients sent, for the
  * checker), acknowledged (what they were told). Three rounds of FedAvg over the llama of the golden tests; the work of a client is a draw that depends on
  * its name, the round, what it was sent, and what it has kept of the rounds that counted: a round that is lost, counted twice or trained on something
- * else changes every bit after it.
+ * else changes every bit after it. In a world of buffers who is quick counts more often, so that its bits are those of its own journal only.
  */
 import { createHash } from 'node:crypto'
 import { appendFileSync, copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
@@ -33,13 +33,22 @@ const config = {
   clients: { minimum: names.length, deadline: null },
   federation: { rounds, seed: 11, local: { steps: 2 } },
 }
+/** Worlds by their kind. */
+const configs = {
+  rounds: config,
+  buffers: {
+    ...config,
+    federation: { ...config.federation, rounds: 6, asynchronous: { buffer: 2, concurrency: 3, maxStaleness: 2 } },
+  },
+}
+/** @typedef {keyof typeof configs} Kind */
 
-/** Opens the server of a world, as a process that starts now does. */
-export async function openServer(world) {
+/** Opens the server of a world, as a process that starts now does. @param {string} world @param {Kind} kind */
+export async function openServer(world, kind) {
   const folder = join(world, 'server')
   const journal = await openFileJournal(join(folder, 'journal'), { segmentBytes: 4096 })
   const blobs = await openDirectoryBlobs(join(folder, 'blobs'), { reserve: 0 })
-  const coordinator = await Coordinator.open({ folder, journal, blobs, config })
+  const coordinator = await Coordinator.open({ folder, journal, blobs, config: configs[kind] })
   const { run } = await coordinator.describe()
   const port = join(world, 'port')
   const served = await serveHttps({
