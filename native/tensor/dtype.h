@@ -7,7 +7,29 @@
 namespace fedlora {
 
 /// From q4_0 on, numbers come in blocks with scales of their own (quant/ggml_blocks.h): rows are whole blocks.
-enum class DType { f64, f32, f16, bf16, i64, i32, i16, i8, u8, boolean, q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k };
+enum class DType {
+  f64,
+  f32,
+  f16,
+  bf16,
+  i64,
+  i32,
+  i16,
+  i8,
+  u8,
+  f8_e4m3,
+  boolean,
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  q8_0,
+  q2_k,
+  q3_k,
+  q4_k,
+  q5_k,
+  q6_k
+};
 
 struct DTypeTraits {
   const char* name;    // the spelling of safetensors or ggml
@@ -16,10 +38,11 @@ struct DTypeTraits {
 };
 
 constexpr DTypeTraits dtype_traits(DType dtype) {
-  constexpr DTypeTraits traits[] = {{"F64", 1, 8},     {"F32", 1, 4},      {"F16", 1, 2},      {"BF16", 1, 2},     {"I64", 1, 8},
-                                    {"I32", 1, 4},     {"I16", 1, 2},      {"I8", 1, 1},       {"U8", 1, 1},       {"BOOL", 1, 1},
-                                    {"Q4_0", 32, 18},  {"Q4_1", 32, 20},   {"Q5_0", 32, 22},   {"Q5_1", 32, 24},   {"Q8_0", 32, 34},
-                                    {"Q2_K", 256, 84}, {"Q3_K", 256, 110}, {"Q4_K", 256, 144}, {"Q5_K", 256, 176}, {"Q6_K", 256, 210}};
+  constexpr DTypeTraits traits[] = {{"F64", 1, 8},     {"F32", 1, 4},     {"F16", 1, 2},      {"BF16", 1, 2},     {"I64", 1, 8},
+                                    {"I32", 1, 4},     {"I16", 1, 2},     {"I8", 1, 1},       {"U8", 1, 1},       {"F8_E4M3", 1, 1},
+                                    {"BOOL", 1, 1},    {"Q4_0", 32, 18},  {"Q4_1", 32, 20},   {"Q5_0", 32, 22},   {"Q5_1", 32, 24},
+                                    {"Q8_0", 32, 34},  {"Q2_K", 256, 84}, {"Q3_K", 256, 110}, {"Q4_K", 256, 144}, {"Q5_K", 256, 176},
+                                    {"Q6_K", 256, 210}};
   static_assert(sizeof traits / sizeof *traits == static_cast<size_t>(DType::q6_k) + 1);
   return traits[static_cast<int>(dtype)];
 }
