@@ -32,7 +32,7 @@ export { type ErrorCode, type ErrorJson, errorCodes, FedloraError, isFedloraErro
 export { type EvaluateOptions, type EvaluationResult, evaluate } from './evaluation/evaluate.js'
 export { Adapter, type GradientResult } from './model/adapter.js'
 export type { AdapterConfig, AdapterOptions } from './model/adapter-options.js'
-export { type ModelConfig, parseModelConfig, type StoredQuantization } from './model/config.js'
+export { type ModelConfig, parseModelConfig } from './model/config.js'
 export { supportedFamilies } from './model/families/index.js'
 export type { GenerateOptions } from './model/generate-options.js'
 export { type FinishReason, Generation, type GenerationResult } from './model/generation.js'
@@ -45,6 +45,7 @@ export type { Prompt } from './model/prompt.js'
 export { type QuantizeOptions, type QuantizeResult, quantizeModel } from './model/quantize.js'
 export { readModelConfig } from './model/read-config.js'
 export type { FrozenResidual } from './model/residual.js'
+export type { StoredQuantization } from './model/stored-quantization.js'
 export type {
   Compute,
   CudaDevice,

@@ -20,13 +20,14 @@ namespace {
 
 /// The tensors of the merged checkpoint. Of a quantised weight its parts are left out, and it becomes bf16.
 struct Plan {
-  Plan(const ModelTensors& checkpoint, const Description& description) {
+  Plan(const ModelTensors& checkpoint, const Description& description, const PackedWeights& packed) {
     for (ModelTensor& tensor : list_linears(description)) {
       std::string name = tensor.name();
       linears.emplace(std::move(name), std::move(tensor));
     }
     std::unordered_set<std::string> parts;
     for (const std::string& name : checkpoint.names()) {
+      if (packed.packing != Packing::none && linears.count(name) != 0) quantized.insert(name);
       if (!is_bnb_quantized(checkpoint, name)) continue;
       quantized.insert(name);
       for (const std::string& part : bnb_part_names(checkpoint, name))
@@ -34,7 +35,7 @@ struct Plan {
     }
     for (const std::string& name : checkpoint.names()) {
       if (parts.count(name) != 0) continue;
-      const TensorView view = checkpoint.get(name);
+      const TensorView view = checkpoint.describe(name);
       specs.push_back({name, view.dtype, view.shape});
       if (quantized.count(name) == 0) continue;
       const auto linear = linears.find(name);
@@ -113,10 +114,10 @@ void write_merged(SafetensorsWriter& writer, const ModelTensors& checkpoint, con
 }  // namespace
 
 RewriteResult merge_checkpoint(const std::vector<std::string>& files, const std::string& output, const Description& description,
-                               const Adapter& adapter) {
-  const ModelTensors checkpoint(files, description);
+                               const Adapter& adapter, const PackedWeights& packed) {
+  const ModelTensors checkpoint(files, description, {}, packed);
   refuse_overwrite(files, output);
-  const Plan plan(checkpoint, description);
+  const Plan plan(checkpoint, description, packed);
   RewriteResult result;
   SafetensorsWriter writer(output, plan.specs, {{"format", "pt"}});
   for (const TensorSpec& spec : plan.specs) {

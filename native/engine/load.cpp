@@ -33,7 +33,7 @@ Format format_of(const LoadOptions& options, const ModelTensors& tensors, const 
 /// A checkpoint that has every tensor of a description that runs.
 struct Source {
   explicit Source(const LoadOptions& options)
-      : description(checked(options.description)), tensors(options.files, description, options.stored) {
+      : description(checked(options.description)), tensors(options.files, description, options.stored, options.packed) {
     description.tied_head = tensors.tied_head();
     tensors.check(description);
   }

@@ -15,7 +15,8 @@ namespace fedlora {
 struct LoadOptions {
   std::vector<std::string> files;
   Description description;
-  std::vector<StoredTensor> stored;    // what a GGUF file calls otherwise
+  std::vector<StoredTensor> stored;  // what a GGUF file calls otherwise
+  PackedWeights packed;
   std::optional<Format> quantization;  // of the linear layers; bf16: of the tables, too; none: all as stored
   bool double_quantization = false;
   int block = 64;

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "io/bnb_checkpoint.h"
 #include "io/gguf.h"
+#include "io/packed_checkpoint.h"
 #include "io/plain_tensor.h"
 #include "io/renamed.h"
 #include "io/safetensors.h"
@@ -19,8 +20,9 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return text + "]";
 }
 
-std::unique_ptr<TensorSource> open_tensors(const std::vector<std::string>& files, const std::vector<StoredTensor>& stored) {
-  if (files.empty() || !is_gguf(files[0])) return std::make_unique<Checkpoint>(files);
+std::unique_ptr<TensorSource> open_tensors(const std::vector<std::string>& files, const std::vector<StoredTensor>& stored,
+                                           const PackedWeights& packed) {
+  if (files.empty() || !is_gguf(files[0])) return std::make_unique<PackedCheckpoint>(std::make_unique<Checkpoint>(files), packed);
   return std::make_unique<RenamedTensors>(std::make_unique<GgufTensors>(files), stored);
 }
 
@@ -37,8 +39,9 @@ void refuse_quantized_table(const TensorSource& source, const std::string& modul
 
 }  // namespace
 
-ModelTensors::ModelTensors(const std::vector<std::string>& files, const Description& d, const std::vector<StoredTensor>& stored)
-    : checkpoint_(open_tensors(files, stored)), prefix_(d.embedding.substr(0, d.embedding.find('.') + 1)) {
+ModelTensors::ModelTensors(const std::vector<std::string>& files, const Description& d, const std::vector<StoredTensor>& stored,
+                           const PackedWeights& packed)
+    : checkpoint_(open_tensors(files, stored, packed)), prefix_(d.embedding.substr(0, d.embedding.find('.') + 1)) {
   const std::string embedding = d.embedding + ".weight", head = d.head + ".weight";
   for (const ModelTensor& tensor : list_tensors(d)) needed_.insert(tensor.name());
   needed_.insert(head);
@@ -90,8 +93,9 @@ std::string ModelTensors::missing_hint(const std::vector<std::string>& missing, 
     return "\nIf the head shares the embedding's table, say \"tie_word_embeddings\": true in config.json.";
   for (const std::string& name : names_) {
     if (name.ends_with(".qweight"))
-      return format_text("\nIt has \"%s\": GPTQ's and AWQ's packed weights are not read. Start from the unquantised checkpoint.",
-                         name.c_str());
+      return format_text(
+          "\nIt has \"%s\": packed weights of GPTQ or AWQ, of which config.json says nothing (quantization_config). Get it anew.",
+          name.c_str());
     if (name.find(part_name[static_cast<int>(Part::lora_A)]) != std::string::npos)
       return format_text("\nIt has \"%s\": this is an adapter. Load its base model, then the adapter over it.", name.c_str());
     if (name.size() > missing[0].size() && name.ends_with(missing[0])) {

@@ -21,10 +21,12 @@ namespace fedlora {
 
 class ModelTensors final : public TensorSource {
  public:
-  /// `files`: safetensors, or the parts of a GGUF model, whose own names `stored` translates.
+  /// `files`: safetensors, or the parts of a GGUF model, whose own names `stored` translates; `packed`: how the linear weights of the
+  /// former are, which are then the float32 numbers that they stand for.
   /// Throws what Checkpoint and GgufTensors throw, E_FORMAT when two stored names mean the same tensor, and E_UNSUPPORTED when the head or
   /// the embedding is stored as bitsandbytes codes.
-  ModelTensors(const std::vector<std::string>& files, const Description& description, const std::vector<StoredTensor>& stored = {});
+  ModelTensors(const std::vector<std::string>& files, const Description& description, const std::vector<StoredTensor>& stored = {},
+               const PackedWeights& packed = {});
 
   /// By the description's names, in file order; other tensors under the names they are stored with.
   std::vector<std::string> names() const override { return names_; }

@@ -138,20 +138,20 @@ struct BlockScales {
   int64_t across;         // blocks in a row of blocks
 };
 
-BlockScales read_scales(const TensorSource& source, const std::string& stem, const TensorView& codes, const PackedBlocks& blocks) {
+BlockScales read_scales(const TensorSource& source, const std::string& stem, const TensorView& codes, const PackedWeights& packed) {
   const int64_t N = codes.shape[0], K = codes.shape[1];
   const std::string inverse = stem + ".weight_scale_inv", direct = stem + ".weight_scale";
   const bool blocked = source.has(inverse);
   const std::string& name = blocked ? inverse : direct;
   const TensorView view = source.get(name);
-  BlockScales scales{read_vector(source, name), blocked ? blocks.rows : 1, blocked ? blocks.columns : K, 1};
+  BlockScales scales{read_vector(source, name), blocked ? packed.block_rows : 1, blocked ? packed.block_columns : K, 1};
   if (blocked) {
-    scales.across = (K + blocks.columns - 1) / blocks.columns;
-    const int64_t down = (N + blocks.rows - 1) / blocks.rows;
+    scales.across = (K + packed.block_columns - 1) / packed.block_columns;
+    const int64_t down = (N + packed.block_rows - 1) / packed.block_rows;
     if (view.shape != std::vector<int64_t>{down, scales.across})
       fail(Code::E_SHAPE, "tensor \"%s\" is %s, expected [%lld, %lld]: blocks of %lld x %lld.", name.c_str(), shape_text(view).c_str(),
-           static_cast<long long>(down), static_cast<long long>(scales.across), static_cast<long long>(blocks.rows),
-           static_cast<long long>(blocks.columns));
+           static_cast<long long>(down), static_cast<long long>(scales.across), static_cast<long long>(packed.block_rows),
+           static_cast<long long>(packed.block_columns));
   } else if (view.elements() == 1) {
     scales.rows = N;
   } else if (view.elements() != N || view.shape[0] != N) {
@@ -161,10 +161,10 @@ BlockScales read_scales(const TensorSource& source, const std::string& stem, con
   return scales;
 }
 
-AlignedBuffer<float> decode_fp8(const TensorSource& source, const std::string& stem, const PackedBlocks& blocks) {
+AlignedBuffer<float> decode_fp8(const TensorSource& source, const std::string& stem, const PackedWeights& packed) {
   const std::string name = stem + ".weight";
   const TensorView codes = table(source, name, DType::f8_e4m3);
-  const BlockScales scales = read_scales(source, stem, codes, blocks);
+  const BlockScales scales = read_scales(source, stem, codes, packed);
   std::array<float, 256> values;
   for (int code = 0; code < 256; ++code) values[static_cast<size_t>(code)] = e4m3_value(static_cast<uint8_t>(code));
   const int64_t N = codes.shape[0], K = codes.shape[1];
@@ -219,8 +219,16 @@ float e4m3_value(uint8_t code) {
   return code & 0x80 ? -magnitude : magnitude;
 }
 
-PackedCheckpoint::PackedCheckpoint(std::unique_ptr<TensorSource> source, Packing packing, PackedBlocks blocks)
-    : source_(std::move(source)), packing_(packing), blocks_(blocks), parts_(find_parts(*source_, packing)) {
+PackedCheckpoint::PackedCheckpoint(std::unique_ptr<TensorSource> source, const PackedWeights& packed)
+    : source_(std::move(source)), packed_(packed), parts_(find_parts(*source_, packed.packing)) {
+  if (packed.packing != Packing::none && parts_.empty())
+    fail(
+        Code::E_FORMAT,
+        "quantization_config of config.json says that weights are packed by %s, and none is. Take that field out if they are plain, or get "
+        "the checkpoint anew.",
+        packed.packing == Packing::fp8   ? "FP8"
+        : packed.packing == Packing::awq ? "AWQ"
+                                         : "GPTQ");
   for (const auto& [weight, parts] : parts_)
     for (const std::string& part : parts) weight_of_[part] = weight;
   for (const std::string& name : source_->names()) {
@@ -236,10 +244,10 @@ TensorView PackedCheckpoint::describe(const std::string& name) const {
   const auto found = parts_.find(name);
   if (found == parts_.end()) return source_->describe(name);
   TensorView view;
-  if (packing_ == Packing::fp8) {
+  if (packed_.packing == Packing::fp8) {
     view.shape = table(*source_, name, DType::f8_e4m3).shape;
   } else {
-    const FourBitGroups weight(*source_, stem_of(name), packing_);
+    const FourBitGroups weight(*source_, stem_of(name), packed_.packing);
     view.shape = {weight.N, weight.K};
   }
   view.bytes = static_cast<size_t>(view.elements()) * sizeof(float);
@@ -251,7 +259,8 @@ TensorView PackedCheckpoint::get(const std::string& name) const {
   TensorView view = describe(name);
   if (decoded_.count(name) == 0) {
     const std::string stem = stem_of(name);
-    decoded_[name] = packing_ == Packing::fp8 ? decode_fp8(*source_, stem, blocks_) : FourBitGroups(*source_, stem, packing_).decode();
+    decoded_[name] =
+        packed_.packing == Packing::fp8 ? decode_fp8(*source_, stem, packed_) : FourBitGroups(*source_, stem, packed_.packing).decode();
   }
   view.data = decoded_[name].data();
   return view;

@@ -20,22 +20,17 @@
 
 #include "base/aligned.h"
 #include "tensor/source.h"
+#include "tensor/stored.h"
 
 namespace fedlora {
-
-enum class Packing { none, gptq, gptq_v2, awq, fp8 };
-
-struct PackedBlocks {
-  int64_t rows = 128, columns = 128;  // of FP8's block scales
-};
 
 /// The number that an E4M3 code stands for: 1-4-3 bits, bias 7, no infinities, NaN for 0x7f and 0xff.
 float e4m3_value(uint8_t code);
 
 class PackedCheckpoint final : public TensorSource {
  public:
-  /// Throws E_MISSING for parts without their others.
-  PackedCheckpoint(std::unique_ptr<TensorSource> source, Packing packing, PackedBlocks blocks = {});
+  /// Throws E_MISSING for parts without their others, E_FORMAT where nothing is packed.
+  PackedCheckpoint(std::unique_ptr<TensorSource> source, const PackedWeights& packed);
 
   std::vector<std::string> names() const override { return names_; }
   bool has(const std::string& name) const override { return parts_.count(name) != 0 || (plain(name) && source_->has(name)); }
@@ -50,8 +45,7 @@ class PackedCheckpoint final : public TensorSource {
   bool plain(const std::string& name) const { return weight_of_.count(name) == 0; }
 
   std::unique_ptr<TensorSource> source_;
-  Packing packing_;
-  PackedBlocks blocks_;
+  PackedWeights packed_;
   std::vector<std::string> names_;
   std::unordered_map<std::string, std::vector<std::string>> parts_;  // by weight: the stored names it is made of
   std::unordered_map<std::string, std::string> weight_of_;           // by part

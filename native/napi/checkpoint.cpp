@@ -175,12 +175,13 @@ Napi::Value merge(const Napi::CallbackInfo& info) {
     std::shared_ptr<Adapter> adapter = state->idle();
     std::vector<std::string> files = f.texts("files");
     std::string output = f.text("output");
+    const PackedWeights packed = decode_packed(f);
     // A copy, the host's: the adapter may go on training while its merged weights are written.
     const std::shared_ptr<Adapter> copy = host_copy(*adapter);
     return run_alone(
         env,
-        [engine, copy, files = std::move(files), output = std::move(output)] {
-          return merge_checkpoint(files, output, engine->description(), *copy);
+        [engine, copy, packed, files = std::move(files), output = std::move(output)] {
+          return merge_checkpoint(files, output, engine->description(), *copy, packed);
         },
         "merged");
   });

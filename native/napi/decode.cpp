@@ -101,6 +101,20 @@ std::vector<StoredTensor> decode_stored(const Fields& options) {
   return tensors;
 }
 
+PackedWeights decode_packed(const Fields& options) {
+  PackedWeights packed;
+  if (!options.has("packed")) return packed;
+  const Fields f(options.value("packed"), "packed");
+  constexpr const char* packings[] = {"gptq", "gptq_v2", "awq", "fp8"};
+  packed.packing = static_cast<Packing>(f.choice("format", packings) + 1);
+  if (!f.has("block")) return packed;
+  constexpr int64_t most = 1 << 20;
+  const Fields block(f.value("block"), "packed.block");
+  packed.block_rows = block.integer("0", 1, most);
+  packed.block_columns = block.integer("1", 1, most);
+  return packed;
+}
+
 Description decode_description(Napi::Value value) {
   const Fields f(value, "description");
   const auto size = [&](const char* name) { return f.integer(name, 1, int32_max); };
@@ -168,6 +182,7 @@ LoadOptions decode_load_options(Napi::Value value) {
   options.files = f.texts("files");
   options.description = decode_description(f.value("description"));
   options.stored = decode_stored(f);
+  options.packed = decode_packed(f);
   options.quantization = formats[f.choice("quantization", quantizations)];
   options.double_quantization = f.boolean("doubleQuantization");
   options.block = static_cast<int>(f.integer("blockSize", 64, 128));

@@ -116,6 +116,7 @@ Description decode_description(Napi::Value value);
 RowSwap decode_row_swap(Napi::Value value);
 /// The optional field `stored` of an object.
 std::vector<StoredTensor> decode_stored(const Fields& options);
+PackedWeights decode_packed(const Fields& options);
 LoadOptions decode_load_options(Napi::Value value);
 PlanRequest decode_plan_request(Napi::Value value);
 std::vector<AdapterLayer> decode_adapter_layers(Napi::Value value);

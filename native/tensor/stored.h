@@ -1,4 +1,5 @@
-/// Tensors that a file stores under other names, or with their rows in another order, than the description of its model has them.
+/// Tensors that a file stores under other names, with their rows in another order, or packed by others, than the description of its model
+/// has them.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -12,6 +13,14 @@ struct RowSwap {
   int64_t outer = 1, a = 1, b = 1;
   bool any() const { return a > 1 && b > 1; }
   RowSwap back() const { return {outer, b, a}; }
+};
+
+/// Who packed the linear weights of a checkpoint (io/packed_checkpoint.h tells how).
+enum class Packing { none, gptq, gptq_v2, awq, fp8 };
+
+struct PackedWeights {
+  Packing packing = Packing::none;
+  int64_t block_rows = 128, block_columns = 128;  // of FP8's scales
 };
 
 struct StoredTensor {

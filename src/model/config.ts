@@ -5,15 +5,9 @@ import type { ModelDescription, StoredTensor } from '../native/binding.js'
 import { native } from '../native/load.js'
 import { describeFamily } from './families/index.js'
 import { Fields } from './fields.js'
+import { readQuantization, type StoredQuantization } from './stored-quantization.js'
 
 export type StoredType = 'float32' | 'float16' | 'bfloat16'
-
-/** How bitsandbytes has quantised the stored weights. */
-export interface StoredQuantization {
-  method: 'bitsandbytes'
-  format: 'nf4' | 'fp4' | 'int8'
-  doubleQuantization: boolean
-}
 
 /** What a model folder says about its model. */
 export interface ModelConfig {
@@ -50,37 +44,6 @@ function readStoredType(config: Fields): StoredType {
   const name = config.string(field, 'float32').replace(/^torch\./, '')
   if (!storedTypes.includes(name)) config.fail(field, storedTypes.join(', '))
   return name as StoredType
-}
-
-function readQuantization(config: Fields): StoredQuantization | undefined {
-  const fields = config.object('quantization_config') ?? config.object('compression_config')
-  if (fields === undefined) return undefined
-  const four = fields.boolean('load_in_4bit', false)
-  const eight = fields.boolean('load_in_8bit', false)
-  const method = fields.string('quant_method', four || eight ? 'bitsandbytes' : undefined)
-  if (method !== 'bitsandbytes') {
-    throw new FedloraError(
-      'E_UNSUPPORTED',
-      `${config.where}: weights quantised by '${method}' are not read; supported are bitsandbytes' nf4, fp4 and int8, and unquantised weights. ` +
-        'Start from the unquantised checkpoint: loadModel quantises while it loads',
-      { field: `${fields.prefix}quant_method`, got: method },
-    )
-  }
-  if (four === eight) fields.fail('load_in_4bit', 'exactly one of load_in_4bit and load_in_8bit')
-  if (eight) return { method, format: 'int8', doubleQuantization: false }
-  const format = fields.string('bnb_4bit_quant_type', 'fp4')
-  if (format !== 'nf4' && format !== 'fp4') return fields.fail('bnb_4bit_quant_type', "'nf4' or 'fp4'")
-  const storage = fields.string('bnb_4bit_quant_storage', 'uint8')
-  if (storage !== 'uint8') {
-    throw new FedloraError(
-      'E_UNSUPPORTED',
-      `${config.where}: bnb_4bit_quant_storage '${storage}' is not supported, only 'uint8'`,
-      {
-        field: 'quantization_config.bnb_4bit_quant_storage',
-      },
-    )
-  }
-  return { method, format, doubleQuantization: fields.boolean('bnb_4bit_use_double_quant', false) }
 }
 
 /**

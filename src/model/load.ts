@@ -8,6 +8,7 @@ import { parseOptions } from '../options/parse.js'
 import { Model } from './model.js'
 import { availableCores, checkBaseFormat, type ModelOptions, modelOptionsSchema } from './model-options.js'
 import { readModelConfig } from './read-config.js'
+import { packedWeights } from './stored-quantization.js'
 import { weightFiles } from './weight-files.js'
 
 /**
@@ -47,6 +48,7 @@ export async function loadModel(folder: string, options: ModelOptions = {}): Pro
     files: await weightFiles(source.folder, source.file),
     description: config.description,
     ...(config.stored && { stored: config.stored }),
+    ...packedWeights(config),
     ...format,
     threads: threads ?? availableCores(),
     ...onDevice(device),

@@ -4,6 +4,7 @@ import type { NativeAdapter } from '../native/binding.js'
 import { native } from '../native/load.js'
 import type { Base } from './base.js'
 import { writeModelFolder } from './output-folder.js'
+import { packedWeights } from './stored-quantization.js'
 
 /** The config of the merged folder: no quantization_config; the type is what the weights are written in, in the spelling that was there. */
 export function mergedConfig(config: Json): Json {
@@ -19,7 +20,8 @@ export async function mergeInto(folder: string, base: Base, adapter: NativeAdapt
   await writeModelFolder(
     folder,
     base.path,
-    async (output) => void (await native().mergeCheckpoint({ files, output, adapter, threads })),
+    async (output) =>
+      void (await native().mergeCheckpoint({ files, output, adapter, threads, ...packedWeights(base.config) })),
     mergedConfig,
   )
 }

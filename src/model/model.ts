@@ -69,7 +69,7 @@ export class Model implements Base {
     this.name = name ?? source.id ?? `./${basename(this.path)}`
     this.revision = name === undefined ? (source.revision ?? null) : null
     this.config = config
-    const { files, description: _, stored: ___, cudaLibraries: __, ...format } = options
+    const { files, description: _, stored: ___, packed: ____, cudaLibraries: __, ...format } = options
     this.files = files
     this.options = format
     this.memory = native.memory

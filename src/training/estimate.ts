@@ -5,6 +5,7 @@ import { adapterLayers, adapterOptionsSchema, matchTargets } from '../model/adap
 import { linearModules } from '../model/config.js'
 import { availableCores, baseFormatShape, checkBaseFormat, deviceSchema } from '../model/model-options.js'
 import { readModelConfig } from '../model/read-config.js'
+import { packedWeights } from '../model/stored-quantization.js'
 import { weightFiles } from '../model/weight-files.js'
 import type { LoadOptions, MemoryPlan, Recompute } from '../native/binding.js'
 import { deviceMemory, onDevice } from '../native/device.js'
@@ -63,6 +64,7 @@ export async function estimate(options: EstimateOptions): Promise<Estimate> {
     files: await weightFiles(folder, file),
     description: config.description,
     ...(config.stored && { stored: config.stored }),
+    ...packedWeights(config),
     quantization: parsed.quantization,
     doubleQuantization: parsed.doubleQuantization,
     blockSize: parsed.blockSize,

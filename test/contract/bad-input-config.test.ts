@@ -58,7 +58,7 @@ const cases: [object, string, RegExp][] = [
   [{ dtype: 'float8_e4m3fn' }, 'E_CONFIG', /dtype is "float8_e4m3fn", expected float32, float16, bfloat16/],
   [{ eos_token_id: 'x' }, 'E_CONFIG', /eos_token_id is "x"/],
   [{ eos_token_id: [0.5] }, 'E_CONFIG', /eos_token_id/],
-  [{ quantization_config: { quant_method: 'gptq', bits: 4 } }, 'E_UNSUPPORTED', /'gptq'.*bitsandbytes/],
+  [{ quantization_config: { quant_method: 'hqq', bits: 4 } }, 'E_UNSUPPORTED', /'hqq'.*bitsandbytes/],
   [{ quantization_config: 'nf4' }, 'E_CONFIG', /quantization_config is "nf4"/],
   [{ quantization_config: { load_in_4bit: true, load_in_8bit: true } }, 'E_CONFIG', /exactly one of/],
   [{ quantization_config: { load_in_4bit: true, bnb_4bit_quant_type: 'nf3' } }, 'E_CONFIG', /"nf3"/],

@@ -60,13 +60,14 @@ const refused: Record<string, [string, RegExp]> = {
   'layer_types nobody knows': ['E_CONFIG', /layer_types/],
   'dtype float64': ['E_CONFIG', /dtype is "float64"/],
   'quantised by no name': ['E_CONFIG', /quantization_config\.quant_method is nothing/],
+  'quantised by gptq': ['E_FORMAT', /packed by GPTQ, and none is/],
+  'quantised by awq': ['E_FORMAT', /packed by AWQ, and none is/],
+  'quantised by fp8': ['E_FORMAT', /packed by FP8, and none is/],
   ...Object.fromEntries(
-    ['gptq', 'awq', 'fp8', 'fbgemm_fp8', 'compressed-tensors', 'hqq', 'eetq', 'aqlm', 'quanto', 'torchao', 'mxfp4'].map(
-      (method) => [
-        `quantised by ${method}`,
-        ['E_UNSUPPORTED', new RegExp(`'${method}'.*unquantised checkpoint`)] as [string, RegExp],
-      ],
-    ),
+    ['fbgemm_fp8', 'compressed-tensors', 'hqq', 'eetq', 'aqlm', 'quanto', 'torchao', 'mxfp4'].map((method) => [
+      `quantised by ${method}`,
+      ['E_UNSUPPORTED', new RegExp(`'${method}'.*unquantised checkpoint`)] as [string, RegExp],
+    ]),
   ),
 }
 

@@ -49,9 +49,7 @@ class Damaged : public TensorSource {
   void release(const std::string& name) const override { released.push_back(name); }
 };
 
-PackedCheckpoint opened(Packing packing, PackedBlocks blocks = {}) {
-  return PackedCheckpoint(std::make_unique<SafetensorsFile>(golden), packing, blocks);
-}
+PackedCheckpoint opened(const PackedWeights& packed) { return PackedCheckpoint(std::make_unique<SafetensorsFile>(golden), packed); }
 
 bool equals_golden(const PackedCheckpoint& checkpoint, const std::string& stem) {
   const TensorView got = checkpoint.get(stem + ".weight"), want = checkpoint.get(stem + ".expected");
@@ -59,11 +57,11 @@ bool equals_golden(const PackedCheckpoint& checkpoint, const std::string& stem) 
 }
 
 /// The code and the words of what reading `stem`.weight after `damage` throws.
-std::string thrown(const std::string& stem, Packing packing, const std::function<void(Damaged&)>& damage, PackedBlocks blocks = {}) {
+std::string thrown(const std::string& stem, const PackedWeights& packed, const std::function<void(Damaged&)>& damage) {
   auto source = std::make_unique<Damaged>(stem);
   damage(*source);
   try {
-    PackedCheckpoint(std::move(source), packing, blocks).get(stem + ".weight");
+    PackedCheckpoint(std::move(source), packed).get(stem + ".weight");
   } catch (const Error& error) {
     return std::string(code_name(error.code())) + " " + error.what();
   }
@@ -79,18 +77,18 @@ bool says(const std::string& text, const char* code, const char* words) {
 }  // namespace
 
 CASE("four-bit weights are the numbers that were packed") {
-  for (const char* stem : {"gptq", "gptq_act"}) CHECK(equals_golden(opened(Packing::gptq), stem));
-  CHECK(equals_golden(opened(Packing::gptq_v2), "gptq_v2"));
-  CHECK(equals_golden(opened(Packing::awq), "awq"));
+  for (const char* stem : {"gptq", "gptq_act"}) CHECK(equals_golden(opened({Packing::gptq}), stem));
+  CHECK(equals_golden(opened({Packing::gptq_v2}), "gptq_v2"));
+  CHECK(equals_golden(opened({Packing::awq}), "awq"));
 }
 
 CASE("another packing gives other numbers") {
-  CHECK(!equals_golden(opened(Packing::gptq), "gptq_v2"));
-  CHECK(!equals_golden(opened(Packing::gptq_v2), "gptq"));
+  CHECK(!equals_golden(opened({Packing::gptq}), "gptq_v2"));
+  CHECK(!equals_golden(opened({Packing::gptq_v2}), "gptq"));
 }
 
 CASE("fp8 weights are the numbers of their blocks rows or tensor") {
-  for (const char* stem : {"block", "row", "one"}) CHECK(equals_golden(opened(Packing::fp8, {8, 16}), stem));
+  for (const char* stem : {"block", "row", "one"}) CHECK(equals_golden(opened({Packing::fp8, 8, 16}), stem));
 }
 
 CASE("every e4m3 code is the number of torch") {
@@ -108,7 +106,7 @@ CASE("parts stand for their weight and other tensors for themselves") {
   auto source = std::make_unique<Damaged>("gptq");
   source->tensors["norm"] = {DType::f32, {1}, std::vector<uint8_t>(4)};
   Damaged& inner = *source;
-  const PackedCheckpoint checkpoint(std::move(source), Packing::gptq);
+  const PackedCheckpoint checkpoint(std::move(source), {Packing::gptq});
   CHECK(checkpoint.names() == (std::vector<std::string>{"gptq.weight", "norm"}));
   CHECK(checkpoint.has("gptq.weight") && checkpoint.has("norm") && !checkpoint.has("gptq.scales") && !checkpoint.has("other"));
   const TensorView described = checkpoint.describe("gptq.weight");
@@ -119,22 +117,27 @@ CASE("parts stand for their weight and other tensors for themselves") {
         (std::set<std::string>{"gptq.g_idx", "gptq.qweight", "gptq.qzeros", "gptq.scales"}));
 }
 
+CASE("a packing that nothing has is refused") {
+  CHECK_THROWS(PackedCheckpoint(std::make_unique<Damaged>("awq"), {Packing::fp8}), E_FORMAT);
+  CHECK_THROWS(PackedCheckpoint(std::make_unique<Damaged>("block"), {Packing::awq}), E_FORMAT);
+}
+
 CASE("without a packing all is as stored") {
-  const PackedCheckpoint checkpoint = opened(Packing::none);
+  const PackedCheckpoint checkpoint = opened({Packing::none});
   CHECK(checkpoint.has("gptq.qweight") && !checkpoint.has("gptq.weight"));
 }
 
 CASE("a group may be left out where rows are in order") {
   auto source = std::make_unique<Damaged>("gptq");
   source->tensors.erase("gptq.g_idx");
-  const PackedCheckpoint checkpoint(std::move(source), Packing::gptq);
+  const PackedCheckpoint checkpoint(std::move(source), {Packing::gptq});
   const SafetensorsFile file(golden);
   const TensorView got = checkpoint.get("gptq.weight");
   CHECK(std::memcmp(got.data, file.get("gptq.expected").data, got.bytes) == 0);
 }
 
 CASE("damaged four-bit weights are refused by the part") {
-  const auto gptq = [](const std::function<void(Damaged&)>& damage) { return thrown("gptq", Packing::gptq, damage); };
+  const auto gptq = [](const std::function<void(Damaged&)>& damage) { return thrown("gptq", {Packing::gptq}, damage); };
   CHECK(says(gptq([](Damaged& d) { d.tensors.erase("gptq.scales"); }), "E_MISSING", "no \"gptq.scales\""));
   CHECK(says(gptq([](Damaged& d) { d.tensors.erase("gptq.qzeros"); }), "E_MISSING", "no \"gptq.qzeros\""));
   CHECK(says(gptq([](Damaged& d) { d.tensors["gptq.qweight"].dtype = DType::f32; }), "E_DTYPE", "\"gptq.qweight\" has dtype F32"));
@@ -153,11 +156,12 @@ CASE("damaged four-bit weights are refused by the part") {
 }
 
 CASE("damaged fp8 weights are refused by the part") {
-  const auto block = [](const std::function<void(Damaged&)>& damage) { return thrown("block", Packing::fp8, damage, {8, 16}); };
+  const auto block = [](const std::function<void(Damaged&)>& damage) { return thrown("block", {Packing::fp8, 8, 16}, damage); };
   CHECK(says(block([](Damaged& d) { d.tensors.erase("block.weight_scale_inv"); }), "E_MISSING", "neither"));
   CHECK(says(block([](Damaged& d) { d.tensors["block.weight"].bytes[41] = 0x7f; }), "E_NONFINITE", "element [1, 1] of \"block.weight\""));
-  CHECK(says(thrown("block", Packing::fp8, [](Damaged&) {}), "E_SHAPE", "blocks of 128 x 128"));
-  CHECK(says(thrown("row", Packing::fp8, [](Damaged& d) { d.tensors["row.weight_scale"].shape = {4, 5}; }), "E_SHAPE", "each of 20 rows"));
+  CHECK(says(thrown("block", {Packing::fp8}, [](Damaged&) {}), "E_SHAPE", "blocks of 128 x 128"));
+  CHECK(
+      says(thrown("row", {Packing::fp8}, [](Damaged& d) { d.tensors["row.weight_scale"].shape = {4, 5}; }), "E_SHAPE", "each of 20 rows"));
 }
 
 TEST_MAIN()

@@ -119,7 +119,7 @@ t.test('a bad field is named with what stood there and what was expected', (t) =
     message: /rope type 'su' .*default, linear, dynamic, llama3, yarn, longrope/,
   })
   t.throws(bad({ rope_parameters: { rope_theta: 1e4, partial_rotary_factor: 0.5 } }), { code: 'E_UNSUPPORTED' })
-  t.throws(bad({ quantization_config: { quant_method: 'gptq' } }), { code: 'E_UNSUPPORTED', message: /'gptq'/ })
+  t.throws(bad({ quantization_config: { quant_method: 'aqlm' } }), { code: 'E_UNSUPPORTED', message: /'aqlm'/ })
   t.end()
 })
 
@@ -153,7 +153,7 @@ t.test('bitsandbytes folders', async (t) => {
   refused({ load_in_4bit: true, load_in_8bit: true }, 'E_CONFIG', /exactly one of/)
   refused({ load_in_4bit: true, bnb_4bit_quant_type: 'nf5' }, 'E_CONFIG', /bnb_4bit_quant_type is "nf5"/)
   refused({ load_in_4bit: true, bnb_4bit_quant_storage: 'float16' }, 'E_UNSUPPORTED', /quant_storage 'float16'/)
-  refused({ quant_method: 'awq', load_in_4bit: true }, 'E_UNSUPPORTED', /'awq'/)
+  refused({ quant_method: 'eetq', load_in_4bit: true }, 'E_UNSUPPORTED', /'eetq'/)
 })
 
 t.test('end tokens: one, several, from both files, none outside the vocabulary', (t) => {

@@ -1,6 +1,7 @@
 /** Weight files, read and written: mirror of `native/napi/checkpoint.cpp`. */
 import type { NativeAdapter } from './adapter.js'
 import type { ModelDescription } from './description.js'
+import type { PackedWeights } from './load.js'
 
 export interface TensorEntry {
   name: string
@@ -42,5 +43,7 @@ export interface MergeRequest {
   files: string[]
   output: string
   adapter: NativeAdapter
+  /** How the base's linear weights are packed. */
+  packed?: PackedWeights
   threads: number
 }

@@ -5,11 +5,19 @@ import type { ModelDescription, StoredTensor } from './description.js'
 export type Quantization = 'none' | 'bf16' | 'int8' | 'nf4' | 'fp4'
 export type Compute = 'f32' | 'bf16'
 
+/** `block`: rows and columns that share a scale (fp8). */
+export interface PackedWeights {
+  format: 'gptq' | 'gptq_v2' | 'awq' | 'fp8'
+  block?: readonly [number, number]
+}
+
 export interface LoadOptions {
   files: string[]
   description: ModelDescription
   /** What a GGUF file calls otherwise, or stores in another order of rows. */
   stored?: readonly StoredTensor[]
+  /** How GPTQ, AWQ or FP8 has packed the linear weights. */
+  packed?: PackedWeights
   quantization: Quantization
   doubleQuantization: boolean
   blockSize: 64 | 128
