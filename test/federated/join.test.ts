@@ -12,6 +12,7 @@ import type { ParticipantEvent, ParticipantResult } from '../../src/federated/pa
 import { type Connect, type ParticipantOptions, takePart } from '../../src/federated/participant/join.js'
 import { simulate } from '../../src/federated/simulate/simulate.js'
 import { loadModel } from '../../src/model/load.js'
+import { epsilon } from '../../src/privacy/index.js'
 import { goldenFolder } from '../support/golden-model.js'
 import { temporaryFolder, tokenRows } from '../support/train.js'
 import { Crashing } from './support/crash.js'
@@ -81,6 +82,10 @@ const variations: Record<string, Partial<FederationOptions>> = {
   'adapters of their own': { algorithm: 'ditto' },
   'local options of their own': { overrides: { b: { steps: 3 }, c: { learningRate: 5e-3, epochs: 1 } } },
   'cohorts of two': { cohort: 2, rounds: 4 },
+  'rows hidden by noise': {
+    local: { steps: 2, batchSize: 2, learningRate: 1e-2 },
+    privacy: { level: 'example', clip: 0.5, noiseMultiplier: 1, delta: 1e-2, noise: 'seeded' },
+  },
 }
 
 for (const [name, options] of Object.entries(variations)) {
@@ -104,6 +109,30 @@ t.test('an answer that is screened out leaves what its client keeps as before: t
     [2, 3, 3],
     'canary: answers are screened out, and others of the same clients count later',
   )
+})
+
+t.test('rows that are hidden: every client tells what its own have spent', async (t) => {
+  const told: Record<string, (number | undefined)[]> = {}
+  const hearing: Join = async (connect, options) => {
+    const run = takePart(connect, options)
+    const spent: (number | undefined)[] = []
+    for await (const event of run) if (event.type === 'sent') spent.push(event.epsilon)
+    told[options.folder.slice(-1)] = spent
+    return await run
+  }
+  const privacy = { level: 'example', clip: 0.5, noiseMultiplier: 1, delta: 1e-2, accountant: 'rdp' } as const
+  const plain = { steps: 2, batchSize: 2, learningRate: 1e-2 }
+  await both('hidden', { local: plain, privacy }, hearing)
+  for (const [i, name] of names.entries()) {
+    const expected = [2, 4, 6].map((steps) => {
+      const spend = { sampleRate: 2 / rows[i]!.length, noiseMultiplier: 1, steps }
+      return epsilon({ ...spend, delta: 1e-2, accountant: 'rdp' }).epsilon
+    })
+    t.same(told[name], expected, name)
+  }
+  t.not(told.a![2], told.b![2], 'canary: clients of other rows')
+  await both('hidden-from-nobody', { local: plain, rounds: 1, privacy: { ...privacy, noise: 'seeded' } }, hearing)
+  t.same(told.a, [undefined], 'noise that everybody can make hides nothing')
 })
 
 t.test('after the end the folder knows what came of it, and needs no server', async (t) => {

@@ -33,7 +33,10 @@ export function joinTeller(output: Output): (event: ParticipantEvent) => void {
           event: { phase: 'step', done: event.step, total: event.steps },
         })
       case 'sent':
-        return output.text(`round ${event.round}: sent ${formatBytes(event.bytes)} · loss ${figure(event.loss, 4)}`)
+        return output.text(
+          `round ${event.round}: sent ${formatBytes(event.bytes)} · loss ${figure(event.loss, 4)}` +
+            (event.epsilon === undefined ? '' : ` · ε ${event.epsilon.toFixed(3)} spent of the rows here`),
+        )
       case 'outcome': {
         const why = event.why === undefined ? '' : `: ${event.why}`
         return output.text(`round ${event.round}: ${event.counted ? 'counted' : `did not count${why}`}`)

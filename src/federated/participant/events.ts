@@ -14,8 +14,8 @@ export type ParticipantEvent =
   | { type: 'work'; round: number; rounds: number; algorithm: string }
   /** An optimiser step; a round may train several times, each of so many steps. */
   | { type: 'step'; round: number; step: number; steps: number; loss: number }
-  /** The answer has arrived. */
-  | ({ type: 'sent' } & Outgoing)
+  /** The answer has arrived. `epsilon`: what the rows here have spent with it, where the federation hides rows. */
+  | ({ type: 'sent'; epsilon?: number } & Outgoing)
   /** A round has ended: the answer counts, or does not. */
   | { type: 'outcome'; round: number; counted: boolean; why?: string }
   /** Not this time: beyond a limit, or somebody has said no. */

@@ -234,7 +234,8 @@ export class LocalWork implements Workshop {
   }
 
   get epsilon(): number | undefined {
-    return this.#seen?.account?.epsilon
+    const { account, config } = this.#seen ?? {}
+    return config?.privacy?.noise === 'seeded' ? undefined : account?.epsilon
   }
 
   dispose(): void {

@@ -175,7 +175,10 @@ export class RoundWork {
           )
         })
       })
-      if (reply.type === 'taken') this.#context.emit({ type: 'sent', ...outgoing })
+      if (reply.type === 'taken') {
+        const { epsilon } = this.#parts.workshop
+        this.#context.emit({ type: 'sent', ...outgoing, ...(epsilon !== undefined && { epsilon }) })
+      }
       return reply
     } catch (error) {
       if (!isFedloraError(error) || !refusals.has(error.code)) throw error

@@ -37,6 +37,8 @@ export interface WorkshopContext {
 }
 
 export interface Workshop {
+  /** ε that the rows here have spent; undefined where they are not hidden. */
+  readonly epsilon?: number | undefined
   /**
    * The federation is known: whether this client can work for it is found out before anything expensive.
    * @param download - brings a blob of the server to a file.
