@@ -1,9 +1,11 @@
 /** The server of a federation without rounds: whom it asks, what counts, who is given up, what everyone is told, and that its journal is all of it. */
-import { rmSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import t from 'tap'
+import { parse } from 'yaml'
 import type { CoordinatorOptions } from '../../src/federated/coordinator/options.js'
 import { decodeVector } from '../../src/federated/vector-message.js'
 import type { FedloraError } from '../../src/index.js'
+import { parseServerOptions } from '../../src/server/options.js'
 import { temporaryFolder } from '../support/train.js'
 import { Punctual, Timeless } from './support/buffered.js'
 import { options } from './support/conformance.js'
@@ -534,4 +536,13 @@ t.test('what makes no sense is refused before anybody is asked, in the words of 
     buffered({ buffer: 2, concurrency: 4 }, { federation: { robust: { rule: 'krum', f: 1 } } }),
     /^robust:.*asynchronous\.buffer/,
   )
+})
+
+t.test('the config file of the documents is one', async (t) => {
+  const text = readFileSync(new URL('../../docs/federations.md', import.meta.url), 'utf8')
+  const block = text.match(/```yaml\n(name: [\s\S]*?)```/)![1]!
+  const config = parse(block) as Record<string, unknown>
+  const { federation, clients } = parseServerOptions(config).coordinator
+  t.match(federation, { rounds: 100, asynchronous: { buffer: 4, concurrency: 8, maxStaleness: 10, exponent: 0.5 } })
+  t.equal(clients.deadline, 1800)
 })

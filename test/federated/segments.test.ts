@@ -84,6 +84,17 @@ t.test('each part is the mean over those who sent it; one that nobody sent stays
   await t.rejects(server.accept(answer('b', 1, 1, 2, 3), server.space), { code: 'E_SHAPE', message: /expected 2/ })
   await server.finish(1, 1)
   t.same([...server.adapter], [0, 0, 15, 25, 20])
+  const stale = serverOf(2)
+  await stale.begin()
+  await stale.finish(1, 1)
+  await stale.begin()
+  await stale.accept(answer('a', 1, 30, 40, 50), stale.space, undefined, undefined, 0.5)
+  await stale.finish(2, 1)
+  t.same(
+    [...stale.adapter],
+    [0, 0, 15, 20, 25],
+    'what an answer to an earlier round sends lies where that round has it',
+  )
   const whole = serverOf(1)
   t.equal(whole.task('a', whole.space, 1, 1).segment, undefined)
 })
