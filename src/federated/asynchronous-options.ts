@@ -6,7 +6,9 @@ export const asynchronousSchema = z.strictObject({
   concurrency: z
     .int()
     .min(1)
-    .describe('C: clients at work at the same time, which is virtual in a simulation; whoever ends makes room for another'),
+    .describe(
+      'C: clients at work at the same time, which is virtual in a simulation; whoever ends makes room for another',
+    ),
   maxStaleness: z
     .int()
     .min(0)
