@@ -19,7 +19,7 @@
 namespace fedlora {
 
 enum class Compute { f32, bf16 };
-enum class Activate { silu, gelu_tanh, relu };
+enum class Activate { silu, gelu_tanh, relu, gelu };
 
 /// An activation: float* or bf16*, by the backend's compute mode. Rows are contiguous and dense.
 using Activation = void*;
@@ -73,9 +73,10 @@ struct AttentionShape {
 
 /// What becomes of x·Wᵀ at the head.
 struct LogitShape {
-  LogitShape(float divider = 1, float soft_cap = 0) : divider(divider), soft_cap(soft_cap) {}
+  LogitShape(float divider = 1, float soft_cap = 0, const float* bias = nullptr) : divider(divider), soft_cap(soft_cap), bias(bias) {}
   float divider;
-  float soft_cap;  // cap·tanh(z / cap); 0: none
+  float soft_cap;     // cap·tanh(z / cap); 0: none
+  const float* bias;  // [V] or null
 };
 
 /// Columns of rows of `width`: `count` runs of `run` columns, the first at `begin`, each `stride` after the one before.

@@ -48,7 +48,7 @@ Need need_of(const LoadOptions& options, const Source& source) {
   for (const ModelTensor& tensor : list_tensors(source.description)) {
     if (!tensor.is_matrix()) continue;
     const Format format = format_of(options, source.tensors, tensor);
-    if (tensor.role == TensorRole::embedding)
+    if (tensor.role == TensorRole::embedding || tensor.role == TensorRole::positions)
       need.embedding = format;
     else if (tensor.role == TensorRole::head)
       need.head = format;
@@ -117,7 +117,7 @@ std::shared_ptr<Engine> load_engine(const LoadOptions& options, std::unique_ptr<
       Matrix& matrix = matrix_of(*weights, tensor) = load_matrix(options, tensors, tensor, pool);
       backend->adopt(matrix);
     } else {
-      const float offset = tensor.role == TensorRole::bias ? 0 : source.description.norm_offset;
+      const float offset = tensor.is_bias() ? 0 : source.description.norm_offset;
       std::vector<float> values = read_vector(tensors, tensor.name());
       for (float& value : values) value += offset;
       vector_of(*weights, tensor) = Buffer<float>(backend->memory(), values);

@@ -8,6 +8,7 @@ namespace fedlora {
 size_t& ModelMemory::of(TensorRole role) {
   switch (role) {
     case TensorRole::embedding:
+    case TensorRole::positions:
       return embedding;
     case TensorRole::head:
       return head;

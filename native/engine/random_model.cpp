@@ -14,7 +14,7 @@ std::shared_ptr<Engine> random_engine(const LoadOptions& options, uint64_t seed)
   weights->layers.resize(d.layers.size());
   for (const ModelTensor& tensor : list_tensors(d)) {
     if (!tensor.is_matrix()) {
-      const std::vector<float> values(static_cast<size_t>(tensor.N), tensor.role == TensorRole::bias ? 0.0f : 1.0f);
+      const std::vector<float> values(static_cast<size_t>(tensor.N), tensor.is_bias() ? 0.0f : 1.0f);
       vector_of(*weights, tensor) = Buffer<float>(backend->memory(), values);
       continue;
     }

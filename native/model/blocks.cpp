@@ -7,6 +7,11 @@ void blocks_forward(const Pass& pass) {
   const Description& d = pass.description();
   const StepBuffers& b = pass.buffers;
   pass.backend.embedding_forward(pass.batch.ids, pass.weights.embedding, d.embedding_multiplier, b.x);
+  if (!d.positions.empty()) {
+    std::vector<int32_t> rows = pass.batch.positions;
+    for (int32_t& row : rows) row += static_cast<int32_t>(d.position_offset);
+    pass.backend.embedding_add(rows, pass.weights.positions, b.x);
+  }
   for (int64_t l = 0; l < pass.layers(); ++l) {
     pass.check_cancelled();
     attention_forward(pass, l, b.x, l == 0 ? nullptr : b.delta, b.delta);

@@ -56,7 +56,10 @@ void check_block(const Description& d, size_t index) {
     check_linear(projections[2], d.kv_width(), d.hidden);
   }
   check_linear(block.attention.out, d.hidden, d.query_width());
-  for (const LinearSpec& in : entries) check_linear(in, entries.size() == 1 ? 2 * d.intermediate : d.intermediate, d.hidden);
+  if (!d.gated && entries.size() != 1) fail(Code::E_CONFIG, "layer %zu has two linear layers at the entry of an MLP without gate", index);
+  if (block.attention.by_head && (projections.size() != 1 || d.heads != d.kv_heads))
+    fail(Code::E_CONFIG, "layer %zu has queries, keys and values head by head, expected one matrix and as many of each", index);
+  for (const LinearSpec& in : entries) check_linear(in, d.gated && entries.size() == 1 ? 2 * d.intermediate : d.intermediate, d.hidden);
   check_linear(block.mlp.out, d.hidden, d.intermediate);
   for (const LinearGroup& group : linear_groups)
     for (const LinearSpec& linear : block.group(group))
@@ -74,6 +77,8 @@ void check_consistent(const Description& d) {
   positive("headDim", d.head_dim);
   positive("layers", static_cast<int64_t>(d.layers.size()));
   if (d.heads % d.kv_heads != 0) fail(Code::E_CONFIG, "%d query heads cannot share %d key-value heads evenly", d.heads, d.kv_heads);
+  if (d.position_offset < 0 || d.position_offset > 65536)
+    fail(Code::E_CONFIG, "positions begin at row %lld", static_cast<long long>(d.position_offset));
   if (d.head_dim > 256) fail(Code::E_CONFIG, "head_dim is %d, expected at most 256", d.head_dim);
   if (d.heads > 4096 || d.layers.size() > 4096)
     fail(Code::E_CONFIG, "%d heads in %zu layers is out of range (at most 4096 each)", d.heads, d.layers.size());
@@ -92,9 +97,14 @@ void check_supported(const Description& d) {
   const auto refuse = [&](bool unsupported, const char* trait) {
     if (unsupported) fail(Code::E_UNSUPPORTED, "model family '%s' needs %s, which this engine does not run yet", d.family.c_str(), trait);
   };
-  refuse(d.norm != NormKind::rms, "LayerNorm");
+  for (const BlockSpec& block : d.layers) {
+    const bool after = block.after_attention.present() || block.after_mlp.present(),
+               inside = block.attention.q_norm.present() || block.attention.k_norm.present();
+    refuse(d.norm == NormKind::layer && (after || inside), "LayerNorm after a half or of queries and keys");
+    refuse(d.parallel && (after || !block.before_attention.present() || d.residual_multiplier != 1),
+           "parallel halves without a norm before attention, with norms after them or with a residual multiplier");
+  }
   refuse(d.transposed_linears, "transposed linear weights");
-  refuse(d.learned_positions, "learned positions");
 }
 
 bool rotated_anew(const Description& d, int64_t length) {
@@ -110,10 +120,17 @@ std::vector<std::string> further_traits(const Description& d) {
   };
   add(d.attention_soft_cap > 0 || d.logit_soft_cap > 0, "soft caps");
   add(d.residual_multiplier != 1, "a residual multiplier");
+  add(d.norm == NormKind::layer, "LayerNorm");
+  add(!d.gated, "an MLP without gate");
+  add(d.activation == Activate::gelu, "the exact gelu");
+  add(d.parallel, "parallel halves");
+  add(d.head_bias, "a bias of the head");
+  add(!d.positions.empty(), "learned positions");
   for (const RopeDescription& rope : d.ropes) add(rope.rotary_dim() != d.head_dim, "a rotation of a part of each head");
   const auto any = [&](auto asks) { return std::any_of(d.layers.begin(), d.layers.end(), asks); };
-  add(any([](const BlockSpec& block) { return block.attention.in.size() == 1 || block.mlp.in.size() == 1; }), "fused projections");
-  add(any([](const BlockSpec& block) { return !block.before_attention.present() || !block.before_mlp.present(); }),
+  add(any([&](const BlockSpec& block) { return block.attention.in.size() == 1 || (d.gated && block.mlp.in.size() == 1); }),
+      "fused projections");
+  add(any([&](const BlockSpec& block) { return !d.parallel && (!block.before_attention.present() || !block.before_mlp.present()); }),
       "sublayers without a norm before them");
   return traits;
 }

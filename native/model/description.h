@@ -30,6 +30,7 @@ struct NormSpec {
 
 struct AttentionSpec {
   std::vector<LinearSpec> in;  // q, k and v; or one matrix whose rows are those of q, then of k, then of v
+  bool by_head = false;        // the one matrix has the rows of q, k and v head by head (GPT-NeoX)
   LinearSpec out;
   NormSpec q_norm, k_norm;  // before the rotation: of each head, or of the whole projection, by their width
   int rope = 0;             // index into Description::ropes; -1: no rotation
@@ -38,12 +39,13 @@ struct AttentionSpec {
 };
 
 struct MlpSpec {
-  std::vector<LinearSpec> in;  // gate and up; or one matrix whose rows are those of gate, then of up
+  std::vector<LinearSpec> in;  // gate and up; or one matrix whose rows are those of gate, then of up; without a gate the one that there is
   LinearSpec out;
 };
 
 /// Attention, then MLP:   x += m·after(attention(before(x)))   x += m·after(mlp(before(x))), m the model's residual multiplier. An absent
-/// norm leaves what it would take as it is.
+/// norm leaves what it would take as it is. In parallel:   x += attention(before(x)) + mlp(before(x)), where an absent norm before the MLP
+/// is the one before attention.
 struct BlockSpec {
   NormSpec before_attention, after_attention, before_mlp, after_mlp;
   AttentionSpec attention;
@@ -77,12 +79,16 @@ struct Description {
   float norm_epsilon = 1e-5f;
   float norm_offset = 0;  // added to every stored norm weight
   Activate activation = Activate::silu;
+  bool gated = true;      // the MLP multiplies activate(gate) by up
+  bool parallel = false;  // both halves of a block read the stream at its entry
+  bool head_bias = false;
   float attention_scale = 1, attention_soft_cap = 0, logit_soft_cap = 0;
   float embedding_multiplier = 1, residual_multiplier = 1, logits_divider = 1;
-  bool tied_head = false, transposed_linears = false, learned_positions = false;
+  bool tied_head = false, transposed_linears = false;
+  int64_t position_offset = 0;  // rows of the table of positions before that of position 0
   std::vector<RopeDescription> ropes;
   std::vector<BlockSpec> layers;
-  std::string embedding, positions, final_norm, head;
+  std::string embedding, positions, final_norm, head;  // positions: a table added to embeddings; empty: none
 
   int64_t query_width() const { return static_cast<int64_t>(heads) * head_dim; }
   int64_t kv_width() const { return static_cast<int64_t>(kv_heads) * head_dim; }

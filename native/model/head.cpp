@@ -4,7 +4,10 @@
 namespace fedlora {
 
 namespace {
-LogitShape logit_shape(const Description& d) { return {d.logits_divider, d.logit_soft_cap}; }
+LogitShape logit_shape(const Pass& pass) {
+  const Description& d = pass.description();
+  return {d.logits_divider, d.logit_soft_cap, d.head_bias ? pass.weights.head_bias.data() : nullptr};
+}
 
 /// grad_scale of the segment that each supervised row belongs to, times the row's weight; 0 outside all.
 std::vector<float> row_scales(const Pass& pass) {
@@ -18,10 +21,8 @@ std::vector<float> row_scales(const Pass& pass) {
 }  // namespace
 
 void final_norm_forward(const Pass& pass) {
-  const Description& d = pass.description();
   const StepBuffers& b = pass.buffers;
-  pass.backend.rms_norm_forward(pass.M(), d.hidden, b.x, b.delta, pass.weights.final_norm.weight.data(), d.norm_epsilon, b.normed,
-                                b.rstd_final, b.x_final);
+  norm_forward(pass, pass.weights.final_norm, b.x, b.delta, b.normed, b.rstd_final, b.x_final);
 }
 
 void head_loss(const Pass& pass) {
@@ -32,14 +33,13 @@ void head_loss(const Pass& pass) {
   const bool training = pass.shape.training;
   const Activation d_rows = training ? b.head_rows : nullptr;  // over the rows themselves
   pass.backend.gather_rows(d.hidden, rows, b.normed, b.head_rows);
-  pass.backend.linear_cross_entropy(static_cast<int64_t>(rows.size()), b.head_rows, pass.weights.output_head(), logit_shape(d),
+  pass.backend.linear_cross_entropy(static_cast<int64_t>(rows.size()), b.head_rows, pass.weights.output_head(), logit_shape(pass),
                                     pass.batch.targets, training ? row_scales(pass) : std::vector<float>(), b.losses, b.correct, d_rows);
   if (!training) return;
   const Activation d_normed = b.d_input;
   pass.backend.scatter_rows(pass.M(), d.hidden, rows, d_rows, d_normed);
   pass.backend.zero(pass.M() * d.hidden, b.d_x);
-  pass.backend.rms_norm_backward(pass.M(), d.hidden, d_normed, b.x_final, b.rstd_final, pass.weights.final_norm.weight.data(), b.d_x,
-                                 b.d_delta);
+  norm_backward(pass, pass.weights.final_norm, d_normed, b.x_final, b.rstd_final, b.d_x, b.d_delta);
 }
 
 RowLosses::RowLosses(const Pass& pass)
@@ -60,7 +60,7 @@ LossSums RowLosses::sum(int64_t row_begin, int64_t row_end) const {
 }
 
 void all_logits(const Pass& pass, float* logits) {
-  pass.backend.head_logits(pass.M(), pass.buffers.normed, pass.weights.output_head(), logit_shape(pass.description()), logits);
+  pass.backend.head_logits(pass.M(), pass.buffers.normed, pass.weights.output_head(), logit_shape(pass), logits);
 }
 
 void last_logits(const Pass& pass, float* logits) {
@@ -69,9 +69,9 @@ void last_logits(const Pass& pass, float* logits) {
   const auto last = static_cast<int32_t>(pass.M() - 1);
   pass.backend.gather_rows(d.hidden, {&last, 1}, b.normed, b.head_rows);
   if (pass.rows == Rows::one)
-    pass.backend.head_logits_decode(b.head_rows, pass.weights.output_head(), logit_shape(d), logits);
+    pass.backend.head_logits_decode(b.head_rows, pass.weights.output_head(), logit_shape(pass), logits);
   else
-    pass.backend.head_logits(1, b.head_rows, pass.weights.output_head(), logit_shape(d), logits);
+    pass.backend.head_logits(1, b.head_rows, pass.weights.output_head(), logit_shape(pass), logits);
 }
 
 }  // namespace fedlora

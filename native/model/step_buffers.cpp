@@ -32,9 +32,10 @@ StepBuffers StepBuffers::place(const Description& d, const StepShape& shape, uin
 
   const BlockSpec& spec = d.layers.front();  // what blocks have is the same in all
   const AttentionSpec& attention = spec.attention;
+  const int64_t moments = d.norm == NormKind::layer ? 2 : 1;
   const auto place_mlp = [&](SavedBlock& block) {
     block.gate = activation(d.intermediate);
-    block.up = activation(d.intermediate);
+    if (d.gated) block.up = activation(d.intermediate);
   };
   const auto place_down = [&](SavedBlock& block) {
     if (!spec.after_mlp.present()) return;
@@ -43,7 +44,7 @@ StepBuffers StepBuffers::place(const Description& d, const StepShape& shape, uin
   };
   const auto place_attention = [&](SavedBlock& block) {
     block.x1 = activation(d.hidden);
-    block.rstd1 = f32(M);
+    block.rstd1 = f32(M * moments);
     if (attention.q_norm.present()) {
       block.q_raw = activation(d.query_width());
       block.q_rstd = f32(M * d.query_width() / attention.q_norm.width);
@@ -57,8 +58,8 @@ StepBuffers StepBuffers::place(const Description& d, const StepShape& shape, uin
     block.v = activation(d.kv_width());
     block.o = activation(d.query_width());
     block.lse = f32(M * d.heads * 2);
-    block.x2 = activation(d.hidden);
-    block.rstd2 = f32(M);
+    block.x2 = d.parallel ? block.x1 : activation(d.hidden);
+    block.rstd2 = d.parallel ? block.rstd1 : f32(M * moments);
     if (spec.after_attention.present()) {
       block.attended = activation(d.hidden);
       block.attended_rstd = f32(M);
@@ -90,14 +91,14 @@ StepBuffers StepBuffers::place(const Description& d, const StepShape& shape, uin
     b.saved_bytes = placer.used();
   }
   const size_t before = placer.used();
-  b.rstd_final = f32(M);
+  b.rstd_final = f32(M * moments);
   b.x = f32(M * d.hidden);
   b.normed = activation(d.hidden);
   b.delta = activation(d.hidden);
   b.hidden = activation(d.intermediate);
   int64_t fused = 0;
-  for (const std::vector<LinearSpec>* in : {&attention.in, &spec.mlp.in})
-    if (in->size() == 1) fused = std::max(fused, in->front().N);
+  if (attention.in.size() == 1) fused = attention.in.front().N;
+  if (d.gated && spec.mlp.in.size() == 1) fused = std::max(fused, spec.mlp.in.front().N);
   if (fused > 0) b.fused = activation(fused);
   if (shape.training) {
     b.d_x = b.x;

@@ -25,7 +25,7 @@ struct StepShape {
 struct SavedBlock {
   float* x_entry = nullptr;                              // f32 [M, hidden] the residual stream at entry; only with Recompute::all
   Activation x1 = nullptr;                               // [M, hidden] input of the first norm, or of what stands in its place
-  float* rstd1 = nullptr;                                // f32 [M]
+  float* rstd1 = nullptr;                                // f32 [M], of LayerNorm [M,2]: as rstd2 and rstd_final
   Activation q_raw = nullptr, k_raw = nullptr;           // [M, H·D], [M, G·D] before their norm; only with one
   float *q_rstd = nullptr, *k_rstd = nullptr;            // f32, one for each row of the norm
   Activation q = nullptr, k = nullptr, v = nullptr;      // after rotation
@@ -33,9 +33,9 @@ struct SavedBlock {
   float* lse = nullptr;                                  // f32 [M, H, 2]
   Activation attended = nullptr, down = nullptr;         // [M, hidden] sublayer outputs before the norms after them; only with such
   float *attended_rstd = nullptr, *down_rstd = nullptr;  // f32 [M]
-  Activation x2 = nullptr;                               // [M, hidden] input of the second norm
+  Activation x2 = nullptr;                               // [M, hidden] input of the second norm; x1 itself where halves are parallel
   float* rstd2 = nullptr;                                // f32 [M]
-  Activation gate = nullptr, up = nullptr;               // [M, intermediate]
+  Activation gate = nullptr, up = nullptr;               // [M, intermediate]; without a gate `gate` alone
   Activation h[linears_per_layer] = {};                  // [M, ranks[…]] x·Aᵀ
 };
 

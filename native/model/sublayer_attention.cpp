@@ -54,7 +54,11 @@ void rotate(const Pass& pass, int64_t layer, bool inverse, Activation q, Activat
 }
 
 /// Where q, k and v lie in the rows of a fused projection.
-std::array<ColumnRuns, 3> pieces(const Description& d) {
+std::array<ColumnRuns, 3> pieces(const Description& d, const AttentionSpec& spec) {
+  if (spec.by_head) {
+    const int64_t D = d.head_dim, width = 3 * D * d.heads;
+    return {ColumnRuns{width, 0, D, 3 * D, d.heads}, ColumnRuns{width, D, D, 3 * D, d.heads}, ColumnRuns{width, 2 * D, D, 3 * D, d.heads}};
+  }
   const int64_t q = d.query_width(), kv = d.kv_width(), width = q + 2 * kv;
   return {ColumnRuns{width, 0, q}, ColumnRuns{width, q, kv}, ColumnRuns{width, q + kv, kv}};
 }
@@ -70,7 +74,7 @@ void attention_forward(const Pass& pass, int64_t layer, float* x, ConstActivatio
   const Activation q = block.q_raw != nullptr ? block.q_raw : block.q, k = block.k_raw != nullptr ? block.k_raw : block.k;
   if (pass.block_spec(layer).attention.in.size() == 1) {
     linear_forward(pass, layer, attention_in, n, {pass.buffers.fused});
-    const std::array<ColumnRuns, 3> runs = pieces(d);
+    const std::array<ColumnRuns, 3> runs = pieces(d, pass.block_spec(layer).attention);
     pass.backend.take_columns(M, runs[0], pass.buffers.fused, q);
     pass.backend.take_columns(M, runs[1], pass.buffers.fused, k);
     pass.backend.take_columns(M, runs[2], pass.buffers.fused, block.v);
@@ -112,7 +116,7 @@ void attention_backward(const Pass& pass, int64_t layer) {
   const Activation d_n = lowest ? nullptr : b.d_input;
   const ConstActivation n = enter_again(pass, weights.norm[before_attention], block.rstd1, block.x1);
   if (pass.block_spec(layer).attention.in.size() == 1) {
-    const std::array<ColumnRuns, 3> runs = pieces(d);
+    const std::array<ColumnRuns, 3> runs = pieces(d, pass.block_spec(layer).attention);
     pass.backend.put_columns(M, runs[0], b.d_q, b.fused);
     pass.backend.put_columns(M, runs[1], b.d_k, b.fused);
     pass.backend.put_columns(M, runs[2], b.d_v, b.fused);
@@ -120,7 +124,7 @@ void attention_backward(const Pass& pass, int64_t layer) {
   } else {
     linear_backward(pass, layer, attention_in, n, {b.d_q, b.d_k, b.d_v}, d_n);
   }
-  if (!lowest) enter_backward(pass, weights.norm[before_attention], block.rstd1, block.x1);
+  if (!lowest) enter_backward(pass, weights.norm[before_attention], block.rstd1, block.x1, b.d_delta);
 }
 
 }  // namespace fedlora

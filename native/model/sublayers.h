@@ -21,8 +21,12 @@ void linear_backward(const Pass& pass, int64_t layer, LinearGroup group, ConstAc
 ConstActivation enter_sublayer(const Pass& pass, const NormWeights& norm, float* x, ConstActivation delta, float* rstd, Activation saved);
 /// The same from `saved`, in backward.
 ConstActivation enter_again(const Pass& pass, const NormWeights& norm, const float* rstd, ConstActivation saved);
-/// From d_input, the gradient of what it read, to that of the stream.
-void enter_backward(const Pass& pass, const NormWeights& norm, const float* rstd, ConstActivation saved);
+/// From d_input, the gradient of what it read, to that of the stream; d_copy, if not null, receives it rounded.
+void enter_backward(const Pass& pass, const NormWeights& norm, const float* rstd, ConstActivation saved, Activation d_copy);
+/// The norm of the model's kind: x += delta, y = norm(x); and d_x += its gradient.
+void norm_forward(const Pass& pass, const NormWeights& norm, float* x, ConstActivation delta, Activation y, float* rstd, Activation saved);
+void norm_backward(const Pass& pass, const NormWeights& norm, ConstActivation d_y, ConstActivation saved, const float* rstd, float* d_x,
+                   Activation d_copy);
 /// out = multiplier·norm(raw); without a norm raw is out itself.
 void leave_sublayer(const Pass& pass, const NormWeights& norm, Activation raw, float* rstd, Activation out);
 /// From d_delta, the gradient of out, to that of raw, in place.

@@ -5,8 +5,12 @@ namespace fedlora {
 std::vector<ModelTensor> list_tensors(const Description& d) {
   std::vector<ModelTensor> list;
   list.push_back({TensorRole::embedding, -1, -1, d.embedding, d.vocabulary, d.hidden});
+  if (!d.positions.empty()) list.push_back({TensorRole::positions, -1, -1, d.positions, d.position_offset + d.max_positions, d.hidden});
   if (!d.tied_head) list.push_back({TensorRole::head, -1, -1, d.head, d.vocabulary, d.hidden});
+  if (d.head_bias) list.push_back({TensorRole::head_bias, -1, -1, d.head, d.vocabulary});
+  const bool biased = d.norm == NormKind::layer;
   list.push_back({TensorRole::final_norm, -1, -1, d.final_norm, d.hidden});
+  if (biased) list.push_back({TensorRole::final_norm_bias, -1, -1, d.final_norm, d.hidden});
   for (size_t l = 0; l < d.layers.size(); ++l) {
     const BlockSpec& block = d.layers[l];
     const int64_t index = static_cast<int64_t>(l);
@@ -16,8 +20,11 @@ std::vector<ModelTensor> list_tensors(const Description& d) {
                                                            {after_mlp, block.after_mlp},
                                                            {q_norm, block.attention.q_norm},
                                                            {k_norm, block.attention.k_norm}};
-    for (const auto& [place, norm] : norms)
-      if (norm.present()) list.push_back({TensorRole::norm, index, place, norm.module, norm.width});
+    for (const auto& [place, norm] : norms) {
+      if (!norm.present()) continue;
+      list.push_back({TensorRole::norm, index, place, norm.module, norm.width});
+      if (biased) list.push_back({TensorRole::norm_bias, index, place, norm.module, norm.width});
+    }
     for (int place = 0; place < linears_per_layer; ++place) {
       const LinearSpec& linear = block.linear(place);
       if (!linear.present()) continue;

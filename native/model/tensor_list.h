@@ -8,18 +8,20 @@
 
 namespace fedlora {
 
-enum class TensorRole { embedding, head, final_norm, norm, linear, bias };
+/// `bias` is that of a linear layer; it and what follows it are named "<module>.bias".
+enum class TensorRole { embedding, positions, head, final_norm, norm, linear, bias, norm_bias, final_norm_bias, head_bias };
 
 struct ModelTensor {
   TensorRole role = TensorRole::linear;
-  int64_t layer = -1;  // of norm, linear and bias
+  int64_t layer = -1;  // of norm, linear and their biases
   int place = -1;      // a BlockNorm, or the place of a linear layer (linear_group.h)
   std::string module;
   int64_t N = 0, K = 0;  // [N, K]; norms and biases are vectors [N] and have K = 0
 
   bool is_matrix() const { return K > 0; }
+  bool is_bias() const { return role >= TensorRole::bias; }
   /// As checkpoints name it: <module>.weight or <module>.bias.
-  std::string name() const { return module + (role == TensorRole::bias ? ".bias" : ".weight"); }
+  std::string name() const { return module + (is_bias() ? ".bias" : ".weight"); }
   std::vector<int64_t> shape() const { return is_matrix() ? std::vector<int64_t>{N, K} : std::vector<int64_t>{N}; }
 };
 
@@ -33,6 +35,7 @@ std::vector<ModelTensor> list_linears(const Description& description);
 template <class AnyWeights>
 auto& matrix_of(AnyWeights& weights, const ModelTensor& tensor) {
   if (tensor.role == TensorRole::embedding) return weights.embedding;
+  if (tensor.role == TensorRole::positions) return weights.positions;
   if (tensor.role == TensorRole::head) return weights.head;
   return weights.layers[static_cast<size_t>(tensor.layer)].linear[tensor.place];
 }
@@ -41,8 +44,11 @@ auto& matrix_of(AnyWeights& weights, const ModelTensor& tensor) {
 template <class AnyWeights>
 auto& vector_of(AnyWeights& weights, const ModelTensor& tensor) {
   if (tensor.role == TensorRole::final_norm) return weights.final_norm.weight;
+  if (tensor.role == TensorRole::final_norm_bias) return weights.final_norm.bias;
+  if (tensor.role == TensorRole::head_bias) return weights.head_bias;
   auto& layer = weights.layers[static_cast<size_t>(tensor.layer)];
-  return tensor.role == TensorRole::norm ? layer.norm[tensor.place].weight : layer.bias[tensor.place];
+  if (tensor.role == TensorRole::norm) return layer.norm[tensor.place].weight;
+  return tensor.role == TensorRole::norm_bias ? layer.norm[tensor.place].bias : layer.bias[tensor.place];
 }
 
 }  // namespace fedlora

@@ -11,6 +11,7 @@ namespace fedlora {
 
 struct NormWeights {
   Buffer<float> weight;  // [width]; empty: absent
+  Buffer<float> bias;    // of LayerNorm
 };
 
 /// The norms of a block, as BlockSpec and AttentionSpec name them.
@@ -25,7 +26,9 @@ struct LayerWeights {
 struct Weights {
   Description description;
   Matrix embedding;  // [V, hidden]
+  Matrix positions;  // [position_offset + max_positions, hidden]; empty: none
   Matrix head;       // [V, hidden]; empty when tied
+  Buffer<float> head_bias;
   NormWeights final_norm;
   std::vector<LayerWeights> layers;
 

@@ -61,6 +61,7 @@ BlockSpec decode_block(Napi::Value value, const Description& d, int64_t query_no
   block.before_mlp = decode_norm(norms, "beforeMlp", d.hidden);
   block.after_mlp = decode_norm(norms, "afterMlp", d.hidden);
   block.attention.in = decode_linears(attention, "in");
+  block.attention.by_head = attention.has("byHead") && attention.boolean("byHead");
   block.attention.out = decode_linear(attention.value("out"));
   block.attention.q_norm = decode_norm(attention, "qNorm", query_norm_width);
   block.attention.k_norm = decode_norm(attention, "kNorm", key_norm_width);
@@ -120,7 +121,7 @@ Description decode_description(Napi::Value value) {
   const auto size = [&](const char* name) { return f.integer(name, 1, int32_max); };
   constexpr const char* norms[] = {"rms", "layer"};
   constexpr const char* query_key_norms[] = {"head", "projection"};
-  constexpr const char* activations[] = {"silu", "gelu_tanh", "relu"};
+  constexpr const char* activations[] = {"silu", "gelu_tanh", "relu", "gelu"};
   Description d;
   d.family = f.text("family");
   d.vocabulary = size("vocabulary");
@@ -142,7 +143,10 @@ Description decode_description(Napi::Value value) {
   d.logits_divider = static_cast<float>(f.number("logitsDivider"));
   d.tied_head = f.boolean("tiedHead");
   d.transposed_linears = f.boolean("transposedLinears");
-  d.learned_positions = f.boolean("learnedPositions");
+  d.gated = f.boolean("gated");
+  d.parallel = f.boolean("parallel");
+  d.head_bias = f.boolean("headBias");
+  d.position_offset = f.integer("positionOffset", 0, 65536);
   const Napi::Array ropes = f.array("ropes");
   for (uint32_t i = 0; i < ropes.Length(); ++i) {
     const Fields rope(ropes.Get(i), "description.ropes[]");

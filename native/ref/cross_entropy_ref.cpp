@@ -13,7 +13,7 @@ void logits_row(int64_t V, int64_t K, const Real* x, const Real* W, const LogitS
   for (int64_t v = 0; v < V; ++v) {
     double sum = 0;
     for (int64_t k = 0; k < K; ++k) sum += static_cast<double>(x[k]) * W[v * K + k];
-    const double z = sum / shape.divider;
+    const double z = sum / shape.divider + (shape.bias ? shape.bias[v] : 0.0f);
     logits[v] = shape.soft_cap > 0 ? shape.soft_cap * std::tanh(z / shape.soft_cap) : z;
   }
 }

@@ -1,6 +1,6 @@
 /// The book: the head and the cross-entropy of its softmax, and the gradient of the head's input.
 ///
-///   z = x·Wᵀ / divider     logits = z, or cap·tanh(z / cap) with a soft cap          x [M,K] · W [V,K] · logits [M,V]
+///   z = x·Wᵀ / divider + bias     logits = z, or cap·tanh(z / cap) with a soft cap          x [M,K] · W [V,K] · logits [M,V]
 ///   losses[m] = log Σ_v exp(logits[m,v]) − logits[m,target]    correct[m] = (the first largest logit is the target)
 ///   d_x = grad_scale · ((softmax(logits) − onehot(target)) ∘ dlogits/dz)·W / divider        dlogits/dz = 1 − (logits / cap)²
 #pragma once

@@ -8,6 +8,7 @@ namespace fedlora::ref {
 namespace {
 const double gelu_slope = std::sqrt(2 / std::numbers::pi);
 constexpr double gelu_cube = 0.044715;
+double normal_cdf(double z) { return 0.5 * std::erfc(-z / std::numbers::sqrt2); }
 double sigmoid(double z) { return 1 / (1 + std::exp(-z)); }
 }  // namespace
 
@@ -19,6 +20,8 @@ double activate(Activate kind, double z) {
       return 0.5 * z * (1 + std::tanh(gelu_slope * (z + gelu_cube * z * z * z)));
     case Activate::relu:
       return z > 0 ? z : 0;
+    case Activate::gelu:
+      return z * normal_cdf(z);
   }
   return 0;
 }
@@ -33,6 +36,8 @@ double activate_derivative(Activate kind, double z) {
     }
     case Activate::relu:
       return z > 0 ? 1 : 0;
+    case Activate::gelu:
+      return normal_cdf(z) + z * std::exp(-z * z / 2) / std::sqrt(2 * std::numbers::pi);
   }
   return 0;
 }

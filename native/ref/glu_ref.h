@@ -2,6 +2,7 @@
 ///
 ///   silu(z) = z·σ(z)                         silu' = σ·(1 + z·(1 − σ))
 ///   gelu_tanh(z) = ½z(1 + tanh u)            u = √(2/π)(z + 0.044715 z³)      gelu' = ½(1 + t) + ½z(1 − t²)·u',   t = tanh u
+///   gelu(z) = z·Φ(z)                         gelu' = Φ(z) + z·φ(z), Φ and φ of the standard normal distribution
 ///   relu(z) = max(z, 0)                      relu' = [z > 0]
 ///   d_up = d_h ∘ act(gate)                   d_gate = d_h ∘ up ∘ act'(gate)
 #pragma once

@@ -22,8 +22,9 @@ export interface RopeSource {
   theta?: number
   /** The fields, for a family with a set for each type of layer; those of the config when left out. */
   fields?: RopeFields
-  /** Whether only a part of each head may turn. */
+  /** Whether only a part of each head may turn, and which when the config is silent (1 when left out). */
   partial?: boolean
+  partialDefault?: number
   /** Other names that the family uses for rope types. */
   aliases?: Readonly<Record<string, string>>
 }
@@ -165,9 +166,9 @@ function longrope(
 }
 
 /** P: the dimensions of a head that turn. */
-function rotaryDim(config: Fields, fields: Fields, { headDim, partial }: RopeSource): number {
+function rotaryDim(config: Fields, fields: Fields, { headDim, partial, partialDefault }: RopeSource): number {
   const name = 'partial_rotary_factor'
-  const factor = fields.has(name) ? fields.positive(name) : config.positive(name, 1)
+  const factor = fields.has(name) ? fields.positive(name) : config.positive(name, partialDefault ?? 1)
   const rotary = Math.trunc(headDim * factor)
   if (factor === 1 || (partial && factor < 1 && rotary >= 2 && rotary % 2 === 0)) return rotary
   throw new FedloraError(

@@ -11,7 +11,7 @@ const huge = 1e9
 
 /** A change of the config, the code, and what the message must hold beside the file's name. */
 const cases: [object, string, RegExp][] = [
-  [{ model_type: 'gpt_neox' }, 'E_UNSUPPORTED', /gpt_neox.*llama.*mistral.*qwen2.*qwen3/],
+  [{ model_type: 'falcon' }, 'E_UNSUPPORTED', /falcon.*llama.*mistral.*qwen2.*qwen3/],
   [{ model_type: undefined }, 'E_CONFIG', /model_type/],
   [{ model_type: 7 }, 'E_CONFIG', /model_type is 7/],
   [{ hidden_size: -128 }, 'E_CONFIG', /hidden_size is -128, expected a whole number/],

@@ -9,6 +9,7 @@
 #include "ref/cross_entropy_ref.h"
 #include "ref/embedding_ref.h"
 #include "ref/glu_ref.h"
+#include "ref/layer_norm_ref.h"
 #include "ref/lora_linear_ref.h"
 #include "ref/optimizer_ref.h"
 #include "ref/rms_norm_ref.h"
@@ -136,6 +137,32 @@ class BookBackend : public Backend {
     std::memset(x, 0, static_cast<size_t>(M * K) * sizeof(float));
     for (size_t i = 0; i < rows.size(); ++i)
       std::memcpy(out(x) + rows[i] * K, in(y) + static_cast<int64_t>(i) * K, static_cast<size_t>(K) * sizeof(float));
+  }
+  void layer_norm_forward(int64_t M, int64_t K, float* x, ConstActivation delta, const float* weight, const float* bias, float eps,
+                          Activation y, float* moments, Activation x_saved) override {
+    ref::layer_norm_forward<float>(M, K, x, in(delta), weight, bias, eps, out(y), moments);
+    if (x_saved != nullptr) std::memcpy(x_saved, x, static_cast<size_t>(M * K) * sizeof(float));
+  }
+  void layer_norm_rebuild(int64_t M, int64_t K, ConstActivation x_saved, const float* moments, const float* weight, const float* bias,
+                          Activation y) override {
+    for (int64_t i = 0; i < M * K; ++i)
+      out(y)[i] = (in(x_saved)[i] - moments[i / K * 2]) * moments[i / K * 2 + 1] * weight[i % K] + bias[i % K];
+  }
+  void layer_norm_backward(int64_t M, int64_t K, ConstActivation d_y, ConstActivation x_saved, const float* moments, const float* weight,
+                           float* d_x, Activation d_x_copy) override {
+    ref::layer_norm_backward<float>(M, K, in(d_y), in(x_saved), moments, weight, d_x);
+    if (d_x_copy != nullptr) std::memcpy(d_x_copy, d_x, static_cast<size_t>(M * K) * sizeof(float));
+  }
+  void activate_forward(Activate kind, int64_t count, ConstActivation x, Activation y) override {
+    for (int64_t i = 0; i < count; ++i) out(y)[i] = static_cast<float>(ref::activate(kind, in(x)[i]));
+  }
+  void activate_backward(Activate kind, int64_t count, ConstActivation x, ConstActivation d_y, Activation d_x) override {
+    for (int64_t i = 0; i < count; ++i) out(d_x)[i] = static_cast<float>(in(d_y)[i] * ref::activate_derivative(kind, in(x)[i]));
+  }
+  void embedding_add(std::span<const int32_t> ids, const Matrix& table, float* x) override {
+    std::vector<float> rows(ids.size() * static_cast<size_t>(table.K));
+    ref::embedding_forward<float>(ids, table.K, dense(table).data(), 1, rows.data());
+    for (size_t i = 0; i < rows.size(); ++i) x[i] += rows[i];
   }
   void residual_add(int64_t count, float* x, ConstActivation delta, Activation x_copy) override {
     for (int64_t i = 0; delta != nullptr && i < count; ++i) x[i] += in(delta)[i];

@@ -22,7 +22,14 @@ class JsonDescription {
     d.heads = static_cast<int>(whole(json_, "heads")), d.kv_heads = static_cast<int>(whole(json_, "kvHeads"));
     d.head_dim = static_cast<int>(whole(json_, "headDim"));
     d.norm_epsilon = number(json_, "normEpsilon"), d.norm_offset = number(json_, "normOffset");
-    d.activation = text(json_, "activation") == "silu" ? Activate::silu : Activate::gelu_tanh;
+    const std::string kind = text(json_, "activation");
+    d.activation = kind == "silu"   ? Activate::silu
+                   : kind == "relu" ? Activate::relu
+                   : kind == "gelu" ? Activate::gelu
+                                    : Activate::gelu_tanh;
+    d.norm = text(json_, "norm") == "layer" ? NormKind::layer : NormKind::rms;
+    d.gated = flag(json_, "gated"), d.parallel = flag(json_, "parallel"), d.head_bias = flag(json_, "headBias");
+    d.position_offset = whole(json_, "positionOffset");
     d.attention_scale = number(json_, "attentionScale");
     d.attention_soft_cap = number(json_, "attentionSoftCap"), d.logit_soft_cap = number(json_, "logitSoftCap");
     d.embedding_multiplier = number(json_, "embeddingMultiplier"), d.residual_multiplier = number(json_, "residualMultiplier");
@@ -31,7 +38,8 @@ class JsonDescription {
     for (const Json& rope : json_.find("ropes")->as_array("ropes")) d.ropes.push_back(rope_of(rope));
     for (const Json& layer : json_.find("layers")->as_array("layers")) d.layers.push_back(block_of(layer, d));
     const Json& names = *json_.find("names");
-    d.embedding = text(names, "embedding"), d.final_norm = text(names, "finalNorm"), d.head = text(names, "head");
+    d.embedding = text(names, "embedding"), d.positions = text(names, "positions"), d.final_norm = text(names, "finalNorm"),
+    d.head = text(names, "head");
     return d;
   }
 
@@ -41,6 +49,7 @@ class JsonDescription {
     return std::string(std::istreambuf_iterator<char>(stream), {});
   }
   static float number(const Json& json, const char* key) { return static_cast<float>(json.find(key)->as_double(key)); }
+  static bool flag(const Json& json, const char* key) { return json.find(key)->as_boolean(key); }
   static int64_t whole(const Json& json, const char* key) { return json.find(key)->as_int64(key); }
   static std::string text(const Json& json, const char* key) {
     const Json* value = json.find(key);
@@ -80,6 +89,7 @@ class JsonDescription {
     block.after_attention = {text(norms, "afterAttention"), d.hidden};
     block.before_mlp = {text(norms, "beforeMlp"), d.hidden};
     block.after_mlp = {text(norms, "afterMlp"), d.hidden};
+    block.attention.by_head = attention.find("byHead") != nullptr;
     block.attention.in = linears_of(attention), block.attention.out = linear_of(*attention.find("out"));
     block.attention.q_norm = {text(attention, "qNorm"), whole_projection ? d.query_width() : d.head_dim};
     block.attention.k_norm = {text(attention, "kNorm"), whole_projection ? d.kv_width() : d.head_dim};

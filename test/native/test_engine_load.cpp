@@ -337,9 +337,9 @@ CASE("each trait that the engine cannot run is refused by its name; without any,
   const auto unsupported = [](const char* trait, const std::function<void(Description&)>& change) {
     refused(Code::E_UNSUPPORTED, std::string("needs ") + trait + ",", change);
   };
-  unsupported("LayerNorm", [](Description& d) { d.norm = NormKind::layer; });
+  unsupported("LayerNorm after a half or of queries and keys",
+              [](Description& d) { d.norm = NormKind::layer, d.layers[0].after_mlp = {"norm", d.hidden}; });
   unsupported("transposed linear weights", [](Description& d) { d.transposed_linears = true; });
-  unsupported("learned positions", [](Description& d) { d.learned_positions = true; });
 }
 
 CASE("sizes that are not positive or do not agree are refused by name") {

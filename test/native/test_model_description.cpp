@@ -38,9 +38,10 @@ CASE("the golden families are consistent and supported") {
 
 CASE("each trait that the engine does not run is refused by its name") {
   const std::pair<const char*, std::function<void(Description&)>> traits[] = {
-      {"LayerNorm", [](Description& d) { d.norm = NormKind::layer; }},
+      {"LayerNorm after a half or of queries and keys", [](Description& d) { d.norm = NormKind::layer; }},
+      {"parallel halves without a norm", [](Description& d) { d.parallel = true, d.layers[0].before_attention = {}; }},
+      {"or with a residual multiplier", [](Description& d) { d.parallel = true, d.residual_multiplier = 0.5f; }},
       {"transposed linear weights", [](Description& d) { d.transposed_linears = true; }},
-      {"learned positions", [](Description& d) { d.learned_positions = true; }},
   };
   for (const auto& [name, change] : traits) {
     const std::string message = refusal(check_supported, Code::E_UNSUPPORTED, changed(change));
@@ -57,6 +58,12 @@ CASE("what not every backend runs is named, and nothing of the first families is
       {"soft caps", [](Description& d) { d.logit_soft_cap = 30; }},
       {"a residual multiplier", [](Description& d) { d.residual_multiplier = 0.22f; }},
       {"a rotation of a part of each head", [](Description& d) { d.ropes[0].inverse_frequencies.pop_back(); }},
+      {"LayerNorm", [](Description& d) { d.norm = NormKind::layer; }},
+      {"an MLP without gate", [](Description& d) { d.gated = false; }},
+      {"the exact gelu", [](Description& d) { d.activation = Activate::gelu; }},
+      {"parallel halves", [](Description& d) { d.parallel = true; }},
+      {"a bias of the head", [](Description& d) { d.head_bias = true; }},
+      {"learned positions", [](Description& d) { d.positions = "positions"; }},
       {"fused projections", [](Description& d) { d.layers[1].attention.in.resize(1); }},
       {"fused projections", [](Description& d) { d.layers[1].mlp.in.resize(1); }},
       {"sublayers without a norm before them", [](Description& d) { d.layers[1].before_attention = {}; }},

@@ -4,6 +4,7 @@
 #include "ref/attention_ref.h"
 #include "ref/cross_entropy_ref.h"
 #include "ref/glu_ref.h"
+#include "ref/layer_norm_ref.h"
 #include "ref/lora_linear_ref.h"
 #include "ref/optimizer_ref.h"
 #include "ref/rms_norm_ref.h"
@@ -70,7 +71,7 @@ CASE("llama3 scaling keeps short waves, slows long ones, blends between") {
 }
 
 CASE("attention: grouped heads, packed sequences, with and without a window and a soft cap") {
-  for (const auto [window, soft_cap] : {std::pair{0, 0.0f}, {3, 0.0f}, {0, 1.5f}, {3, 0.8f}}) {
+  for (const auto& [window, soft_cap] : {std::pair{0, 0.0f}, {3, 0.0f}, {0, 1.5f}, {3, 0.8f}}) {
     const AttentionShape shape{4, 2, 5, 0.4f, window, soft_cap};
     const std::vector<int64_t> offsets{0, 1, 3, 10};
     const int64_t M = 10, q_count = M * 4 * 5, kv_count = M * 2 * 5;
@@ -107,7 +108,7 @@ CASE("glu") {
   book::Random random(9);
   const int64_t count = 50;
   const Tensor gate = random.normals(count, 2), up = random.normals(count), cotangent = random.normals(count);
-  for (Activate kind : {Activate::silu, Activate::gelu_tanh, Activate::relu}) {
+  for (Activate kind : {Activate::silu, Activate::gelu_tanh, Activate::relu, Activate::gelu}) {
     Tensor h(count), d_gate(count), d_up(count);
     ref::glu_backward<double>(kind, count, gate.data(), up.data(), cotangent.data(), d_gate.data(), d_up.data());
     const auto value = [&](const Tensor& gate_at, const Tensor& up_at) {
@@ -118,7 +119,26 @@ CASE("glu") {
     CHECK_LE(direction_error([&](const Tensor& at) { return value(gate, at); }, up, d_up, 11), tolerance);
   }
   CHECK_LE(std::fabs(ref::activate(Activate::gelu_tanh, 1.0) - 0.8411919906082768), 1e-12);
+  CHECK_LE(std::fabs(ref::activate(Activate::gelu, 1.0) - 0.8413447460685429), 1e-12);
   CHECK_LE(std::fabs(ref::activate(Activate::silu, 1.0) - 0.7310585786300049), 1e-12);
+}
+
+CASE("layer_norm") {
+  const int64_t M = 4, K = 9;
+  book::Random random(22);
+  const Tensor x = random.normals(M * K), weight = random.normals(K), bias = random.normals(K), cotangent = random.normals(M * K);
+  Tensor y(x.size()), moments(2 * M), d_x(x.size());
+  const auto value = [&](const Tensor& at) {
+    Tensor stream = at;
+    ref::layer_norm_forward<double>(M, K, stream.data(), nullptr, weight.data(), bias.data(), 1e-5, y.data(), moments.data());
+    return dot(y, cotangent);
+  };
+  value(x);
+  ref::layer_norm_backward<double>(M, K, cotangent.data(), x.data(), moments.data(), weight.data(), d_x.data());
+  CHECK_LE(direction_error(value, x, d_x, 23), tolerance);
+  double mean = 0;
+  for (int64_t k = 0; k < K; ++k) mean += (y[k] - bias[k]) / weight[k] / static_cast<double>(K);
+  CHECK_LE(std::fabs(mean), 1e-13);
 }
 
 CASE("linear_cross_entropy") {

@@ -11,15 +11,19 @@ export const describedFamilies = [
   'gemma',
   'gemma2',
   'gemma3',
+  'gpt-neox',
   'granite',
   'llama-linear',
   'llama-yarn',
   'ministral3',
   'olmo2',
   'olmo3',
+  'opt',
+  'phi',
   'phi3',
   'phi3-longrope',
   'smollm3',
+  'starcoder2',
 ] as const
 export const goldenRoot = resolve('test/golden/models')
 

@@ -50,6 +50,58 @@ t.test('what a family supplies where the config is silent', (t) => {
   t.end()
 })
 
+t.test('the older shape: what a family supplies, and what it refuses', (t) => {
+  const older = { norm: 'layer', gated: false, normEpsilon: 1e-5, attentionScale: 1 / Math.sqrt(8) }
+  const opt = { ffn_dim: 96, intermediate_size: undefined }
+  t.match(describe('starcoder2', { num_key_value_heads: 2 }), {
+    ...older,
+    parallel: false,
+    tiedHead: true,
+    activation: 'gelu_tanh',
+  })
+  t.match(describe('phi'), { ...older, parallel: true, headBias: true, tiedHead: false, activation: 'gelu_tanh' })
+  t.match(describe('gpt_neox'), { ...older, parallel: true, headBias: false, activation: 'gelu' })
+  t.match(describe('opt', opt), {
+    ...older,
+    parallel: false,
+    activation: 'relu',
+    positionOffset: 2,
+    tiedHead: true,
+    ropes: [],
+  })
+  const pairs = (family: string, changes: Json) => describe(family, changes).ropes[0]!.inverseFrequencies.length
+  const wide = { hidden_size: 512 } // heads of 32
+  t.same([pairs('phi', wide), pairs('phi', { ...wide, partial_rotary_factor: 0.25 })], [8, 4])
+  t.same([pairs('gpt_neox', wide), pairs('gpt_neox', { ...wide, rotary_pct: 1 })], [4, 16])
+  t.equal(pairs('gpt_neox', { ...wide, rotary_pct: 1, rope_parameters: { partial_rotary_factor: 0.5 } }), 8)
+  const second = describe('gpt_neox', { ...wide, rotary_emb_base: 100, rotary_pct: 0.125 }).ropes[0]!
+    .inverseFrequencies[1]!
+  t.ok(Math.abs(second - 0.1) < 1e-7)
+  t.equal(describe('gpt_neox', { use_parallel_residual: false }).parallel, false)
+  const biases = (family: string, changes: Json) => {
+    const { attention, mlp } = describe(family, changes).layers[0]!
+    return [attention.in[0]!.bias, attention.out.bias, mlp.in[0]!.bias, mlp.out.bias]
+  }
+  t.same(biases('gpt_neox', { attention_bias: false }), [false, false, true, true])
+  t.same(biases('starcoder2', { num_key_value_heads: 2, use_bias: false }), [false, false, false, false])
+  t.same(biases('opt', { ...opt, enable_bias: false }), [false, false, false, false])
+  t.same(describe('phi').layers[0]!.norms, { beforeAttention: 'model.layers.0.input_layernorm' })
+  refused(t, 'phi', { qk_layernorm: true }, 'E_CONFIG', /qk_layernorm is true, expected false/)
+  refused(t, 'phi', { hidden_act: 'mish' }, 'E_CONFIG', /hidden_act is "mish", expected one of gelu, gelu_new/)
+  refused(t, 'opt', { ...opt, do_layer_norm_before: false }, 'E_CONFIG', /do_layer_norm_before is false/)
+  refused(
+    t,
+    'opt',
+    { ...opt, word_embed_proj_dim: 64 },
+    'E_CONFIG',
+    /word_embed_proj_dim is 64, expected hidden_size \(128\)/,
+  )
+  refused(t, 'opt', { ...opt, layer_norm_elementwise_affine: false }, 'E_CONFIG', /layer_norm_elementwise_affine/)
+  refused(t, 'opt', { ...opt, ffn_dim: undefined }, 'E_CONFIG', /ffn_dim is nothing/)
+  refused(t, 'gpt_neox', { head_dim: 4 }, 'E_CONFIG', /num_attention_heads/)
+  t.end()
+})
+
 t.test('windows and rotations, layer by layer', (t) => {
   t.same(windows('gemma2'), [4096, 0, 4096, 0, 4096, 0])
   t.same(windows('gemma3_text', { sliding_window: 9 }), [9, 9, 9, 9, 9, 0])

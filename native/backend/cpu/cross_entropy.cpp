@@ -66,6 +66,8 @@ void CpuBackend::linear_cross_entropy(int64_t M, ConstActivation x, const Matrix
       const int64_t rows = std::min(chunk.rows, M - first);
       const int32_t* target = targets.data() + first;
       const auto take = [&](int64_t block, int64_t begin, int64_t columns, float* logits) {
+        if (shape.bias != nullptr)
+          for (int64_t m = 0; m < rows; ++m) of<float>(kernels_).add_row(shape.bias + begin, logits + m * columns, columns);
         if (cap > 0) kernels_.soft_cap(rows * columns, cap, logits);
         kernels.softmax_block(rows, columns, logits, as<T>(gradient, begin), stride, top + block, sum + block, chunk.blocks);
         for (int64_t m = 0; m < rows; ++m) {

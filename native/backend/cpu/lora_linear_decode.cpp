@@ -96,6 +96,7 @@ void CpuBackend::head_logits_decode(ConstActivation x, const Matrix& head, const
     const int64_t begin = i * words, count = std::min(words, head.N - begin);
     kernels_.matvec(view_of(head), begin, count, row, ordered, logits + begin);
     for (int64_t n = begin; n < begin + count; ++n) logits[n] *= scale;
+    if (shape.bias != nullptr) of<float>(kernels_).add_row(shape.bias + begin, logits + begin, count);
     if (shape.soft_cap > 0) kernels_.soft_cap(count, shape.soft_cap, logits + begin);
   });
 }

@@ -90,6 +90,10 @@ MATMUL(bf16)
 
 void CpuBackend::head_logits(int64_t M, ConstActivation x, const Matrix& head, const LogitShape& shape, float* logits) {
   matmul_forward(M, x, head, 1.0f / shape.divider, logits);
+  if (shape.bias != nullptr)
+    each_rows(pool_, M, head.N, [&](int64_t first, int64_t count) {
+      for (int64_t m = first; m < first + count; ++m) of<float>(kernels_).add_row(shape.bias, logits + m * head.N, head.N);
+    });
   if (shape.soft_cap > 0)
     each_rows(pool_, M, head.N,
               [&](int64_t first, int64_t count) { kernels_.soft_cap(count * head.N, shape.soft_cap, logits + first * head.N); });

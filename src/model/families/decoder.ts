@@ -51,7 +51,7 @@ const widestHead = 256
 
 const llamaNorms = { beforeAttention: 'input_layernorm', beforeMlp: 'post_attention_layernorm' }
 
-type Sizes = Pick<ModelDescription, 'hidden' | 'heads' | 'kvHeads' | 'headDim' | 'intermediate'>
+export type Sizes = Pick<ModelDescription, 'hidden' | 'heads' | 'kvHeads' | 'headDim' | 'intermediate'>
 
 function describeBlock(index: number, sizes: Sizes, traits: Traits): BlockDescription {
   const prefix = `model.layers.${index}`
@@ -84,7 +84,7 @@ function describeBlock(index: number, sizes: Sizes, traits: Traits): BlockDescri
   }
 }
 
-function readSizes(config: Fields, traits: Traits): Sizes {
+export function readSizes(config: Fields, traits: Pick<Traits, 'kvHeads' | 'headDim'>): Sizes {
   const hidden = config.integer('hidden_size')
   const heads = config.integer('num_attention_heads', undefined, 1, mostHeads)
   const kvHeads =
@@ -125,6 +125,8 @@ export function describeDecoder(config: Fields, traits: Traits): ModelDescriptio
     normOffset: traits.normOffset ?? 0,
     queryKeyNorm: traits.queryKeyNorm ?? 'head',
     activation: readActivation(config, traits),
+    gated: true,
+    parallel: false,
     attentionScale: traits.attentionScale ?? 1 / Math.sqrt(headDim),
     attentionSoftCap: traits.attentionSoftCap ?? 0,
     logitSoftCap: traits.logitSoftCap ?? 0,
@@ -133,7 +135,8 @@ export function describeDecoder(config: Fields, traits: Traits): ModelDescriptio
     logitsDivider: traits.logitsDivider ?? 1,
     tiedHead: config.boolean('tie_word_embeddings', traits.tiedHead ?? false),
     transposedLinears: false,
-    learnedPositions: false,
+    headBias: false,
+    positionOffset: 0,
     ropes: traits.ropes?.(headDim, maxPositions) ?? [readRope(config, { headDim, maxPositions })],
     layers: Array.from({ length: layerCount(config) }, (_, index) => describeBlock(index, sizes, traits)),
     names: { embedding: 'model.embed_tokens', finalNorm: 'model.norm', head: 'lm_head' },

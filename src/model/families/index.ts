@@ -3,30 +3,38 @@ import { FedloraError } from '../../errors.js'
 import type { ModelDescription } from '../../native/binding.js'
 import type { Fields } from '../fields.js'
 import { describeGemma, describeGemma2, describeGemma3 } from './gemma.js'
+import { describeGPTNeoX } from './gpt-neox.js'
 import { describeGranite } from './granite.js'
 import { describeLlama } from './llama.js'
 import { describeMinistral3, describeMistral } from './mistral.js'
 import { describeOlmo2, describeOlmo3 } from './olmo.js'
+import { describeOPT } from './opt.js'
+import { describePhi } from './phi.js'
 import { describePhi3 } from './phi3.js'
 import { describeQwen2 } from './qwen2.js'
 import { describeQwen3 } from './qwen3.js'
 import { describeSmolLM3 } from './smollm3.js'
+import { describeStarcoder2 } from './starcoder2.js'
 import { refuseUnread } from './unread.js'
 
 const families: Readonly<Record<string, (config: Fields) => ModelDescription>> = {
   gemma: describeGemma,
   gemma2: describeGemma2,
   gemma3_text: describeGemma3,
+  gpt_neox: describeGPTNeoX,
   granite: describeGranite,
   llama: describeLlama,
   ministral3: describeMinistral3,
   mistral: describeMistral,
   olmo2: describeOlmo2,
   olmo3: describeOlmo3,
+  opt: describeOPT,
+  phi: describePhi,
   phi3: describePhi3,
   qwen2: describeQwen2,
   qwen3: describeQwen3,
   smollm3: describeSmolLM3,
+  starcoder2: describeStarcoder2,
 }
 
 /** The `model_type`s that load. */

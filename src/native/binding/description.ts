@@ -16,7 +16,11 @@ export interface ModelDescription {
   normOffset: number
   /** What the norms of q and k, in layers that have them, take at a time: each head (qwen3), or the whole projection (olmo2). */
   queryKeyNorm: 'head' | 'projection'
-  activation: 'silu' | 'gelu_tanh' | 'relu'
+  activation: 'silu' | 'gelu_tanh' | 'relu' | 'gelu'
+  /** The MLP multiplies activate(gate) by up. */
+  gated: boolean
+  /** Both halves of a block read the stream at its entry; without `beforeMlp` they share a norm. */
+  parallel: boolean
   attentionScale: number
   /** 0: none. */
   attentionSoftCap: number
@@ -28,7 +32,10 @@ export interface ModelDescription {
   tiedHead: boolean
   /** Weights stored [in, out] (GPT-2's Conv1D). */
   transposedLinears: boolean
-  learnedPositions: boolean
+  /** The head adds a bias. */
+  headBias: boolean
+  /** Rows of the table of positions before that of position 0. */
+  positionOffset: number
   /** Rotary tables: `layers[i].attention.rope` indexes this list; −1 = no rotation in that layer. */
   ropes: RopeDescription[]
   layers: BlockDescription[]
@@ -65,7 +72,17 @@ export interface StoredTensor {
 
 /** A tensor that a checkpoint of a description holds. */
 export interface ModelTensor {
-  role: 'embedding' | 'head' | 'finalNorm' | 'norm' | 'linear' | 'bias'
+  role:
+    | 'embedding'
+    | 'positions'
+    | 'head'
+    | 'finalNorm'
+    | 'norm'
+    | 'linear'
+    | 'bias'
+    | 'normBias'
+    | 'finalNormBias'
+    | 'headBias'
   /** `name` without `.weight` or `.bias`. */
   module: string
   name: string
@@ -86,6 +103,8 @@ export interface LinearSpec {
 export interface BlockDescription {
   norms: { beforeAttention?: string; afterAttention?: string; beforeMlp?: string; afterMlp?: string }
   attention: {
+    /** The one matrix has the rows of q, k and v head by head (GPT-NeoX). */
+    byHead?: true
     /** q, k and v; or one matrix of the rows of all three, in this order. */
     in: LinearSpec[]
     out: LinearSpec
@@ -99,7 +118,7 @@ export interface BlockDescription {
     window: number
   }
   mlp: {
-    /** gate and up; or one matrix of the rows of both, in this order. */
+    /** gate and up; or one matrix of the rows of both, in this order; without a gate the one that there is. */
     in: LinearSpec[]
     out: LinearSpec
   }

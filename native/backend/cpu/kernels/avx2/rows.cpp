@@ -21,6 +21,7 @@ namespace {
 #include "backend/cpu/kernels/generic/soft_cap.inl"
 #include "backend/cpu/kernels/generic/rms_norm.inl"
 #include "backend/cpu/kernels/generic/residual.inl"
+#include "backend/cpu/kernels/generic/layer_norm.inl"
 #include "backend/cpu/kernels/generic/rope.inl"
 #include "backend/cpu/kernels/generic/attention_tile.inl"
 #include "backend/cpu/kernels/generic/attention_pack.inl"

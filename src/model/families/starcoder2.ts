@@ -1,0 +1,44 @@
+/** StarCoder2: grouped heads with rotation and windows, LayerNorm, an MLP without gate. */
+import type { ModelDescription } from '../../native/binding.js'
+import type { Fields } from '../fields.js'
+import { readRope } from '../rope.js'
+import { readSizes } from './decoder.js'
+import { describePlain, linear, readPlainActivation } from './plain.js'
+import { windowOf } from './windows.js'
+
+export function describeStarcoder2(config: Fields): ModelDescription {
+  const sizes = readSizes(config, { kvHeads: 2 })
+  const { hidden, heads, kvHeads, headDim, intermediate } = sizes
+  const bias = config.boolean('use_bias', true)
+  const maxPositions = config.integer('max_position_embeddings', 4096)
+  const window = windowOf(config, 0, () => true)
+  const given = {
+    family: 'starcoder2',
+    maxPositions,
+    normEpsilon: config.positive('norm_epsilon', 1e-5),
+    activation: readPlainActivation(config, 'hidden_act', 'gelu_pytorch_tanh'),
+    tiedHead: config.boolean('tie_word_embeddings', true),
+    ropes: [readRope(config, { headDim, maxPositions })],
+    names: { embedding: 'model.embed_tokens', finalNorm: 'model.norm', head: 'lm_head' },
+  }
+  return describePlain(config, sizes, given, (index) => {
+    const at = `model.layers.${index}`
+    return {
+      norms: { beforeAttention: `${at}.input_layernorm`, beforeMlp: `${at}.post_attention_layernorm` },
+      attention: {
+        in: [
+          linear(`${at}.self_attn.q_proj`, heads * headDim, hidden, bias),
+          linear(`${at}.self_attn.k_proj`, kvHeads * headDim, hidden, bias),
+          linear(`${at}.self_attn.v_proj`, kvHeads * headDim, hidden, bias),
+        ],
+        out: linear(`${at}.self_attn.o_proj`, hidden, heads * headDim, bias),
+        rope: 0,
+        window: window(index),
+      },
+      mlp: {
+        in: [linear(`${at}.mlp.c_fc`, intermediate, hidden, bias)],
+        out: linear(`${at}.mlp.c_proj`, hidden, intermediate, bias),
+      },
+    }
+  })
+}
