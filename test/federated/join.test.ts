@@ -1,5 +1,5 @@
 /** A whole federation in one process, over links: the adapter of `simulate`, bit for bit. */
-import { readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { MemoryBlobs } from '../../src/federated/blobs/memory.js'
@@ -133,6 +133,21 @@ t.test('rows that are hidden: every client tells what its own have spent', async
   t.not(told.a![2], told.b![2], 'canary: clients of other rows')
   await both('hidden-from-nobody', { local: plain, rounds: 1, privacy: { ...privacy, noise: 'seeded' } }, hearing)
   t.same(told.a, [undefined], 'noise that everybody can make hides nothing')
+})
+
+t.test('a folder is one client: whoever comes second is told who has it, and the first goes on', async (t) => {
+  const folder = join(root, 'shared')
+  const never = () => new Promise<never>(() => {})
+  const first = takePart(never, { model, data: rows[0]!, folder })
+  while (!existsSync(folder) || !readdirSync(folder).some((file) => file.startsWith('lock.'))) {
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  await t.rejects(Promise.resolve(takePart(never, { model, data: rows[0]!, folder })), {
+    code: 'E_LOCKED',
+    details: { pid: process.pid },
+  })
+  first.stop()
+  t.match(await first, { rounds: null })
 })
 
 t.test('after the end the folder knows what came of it, and needs no server', async (t) => {

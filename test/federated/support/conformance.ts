@@ -362,7 +362,9 @@ export async function conformance(t: Test, carrier: Carrier): Promise<void> {
     await over(t, mortal, async (carried) => {
       const link = await carried.join('a')
       await link.describe(never)
+      const waiting = code(link.next({ settled: 0, working: null, heard: 0 }, never))
       await mortal.server().revoke('a')
+      t.match(await waiting, /^E_(REVOKED|AUTH)$/, 'what waits is ended')
       t.match(await code(link.next({ settled: 0, working: null, heard: 0 }, never)), /^E_(REVOKED|AUTH)$/)
       t.match(await code(link.say({ type: 'working', round: 1, step: 0, steps: 1 }, never)), /^E_(REVOKED|AUTH)$/)
       await link.close()
