@@ -55,6 +55,10 @@ const commands: CommandTable = {
     summary: 'fold an adapter into its base model',
     load: async () => (await import('./commands/merge.js')).merge,
   },
+  export: {
+    summary: 'write an adapter as a GGUF file',
+    load: async () => (await import('./commands/export.js')).exportCommand,
+  },
   config: {
     summary: 'the JSON Schema of a config file, for editors',
     load: async () => (await import('./commands/config.js')).config,

@@ -8,6 +8,7 @@ import type { z } from 'zod'
 import type { Dataset } from '../data/index.js'
 import { listed } from '../errors/describe.js'
 import { findModel } from '../files/model-source.js'
+import { isGgufPath } from '../gguf/metadata.js'
 import type { Adapter } from '../model/adapter.js'
 import { adapterOptionsSchema } from '../model/adapter-options.js'
 import { loadModel } from '../model/load.js'
@@ -36,6 +37,12 @@ export async function planModel(flags: FlagValues, config: Config): Promise<Mode
   await usage(() => checkBaseFormat(options, 'model'))
   if (adapter !== undefined) await findModel(adapter, 'adapter')
   return { path, adapter, options }
+}
+
+/** Where a model lies: its folder, or its GGUF file. */
+export async function modelPlace(name: string): Promise<string> {
+  const { folder, file } = await findModel(name)
+  return file !== undefined && isGgufPath(file) ? file : folder
 }
 
 /** The folder of `--output` for a model made from that of `--model`; one that must not be written to is a usage error. */

@@ -5,12 +5,12 @@ import { FedloraError } from '../errors.js'
 import { checkPath } from '../files/path.js'
 import type { NativeAdapter, TensorLayout } from '../native/binding.js'
 import { Handle } from '../native/handle.js'
+import { parseOptions } from '../options/parse.js'
 import { type AdapterConfig, adapterLayers } from './adapter-options.js'
 import type { Base } from './base.js'
 import { flattenBatch, type TokenRows } from './batch.js'
 import { type AdapterTensor, checkFinite, flatten, unflatten } from './layout.js'
-import { mergeInto } from './merge.js'
-import { checkOutputFolder, type OutputOptions, parseOutputOptions } from './output-folder.js'
+import { checkMergeOutput, type MergeOptions, type MergeResult, mergeInto, mergeOptionsSchema } from './merge.js'
 import { refuseForeignFolder, writeAdapterFolder } from './peft/folder.js'
 import { checkResidualRanks, type FrozenResidual, stackResidual } from './residual.js'
 
@@ -238,15 +238,19 @@ export class Adapter {
   /**
    * Writes a model folder with the adapter merged in: the stored weights are read again, W + s·(B·A + B_res·A_res) is computed in float32 and
    * rounded once to the stored type (from a bitsandbytes folder: to bfloat16). Tokenizer files are copied.
-   * @param folder - a new or empty folder; with `overwrite: true` also one that a model was written to before, whose files are replaced.
-   * @throws FedloraError `E_ARGUMENT` for a folder with other files in it, `E_NONFINITE` naming tensor and value when a sum is beyond
+   *
+   * With `format: 'gguf'` it is one file for llama.cpp, under its names and with its metadata and the tokenizer; matrices are of `type`
+   * ('f16' by default), rounded once, vectors float32. Of a model that was loaded from GGUF, everything else in the file is kept.
+   * @param folder - a new or empty folder, or the .gguf file; with `overwrite: true` also one that a model was written to before, whose files are replaced.
+   * @throws FedloraError `E_ARGUMENT` for a folder with other files in it or a file that is there, `E_UNSUPPORTED` for what GGUF has no
+   * name for, `E_NONFINITE` naming tensor and value when a sum is beyond
    * the stored type (nothing is left then), `E_CONFIG`, `E_IO`, `E_DISPOSED`, `E_BUSY`.
    */
-  async merge(folder: string, options: OutputOptions = {}): Promise<void> {
+  async merge(folder: string, options: MergeOptions = {}): Promise<MergeResult> {
     checkPath(folder, 'merge')
-    const { overwrite } = parseOutputOptions(options, 'merge options')
-    const target = await checkOutputFolder(folder, 'merge', overwrite, this.base.path)
-    await this.handle.share('merge', (values) => mergeInto(target, this.base, values))
+    const parsed = parseOptions(mergeOptionsSchema, options, 'merge options')
+    const target = await checkMergeOutput(folder, parsed, this.base.path)
+    return await this.handle.share('merge', (values) => mergeInto(target, this.base, values, parsed))
   }
 
   /** Frees the native memory. Idempotent; a run on this adapter is cancelled and ends with `E_DISPOSED`. */

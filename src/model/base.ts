@@ -1,5 +1,5 @@
 /** The model below, as far as an adapter, its folder and a merged copy need it. `Model` is one. */
-import type { NativeModel } from '../native/binding.js'
+import type { ModelMemory, NativeModel } from '../native/binding.js'
 import type { Handle } from '../native/handle.js'
 import type { ModelConfig } from './config.js'
 
@@ -13,6 +13,7 @@ export interface Base {
   /** The revision it was asked for by (`org/name@revision`). */
   readonly revision: string | null
   readonly config: ModelConfig
+  readonly memory: Readonly<ModelMemory>
   readonly options: { readonly threads: number }
   readonly handle: Handle<NativeModel>
 }

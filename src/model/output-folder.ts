@@ -8,7 +8,6 @@ import { z } from 'zod'
 import { FedloraError } from '../errors.js'
 import { hashFile, ioError, makeFolder, replaceFile } from '../files/atomic.js'
 import { type Json, readJsonObject, writeJsonFile } from '../files/json.js'
-import { parseOptions } from '../options/parse.js'
 import { rewriteJson } from './json-numbers.js'
 import { copySideFiles, sideFiles } from './side-files.js'
 
@@ -17,16 +16,6 @@ export const overwriteShape = {
     .boolean()
     .default(false)
     .describe('replace a model that was written to this folder before; a folder with anything else in it is refused'),
-}
-
-export const outputOptionsSchema = z.strictObject(overwriteShape)
-
-/** Options of `adapter.merge`. Default: `overwrite: false`. */
-export type OutputOptions = z.input<typeof outputOptionsSchema>
-
-/** @throws FedloraError `E_CONFIG`. */
-export function parseOutputOptions(options: OutputOptions, what: string): z.output<typeof outputOptionsSchema> {
-  return parseOptions(outputOptionsSchema, options, what)
 }
 
 const manifest = 'fedlora-files.json'

@@ -9,6 +9,7 @@
 #include "io/safetensors.h"
 #include "quant/encode.h"
 #include "quant/ggml_blocks.h"
+#include "quant/ggml_encode.h"
 #include "quant/weight.h"
 #include "ref/ggml_blocks_ref.h"
 
@@ -140,6 +141,25 @@ CASE("a weight of blocks becomes any format as its float32 numbers would") {
       CHECK(std::equal(got.absmax.begin(), got.absmax.end(), want.absmax.begin(), want.absmax.end()));
     }
   }
+}
+
+CASE("encoders: the bytes of ggml for every golden content; types that are not written are refused") {
+  for (const std::string& content : contents()) {
+    const TensorView input = golden().get(content + ".input");
+    for (const DType dtype : {DType::f16, DType::bf16, DType::q8_0, DType::q4_0}) {
+      const TensorView want = golden().get(content + "." + lower(dtype_name(dtype)) + ".bytes");
+      std::vector<uint8_t> got(want.bytes);
+      encode_ggml(dtype, static_cast<const float*>(input.data), input.elements(), got.data());
+      if (std::memcmp(got.data(), want.data, want.bytes) != 0)
+        harness::report(__FILE__, __LINE__, content + " as " + dtype_name(dtype) + " differs");
+      CHECK(can_encode_ggml(dtype));
+    }
+    std::vector<uint8_t> plain(input.bytes);
+    encode_ggml(DType::f32, static_cast<const float*>(input.data), input.elements(), plain.data());
+    CHECK(std::memcmp(plain.data(), input.data, input.bytes) == 0);
+  }
+  CHECK(!can_encode_ggml(DType::q4_k) && !can_encode_ggml(DType::f64));
+  CHECK_THROWS(encode_ggml(DType::q4_k, nullptr, 0, nullptr), E_DTYPE);
 }
 
 CASE("what is no weight of blocks: rows of half a block, too few bytes, scales that are not finite") {

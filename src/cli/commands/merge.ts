@@ -1,8 +1,8 @@
-/** `fedlora merge`: a model folder with the adapter folded into its weights. */
+/** `fedlora merge`: a model folder, or a GGUF file, with the adapter folded into its weights. */
 import { loadModel } from '../../model/load.js'
-import { outputOptionsSchema } from '../../model/output-folder.js'
-import { type Command, section, text } from '../command.js'
-import { openOutput } from '../open-model.js'
+import { checkMergeOutput, mergeOptionsSchema } from '../../model/merge.js'
+import { type Command, section, text, usage } from '../command.js'
+import { modelPlace } from '../open-model.js'
 import { schemaFlags, schemaValues } from '../schema-flags.js'
 import { shownPath } from '../words.js'
 
@@ -16,19 +16,26 @@ export const merge: Command = {
       required: true,
     },
     adapter: { type: 'string', value: 'DIR', description: 'PEFT adapter folder', required: true },
-    output: { type: 'string', value: 'DIR', description: 'new or empty folder to write', required: true },
-    ...schemaFlags(outputOptionsSchema),
+    output: {
+      type: 'string',
+      value: 'PATH',
+      description: 'new or empty folder to write, or the .gguf file',
+      required: true,
+    },
+    ...schemaFlags(mergeOptionsSchema),
   },
   async run({ flags, output }) {
-    const options = section(outputOptionsSchema, 'merge', {}, schemaValues(outputOptionsSchema, flags))
-    const folder = await openOutput(flags, 'merge', options.overwrite)
+    const options = section(mergeOptionsSchema, 'merge', {}, schemaValues(mergeOptionsSchema, flags))
+    const from = await modelPlace(text(flags, 'model')!)
+    const target = await usage(() => checkMergeOutput(text(flags, 'output')!, options, from))
     output.phase('loading model')
     using model = await loadModel(text(flags, 'model')!)
     using adapter = await model.loadAdapter(text(flags, 'adapter')!)
     output.phase('merging')
-    await adapter.merge(folder, options)
+    const { path, notes } = await adapter.merge(target, options)
     output.endProgress()
-    output.text(`${adapter.targets.length} layers merged, written to ${shownPath(folder)}`)
-    return { folder, merged: adapter.targets.length }
+    output.text(`${adapter.targets.length} layers merged, written to ${shownPath(path)}`)
+    for (const note of notes) output.note(note)
+    return { folder: path, merged: adapter.targets.length }
   },
 }

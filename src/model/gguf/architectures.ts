@@ -20,6 +20,7 @@ export const architectures: readonly Architecture[] = [
 ]
 
 const names = [...new Set(architectures.map(({ name }) => name))].join(', ')
+const families = architectures.map(({ family }) => family).join(', ')
 
 /**
  * The architecture that a file names.
@@ -32,5 +33,19 @@ export function architectureNamed(name: string, path: string): Architecture {
     'E_UNSUPPORTED',
     `${path}: the architecture '${name}' is not read from GGUF; read are ${names}. Load the model's Hugging Face folder when its family is supported there`,
     { path, architecture: name },
+  )
+}
+
+/**
+ * The architecture that a family is written as.
+ * @throws FedloraError `E_UNSUPPORTED`, by name.
+ */
+export function architectureOf(family: string): Architecture {
+  const found = architectures.find((one) => one.family === family)
+  if (found !== undefined) return found
+  throw new FedloraError(
+    'E_UNSUPPORTED',
+    `the family '${family}' is not written as GGUF; written are ${families}. Merge into a folder, and convert it with llama.cpp's convert_hf_to_gguf.py`,
+    { family },
   )
 }

@@ -33,7 +33,7 @@ const layered = /^model\.layers\.(\d+)\.(.+)$/
  * llama.cpp's name of a module.
  * @throws FedloraError `E_UNSUPPORTED` for one that it has no name for.
  */
-function ggufName(module: string, { layerNames }: Architecture): string {
+export function ggufName(module: string, { layerNames }: Architecture): string {
   const [, layer, part] = layered.exec(module) ?? []
   const name = part === undefined ? whole[module] : (layerNames?.[part] ?? ofLayer[part])
   if (name === undefined) throw new FedloraError('E_UNSUPPORTED', `GGUF has no name for '${module}'`, { module })
