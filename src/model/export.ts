@@ -71,7 +71,11 @@ function architectureFor(config: ModelConfig, model: string): Architecture {
  * is there already or does not end in .gguf, `E_MISSING`, `E_SHAPE`, `E_NONFINITE`, `E_CONFIG`, `E_IO`.
  * @example
  * ```ts
- * const { file } = await exportAdapter('base', 'adapter', 'adapter.gguf')
+ * const model = await loadModel('SmolLM2-135M-Instruct')
+ * await model.createAdapter({ rank: 4 }).save('adapter')
+ * const { file, layers } = await exportAdapter('SmolLM2-135M-Instruct', 'adapter', 'adapter.gguf')
+ * console.log(file, layers)
+ * model.dispose()
  * ```
  */
 export async function exportAdapter(

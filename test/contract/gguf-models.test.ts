@@ -31,6 +31,11 @@ const models = [
   'llama-k.q4_k_m',
   'qwen2.q8_0',
   'qwen3.q4_0',
+  'llama-yarn.q4_0',
+  'gemma2.q4_0',
+  'phi3.q4_0',
+  'olmo2.q4_0',
+  'granite.q4_0',
 ]
 
 for (const name of models) {

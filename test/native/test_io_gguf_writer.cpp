@@ -32,7 +32,8 @@ std::vector<float> count_up(size_t count) {
 CASE("what is written is read: keys, shapes, types, bytes, padding") {
   const ScratchFolder folder;
   const std::string path = folder / "x.gguf";
-  const std::vector<GgufField> fields = {gguf_text("general.architecture", "llama"), gguf_whole("a.number", 4000000000u),
+  const std::vector<GgufField> fields = {gguf_text("general.architecture", "llama"),
+                                         gguf_whole("a.number", 4000000000u),
                                          {"a.list", GgufType::string, true, 2, gguf_string("x") + gguf_string("")},
                                          {"a.float", GgufType::f32, false, 1, raw(0.5f)}};
   const std::vector<float> numbers = count_up(6);
@@ -61,7 +62,9 @@ CASE("what is written is read: keys, shapes, types, bytes, padding") {
 CASE("names, shapes and keys that no reader takes are refused before anything is written") {
   const ScratchFolder folder;
   const std::string path = folder / "x.gguf";
-  const auto declare = [&](std::vector<TensorSpec> tensors, std::vector<GgufField> fields = {}) { GgufWriter(path, fields, std::move(tensors)); };
+  const auto declare = [&](std::vector<TensorSpec> tensors, std::vector<GgufField> fields = {}) {
+    GgufWriter(path, fields, std::move(tensors));
+  };
   declare({{std::string(63, 'n'), DType::f32, {1}}});
   CHECK_THROWS(declare({{std::string(64, 'n'), DType::f32, {1}}}), E_ARGUMENT);
   CHECK_THROWS(declare({{"", DType::f32, {1}}}), E_ARGUMENT);
@@ -103,7 +106,8 @@ CASE("a source under other names: rows put right while they are read, released a
     return RenamedTensors(std::make_unique<SafetensorsFile>(folder / "x"), stored);
   };
   const RenamedTensors source = open({{"q_proj", "q", {1, 2, 2}}, {"absent", "none", {}}});
-  CHECK(source.names() == (std::vector<std::string>{"q_proj", "kept"}) && source.has("q_proj") && !source.has("q") && !source.has("absent"));
+  CHECK(source.names() == (std::vector<std::string>{"q_proj", "kept"}) && source.has("q_proj") && !source.has("q") &&
+        !source.has("absent"));
   CHECK(source.describe("q_proj").shape == (std::vector<int64_t>{4, 2}));
   for (int again = 0; again < 2; ++again) {
     const float* rows = static_cast<const float*>(source.get("q_proj").data);

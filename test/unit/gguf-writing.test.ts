@@ -60,7 +60,8 @@ t.test('scalings that llama.cpp cannot say are multiplied into lora_b', async (t
     const B = own.tensors().get(`${module}.lora_B.weight`)!
     const [rank] = A.shape
     const { rsLora, alphaPattern, alpha: whole } = own.config
-    const layerAlpha = Object.entries(alphaPattern).find(([key]) => new RegExp(`${key}$`).test('layers.1.mlp.down_proj'))?.[1] ?? whole
+    const layerAlpha =
+      Object.entries(alphaPattern).find(([key]) => new RegExp(`${key}$`).test('layers.1.mlp.down_proj'))?.[1] ?? whole
     const scaling = rsLora ? layerAlpha / Math.sqrt(rank) : layerAlpha / rank
     t.same(numbers(`${name}.lora_a`).subarray(0, A.data.length), A.data)
     const expected = B.data.map((value) => (value * scaling * rank) / alpha)
@@ -74,7 +75,13 @@ t.test('a merged file: the logits of the adapter over the base, in every type wi
   using model = await loadModel(folder, { threads: 1 })
   using adapter = await model.loadAdapter(join(folder, 'adapter'))
   const want = (await model.logits({ inputIds: [row] }, { adapter })).data
-  for (const [type, bound] of [['f32', 2e-5], ['f16', 0.02], ['bf16', 0.1], ['q8_0', 0.15], ['q4_0', 3]] as const) {
+  for (const [type, bound] of [
+    ['f32', 2e-5],
+    ['f16', 0.02],
+    ['bf16', 0.1],
+    ['q8_0', 0.15],
+    ['q4_0', 3],
+  ] as const) {
     const file = join(out, `${type}.gguf`)
     const result = await adapter.merge(file, { format: 'gguf', type })
     t.match(result, { path: file, notes: [/no tokenizer\.json/] })
@@ -97,7 +104,8 @@ t.test("a folder's file has the names, shapes and rows that llama.cpp's converte
   for (const { name, data } of want.tensors) t.ok(got.get(name)!.equals(data), name)
   const metadata = readGguf(file)
   const own = readGguf(ggufFile('llama.q4_0'))
-  for (const name of own.names.filter((name) => name.startsWith('llama.'))) t.equal(metadata.number(name), own.number(name), name)
+  for (const name of own.names.filter((name) => name.startsWith('llama.')))
+    t.equal(metadata.number(name), own.number(name), name)
   t.equal(metadata.whole('general.file_type'), 2)
 })
 
@@ -128,15 +136,27 @@ t.test("a folder's tokenizer goes into the file: same ids, special tokens and te
   await adapter.merge(file, { format: 'gguf' })
   const ours = await loadTokenizer(file)
   const theirs = await loadTokenizer(shipped)
-  for (const text of ['', ' a', "Tom's 12 apples\n\n= 3,5 %", '<|im_start|>user', 'é🙂\u3000x']) t.same(ours.encode(text), theirs.encode(text), text)
+  for (const text of ['', ' a', "Tom's 12 apples\n\n= 3,5 %", '<|im_start|>user', 'é🙂\u3000x'])
+    t.same(ours.encode(text), theirs.encode(text), text)
   const messages = [{ role: 'user', content: 'What is 2 + 2?' }]
   t.equal(ours.applyChatTemplate(messages), theirs.applyChatTemplate(messages))
-  for (const name of ['bosToken', 'eosToken', 'padToken', 'endTokens', 'specialPrefix', 'vocabularySize'] as const) t.same(ours[name], theirs[name], name)
+  for (const name of ['bosToken', 'eosToken', 'padToken', 'endTokens', 'specialPrefix', 'vocabularySize'] as const)
+    t.same(ours[name], theirs[name], name)
   t.equal(readGguf(file, true).text('tokenizer.ggml.pre'), 'smollm')
-  t.equal(createHash('sha256').update(readGguf(file, true).texts('tokenizer.ggml.tokens')!.join('\n')).digest('hex'),
-    createHash('sha256').update(readGguf(ggufFile('gsm-3m.vocab'), true).texts('tokenizer.ggml.tokens')!.join('\n')).digest('hex'))
-  t.same(readGguf(file, true).texts('tokenizer.ggml.merges'), readGguf(ggufFile('gsm-3m.vocab'), true).texts('tokenizer.ggml.merges'))
-  t.same(readGguf(file, true).numbers('tokenizer.ggml.token_type'), readGguf(ggufFile('gsm-3m.vocab'), true).numbers('tokenizer.ggml.token_type'))
+  t.equal(
+    createHash('sha256').update(readGguf(file, true).texts('tokenizer.ggml.tokens')!.join('\n')).digest('hex'),
+    createHash('sha256')
+      .update(readGguf(ggufFile('gsm-3m.vocab'), true).texts('tokenizer.ggml.tokens')!.join('\n'))
+      .digest('hex'),
+  )
+  t.same(
+    readGguf(file, true).texts('tokenizer.ggml.merges'),
+    readGguf(ggufFile('gsm-3m.vocab'), true).texts('tokenizer.ggml.merges'),
+  )
+  t.same(
+    readGguf(file, true).numbers('tokenizer.ggml.token_type'),
+    readGguf(ggufFile('gsm-3m.vocab'), true).numbers('tokenizer.ggml.token_type'),
+  )
 })
 
 t.test('what must not be written is refused before work, with the cure', async (t) => {
@@ -151,17 +171,26 @@ t.test('what must not be written is refused before work, with the cure', async (
   await t.rejects(adapter.merge(join(out, 'y'), { type: 'q8_0' }), { code: 'E_CONFIG', message: /for format 'gguf'/ })
   await t.rejects(adapter.merge(join(out, 'z.gguf'), { ...gguf, type: 'q2_k' as 'f16' }), { code: 'E_CONFIG' })
   await t.rejects(exportAdapter(folder, join(folder, 'adapter'), join(out, 'there.gguf')), { code: 'E_ARGUMENT' })
-  await t.rejects(exportAdapter(folder, folder, join(out, 'a.gguf')), { code: 'E_MISSING', message: /is a model, not an adapter/ })
+  await t.rejects(exportAdapter(folder, folder, join(out, 'a.gguf')), {
+    code: 'E_MISSING',
+    message: /is a model, not an adapter/,
+  })
   await adapter.merge(join(out, 'there.gguf'), { ...gguf, overwrite: true })
   using loaded = await loadModel(join(out, 'there.gguf'), { threads: 1 })
   using own = loaded.createAdapter({ rank: 2 })
   await t.rejects(own.merge(join(out, 'folder')), { code: 'E_UNSUPPORTED', message: /--format gguf/ })
-  await t.rejects(own.merge(join(out, 'there.gguf'), { ...gguf, overwrite: true }), { code: 'E_ARGUMENT', message: /read and written at once/ })
+  await t.rejects(own.merge(join(out, 'there.gguf'), { ...gguf, overwrite: true }), {
+    code: 'E_ARGUMENT',
+    message: /read and written at once/,
+  })
   const odd = join(out, 'odd')
   cpSync('assets/gsm-3m', odd, { recursive: true })
   const path = join(odd, 'tokenizer.json')
   const json = JSON.parse(readFileSync(path, 'utf8'))
-  writeFileSync(path, JSON.stringify({ ...json, pre_tokenizer: { type: 'ByteLevel', add_prefix_space: true, use_regex: true } }))
+  writeFileSync(
+    path,
+    JSON.stringify({ ...json, pre_tokenizer: { type: 'ByteLevel', add_prefix_space: true, use_regex: true } }),
+  )
   using strange = await loadModel(odd, { threads: 1 })
   using over = strange.createAdapter({ rank: 2 })
   await t.rejects(over.merge(join(out, 'odd.gguf'), gguf), { code: 'E_UNSUPPORTED', message: /no name in llama\.cpp/ })

@@ -132,6 +132,7 @@ function asConfig(model: GgufModel): Json {
   const windowed = architecture.name === 'llama' && window > 0
   const scaling = ropeScaling(model)
   const bias = (name: string) => tensors.has(`blk.0.${name}.bias`)
+  const sizes = { layers: needed('block_count'), hidden, heads, headDim }
   const end = ['eos', 'eot', 'eom']
     .map((name) => metadata.whole(`tokenizer.ggml.${name}_token_id`))
     .filter((id) => id !== undefined)
@@ -141,7 +142,7 @@ function asConfig(model: GgufModel): Json {
     vocab_size: embedding[0],
     hidden_size: hidden,
     intermediate_size: needed('feed_forward_length'),
-    num_hidden_layers: needed('block_count'),
+    num_hidden_layers: sizes.layers,
     num_attention_heads: heads,
     num_key_value_heads: metadata.whole(key('attention.head_count_kv')) ?? heads,
     head_dim: headDim,
@@ -160,6 +161,7 @@ function asConfig(model: GgufModel): Json {
     bos_token_id: special('bos') ?? null,
     pad_token_id: special('padding') ?? null,
     eos_token_id: end.length > 0 ? [...new Set(end)] : null,
+    ...architecture.config?.(metadata, key, sizes),
   }
 }
 
@@ -185,6 +187,7 @@ export async function ggufConfig(path: string): Promise<ModelConfig> {
   const factors = model.tensors.has(vectors.factors)
     ? native().readGgufVector({ files: model.files, name: vectors.factors })
     : undefined
-  const turned = factors === undefined ? config.description : divideFrequencies(config.description, factors)
+  const whole = model.architecture.wholeNorms ? { ...config.description, normOffset: 0 } : config.description
+  const turned = factors === undefined ? whole : divideFrequencies(whole, factors)
   return { ...config, description: turned, stored: storedTensors(turned, model.architecture) }
 }
