@@ -38,7 +38,7 @@ std::vector<GgufField> all_fields(const GgufExport& request) {
 class Exporter {
  public:
   Exporter(const GgufExport& request, const Description& description, const Adapter* adapter)
-      : request_(request), tensors_(request.files, description, request.stored), adapter_(adapter) {
+      : request_(request), tensors_(request.files, description, request.stored, request.packed), adapter_(adapter) {
     for (ModelTensor& tensor : list_linears(description)) {
       std::string name = tensor.name();
       linears_.emplace(std::move(name), std::move(tensor));

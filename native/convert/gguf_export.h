@@ -22,6 +22,7 @@ struct GgufPart {
 struct GgufExport {
   std::vector<std::string> files;    // of the model that is read
   std::vector<StoredTensor> stored;  // what they call otherwise, being GGUF
+  PackedWeights packed;              // how others have packed the linear weights
   std::string output;
   DType type = DType::f16;  // of the matrices; vectors are F32
   std::vector<GgufField> fields;

@@ -160,6 +160,7 @@ Napi::Value export_model(const Napi::CallbackInfo& info) {
     GgufExport request;
     request.files = f.texts("files");
     request.stored = decode_stored(f);
+    request.packed = decode_packed(f);
     request.output = f.text("output");
     request.type = decode_type(f);
     request.fields = decode_fields(f.array("fields"));

@@ -8,6 +8,7 @@ import type { GgufField, GgufPart, GgufType, NativeAdapter } from '../../native/
 import { native } from '../../native/load.js'
 import type { Base } from '../base.js'
 import type { ModelConfig } from '../config.js'
+import { packedWeights } from '../stored-quantization.js'
 import { type Architecture, architectureOf } from './architectures.js'
 import { fileFields, modelFields, notesOf, ropeFactors, text } from './fields.js'
 import { storedTensors } from './names.js'
@@ -111,6 +112,7 @@ export async function mergeToGguf(
   const { tensors, bytes } = await native().exportGguf({
     files: [...files],
     ...(config.stored && { stored: config.stored }),
+    ...packedWeights(config),
     output: file,
     type,
     fields: [...fields, ...fileFields(type)],

@@ -2,6 +2,7 @@
 import type { NativeAdapter } from './adapter.js'
 import type { WriteTensor } from './checkpoint.js'
 import type { ModelDescription, RowSwap, StoredTensor } from './description.js'
+import type { PackedWeights } from './load.js'
 
 export type GgufElement = number | boolean | string
 
@@ -50,6 +51,7 @@ export type GgufType = 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_0'
 export interface GgufExport {
   files: readonly string[]
   stored?: readonly StoredTensor[]
+  packed?: PackedWeights
   output: string
   type: GgufType
   fields: readonly GgufField[]
