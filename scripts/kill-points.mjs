@@ -3,11 +3,12 @@
 // point of the server's process and one for each of the clients', and checks what is left (test/federated/kill). Each world is killed a second time
 // while it recovers, every fourth a third time. Prints the report as JSON; status 1 when anything is lost, double or stands still.
 //
-// Usage: node scripts/kill-points.mjs [--role server|clients] [--kind rounds|buffers] [--every K] [--lanes N] [--seconds S] [--base FOLDER]
-//   [--report FILE]
+// Usage: node scripts/kill-points.mjs [--role server|clients] [--kind rounds|buffers] [--every K] [--lanes N] [--patience S]
+//   [--seconds S] [--base FOLDER] [--report FILE]
 //   --kind     federations with rounds (default), or without: answers go into buffers
 //   --every    only each K-th point
 //   --lanes    worlds at a time, for each role; default 1
+//   --patience seconds after which a world is taken to stand still; default 120. A busy machine, or a low priority, needs more
 //   --seconds  begin no world after so many seconds; points are visited in 16 sweeps, so that those that were killed lie everywhere
 //   --base     where worlds lie while they are played; default: /dev/shm, or the system's temporary folder
 //   --report   file of the report; where there is one already it is gone on with: points that it has killed are left out
@@ -80,6 +81,7 @@ async function main() {
       kind: { type: 'string', default: 'rounds' },
       every: { type: 'string', default: '1' },
       lanes: { type: 'string', default: '1' },
+      patience: { type: 'string', default: '120' },
       seconds: { type: 'string', default: 'Infinity' },
       base: { type: 'string' },
       report: { type: 'string' },
@@ -100,7 +102,8 @@ async function main() {
       const onWorld = ({ killed, wrong }) =>
         console.error(`${role} ${killed.join(', ') || 'not reached'}${wrong.map((line) => `\n  ${line}`).join('')}`)
       const kills = killsOf(passed, Number(values.every), until, numbersOf(before.reached))
-      const played = await series({ role, kind, kills, lanes: Number(values.lanes), base: values.base, onWorld })
+      const [lanes, patience] = [Number(values.lanes), 1000 * Number(values.patience)]
+      const played = await series({ role, kind, kills, lanes, patience, base: values.base, onWorld })
       return { role, ...summary(passed, played, before) }
     }),
   )

@@ -21,8 +21,6 @@ function quickFolder() {
 }
 
 const place = (name) => fileURLToPath(new URL(name, import.meta.url))
-/** Milliseconds after which a world is taken to stand still. */
-const patience = 120_000
 
 /** A process that plays one side of worlds, and another one that has started already and takes its place when it was killed. */
 class Side {
@@ -133,7 +131,7 @@ async function killClients(side, world, kills, signal) {
 }
 
 /** Plays a world and judges it. */
-async function playWorld(play, side, world, kills, reference) {
+async function playWorld(play, side, world, kills, reference, patience) {
   mkdirSync(world)
   const watch = new AbortController()
   const timer = setTimeout(() => watch.abort(new Error('the federation stands still')), patience)
@@ -158,6 +156,7 @@ async function playWorld(play, side, world, kills, reference) {
  * @param {Iterable<readonly (number | string)[]>} options.kills for each world the points of its lives
  * @param {import('./world.mjs').Kind} [options.kind] of the worlds
  * @param {number} [options.lanes] worlds at a time
+ * @param {number} [options.patience] milliseconds after which a world is taken to stand still
  * @param {string} [options.base] where worlds lie while they are played; default: in memory
  * @param {string} [options.variant] a server of broken.mjs
  * @param {(result: { kills: readonly (number | string)[], killed: string[], wrong: string[] }) => void} [options.onWorld]
@@ -167,6 +166,7 @@ export async function series({
   kills,
   kind = 'rounds',
   lanes = 1,
+  patience = 120_000,
   base = quickFolder(),
   variant,
   onWorld = () => {},
@@ -183,7 +183,7 @@ export async function series({
     let worlds = 0
     const lane = async (side) => {
       for (let next = left.next(); !next.done; next = left.next()) {
-        const result = await playWorld(play, side, join(folder, String(worlds++)), next.value, reference)
+        const result = await playWorld(play, side, join(folder, String(worlds++)), next.value, reference, patience)
         results.push(result)
         onWorld(result)
       }
