@@ -172,7 +172,7 @@ export class Mortal {
 const names = ['a', 'b', 'c', 'd']
 
 /** Joins clients, who take part until the federation is over. */
-async function takePart(carried: Carried, order = names, each?: (one: SmallParticipant) => Promise<void>) {
+export async function takePart(carried: Carried, order = names, each?: (one: SmallParticipant) => Promise<void>) {
   const participants: SmallParticipant[] = []
   for (const name of order) participants.push(new SmallParticipant(name, await carried.join(name), drifts))
   await Promise.all(
@@ -382,7 +382,7 @@ function logOf({ folder }: Mortal): Record<string, unknown>[] {
 const isOfRound = ({ type }: Record<string, unknown>) => type === 'round' || type === 'done' || type === 'log'
 
 /** A client counts at most once in a round, and what was accepted before a commit is in it. */
-function countedOnce(t: Test, records: readonly Entry[]): void {
+export function countedOnce(t: Test, records: readonly Entry[]): void {
   const accepted = new Set<string>()
   const buffer: string[] = []
   for (const record of records) {
