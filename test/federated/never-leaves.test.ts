@@ -1,9 +1,7 @@
 /** Rows never leave: every byte that a client gives its link is looked at for their texts and token ids, in any encoding. */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { brotliDecompressSync, gunzipSync, inflateRawSync, inflateSync } from 'node:zlib'
 import t from 'tap'
-import { loadTokenizer } from '../../src/data/index.js'
 import { FedloraError } from '../../src/errors.js'
 import { MemoryBlobs } from '../../src/federated/blobs/memory.js'
 import { Coordinator } from '../../src/federated/coordinator/coordinator.js'
@@ -14,47 +12,10 @@ import type { ClientLink } from '../../src/federated/link/link.js'
 import type { ParticipantEvent } from '../../src/federated/participant/events.js'
 import { takePart } from '../../src/federated/participant/join.js'
 import { temporaryFolder } from '../support/train.js'
-import { type Trace, tracesOfIds, tracesOfText } from './support/traces.js'
+import { found, path, rows, traces } from './support/secrets.js'
 
 const root = temporaryFolder('never-leaves')
 t.teardown(() => rmSync(root, { recursive: true }))
-const path = 'assets/gsm-3m'
-
-const rows = Array.from({ length: 6 }, (_, i) => ({
-  instruction: `What ails patient Ünal-${4711 + i} of ward ${i}?`,
-  output: `Her record says: pemphigus vulgaris, stage ${i + 1}, told to Dr. Zyxwvut on the ${i + 10}th.`,
-}))
-const secrets = ['patient Ünal-47', 'pemphigus vulgaris', 'Dr. Zyxwvut', 'What ails', 'Her record says']
-
-/** What the rows would look like: phrases of them, and every four token ids in a row. */
-async function tracesOf(): Promise<Trace[]> {
-  const tokenizer = await loadTokenizer(path)
-  const traces = secrets.flatMap(tracesOfText)
-  for (const { output } of rows) {
-    const ids = [...tokenizer.encode(output)]
-    for (let i = 0; i + 4 <= ids.length; i += 2) traces.push(...tracesOfIds(ids.slice(i, i + 4)))
-  }
-  return traces
-}
-const traces = await tracesOf()
-
-/** Bytes as they are, and as they would be after they were packed. */
-function readings(bytes: Buffer): Buffer[] {
-  const unpacked = [gunzipSync, inflateSync, inflateRawSync, brotliDecompressSync].flatMap((unpack) => {
-    try {
-      return [unpack(bytes)]
-    } catch {
-      return []
-    }
-  })
-  return [bytes, ...unpacked]
-}
-
-const found = (sent: readonly Buffer[]): string[] =>
-  sent
-    .flatMap(readings)
-    .flatMap((bytes) => traces.filter((trace) => bytes.includes(trace.bytes)).map(({ name }) => name))
-
 /** A link that keeps a copy of all that goes through it towards the server. */
 function recorded(link: ClientLink, sent: Buffer[]): ClientLink {
   const keep = (value: unknown) => sent.push(Buffer.from(JSON.stringify(value)))
