@@ -1,4 +1,5 @@
 /** A connection to a NATS server. Its packages are optional peers: they are looked for when somebody asks for NATS, and named when they are missing. */
+import { checkServerIdentity, type PeerCertificate } from 'node:tls'
 import type { Authenticator, NatsConnection } from '@nats-io/transport-node'
 import { FedloraError } from '../../errors.js'
 
@@ -55,6 +56,8 @@ export function natsError(error: unknown, doing: string): unknown {
     if (full.has((error as { code?: unknown }).code)) return coded('E_DISK_FULL', 'JetStream has no room left')
     return coded('E_CONFIG', 'JetStream refuses it')
   }
+  if (/CERT|ERR_TLS|SIGNATURE/.test(String((error as NodeJS.ErrnoException).code)))
+    return coded('E_AUTH', 'the certificate of NATS is not believed: it is of another authority, or of another name')
   if (/Authorization|PermissionViolation|Authentication/i.test(name) || /permissions violation/i.test(message))
     return coded('E_AUTH', 'NATS refuses this user; give the seed and the rights that `fedlora nats init` made for it')
   if (
@@ -72,7 +75,17 @@ async function authenticatorOf(credentials: string): Promise<Authenticator> {
   return /^SU[A-Z2-7]{56}$/.test(text) ? nkeyAuthenticator(new TextEncoder().encode(text)) : tokenAuthenticator(text)
 }
 
-const tlsOf = ({ authority, certificate, key }: NatsTls) => ({
+/** The transport tells TLS no address: the certificate must be of one of the servers that were named. */
+const identityOf = (servers: readonly string[]) => (_: string, certificate: PeerCertificate) => {
+  const failures = servers.map((server) => {
+    const { hostname } = new URL(server.includes('://') ? server : `nats://${server}`)
+    return checkServerIdentity(hostname.replace(/^\[|\]$/g, ''), certificate)
+  })
+  return failures.includes(undefined) ? undefined : failures[0]
+}
+
+const tlsOf = ({ authority, certificate, key }: NatsTls, servers: readonly string[]) => ({
+  checkServerIdentity: identityOf(servers),
   ...(authority !== undefined && { ca: authority }),
   ...(certificate !== undefined && { cert: certificate }),
   ...(key !== undefined && { key }),
@@ -81,13 +94,15 @@ const tlsOf = ({ authority, certificate, key }: NatsTls) => ({
 /** Opens a connection that is kept up for ever. @throws FedloraError `E_MISSING`, `E_UNREACHABLE`, `E_AUTH`. */
 export async function connectNats({ servers, credentials, tls, inbox }: NatsPlace): Promise<NatsConnection> {
   const { connect } = await transport()
+  const all = servers.split(',').map((server) => server.trim())
+  const encrypted = tls ?? (all.some((server) => server.startsWith('tls:')) ? {} : undefined)
   try {
     return await connect({
-      servers: servers.split(',').map((server) => server.trim()),
+      servers: all,
       name: 'fedlora',
       maxReconnectAttempts: -1,
       ...(credentials !== undefined && { authenticator: await authenticatorOf(credentials) }),
-      ...(tls !== undefined && { tls: tlsOf(tls) }),
+      ...(encrypted !== undefined && { tls: tlsOf(encrypted, all) }),
       ...(inbox !== undefined && { inboxPrefix: inbox }),
     })
   } catch (error) {

@@ -44,7 +44,13 @@ async function portsIn(folder: string): Promise<Ports> {
   }
 }
 
-export async function startNats(folder: string, space: string, clients: readonly string[]): Promise<RunningNats> {
+/** @param tls - PEM files; absent: nothing is encrypted. */
+export async function startNats(
+  folder: string,
+  space: string,
+  clients: readonly string[],
+  tls: { cert?: string; key?: string; authority?: string } = {},
+): Promise<RunningNats> {
   const anyPort = '127.0.0.1:-1'
   const files = join(folder, 'nats')
   const made = await initNats({
@@ -53,6 +59,7 @@ export async function startNats(folder: string, space: string, clients: readonly
     clients: [...clients, 'nobody'], // a configuration has at least one
     listen: anyPort,
     monitor: anyPort,
+    ...tls,
   })
   const config = made.config
   let child: ChildProcess
@@ -75,11 +82,11 @@ export async function startNats(folder: string, space: string, clients: readonly
   await start()
   const ports = await portsIn(folder)
   // Where it is started again, it is found again.
-  const [listen, monitor] = [ports.nats[0]!.replace('nats://', ''), ports.monitoring[0]!.replace('http://', '')]
+  const [listen, monitor] = [new URL(ports.nats[0]!).host, new URL(ports.monitoring[0]!).host]
   const text = readFileSync(config, 'utf8')
   writeFileSync(config, text.replace(anyPort, listen).replace(anyPort, monitor))
   for (const path of Object.values(made.clients)) {
-    writeFileSync(path, readFileSync(path, 'utf8').replace(`nats://${anyPort}`, ports.nats[0]!))
+    writeFileSync(path, readFileSync(path, 'utf8').replace(anyPort, listen))
   }
   const seedOf = (path: string) => JSON.parse(readFileSync(path, 'utf8')).credentials as string
   return {
