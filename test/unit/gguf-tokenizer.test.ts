@@ -86,8 +86,14 @@ t.test('the digest of rows depends on what the file says', async (t) => {
 
 t.test('merges: the best piece first, of one piece the pair whose parts come first', (t) => {
   const tokens = ['a', 'b', 'ab', 'aba', 'ba', '<0x61>']
-  t.same(mergesByScore(tokens, [0, 0, -2, -1, -3, 0], [1, 1, 1, 1, 1, 6]), ['a ba', 'ab a', 'a b', 'b a'])
-  t.same(mergesByScore(['🙂', 'x', '🙂x'], [0, 0, -1], []), ['🙂 x'])
+  t.same(mergesByScore(tokens, [0, 0, -2, -1, -3, 0], [1, 1, 1, 1, 1, 6]), [
+    ['a', 'ba'],
+    ['ab', 'a'],
+    ['a', 'b'],
+    ['b', 'a'],
+  ])
+  t.same(mergesByScore(['🙂', 'x', '🙂x'], [0, 0, -1], []), [['🙂', 'x']])
+  t.same(mergesByScore([' ', '  '], [0, -1], []), [[' ', ' ']])
   t.end()
 })
 

@@ -6,12 +6,12 @@
 /** Pieces that a text's characters cannot be merged into: control, byte. */
 const unmergedTypes = new Set([3, 6])
 
-/** Pairs of pieces with a space between, in the order in which they are merged. */
+/** Pairs of pieces, in the order in which they are merged. */
 export function mergesByScore(
   tokens: readonly string[],
   scores: readonly number[],
   types: readonly number[],
-): string[] {
+): [string, string][] {
   const ids = new Map(tokens.map((token, id) => [token, id]))
   const merges: { left: number; right: number; score: number }[] = []
   tokens.forEach((token, id) => {
@@ -28,5 +28,5 @@ export function mergesByScore(
     }
     merges.push(...own.sort((a, b) => a.left - b.left || a.right - b.right))
   })
-  return merges.sort((a, b) => b.score - a.score).map(({ left, right }) => `${tokens[left]} ${tokens[right]}`)
+  return merges.sort((a, b) => b.score - a.score).map(({ left, right }) => [tokens[left]!, tokens[right]!])
 }
