@@ -105,7 +105,9 @@ export class Outbox {
   /** Takes work on. */
   async begin(work: Work): Promise<void> {
     await writeJsonFile(join(this.#folder, String(work.round), names.notice), work)
-    await syncPath(this.#folder)
+    await syncPath(this.#folder).catch((error: unknown) => {
+      throw ioError(error, `cannot flush '${this.#folder}'`)
+    })
     this.#due = { work }
   }
 
