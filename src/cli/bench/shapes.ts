@@ -52,6 +52,33 @@ const configs = {
     rope_theta: 500000,
     tie_word_embeddings: false,
   },
+  'gemma-3-1b': {
+    model_type: 'gemma3_text',
+    hidden_size: 1152,
+    intermediate_size: 6912,
+    num_hidden_layers: 26,
+    num_attention_heads: 4,
+    num_key_value_heads: 1,
+    head_dim: 256,
+    vocab_size: 262144,
+    max_position_embeddings: 32768,
+    query_pre_attn_scalar: 256,
+    sliding_window: 512,
+  },
+  'phi-4-mini': {
+    model_type: 'phi3',
+    hidden_size: 3072,
+    intermediate_size: 8192,
+    num_hidden_layers: 32,
+    num_attention_heads: 24,
+    num_key_value_heads: 8,
+    vocab_size: 200064,
+    max_position_embeddings: 131072,
+    original_max_position_embeddings: 4096,
+    partial_rotary_factor: 0.75,
+    rope_scaling: { type: 'longrope', short_factor: Array<number>(48).fill(1), long_factor: Array<number>(48).fill(2) },
+    tie_word_embeddings: true,
+  },
 } as const
 
 export type ShapeName = keyof typeof configs
