@@ -264,6 +264,15 @@ t.test('who does not answer in time is given up, told so, and asked again from a
     ),
   )
   t.equal((await server.all('commit')).length, 8)
+  await server.coordinator.over
+  const [[last, round]] = [...(await server.atWork())] as [[string, number]]
+  const { link, known } = world.one(last)
+  t.match(await link.next({ ...known, working: round }, never), {
+    round,
+    counted: false,
+    why: 'the federation has ended',
+  })
+  t.match(await link.next({ ...known, working: null }, never), { type: 'over', round: 8 }, 'also who was still at work')
   await world.close()
 })
 

@@ -93,6 +93,7 @@ t.test('the bits of simulate, where answers arrive in the order of its clock', a
       download: { codec: 'int4' },
     },
     segments: { upload: { codec: 'int8', segments: 3 } },
+    'few at work, and most idle': { asynchronous: { buffer: 3, concurrency: 3 } },
     'answers that are too old': { asynchronous: { ...asynchronous, maxStaleness: 1, exponent: 1 } },
     'a robust rule': {
       robust: { rule: 'median' },

@@ -38,7 +38,9 @@ export const serverClientsSchema = z.strictObject({
     .max(30 * 86400)
     .nullable()
     .default(3600)
-    .describe('seconds after which a round closes with the answers that have come; null: it waits for everyone'),
+    .describe(
+      'seconds after which a round closes with the answers that have come, or without rounds a client is given up; null: never',
+    ),
   phaseDeadline: z
     .number()
     .min(0.001)
