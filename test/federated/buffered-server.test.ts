@@ -265,6 +265,15 @@ t.test('who does not answer in time is given up, told so, and asked again from a
   )
   t.equal((await server.all('commit')).length, 8)
   await server.coordinator.over
+  t.ok(
+    (await server.all('commit')).some(({ counted }) => counted.includes(late)),
+    'then it counts',
+  )
+  t.match(
+    await one.link.next({ ...one.known, working: 1 }, never),
+    { round: 1, counted: false },
+    'and its first work never',
+  )
   const [[last, round]] = [...(await server.atWork())] as [[string, number]]
   const { link, known } = world.one(last)
   t.match(await link.next({ ...known, working: round }, never), {
