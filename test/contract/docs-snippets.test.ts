@@ -70,6 +70,10 @@ async function runBlock(
   return await start('/bin/bash', ['-euo', 'pipefail', '-c', commands], { cwd: folder, env }).ended
 }
 
+/** What the compiler has read of declarations and libraries: the same for every question that it is asked. */
+const declarations = new Map<string, ts.SourceFile | undefined>()
+let compiled: ts.Program | undefined
+
 /** What the compiler says against modules of a user's: name → text. They are taken to lie in the package's own folder, which knows its name. */
 function typeProblems(modules: ReadonlyMap<string, string>): string[] {
   const options: ts.CompilerOptions = {
@@ -87,10 +91,13 @@ function typeProblems(modules: ReadonlyMap<string, string>): string[] {
   const { fileExists, readFile, getSourceFile } = host
   host.fileExists = (path) => texts.has(path) || fileExists(path)
   host.readFile = (path) => texts.get(path) ?? readFile(path)
-  host.getSourceFile = (path, language, ...rest) =>
-    texts.has(path) ? ts.createSourceFile(path, texts.get(path)!, language) : getSourceFile(path, language, ...rest)
-  const program = ts.createProgram([...texts.keys()], options, host)
-  return ts.getPreEmitDiagnostics(program).map(({ file, start, messageText }) => {
+  host.getSourceFile = (path, language, ...rest) => {
+    if (texts.has(path)) return ts.createSourceFile(path, texts.get(path)!, language)
+    if (!declarations.has(path)) declarations.set(path, getSourceFile(path, language, ...rest))
+    return declarations.get(path)
+  }
+  compiled = ts.createProgram([...texts.keys()], options, host, compiled)
+  return ts.getPreEmitDiagnostics(compiled).map(({ file, start, messageText }) => {
     const line = file === undefined ? 0 : file.getLineAndCharacterOfPosition(start ?? 0).line + 1
     return `${file?.fileName ?? ''}, line ${line} of the block: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`
   })
