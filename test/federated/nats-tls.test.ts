@@ -52,3 +52,15 @@ t.test('through TLS', { skip: skipNats }, async (t) => {
   t.notOk(server.isClosed(), "canary: the server's own seed")
   await server.close()
 })
+
+t.test('an address of tls:// is never spoken to openly', { skip: skipNats }, async (t) => {
+  const root = temporaryFolder('nats-open')
+  const nats = await startNats(root, 'test', ['a'])
+  t.teardown(async () => {
+    await nats.kill()
+    rmSync(root, { recursive: true, force: true })
+  })
+  const as = (servers: string) => connectNats({ servers, credentials: nats.seeds.server })
+  await t.rejects(as(nats.servers.replace('nats:', 'tls:')), { code: 'E_UNREACHABLE' })
+  await (await as(nats.servers)).close()
+})
