@@ -42,5 +42,6 @@ export function checkSecure(config: CoordinatorConfig, chosen: Chosen): void {
   const { secureAggregation, ...federation } = config.federation
   if (secureAggregation === undefined) return
   const clients = cohortSize(federation.cohort, neededClients(config))
-  checkTerms(termsFor({ ...federation, secureAggregation }, chosen, clients), clients)
+  const { neighbours } = termsOf(secureAggregation, clients, null)
+  checkTerms({ ...termsFor({ ...federation, secureAggregation }, chosen, clients), neighbours }, clients)
 }

@@ -2,10 +2,12 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Test } from 'tap'
 import { joinFederation } from '../../../src/client/index.js'
 import type { Dataset } from '../../../src/data/index.js'
 import { MemoryBlobs } from '../../../src/federated/blobs/memory.js'
 import { Coordinator, type CoordinatorParts } from '../../../src/federated/coordinator/coordinator.js'
+import type { CoordinatorEvent } from '../../../src/federated/coordinator/events.js'
 import type { CoordinatorOptions } from '../../../src/federated/coordinator/options.js'
 import type { Record as Entry } from '../../../src/federated/coordinator/records.js'
 import type { RoundEvent } from '../../../src/federated/events.js'
@@ -15,8 +17,10 @@ import type { ClientLink } from '../../../src/federated/link/link.js'
 import { identityOf } from '../../../src/federated/protocol/secagg/keys.js'
 import { simulate } from '../../../src/federated/simulate/simulate.js'
 import { loadModel } from '../../../src/model/load.js'
+import type { Model } from '../../../src/model/model.js'
 import { goldenFolder } from '../../support/golden-model.js'
 import { temporaryFolder, tokenRows } from '../../support/train.js'
+import { IdleClock } from './idle-clock.js'
 
 export const path = goldenFolder('llama')
 export const adapter = { rank: 2, alpha: 8, seed: 2 }
@@ -75,7 +79,7 @@ export const adapterIn = (folder: string) => readFileSync(join(folder, 'adapter'
 
 /** The same federation simulated: the adapter's bytes, and its rounds. */
 export async function simulated(
-  model: Awaited<ReturnType<typeof openModel>>,
+  model: Model,
   rows: readonly Dataset[],
   options: Record<string, unknown> = federation,
   some = names,
@@ -91,7 +95,7 @@ export async function simulated(
 
 /** All clients of a server, until the federation is over. */
 export async function takePart(
-  model: Awaited<ReturnType<typeof openModel>>,
+  model: Model,
   rows: readonly Dataset[],
   linkOf: (name: string) => ClientLink,
   some = names,
@@ -101,4 +105,56 @@ export async function takePart(
       joinFederation({ link: linkOf(name), data: rows[i]!, model, folder: temporaryFolder(`secure-${name}`) }),
     ),
   )
+}
+
+export type Change = (link: ClientLink, name: string) => ClientLink
+
+/** A federation between parties, until its end. Its time passes while nobody has anything to do. */
+export async function served(
+  model: Model,
+  rows: readonly Dataset[],
+  options: Record<string, unknown>,
+  change: Change = (link) => link,
+) {
+  const folder = temporaryFolder('secure-served')
+  const clock = new IdleClock()
+  const clients = { minimum: names.length, deadline: 1000 }
+  const parts = { folder, now: clock.now, after: clock.after }
+  const server = await openServer({ federation: options as never, clients }, parts)
+  const { coordinator } = server
+  const events: CoordinatorEvent[] = []
+  coordinator.onEvent((event) => events.push(event))
+  const taking = takePart(model, rows, (name) => clock.watch(change(server.link(name), name)))
+  const results = await clock.run(
+    async () => coordinator,
+    () => names.length,
+    taking,
+  )
+  await coordinator.over
+  await coordinator.close()
+  const rounds = events.filter((event): event is RoundEvent => event.type === 'round')
+  return { events, results, rounds, bytes: adapterIn(folder) }
+}
+
+/** What a round reports that does not depend on its machine. */
+export const figures = (rounds: readonly RoundEvent[]) =>
+  rounds.map(({ seconds, tokensPerSecond, peakBytes, cosine, flop, ...rest }) => rest)
+
+/** Secure aggregation, where values of an algorithm may be great. */
+export const wide = { threshold: 2, clip: 4, bits: 16 }
+
+const refused = (error: { code?: string; message: string }) => `${error.code}: ${error.message}`
+
+/** One round between parties comes to what it comes to in simulate: the same bits and figures, or the same refusal. */
+export async function asInSimulate(t: Test, model: Model, rows: readonly Dataset[], options: object): Promise<void> {
+  const all = { ...federation, rounds: 1, ...options }
+  const expected = await simulated(model, rows, all).catch(refused)
+  const got = await served(model, rows, all).catch(refused)
+  if (typeof expected === 'string' || typeof got === 'string') {
+    t.equal(got, expected, 'refused in the same words')
+    t.match(expected, /^E_CONFIG/)
+    return
+  }
+  t.ok(got.bytes.equals(expected.bytes), 'the bits')
+  t.same(figures(got.rounds), figures(expected.rounds), 'and the figures')
 }
