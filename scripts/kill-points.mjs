@@ -3,9 +3,9 @@
 // point of the server's process and one for each of the clients', and checks what is left (test/federated/kill). Each world is killed a second time
 // while it recovers, every fourth a third time. Prints the report as JSON; status 1 when anything is lost, double or stands still.
 //
-// Usage: node scripts/kill-points.mjs [--role server|clients] [--kind rounds|buffers] [--every K] [--lanes N] [--patience S]
+// Usage: node scripts/kill-points.mjs [--role server|clients] [--kind rounds|masked|buffers] [--every K] [--lanes N] [--patience S]
 //   [--seconds S] [--base FOLDER] [--report FILE]
-//   --kind     federations with rounds (default), or without: answers go into buffers
+//   --kind     federations with rounds (default), with rounds of secure aggregation, or without rounds: answers go into buffers
 //   --every    only each K-th point
 //   --lanes    worlds at a time, for each role; default 1
 //   --patience seconds after which a world is taken to stand still; default 120. A busy machine, or a low priority, needs more
@@ -91,7 +91,7 @@ async function main() {
   const begun = Date.now()
   const until = begun + 1000 * Number(values.seconds)
   const wanted = /** @type {('server' | 'clients')[]} */ (values.role)
-  const kind = /** @type {'rounds' | 'buffers'} */ (values.kind)
+  const kind = /** @type {'rounds' | 'masked' | 'buffers'} */ (values.kind)
   const { report: file } = values
   const earlier =
     file !== undefined && existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { seconds: 0, roles: [] }

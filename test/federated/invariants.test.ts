@@ -1,5 +1,6 @@
 /** The checker of federations that were killed: a record, a word or a step that is wrong is called so, by the rule that it breaks. */
 import t from 'tap'
+import { messageText } from '../../src/federated/link/secure.js'
 import { bufferViolations } from './kill/buffered-invariants.mjs'
 import { violations } from './kill/invariants.mjs'
 
@@ -41,6 +42,15 @@ function facts() {
 
 type Facts = ReturnType<typeof facts>
 
+/** A client's word in a secure aggregation. */
+const said = (client: string, phase: string, message: string): Fact => ({
+  ...{ type: 'said', round: 1, client, phase, message },
+})
+const shares = (seeds: readonly number[], maskKeys: readonly number[]): string => {
+  const of = (peers: readonly number[]) => peers.map((peer) => ({ peer, bytes: new Uint8Array(32) }))
+  return messageText({ type: 'revealed', seeds: of(seeds), maskKeys: of(maskKeys) } as never)
+}
+
 const judge = ({ records, ...rest }: Facts) =>
   violations({
     entries: records.map((record, i) => ({ sequence: i + 1, record })),
@@ -71,6 +81,14 @@ t.test('what is wrong is called by its rule', async (t) => {
       },
     ],
     ['counted', ({ records }) => void records.splice(3, 1)],
+    ['said', ({ records }) => void records.splice(4, 0, said('c', 'keys', 'a key'))],
+    ['said', ({ records }) => void records.splice(4, 0, said('a', 'keys', 'one'), said('a', 'keys', 'two'))],
+    ['said', ({ notes }) => void notes.push({ type: 'said', client: 'a', round: 1, message: 'lost', reply: 'taken' })],
+    [
+      'said',
+      ({ records }) =>
+        void records.splice(4, 0, said('a', 'revealed', shares([7], [])), said('b', 'revealed', shares([], [7]))),
+    ],
     ['counted', ({ records }) => void records.pop()],
     ['counted', ({ records }) => records.push(records[10])],
     ['kept', ({ records }) => void records.splice(7, 1, { type: 'failed', round: 2, client: 'a' })],

@@ -27,6 +27,22 @@ for (const [role, kills, least] of [
   })
 }
 
+for (const [role, kills, least] of [
+  ['server', [['datasync#21', 30], [601]], 1000],
+  ['clients', [['rename#33'], [1103, 41]], 1500],
+] as const) {
+  t.test(`the ${role} killed, where updates travel masked`, async (t) => {
+    const { passed, wrong, results } = await series({ role, kills, kind: 'masked' })
+    t.same(wrong, [], 'nobody disturbed it')
+    t.ok(passed >= least, `${passed} points`)
+    for (const { kills, killed, wrong } of results) t.same(wrong, [], `killed at ${killed.join(' and ')} of ${kills}`)
+    t.ok(
+      results.every(({ killed }) => killed.length > 0),
+      'each was killed',
+    )
+  })
+}
+
 for (const variant of ['lost', 'twice']) {
   t.test(`canary: a server that is wrong after a restart (${variant})`, async (t) => {
     const { wrong, results } = await series({ role: 'server', variant, kills: [['datasync#13']] })

@@ -7,12 +7,16 @@
  *   kept      every answer that its client was told is taken is accepted, with the same bytes, and in the step
  *   told      what a client hears of a round is what the journal says
  *   fold      the adapter is what adding the steps up gives: θ ← θ + Σ n u / Σ n, n rows, u the updates of a step
+ *   said      of a secure aggregation every client says one thing a phase, what was taken stays, and of no peer both shares are given
  *   spent     what is spent of privacy never decreases
  */
 
+import { messageIn } from '../../../dist/federated/link/secure.js'
+
 /**
  * @typedef {{ client: string, type: 'answer', round: number, blob: string, rows: number, reply: string }
- *   | { client: string, type: 'outcome', round: number, counted: boolean }} Note
+ *   | { client: string, type: 'outcome', round: number, counted: boolean }
+ *   | { client: string, type: 'said', round: number, message: string, reply: string }} Note
  * @typedef {{ sequence: number, record: any }} Entry
  */
 
@@ -24,11 +28,12 @@ const tolerance = 2 ** -22
  * @param {object} facts
  * @param {readonly Entry[]} facts.entries
  * @param {readonly Note[]} facts.notes what clients sent and were told, in the order in which they were
- * @param {(blob: string) => Float32Array | undefined} facts.update what a client sent
+ * @param {(blob: string, client: string, round: number) => Float32Array | undefined} facts.update what a client sent
+ * @param {number} [facts.step] of the grid that values are rounded to; 0: none
  * @param {Float32Array} facts.initial
  * @param {Float32Array} facts.final
  */
-export function violations({ entries, notes, update, initial, final }) {
+export function violations({ entries, notes, update, step: grid = 0, initial, final }) {
   const broken = /** @type {string[]} */ ([])
   const rounds = new Map()
   let open = /** @type {any} */ (undefined)
@@ -40,7 +45,10 @@ export function violations({ entries, notes, update, initial, final }) {
     if (type === 'begin') {
       if (open !== undefined) broken.push(`once: round ${round} began in round ${open.round}`)
       if (rounds.has(round)) broken.push(`once: round ${round} began twice`)
-      open = { round, asked: record.clients, accepted: new Map(), counted: undefined }
+      open = {
+        ...{ round, asked: record.clients, accepted: new Map(), counted: undefined },
+        ...{ said: new Map(), phases: new Set(), given: new Map() },
+      }
       rounds.set(round, open)
     }
     if (type === 'accepted') {
@@ -60,6 +68,7 @@ export function violations({ entries, notes, update, initial, final }) {
       }
       open = undefined
     }
+    if (type === 'said') hear(record, open, broken)
     if (type === 'spend') {
       for (const [account, spends] of record.spends) {
         for (const [name, value] of Object.entries(spends)) {
@@ -76,6 +85,8 @@ export function violations({ entries, notes, update, initial, final }) {
     const counts = round?.counted?.includes(note.client) ?? false
     if (note.type === 'outcome' && note.counted !== counts)
       broken.push(`told: ${note.client} heard ${note.counted} of round ${note.round}`)
+    if (note.type === 'said' && note.reply === 'taken' && !round?.said.get(note.client)?.has(note.message))
+      broken.push(`said: ${note.client} was told that its message in round ${note.round} is taken, and it is not there`)
     if (note.type !== 'answer' || note.reply !== 'taken') continue
     const blob = round?.accepted.get(note.client)?.blob?.blob
     if (blob !== note.blob)
@@ -86,9 +97,28 @@ export function violations({ entries, notes, update, initial, final }) {
       broken.push(`kept: ${note.client} was told that it is taken in round ${note.round}, and is not in the step`)
   }
   const worst = adapter.reduce((most, value, i) => Math.max(most, Math.abs(value - final[i])), 0)
-  if (!(worst <= tolerance * rounds.size) || final.length !== adapter.length)
+  if (!(worst <= (tolerance + grid) * rounds.size) || final.length !== adapter.length)
     broken.push(`fold: the adapter differs by ${worst} from the sum of its steps`)
   return broken
+}
+
+/** A message of a secure aggregation. */
+function hear({ round, client, phase, message }, open, broken) {
+  if (open?.round !== round || !open.asked.includes(client))
+    return broken.push(`said: ${client} is heard in round ${round}, which does not ask it`)
+  if (open.phases.has(`${client} ${phase}`))
+    broken.push(`said: ${client} is heard twice in '${phase}' of round ${round}`)
+  open.phases.add(`${client} ${phase}`)
+  open.said.set(client, (open.said.get(client) ?? new Set()).add(message))
+  if (phase !== 'revealed') return
+  const shares = messageIn(message)
+  for (const kind of ['seeds', 'maskKeys']) {
+    for (const { peer } of shares[kind]) {
+      if ((open.given.get(peer) ?? kind) !== kind)
+        broken.push(`said: both shares of ${peer} are given in round ${round}`)
+      open.given.set(peer, kind)
+    }
+  }
 }
 
 /** Adds a step to the adapter. */
@@ -97,7 +127,7 @@ function step(counted, round, adapter, update, broken) {
   let rows = 0
   for (const client of counted) {
     const manifest = round?.accepted.get(client)
-    const sent = manifest && update(manifest.blob.blob)
+    const sent = manifest && update(manifest.blob.blob, client, round.round)
     if (sent === undefined) {
       broken.push(`kept: what ${client} sent in round ${round?.round} is not known`)
       continue

@@ -137,7 +137,7 @@ async function playWorld(play, side, world, kills, reference, patience) {
   const timer = setTimeout(() => watch.abort(new Error('the federation stands still')), patience)
   const wrong = await play(side, world, kills, watch.signal)
     // Who comes first where there are no rounds is nobody's to say again: the bits of such a world are its own.
-    .then(() => wrongWith(world, side.kind === 'rounds' ? reference : undefined))
+    .then(() => wrongWith(world, side.kind === 'buffers' ? undefined : reference))
     .catch((error) => {
       watch.abort(error) // nobody of this world goes on
       return [String(error.stack ?? error)]

@@ -5,7 +5,7 @@
  * else changes every bit after it. In a world of buffers who is quick counts more often, so that its bits are those of its own journal only.
  */
 import { createHash } from 'node:crypto'
-import { appendFileSync, copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { appendFileSync, copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openDirectoryBlobs } from '../../../dist/federated/blobs/directory.js'
@@ -36,6 +36,10 @@ const config = {
 /** Worlds by their kind. */
 const configs = {
   rounds: config,
+  masked: {
+    ...config,
+    federation: { ...config.federation, secureAggregation: { threshold: 2, clip: 1, bits: 20 } },
+  },
   buffers: {
     ...config,
     federation: { ...config.federation, rounds: 6, asynchronous: { buffer: 2, concurrency: 3, maxStaleness: 2 } },
@@ -75,12 +79,12 @@ export async function openServer(world, kind) {
 
 const salt = (text) => createHash('sha256').update(text).digest().readUInt32LE(0)
 
-/** @type {import('../../../dist/federated/participant/workshop.js').Workshop} */
-const workshop = {
+/** @returns {import('../../../dist/federated/participant/workshop.js').Workshop} */
+const workshopOf = (world) => ({
   open: async () => {},
   check: async () => {},
   beforeSending: async () => {},
-  async work(task, _, { own, onStep }) {
+  async work(task, _, { own, onStep, mask }) {
     const { round, client } = task
     onStep({ step: 1, steps: 1, loss: 1 / round })
     const given = decodeVector(task.vectors.adapter)
@@ -100,9 +104,14 @@ const workshop = {
       loss: 1 / round,
       numbers: {},
     }
-    return { answer: { ...answer, vectors: { adapter: encodeVector(update) } }, vectors, codec: 'f32' }
+    const adapter = encodeVector(update)
+    if (mask !== undefined) {
+      keep(world, `${client}-${round}`, adapter)
+      return { answer: { ...answer, vectors: {}, masked: mask(vectors, rows) }, vectors, codec: 'f32' }
+    }
+    return { answer: { ...answer, vectors: { adapter } }, vectors, codec: 'f32' }
   },
-}
+})
 
 /** A quick and patient client: it waits some milliseconds where others wait seconds. */
 const time = { now: Date.now, sleep: (_milliseconds, signal) => systemTime.sleep(15, signal) }
@@ -110,11 +119,20 @@ const time = { now: Date.now, sleep: (_milliseconds, signal) => systemTime.sleep
 /** Writes of the test's own are no points of the program. */
 const aside = (work) => ('points' in globalThis ? globalThis.points.aside(work) : work())
 
+/** What a client has made, for the checker. */
+function keep(world, name, bytes) {
+  aside(() => {
+    mkdirSync(join(world, 'kept'), { recursive: true })
+    writeFileSync(join(world, 'kept', name), bytes)
+  })
+}
+
 /** Whatever a client sends and is told, for the checker. A line is appended when the client has the reply, and not when the server sends it. */
 function watched(link, world, name) {
   const note = (line) =>
     aside(() => appendFileSync(join(world, 'acknowledged'), `${JSON.stringify({ client: name, ...line })}\n`))
   return {
+    identity: link.identity,
     describe: (signal) => link.describe(signal),
     async next(known, signal) {
       const notice = await link.next(known, signal)
@@ -131,6 +149,7 @@ function watched(link, world, name) {
           rows: word.manifest.answer.rows,
           reply: reply.type,
         })
+      if (word.type === 'secure') note({ type: 'said', round: word.round, message: word.message, reply: reply.type })
       return reply
     },
     download: (ref, path, signal) => link.download(ref, path, signal),
@@ -158,7 +177,7 @@ export async function takePart(world, name, token, signal) {
   const opened = await ClientFolder.open(folder)
   const link = watched(joined.link, world, name)
   try {
-    const parts = { link, folder: opened, workshop, eligibility: always, time, random: () => 0 }
+    const parts = { link, folder: opened, workshop: workshopOf(world), eligibility: always, time, random: () => 0 }
     return await new Participant(parts, { signal, emit: () => {} }).run()
   } finally {
     opened.close()
