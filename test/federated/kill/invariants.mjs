@@ -111,7 +111,7 @@ function hear({ round, client, phase, message }, open, broken) {
   open.phases.add(`${client} ${phase}`)
   open.said.set(client, (open.said.get(client) ?? new Set()).add(message))
   if (phase !== 'revealed') return
-  const shares = messageIn(message)
+  const shares = /** @type {any} */ (messageIn(message))
   for (const kind of ['seeds', 'maskKeys']) {
     for (const { peer } of shares[kind]) {
       if ((open.given.get(peer) ?? kind) !== kind)

@@ -105,11 +105,13 @@ const workshopOf = (world) => ({
       numbers: {},
     }
     const adapter = encodeVector(update)
-    if (mask !== undefined) {
-      keep(world, `${client}-${round}`, adapter)
-      return { answer: { ...answer, vectors: {}, masked: mask(vectors, rows) }, vectors, codec: 'f32' }
+    if (mask !== undefined) keep(world, `${client}-${round}`, adapter)
+    const sent = mask === undefined ? { vectors: { adapter } } : { vectors: {}, masked: mask(vectors, rows) }
+    return {
+      answer: /** @type {import('../../../dist/federated/protocol/messages.js').Answer} */ ({ ...answer, ...sent }),
+      vectors,
+      codec: 'f32',
     }
-    return { answer: { ...answer, vectors: { adapter } }, vectors, codec: 'f32' }
   },
 })
 
