@@ -294,3 +294,15 @@ t.test('what waits is answered when the server stops, and what is aborted ends a
   await closing
   await t.rejects(link.describe(never), { code: 'E_UNREACHABLE' })
 })
+
+t.test('a server without room says when to come again, and its client waits until then', async (t) => {
+  await using server = await startServer({ limits: { waiting: 0, waitSeconds: 300 } })
+  const { link } = await joinServer(await server.invite('a'), t.testdir())
+  t.teardown(() => link.close())
+  const leaving = new AbortController()
+  const asked = link.next(known, leaving.signal)
+  while (!server.answered.some(({ status }) => status === 204)) await new Promise(setImmediate)
+  for (let i = 0; i < 3; i++) await link.describe(never) // the answer is here by now
+  leaving.abort(new Error('enough'))
+  await t.rejects(asked, { message: 'enough' })
+})

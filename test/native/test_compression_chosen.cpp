@@ -85,6 +85,14 @@ CASE("the choice is a matter of the seed alone: clients that share it send the s
       CHECK(positions_of(first) == positions_of(second));
       CHECK(positions_of(first) != positions_of(other));  // canary
     }
+  // All 64 bits of it: the highest byte alone makes another choice, and travels.
+  const uint64_t seed = 77, high = seed | 0xa5ull << 56;
+  for (Codec codec : {Codec::randk, Codec::blocks}) {
+    const auto low = encoded(normal(5000, 1), chosen_options(codec, 0.1, 8, 1, seed));
+    const auto far = encoded(normal(5000, 1), chosen_options(codec, 0.1, 8, 1, high));
+    CHECK(positions_of(low) != positions_of(far));
+    CHECK(std::memcmp(low.data() + update_header_bytes, &seed, 8) == 0 && std::memcmp(far.data() + update_header_bytes, &high, 8) == 0);
+  }
 }
 
 CASE("values: f32 are the elements, the others within half a step or a step of their scale") {

@@ -85,6 +85,16 @@ CASE("a written file reads back: names in order, types, shapes, bytes, metadata"
   CHECK(SafetensorsFile(folder / "none.safetensors").names().empty());
 }
 
+CASE("who may read and write a written file is the umask's to say") {
+  const ScratchFolder folder;
+  const mode_t before = ::umask(0027);
+  write_safetensors(folder / "x", sample(), {});
+  ::umask(before);
+  struct stat info{};
+  CHECK(::stat((folder / "x").c_str(), &info) == 0);
+  CHECK((info.st_mode & 07777) == 0640);
+}
+
 CASE("an adapter written by PEFT is reproduced byte for byte") {
   const ScratchFolder folder;
   for (const std::string& original : {std::string(FEDLORA_GOLDEN "/models/llama/adapter/adapter_model.safetensors"),
