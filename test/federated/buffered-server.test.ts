@@ -388,6 +388,29 @@ t.test('an answer counts once, however often it is said, also behind its step; a
   await world.close()
 })
 
+t.test('answers that come while a step is made count in the next', async (t) => {
+  const world = await World.open(buffered({ buffer: 1, concurrency: 3 }))
+  const { server } = world
+  const three = [...(await server.atWork()).keys()].map((name) => world.one(name))
+  const words = []
+  for (const one of three) {
+    const { manifest, path } = await one.work(await one.asked())
+    await one.link.upload(manifest.blob!, path, never)
+    words.push(() => one.link.say({ type: 'answer', round: 1, manifest }, never))
+  }
+  t.same(await Promise.all(words.map((say) => say())), Array(3).fill({ type: 'taken' }))
+  await server.settled()
+  t.same(
+    (await server.all('accepted')).map(({ staleness }) => staleness),
+    [0, 1, 2],
+  )
+  t.same(
+    (await server.all('commit')).map(({ counted }) => counted),
+    three.map(({ name }) => [name]),
+  )
+  await world.close()
+})
+
 t.test('who is shut out is waited for no longer; what it has answered counts', async (t) => {
   const world = await World.open(buffered({ buffer: 2, concurrency: 4 }, { clients: { minimum: 4 } }))
   await world.server.pass(0)
@@ -512,6 +535,8 @@ t.test('blobs stay as long as somebody is at work on them, or they count, and no
   const id = vectors.adapter!.blob
   const other = await quick()
   await quick()
+  const third = (await server.all('start')).find(({ round }) => round === 3)!.work[0]!.offer.vectors.adapter!.blob
+  t.equal(await server.blobs.sizeOf(third), undefined, 'nobody is at work on that version')
   await server.reopen()
   t.ok((await world.one(slow).fetch(vectors.adapter!)).length > 0, 'versions later, of another server')
   t.equal(await codeOf(server.coordinator.read(other, id, 0)), 'E_BLOB_MISSING', 'and nobody else gets it')
