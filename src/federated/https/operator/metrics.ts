@@ -47,6 +47,11 @@ const figures: { name: string; help: string; read: (standing: Standing) => numbe
     help: 'steps by which the stalest answer of the last step was behind; 0 where there are rounds',
     read: ({ history }) => history.at(-1)?.stalenesses?.at(-1),
   },
+  {
+    name: 'fedlora_secure_phase',
+    help: 'phase of the secure aggregation under way: 1 keys, 2 shares, 3 masked, 4 signed, 5 revealed; 0: none',
+    read: ({ phase }) => phase && 1 + ['keys', 'shares', 'masked', 'signed', 'revealed'].indexOf(phase),
+  },
   { name: 'fedlora_epsilon', help: 'privacy that is spent', read: ({ privacy }) => privacy?.epsilon ?? undefined },
 ]
 
