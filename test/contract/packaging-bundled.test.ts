@@ -37,6 +37,10 @@ for (const url of ['undefined', 'import.meta.url'] as const) {
     await t.rejects(loadModel(join(root, 'assets', 'gsm-3m')), bundled)
     const data = await loadDataset([{ text: 'a' }], { format: 'text' })
     t.equal(data.length, 1, 'what needs no addon works')
+    const table = join(root, 'test', 'golden', 'parquet', 'snappy.parquet')
+    const read = loadDataset(table, { format: 'alpaca' })
+    if (url === 'undefined') await t.rejects(read, bundled, 'Parquet needs a file beside its own')
+    else t.equal((await read).length, 12, 'which is found where the bundle has it')
   })
 }
 
