@@ -2,6 +2,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { isFedloraError } from '../../src/errors.js'
+import type { Coordinator } from '../../src/federated/coordinator/coordinator.js'
 import type { CoordinatorOptions } from '../../src/federated/coordinator/options.js'
 import type { Record as Entry } from '../../src/federated/coordinator/records.js'
 import { InProcessLink } from '../../src/federated/link/in-process.js'
@@ -10,7 +12,7 @@ import type { FromClient, ToClient } from '../../src/federated/protocol/secagg/m
 import { type Dies, Mortal } from './support/conformance.js'
 import { IdleClock } from './support/idle-clock.js'
 import { type Change, MaskingParticipant } from './support/masking-participant.js'
-import { adapterIn, configOf, federation, names, newKey, openServer } from './support/secure-federation.js'
+import { adapterIn, configOf, federation, names, newKey, openServer, wide } from './support/secure-federation.js'
 
 /** Keys stay as they are from world to world: who is who in the sum does not depend on them, and signatures repeat. */
 const keys = new Map(names.map((name) => [name, newKey()]))
@@ -28,10 +30,17 @@ interface World {
   change?: Record<string, Change>
   /** What the server tells in the place of a message. */
   tells?: (client: string, message: ToClient) => ToClient
+  /** Told of the server when it is there. */
+  onServer?: (server: Coordinator) => void
+}
+
+/** Who was shut out takes part no longer. */
+function unlessRevoked(error: unknown): void {
+  if (!isFedloraError(error, 'E_REVOKED')) throw error
 }
 
 /** A federation until its end. */
-async function play({ changes = {}, dies, change = {}, tells }: World = {}) {
+async function play({ changes = {}, dies, change = {}, tells, onServer }: World = {}) {
   const clock = new IdleClock()
   const mortal = await new Mortal(config(changes), dies, { now: clock.now, after: clock.after }).open()
   const participants: MaskingParticipant[] = []
@@ -39,6 +48,7 @@ async function play({ changes = {}, dies, change = {}, tells }: World = {}) {
   mortal.onOpen = (coordinator) =>
     coordinator.onEvent((event) => event.type === 'phase' && waits.add(coordinator.standing().waitsFor))
   mortal.onOpen(mortal.server())
+  onServer?.(mortal.server())
   for (const name of names) {
     const key = keys.get(name)!
     for (;;) {
@@ -63,7 +73,7 @@ async function play({ changes = {}, dies, change = {}, tells }: World = {}) {
   const ended = Promise.all(
     participants.map(async (one) => {
       await one.open()
-      await one.run()
+      await one.run().catch(unlessRevoked)
       await one.close()
       alive--
     }),
@@ -314,7 +324,47 @@ t.test('liars are refused with a code, and the round ends without them', async (
       mortal.events.filter(({ type }) => type === 'refused'),
       [{ name: 'c', round: 1, code }],
     )
+    const written = records.filter(({ type }) => type === 'refused')
+    t.equal(
+      written.length,
+      counts ? 0 : 1,
+      'who is refused before its work is out of the round, and the journal says so',
+    )
   }
+})
+
+t.test('what nobody signs is taken from its own client alone', async (t) => {
+  for (const phase of ['masked', 'revealed'] as const) {
+    const as = (m: { client: number; seeds?: { peer: number }[] }) => ({
+      ...m,
+      client: 3,
+      ...(m.seeds && { seeds: m.seeds.filter(({ peer }) => peer !== 3) }),
+    })
+    const change = { c: lying(phase, as as never), d: silentFrom(phase) }
+    const { by, records } = await play({ changes: { rounds: 1, secureAggregation: wide }, change })
+    const told = by.get('c')!.told.find((one) => one.phase === phase)
+    t.match(told?.reply, { type: 'refused', code: 'E_PROTOCOL', why: /client c speaks as client d/ }, phase)
+    t.not(ends(records)[0]!.type, 'commit', 'too few are left')
+  }
+})
+
+t.test('nobody waits for who is lost, or shut out, after its vector came', async (t) => {
+  const lost = await play({ changes: { rounds: 1 }, change: { c: silentFrom('signed') } })
+  t.match([...lost.waits].join('\n'), /waits for the opened shares of a, b, d$/m)
+  let server: Coordinator
+  const revoking: Change = (message) => {
+    if (message.type !== 'signed') return message
+    void server.revoke('c')
+    return undefined
+  }
+  const onServer = (one: Coordinator) => {
+    server = one
+  }
+  const { waits, records } = await play({ changes: { rounds: 1 }, change: { c: revoking }, onServer })
+  t.match([...waits].join('\n'), /waits for the opened shares of a, b, d$/m)
+  const signed = records.find((record) => record.type === 'phase' && record.phase === 'signed')!
+  t.ok('at' in signed && signed.at < 1_000_000 + 10_000, 'before its deadline')
+  t.match(ends(records), [{ type: 'commit', counted: names }])
 })
 
 t.test('a share that fits no other: no sum is made of it, and the reason is told', async (t) => {
