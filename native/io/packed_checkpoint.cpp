@@ -78,14 +78,20 @@ class FourBitGroups {
     expect_shape(zeros, zeros_name, groups, N / word_codes);
     expect_shape(source_.get(scales_name), scales_name, groups, N);
     const std::vector<float> scales = read_vector(source_, scales_name);
-    const std::vector<int64_t> group_of = groups_of_rows(groups);
+    const std::vector<size_t> group_of = groups_of_rows(groups);
     AlignedBuffer<float> out(static_cast<size_t>(N * K));
-    for (int64_t n = 0; n < N; ++n)
-      for (int64_t k = 0; k < K; ++k) {
-        const int64_t g = group_of[static_cast<size_t>(k)];
-        const int zero = (code(zeros, g, n) + subtract_) & 15;
-        out[static_cast<size_t>(n * K + k)] = scales[static_cast<size_t>(g * N + n)] * static_cast<float>(weight_code(codes, k, n) - zero);
+    std::vector<float> scale(static_cast<size_t>(groups));  // of column n, as `zero`
+    std::vector<int> zero(scale.size());
+    for (int64_t n = 0; n < N; ++n) {
+      for (int64_t g = 0; g < groups; ++g) {
+        scale[static_cast<size_t>(g)] = scales[static_cast<size_t>(g * N + n)];
+        zero[static_cast<size_t>(g)] = (code(zeros, g, n) + subtract_) & 15;
       }
+      for (int64_t k = 0; k < K; ++k) {
+        const size_t g = group_of[static_cast<size_t>(k)];
+        out[static_cast<size_t>(n * K + k)] = scale[g] * static_cast<float>(weight_code(codes, k, n) - zero[g]);
+      }
+    }
     return out;
   }
 
@@ -99,9 +105,9 @@ class FourBitGroups {
     return awq_ ? code(codes, k, n) : nibble(word(codes, k / word_codes * N + n), static_cast<int>(k % word_codes));
   }
 
-  std::vector<int64_t> groups_of_rows(int64_t groups) const {
-    std::vector<int64_t> group_of(static_cast<size_t>(K));
-    for (int64_t k = 0; k < K; ++k) group_of[static_cast<size_t>(k)] = k / (K / groups);
+  std::vector<size_t> groups_of_rows(int64_t groups) const {
+    std::vector<size_t> group_of(static_cast<size_t>(K));
+    for (int64_t k = 0; k < K; ++k) group_of[static_cast<size_t>(k)] = static_cast<size_t>(k / (K / groups));
     const std::string name = stem_ + ".g_idx";
     if (awq_ || !source_.has(name)) return group_of;
     const TensorView view = source_.get(name);
@@ -113,7 +119,7 @@ class FourBitGroups {
       if (g < 0 || g >= groups)
         fail(Code::E_FORMAT, "element %lld of \"%s\" is %lld, expected a group from 0 to %lld. The checkpoint is damaged.",
              static_cast<long long>(k), name.c_str(), static_cast<long long>(g), static_cast<long long>(groups - 1));
-      group_of[static_cast<size_t>(k)] = g;
+      group_of[static_cast<size_t>(k)] = static_cast<size_t>(g);
     }
     return group_of;
   }

@@ -1,4 +1,5 @@
 /** Folders that GPTQ, AWQ and FP8 have packed: the model of the numbers that they stand for, bit for bit, in every format. */
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { loadModel, quantizeModel, readModelConfig } from '../../src/index.js'
@@ -36,6 +37,32 @@ for (const format of ['gptq', 'gptq_v2', 'awq', 'fp8'] as const) {
     })
   })
 }
+
+/** The file of a folder with an adapter of ones merged in. */
+async function asGguf(path: string, file: string, type: 'f32' | 'q4_0'): Promise<Buffer> {
+  using model = await loadModel(path, { threads: 1, baseModelName: 'packed' })
+  using adapter = model.createAdapter({ rank: 2, targetModules: 'all-linear' })
+  adapter.setVector(adapter.vector().fill(1 / 64))
+  await adapter.merge(file, { format: 'gguf', type })
+  return readFileSync(file)
+}
+
+t.test('a GGUF file of a packed base is that of its numbers, byte for byte', async (t) => {
+  const out = t.testdir()
+  for (const format of ['gptq', 'gptq_v2', 'awq', 'fp8'] as const) {
+    const { packed, plain } = packedFolders(format)
+    for (const type of ['f32', 'q4_0'] as const) {
+      const got = await asGguf(packed.path, join(out, `${format}-${type}.gguf`), type)
+      const want = await asGguf(plain.path, join(out, `${format}-${type}-plain.gguf`), type)
+      t.ok(got.equals(want), `${format} ${type}`)
+      if (format !== 'gptq') continue
+      packed.config({ quantization_config: { quant_method: 'gptq', bits: 4, checkpoint_format: 'gptq_v2' } })
+      const wrong = await asGguf(packed.path, join(out, `wrong-${type}.gguf`), type)
+      t.notOk(wrong.equals(want), `canary: zero points of the other format, ${type}`)
+      packed.config({ quantization_config: { quant_method: 'gptq', bits: 4 } })
+    }
+  }
+})
 
 t.test('canary: the other format of GPTQ is another model', async (t) => {
   const { packed, plain } = packedFolders('gptq')

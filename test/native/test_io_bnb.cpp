@@ -1,15 +1,15 @@
 // Checkpoints of transformers + bitsandbytes: reading, writing, refusals.
-#include <fstream>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "base/philox.h"
+#include "damaged_files.h"
 #include "harness.h"
 #include "io/bnb_checkpoint.h"
 #include "io/json.h"
 #include "io/matrix_reader.h"
 #include "io/safetensors.h"
+#include "memory_source.h"
 #include "quant/encode.h"
 #include "quant/four_bit.h"
 #include "quant/nested.h"
@@ -21,33 +21,12 @@ namespace {
 
 const std::string models = FEDLORA_GOLDEN "/models/";
 
-/// Tensors in memory, to be damaged at will.
-class MemorySource : public TensorSource {
- public:
-  struct Tensor {
-    DType dtype = DType::f32;
-    std::vector<int64_t> shape;
-    std::vector<uint8_t> bytes;
-  };
-  std::map<std::string, Tensor> tensors;
-  mutable std::vector<std::string> released;
-
-  MemorySource() = default;
-  explicit MemorySource(const std::vector<NamedTensor>& named) {
-    for (const NamedTensor& tensor : named) {
-      const uint8_t* data = static_cast<const uint8_t*>(tensor.data());
-      tensors[tensor.spec.name] = {tensor.spec.dtype, tensor.spec.shape, {data, data + tensor_bytes(tensor.spec, "memory")}};
-    }
-  }
-  std::vector<std::string> names() const override { return {}; }
-  bool has(const std::string& name) const override { return tensors.count(name) != 0; }
-  TensorView get(const std::string& name) const override {
-    const auto found = tensors.find(name);
-    if (found == tensors.end()) fail(Code::E_MISSING, "no %s", name.c_str());
-    return {found->second.dtype, found->second.shape, found->second.bytes.data(), found->second.bytes.size()};
-  }
-  void release(const std::string& name) const override { released.push_back(name); }
-};
+MemorySource source_of(const std::vector<NamedTensor>& named) {
+  MemorySource source;
+  for (const NamedTensor& tensor : named)
+    source.add(tensor.spec.name, tensor.spec.dtype, tensor.spec.shape, tensor.data(), tensor_bytes(tensor.spec, "memory"));
+  return source;
+}
 
 std::string text_of(const MemorySource::Tensor& tensor) { return {tensor.bytes.begin(), tensor.bytes.end()}; }
 void set_text(MemorySource::Tensor& tensor, const std::string& text) {
@@ -66,11 +45,6 @@ std::vector<float> decode_all(const Matrix& matrix) {
   std::vector<float> numbers(static_cast<size_t>(matrix.elements()));
   decode(matrix, 0, matrix.elements(), numbers.data());
   return numbers;
-}
-
-std::vector<uint8_t> read_bytes(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 Matrix sample(Format format, bool nested, int64_t N = 5, int64_t K = 77) {
@@ -142,7 +116,7 @@ CASE("what bnb_tensors gives is read back to the same matrix") {
   for (const Format format : {Format::nf4, Format::fp4, Format::int8})
     for (const bool nested : {false, true}) {
       const Matrix matrix = sample(format, nested);
-      const MemorySource source(bnb_tensors("m.weight", matrix, DType::bf16));
+      const MemorySource source = source_of(bnb_tensors("m.weight", matrix, DType::bf16));
       CHECK(is_bnb_quantized(source, "m.weight") && !is_bnb_quantized(source, "m.bias") && !is_bnb_quantized(source, "n.weight"));
       CHECK(bnb_format(source, "m.weight") == format);
       CHECK(bnb_part_names(source, "m.weight").size() == source.tensors.size());
@@ -159,7 +133,7 @@ CASE("what bnb_tensors gives is read back to the same matrix") {
 
 CASE("quant_storage: the same bytes under another dtype and shape") {
   const Matrix matrix = sample(Format::nf4, true, 4, 64);
-  MemorySource source(bnb_tensors("m.weight", matrix, DType::bf16));
+  MemorySource source = source_of(bnb_tensors("m.weight", matrix, DType::bf16));
   source.tensors["m.weight"].dtype = DType::bf16;
   source.tensors["m.weight"].shape = {64, 1};
   CHECK(decode_all(read_bnb_matrix(source, "m.weight")) == decode_all(matrix));
@@ -171,7 +145,7 @@ CASE("quant_storage: the same bytes under another dtype and shape") {
 CASE("read_matrix: keeps, decodes, refuses to quantise twice, and releases every part") {
   ThreadPool pool(2);
   const Matrix matrix = sample(Format::nf4, true);
-  const MemorySource source(bnb_tensors("m.weight", matrix, DType::f32));
+  const MemorySource source = source_of(bnb_tensors("m.weight", matrix, DType::f32));
   CHECK(decode_all(read_matrix(source, "m.weight", std::nullopt, 0, false, pool)) == decode_all(matrix));
   CHECK(source.released.size() == 6);
   CHECK(read_matrix(source, "m.weight", Format::nf4, 128, false, pool).block == 64);
@@ -199,7 +173,7 @@ CASE("read_matrix: keeps, decodes, refuses to quantise twice, and releases every
 
 CASE("a damaged 4-bit weight is refused with the right code") {
   const Matrix matrix = sample(Format::nf4, true);
-  const MemorySource good(bnb_tensors("m.weight", matrix, DType::f32));
+  const MemorySource good = source_of(bnb_tensors("m.weight", matrix, DType::f32));
   read_bnb_matrix(good, "m.weight");
   const auto refuse = [&](Code code, const std::function<void(MemorySource&)>& damage) {
     MemorySource bad = good;
@@ -255,7 +229,7 @@ CASE("a damaged 4-bit weight is refused with the right code") {
 }
 
 CASE("a damaged int8 weight is refused with the right code") {
-  const MemorySource good(bnb_tensors("m.weight", sample(Format::int8, false), DType::f16));
+  const MemorySource good = source_of(bnb_tensors("m.weight", sample(Format::int8, false), DType::f16));
   MemorySource bad = good;
   bad.tensors.at("m.weight").dtype = DType::u8;
   CHECK_THROWS(read_bnb_matrix(bad, "m.weight"), E_DTYPE);
@@ -278,7 +252,7 @@ CASE("a damaged int8 weight is refused with the right code") {
 }
 
 CASE("fuzz: random flips in the parts of a weight are refused with a code or decode without a crash") {
-  const MemorySource good(bnb_tensors("m.weight", sample(Format::nf4, true, 3, 33), DType::f32));
+  const MemorySource good = source_of(bnb_tensors("m.weight", sample(Format::nf4, true, 3, 33), DType::f32));
   const Philox draw{12, 0};
   int accepted = 0;
   for (uint64_t round = 0; round < 20000; ++round) {
@@ -307,7 +281,7 @@ CASE("canary: another weight, offset or dtype is another file") {
   b.data[3] ^= 0x10;
   CHECK(decode_all(a) != decode_all(b));
   const std::string state = "m.weight.quant_state.bitsandbytes__nf4";
-  const MemorySource x(bnb_tensors("m.weight", a, DType::f32)), y(bnb_tensors("m.weight", a, DType::f16));
+  const MemorySource x = source_of(bnb_tensors("m.weight", a, DType::f32)), y = source_of(bnb_tensors("m.weight", a, DType::f16));
   CHECK(text_of(x.tensors.at(state)) != text_of(y.tensors.at(state)));
 }
 

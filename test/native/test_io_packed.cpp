@@ -1,6 +1,8 @@
 // GPTQ, AWQ and FP8 checkpoints against the numbers that torch and a packer of few words give; parts that are damaged, missing or foreign.
 #include <cmath>
-#include <map>
+#include <cstring>
+#include <functional>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -8,6 +10,7 @@
 #include "harness.h"
 #include "io/packed_checkpoint.h"
 #include "io/safetensors.h"
+#include "memory_source.h"
 
 using namespace fedlora;
 
@@ -15,39 +18,17 @@ namespace {
 
 const std::string golden = FEDLORA_GOLDEN "/packed/weights.safetensors";
 
-/// Some tensors of the golden file, to be damaged at will.
-class Damaged : public TensorSource {
- public:
-  struct Tensor {
-    DType dtype;
-    std::vector<int64_t> shape;
-    std::vector<uint8_t> bytes;
-  };
-  std::map<std::string, Tensor> tensors;
-  mutable std::vector<std::string> released;
-
-  explicit Damaged(const std::string& stem) {
-    const SafetensorsFile file(golden);
-    for (const std::string& name : file.names()) {
-      if (!name.starts_with(stem + ".") || name.ends_with(".expected")) continue;
-      const TensorView view = file.get(name);
-      const uint8_t* data = static_cast<const uint8_t*>(view.data);
-      tensors[name] = {view.dtype, view.shape, {data, data + view.bytes}};
-    }
+/// The parts of a weight of the golden file.
+std::unique_ptr<MemorySource> parts_of(const std::string& stem) {
+  auto parts = std::make_unique<MemorySource>();
+  const SafetensorsFile file(golden);
+  for (const std::string& name : file.names()) {
+    if (!name.starts_with(stem + ".") || name.ends_with(".expected")) continue;
+    const TensorView view = file.get(name);
+    parts->add(name, view.dtype, view.shape, view.data, view.bytes);
   }
-  std::vector<std::string> names() const override {
-    std::vector<std::string> names;
-    for (const auto& [name, tensor] : tensors) names.push_back(name);
-    return names;
-  }
-  bool has(const std::string& name) const override { return tensors.count(name) != 0; }
-  TensorView get(const std::string& name) const override {
-    const auto found = tensors.find(name);
-    if (found == tensors.end()) fail(Code::E_MISSING, "no %s", name.c_str());
-    return {found->second.dtype, found->second.shape, found->second.bytes.data(), found->second.bytes.size()};
-  }
-  void release(const std::string& name) const override { released.push_back(name); }
-};
+  return parts;
+}
 
 PackedCheckpoint opened(const PackedWeights& packed) { return PackedCheckpoint(std::make_unique<SafetensorsFile>(golden), packed); }
 
@@ -57,8 +38,8 @@ bool equals_golden(const PackedCheckpoint& checkpoint, const std::string& stem) 
 }
 
 /// The code and the words of what reading `stem`.weight after `damage` throws.
-std::string thrown(const std::string& stem, const PackedWeights& packed, const std::function<void(Damaged&)>& damage) {
-  auto source = std::make_unique<Damaged>(stem);
+std::string thrown(const std::string& stem, const PackedWeights& packed, const std::function<void(MemorySource&)>& damage) {
+  auto source = parts_of(stem);
   damage(*source);
   try {
     PackedCheckpoint(std::move(source), packed).get(stem + ".weight");
@@ -103,9 +84,9 @@ CASE("every e4m3 code is the number of torch") {
 }
 
 CASE("parts stand for their weight and other tensors for themselves") {
-  auto source = std::make_unique<Damaged>("gptq");
+  auto source = parts_of("gptq");
   source->tensors["norm"] = {DType::f32, {1}, std::vector<uint8_t>(4)};
-  Damaged& inner = *source;
+  MemorySource& inner = *source;
   const PackedCheckpoint checkpoint(std::move(source), {Packing::gptq});
   CHECK(checkpoint.names() == (std::vector<std::string>{"gptq.weight", "norm"}));
   CHECK(checkpoint.has("gptq.weight") && checkpoint.has("norm") && !checkpoint.has("gptq.scales") && !checkpoint.has("other"));
@@ -118,8 +99,8 @@ CASE("parts stand for their weight and other tensors for themselves") {
 }
 
 CASE("a packing that nothing has is refused") {
-  CHECK_THROWS(PackedCheckpoint(std::make_unique<Damaged>("awq"), {Packing::fp8}), E_FORMAT);
-  CHECK_THROWS(PackedCheckpoint(std::make_unique<Damaged>("block"), {Packing::awq}), E_FORMAT);
+  CHECK_THROWS(PackedCheckpoint(parts_of("awq"), {Packing::fp8}), E_FORMAT);
+  CHECK_THROWS(PackedCheckpoint(parts_of("block"), {Packing::awq}), E_FORMAT);
 }
 
 CASE("without a packing all is as stored") {
@@ -128,7 +109,7 @@ CASE("without a packing all is as stored") {
 }
 
 CASE("a group may be left out where rows are in order") {
-  auto source = std::make_unique<Damaged>("gptq");
+  auto source = parts_of("gptq");
   source->tensors.erase("gptq.g_idx");
   const PackedCheckpoint checkpoint(std::move(source), {Packing::gptq});
   const SafetensorsFile file(golden);
@@ -137,31 +118,32 @@ CASE("a group may be left out where rows are in order") {
 }
 
 CASE("damaged four-bit weights are refused by the part") {
-  const auto gptq = [](const std::function<void(Damaged&)>& damage) { return thrown("gptq", {Packing::gptq}, damage); };
-  CHECK(says(gptq([](Damaged& d) { d.tensors.erase("gptq.scales"); }), "E_MISSING", "no \"gptq.scales\""));
-  CHECK(says(gptq([](Damaged& d) { d.tensors.erase("gptq.qzeros"); }), "E_MISSING", "no \"gptq.qzeros\""));
-  CHECK(says(gptq([](Damaged& d) { d.tensors["gptq.qweight"].dtype = DType::f32; }), "E_DTYPE", "\"gptq.qweight\" has dtype F32"));
-  CHECK(says(gptq([](Damaged& d) { d.tensors["gptq.qweight"].shape = {128}; }), "E_SHAPE", "\"gptq.qweight\" is [128]"));
-  CHECK(says(gptq([](Damaged& d) { d.tensors["gptq.qzeros"].shape = {8, 1}; }), "E_SHAPE", "\"gptq.qzeros\" is [8, 1]"));
-  CHECK(
-      says(gptq([](Damaged& d) { d.tensors["gptq.scales"].shape = {16, 4}; }), "E_SHAPE", "\"gptq.scales\" is [16, 4], expected [4, 16]"));
-  CHECK(says(gptq([](Damaged& d) { d.tensors["gptq.scales"].shape = {64}; }), "E_SHAPE", "\"gptq.scales\" is [64]"));
-  const auto three_groups = [](Damaged& d) { d.tensors["gptq.qzeros"].shape = {3, 2}, d.tensors["gptq.scales"].shape = {3, 16}; };
+  const auto gptq = [](const std::function<void(MemorySource&)>& damage) { return thrown("gptq", {Packing::gptq}, damage); };
+  CHECK(says(gptq([](MemorySource& d) { d.tensors.erase("gptq.scales"); }), "E_MISSING", "no \"gptq.scales\""));
+  CHECK(says(gptq([](MemorySource& d) { d.tensors.erase("gptq.qzeros"); }), "E_MISSING", "no \"gptq.qzeros\""));
+  CHECK(says(gptq([](MemorySource& d) { d.tensors["gptq.qweight"].dtype = DType::f32; }), "E_DTYPE", "\"gptq.qweight\" has dtype F32"));
+  CHECK(says(gptq([](MemorySource& d) { d.tensors["gptq.qweight"].shape = {128}; }), "E_SHAPE", "\"gptq.qweight\" is [128]"));
+  CHECK(says(gptq([](MemorySource& d) { d.tensors["gptq.qzeros"].shape = {8, 1}; }), "E_SHAPE", "\"gptq.qzeros\" is [8, 1]"));
+  CHECK(says(gptq([](MemorySource& d) { d.tensors["gptq.scales"].shape = {16, 4}; }), "E_SHAPE",
+             "\"gptq.scales\" is [16, 4], expected [4, 16]"));
+  CHECK(says(gptq([](MemorySource& d) { d.tensors["gptq.scales"].shape = {64}; }), "E_SHAPE", "\"gptq.scales\" is [64]"));
+  const auto three_groups = [](MemorySource& d) { d.tensors["gptq.qzeros"].shape = {3, 2}, d.tensors["gptq.scales"].shape = {3, 16}; };
   CHECK(says(gptq(three_groups), "E_SHAPE", "\"gptq.qzeros\" has 3 groups for a weight [16, 64]"));
-  CHECK(says(gptq([](Damaged& d) { d.tensors["gptq.g_idx"].shape = {8, 8}, d.tensors["gptq.g_idx"].dtype = DType::f32; }), "E_SHAPE",
+  CHECK(says(gptq([](MemorySource& d) { d.tensors["gptq.g_idx"].shape = {8, 8}, d.tensors["gptq.g_idx"].dtype = DType::f32; }), "E_SHAPE",
              "g_idx"));
-  CHECK(says(gptq([](Damaged& d) { d.tensors["gptq.g_idx"].bytes[0] = 4; }), "E_FORMAT", "element 0 of \"gptq.g_idx\" is 4"));
-  CHECK(says(gptq([](Damaged& d) { d.tensors["gptq.g_idx"].bytes[3] = 0x80; }), "E_FORMAT", "expected a group from 0 to 3"));
-  CHECK(says(gptq([](Damaged& d) { d.tensors["gptq.scales"].bytes[1] = 0x7c; }), "E_NONFINITE", "gptq.scales"));
+  CHECK(says(gptq([](MemorySource& d) { d.tensors["gptq.g_idx"].bytes[0] = 4; }), "E_FORMAT", "element 0 of \"gptq.g_idx\" is 4"));
+  CHECK(says(gptq([](MemorySource& d) { d.tensors["gptq.g_idx"].bytes[3] = 0x80; }), "E_FORMAT", "expected a group from 0 to 3"));
+  CHECK(says(gptq([](MemorySource& d) { d.tensors["gptq.scales"].bytes[1] = 0x7c; }), "E_NONFINITE", "gptq.scales"));
 }
 
 CASE("damaged fp8 weights are refused by the part") {
-  const auto block = [](const std::function<void(Damaged&)>& damage) { return thrown("block", {Packing::fp8, 8, 16}, damage); };
-  CHECK(says(block([](Damaged& d) { d.tensors.erase("block.weight_scale_inv"); }), "E_MISSING", "neither"));
-  CHECK(says(block([](Damaged& d) { d.tensors["block.weight"].bytes[41] = 0x7f; }), "E_NONFINITE", "element [1, 1] of \"block.weight\""));
-  CHECK(says(thrown("block", {Packing::fp8}, [](Damaged&) {}), "E_SHAPE", "blocks of 128 x 128"));
-  CHECK(
-      says(thrown("row", {Packing::fp8}, [](Damaged& d) { d.tensors["row.weight_scale"].shape = {4, 5}; }), "E_SHAPE", "each of 20 rows"));
+  const auto block = [](const std::function<void(MemorySource&)>& damage) { return thrown("block", {Packing::fp8, 8, 16}, damage); };
+  CHECK(says(block([](MemorySource& d) { d.tensors.erase("block.weight_scale_inv"); }), "E_MISSING", "neither"));
+  CHECK(says(block([](MemorySource& d) { d.tensors["block.weight"].bytes[41] = 0x7f; }), "E_NONFINITE",
+             "element [1, 1] of \"block.weight\""));
+  CHECK(says(thrown("block", {Packing::fp8}, [](MemorySource&) {}), "E_SHAPE", "blocks of 128 x 128"));
+  CHECK(says(thrown("row", {Packing::fp8}, [](MemorySource& d) { d.tensors["row.weight_scale"].shape = {4, 5}; }), "E_SHAPE",
+             "each of 20 rows"));
 }
 
 TEST_MAIN()
