@@ -9,10 +9,9 @@ export class Fields {
     readonly values: Json,
     readonly where: string,
     readonly prefix = '',
+    /** The fields that were asked for. */
+    readonly read = new Set<string>(),
   ) {}
-
-  /** The fields that were asked for. */
-  readonly read = new Set<string>()
 
   /** True when the field is there and not null. */
   has(field: string): boolean {
@@ -22,7 +21,7 @@ export class Fields {
 
   /** The same file with other values for some fields. */
   with(values: Json): Fields {
-    return new Fields({ ...this.values, ...values }, this.where, this.prefix)
+    return new Fields({ ...this.values, ...values }, this.where, this.prefix, this.read)
   }
 
   fail(field: string, expected: string): never {

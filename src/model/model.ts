@@ -50,7 +50,9 @@ export class Model implements Base {
   readonly revision: string | null
   readonly config: ModelConfig
   /** How the weights are held, and where. */
-  readonly options: Readonly<Omit<LoadOptions, 'files' | 'description' | 'stored' | 'cudaLibraries'>>
+  readonly options: Readonly<
+    Pick<LoadOptions, 'quantization' | 'doubleQuantization' | 'blockSize' | 'compute' | 'threads' | 'device'>
+  >
   /** Bytes of the packed weights by kind. */
   readonly memory: Readonly<ModelMemory>
   /** Names of the linear layers that an adapter may sit on, in forward order. */
@@ -69,9 +71,9 @@ export class Model implements Base {
     this.name = name ?? source.id ?? `./${basename(this.path)}`
     this.revision = name === undefined ? (source.revision ?? null) : null
     this.config = config
-    const { files, description: _, stored: ___, packed: ____, cudaLibraries: __, ...format } = options
+    const { files, quantization, doubleQuantization, blockSize, compute, threads, device } = options
     this.files = files
-    this.options = format
+    this.options = { quantization, doubleQuantization, blockSize, compute, threads, ...(device && { device }) }
     this.memory = native.memory
     this.linears = native.linears().map(({ module }) => module)
     this.unusedTensors = native.unused()

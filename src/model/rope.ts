@@ -35,6 +35,13 @@ export interface RopeFields {
   fields: Fields
 }
 
+/** What a family supplies for the thetas of full and of sliding attention, and the older name of the latter's field. */
+export interface ThetasByLayer {
+  full: number
+  sliding: number
+  slidingName: string
+}
+
 /** A nested object, or undefined when it is absent, null or empty. */
 function filled(config: Fields, field: string): Fields | undefined {
   const fields = config.object(field)
@@ -75,10 +82,7 @@ function ropeFields(config: Fields, defaultTheta: number): RopeFields {
  * The sets of full and of sliding attention, for families that have both (Gemma 3, OLMo 3). In the older spelling `rope_scaling` is that of
  * full attention alone, and `slidingName` names the other's theta. Source: convert_rope_params_to_dict of their configs.
  */
-export function ropeFieldsByLayer(
-  config: Fields,
-  theta: { full: number; sliding: number; slidingName: string },
-): { full: RopeFields; sliding: RopeFields } {
+export function ropeFieldsByLayer(config: Fields, theta: ThetasByLayer): { full: RopeFields; sliding: RopeFields } {
   const sets = filled(config, 'rope_parameters')
   const types = ['full_attention', 'sliding_attention']
   const other = Object.keys(sets?.values ?? {}).find((key) => !types.includes(key))

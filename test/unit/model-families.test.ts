@@ -1,19 +1,12 @@
 /** The whole description of every family: from a config with the fewest fields, and field by field where one changes it. */
 import t from 'tap'
-import { linearModules, parseModelConfig } from '../../src/model/config.js'
+import { linearModules } from '../../src/model/config.js'
 import type { BlockDescription, ModelDescription } from '../../src/native/binding.js'
+import { describer, fewest } from '../support/described.js'
 
 type Json = Record<string, unknown>
 
-const fewest = {
-  hidden_size: 128,
-  num_attention_heads: 32,
-  num_hidden_layers: 2,
-  intermediate_size: 96,
-  vocab_size: 50,
-}
-const describe = (family: string, changes: Json = {}) =>
-  parseModelConfig({ model_type: family, ...fewest, ...changes }).description
+const describe = describer()
 
 interface Changes {
   biases?: [attention: boolean, output: boolean, mlp: boolean]

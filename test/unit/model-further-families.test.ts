@@ -1,18 +1,10 @@
 /** What the configs of further families may say: defaults, what changes a description, what is refused. Whole descriptions: golden folders. */
 import t from 'tap'
-import { parseModelConfig } from '../../src/model/config.js'
+import { describer } from '../support/described.js'
 
 type Json = Record<string, unknown>
 
-const fewest = {
-  hidden_size: 128,
-  num_attention_heads: 16,
-  num_hidden_layers: 6,
-  intermediate_size: 96,
-  vocab_size: 50,
-}
-const describe = (family: string, changes: Json = {}) =>
-  parseModelConfig({ model_type: family, ...fewest, ...changes }).description
+const describe = describer({ num_attention_heads: 16, num_hidden_layers: 6 })
 const windows = (family: string, changes: Json = {}) =>
   describe(family, changes).layers.map(({ attention }) => attention.window)
 const refused = (t: Tap, family: string, changes: Json, code: string, message: RegExp) =>

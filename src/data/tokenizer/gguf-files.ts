@@ -4,6 +4,7 @@ import { FedloraError } from '../../errors.js'
 import type { Json } from '../../files/json.js'
 import { type GgufMetadata, readGguf } from '../../gguf/metadata.js'
 import { bytePairKinds } from '../../gguf/tokenizer-kinds.js'
+import { sentencePieceDecoder } from './sentencepiece-decoder.js'
 import { mergesByScore } from './sentencepiece-merges.js'
 import type { TokenizerFiles } from './tokenizer-files.js'
 
@@ -141,20 +142,11 @@ function sentencePieceSections(metadata: GgufMetadata, vocabulary: Vocabulary): 
   const prefixed = metadata.flag(key('add_space_prefix')) ?? true
   const unknown = tokens[metadata.whole(key('unknown_token_id')) ?? 0] ?? null
   const spaces = { type: 'Replace', pattern: { String: ' ' }, content: '▁' }
-  const strip = prefixed ? [{ type: 'Strip', content: ' ', start: 1, stop: 0 }] : []
   return {
     normalizer: { type: 'Sequence', normalizers: [...(prefixed ? [{ type: 'Prepend', prepend: '▁' }] : []), spaces] },
     pre_tokenizer: null,
     post_processor: postProcessor(metadata, vocabulary, true),
-    decoder: {
-      type: 'Sequence',
-      decoders: [
-        { type: 'Replace', pattern: { String: '▁' }, content: ' ' },
-        { type: 'ByteFallback' },
-        { type: 'Fuse' },
-        ...strip,
-      ],
-    },
+    decoder: sentencePieceDecoder(prefixed),
     model: {
       ...bytePairModel,
       unk_token: unknown,

@@ -1,6 +1,6 @@
 /** What transformers does with a tokenizer beside its tokenizer.json: by the class that a folder names, and after decoding. */
-
 import type { Json } from '../../files/json.js'
+import { sentencePieceDecoder } from './sentencepiece-decoder.js'
 import type { TokenizerFiles } from './tokenizer-files.js'
 
 /** Whether decoded text is cleaned up. Made for WordPiece; transformers ignores the setting for BPE, which it would damage. */
@@ -49,20 +49,11 @@ export function sectionsOfClass(files: TokenizerFiles): { sections?: Json; model
   if (bytes.includes('"ByteLevel"') || !bytes.includes('"merges"')) return {}
   const prefixed = (config.add_prefix_space ?? true) !== false
   const scheme = prefixed ? (config.legacy === true ? 'always' : 'first') : 'never'
-  const strip = prefixed ? [{ type: 'Strip', content: ' ', start: 1, stop: 0 }] : []
   return {
     sections: {
       normalizer: null,
       pre_tokenizer: { type: 'Metaspace', replacement: '▁', prepend_scheme: scheme, split: false },
-      decoder: {
-        type: 'Sequence',
-        decoders: [
-          { type: 'Replace', pattern: { String: '▁' }, content: ' ' },
-          { type: 'ByteFallback' },
-          { type: 'Fuse' },
-          ...strip,
-        ],
-      },
+      decoder: sentencePieceDecoder(prefixed),
     },
     model: {
       unk_token: null,

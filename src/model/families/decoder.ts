@@ -100,6 +100,12 @@ export function readSizes(config: Fields, traits: Pick<Traits, 'kvHeads' | 'head
   return { hidden, heads, kvHeads, headDim, intermediate: config.integer('intermediate_size') }
 }
 
+/** `attention_bias`: of the projections and of the output alike. */
+export function attentionBiases(config: Fields): Pick<Traits, 'attentionBias' | 'outputBias'> {
+  const bias = config.boolean('attention_bias', false)
+  return { attentionBias: bias, outputBias: bias }
+}
+
 function readActivation(config: Fields, traits: Traits): 'silu' | 'gelu_tanh' {
   const { field, kind, names } = traits.activation ?? {
     field: 'hidden_act',

@@ -4,22 +4,19 @@
  */
 import type { ModelDescription } from '../../native/binding.js'
 import type { Fields } from '../fields.js'
-import { readRope, ropeFieldsByLayer } from '../rope.js'
-import { describeDecoder, type Traits } from './decoder.js'
-import { windowOf } from './windows.js'
+import { attentionBiases, describeDecoder, type Traits } from './decoder.js'
+import { windowOf, windowsWithRopes } from './windows.js'
 
 const gelu = ['gelu_pytorch_tanh', 'gelu'] // the first releases say gelu, and mean its tanh form
 
 function common(config: Fields): Omit<Traits, 'family' | 'maxPositions'> {
-  const attentionBias = config.boolean('attention_bias', false)
   if (config.boolean('use_bidirectional_attention', false)) {
     config.fail('use_bidirectional_attention', 'false: a decoder attends to earlier tokens alone')
   }
   return {
     headDim: 256,
     tiedHead: true,
-    attentionBias,
-    outputBias: attentionBias,
+    ...attentionBiases(config),
     normOffset: 1,
     embeddingMultiplier: Math.sqrt(config.integer('hidden_size')),
   }
@@ -48,17 +45,24 @@ export function describeGemma(config: Fields): ModelDescription {
   })
 }
 
-export function describeGemma2(config: Fields): ModelDescription {
-  return describeDecoder(config, {
+/** What the second and third have in common; the caps are those of a silent config. */
+function commonFrom2(config: Fields, caps: { attention: number; logits: number }) {
+  return {
     ...common(config),
-    family: 'gemma2',
     kvHeads: 4,
-    maxPositions: 8192,
     activation: { field: 'hidden_activation', kind: 'gelu_tanh', names: gelu.slice(0, 1) },
     norms: bothSides,
     attentionScale: 1 / Math.sqrt(config.positive('query_pre_attn_scalar', 256)),
-    attentionSoftCap: cap(config, 'attn_logit_softcapping', 50),
-    logitSoftCap: cap(config, 'final_logit_softcapping', 30),
+    attentionSoftCap: cap(config, 'attn_logit_softcapping', caps.attention),
+    logitSoftCap: cap(config, 'final_logit_softcapping', caps.logits),
+  } satisfies Partial<Traits>
+}
+
+export function describeGemma2(config: Fields): ModelDescription {
+  return describeDecoder(config, {
+    ...commonFrom2(config, { attention: 50, logits: 30 }),
+    family: 'gemma2',
+    maxPositions: 8192,
     window: windowOf(config, 4096, (index) => index % 2 === 0),
   })
 }
@@ -68,22 +72,10 @@ export function describeGemma3(config: Fields): ModelDescription {
   const pattern = config.integer(name, 6)
   const window = windowOf(config, 4096, (index) => (index + 1) % pattern !== 0)
   return describeDecoder(config, {
-    ...common(config),
+    ...commonFrom2(config, { attention: 0, logits: 0 }),
     family: 'gemma3_text',
-    kvHeads: 4,
     maxPositions: 131072,
-    activation: { field: 'hidden_activation', kind: 'gelu_tanh', names: gelu.slice(0, 1) },
-    norms: bothSides,
     queryKeyNorm: 'head',
-    attentionScale: 1 / Math.sqrt(config.positive('query_pre_attn_scalar', 256)),
-    attentionSoftCap: cap(config, 'attn_logit_softcapping', 0),
-    logitSoftCap: cap(config, 'final_logit_softcapping', 0),
-    window,
-    ropes: (headDim, maxPositions) => {
-      const theta = { full: 1e6, sliding: 1e4, slidingName: 'rope_local_base_freq' }
-      const { full, sliding } = ropeFieldsByLayer(config, theta)
-      return [full, sliding].map((fields) => readRope(config, { headDim, maxPositions, fields }))
-    },
-    rope: (index) => (window(index) > 0 ? 1 : 0),
+    ...windowsWithRopes(config, window, { full: 1e6, sliding: 1e4, slidingName: 'rope_local_base_freq' }),
   })
 }

@@ -3,11 +3,11 @@ import type { ModelDescription } from '../../native/binding.js'
 import type { Fields } from '../fields.js'
 import { readRope } from '../rope.js'
 import { readSizes } from './decoder.js'
-import { describePlain, linear, readPlainActivation } from './plain.js'
+import { describePlain, linear, plainMlp, readPlainActivation } from './plain.js'
 
 export function describeGPTNeoX(config: Fields): ModelDescription {
   const sizes = readSizes(config, {})
-  const { hidden, heads, kvHeads, headDim, intermediate } = sizes
+  const { hidden, heads, kvHeads, headDim } = sizes
   if (kvHeads !== heads || headDim * heads !== hidden)
     config.fail('num_attention_heads', 'as many key-value heads, that make up hidden_size')
   const bias = config.boolean('attention_bias', true)
@@ -41,10 +41,7 @@ export function describeGPTNeoX(config: Fields): ModelDescription {
         rope: 0,
         window: 0,
       },
-      mlp: {
-        in: [linear(`${at}.mlp.dense_h_to_4h`, intermediate, hidden, true)],
-        out: linear(`${at}.mlp.dense_4h_to_h`, hidden, intermediate, true),
-      },
+      mlp: plainMlp(`${at}.mlp.dense_h_to_4h`, `${at}.mlp.dense_4h_to_h`, sizes, true),
     }
   })
 }

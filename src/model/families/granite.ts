@@ -1,15 +1,13 @@
 /** Granite 3: Llama's shape with multipliers of embeddings, attention, residuals and logits. */
 import type { ModelDescription } from '../../native/binding.js'
 import type { Fields } from '../fields.js'
-import { describeDecoder } from './decoder.js'
+import { attentionBiases, describeDecoder } from './decoder.js'
 
 export function describeGranite(config: Fields): ModelDescription {
-  const attentionBias = config.boolean('attention_bias', false)
   return describeDecoder(config, {
     family: 'granite',
     maxPositions: 2048,
-    attentionBias,
-    outputBias: attentionBias,
+    ...attentionBiases(config),
     mlpBias: config.boolean('mlp_bias', false),
     attentionScale: config.positive('attention_multiplier', 1),
     embeddingMultiplier: config.positive('embedding_multiplier', 1),

@@ -2,11 +2,11 @@
 import type { ModelDescription } from '../../native/binding.js'
 import type { Fields } from '../fields.js'
 import { readSizes } from './decoder.js'
-import { describePlain, linear, readPlainActivation } from './plain.js'
+import { describePlain, linear, plainMlp, readPlainActivation, separateProjections } from './plain.js'
 
 export function describeOPT(config: Fields): ModelDescription {
   const sizes = readSizes(config.with({ intermediate_size: config.integer('ffn_dim') }), {})
-  const { hidden, heads, headDim, intermediate } = sizes
+  const { hidden, heads, headDim } = sizes
   const only = (field: string, wanted: boolean) => {
     if (config.boolean(field, wanted) !== wanted) config.fail(field, `${wanted}`)
   }
@@ -33,19 +33,15 @@ export function describeOPT(config: Fields): ModelDescription {
   }
   return describePlain(config, sizes, given, (index) => {
     const at = `model.decoder.layers.${index}`
-    const projection = (name: string) => linear(`${at}.self_attn.${name}`, heads * headDim, hidden, bias)
     return {
       norms: { beforeAttention: `${at}.self_attn_layer_norm`, beforeMlp: `${at}.final_layer_norm` },
       attention: {
-        in: [projection('q_proj'), projection('k_proj'), projection('v_proj')],
+        in: separateProjections(`${at}.self_attn`, sizes, bias),
         out: linear(`${at}.self_attn.out_proj`, hidden, heads * headDim, bias),
         rope: -1,
         window: 0,
       },
-      mlp: {
-        in: [linear(`${at}.fc1`, intermediate, hidden, bias)],
-        out: linear(`${at}.fc2`, hidden, intermediate, bias),
-      },
+      mlp: plainMlp(`${at}.fc1`, `${at}.fc2`, sizes, bias),
     }
   })
 }

@@ -3,11 +3,11 @@ import type { ModelDescription } from '../../native/binding.js'
 import type { Fields } from '../fields.js'
 import { readRope } from '../rope.js'
 import { readSizes } from './decoder.js'
-import { describePlain, linear, readPlainActivation } from './plain.js'
+import { describePlain, linear, plainMlp, readPlainActivation, separateProjections } from './plain.js'
 
 export function describePhi(config: Fields): ModelDescription {
   const sizes = readSizes(config, {})
-  const { hidden, heads, kvHeads, headDim, intermediate } = sizes
+  const { hidden, heads, headDim } = sizes
   if (config.boolean('qk_layernorm', false)) config.fail('qk_layernorm', 'false')
   const maxPositions = config.integer('max_position_embeddings', 2048)
   const given = {
@@ -25,19 +25,12 @@ export function describePhi(config: Fields): ModelDescription {
     return {
       norms: { beforeAttention: `${at}.input_layernorm` },
       attention: {
-        in: [
-          linear(`${at}.self_attn.q_proj`, heads * headDim, hidden, true),
-          linear(`${at}.self_attn.k_proj`, kvHeads * headDim, hidden, true),
-          linear(`${at}.self_attn.v_proj`, kvHeads * headDim, hidden, true),
-        ],
+        in: separateProjections(`${at}.self_attn`, sizes, true),
         out: linear(`${at}.self_attn.dense`, hidden, heads * headDim, true),
         rope: 0,
         window: 0,
       },
-      mlp: {
-        in: [linear(`${at}.mlp.fc1`, intermediate, hidden, true)],
-        out: linear(`${at}.mlp.fc2`, hidden, intermediate, true),
-      },
+      mlp: plainMlp(`${at}.mlp.fc1`, `${at}.mlp.fc2`, sizes, true),
     }
   })
 }

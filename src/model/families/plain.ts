@@ -44,6 +44,19 @@ export function linear(module: string, out: number, width: number, bias: boolean
   return { module, shape: [out, width], bias }
 }
 
+/** q, k and v, each a matrix of its own, under `at`. */
+export function separateProjections(at: string, sizes: Sizes, bias: boolean): LinearSpec[] {
+  const { hidden, heads, kvHeads, headDim } = sizes
+  const projection = (name: string, count: number) => linear(`${at}.${name}`, count * headDim, hidden, bias)
+  return [projection('q_proj', heads), projection('k_proj', kvHeads), projection('v_proj', kvHeads)]
+}
+
+/** An MLP of two matrices. */
+export function plainMlp(up: string, down: string, sizes: Sizes, bias: boolean): BlockDescription['mlp'] {
+  const { hidden, intermediate } = sizes
+  return { in: [linear(up, intermediate, hidden, bias)], out: linear(down, hidden, intermediate, bias) }
+}
+
 /** What transformers calls activations of an MLP without gate. */
 const activations: Readonly<Record<string, ModelDescription['activation']>> = {
   gelu: 'gelu',

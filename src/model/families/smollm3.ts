@@ -2,11 +2,10 @@
 import type { ModelDescription } from '../../native/binding.js'
 import type { Fields } from '../fields.js'
 import { readRope } from '../rope.js'
-import { describeDecoder, layerCount } from './decoder.js'
+import { attentionBiases, describeDecoder, layerCount } from './decoder.js'
 import { windowOf } from './windows.js'
 
 export function describeSmolLM3(config: Fields): ModelDescription {
-  const attentionBias = config.boolean('attention_bias', false)
   const interval = config.integer('no_rope_layer_interval', 4)
   const layers = layerCount(config)
   const listed = config.flags('no_rope_layers') // 1: the layer does turn
@@ -20,8 +19,7 @@ export function describeSmolLM3(config: Fields): ModelDescription {
     kvHeads: 4,
     maxPositions: 32768,
     tiedHead: true,
-    attentionBias,
-    outputBias: attentionBias,
+    ...attentionBiases(config),
     mlpBias: config.boolean('mlp_bias', false),
     window: used ? windows : () => 0,
     ropes: (headDim, maxPositions) => [readRope(config, { headDim, maxPositions, theta: 2e6 })],

@@ -3,12 +3,12 @@ import type { ModelDescription } from '../../native/binding.js'
 import type { Fields } from '../fields.js'
 import { readRope } from '../rope.js'
 import { readSizes } from './decoder.js'
-import { describePlain, linear, readPlainActivation } from './plain.js'
+import { describePlain, linear, plainMlp, readPlainActivation, separateProjections } from './plain.js'
 import { windowOf } from './windows.js'
 
 export function describeStarcoder2(config: Fields): ModelDescription {
   const sizes = readSizes(config, { kvHeads: 2 })
-  const { hidden, heads, kvHeads, headDim, intermediate } = sizes
+  const { hidden, heads, headDim } = sizes
   const bias = config.boolean('use_bias', true)
   const maxPositions = config.integer('max_position_embeddings', 4096)
   const window = windowOf(config, 0, () => true)
@@ -26,19 +26,12 @@ export function describeStarcoder2(config: Fields): ModelDescription {
     return {
       norms: { beforeAttention: `${at}.input_layernorm`, beforeMlp: `${at}.post_attention_layernorm` },
       attention: {
-        in: [
-          linear(`${at}.self_attn.q_proj`, heads * headDim, hidden, bias),
-          linear(`${at}.self_attn.k_proj`, kvHeads * headDim, hidden, bias),
-          linear(`${at}.self_attn.v_proj`, kvHeads * headDim, hidden, bias),
-        ],
+        in: separateProjections(`${at}.self_attn`, sizes, bias),
         out: linear(`${at}.self_attn.o_proj`, hidden, heads * headDim, bias),
         rope: 0,
         window: window(index),
       },
-      mlp: {
-        in: [linear(`${at}.mlp.c_fc`, intermediate, hidden, bias)],
-        out: linear(`${at}.mlp.c_proj`, hidden, intermediate, bias),
-      },
+      mlp: plainMlp(`${at}.mlp.c_fc`, `${at}.mlp.c_proj`, sizes, bias),
     }
   })
 }

@@ -1,6 +1,7 @@
 /** Which layers attend to a window of keys alone, as the families' configs say it. */
 import type { Fields } from '../fields.js'
-import { layerCount } from './decoder.js'
+import { readRope, ropeFieldsByLayer, type ThetasByLayer } from '../rope.js'
+import { layerCount, type Traits } from './decoder.js'
 
 /** By `layer_types`, each layer's; undefined when the config does not list them. */
 function slidingLayers(config: Fields): boolean[] | undefined {
@@ -24,6 +25,22 @@ export function windowOf(
   const window = config.values.sliding_window === null ? 0 : config.integer('sliding_window', fallback)
   const sliding = slidingLayers(config)
   return (index) => ((sliding?.[index] ?? otherwise(index)) ? window : 0)
+}
+
+/** Windows, and a rotary table of their own for the layers that have one. */
+export function windowsWithRopes(
+  config: Fields,
+  window: (index: number) => number,
+  theta: ThetasByLayer,
+): Pick<Traits, 'window' | 'ropes' | 'rope'> {
+  return {
+    window,
+    ropes: (headDim, maxPositions) => {
+      const { full, sliding } = ropeFieldsByLayer(config, theta)
+      return [full, sliding].map((fields) => readRope(config, { headDim, maxPositions, fields }))
+    },
+    rope: (index) => (window(index) > 0 ? 1 : 0),
+  }
 }
 
 /** Qwen's windows: `layer_types`, or layers from `max_window_layers` on when `use_sliding_window` says so. */
