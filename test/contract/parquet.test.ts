@@ -59,6 +59,27 @@ t.test('no file, no rows, no Parquet, packed once more', async (t) => {
   await rejects(join(folder, 'rows.parquet.gz'), 'E_ARGUMENT', /rows\.parquet\.gz: unknown kind of file; .*; unpack it/)
 })
 
+t.test('a footer whose columns are not there, and text that is none', async (t) => {
+  const whole = await readFile(join(golden, 'none.parquet'))
+  const footer = whole.subarray(whole.length - 8 - whole.readUInt32LE(whole.length - 8))
+  const beyond = join(folder, 'beyond.parquet')
+  await writeFile(beyond, footer)
+  await t.rejects(loadDataset(beyond, { format: 'alpaca' }), { code: 'E_DATA', message: /cannot be read as Parquet/ })
+  const bytes = Buffer.from(whole)
+  bytes[bytes.indexOf('Say hello.')] = 0xff
+  const torn = join(folder, 'torn.parquet')
+  await writeFile(torn, bytes)
+  await t.rejects(loadDataset(torn, { format: 'alpaca' }), { code: 'E_DATA', message: /cannot be read as Parquet/ })
+})
+
+t.test('canary: one letter changed is another table', async (t) => {
+  const bytes = await readFile(join(golden, 'none.parquet'))
+  bytes[bytes.indexOf('Say hello.')] = 'L'.charCodeAt(0)
+  const other = join(folder, 'other.parquet')
+  await writeFile(other, bytes)
+  t.notSame(rowsOf(await loadDataset(other, { format: 'alpaca' })), expected)
+})
+
 t.test('damaged files are refused or read, and nothing else happens', async (t) => {
   const whole = await readFile(join(golden, 'snappy.parquet'))
   const random = new Random(7, 0)
