@@ -159,7 +159,9 @@ export async function createServer(
     })
     if (torn !== undefined) host.log.warn(torn, 'the journal ended within an append, which was cut off')
     try {
-      await opened.nats?.serve(lives)
+      await opened.nats?.serve(lives, ({ code, message, cause }) =>
+        host.log.warn({ code, message, ...(cause instanceof Error && { stack: cause.stack }) }, 'serving through NATS'),
+      )
       const observer = (await readFile(join(folder, 'observer.token'), 'utf8')).trim()
       return new FederationServer(opened, lives, host, { address: host.address ?? nats!.url, observer })
     } catch (error) {

@@ -15,7 +15,8 @@ export class Lives implements Hosted {
   readonly #problems: Problem[] = []
   /** Clients that know that the federation is over. */
   readonly #knowing = new Set<string>()
-  #onKnowing = () => {}
+  /** Told of every client that comes to know it, or is shut out. */
+  readonly #hearing = new Set<(client: string) => void>()
   readonly #now: () => number
   readonly #began: number
 
@@ -56,12 +57,31 @@ export class Lives implements Hosted {
 
   /** Resolves when every client of `unaware` knows that the federation is over; at `signal` in any case. */
   async everyoneKnows(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted && this.unaware.length > 0) {
-      await new Promise<void>((resolve) => {
-        this.#onKnowing = resolve
-        signal.addEventListener('abort', () => resolve(), { once: true })
-      })
-    }
+    for (let names = this.unaware; names.length > 0 && !signal.aborted; names = this.unaware)
+      await this.#heardBy(new Set(names), signal)
+  }
+
+  /** Resolves when none of them is left to hear of it, or when those who are left have had the time to fall silent; at `signal` in any case. */
+  #heardBy(names: Set<string>, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const hear = (client: string) => {
+        names.delete(client)
+        if (names.size === 0) end()
+      }
+      const end = () => {
+        this.#hearing.delete(hear)
+        signal.removeEventListener('abort', end)
+        clearTimeout(timer)
+        resolve()
+      }
+      const timer = setTimeout(end, silence + 1).unref()
+      this.#hearing.add(hear)
+      signal.addEventListener('abort', end, { once: true })
+    })
+  }
+
+  #heard(client: string): void {
+    for (const hear of [...this.#hearing]) hear(client)
   }
 
   standing(): Standing {
@@ -79,7 +99,7 @@ export class Lives implements Hosted {
     const notice = await this.#federation.next(client, known, signal)
     if (notice?.type === 'over') {
       this.#knowing.add(client)
-      this.#onKnowing()
+      this.#heard(client)
     }
     return notice
   }
@@ -124,7 +144,7 @@ export class Lives implements Hosted {
 
   async revoke(name: string) {
     await this.#federation.revoke(name)
-    this.#onKnowing()
+    this.#heard(name)
   }
 
   pause(who: string) {

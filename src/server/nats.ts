@@ -1,6 +1,7 @@
 /** A server's part in NATS: who leads, where journal and blobs lie, and the way of its clients. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { FedloraError } from '../errors.js'
 import type { BlobStore } from '../federated/blobs/blob-store.js'
 import { openDirectoryBlobs } from '../federated/blobs/directory.js'
 import type { Record as Entry } from '../federated/coordinator/records.js'
@@ -97,11 +98,11 @@ export class NatsSide {
     }
   }
 
-  /** Clients are answered from now on. */
-  async serve(federation: Door & Registry): Promise<void> {
+  /** Clients are answered from now on. @param onError - told of what goes wrong beside an answer. */
+  async serve(federation: Door & Registry, onError: (error: FedloraError) => void): Promise<void> {
     const { quota, replicas } = this.#config
     const parts = { connection: this.#connection, names: this.#names, door: federation, registry: federation }
-    this.#carrier = await NatsServer.open({ ...parts, quota, replicas })
+    this.#carrier = await NatsServer.open({ ...parts, quota, replicas, onError })
   }
 
   /** Answers nobody any more. */

@@ -1,9 +1,8 @@
 /** `fedlora serve`, `join` and `federation` over a real NATS: to the end with simulate's bits; killed in the middle and begun again. */
-import { rmSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { objects } from '../support/command.js'
 import { temporaryFolder } from '../support/train.js'
-import { skipNats, startNats } from './support/nats-server.js'
+import { natsOf, skipNats } from './support/nats-server.js'
 import { Place, type Process, servedAdapter, simulatedAdapter } from './support/served.js'
 
 const names = ['a', 'b']
@@ -11,11 +10,7 @@ const names = ['a', 'b']
 /** A NATS, and a place whose server comes to it. */
 async function place(t: Test, changes: Record<string, unknown> = {}) {
   const folder = temporaryFolder('nats-cli')
-  const nats = await startNats(folder, 'test', names)
-  t.teardown(async () => {
-    await nats.kill()
-    rmSync(folder, { recursive: true, force: true })
-  })
+  const nats = await natsOf(t, folder, 'test', names)
   const section = { url: nats.servers, credentials: nats.files.server, monitor: nats.monitor, space: 'test', lease: 2 }
   const made = new Place(folder, 0, names, {
     listen: { admin: { port: 0 } },

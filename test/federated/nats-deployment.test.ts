@@ -1,12 +1,12 @@
 /** The section of docs/deployment.md on NATS as it is printed, on one machine: only ports, names of files and of the machine are others. */
-import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
 import { parse, stringify } from 'yaml'
 import { fedlora, objects } from '../support/command.js'
 import { fencedBlocks } from '../support/fenced-blocks.js'
 import { temporaryFolder } from '../support/train.js'
-import { skipNats, startNats } from './support/nats-server.js'
+import { natsOf, skipNats } from './support/nats-server.js'
 import { begin } from './support/served.js'
 
 const page = readFileSync(resolve('docs/deployment.md'), 'utf8')
@@ -28,11 +28,7 @@ t.test('a first federation over NATS, as the page tells it', { skip: skipNats },
   const init = printed('nats', 'init')
   const flagOf = (flag: string) => init[init.indexOf(flag) + 1]!
   const names = flagOf('--clients').split(',')
-  const nats = await startNats(root, 'fedlora', names)
-  t.teardown(async () => {
-    await nats.kill()
-    rmSync(root, { recursive: true, force: true })
-  })
+  const nats = await natsOf(t, root, 'fedlora', names)
   t.equal((await fedlora(init, { cwd: t.testdir() })).code, 0, 'as printed')
 
   const { text } = blocks.find(({ info }) => info === 'file=nats.yaml')!

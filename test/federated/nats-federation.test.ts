@@ -1,5 +1,5 @@
 /** A federation carried by a real NATS server from end to end: the doors of the package, real training, the adapter of `simulate`. */
-import { readFileSync, rmSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { joinFederation } from '../../src/client/index.js'
@@ -9,18 +9,14 @@ import { checkDurable, connectNats, NatsLink, NatsServer, namesOf, tokenOf } fro
 import { createServer } from '../../src/server/index.js'
 import { goldenFolder } from '../support/golden-model.js'
 import { temporaryFolder, tokenRows } from '../support/train.js'
-import { skipNats, startNats } from './support/nats-server.js'
+import { natsOf, skipNats } from './support/nats-server.js'
 
 t.test('two clients, two rounds, through NATS', { skip: skipNats }, async (t) => {
   const root = temporaryFolder('nats-federation')
   const path = goldenFolder('llama')
   using model = await loadModel(path, { quantization: 'nf4', threads: 1 })
   const clients = ['a', 'b']
-  const nats = await startNats(root, 'test', clients)
-  t.teardown(async () => {
-    await nats.kill()
-    rmSync(root, { recursive: true, force: true })
-  })
+  const nats = await natsOf(t, root, 'test', clients)
   await checkDurable(nats.monitor)
   const names = namesOf('test')
   const adapter = { rank: 4, seed: 2 }

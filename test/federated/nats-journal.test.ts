@@ -1,12 +1,11 @@
 /** The journal as a stream of JetStream: one writer, whole messages, nothing lost when the server is killed. */
-import { rmSync } from 'node:fs'
 import t from 'tap'
 import { connectNats } from '../../src/federated/nats/connect.js'
 import { checkDurable } from '../../src/federated/nats/durability.js'
 import { NatsJournal } from '../../src/federated/nats/journal.js'
 import { namesOf } from '../../src/federated/nats/names.js'
 import { temporaryFolder } from '../support/train.js'
-import { skipNats, startNats } from './support/nats-server.js'
+import { natsOf, skipNats } from './support/nats-server.js'
 
 const all = async <R>(journal: NatsJournal<R>) => {
   const entries: [number, R][] = []
@@ -16,11 +15,7 @@ const all = async <R>(journal: NatsJournal<R>) => {
 
 t.test('a stream as a journal', { skip: skipNats }, async (t) => {
   const folder = temporaryFolder('nats-journal')
-  const nats = await startNats(folder, 'test', ['a'])
-  t.teardown(async () => {
-    await nats.kill()
-    rmSync(folder, { recursive: true, force: true })
-  })
+  const nats = await natsOf(t, folder, 'test', ['a'])
   await checkDurable(nats.monitor)
   const connection = await connectNats({ servers: nats.servers, credentials: nats.seeds.server })
   t.teardown(() => connection.close())

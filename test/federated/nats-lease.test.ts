@@ -1,20 +1,17 @@
 /** The lease of who leads, by itself: taken by one, kept while it is renewed, lapsed without NATS, lost for good; and the journal of who has lost it. */
-import { rmSync } from 'node:fs'
 import { type AddressInfo, createConnection, createServer, type Socket } from 'node:net'
 import t from 'tap'
 import { connectNats, type Leader, Lease, NatsJournal, namesOf } from '../../src/nats/index.js'
 import { temporaryFolder } from '../support/train.js'
-import { skipNats, startNats } from './support/nats-server.js'
+import { natsOf, skipNats } from './support/nats-server.js'
 
 t.test('a lease', { skip: skipNats }, async (t) => {
   const folder = temporaryFolder('nats-lease')
-  const nats = await startNats(folder, 'test', [])
+  const nats = await natsOf(t, folder, 'test', [])
   const connect = () => connectNats({ servers: nats.servers, credentials: nats.seeds.server })
   const [one, two] = [await connect(), await connect()]
   t.teardown(async () => {
     for (const connection of [one, two]) await connection.close()
-    await nats.kill()
-    rmSync(folder, { recursive: true, force: true })
   })
   let count = 0
   const fresh = () => namesOf(`lease-${count++}`)

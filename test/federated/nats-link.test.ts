@@ -1,5 +1,5 @@
 /** What a link over NATS does beside what all links do: late offers, keys of others, objects that are not what they are called, waits that have ended. */
-import { readFileSync, rmSync, statSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -11,7 +11,7 @@ import { putObject } from '../../src/federated/nats/blobs.js'
 import { checkDurable, connectNats, NatsLink, NatsServer, namesOf, openBucket, tokenOf } from '../../src/nats/index.js'
 import { temporaryFolder } from '../support/train.js'
 import { chunksOf, refOf } from './support/blob-conformance.js'
-import { skipNats, startNats } from './support/nats-server.js'
+import { natsOf, skipNats } from './support/nats-server.js'
 
 const never = new AbortController().signal
 const knows = (settled: number): Known => ({ settled, working: null, heard: 0 })
@@ -61,11 +61,13 @@ class Answering implements Door, Registry {
 
 t.test('a link over NATS', { skip: skipNats }, async (t) => {
   const root = temporaryFolder('nats-link')
-  const nats = await startNats(root, 'test', ['a', 'b'])
+  const nats = await natsOf(t, root, 'test', ['a', 'b'])
   const names = namesOf('test')
   const connection = await connectNats({ servers: nats.servers, credentials: nats.seeds.server })
   const door = new Answering()
-  const server = await NatsServer.open({ connection, names, door, registry: door })
+  const told: FedloraError[] = []
+  const onError = (error: FedloraError) => void told.push(error)
+  const server = await NatsServer.open({ connection, names, door, registry: door, onError })
   const as = (client: string) =>
     connectNats({
       servers: nats.servers,
@@ -76,8 +78,6 @@ t.test('a link over NATS', { skip: skipNats }, async (t) => {
   t.teardown(async () => {
     await server.close()
     for (const one of [a, b, connection]) await one.close()
-    await nats.kill()
-    rmSync(root, { recursive: true, force: true })
   })
   const link = await NatsLink.open({ connection: a, names, client: 'a', key: 'of a' })
 
@@ -159,6 +159,18 @@ t.test('a link over NATS', { skip: skipNats }, async (t) => {
     await next.close()
   })
 
+  await t.test('of what nobody foresaw the client hears that the log says why, and the log does', async (t) => {
+    const { say } = door
+    door.say = () => Promise.reject(new TypeError('a mistake'))
+    const word = { type: 'working', round: 1, step: 1, steps: 2 } as const
+    await t.rejects(link.say(word, never), { code: 'E_INTERNAL', message: /its log says why/ })
+    t.match(told.splice(0), [{ code: 'E_INTERNAL', cause: { message: 'a mistake' } }])
+    door.say = () => Promise.reject(new FedloraError('E_ROUND_CLOSED', 'late'))
+    await t.rejects(link.say(word, never), { code: 'E_ROUND_CLOSED' })
+    t.same(told, [], 'canary: what a client did wrong is told to it alone')
+    door.say = say
+  })
+
   await t.test('bytes that are not what their name says', async (t) => {
     const bucket = await openBucket(connection, names.down)
     const bytes = Buffer.from('what it is')
@@ -173,6 +185,20 @@ t.test('a link over NATS', { skip: skipNats }, async (t) => {
     const right = refOf(bytes)
     await link.download(right, path, never)
     t.ok(readFileSync(path).equals(bytes), 'canary: what is right arrives')
+  })
+
+  await t.test('a server that closes lets nobody wait, and what is said to it then is not worked out', async (t) => {
+    const before = door.asked.length
+    const gone = new AbortController()
+    const waits = link.next(knows(5), gone.signal)
+    await door.until(before + 1)
+    t.notOk(door.asked[before]!.signal.aborted, 'canary')
+    const closed = server.close()
+    t.ok(door.asked[before]!.signal.aborted)
+    for (const { tell } of door.asked) tell({ type: 'over', round: 1 })
+    await closed
+    gone.abort(new Error('gone'))
+    await t.rejects(waits, { message: 'gone' })
   })
 })
 

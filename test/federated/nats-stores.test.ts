@@ -1,5 +1,4 @@
 /** Journal and blobs in a real NATS server keep every promise that those in files and in memory keep. */
-import { rmSync } from 'node:fs'
 import t from 'tap'
 import { MemoryBlobs } from '../../src/federated/blobs/memory.js'
 import { NatsBlobs, openBucket } from '../../src/federated/nats/blobs.js'
@@ -9,17 +8,13 @@ import { namesOf } from '../../src/federated/nats/names.js'
 import { temporaryFolder } from '../support/train.js'
 import { blobConformance } from './support/blob-conformance.js'
 import { journalConformance } from './support/journal-conformance.js'
-import { skipNats, startNats } from './support/nats-server.js'
+import { natsOf, skipNats } from './support/nats-server.js'
 
 t.test('stores in NATS', { skip: skipNats }, async (t) => {
   const folder = temporaryFolder('nats-stores')
-  const nats = await startNats(folder, 'test', [])
+  const nats = await natsOf(t, folder, 'test', [])
   const connection = await connectNats({ servers: nats.servers, credentials: nats.seeds.server })
-  t.teardown(async () => {
-    await connection.close()
-    await nats.kill()
-    rmSync(folder, { recursive: true, force: true })
-  })
+  t.teardown(() => connection.close())
   let count = 0
   await t.test('journal', (t) =>
     journalConformance(t, async () => {

@@ -1,5 +1,5 @@
 /** A NATS that is encrypted: its certificate is checked against the authority that a client's file, or the server's section, names. */
-import { rmSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { joinNats } from '../../src/client/join-nats.js'
@@ -7,7 +7,7 @@ import { makeAuthority, makeServerCertificate } from '../../src/federated/https/
 import { readTicket, writeTicket } from '../../src/federated/nats/ticket.js'
 import { connectNats } from '../../src/nats/index.js'
 import { temporaryFolder } from '../support/train.js'
-import { skipNats, startNats } from './support/nats-server.js'
+import { natsOf, skipNats } from './support/nats-server.js'
 
 t.test('through TLS', { skip: skipNats }, async (t) => {
   const root = temporaryFolder('nats-tls')
@@ -22,11 +22,7 @@ t.test('through TLS', { skip: skipNats }, async (t) => {
     key: file('key.pem', key),
     authority: file('ca.pem', authority.certificate),
   }
-  const nats = await startNats(root, 'test', ['a'], tls)
-  t.teardown(async () => {
-    await nats.kill()
-    rmSync(root, { recursive: true, force: true })
-  })
+  const nats = await natsOf(t, root, 'test', ['a'], tls)
   const ticket = await readTicket(nats.files.clients.a!)
   t.match(ticket, { url: /^tls:\/\/127\.0\.0\.1:\d+$/, authority: authority.certificate })
   const never = new AbortController().signal
@@ -55,11 +51,7 @@ t.test('through TLS', { skip: skipNats }, async (t) => {
 
 t.test('an address of tls:// is never spoken to openly', { skip: skipNats }, async (t) => {
   const root = temporaryFolder('nats-open')
-  const nats = await startNats(root, 'test', ['a'])
-  t.teardown(async () => {
-    await nats.kill()
-    rmSync(root, { recursive: true, force: true })
-  })
+  const nats = await natsOf(t, root, 'test', ['a'])
   const as = (servers: string) => connectNats({ servers, credentials: nats.seeds.server })
   await t.rejects(as(nats.servers.replace('nats:', 'tls:')), { code: 'E_UNREACHABLE' })
   await (await as(nats.servers)).close()

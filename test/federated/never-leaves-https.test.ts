@@ -2,35 +2,21 @@
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { MemoryBlobs } from '../../src/federated/blobs/memory.js'
-import { Coordinator } from '../../src/federated/coordinator/coordinator.js'
-import type { Record as Entry } from '../../src/federated/coordinator/records.js'
 import { joinServer } from '../../src/federated/https/client/join.js'
 import { limitsSchema, listenSchema } from '../../src/federated/https/options.js'
 import { serveHttps } from '../../src/federated/https/server/serve.js'
 import { openIdentity } from '../../src/federated/https/tls-folder.js'
-import { MemoryJournal } from '../../src/federated/journal/memory.js'
 import type { ParticipantEvent } from '../../src/federated/participant/events.js'
 import { takePart } from '../../src/federated/participant/join.js'
 import { temporaryFolder } from '../support/train.js'
-import { found, path, rows } from './support/secrets.js'
+import { found, openFederation, path, rows } from './support/secrets.js'
 import { openWireTap } from './support/wire-tap.js'
 
 const root = temporaryFolder('never-leaves-https')
 t.teardown(() => rmSync(root, { recursive: true }))
 
 t.test('nothing of the rows is in what two clients send over HTTPS', async (t) => {
-  const coordinator = await Coordinator.open({
-    journal: new MemoryJournal<Entry>(),
-    blobs: new MemoryBlobs(),
-    config: {
-      model: { path },
-      adapter: { rank: 2, targetModules: ['q_proj', 'v_proj'] },
-      data: { format: 'alpaca', maxLength: 128 },
-      clients: { minimum: 2 },
-      federation: { rounds: 2, local: { steps: 2, batchSize: 2, learningRate: 1e-3 } },
-    },
-  })
+  const coordinator = await openFederation()
   const { run } = await coordinator.describe()
   const folder = join(root, 'server')
   const identity = await openIdentity(folder, { names: [] }, ['localhost'], run)

@@ -3,16 +3,12 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { FedloraError } from '../../src/errors.js'
-import { MemoryBlobs } from '../../src/federated/blobs/memory.js'
-import { Coordinator } from '../../src/federated/coordinator/coordinator.js'
-import type { Record as Entry } from '../../src/federated/coordinator/records.js'
-import { MemoryJournal } from '../../src/federated/journal/memory.js'
 import { InProcessLink } from '../../src/federated/link/in-process.js'
 import type { ClientLink } from '../../src/federated/link/link.js'
 import type { ParticipantEvent } from '../../src/federated/participant/events.js'
 import { takePart } from '../../src/federated/participant/join.js'
 import { temporaryFolder } from '../support/train.js'
-import { found, path, rows, traces } from './support/secrets.js'
+import { found, openFederation, path, rows, traces } from './support/secrets.js'
 
 const root = temporaryFolder('never-leaves')
 t.teardown(() => rmSync(root, { recursive: true }))
@@ -43,17 +39,7 @@ function recorded(link: ClientLink, sent: Buffer[]): ClientLink {
 }
 
 t.test('nothing of the rows is in what two clients send over a whole federation', async (t) => {
-  const coordinator = await Coordinator.open({
-    journal: new MemoryJournal<Entry>(),
-    blobs: new MemoryBlobs(),
-    config: {
-      model: { path },
-      adapter: { rank: 2, targetModules: ['q_proj', 'v_proj'] },
-      data: { format: 'alpaca', maxLength: 128 },
-      clients: { minimum: 2 },
-      federation: { rounds: 2, local: { steps: 2, batchSize: 2, learningRate: 1e-3 } },
-    },
-  })
+  const coordinator = await openFederation()
   const sent: Buffer[] = []
   const events: ParticipantEvent[] = []
   await Promise.all(

@@ -64,16 +64,19 @@ t.test('it waits for who is between two requests, until the signal', async (t) =
   await lives.next('a', nothing, open)
   const signal = new AbortController()
   const all = lives.everyoneKnows(signal.signal)
+  const beside = lives.everyoneKnows(signal.signal)
   t.notOk(await settled(all))
   await lives.next('b', nothing, open)
   t.same(lives.unaware, ['c'])
   t.notOk(await settled(all), 'c is missing')
   signal.abort()
   t.ok(await settled(all))
-  const revoked = lives.everyoneKnows(open)
+  t.ok(await settled(beside))
+  const [revoked, alike] = [lives.everyoneKnows(open), lives.everyoneKnows(open)]
   t.notOk(await settled(revoked))
   await lives.revoke('c')
   t.ok(await settled(revoked), 'who is shut out is not waited for')
+  t.ok(await settled(alike), 'by nobody who waits')
   await coordinator.close()
 })
 
@@ -90,4 +93,29 @@ t.test('begun again, it does not know who is gone: it waits for all, until it wa
   passes(2)
   t.same(again.lives.unaware, [])
   await again.coordinator.close()
+})
+
+t.test('who has fallen silent is looked for no longer, although nobody else is left to hear', async (t) => {
+  const { coordinator, lives, passes } = await begin()
+  for (const name of ['a', 'b', 'c']) await lives.next(name, nothing, AbortSignal.abort())
+  await lives.stop('operator')
+  await lives.next('a', nothing, open)
+  const looks: (() => void)[] = []
+  const { setTimeout: real } = globalThis
+  const timers = t.intercept(globalThis, 'setTimeout', {
+    value: (look: () => void, milliseconds: number) => {
+      if (milliseconds > minute) looks.push(look)
+      return real(look, milliseconds)
+    },
+  })
+  const all = lives.everyoneKnows(open)
+  passes(1)
+  looks.pop()!()
+  t.notOk(await settled(all), 'b and c were there a minute ago')
+  passes(1)
+  await lives.next('b', nothing, open)
+  looks.pop()!()
+  t.ok(await settled(all))
+  timers.restore()
+  await coordinator.close()
 })

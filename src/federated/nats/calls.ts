@@ -44,12 +44,12 @@ export function decode<T>(schema: z.ZodType<T>, bytes: Uint8Array, what: string)
   throw new FedloraError('E_PROTOCOL', `${what}${where && `: ${where}`}: ${issue.message}`, { path: where })
 }
 
-/** An answer: what the call gave, or its error. */
-export const answerTo = async (work: () => Promise<unknown>): Promise<Uint8Array> => {
+/** An answer: what the call gave, or its error, as `coded` makes it one. */
+export const answerTo = async (work: () => Promise<unknown>, coded = asCoded): Promise<Uint8Array> => {
   try {
     return encode({ value: (await work()) ?? null })
   } catch (error) {
-    return encode({ error: asCoded(error).toJSON() })
+    return encode({ error: coded(error).toJSON() })
   }
 }
 

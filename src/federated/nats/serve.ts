@@ -2,7 +2,7 @@
 import type { KV } from '@nats-io/kv'
 import type { ObjectStore } from '@nats-io/obj'
 import type { Msg } from '@nats-io/transport-node'
-import { FedloraError } from '../../errors.js'
+import { FedloraError, isFedloraError } from '../../errors.js'
 import type { BlobId, BlobRef } from '../blobs/blob-store.js'
 import type { Door, Registry } from '../link/link.js'
 import { checkJetStream, openBucket, putObject, readObject } from './blobs.js'
@@ -67,6 +67,7 @@ export class NatsServer {
       server.#run(
         (async () => {
           for await (const { key, value } of watch) {
+            if (server.#stop.signal.aborted) break
             const token = lastToken(key)
             if (!server.#waits.has(clientOf(token))) connection.publish(names.began(token))
             server.#learn(clientOf(token), value)
@@ -83,6 +84,12 @@ export class NatsServer {
     this.#parts.onError?.(asCoded(natsError(error, 'serving through NATS')))
   }
 
+  /** As a client is told of it. What nobody foresaw says there that the log says why: the log hears of it. */
+  #coded(error: unknown): FedloraError {
+    if (!isFedloraError(error)) this.#tell(error)
+    return asCoded(error)
+  }
+
   #run(task: Promise<void>): void {
     const told = task.catch((error: unknown) => this.#tell(error)).finally(() => this.#tasks.delete(told))
     this.#tasks.add(told)
@@ -93,7 +100,7 @@ export class NatsServer {
     this.#waits.get(client)?.abort()
     const wait = new AbortController()
     this.#waits.set(client, wait)
-    this.#run(this.#offer(client, value, AbortSignal.any([wait.signal, this.#stop.signal])))
+    this.#run(this.#offer(client, value, wait.signal))
   }
 
   async #offer(client: string, value: Uint8Array, signal: AbortSignal): Promise<void> {
@@ -106,27 +113,30 @@ export class NatsServer {
       entry = { nonce, notice }
     } catch (error) {
       if (signal.aborted) return
-      entry = { nonce, error: asCoded(error).toJSON() as never }
+      entry = { nonce, error: this.#coded(error).toJSON() as never }
     }
     if (!signal.aborted) await this.#offers.put(names.offer(tokenOf(client)), encode(entry))
   }
 
   async #answer(message: Msg): Promise<void> {
     const client = clientOf(lastToken(message.subject))
-    const answer = await answerTo(async () => {
-      const call = decode(callSchema, message.data, `a call of client ${client}`)
-      const { door } = this.#parts
-      switch (call.call) {
-        case 'enroll':
-          return await this.#enroll(client, call.key)
-        case 'say':
-          return await door.say(client, call.word)
-        case 'fetch':
-          return await this.#put(client, call.blob)
-        case 'take':
-          return await this.#take(client, call.ref)
-      }
-    })
+    const answer = await answerTo(
+      async () => {
+        const call = decode(callSchema, message.data, `a call of client ${client}`)
+        const { door } = this.#parts
+        switch (call.call) {
+          case 'enroll':
+            return await this.#enroll(client, call.key)
+          case 'say':
+            return await door.say(client, call.word)
+          case 'fetch':
+            return await this.#put(client, call.blob)
+          case 'take':
+            return await this.#take(client, call.ref)
+        }
+      },
+      (error) => this.#coded(error),
+    )
     message.respond(answer)
   }
 
@@ -162,6 +172,7 @@ export class NatsServer {
   /** Answers nobody any more, once what is under way has ended. */
   async close(): Promise<void> {
     this.#stop.abort()
+    for (const wait of this.#waits.values()) wait.abort()
     await Promise.allSettled([...this.#tasks])
   }
 }

@@ -1,8 +1,9 @@
 /** A real nats-server with files of its own, on ports that the system chooses. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
+import type { Test } from 'tap'
 import { initNats } from '../../../src/federated/nats/init.js'
 
 /** The program: what FEDLORA_NATS_SERVER names, or `nats-server`; undefined: there is none. */
@@ -66,7 +67,9 @@ export async function startNats(
   const start = async () => {
     child = spawn(natsServer!, ['-c', config, '--ports_file_dir', folder], { stdio: ['ignore', 'ignore', 'pipe'] })
     const started = child
-    process.once('exit', () => started.kill('SIGKILL'))
+    const stop = () => started.kill('SIGKILL')
+    process.once('exit', stop)
+    started.once('exit', () => process.off('exit', stop))
     let log = ''
     await new Promise<void>((resolve, reject) => {
       child.stderr!.on('data', (chunk: Buffer) => {
@@ -106,4 +109,14 @@ export async function startNats(
     },
     restart: start,
   }
+}
+
+/** As `startNats`, for one test: when it ends, the server and the folder are gone. */
+export async function natsOf(t: Test, ...given: Parameters<typeof startNats>): Promise<RunningNats> {
+  const nats = await startNats(...given)
+  t.teardown(async () => {
+    await nats.kill()
+    rmSync(given[0], { recursive: true, force: true })
+  })
+  return nats
 }

@@ -1,10 +1,28 @@
 /** Rows that must stay where they are, what they would look like in bytes of any encoding, and who looks for them. */
 import { brotliDecompressSync, gunzipSync, inflateRawSync, inflateSync } from 'node:zlib'
 import { loadTokenizer } from '../../../src/data/index.js'
+import { MemoryBlobs } from '../../../src/federated/blobs/memory.js'
+import { Coordinator } from '../../../src/federated/coordinator/coordinator.js'
+import type { Record as Entry } from '../../../src/federated/coordinator/records.js'
+import { MemoryJournal } from '../../../src/federated/journal/memory.js'
 import { type Trace, tracesOfIds, tracesOfText } from './traces.js'
 
 /** A model whose tokens they are. */
 export const path = 'assets/gsm-3m'
+
+/** A federation of two clients over that model, of two rounds, in memory. */
+export const openFederation = (): Promise<Coordinator> =>
+  Coordinator.open({
+    journal: new MemoryJournal<Entry>(),
+    blobs: new MemoryBlobs(),
+    config: {
+      model: { path },
+      adapter: { rank: 2, targetModules: ['q_proj', 'v_proj'] },
+      data: { format: 'alpaca', maxLength: 128 },
+      clients: { minimum: 2 },
+      federation: { rounds: 2, local: { steps: 2, batchSize: 2, learningRate: 1e-3 } },
+    },
+  })
 
 export const rows = Array.from({ length: 6 }, (_, i) => ({
   instruction: `What ails patient Ünal-${4711 + i} of ward ${i}?`,
