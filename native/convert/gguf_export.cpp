@@ -59,7 +59,7 @@ class Exporter {
     if (spec.shape.size() > 1) return write_matrix(part, spec, writer);
     std::vector<float> numbers = part.from.empty() ? part.numbers : read_vector(tensors_, part.from), out = numbers;
     for (float& number : numbers) number += part.add;
-    swap_rows(reinterpret_cast<const uint8_t*>(numbers.data()), static_cast<int64_t>(numbers.size()), sizeof(float), part.swap,
+    swap_rows(reinterpret_cast<const uint8_t*>(numbers.data()), static_cast<int64_t>(numbers.size()), sizeof(float), part.swap.back(),
               reinterpret_cast<uint8_t*>(out.data()), part.name);
     writer.write(out.data(), out.size() * sizeof(float));
     return false;
@@ -94,8 +94,8 @@ class Exporter {
   static std::vector<int64_t> row_order(int64_t rows, const GgufPart& part) {
     std::vector<int64_t> plain(static_cast<size_t>(rows)), order = plain;
     for (size_t n = 0; n < plain.size(); ++n) plain[n] = static_cast<int64_t>(n);
-    swap_rows(reinterpret_cast<const uint8_t*>(plain.data()), rows, sizeof(int64_t), part.swap, reinterpret_cast<uint8_t*>(order.data()),
-              part.name);
+    swap_rows(reinterpret_cast<const uint8_t*>(plain.data()), rows, sizeof(int64_t), part.swap.back(),
+              reinterpret_cast<uint8_t*>(order.data()), part.name);
     return order;
   }
 

@@ -14,7 +14,7 @@ namespace fedlora {
 struct GgufPart {
   std::string name;            // the file's
   std::string from;            // the description's name, or one that the source stores it under
-  RowSwap swap;                // of the rows of `from`
+  RowSwap swap;                // of the rows of the file that is written
   float add = 0;               // to every number, before rounding
   std::vector<float> numbers;  // when `from` is empty: a vector of these
 };

@@ -86,7 +86,7 @@ void check_room(size_t bytes, const Backend& backend) {
 Matrix load_matrix(const LoadOptions& options, const ModelTensors& tensors, const ModelTensor& tensor, ThreadPool& pool) {
   Matrix matrix = read_matrix(tensors, tensor.name(), wanted_format(options, tensor), options.block, options.double_quantization, pool);
   if (matrix.N != tensor.N || matrix.K != tensor.K)
-    fail(Code::E_SHAPE, "tensor %s is [%lld, %lld], expected [%lld, %lld] by config.json", tensor.name().c_str(),
+    fail(Code::E_SHAPE, "tensor %s is [%lld, %lld], expected [%lld, %lld] by the model's config", tensor.name().c_str(),
          static_cast<long long>(matrix.N), static_cast<long long>(matrix.K), static_cast<long long>(tensor.N),
          static_cast<long long>(tensor.K));
   return matrix;

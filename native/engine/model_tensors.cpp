@@ -14,10 +14,10 @@ namespace fedlora {
 
 namespace {
 
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
-  return text + "]";
+/// Rotary frequencies follow from the config: buffers of old checkpoints, and GGUF's tables of factors.
+bool is_rotary_table(const std::string& name) {
+  return name.ends_with("rotary_emb.inv_freq") || name == "rope_freqs.weight" || name == "rope_factors_long.weight" ||
+         name == "rope_factors_short.weight";
 }
 
 std::unique_ptr<TensorSource> open_tensors(const std::vector<std::string>& files, const std::vector<StoredTensor>& stored,
@@ -84,7 +84,7 @@ const std::string& ModelTensors::stored(const std::string& name) const {
 std::vector<std::string> ModelTensors::unused() const {
   std::vector<std::string> unused;
   for (const std::string& name : names_)
-    if (!known(name) && !name.ends_with("rotary_emb.inv_freq") && !name.starts_with("rope_f")) unused.push_back(stored(name));
+    if (!known(name) && !is_rotary_table(name)) unused.push_back(stored(name));
   return unused;
 }
 
@@ -123,7 +123,7 @@ void ModelTensors::check(const Description& d) const {
     if (tensor.role == TensorRole::linear && is_bnb_quantized(*this, name)) continue;  // flat codes
     const std::vector<int64_t> shape = describe(name).shape;
     if (shape != tensor.shape())
-      fail(Code::E_SHAPE, "tensor %s is %s, expected %s by config.json", name.c_str(), shape_text(shape).c_str(),
+      fail(Code::E_SHAPE, "tensor %s is %s, expected %s by the model's config", name.c_str(), shape_text(shape).c_str(),
            shape_text(tensor.shape()).c_str());
   }
 }

@@ -37,7 +37,7 @@ class ModelTensors final : public TensorSource {
 
   /// True when one table serves both ends.
   bool tied_head() const { return tied_head_; }
-  /// Tensors that the description has no use for, rotary buffers of old checkpoints aside.
+  /// Tensors that the description has no use for, rotary tables aside.
   std::vector<std::string> unused() const;
   /// E_MISSING listing what the description asks for and the checkpoint lacks, with the cure where one can be told; E_SHAPE for a
   /// tensor of another shape.

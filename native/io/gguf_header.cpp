@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "tensor/source.h"
 
 namespace fedlora {
 
@@ -104,12 +105,6 @@ GgufKey read_key(Reader& reader, size_t index) {
   for (uint64_t i = 0; i < value.count; ++i) reader.take(reader.number<uint64_t>(what), what);
   value.bytes = std::string_view(all.data(), reader.place() - begin);
   return key;
-}
-
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
-  return text + "]";
 }
 
 /// Everything but `begin`; gives the offset.

@@ -25,26 +25,20 @@ bool ends_in(const std::string& name, std::string_view ending, std::string& stem
 /// "<p>" of "<p>.weight".
 std::string stem_of(const std::string& weight) { return weight.substr(0, weight.size() - std::strlen(".weight")); }
 
-std::string shape_text(const TensorView& view) {
-  std::string text = "[";
-  for (size_t i = 0; i < view.shape.size(); ++i) text += (i ? ", " : "") + std::to_string(view.shape[i]);
-  return text + "]";
-}
-
 /// A table of two dimensions, neither empty.
 TensorView table(const TensorSource& source, const std::string& name, DType dtype) {
   const TensorView view = source.get(name);
   if (view.dtype != dtype)
     fail(Code::E_DTYPE, "tensor \"%s\" has dtype %s, expected %s.", name.c_str(), dtype_name(view.dtype), dtype_name(dtype));
   if (view.shape.size() != 2 || view.shape[0] < 1 || view.shape[1] < 1)
-    fail(Code::E_SHAPE, "tensor \"%s\" is %s, expected two dimensions.", name.c_str(), shape_text(view).c_str());
+    fail(Code::E_SHAPE, "tensor \"%s\" is %s, expected two dimensions.", name.c_str(), shape_text(view.shape).c_str());
   return view;
 }
 
 void expect_shape(const TensorView& view, const std::string& name, int64_t rows, int64_t columns) {
   if (view.shape[0] != rows || view.shape[1] != columns)
-    fail(Code::E_SHAPE, "tensor \"%s\" is %s, expected [%lld, %lld]. The checkpoint is damaged.", name.c_str(), shape_text(view).c_str(),
-         static_cast<long long>(rows), static_cast<long long>(columns));
+    fail(Code::E_SHAPE, "tensor \"%s\" is %s, expected [%lld, %lld]. The checkpoint is damaged.", name.c_str(),
+         shape_text(view.shape).c_str(), static_cast<long long>(rows), static_cast<long long>(columns));
 }
 
 uint32_t word(const TensorView& view, int64_t index) {
@@ -112,8 +106,8 @@ class FourBitGroups {
     if (awq_ || !source_.has(name)) return group_of;
     const TensorView view = source_.get(name);
     if (view.dtype != DType::i32 || view.elements() != K)
-      fail(Code::E_SHAPE, "tensor \"%s\" is %s %s, expected I32 [%lld].", name.c_str(), dtype_name(view.dtype), shape_text(view).c_str(),
-           static_cast<long long>(K));
+      fail(Code::E_SHAPE, "tensor \"%s\" is %s %s, expected I32 [%lld].", name.c_str(), dtype_name(view.dtype),
+           shape_text(view.shape).c_str(), static_cast<long long>(K));
     for (int64_t k = 0; k < K; ++k) {
       const int64_t g = static_cast<int32_t>(word(view, k));
       if (g < 0 || g >= groups)
@@ -155,14 +149,14 @@ BlockScales read_scales(const TensorSource& source, const std::string& stem, con
     scales.across = (K + packed.block_columns - 1) / packed.block_columns;
     const int64_t down = (N + packed.block_rows - 1) / packed.block_rows;
     if (view.shape != std::vector<int64_t>{down, scales.across})
-      fail(Code::E_SHAPE, "tensor \"%s\" is %s, expected [%lld, %lld]: blocks of %lld x %lld.", name.c_str(), shape_text(view).c_str(),
-           static_cast<long long>(down), static_cast<long long>(scales.across), static_cast<long long>(packed.block_rows),
-           static_cast<long long>(packed.block_columns));
+      fail(Code::E_SHAPE, "tensor \"%s\" is %s, expected [%lld, %lld]: blocks of %lld x %lld.", name.c_str(),
+           shape_text(view.shape).c_str(), static_cast<long long>(down), static_cast<long long>(scales.across),
+           static_cast<long long>(packed.block_rows), static_cast<long long>(packed.block_columns));
   } else if (view.elements() == 1) {
     scales.rows = N;
   } else if (view.elements() != N || view.shape[0] != N) {
-    fail(Code::E_SHAPE, "tensor \"%s\" is %s, expected one number, or one for each of %lld rows.", name.c_str(), shape_text(view).c_str(),
-         static_cast<long long>(N));
+    fail(Code::E_SHAPE, "tensor \"%s\" is %s, expected one number, or one for each of %lld rows.", name.c_str(),
+         shape_text(view.shape).c_str(), static_cast<long long>(N));
   }
   return scales;
 }
@@ -263,19 +257,17 @@ TensorView PackedCheckpoint::describe(const std::string& name) const {
 TensorView PackedCheckpoint::get(const std::string& name) const {
   if (parts_.count(name) == 0) return source_->get(name);
   TensorView view = describe(name);
-  if (decoded_.count(name) == 0) {
+  view.data = decoded_.get(name, [&] {
     const std::string stem = stem_of(name);
-    decoded_[name] =
-        packed_.packing == Packing::fp8 ? decode_fp8(*source_, stem, packed_) : FourBitGroups(*source_, stem, packed_.packing).decode();
-  }
-  view.data = decoded_[name].data();
+    return packed_.packing == Packing::fp8 ? decode_fp8(*source_, stem, packed_) : FourBitGroups(*source_, stem, packed_.packing).decode();
+  });
   return view;
 }
 
 void PackedCheckpoint::release(const std::string& name) const {
   const auto found = parts_.find(name);
   if (found == parts_.end()) return source_->release(name);
-  decoded_.erase(name);
+  decoded_.release(name);
   for (const std::string& part : found->second) source_->release(part);
 }
 

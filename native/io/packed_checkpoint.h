@@ -18,7 +18,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "base/aligned.h"
+#include "io/made_tensors.h"
 #include "tensor/source.h"
 #include "tensor/stored.h"
 
@@ -49,7 +49,7 @@ class PackedCheckpoint final : public TensorSource {
   std::vector<std::string> names_;
   std::unordered_map<std::string, std::vector<std::string>> parts_;  // by weight: the stored names it is made of
   std::unordered_map<std::string, std::string> weight_of_;           // by part
-  mutable std::unordered_map<std::string, AlignedBuffer<float>> decoded_;
+  mutable MadeTensors<float> decoded_;
 };
 
 }  // namespace fedlora

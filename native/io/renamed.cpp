@@ -29,19 +29,18 @@ TensorView RenamedTensors::get(const std::string& name) const {
   const StoredTensor& tensor = place(name);
   TensorView view = source_->get(tensor.stored);
   if (!tensor.swap.any()) return view;
-  const auto [copy, fresh] = swapped_.try_emplace(name);
-  if (fresh) {
-    copy->second = AlignedBuffer<uint8_t>(view.bytes);
+  view.data = swapped_.get(name, [&] {
+    AlignedBuffer<uint8_t> copy(view.bytes);
     const int64_t rows = view.shape.empty() ? 1 : view.shape[0];
-    swap_rows(static_cast<const uint8_t*>(view.data), rows, view.bytes / static_cast<size_t>(rows), tensor.swap, copy->second.data(), name);
+    swap_rows(static_cast<const uint8_t*>(view.data), rows, view.bytes / static_cast<size_t>(rows), tensor.swap, copy.data(), name);
     source_->release(tensor.stored);
-  }
-  view.data = copy->second.data();
+    return copy;
+  });
   return view;
 }
 
 void RenamedTensors::release(const std::string& name) const {
-  swapped_.erase(name);
+  swapped_.release(name);
   source_->release(place(name).stored);
 }
 

@@ -5,7 +5,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "base/aligned.h"
+#include "io/made_tensors.h"
 #include "tensor/source.h"
 #include "tensor/stored.h"
 
@@ -29,7 +29,7 @@ class RenamedTensors final : public TensorSource {
   std::unique_ptr<TensorSource> source_;
   std::vector<std::string> names_;
   std::unordered_map<std::string, StoredTensor> stored_;  // by the description's name
-  mutable std::unordered_map<std::string, AlignedBuffer<uint8_t>> swapped_;
+  mutable MadeTensors<uint8_t> swapped_;
 };
 
 }  // namespace fedlora

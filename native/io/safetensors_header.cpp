@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "io/json.h"
+#include "tensor/source.h"
 
 namespace fedlora {
 
@@ -13,15 +14,6 @@ namespace {
 
 constexpr uint64_t largest_header = 100'000'000;  // the limit of the reference implementation
 constexpr char metadata_key[] = "__metadata__";
-
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) {
-    if (i) text += ", ";
-    text += std::to_string(shape[i]);
-  }
-  return text + "]";
-}
 
 const Json& member(const Json& object, const char* key, const std::string& where) {
   const Json* found = object.find(key);

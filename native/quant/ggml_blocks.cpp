@@ -98,31 +98,26 @@ inline void scale_and_least(const uint8_t* bytes, int run, int& s, int& t) {
   }
 }
 
-/// Runs of 32: two share 32 bytes, the even one in the low nibbles.
-void decode_q4_k(const uint8_t* block, float* out) {
+/// Runs of 32: two share 32 bytes of `low`, the even one in the low nibbles; run r's fifth bits are the bits r of `high`.
+template <bool five_bit>
+inline void decode_runs(const uint8_t* block, const uint8_t* low, const uint8_t* high, float* out) {
   const float d = half_at(block), dmin = half_at(block + 2);
   for (int run = 0; run < 8; ++run) {
     int s, t;
     scale_and_least(block + 4, run, s, t);
     const float scale = d * static_cast<float>(s), least = dmin * static_cast<float>(t);
-    const uint8_t* q = block + 16 + 32 * (run / 2);
+    const uint8_t* q = low + 32 * (run / 2);
     const int shift = 4 * (run % 2);
-    for (int i = 0; i < 32; ++i) out[32 * run + i] = scale * static_cast<float>(q[i] >> shift & 15) - least;
+    for (int i = 0; i < 32; ++i) {
+      const int fifth = five_bit ? 16 * (high[i] >> run & 1) : 0;
+      out[32 * run + i] = scale * static_cast<float>((q[i] >> shift & 15) + fifth) - least;
+    }
   }
 }
 
-void decode_q5_k(const uint8_t* block, float* out) {
-  const float d = half_at(block), dmin = half_at(block + 2);
-  const uint8_t* high = block + 16;
-  for (int run = 0; run < 8; ++run) {
-    int s, t;
-    scale_and_least(block + 4, run, s, t);
-    const float scale = d * static_cast<float>(s), least = dmin * static_cast<float>(t);
-    const uint8_t* q = block + 48 + 32 * (run / 2);
-    const int shift = 4 * (run % 2);
-    for (int i = 0; i < 32; ++i) out[32 * run + i] = scale * static_cast<float>((q[i] >> shift & 15) + 16 * (high[i] >> run & 1)) - least;
-  }
-}
+void decode_q4_k(const uint8_t* block, float* out) { decode_runs<false>(block, block + 16, nullptr, out); }
+
+void decode_q5_k(const uint8_t* block, float* out) { decode_runs<true>(block, block + 48, block + 16, out); }
 
 /// Half h of the block has 64 bytes of nibbles and 32 of pairs. Its quarter c: bytes 32·(c % 2) …, low nibbles first; the pair of bits c.
 void decode_q6_k(const uint8_t* block, float* out) {

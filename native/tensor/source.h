@@ -21,6 +21,13 @@ struct TensorView {
   }
 };
 
+/// "[2, 3]"
+inline std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
 class TensorSource {
  public:
   virtual ~TensorSource() = default;

@@ -118,7 +118,8 @@ CASE("a source under other names: rows put right while they are read, released a
   CHECK(static_cast<const float*>(source.get("kept").data)[7] == 7);
   CHECK_THROWS(source.get("q"), E_MISSING);
   CHECK_THROWS(open({{"same", "q", {}}, {"same", "kept", {}}}), E_FORMAT);
-  CHECK_THROWS(open({{"q", "q", {3, 2, 2}}}).get("q"), E_SHAPE);
+  const RenamedTensors unfit = open({{"q", "q", {3, 2, 2}}});
+  for (int again = 0; again < 2; ++again) CHECK_THROWS(unfit.get("q"), E_SHAPE);
 }
 
 CASE("canary: another order of rows is noticed") {

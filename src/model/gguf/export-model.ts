@@ -55,7 +55,7 @@ function partsOf(config: ModelConfig, architecture: Architecture): GgufPart[] {
     return {
       name: stored,
       from: name,
-      ...(swap && { swap: { outer: swap.outer, a: swap.b, b: swap.a } }),
+      ...(swap && { swap }),
       ...(add !== 0 && { add }),
     }
   })
@@ -69,7 +69,7 @@ function sameParts(base: Base): GgufPart[] {
   return base.files.flatMap((file) =>
     readGguf(file).tensors.map(({ name }): GgufPart => {
       const { name: from = name, swap } = ours.get(name) ?? {}
-      return { name, from, ...(swap && { swap: { outer: swap.outer, a: swap.b, b: swap.a } }) }
+      return { name, from, ...(swap && { swap }) }
     }),
   )
 }

@@ -38,6 +38,7 @@ export interface GgufPart {
   name: string
   /** The description's name of the tensor, or one that the source stores it under. */
   from?: string
+  /** Of the rows of the file. */
   swap?: RowSwap
   /** Added to every number. */
   add?: number
