@@ -21,7 +21,10 @@ namespace fedlora {
 
 enum class GgufType : uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, string, list, u64, i64, f64 };
 
-const char* gguf_type_name(GgufType type);
+/// By the number of the type.
+inline constexpr const char* gguf_type_names[] = {"uint8", "int8",   "uint16", "int16",  "uint32", "int32",  "float32",
+                                                  "bool",  "string", "list",   "uint64", "int64",  "float64"};
+inline const char* gguf_type_name(GgufType type) { return gguf_type_names[static_cast<int>(type)]; }
 
 /// A value of the metadata: where it lies in the file's bytes, which it does not own.
 struct GgufValue {

@@ -42,12 +42,6 @@ const GgmlType ggml_types[] = {
 
 }  // namespace
 
-const char* gguf_type_name(GgufType type) {
-  constexpr const char* names[] = {"uint8", "int8",   "uint16", "int16",  "uint32", "int32",  "float32",
-                                   "bool",  "string", "list",   "uint64", "int64",  "float64"};
-  return names[static_cast<int>(type)];
-}
-
 const GgmlType* find_ggml_type(uint32_t id) {
   for (const GgmlType& type : ggml_types)
     if (type.id == id) return &type;

@@ -66,6 +66,18 @@ void check_block(const Description& d, size_t index) {
       if (!linear.present()) fail(Code::E_CONFIG, "layer %zu has a linear layer without a name", index);
 }
 
+/// Buffers are laid out by what the first layer has (step_buffers.cpp).
+void check_alike(const Description& d, size_t index) {
+  const BlockSpec &first = d.layers.front(), &block = d.layers[index];
+  const auto alike = [](const NormSpec& a, const NormSpec& b) {
+    return a.present() == b.present() && (!a.present() || a.width == b.width);
+  };
+  if (block.attention.in.size() != first.attention.in.size() || block.mlp.in.size() != first.mlp.in.size() ||
+      !alike(block.after_attention, first.after_attention) || !alike(block.after_mlp, first.after_mlp) ||
+      !alike(block.attention.q_norm, first.attention.q_norm) || !alike(block.attention.k_norm, first.attention.k_norm))
+    fail(Code::E_CONFIG, "layer %zu has other norms or another number of linear layers than layer 0, expected the same in all", index);
+}
+
 }  // namespace
 
 void check_consistent(const Description& d) {
@@ -90,7 +102,10 @@ void check_consistent(const Description& d) {
       fail(Code::E_CONFIG, "rope has %zu frequencies for long rows, expected as many as the others: %zu", long_count, count);
     if (rope.original_positions < 0 || rope.temperature_positions < 1) fail(Code::E_CONFIG, "rope changes at a position below 1");
   }
-  for (size_t i = 0; i < d.layers.size(); ++i) check_block(d, i);
+  for (size_t i = 0; i < d.layers.size(); ++i) {
+    check_block(d, i);
+    check_alike(d, i);
+  }
 }
 
 void check_supported(const Description& d) {

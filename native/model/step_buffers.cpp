@@ -30,7 +30,7 @@ StepBuffers StepBuffers::place(const Description& d, const StepShape& shape, uin
   const auto activation = [&](int64_t columns) { return placer.take(M * columns * width); };
   const auto f32 = [&](int64_t count) { return placer.take<float>(count * 4); };
 
-  const BlockSpec& spec = d.layers.front();  // what blocks have is the same in all
+  const BlockSpec& spec = d.layers.front();  // the others are alike: check_consistent
   const AttentionSpec& attention = spec.attention;
   const int64_t moments = d.norm == NormKind::layer ? 2 : 1;
   const auto place_mlp = [&](SavedBlock& block) {

@@ -110,12 +110,10 @@ std::string encode_element(GgufType type, const Napi::Value& value, const std::s
 }
 
 std::vector<GgufField> decode_fields(const Napi::Array& array) {
-  constexpr const char* types[] = {"uint8", "int8",   "uint16", "int16",  "uint32", "int32",  "float32",
-                                   "bool",  "string", "list",   "uint64", "int64",  "float64"};
   std::vector<GgufField> fields;
   for (uint32_t i = 0; i < array.Length(); ++i) {
     const Fields f(array.Get(i), "fields[]");
-    GgufField field{f.text("name"), static_cast<GgufType>(f.choice("type", types)), f.boolean("list"), 1, {}};
+    GgufField field{f.text("name"), static_cast<GgufType>(f.choice("type", gguf_type_names)), f.boolean("list"), 1, {}};
     if (field.is_list) {
       const Napi::Array elements = f.array("value");
       field.count = elements.Length();

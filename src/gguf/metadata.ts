@@ -83,6 +83,12 @@ export class GgufMetadata {
     return this.#one(name, 'a number', (value): value is number => Number.isFinite(value))
   }
 
+  /** Tokens that end a turn or a text, each once. */
+  endTokenIds(): number[] {
+    const ids = ['eos', 'eot', 'eom'].map((name) => this.whole(`tokenizer.ggml.${name}_token_id`))
+    return [...new Set(ids.filter((id) => id !== undefined))]
+  }
+
   texts(name: string): readonly string[] | undefined {
     return this.#all(name, 'a list of texts', isText)
   }

@@ -36,6 +36,27 @@ CASE("the golden families are consistent and supported") {
   }
 }
 
+CASE("a layer that has other norms or projections than the first is refused by its number") {
+  const std::function<void(BlockSpec&)> changes[] = {
+      [](BlockSpec& block) { block.attention.q_norm = {}; },
+      [](BlockSpec& block) { block.attention.k_norm.width *= 2; },
+      [](BlockSpec& block) { block.after_attention = {"n", block.before_mlp.width}; },
+      [](BlockSpec& block) { block.after_mlp = {"n", block.before_mlp.width}; },
+      [](BlockSpec& block) { block.mlp.in = {{"gate_up", 2 * block.mlp.in[0].N, block.mlp.in[0].K}}; },
+      [](BlockSpec& block) {
+        const std::vector<LinearSpec>& in = block.attention.in;
+        block.attention.in = {{"qkv", in[0].N + in[1].N + in[2].N, in[0].K}};
+      },
+  };
+  for (const auto& change : changes) {
+    CHECK(contains(refusal(check_consistent, Code::E_CONFIG, changed([&](Description& d) { change(d.layers[1]); })), "layer 1 has other"));
+    const Description all = changed([&](Description& d) {
+      for (BlockSpec& block : d.layers) change(block);
+    });
+    CHECK(refusal(check_consistent, Code::E_CONFIG, all).empty());
+  }
+}
+
 CASE("each trait that the engine does not run is refused by its name") {
   const std::pair<const char*, std::function<void(Description&)>> traits[] = {
       {"LayerNorm after a half or of queries and keys", [](Description& d) { d.norm = NormKind::layer; }},

@@ -220,16 +220,14 @@ export function readGgufTokenizer(path: string): TokenizerFiles {
     const id = metadata.whole(key(`${own}_token_id`))
     if (id !== undefined && tokens[id] !== undefined) config[`${theirs}_token`] = tokens[id]
   }
-  const ends = ['eos', 'eot', 'eom']
-    .map((one) => metadata.whole(key(`${one}_token_id`)))
-    .filter((id) => id !== undefined)
+  const ends = metadata.endTokenIds()
   return {
     tokenizer,
     config,
     specialTokensMap: {},
     addedTokens: {},
     model: {},
-    generation: { eos_token_id: [...new Set(ends)] },
+    generation: { eos_token_id: ends },
     chatTemplate: null,
     namedChatTemplates: new Map(),
     digest: createHash('sha256')

@@ -81,7 +81,7 @@ function ropeScaling({ files, metadata, architecture, tensors }: GgufModel): Jso
     return refuse(
       metadata.path,
       key('scaling.type'),
-      `rope scaling '${type}' is not supported; supported are none and linear`,
+      `rope scaling '${type}' is not supported; supported are none, linear, yarn and longrope`,
     )
   for (const name of ['attn_factor', 'yarn_attn_factor', 'yarn_ext_factor', 'yarn_log_multiplier']) {
     const value = metadata.number(key(`scaling.${name}`)) ?? 1
@@ -133,9 +133,7 @@ function asConfig(model: GgufModel): Json {
   const scaling = ropeScaling(model)
   const bias = (name: string) => tensors.has(`blk.0.${name}.bias`)
   const sizes = { layers: needed('block_count'), hidden, heads, headDim }
-  const end = ['eos', 'eot', 'eom']
-    .map((name) => metadata.whole(`tokenizer.ggml.${name}_token_id`))
-    .filter((id) => id !== undefined)
+  const end = metadata.endTokenIds()
   const special = (name: string) => metadata.whole(`tokenizer.ggml.${name}_token_id`)
   return {
     model_type: windowed ? 'mistral' : architecture.family,
@@ -160,7 +158,7 @@ function asConfig(model: GgufModel): Json {
     dtype: storedTypes[types.get('blk.0.attn_q.weight') ?? ''] ?? 'float32',
     bos_token_id: special('bos') ?? null,
     pad_token_id: special('padding') ?? null,
-    eos_token_id: end.length > 0 ? [...new Set(end)] : null,
+    eos_token_id: end.length > 0 ? end : null,
     ...architecture.config?.(metadata, key, sizes),
   }
 }
