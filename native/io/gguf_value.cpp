@@ -19,24 +19,21 @@ std::vector<double> all_of(const GgufValue& value) {
   return numbers;
 }
 
+constexpr GgmlType decoded(uint32_t id, DType dtype) {
+  const DTypeTraits traits = dtype_traits(dtype);
+  return {id, traits.name, traits.block_elements, traits.block_bytes, dtype};
+}
+
 // github.com/ggml-org/ggml, include/ggml.h (enum ggml_type) and src/ggml-common.h (sizes of blocks).
-const GgmlType ggml_types[] = {
-    {0, "F32", 1, 4, DType::f32},        {1, "F16", 1, 2, DType::f16},
-    {2, "Q4_0", 32, 18, DType::q4_0},    {3, "Q4_1", 32, 20, DType::q4_1},
-    {6, "Q5_0", 32, 22, DType::q5_0},    {7, "Q5_1", 32, 24, DType::q5_1},
-    {8, "Q8_0", 32, 34, DType::q8_0},    {9, "Q8_1", 32, 36, {}},
-    {10, "Q2_K", 256, 84, DType::q2_k},  {11, "Q3_K", 256, 110, DType::q3_k},
-    {12, "Q4_K", 256, 144, DType::q4_k}, {13, "Q5_K", 256, 176, DType::q5_k},
-    {14, "Q6_K", 256, 210, DType::q6_k}, {15, "Q8_K", 256, 292, {}},
-    {16, "IQ2_XXS", 256, 66, {}},        {17, "IQ2_XS", 256, 74, {}},
-    {18, "IQ3_XXS", 256, 98, {}},        {19, "IQ1_S", 256, 50, {}},
-    {20, "IQ4_NL", 32, 18, {}},          {21, "IQ3_S", 256, 110, {}},
-    {22, "IQ2_S", 256, 82, {}},          {23, "IQ4_XS", 256, 136, {}},
-    {24, "I8", 1, 1, DType::i8},         {25, "I16", 1, 2, DType::i16},
-    {26, "I32", 1, 4, DType::i32},       {27, "I64", 1, 8, DType::i64},
-    {28, "F64", 1, 8, DType::f64},       {29, "IQ1_M", 256, 56, {}},
-    {30, "BF16", 1, 2, DType::bf16},     {34, "TQ1_0", 256, 54, {}},
-    {35, "TQ2_0", 256, 66, {}},          {39, "MXFP4", 32, 17, {}},
+constexpr GgmlType ggml_types[] = {
+    decoded(0, DType::f32),       decoded(1, DType::f16),       decoded(2, DType::q4_0),      decoded(3, DType::q4_1),
+    decoded(6, DType::q5_0),      decoded(7, DType::q5_1),      decoded(8, DType::q8_0),      {9, "Q8_1", 32, 36, {}},
+    decoded(10, DType::q2_k),     decoded(11, DType::q3_k),     decoded(12, DType::q4_k),     decoded(13, DType::q5_k),
+    decoded(14, DType::q6_k),     {15, "Q8_K", 256, 292, {}},   {16, "IQ2_XXS", 256, 66, {}}, {17, "IQ2_XS", 256, 74, {}},
+    {18, "IQ3_XXS", 256, 98, {}}, {19, "IQ1_S", 256, 50, {}},   {20, "IQ4_NL", 32, 18, {}},   {21, "IQ3_S", 256, 110, {}},
+    {22, "IQ2_S", 256, 82, {}},   {23, "IQ4_XS", 256, 136, {}}, decoded(24, DType::i8),       decoded(25, DType::i16),
+    decoded(26, DType::i32),      decoded(27, DType::i64),      decoded(28, DType::f64),      {29, "IQ1_M", 256, 56, {}},
+    decoded(30, DType::bf16),     {34, "TQ1_0", 256, 54, {}},   {35, "TQ2_0", 256, 66, {}},   {39, "MXFP4", 32, 17, {}},
     {40, "NVFP4", 64, 36, {}},
 };
 

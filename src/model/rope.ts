@@ -63,7 +63,7 @@ function ropeFieldsOf(fields: Fields, outside: Fields, defaultTheta: number, out
  * {type | rope_type, …}`. Where both are given, `rope_scaling` replaces `rope_parameters` whole; a `rope_theta` inside goes before one
  * outside, `rope_type` before `type`. Source: convert_rope_params_to_dict.
  */
-function ropeFields(config: Fields, defaultTheta: number): RopeFields {
+export function ropeFields(config: Fields, defaultTheta = 10000): RopeFields {
   const fields = filled(config, 'rope_scaling') ?? filled(config, 'rope_parameters')
   if (fields === undefined)
     return { theta: config.positive('rope_theta', defaultTheta), type: 'default', fields: config }
@@ -204,7 +204,7 @@ const kinds: Readonly<Record<string, Compute>> = {
  * @throws FedloraError `E_UNSUPPORTED` for another rope type, by name; `E_CONFIG` for a bad field.
  */
 export function readRope(config: Fields, source: RopeSource): RopeDescription {
-  const { theta, type, fields } = source.fields ?? ropeFields(config, source.theta ?? 10000)
+  const { theta, type, fields } = source.fields ?? ropeFields(config, source.theta)
   const kind = source.aliases?.[type] ?? type
   if (!Object.hasOwn(kinds, kind)) {
     throw new FedloraError(

@@ -3,6 +3,8 @@ import { FedloraError } from '../../errors.js'
 import type { Json } from '../../files/json.js'
 import type { GgufField, GgufType } from '../../native/binding.js'
 import type { ModelConfig } from '../config.js'
+import { Fields } from '../fields.js'
+import { ropeFields } from '../rope.js'
 import type { Architecture } from './architectures.js'
 
 /** `general.file_type`: what most of the matrices are. */
@@ -27,22 +29,10 @@ export function fileFields(type: GgufType): GgufField[] {
   return [whole('general.file_type', fileTypes[type]), whole('general.quantization_version', 2)]
 }
 
-interface RopeFields {
-  type: string
-  theta: number
-  factor: number | undefined
-}
-
-/** The rotary parameters of a config, in either spelling. */
-function ropeOf(raw: Readonly<Json>): RopeFields {
-  const filled = (value: unknown) =>
-    typeof value === 'object' && value !== null && Object.keys(value).length > 0 ? (value as Json) : undefined
-  const inside = filled(raw.rope_scaling) ?? filled(raw.rope_parameters) ?? {}
-  return {
-    type: String(inside.rope_type ?? inside.type ?? 'default'),
-    theta: Number(inside.rope_theta ?? raw.rope_theta ?? 10000),
-    factor: inside.factor === undefined ? undefined : Number(inside.factor),
-  }
+/** Type, theta and factor of the rotary parameters. */
+function ropeOf(raw: Readonly<Json>): { type: string; theta: number; factor: number | undefined } {
+  const { type, theta, fields } = ropeFields(new Fields(raw, 'config.json'))
+  return { type, theta, factor: fields.has('factor') ? fields.positive('factor') : undefined }
 }
 
 /**
@@ -64,7 +54,7 @@ export function ropeFactors({ raw, description, headDim }: ModelConfig): Float32
 }
 
 /** Windows: those of all layers, or 0. @throws FedloraError `E_UNSUPPORTED` when layers differ. */
-function windowOf(raw: Readonly<Json>, { description }: ModelConfig): number {
+function windowOf({ raw, description }: ModelConfig): number {
   const windows = new Set(description.layers.map(({ attention }) => attention.window))
   if (windows.size <= 1) return [...windows][0] ?? 0
   throw new FedloraError(
@@ -76,7 +66,7 @@ function windowOf(raw: Readonly<Json>, { description }: ModelConfig): number {
 
 /** What a reader of the file should know: what GGUF, or llama.cpp, cannot say. */
 export function notesOf(config: ModelConfig): string[] {
-  const window = windowOf(config.raw, config)
+  const window = windowOf(config)
   if (window === 0 || window >= config.maxPositions) return []
   return [`llama.cpp does not apply this model's window of ${window} tokens: beyond them its logits differ`]
 }
@@ -89,7 +79,7 @@ export function modelFields(config: ModelConfig, { name: architecture }: Archite
   const key = (part: string) => `${architecture}.${part}`
   const { description, raw } = config
   const { type, theta, factor } = ropeOf(raw)
-  const window = windowOf(raw, config)
+  const window = windowOf(config)
   const biased = description.layers.some(({ attention }) => attention.in.some(({ bias }) => bias))
   if (biased && architecture === 'qwen3') {
     throw new FedloraError(
