@@ -4,7 +4,7 @@
  */
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
-import { addonPath, packageRoot } from './load.js'
+import { addonChoice, packageRoot } from './load.js'
 
 const fileName = 'libfedlora_cuda.so'
 const packageName = '@fedlora/cuda-linux-x64'
@@ -43,7 +43,7 @@ export function cudaPlaces(): string[] {
     platform: process.platform,
     arch: process.arch,
     named: process.env.FEDLORA_CUDA,
-    own: [join(packageRoot(), 'build', 'Release'), dirname(addonPath())],
+    own: [join(packageRoot(), 'build', 'Release'), dirname(addonChoice().path)],
     installed: installedPackage(),
   })
 }

@@ -1,10 +1,12 @@
-/** Opens the addon on first use; nothing happens on import. node-gyp-build looks in `build/Release`, then in `prebuilds/`. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+/** Opens the addon on first use; nothing happens on import. */
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { FedloraError } from '../errors.js'
+import { olderThan, parseBinary } from './binary.js'
 import type { Native } from './binding.js'
+import { buildCommand, type Choice, chooseAddon, describeMachine, type Machine, thisMachine } from './choice.js'
 import { guard } from './guard.js'
 
 /**
@@ -39,57 +41,76 @@ export function packageRoot(): string {
 
 let loaded: Native | undefined
 
-function tried(root: string): string[] {
-  const places = [join(root, 'build', 'Release'), join(root, 'prebuilds', `${process.platform}-${process.arch}`)]
-  return places.map((place) => {
-    if (!existsSync(place)) return `${place} (not there)`
-    const found = readdirSync(place).filter((name) => name.endsWith('.node'))
-    return `${place} (${found.length === 0 ? 'holds no .node file' : found.join(', ')})`
-  })
+/** What does not fit, or undefined where nothing is known to be wrong. Asked before opening: code for another C library may crash the process. */
+function misfit(bytes: Buffer, machine: Machine): { reason: string; why: string } | undefined {
+  const binary = parseBinary(bytes)
+  if (binary === undefined) {
+    const begin = bytes
+      .subarray(0, 16)
+      .toString('latin1')
+      .replace(/[^ -~]/g, '.')
+    return {
+      reason: 'damaged',
+      why: `it is no shared library, or cut off: ${bytes.length} bytes that begin with '${begin}'`,
+    }
+  }
+  const { format, platform, archs, libc, glibcFloor } = binary
+  const system = ['darwin', 'win32'].includes(machine.platform) ? machine.platform : 'linux' // the others have ELF, too
+  if (platform !== system || !archs.includes(machine.arch)) {
+    return {
+      reason: 'architecture',
+      why: `it is ${format === 'ELF' ? 'an' : 'a'} ${format} binary for ${platform}-${archs.join('+')}`,
+    }
+  }
+  if (libc !== null && machine.libc !== null && libc !== machine.libc)
+    return { reason: 'libc', why: `it is linked with ${libc}` }
+  if (glibcFloor !== null && machine.glibcVersion !== null && olderThan(machine.glibcVersion, glibcFloor)) {
+    return { reason: 'glibc', why: `it needs glibc ${glibcFloor} or newer, and ${machine.glibcVersion} runs here` }
+  }
+  return undefined
 }
 
-/** What to do where no addon fits: a checkout and an installed package are built by different commands. */
-function cure(root: string): string {
-  const prebuilds = join(root, 'prebuilds')
-  const platforms = existsSync(prebuilds) ? readdirSync(prebuilds).sort() : []
-  const there =
-    platforms.length === 0
-      ? 'This package brings no binary'
-      : `This package brings binaries for ${platforms.join(', ')}`
-  const command = existsSync(join(root, 'src')) ? 'npm run build' : 'npx fedlora build'
-  return `${there}. Build one for this machine (CMake and a C++20 compiler are all it needs) with: ${command}`
+function cure(root: string, { from, path }: Choice, reason: string): string {
+  if (from === 'FEDLORA_PREBUILD')
+    return 'Unset FEDLORA_PREBUILD, or let it name a folder with an addon for this machine'
+  const first = {
+    prebuilds: reason === 'glibc' ? 'Use a newer system' : 'Install the package anew, on this machine',
+    build: `It was built for another machine: remove ${dirname(path)}, and a prebuilt one is taken`,
+    executable: 'Remove it from there, and the one of the package is taken',
+  }[from]
+  return `${first}; or ${buildCommand(root)}`
 }
 
 /**
  * Loads the addon below `root`, uncached.
- * @throws FedloraError `E_LOAD` listing what was tried and the command that helps.
+ * @throws FedloraError `E_LOAD`: where none was found, or what does not fit the one that was, and the command that helps.
  */
-export function openNative(root: string): Native {
-  const require = createRequire(import.meta.url)
-  try {
-    const build = require('node-gyp-build') as (folder: string) => Native
-    return guard(build(root))
-  } catch (error) {
-    if (error instanceof FedloraError) throw error
-    const places = tried(root)
-    throw new FedloraError(
+export function openNative(root: string, machine = thisMachine()): Native {
+  const choice = chooseAddon(root, machine)
+  const refuse = (reason: string, why: string, cause?: unknown) =>
+    new FedloraError(
       'E_LOAD',
-      `the native addon could not be loaded on ${process.platform}-${process.arch} with Node ${process.version}: ${(error as Error).message}\n` +
-        `Looked in:\n${places.map((place) => `  ${place}`).join('\n')}\n${cure(root)}`,
-      { root, places },
-      error,
+      `the native addon ${choice.path} (${choice.why}) cannot be used: ${why}. This is Node ${process.version} for ${describeMachine(machine)}.\n` +
+        cure(root, choice, reason),
+      { reason, root, path: choice.path, from: choice.from },
+      cause,
     )
+  try {
+    const wrong = misfit(readFileSync(choice.path), machine)
+    if (wrong !== undefined) throw refuse(wrong.reason, wrong.why)
+    return guard(createRequire(import.meta.url)(choice.path) as Native)
+  } catch (error) {
+    throw error instanceof FedloraError ? error : refuse('refused', (error as Error).message, error)
   }
 }
 
 /**
- * The file that `native()` opens.
+ * The file that `native()` opens, and why it is this one.
  * @throws FedloraError `E_LOAD` as it does.
  */
-export function addonPath(): string {
+export function addonChoice(): Choice {
   native()
-  const build = createRequire(import.meta.url)('node-gyp-build') as { resolve(folder: string): string }
-  return build.resolve(packageRoot())
+  return chooseAddon(packageRoot())
 }
 
 /**

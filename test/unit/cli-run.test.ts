@@ -96,7 +96,14 @@ t.test('doctor', async (t) => {
   const ended = await fedlora(['doctor', '--json'], { environment: { FEDLORA_ISA: 'scalar' } })
   t.equal(ended.code, 0)
   const result = objects(ended.stdout).at(-1)!
-  t.match(result, { type: 'result', isa: 'scalar', isaCap: 'scalar', addon: /\.node$/ })
+  t.match(result, {
+    type: 'result',
+    isa: 'scalar',
+    isaCap: 'scalar',
+    addon: /\.node$/,
+    addonFrom: 'build',
+    addonWhy: /before what is in prebuilds/,
+  })
   t.ok((result.kernels as { isa: string }[]).every(({ isa }) => isa === 'scalar'))
   if (result.detectedIsa !== 'scalar') t.match(result.faster, [{ why: /FEDLORA_ISA caps/ }])
   t.notMatch(ended.stderr, /Kernels in use:/)

@@ -8,7 +8,7 @@ import { accessSync, constants, existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { FedloraError } from '../../errors.js'
 import { cudaInfo } from '../../native/device.js'
-import { addonPath, native, packageRoot } from '../../native/load.js'
+import { addonChoice, native, packageRoot } from '../../native/load.js'
 import type { Command } from '../command.js'
 import type { Output } from '../output.js'
 import { formatSeconds, shownPath } from '../words.js'
@@ -72,7 +72,7 @@ export const build: Command = {
     await compile(packageRoot(), 'build-native.mjs', clean, signal)
     const seconds = (performance.now() - started) / 1000
     const { isa } = native().info()
-    const path = addonPath()
+    const { path } = addonChoice()
     output.text(`built in ${formatSeconds(seconds)}: ${shownPath(path)}, ${isa} kernels`)
     return { addon: path, isa, seconds }
   },

@@ -1,9 +1,11 @@
 /** `fedlora doctor`: which addon is loaded, which instruction set and kernels run, what would be faster, and the CUDA devices. */
+import { readFileSync } from 'node:fs'
 import { freemem, totalmem } from 'node:os'
 import { formatBytes } from '../../errors/describe.js'
+import { parseBinary } from '../../native/binary.js'
 import type { CudaInfo, NativeInfo } from '../../native/binding.js'
 import { cudaInfo } from '../../native/device.js'
-import { addonPath, native } from '../../native/load.js'
+import { addonChoice, native } from '../../native/load.js'
 import type { Command } from '../command.js'
 import { formatTable } from '../words.js'
 
@@ -65,12 +67,16 @@ export const doctor: Command = {
   async run({ flags, output }) {
     const info = native().info()
     const memory = native().processMemory()
-    const path = addonPath()
+    const { path, from, why } = addonChoice()
+    const glibcFloor = parseBinary(readFileSync(path))?.glibcFloor ?? null
     const advice = advise(info)
     const cuda = cudaInfo()
     const result = {
       version: info.version,
       addon: path,
+      addonFrom: from,
+      addonWhy: why,
+      glibcFloor,
       node: process.version,
       platform: `${process.platform}-${process.arch}`,
       cpu: info.cpu,
@@ -88,6 +94,7 @@ export const doctor: Command = {
         [
           ['fedlora', `${info.version} on Node ${process.version}, ${result.platform}`],
           ['addon', path],
+          ['chosen', glibcFloor === null ? why : `${why}; needs glibc ${glibcFloor} or newer`],
           ['processor', info.cpu.trim()],
           ['instruction set', `${info.isa} in use, ${info.detectedIsa} detected`],
           ['threads', String(info.cores)],
