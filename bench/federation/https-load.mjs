@@ -1,10 +1,10 @@
 /**
  * What one server bears over HTTPS: `node bench/federation/https-load.mjs [--json] [--clients 10000] [--cohort 1000] [--rounds 3]`.
  *
- * Server and clients are two processes on loopback. All clients wait for news, as many of them in an open connection as the server's default bears, the
+ * Server and clients are two processes on loopback, and the one that asks a third. All clients wait for news, as many of them in an open connection as the server's default bears, the
  * others by asking now and then; in every round a cohort is told of work, and each of it sends an update as
- * large as 1 % of 4.9 M values (top-k: an index and a float32 each) and says so, while one more client asks again and again. Uploads are compared with
- * a node:https server that writes its requests to files and does nothing else, in turns.
+ * large as 1 % of 4.9 M values (top-k: an index and a float32 each) and says so, while one more client, a process of its own that waits for nobody,
+ * asks again and again. Uploads are compared with a node:https server that writes its requests to files and does nothing else, in turns.
  */
 import { fork } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -58,13 +58,15 @@ function start(file, ...given) {
 
 const server = await start('load-server.mjs', join(folder, 'server'))
 const crowd = await start('load-clients.mjs')
-const { list } = await crowd.ask('make', {
-  count: clients + 1,
-  token: server.token,
-  place: join(folder, 'clients'),
-  size: updateBytes,
-})
-await server.ask('names', { list })
+const asker = await start('load-clients.mjs')
+for (const [child, prefix, count] of [
+  [crowd, 'c', clients],
+  [asker, 'asks', 1],
+]) {
+  const place = join(folder, `clients-${prefix}`)
+  const { list } = await child.ask('make', { count, prefix, token: server.token, place, size: updateBytes })
+  await server.ask('names', { list })
+}
 const empty = await server.ask('look')
 const began = performance.now()
 await crowd.ask('join', { from: 0, to: clients })
@@ -81,6 +83,8 @@ await crowd.ask('look')
 
 /** @type {number[]} */
 const memory = []
+/** Milliseconds that the server's event loop is late, 99th percentile of a round. @type {number[]} */
+const stalls = []
 /** @type {number[]} */
 const polls = []
 /** @type {number[]} */
@@ -91,7 +95,8 @@ for (let round = 1; round <= rounds; round++) {
   const asked = Array.from({ length: cohort }, (_, i) => `c${(round * cohort + i * 7) % clients}`)
   const before = await server.ask('look')
   const started = performance.now()
-  const polling = crowd.ask('poll', { seconds: 4 })
+  const polling = asker.ask('poll', { seconds: 4 })
+  await server.ask('loop')
   await server.ask('notify', {
     clients: asked,
     notice: { type: 'outcome', round, counted: true, why: String(Date.now()) },
@@ -107,7 +112,8 @@ for (let round = 1; round <= rounds; round++) {
   await polling
   const told = await crowd.ask('look')
   memory.push(peak)
-  polls.push(...told.poll)
+  stalls.push((await server.ask('loop')).p99)
+  polls.push(...(await asker.ask('look')).poll)
   notices.push(...told.notice)
   uploads.push(...told.upload)
   await server.ask('collect')
@@ -117,8 +123,8 @@ for (let round = 1; round <= rounds; round++) {
 }
 
 // Polls of a server that has nothing else to do but to hold everybody.
-await crowd.ask('poll', { seconds: 3 })
-const calm = (await crowd.ask('look')).poll
+await asker.ask('poll', { seconds: 3 })
+const calm = (await asker.ask('look')).poll
 
 /** Seconds that a large upload takes, to the bare server. */
 const large = Buffer.alloc(64 * 2 ** 20)
@@ -184,11 +190,12 @@ const figures = {
     calm: { p50: quantile(calm, 0.5), p99: quantile(calm, 0.99) },
     inRounds: { p50: quantile(polls, 0.5), p99: quantile(polls, 0.99) },
   },
+  loopDelayMs: stalls,
   noticeMs: { p50: quantile(notices, 0.5), p99: quantile(notices, 0.99) },
   uploadMs: { p50: quantile(uploads, 0.5), p99: quantile(uploads, 0.99) },
   uploadMBs: { ours: quantile(rates.ours, 0.5), bare: quantile(rates.bare, 0.5), share: quantile(ratios, 0.5) },
 }
 process.stdout.write(values.json ? `${JSON.stringify(figures)}\n` : `${JSON.stringify(figures, null, 2)}\n`)
-await Promise.all([crowd.ask('end'), server.ask('end')])
+await Promise.all([crowd.ask('end'), asker.ask('end'), server.ask('end')])
 rmSync(folder, { recursive: true, force: true })
 process.exit()

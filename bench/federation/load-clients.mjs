@@ -62,7 +62,7 @@ async function live(client) {
 
 /** @type {Record<string, (given: any) => any>} */
 const commands = {
-  async make({ count, token, place, size }) {
+  async make({ count, prefix, token, place, size }) {
     folder = place
     bytes = size
     mkdirSync(folder, { recursive: true })
@@ -71,7 +71,7 @@ const commands = {
     links = Array.from({ length: count }, (_, i) => {
       const own = makeSigningKey()
       return {
-        name: i < count - 1 ? `c${i}` : 'asks',
+        name: `${prefix}${i}`,
         key: own.name,
         signal: new AbortController().signal, // of its own: a signal that thousands listen to is slow
         link: new HttpsLink(new Connection(address, { authority }, {}), own, key),

@@ -5,6 +5,7 @@
 import { createWriteStream, mkdirSync } from 'node:fs'
 import { createServer } from 'node:https'
 import { join } from 'node:path'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { pipeline } from 'node:stream/promises'
 import { FedloraError } from '../../dist/errors.js'
 import { openDirectoryBlobs } from '../../dist/federated/blobs/directory.js'
@@ -25,13 +26,15 @@ const news = new Map()
 const wakes = new Map()
 const seen = new Set()
 let answers = 0
+const loop = monitorEventLoopDelay({ resolution: 5 })
+loop.enable()
 
 /** @type {any} */
 const federation = {
   describe: async () => ({ run }),
   async next(client, _known, signal) {
     seen.add(client)
-    if (client === 'asks') return { type: 'over', round: 1 }
+    if (client === 'asks0') return { type: 'over', round: 1 }
     while (!news.has(client) && !signal.aborted) {
       await new Promise((resolve) => {
         wakes.set(client, resolve)
@@ -108,6 +111,12 @@ const commands = {
     connections: await served.connections(),
     answers,
   }),
+  /** How late the event loop was since it was last asked, in milliseconds. */
+  loop: () => {
+    const told = { p99: loop.percentile(99) / 1e6, worst: loop.max / 1e6 }
+    loop.reset()
+    return told
+  },
   collect: async () => {
     await blobs.collect(() => false)
     return {}
