@@ -18,7 +18,7 @@ struct Device {
 struct BackendOptions {
   Compute compute = Compute::f32;
   int threads = 1;
-  Device device;
+  Device device{};
 };
 
 /// E_ARGUMENT when `threads` is out of range; E_CUDA_LIBRARY and what else keeps a CUDA device from being used: there is no other in its

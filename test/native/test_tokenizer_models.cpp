@@ -43,12 +43,6 @@ std::vector<Token> cut(const Model& model, const std::string& word) {
   return out;
 }
 
-std::string shown(const std::vector<Token>& tokens) {
-  std::string out;
-  for (const Token& token : tokens) out += format_text("%u[%u,%u) ", token.id, token.begin, token.end);
-  return out;
-}
-
 /// A BPE over letters with merges drawn at random, as JSON and as tables.
 struct Drawn {
   std::map<std::string, uint32_t> vocab;

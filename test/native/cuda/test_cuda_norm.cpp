@@ -28,7 +28,7 @@ constexpr std::pair<int64_t, int64_t> shapes[] = {{1, 1}, {3, 32}, {3, 31}, {9, 
 
 CASE("rms_norm: residual add, norm, rebuilt norm, gradient") {
   for (const Element element : {Element::f32, Element::bf16})
-    for (const auto [M, K] : shapes)
+    for (const auto& [M, K] : shapes)
       for (const bool with_delta : {false, true}) {
         book::Random random(3);
         const Tensor x = stored(Element::f32, random.normals(M * K)), weight = stored(Element::f32, random.normals(K));
@@ -66,7 +66,7 @@ CASE("rms_norm: residual add, norm, rebuilt norm, gradient") {
 
 CASE("row_norm: rows without a residual, in place") {
   for (const Element element : {Element::f32, Element::bf16})
-    for (const auto [rows, width] : shapes) {
+    for (const auto& [rows, width] : shapes) {
       book::Random random(4);
       const Tensor x = stored(element, random.normals(rows * width)), d_y = stored(element, random.normals(rows * width));
       const Tensor weight = stored(Element::f32, random.normals(width));
@@ -89,7 +89,7 @@ CASE("row_norm: rows without a residual, in place") {
 
 CASE("rope: forward and back, positions out of order") {
   for (const Element element : {Element::f32, Element::bf16})
-    for (const auto [heads, head_dim] : {std::pair{1, 2}, {3, 64}, {5, 6}})
+    for (const auto& [heads, head_dim] : {std::pair{1, 2}, {3, 64}, {5, 6}})
       for (const bool inverse : {false, true}) {
         const int64_t M = 5;
         const std::vector<int32_t> positions{0, 7, 3, 3, 9};

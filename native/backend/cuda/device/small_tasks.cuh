@@ -48,7 +48,7 @@ struct JoinTask {
   int64_t elements() const { return rows * columns; }
 };
 
-static __global__ void __launch_bounds__(task_threads) join_kernel(const __grid_constant__ TaskList<JoinTask> tasks) {
+[[maybe_unused]] static __global__ void __launch_bounds__(task_threads) join_kernel(const __grid_constant__ TaskList<JoinTask> tasks) {
   const JoinTask& task = tasks.items[blockIdx.y];
   const int64_t count = task.rows * task.columns, i = static_cast<int64_t>(blockIdx.x) * task_threads + threadIdx.x;
   if (i >= count) return;
