@@ -6,6 +6,7 @@
 #include <random>
 #include <vector>
 
+#include "draws.h"
 #include "factors/multiply.h"
 
 namespace dense_check {
@@ -17,9 +18,8 @@ inline constexpr double eps = std::numeric_limits<double>::epsilon();
 
 inline Matrix normal(int64_t rows, int64_t cols, uint64_t seed) {
   std::mt19937_64 random(seed);
-  std::normal_distribution<double> draw;
   Matrix x(rows, cols);
-  for (int64_t i = 0; i < rows * cols; ++i) x.row(0)[i] = draw(random);
+  for (int64_t i = 0; i < rows * cols; ++i) x.row(0)[i] = draws::normal(random);
   return x;
 }
 

@@ -8,6 +8,7 @@
 #include "aggregation/aggregator.h"
 #include "compression/checksum.h"
 #include "compression/codec.h"
+#include "draws.h"
 #include "harness.h"
 
 using namespace fedlora;
@@ -21,11 +22,10 @@ struct Client {
 /// spread: exponents vary by so many powers of two on either side.
 std::vector<float> draw(size_t count, uint64_t seed, int spread) {
   std::mt19937_64 random(seed);
-  std::normal_distribution<float> normal;
   std::vector<float> values(count);
   for (float& v : values) {
     const int shift = spread ? static_cast<int>(random() % static_cast<uint64_t>(2 * spread + 1)) - spread : 0;
-    v = std::ldexp(normal(random), shift - 10);
+    v = std::ldexp(static_cast<float>(draws::normal(random)), shift - 10);
     if (random() % 17 == 0) v = 0;
   }
   return values;
@@ -95,7 +95,7 @@ CASE("the order of arrival changes no bit, from narrow data to data that spans t
         const std::vector<float> first = mean_in_order(clients, order, length);
         std::mt19937_64 random(7);
         for (int i = 0; i < 6; ++i) {
-          std::shuffle(order.begin(), order.end(), random);
+          draws::shuffle(order, random);
           CHECK(same(first, mean_in_order(clients, order, length)));
         }
       }

@@ -6,6 +6,7 @@
 
 #include "aggregation/aggregator.h"
 #include "compression/codec.h"
+#include "draws.h"
 #include "harness.h"
 
 using namespace fedlora;
@@ -57,11 +58,10 @@ constexpr size_t length = 2 * 32768 + 4465;  // two whole runs of tiles and a pa
 
 std::vector<uint8_t> message(Codec codec, uint64_t seed, int spread) {
   std::mt19937_64 random(seed);
-  std::normal_distribution<float> normal;
   std::vector<float> values(length);
   for (float& value : values) {
     const int shift = static_cast<int>(random() % static_cast<uint64_t>(2 * spread + 1)) - spread;
-    value = std::ldexp(normal(random), shift - 10);
+    value = std::ldexp(static_cast<float>(draws::normal(random)), shift - 10);
   }
   std::vector<uint8_t> bytes;
   encode_update(values, {}, {codec, 0.3, 4, seed}, bytes);

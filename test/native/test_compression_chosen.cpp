@@ -6,18 +6,13 @@
 #include "compression/chosen_runs.h"
 #include "compression/codec.h"
 #include "compression/update_reader.h"
+#include "draws.h"
 #include "harness.h"
 
 using namespace fedlora;
 
 namespace {
-std::vector<float> normal(size_t count, uint64_t seed) {
-  std::mt19937_64 random(seed);
-  std::normal_distribution<float> draw(0, 1e-3f);
-  std::vector<float> values(count);
-  for (float& v : values) v = draw(random);
-  return values;
-}
+std::vector<float> normal(size_t count, uint64_t seed) { return draws::normals(count, seed, 1e-3f); }
 
 CodecOptions chosen_options(Codec codec, double density, int bits, uint64_t seed, uint64_t choice_seed) {
   CodecOptions options{codec, density, bits, seed};

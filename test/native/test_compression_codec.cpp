@@ -12,6 +12,7 @@
 #include "compression/codec.h"
 #include "compression/magnitude_levels.h"
 #include "compression/update_reader.h"
+#include "draws.h"
 #include "harness.h"
 
 using namespace fedlora;
@@ -21,14 +22,14 @@ const char* const distributions[] = {"normal", "heavy-tailed", "zero", "constant
 
 std::vector<float> draw(const std::string& kind, size_t count, uint64_t seed) {
   std::mt19937_64 random(seed);
-  std::normal_distribution<float> normal;
+  const auto normal = [&] { return static_cast<float>(draws::normal(random)); };
   std::vector<float> values(count);
   for (size_t i = 0; i < count; ++i) {
-    const float z = normal(random);
+    const float z = normal();
     const uint64_t word = random();
     float& v = values[i];
     if (kind == "normal") v = 1e-3f * z;
-    if (kind == "heavy-tailed") v = 1e-4f * z / (std::fabs(normal(random)) + 1e-4f);
+    if (kind == "heavy-tailed") v = 1e-4f * z / (std::fabs(normal()) + 1e-4f);
     if (kind == "zero") v = word & 1 ? 0.0f : -0.0f;
     if (kind == "constant") v = -0.0123f;
     if (kind == "tiny") v = 1e-30f * z;
@@ -137,7 +138,11 @@ CASE("every instruction set writes the same bytes and residuals") {
       encode_update(update, first_residual, options, first, codec_kernels(Isa::scalar));
       for (int level = 1; level <= static_cast<int>(detect_isa()); ++level) {
         const CodecKernels& kernels = codec_kernels(static_cast<Isa>(level));
+#if defined(__x86_64__)
         CHECK(kernels.isa == static_cast<Isa>(level));
+#else  // the floor has the vectors, and its table serves every level
+        CHECK(kernels.isa == Isa::scalar);
+#endif
         std::fill(second_residual.begin(), second_residual.end(), 0.0f);
         encode_update(update, second_residual, options, second, kernels);
         CHECK(first == second);

@@ -9,6 +9,7 @@
 #include "compression/range_coder.h"
 #include "compression/topk_coded.h"
 #include "compression/update_reader.h"
+#include "draws.h"
 #include "harness.h"
 
 using namespace fedlora;
@@ -23,9 +24,8 @@ double ideal(double ones, double zeros) {
 
 std::vector<uint32_t> gaps_at(double density, size_t count, uint64_t seed) {
   std::mt19937_64 random(seed);
-  std::geometric_distribution<int64_t> gap(density);
   std::vector<uint32_t> gaps(count);
-  for (uint32_t& g : gaps) g = static_cast<uint32_t>(gap(random));
+  for (uint32_t& g : gaps) g = draws::geometric(random, density);
   return gaps;
 }
 
@@ -65,13 +65,7 @@ std::string round_trip(const TopkEntries& entries, int bits, int64_t count, cons
   return "";
 }
 
-std::vector<float> normal(size_t count, uint64_t seed) {
-  std::mt19937_64 random(seed);
-  std::normal_distribution<float> draw(0, 1e-3f);
-  std::vector<float> values(count);
-  for (float& v : values) v = draw(random);
-  return values;
-}
+std::vector<float> normal(size_t count, uint64_t seed) { return draws::normals(count, seed, 1e-3f); }
 }  // namespace
 
 CASE("range coder: bits come back, at the price of their entropy") {

@@ -9,18 +9,13 @@
 #include "compression/codec.h"
 #include "compression/update_reader.h"
 #include "base/vector_math.h"
+#include "draws.h"
 #include "harness.h"
 
 using namespace fedlora;
 
 namespace {
-std::vector<float> normal(size_t count, uint64_t seed) {
-  std::mt19937_64 random(seed);
-  std::normal_distribution<float> distribution(0, 1e-3f);
-  std::vector<float> values(count);
-  for (float& v : values) v = distribution(random);
-  return values;
-}
+std::vector<float> normal(size_t count, uint64_t seed) { return draws::normals(count, seed, 1e-3f); }
 
 std::vector<uint8_t> message(Codec codec, size_t count, int bits = 2, double density = 1.0 / 16) {
   std::vector<uint8_t> bytes;

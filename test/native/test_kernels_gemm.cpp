@@ -8,6 +8,7 @@
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/rows.h"
 #include "backend/cpu/weight_view.h"
+#include "draws.h"
 #include "harness.h"
 #include "quant/encode.h"
 
@@ -19,13 +20,7 @@ std::vector<Isa> levels() {
   for (int level = 0; level <= static_cast<int>(detect_isa()); ++level) all.push_back(static_cast<Isa>(level));
   return all;
 }
-std::vector<float> normal(int64_t count, uint32_t seed, float scale = 1) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> draw(0, scale);
-  std::vector<float> x(static_cast<size_t>(count));
-  for (float& value : x) value = draw(random);
-  return x;
-}
+std::vector<float> normal(int64_t count, uint32_t seed, float scale = 1) { return draws::normals(static_cast<size_t>(count), seed, scale); }
 Matrix make_matrix(Format format, int64_t N, int64_t K, int block = 64, bool nested = false) {
   static ThreadPool pool(1);
   const std::vector<float> values = normal(N * K, 5, 0.05f);

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "base/philox.h"
+#include "draws.h"
 #include "harness.h"
 #include "vectors/combine.h"
 #include "vectors/kernels.h"
@@ -21,9 +22,8 @@ constexpr float untouched = 12345.0f;
 template <class T>
 std::vector<T> draw(size_t count, uint64_t seed) {
   std::mt19937_64 random(seed);
-  std::normal_distribution<double> normal;
   std::vector<T> values(count);
-  for (T& value : values) value = static_cast<T>(std::ldexp(normal(random), static_cast<int>(random() % 9) - 6));
+  for (T& value : values) value = static_cast<T>(std::ldexp(draws::normal(random), static_cast<int>(random() % 9) - 6));
   return values;
 }
 

@@ -4,6 +4,7 @@
 #include <limits>
 #include <random>
 
+#include "draws.h"
 #include "harness.h"
 #include "vectors/finite.h"
 #include "vectors/order.h"
@@ -18,10 +19,9 @@ using Rows = std::vector<std::vector<T>>;
 template <class T>
 Rows<T> draw(size_t n, size_t length, uint64_t seed) {
   std::mt19937_64 random(seed);
-  std::normal_distribution<double> normal;
   Rows<T> rows(n, std::vector<T>(length));
   for (auto& row : rows)
-    for (T& value : row) value = static_cast<T>(normal(random));
+    for (T& value : row) value = static_cast<T>(draws::normal(random));
   return rows;
 }
 
