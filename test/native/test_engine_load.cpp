@@ -337,11 +337,10 @@ CASE("each trait that the engine cannot run is refused by its name; without any,
   const auto unsupported = [](const char* trait, const std::function<void(Description&)>& change) {
     refused(Code::E_UNSUPPORTED, std::string("needs ") + trait + ",", change);
   };
-  unsupported("LayerNorm after a half or of queries and keys",
-              [](Description& d) {
-                d.norm = NormKind::layer;
-                for (BlockSpec& block : d.layers) block.after_mlp = {"norm", d.hidden};
-              });
+  unsupported("LayerNorm after a half or of queries and keys", [](Description& d) {
+    d.norm = NormKind::layer;
+    for (BlockSpec& block : d.layers) block.after_mlp = {"norm", d.hidden};
+  });
   unsupported("transposed linear weights", [](Description& d) { d.transposed_linears = true; });
 }
 
