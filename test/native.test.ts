@@ -82,4 +82,6 @@ t.test('instruction-set levels follow from the processor', async (t) => {
     'scalar',
     'avx2',
   ])
+  t.same(lowerIsaLevels('Features\t: fp asimd evtstrm aes\n'), ['scalar'], "Arm's word for NEON")
+  t.same(lowerIsaLevels('Features\t: fp asimd evtstrm i8mm bf16\n'), ['scalar', 'neon'])
 })

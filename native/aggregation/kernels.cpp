@@ -4,9 +4,9 @@
 #include <bit>
 
 #include "aggregation/together_avx512.h"
+#include "base/inline.h"
+#include "base/target.h"
 #include "compression/wire.h"
-
-#define FEDLORA_INLINE static inline __attribute__((always_inline))
 
 namespace fedlora {
 
@@ -69,8 +69,8 @@ FEDLORA_INLINE void mean_single_body(const int64_t* __restrict low, int64_t coun
 
 FEDLORA_SUM_TABLE(scalar, , Isa::scalar, false)
 #if defined(__x86_64__)
-FEDLORA_SUM_TABLE(avx2, __attribute__((target("avx2"))), Isa::avx2, false)
-FEDLORA_SUM_TABLE(avx512, __attribute__((target("avx2,avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512"))), Isa::avx512bf16, true)
+FEDLORA_SUM_TABLE(avx2, FEDLORA_TARGET(FEDLORA_AVX2), Isa::avx2, false)
+FEDLORA_SUM_TABLE(avx512, FEDLORA_TARGET(FEDLORA_AVX512), Isa::avx512bf16, true)
 #endif
 
 const SumKernels& sum_kernels(Isa isa) {

@@ -7,12 +7,12 @@
 #include "compression/checksum.h"
 #include "compression/update_reader.h"
 #if defined(__x86_64__)
-// The compiler's own undefined vectors trip these wherever they are inlined.
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
 #include <immintrin.h>
 
+#include "base/cpu_x86.h"
+#include "base/target.h"
 #include "compression/fold_avx512.h"
+FEDLORA_UNDEFINED_VECTORS
 #endif
 
 namespace fedlora {
@@ -27,7 +27,7 @@ inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), 
 
 FEDLORA_CLMUL inline __m512d low_half(__m512 x) { return _mm512_cvtps_pd(_mm512_castps512_ps256(x)); }
 FEDLORA_CLMUL inline __m512d high_half(__m512 x) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1)); }
-__attribute__((target("avx512f"))) inline void add_to(int64_t* low, __m512i integers) {
+FEDLORA_TARGET("avx512f") inline void add_to(int64_t* low, __m512i integers) {
   _mm512_storeu_si512(low, _mm512_add_epi64(_mm512_loadu_si512(low), integers));
 }
 
@@ -107,7 +107,7 @@ FEDLORA_CLMUL MagnitudeBits add_bf16(int64_t* low, const FloatTile* tiles) {
   return word_range(least, largest);
 }
 
-#define FEDLORA_IFMA __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx512ifma,avx512vbmi")))
+#define FEDLORA_IFMA FEDLORA_TARGET("avx512f,avx512vl,avx512bw,avx512dq,avx512ifma,avx512vbmi")
 
 // Codes become code + 128, from 0 to 255, and 128 times the sum of the factors is taken off again: the multiply-add knows no signs.
 template <int count>
@@ -166,9 +166,9 @@ void add_codes_together(int64_t* low, const CodeTile* tiles, int count, int shif
 
 SumKernels with_kernels_together(SumKernels table) {
   static_assert(most_together == 8);
-  if (__builtin_cpu_supports("vpclmulqdq") && __builtin_cpu_supports("pclmul"))
-    table.add_checked_f32 = add_checked_f32, table.add_checked_bf16 = add_checked_bf16;
-  if (__builtin_cpu_supports("avx512ifma") && __builtin_cpu_supports("avx512vbmi")) table.add_codes_together = add_codes_together;
+  const X86Features& has = x86_features();
+  if (has.vpclmulqdq && has.pclmul) table.add_checked_f32 = add_checked_f32, table.add_checked_bf16 = add_checked_bf16;
+  if (has.avx512ifma && has.avx512vbmi) table.add_codes_together = add_codes_together;
   return table;
 }
 #else

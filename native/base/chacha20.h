@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/inline.h"
+
 namespace fedlora {
 
 /// 32 bytes read as little-endian words.
@@ -25,7 +27,7 @@ struct Sixteen {
 
 /// words[16 w + lane] is word w of block `counter` + lane.
 template <class Width>
-static inline __attribute__((always_inline)) void chacha20_blocks16(const ChaChaKey& key, uint32_t counter, uint32_t* __restrict words) {
+FEDLORA_INLINE void chacha20_blocks16(const ChaChaKey& key, uint32_t counter, uint32_t* __restrict words) {
   typedef typename Width::Lanes Lanes;
   constexpr uint32_t width = sizeof(Lanes) / 4;
   Lanes start[16] = {};

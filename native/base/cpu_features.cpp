@@ -1,61 +1,48 @@
+// Levels and their names. What a processor has: cpu_x86.cpp, cpu_arm64.cpp.
 #include "base/cpu_features.h"
 
 #include <cstdlib>
 #include <cstring>
 
 #include "base/error.h"
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
 
 namespace fedlora {
 
 namespace {
-constexpr const char* names[isa_levels] = {"scalar", "avx2", "avx512bf16"};
-}
+struct Level {
+  const char* name;
+  const char* needs;
+};
+constexpr Level levels[] = {
+#define LEVEL(name, needs) {#name, needs},
+#include "base/isa_levels.def"
+#undef LEVEL
+};
+}  // namespace
 
-const char* isa_name(Isa isa) { return names[static_cast<int>(isa)]; }
-
-Isa detect_isa() {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
-  if (!avx2) return Isa::scalar;
-  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bf16");
-  return avx512 ? Isa::avx512bf16 : Isa::avx2;
-#else
-  return Isa::scalar;
-#endif
-}
+const char* isa_name(Isa isa) { return levels[static_cast<int>(isa)].name; }
+const char* isa_needs(Isa isa) { return levels[static_cast<int>(isa)].needs; }
 
 Isa select_isa() {
   const Isa detected = detect_isa();
   const char* wanted = std::getenv("FEDLORA_ISA");
   if (wanted == nullptr || *wanted == '\0') return detected;
+  std::string known;
   for (int level = 0; level < isa_levels; ++level) {
-    if (std::strcmp(wanted, names[level]) != 0) continue;
+    known += (level > 0 ? ", " : "") + std::string(levels[level].name);
+    if (std::strcmp(wanted, levels[level].name) != 0) continue;
     if (level > static_cast<int>(detected))
-      fail(Code::E_ISA, "FEDLORA_ISA=%s, but this machine supports only %s. Unset FEDLORA_ISA or set it to %s or less.", wanted,
-           isa_name(detected), isa_name(detected));
+      fail(Code::E_ISA,
+           "FEDLORA_ISA=%s, but this machine supports only %s: it lacks some of %s. Unset FEDLORA_ISA or set it to %s or less.", wanted,
+           isa_name(detected), levels[level].needs, isa_name(detected));
     return static_cast<Isa>(level);
   }
-  fail(Code::E_ISA, "FEDLORA_ISA=%s is unknown. Expected one of: scalar, avx2, avx512bf16.", wanted);
+  fail(Code::E_ISA, "FEDLORA_ISA=%s is unknown on this architecture. Expected one of: %s.", wanted, known.c_str());
 }
 
-std::string cpu_name() {
-#if defined(__x86_64__)
-  unsigned words[12] = {};
-  unsigned highest = __get_cpuid_max(0x80000000u, nullptr);
-  if (highest < 0x80000004u) return "unknown";
-  for (unsigned leaf = 0; leaf < 3; ++leaf)
-    __get_cpuid(0x80000002u + leaf, &words[leaf * 4], &words[leaf * 4 + 1], &words[leaf * 4 + 2], &words[leaf * 4 + 3]);
-  char text[49] = {};
-  std::memcpy(text, words, 48);
-  return std::string(text);
-#else
-  return "unknown";
+#if !defined(__x86_64__) && !defined(__aarch64__)
+Isa detect_isa() { return Isa::scalar; }
+std::string cpu_name() { return "unknown"; }
 #endif
-}
 
 }  // namespace fedlora

@@ -4,14 +4,21 @@
 
 namespace fedlora {
 
-/// Instruction-set levels, weakest first. Each is a named bundle:
-///   scalar       plain C++ at the ABI floor
-///   avx2         AVX2 + FMA + F16C
-///   avx512bf16   AVX-512 F/BW/VL/DQ + BF16 dot product
-enum class Isa { scalar, avx2, avx512bf16 };
-inline constexpr int isa_levels = 3;
+/// Instruction-set levels of this architecture, weakest first. Each is a named bundle: isa_levels.def.
+enum class Isa {
+#define LEVEL(name, needs) name,
+#include "base/isa_levels.def"
+#undef LEVEL
+};
+#define LEVEL(name, needs) +1
+inline constexpr int isa_levels =
+#include "base/isa_levels.def"
+    ;
+#undef LEVEL
 
 const char* isa_name(Isa isa);
+/// What a processor must offer for it, in words.
+const char* isa_needs(Isa isa);
 
 /// The strongest level that the processor and the operating system support.
 Isa detect_isa();

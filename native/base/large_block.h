@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/sanitizers.h"
+
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
@@ -29,7 +31,7 @@ inline void advise_huge_pages(void* data, size_t bytes) {
 }
 
 // AddressSanitizer watches the ends of what comes from malloc only.
-#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__linux__) && !defined(FEDLORA_ADDRESS_SANITIZER)
 #define FEDLORA_MAPPED_BLOCKS
 #endif
 

@@ -3,12 +3,14 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/inline.h"
+
 namespace fedlora {
 
 /// words[16 w + lane] is word w of the draw at `counter` + lane; `counter` is a multiple of 16.
 using Draw64 = void (*)(uint64_t key, uint64_t stream, uint64_t counter, uint32_t* words);
 
-static inline __attribute__((always_inline)) void philox64(uint64_t key, uint64_t stream, uint64_t counter, uint32_t* __restrict words) {
+FEDLORA_INLINE void philox64(uint64_t key, uint64_t stream, uint64_t counter, uint32_t* __restrict words) {
   uint32_t c0[16], c1[16], c2[16], c3[16];
   for (uint32_t lane = 0; lane < 16; ++lane) {  // no carry into the counter's high half
     c0[lane] = static_cast<uint32_t>(counter) + lane;

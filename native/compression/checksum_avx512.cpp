@@ -6,6 +6,8 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#include "base/cpu_x86.h"
+#include "base/target.h"
 #include "compression/fold_avx512.h"
 #endif
 
@@ -26,9 +28,7 @@ FEDLORA_CLMUL void four_segments_clmul(const uint8_t* p, uint32_t* checksums) {
   }
 }
 
-bool has_vector_clmul() {
-  return select_isa() == Isa::avx512bf16 && __builtin_cpu_supports("vpclmulqdq") && __builtin_cpu_supports("pclmul");
-}
+bool has_vector_clmul() { return select_isa() == Isa::avx512bf16 && x86_features().vpclmulqdq && x86_features().pclmul; }
 #else
 bool has_vector_clmul() { return false; }
 void four_segments_clmul(const uint8_t*, uint32_t*) {}

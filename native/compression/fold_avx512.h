@@ -6,7 +6,9 @@
 #pragma once
 #include <cstdint>
 
-#define FEDLORA_CLMUL __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,vpclmulqdq,pclmul,sse4.2")))
+#include "base/target.h"
+
+#define FEDLORA_CLMUL FEDLORA_TARGET("avx512f,avx512vl,avx512bw,avx512dq,vpclmulqdq,pclmul,sse4.2")
 
 namespace fedlora {
 

@@ -1,6 +1,7 @@
 // One instance of every loop of kernels_body.h per instruction set, and the choice between them.
 #include "compression/kernels.h"
 
+#include "base/target.h"
 #include "compression/kernels_body.h"
 #include "compression/philox_avx512.h"
 
@@ -30,17 +31,15 @@ namespace fedlora {
   KERNEL(void, low_rank_row, (const float* p, const float* q, int64_t k, int64_t w, int64_t n, float* v), (p, q, k, w, n, v))
 
 #define FEDLORA_CODEC_ROW(result, name, parameters, arguments) table.name = name;
-#define FEDLORA_SCALAR(result, name, parameters, arguments) \
+#define FEDLORA_CODEC_SCALAR(result, name, parameters, arguments) \
   static result name parameters { return codec_body::name arguments; }
-#define FEDLORA_AVX2(result, name, parameters, arguments) \
-  __attribute__((target("avx2,f16c"))) static result name parameters { return codec_body::name arguments; }
-#define FEDLORA_AVX512(result, name, parameters, arguments)                                                                       \
-  __attribute__((target("avx2,f16c,avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512"))) static result name parameters { \
-    return codec_body::name arguments;                                                                                            \
-  }
+#define FEDLORA_CODEC_AVX2(result, name, parameters, arguments) \
+  FEDLORA_TARGET(FEDLORA_AVX2) static result name parameters { return codec_body::name arguments; }
+#define FEDLORA_CODEC_AVX512(result, name, parameters, arguments) \
+  FEDLORA_TARGET(FEDLORA_AVX512) static result name parameters { return codec_body::name arguments; }
 
 namespace codec_scalar {
-FEDLORA_CODEC_KERNELS(FEDLORA_SCALAR)
+FEDLORA_CODEC_KERNELS(FEDLORA_CODEC_SCALAR)
 static CodecKernels make_table() {
   CodecKernels table{};
   table.isa = Isa::scalar;
@@ -51,7 +50,7 @@ static CodecKernels make_table() {
 
 #if defined(__x86_64__)
 namespace codec_avx2 {
-FEDLORA_CODEC_KERNELS(FEDLORA_AVX2)
+FEDLORA_CODEC_KERNELS(FEDLORA_CODEC_AVX2)
 static CodecKernels make_table() {
   CodecKernels table{};
   table.isa = Isa::avx2;
@@ -60,9 +59,9 @@ static CodecKernels make_table() {
 }
 }  // namespace codec_avx2
 namespace codec_avx512 {
-FEDLORA_CODEC_KERNELS(FEDLORA_AVX512)
-__attribute__((target("avx2,f16c,avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512"))) static void quantize_drawn(
-    const float* t, const float* s, int64_t b, int l, uint64_t seed, uint64_t f, int8_t* c, float* r) {
+FEDLORA_CODEC_KERNELS(FEDLORA_CODEC_AVX512)
+FEDLORA_TARGET(FEDLORA_AVX512)
+static void quantize_drawn(const float* t, const float* s, int64_t b, int l, uint64_t seed, uint64_t f, int8_t* c, float* r) {
   codec_body::quantize<philox64_avx512>(t, s, b, l, seed, f, c, r);
 }
 static CodecKernels make_table() {

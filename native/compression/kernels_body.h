@@ -10,11 +10,10 @@
 #include <cstring>
 
 #include "base/half.h"
+#include "base/inline.h"
 #include "base/philox64.h"
 #include "compression/kernels.h"
 #include "compression/wire.h"
-
-#define FEDLORA_INLINE static inline __attribute__((always_inline))
 
 namespace fedlora::codec_body {
 

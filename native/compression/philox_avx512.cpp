@@ -3,16 +3,16 @@
 #include "compression/philox_avx512.h"
 
 #if defined(__x86_64__)
-// The compiler's own undefined vectors trip these wherever they are inlined.
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
 #include <immintrin.h>
+
+#include "base/target.h"
+FEDLORA_UNDEFINED_VECTORS
 #endif
 
 namespace fedlora {
 
 #if defined(__x86_64__)
-__attribute__((target("avx512f"))) void philox64_avx512(uint64_t key, uint64_t stream, uint64_t counter, uint32_t* words) {
+FEDLORA_TARGET("avx512f") void philox64_avx512(uint64_t key, uint64_t stream, uint64_t counter, uint32_t* words) {
   constexpr int halves = 2;
   const __m512i first = _mm512_set1_epi64(0xD2511F53), second = _mm512_set1_epi64(0xCD9E8D57);
   const __m512i lane = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0), low = _mm512_set1_epi64(static_cast<uint32_t>(counter));
@@ -33,7 +33,7 @@ __attribute__((target("avx512f"))) void philox64_avx512(uint64_t key, uint64_t s
     }
   }
   for (int half = 0; half < halves; ++half) {
-    const auto put = [&](int word, __m512i lanes) __attribute__((target("avx512f"))) {
+    const auto put = [&](int word, __m512i lanes) FEDLORA_TARGET("avx512f") {
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(words + 16 * word + 8 * half), _mm512_cvtepi64_epi32(lanes));
     };
     put(0, c0[half]), put(1, c1[half]), put(2, c2[half]), put(3, c3[half]);

@@ -3,8 +3,9 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
+#include "base/target.h"
+
+FEDLORA_TARGET_BEGIN(FEDLORA_AVX2)
 namespace fedlora::factors {
 
 namespace avx2 {
@@ -26,5 +27,5 @@ const FactorKernels factor_kernels_avx2{Isa::avx2,        avx2::tile_rows, avx2:
                                         avx2::add_scaled, avx2::rotate};
 
 }  // namespace fedlora::factors
-#pragma GCC pop_options
+FEDLORA_TARGET_END
 #endif

@@ -3,8 +3,9 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512dq,prefer-vector-width=512")
+#include "base/target.h"
+
+FEDLORA_TARGET_BEGIN(FEDLORA_AVX512)
 namespace fedlora::factors {
 
 namespace avx512 {
@@ -27,5 +28,5 @@ const FactorKernels factor_kernels_avx512{Isa::avx512bf16, avx512::tile_rows, av
                                           avx512::rotate};
 
 }  // namespace fedlora::factors
-#pragma GCC pop_options
+FEDLORA_TARGET_END
 #endif

@@ -2,15 +2,11 @@
 #include <cstring>
 
 #include "base/philox64.h"
+#include "base/target.h"
 #include "masking/kernels.h"
 
 #if defined(__x86_64__)
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2")
-#endif
+FEDLORA_TARGET_BEGIN(FEDLORA_AVX2)
 
 namespace fedlora {
 
@@ -23,9 +19,5 @@ const MaskingKernels masking_kernels_avx2{Isa::avx2, lanes, add_stream<Halfwords
 
 }  // namespace fedlora
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+FEDLORA_TARGET_END
 #endif

@@ -24,6 +24,14 @@ Napi::Value info(const Napi::CallbackInfo& call) {
     object.Set("cpu", cpu_name());
     object.Set("isa", isa_name(select_isa()));
     object.Set("detectedIsa", isa_name(detect_isa()));
+    Napi::Array levels = Napi::Array::New(env);
+    for (int level = 0; level < isa_levels; ++level) {
+      Napi::Object entry = Napi::Object::New(env);
+      entry.Set("isa", isa_name(static_cast<Isa>(level)));
+      entry.Set("needs", isa_needs(static_cast<Isa>(level)));
+      levels.Set(levels.Length(), entry);
+    }
+    object.Set("levels", levels);
     object.Set("cores", static_cast<double>(std::thread::hardware_concurrency()));
     Napi::Array kernels = Napi::Array::New(env);
     for (const KernelInfo& kernel : cpu_kernels()) {

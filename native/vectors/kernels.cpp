@@ -1,11 +1,11 @@
 // One instance of every loop per instruction set, and the choice between them.
 #include "vectors/kernels.h"
 
+#include "base/inline.h"
+#include "base/target.h"
 #include "compression/philox_avx512.h"
 #include "vectors/normals_body.h"
 #include "vectors/server_step_body.h"
-
-#define FEDLORA_INLINE static inline __attribute__((always_inline))
 
 namespace fedlora {
 
@@ -49,9 +49,8 @@ FEDLORA_INLINE void round_body(const double* __restrict sums, int64_t count, flo
 
 FEDLORA_VECTOR_TABLE(scalar, , Isa::scalar, philox64, Four)
 #if defined(__x86_64__)
-FEDLORA_VECTOR_TABLE(avx2, __attribute__((target("avx2"))), Isa::avx2, philox64, Eight)
-FEDLORA_VECTOR_TABLE(avx512, __attribute__((target("avx2,avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512"))), Isa::avx512bf16,
-                     philox64_avx512, Sixteen)
+FEDLORA_VECTOR_TABLE(avx2, FEDLORA_TARGET(FEDLORA_AVX2), Isa::avx2, philox64, Eight)
+FEDLORA_VECTOR_TABLE(avx512, FEDLORA_TARGET(FEDLORA_AVX512), Isa::avx512bf16, philox64_avx512, Sixteen)
 #endif
 
 const VectorKernels& vector_kernels(Isa isa) {

@@ -9,11 +9,10 @@
 #include <cstdint>
 
 #include "base/chacha20.h"
+#include "base/inline.h"
 #include "base/philox64.h"
 
 namespace fedlora::normals_body {
-
-#define FEDLORA_INLINE static inline __attribute__((always_inline))
 
 /// √(−2 ln u) of u = (w + 1/2) / 2^32. Near 1, where ln u = ln(1 − t), t is taken from the word itself and keeps all its bits.
 FEDLORA_INLINE float radius(uint32_t word) {
@@ -87,7 +86,5 @@ FEDLORA_INLINE void add_noise(double* __restrict sums, const ChaChaKey& key, uin
     for (int part = 0; part < 4; ++part) add_words(sums + 64 * g, words + 64 * part, 0.5 * deviation);
   }
 }
-
-#undef FEDLORA_INLINE
 
 }  // namespace fedlora::normals_body

@@ -9,8 +9,8 @@
 
 #include "base/cpu_features.h"
 #include "base/error.h"
-
-#define FEDLORA_INLINE static inline __attribute__((always_inline))
+#include "base/inline.h"
+#include "base/target.h"
 
 namespace fedlora {
 
@@ -63,8 +63,8 @@ using Sort = void (*)(T* rows, const Comparator* network, size_t count);
 
 FEDLORA_SORTS(scalar, )
 #if defined(__x86_64__)
-FEDLORA_SORTS(avx2, __attribute__((target("avx2"))))
-FEDLORA_SORTS(avx512, __attribute__((target("avx2,avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512"))))
+FEDLORA_SORTS(avx2, FEDLORA_TARGET(FEDLORA_AVX2))
+FEDLORA_SORTS(avx512, FEDLORA_TARGET(FEDLORA_AVX512))
 #endif
 
 template <class T>

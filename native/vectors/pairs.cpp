@@ -6,8 +6,8 @@
 
 #include "base/cpu_features.h"
 #include "base/error.h"
-
-#define FEDLORA_INLINE static inline __attribute__((always_inline))
+#include "base/inline.h"
+#include "base/target.h"
 
 namespace fedlora {
 
@@ -56,8 +56,8 @@ struct PairKernels {
 
 FEDLORA_PAIRS(scalar, )
 #if defined(__x86_64__)
-FEDLORA_PAIRS(avx2, __attribute__((target("avx2"))))
-FEDLORA_PAIRS(avx512, __attribute__((target("avx2,avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512"))))
+FEDLORA_PAIRS(avx2, FEDLORA_TARGET(FEDLORA_AVX2))
+FEDLORA_PAIRS(avx512, FEDLORA_TARGET(FEDLORA_AVX512))
 #endif
 
 PairKernels kernels() {

@@ -3,13 +3,14 @@
 #include <cmath>
 #include <cstdint>
 
+#include "base/inline.h"
 #include "vectors/server_step.h"
 
 namespace fedlora::step_body {
 
 template <ServerRule rule, class T>
-static inline __attribute__((always_inline)) void step(T* __restrict x, const T* __restrict mean, T* __restrict moment1,
-                                                       T* __restrict moment2, int64_t count, const StepSizes& sizes) {
+FEDLORA_INLINE void step(T* __restrict x, const T* __restrict mean, T* __restrict moment1, T* __restrict moment2, int64_t count,
+                         const StepSizes& sizes) {
   const double rate = sizes.rate, beta1 = sizes.beta1, beta2 = sizes.beta2, epsilon = sizes.epsilon;
   for (int64_t i = 0; i < count; ++i) {
     const double delta = mean[i];

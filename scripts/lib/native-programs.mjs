@@ -81,16 +81,27 @@ export async function runAll(items, width, work) {
 
 /**
  * The instruction-set levels below the strongest one that this machine has, as FEDLORA_ISA names them: the strongest is what
- * a plain run takes. The flags are those of native/base/cpu_features.h.
+ * a plain run takes. The flags are those of native/base/cpu_x86.cpp and cpu_arm64.cpp.
  */
 export function lowerIsaLevels(cpuinfo = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '') {
-  const flags = new Set(/^flags\s*:\s*(.*)$/m.exec(cpuinfo)?.[1].split(' '))
+  const [, heading, words] = /^(flags|Features)\s*:\s*(.*)$/m.exec(cpuinfo) ?? []
+  if (heading === undefined) return []
+  const flags = new Set(words.split(' '))
   /** @type {[name: string, needed: string[]][]} */
-  const levels = [
+  const x86 = [
     ['scalar', []],
     ['avx2', ['avx2', 'fma', 'f16c']],
     ['avx512bf16', ['avx512f', 'avx512bw', 'avx512vl', 'avx512dq', 'avx512_bf16']],
   ]
-  const available = levels.filter(([, needed]) => needed.every((flag) => flags.has(flag))).map(([name]) => name)
-  return available.slice(0, -1)
+  /** @type {typeof x86} */
+  const arm64 = [
+    ['scalar', []],
+    ['neon', ['asimd']],
+    ['neonbf16', ['bf16']],
+  ]
+  const levels = heading === 'flags' ? x86 : arm64
+  return levels
+    .filter(([, needed]) => needed.every((flag) => flags.has(flag)))
+    .map(([name]) => name)
+    .slice(0, -1)
 }

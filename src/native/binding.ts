@@ -45,6 +45,8 @@ export interface NativeInfo {
   cpu: string
   isa: string
   detectedIsa: string
+  /** The levels of this architecture, weakest first, with what a processor must offer. */
+  levels: { isa: string; needs: string }[]
   cores: number
   kernels: { kernel: string; isa: string }[]
 }

@@ -80,7 +80,7 @@ CASE("CRC32C gives the published check value, and the two levels are what they s
 }
 
 CASE("carry-less products of 512 bits are for the instruction set that has them") {
-  if (select_isa() != Isa::avx512bf16) CHECK(!has_vector_clmul());
+  if (std::string(isa_name(select_isa())) != "avx512bf16") CHECK(!has_vector_clmul());
 }
 
 CASE("fields of bits: written one after another, read at any place, zero beyond the end") {

@@ -35,7 +35,7 @@ CASE("every kernel exists at every level, and the portable table is complete") {
 #include "backend/cpu/kernels/kernel_list.def"
 #undef TYPED
 #undef KERNEL
-  CHECK(kernel_table(Isa::scalar).widen_bf16 != kernel_table(Isa::avx2).widen_bf16);
+  if (isa_levels > 1) CHECK(kernel_table(Isa::scalar).widen_bf16 != kernel_table(static_cast<Isa>(1)).widen_bf16);
 }
 
 CASE("FEDLORA_ISA caps what runs, and provenance says so") {

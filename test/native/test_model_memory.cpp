@@ -138,7 +138,7 @@ bool faults(const Body& body) {
   }
   int status = 0;
   waitpid(child, &status, 0);
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(FEDLORA_ADDRESS_SANITIZER)
   return !(WIFEXITED(status) && WEXITSTATUS(status) == 0);  // reported, and an exit of its own
 #else
   return WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV;

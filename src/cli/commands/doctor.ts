@@ -9,23 +9,16 @@ import { addonChoice, native } from '../../native/load.js'
 import type { Command } from '../command.js'
 import { formatTable } from '../words.js'
 
-/** From slowest to fastest, with what a processor must offer. */
-const levels = [
-  { isa: 'scalar', needs: 'any x86-64-v2 or other 64-bit processor' },
-  { isa: 'avx2', needs: 'AVX2, FMA and F16C' },
-  { isa: 'avx512bf16', needs: 'AVX-512 F, BW, VL, DQ and BF16' },
-]
-
 export interface Advice {
   what: string
   why: string
 }
 
 /** What would be faster on a machine, and why it is not in use. */
-function advise(info: Pick<NativeInfo, 'isa' | 'detectedIsa' | 'kernels'>): Advice[] {
-  const rank = (isa: string) => levels.findIndex((level) => level.isa === isa)
+export function advise(info: Pick<NativeInfo, 'isa' | 'detectedIsa' | 'kernels' | 'levels'>): Advice[] {
+  const rank = (isa: string) => info.levels.findIndex((level) => level.isa === isa)
   const advice: Advice[] = []
-  for (const level of levels.slice(rank(info.isa) + 1)) {
+  for (const level of info.levels.slice(rank(info.isa) + 1)) {
     const here = rank(level.isa) <= rank(info.detectedIsa)
     advice.push({
       what: `the ${level.isa} kernels`,

@@ -8,14 +8,11 @@ struct Tables {
   KernelTable own[isa_levels];
   KernelTable resolved[isa_levels];
   Tables() {
-    scalar::fill_linear(own[0]);
-    scalar::fill_rows(own[0]);
-#if defined(__x86_64__)
-    avx2::fill_linear(own[1]);
-    avx2::fill_rows(own[1]);
-    avx512bf16::fill_linear(own[2]);
-    avx512bf16::fill_rows(own[2]);
-#endif
+#define LEVEL(name, needs)                             \
+  name::fill_linear(own[static_cast<int>(Isa::name)]); \
+  name::fill_rows(own[static_cast<int>(Isa::name)]);
+#include "base/isa_levels.def"
+#undef LEVEL
     for (int level = 0; level < isa_levels; ++level) {
       if (level > 0) resolved[level] = resolved[level - 1];
       if (own[level].lanes > 0) {

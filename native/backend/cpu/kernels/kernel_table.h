@@ -3,7 +3,8 @@
 ///   2. its body in generic/<name>.inl over the vector abstraction (simd_<isa>.h), included by <isa>/linear.cpp or <isa>/rows.cpp,
 ///   3. its check in test/native and its use in an op.
 /// Law of the <isa>/ files: every header is included above the target region, so that no function shared with other files is compiled
-/// with instructions beyond the ABI floor; kernels use no lambdas and no standard templates, which do not inherit the region's target.
+/// with instructions beyond the ABI floor; kernels use no lambdas and no standard templates, which do not inherit the region's target; a
+/// function that takes an array of vectors by reference is FEDLORA_INLINE, as an array whose address is taken lives in memory.
 #pragma once
 #include <cstdint>
 #include <type_traits>
@@ -13,6 +14,7 @@
 #include "backend/ops.h"
 #include "base/cpu_features.h"
 #include "base/half.h"
+#include "base/inline.h"
 
 namespace fedlora {
 
@@ -51,17 +53,12 @@ const KernelTable& kernel_table(Isa isa);
 const KernelTable& own_kernel_table(Isa isa);
 
 // Filled by <isa>/linear.cpp and <isa>/rows.cpp.
-namespace scalar {
-void fill_linear(KernelTable& table);
-void fill_rows(KernelTable& table);
-}  // namespace scalar
-namespace avx2 {
-void fill_linear(KernelTable& table);
-void fill_rows(KernelTable& table);
-}  // namespace avx2
-namespace avx512bf16 {
-void fill_linear(KernelTable& table);
-void fill_rows(KernelTable& table);
-}  // namespace avx512bf16
+#define LEVEL(name, needs)              \
+  namespace name {                      \
+  void fill_linear(KernelTable& table); \
+  void fill_rows(KernelTable& table);   \
+  }
+#include "base/isa_levels.def"
+#undef LEVEL
 
 }  // namespace fedlora

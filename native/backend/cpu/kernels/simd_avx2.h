@@ -118,7 +118,7 @@ inline Vec halves(float low, float) { return broadcast(low); }  // 8·W codes li
 
 inline Vec load_dwords(const void* p) { return {_mm256_loadu_ps(static_cast<const float*>(p))}; }
 inline void store_dwords(uint32_t* p, Vec x) { _mm256_storeu_ps(reinterpret_cast<float*>(p), x.v); }
-inline void transpose(Vec (&r)[8]) {
+FEDLORA_INLINE void transpose(Vec (&r)[8]) {
   __m256 a[8], b[8];
   for (int i = 0; i < 8; i += 2) {
     a[i] = _mm256_unpacklo_ps(r[i].v, r[i + 1].v);

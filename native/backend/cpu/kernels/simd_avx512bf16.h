@@ -118,7 +118,7 @@ inline Vec halves(float low, float high) { return {_mm512_mask_blend_ps(0xff00, 
 inline Vec load_dwords(const void* p) { return {_mm512_loadu_ps(p)}; }
 inline void store_dwords(uint32_t* p, Vec x) { _mm512_storeu_ps(p, x.v); }
 inline void store_dwords(uint32_t* p, __m512i x) { _mm512_storeu_si512(p, x); }
-inline void transpose(Vec (&r)[16]) {
+FEDLORA_INLINE void transpose(Vec (&r)[16]) {
   __m512 a[16], b[16];
   for (int i = 0; i < 16; i += 2) {
     a[i] = _mm512_unpacklo_ps(r[i].v, r[i + 1].v);

@@ -3,13 +3,9 @@
 #include <immintrin.h>
 
 #include "backend/cpu/kernels/kernel_table.h"
+#include "base/target.h"
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,fma,f16c")
-#endif
+FEDLORA_TARGET_BEGIN(FEDLORA_AVX2)
 
 namespace fedlora::avx2 {
 namespace {
@@ -35,11 +31,7 @@ namespace {
 }  // namespace
 }  // namespace fedlora::avx2
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+FEDLORA_TARGET_END
 
 namespace fedlora::avx2 {
 

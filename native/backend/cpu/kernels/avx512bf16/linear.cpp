@@ -3,18 +3,12 @@
 #include <immintrin.h>
 
 #include "backend/cpu/kernels/kernel_table.h"
+#include "base/target.h"
 #include "quant/matrix.h"
 
-// The compiler's own _mm512_undefined_ps() trips this warning wherever it is inlined.
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
+FEDLORA_UNDEFINED_VECTORS
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx2,fma,f16c"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx2,fma,f16c")
-#endif
+FEDLORA_TARGET_BEGIN(FEDLORA_AVX512BF16)
 
 namespace fedlora::avx512bf16 {
 namespace {
@@ -30,11 +24,7 @@ namespace {
 }  // namespace
 }  // namespace fedlora::avx512bf16
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+FEDLORA_TARGET_END
 
 namespace fedlora::avx512bf16 {
 

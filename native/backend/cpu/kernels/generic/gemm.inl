@@ -3,7 +3,7 @@
 
 /// The tile's rows of `out`, as T; `columns` from the tile's first column to the end.
 template <class T, int ROWS, int VECS>
-static inline void store_tile(T* out, int64_t stride, int64_t rows, int64_t columns, const Vec (&sum)[ROWS][VECS]) {
+FEDLORA_INLINE void store_tile(T* out, int64_t stride, int64_t rows, int64_t columns, const Vec (&sum)[ROWS][VECS]) {
 #pragma GCC unroll 16
   for (int i = 0; i < ROWS; ++i) {
     if (i >= rows) break;

@@ -6,7 +6,7 @@ constexpr int matvec_sums = 4;
 constexpr int64_t matvec_piece = 1024;  // a multiple of every vector length times matvec_sums
 
 template <class Source>
-inline void add_products(const Source* w, const float* x, int64_t count, Vec (&sum)[matvec_sums]) {
+FEDLORA_INLINE void add_products(const Source* w, const float* x, int64_t count, Vec (&sum)[matvec_sums]) {
   int64_t k = 0;
   for (; k + matvec_sums * W <= count; k += matvec_sums * W)
     for (int i = 0; i < matvec_sums; ++i) sum[i] = fma(load(w + k + i * W), load(x + k + i * W), sum[i]);
