@@ -5,24 +5,15 @@ import { spawnSync } from 'node:child_process'
 // prebuilt binary, as on a platform that has none: what is said, and `fedlora build` from the sources in the package.
 //
 // Usage: node scripts/check-pack.mjs [--keep]    (after `npm run prebuild`; --keep leaves the folder and names it)
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { lastJson, listFiles, packageProgram, probe, root, run, runMain, ScriptError } from './lib/project.mjs'
+import { cleanEnv, doctorThere, installTarball, trainThere } from './lib/consumer.mjs'
+import { listFiles, packageProgram, probe, root, run, runMain, ScriptError } from './lib/project.mjs'
 import { libcTag } from './prebuild.mjs'
 
-const maximumBytes = 20e6
+const maximumBytes = 14e6
 const installScripts = ['preinstall', 'install', 'postinstall', 'prepare']
 const needed = [
   'dist/index.js',
@@ -43,13 +34,6 @@ const needed = [
 ]
 const unwanted = [/(^|\/)binding\.gyp$/, /^(test|build|node_modules|bench)\//, /\.npmrc$/, /\.log$/]
 
-// npm tells its scripts about the project it runs them in; a second npm in another folder must not hear of it.
-const cleanEnv = Object.fromEntries(
-  Object.entries(process.env).filter(
-    ([name]) => !/^(npm_(package|lifecycle)_|npm_config_local_prefix|INIT_CWD)/i.test(name),
-  ),
-)
-
 /** Everything that is wrong with an unpacked package. `places` are folders of this machine that nothing inside may name. */
 export function inspectPackage(folder, places) {
   const problems = []
@@ -65,35 +49,6 @@ export function inspectPackage(folder, places) {
   }
   return problems
 }
-
-const useLibrary = `
-import { createRequire } from 'node:module'
-import { existsSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { loadDataset, loadModel, train } from 'fedlora'
-import { simulate } from 'fedlora/federated'
-import { epsilon } from 'fedlora/privacy'
-import { joinFederation } from 'fedlora/client'
-import { createServer } from 'fedlora/server'
-import { joinFlower } from 'fedlora/flower'
-if (typeof joinFederation !== 'function') throw new Error('fedlora/client exports no joinFederation')
-if (typeof createServer !== 'function') throw new Error('fedlora/server exports no createServer')
-if (typeof joinFlower !== 'function') throw new Error('fedlora/flower exports no joinFlower')
-if (typeof simulate !== 'function') throw new Error('fedlora/federated exports no simulate')
-if (!(epsilon({ sampleRate: 1, noiseMultiplier: 1, steps: 1, delta: 1e-5 }).epsilon < 4.4)) throw new Error('fedlora/privacy gives another epsilon')
-if (createRequire(import.meta.url)('fedlora').loadModel !== loadModel) throw new Error('require() gives another module')
-const folder = join(dirname(fileURLToPath(import.meta.resolve('fedlora/package.json'))), 'assets', 'gsm-3m')
-const model = await loadModel(folder, { quantization: 'nf4', threads: 2 })
-const adapter = model.createAdapter({ rank: 4, alpha: 8, seed: 1 })
-const rows = Array.from({ length: 4 }, (_, i) => ({ question: \`What is \${i} + 1?\`, answer: \`\${i} + 1 = \${i + 1}\\n#### \${i + 1}\` }))
-const data = await loadDataset(rows, { format: 'gsm8k', maxLength: 128, tokenizer: model })
-const result = await train(adapter, data, { maxSteps: 2, batchSize: 2, learningRate: 1e-3, seed: 1 })
-if (result.steps !== 2 || !Number.isFinite(result.loss)) throw new Error('training gave ' + JSON.stringify(result))
-await adapter.save('adapter')
-if (!existsSync('adapter/adapter_model.safetensors')) throw new Error('no adapter was saved')
-console.log('pack: trained', result.steps, 'steps, loss', result.loss.toFixed(4))
-`
 
 const useTypes = `
 import { type FedloraError, loadModel } from 'fedlora'
@@ -120,33 +75,12 @@ async function check(folder) {
   console.log(`pack: ${filename}, ${(bytes / 1e6).toFixed(2)} MB, ${listFiles('.', /./, unpacked).length} files`)
 
   const consumer = join(folder, 'consumer')
-  mkdirSync(consumer)
-  writeFileSync(join(consumer, 'package.json'), '{ "name": "consumer", "private": true, "type": "module" }\n')
-  const install = [
-    'install',
-    '--ignore-scripts',
-    '--prefer-offline',
-    '--no-audit',
-    '--no-fund',
-    '--loglevel=error',
-    tarball,
-  ]
-  run('npm', install, { cwd: consumer, env: cleanEnv, quiet: true })
-  const installed = readdirSync(join(consumer, 'node_modules')).filter((name) => !name.startsWith('.'))
+  const installed = installTarball(consumer, tarball)
   console.log(`pack: installed with scripts disabled: ${installed.join(', ')}`)
-
-  writeFileSync(join(consumer, 'use.mjs'), useLibrary)
-  run(process.execPath, ['use.mjs'], { cwd: consumer, env: cleanEnv })
-
-  const doctor = run('npx', ['--no-install', 'fedlora', 'doctor', '--json'], {
-    cwd: consumer,
-    env: cleanEnv,
-    capture: true,
-  })
-  const last = lastJson(doctor)
-  if (last.type !== 'result')
-    throw new ScriptError('E_PACK', `doctor's last line is no result: ${JSON.stringify(last)}`)
-  console.log('pack: fedlora doctor --json ends in a result')
+  trainThere(consumer)
+  const { addonFrom, addonWhy } = doctorThere(consumer)
+  if (addonFrom !== 'prebuilds') throw new ScriptError('E_PACK', `the addon is not the prebuilt one: ${addonWhy}`)
+  console.log(`pack: fedlora doctor --json ends in a result: the addon is ${addonWhy}`)
 
   // Types as a consumer's compiler sees them. @types/node is ours to lend: the public types name Node's own.
   writeFileSync(join(consumer, 'use.ts'), useTypes)
@@ -183,7 +117,7 @@ function buildInPlace(consumer) {
   }
   const built = fedlora('build')
   if (built.status !== 0) throw new ScriptError('E_PACK', `fedlora build ended with ${built.status}: ${built.stderr}`)
-  run(process.execPath, ['use.mjs'], { cwd: consumer, env: cleanEnv })
+  trainThere(consumer)
   console.log(`pack: without a prebuilt binary: ${built.stdout.trim()}`)
 }
 

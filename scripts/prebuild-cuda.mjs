@@ -8,9 +8,9 @@
 // Usage: node scripts/prebuild-cuda.mjs    (after build-cuda.mjs)
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
+import { parseBinary } from '../dist/native/binary.js'
 import { cudaLibrary } from './build-cuda.mjs'
 import { root, run, runMain, ScriptError } from './lib/project.mjs'
-import { glibcFloor } from './prebuild.mjs'
 
 export const cudaPackage = join(root, 'build', 'cuda-package')
 
@@ -51,7 +51,7 @@ export function makeCudaPackage() {
 
 await runMain(import.meta, 'prebuild-cuda', () => {
   const file = makeCudaPackage()
-  const floor = glibcFloor(file)
+  const floor = parseBinary(readFileSync(file))?.glibcFloor
   const size = (statSync(file).size / 1e6).toFixed(2)
   console.log(`prebuild-cuda: ${relative(root, file)}, ${size} MB${floor ? `, needs glibc ${floor} or newer` : ''}`)
 })

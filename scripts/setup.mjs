@@ -41,8 +41,7 @@ async function installDependencies() {
   const gap = dependencyGap(wanted, readJson(join(root, 'node_modules', '.package-lock.json')))
   if (gap === undefined) return
   await step(`npm dependencies ${gap}: npm ci`, () => {
-    const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm'
-    run(npm, ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { quiet: true })
+    run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { quiet: true })
   })
 }
 
@@ -51,7 +50,7 @@ async function buildEngine(tests) {
     'CMakeLists.txt',
     'package-lock.json',
     'scripts/build-native.mjs',
-    ...listFiles('native', /\.(h|cpp|def|inc|inl)$/),
+    ...listFiles('native', /\.(h|cpp|def|inc|inl|map)$/),
   ]
   // The folder is part of the stamp: test programs know where the golden tensors lie.
   const addonHash = hashFiles(sources, root)

@@ -42,7 +42,8 @@ export function run(command, args, options = {}) {
   const { quiet = false, capture = false, cwd = root, env = process.env } = options
   /** @type {import('node:child_process').StdioOptions} */
   const stdio = quiet || capture ? ['inherit', 'pipe', 'pipe'] : ['inherit', 2, 2]
-  const result = spawnSync(command, args, { cwd, env, stdio, encoding: 'utf8', maxBuffer: 1 << 28 })
+  const shell = process.platform === 'win32' && command === 'npm' // a batch file there, which only a shell starts
+  const result = spawnSync(command, args, { cwd, env, stdio, shell, encoding: 'utf8', maxBuffer: 1 << 28 })
   const shown = [command, ...args].join(' ')
   if (result.error) throw new ScriptError('E_TOOL', `cannot start \`${shown}\`: ${result.error.message}`)
   if (result.status !== 0) {

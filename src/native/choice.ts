@@ -54,8 +54,9 @@ export function describeMachine({ platform, arch, libc, glibcVersion }: Machine)
 /** `linux-x64 (glibc, musl)`, one a platform. */
 export function prebuiltPlatforms(root: string): string[] {
   const folder = join(root, 'prebuilds')
-  const platforms = existsSync(folder) ? readdirSync(folder).sort() : []
-  return platforms.flatMap((platform) => {
+  const entries = existsSync(folder) ? readdirSync(folder, { withFileTypes: true }) : []
+  const platforms = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name)
+  return platforms.sort().flatMap((platform) => {
     const files = readdirSync(join(folder, platform)).filter((name) => name.endsWith('.node'))
     const libcs = files.flatMap((name) => /\.(glibc|musl)\./.exec(name)?.[1] ?? []).sort()
     return files.length === 0 ? [] : [libcs.length === 0 ? platform : `${platform} (${libcs.join(', ')})`]

@@ -136,7 +136,10 @@ t.test('a machine without an addon is told which there are, and how to build one
     message:
       /no native addon for freebsd-riscv64[\s\S]*freebsd-riscv64 \(not there\)[\s\S]*linux-arm64 \(glibc, musl\)[\s\S]*npm run build/,
   })
-  const half = t.testdir({ ...manifest, prebuilds: { 'linux-x64': { 'fedlora.glibc.node': '' }, empty: {} } })
+  const half = t.testdir({
+    ...manifest,
+    prebuilds: { 'linux-x64': { 'fedlora.glibc.node': '' }, empty: {}, 'sbom.cdx.json': '' },
+  })
   const lacking = missing(half, musl)
   t.match(lacking?.message, /no native addon for linux-x64 \(musl\)/)
   t.match(lacking?.message, /linux-x64 \(fedlora\.glibc\.node\)/, 'what lies there is named, and is for another')

@@ -1,0 +1,149 @@
+// What a shared library asks for and offers, read from its own bytes, for the checks of prebuilt binaries: libraries, undefined and exported
+// symbols, oldest system, signature. ELF (gABI), Mach-O (Apple's mach-o/loader.h, nlist.h, cs_blobs.h) and PE, all 64 bits, little-endian.
+// `src/native/binary.ts` reads system, processor and C library, which is all that the loader wants.
+import { createHash } from 'node:crypto'
+
+/**
+ * @typedef {object} BinaryFile
+ * @property {string[]} libraries that it needs
+ * @property {string[]} imports undefined symbols; of a PE file and of macOS those of a library as `library:symbol`
+ * @property {string[]} exports
+ * @property {string} [minimum] oldest macOS
+ * @property {string} [installName] of macOS
+ * @property {'none' | 'broken' | 'ad hoc' | 'other'} [signature] of macOS
+ */
+
+const nameAt = (/** @type {Buffer} */ bytes, /** @type {number} */ at) =>
+  bytes.toString('latin1', at, bytes.indexOf(0, at))
+const word = (/** @type {Buffer} */ bytes, /** @type {number} */ at) => Number(bytes.readBigUInt64LE(at))
+
+/** @returns {BinaryFile} */
+function readElf(/** @type {Buffer} */ bytes) {
+  const [table, size, count] = [word(bytes, 40), bytes.readUInt16LE(58), bytes.readUInt16LE(60)]
+  const sections = Array.from({ length: count }, (_, i) => {
+    const at = table + i * size
+    return {
+      type: bytes.readUInt32LE(at + 4),
+      start: word(bytes, at + 24),
+      size: word(bytes, at + 32),
+      link: bytes.readUInt32LE(at + 40),
+    }
+  })
+  /** Entries of all sections of a type, each with the names that they stand for. */
+  const entries = (/** @type {number} */ type, /** @type {number} */ length) =>
+    sections
+      .filter((section) => section.type === type)
+      .flatMap(({ start, size, link }) =>
+        Array.from({ length: size / length }, (_, i) => ({ at: start + i * length, names: sections[link].start })),
+      )
+  const [dynamic, symbols] = [entries(6, 16), entries(11, 24)]
+  const named = symbols.map(({ at, names }) => ({
+    name: nameAt(bytes, names + bytes.readUInt32LE(at)),
+    local: bytes[at + 4] >> 4 === 0,
+    defined: bytes.readUInt16LE(at + 6) !== 0,
+  }))
+  const outside = named.filter(({ name, local }) => name !== '' && !local)
+  return {
+    libraries: dynamic
+      .filter(({ at }) => word(bytes, at) === 1)
+      .map(({ at, names }) => nameAt(bytes, names + word(bytes, at + 8))),
+    imports: outside.filter(({ defined }) => !defined).map(({ name }) => name),
+    exports: outside.filter(({ defined }) => defined).map(({ name }) => name),
+  }
+}
+
+/** A signature holds if each page of the file has the SHA-256 that the code directory says. */
+function readSignature(/** @type {Buffer} */ bytes, /** @type {number} */ start) {
+  const blobs = Array.from(
+    { length: bytes.readUInt32BE(start + 8) },
+    (_, i) => start + bytes.readUInt32BE(start + 16 + 8 * i),
+  )
+  const directory = blobs.find((at) => bytes.readUInt32BE(at) === 0xfade0c02)
+  if (directory === undefined) return 'broken'
+  const field = (/** @type {number} */ offset) => bytes.readUInt32BE(directory + offset)
+  const [flags, hashes, pages, limit] = [field(12), field(16), field(28), field(32)]
+  const page = 1 << bytes[directory + 39]
+  if (bytes[directory + 37] !== 2 || pages !== Math.ceil(limit / page)) return 'broken'
+  for (let i = 0; i < pages; i++) {
+    const content = bytes.subarray(i * page, Math.min((i + 1) * page, limit))
+    const said = bytes.subarray(directory + hashes + 32 * i, directory + hashes + 32 * (i + 1))
+    if (!createHash('sha256').update(content).digest().equals(said)) return 'broken'
+  }
+  return flags & 2 ? 'ad hoc' : 'other'
+}
+
+/** @returns {BinaryFile} */
+function readMachO(/** @type {Buffer} */ bytes) {
+  /** @type {BinaryFile} */
+  const file = { libraries: [], imports: [], exports: [], signature: 'none' }
+  const dynamicLookup = 0xfe
+  let symbols
+  for (let i = 0, at = 32; i < bytes.readUInt32LE(16); i++, at += bytes.readUInt32LE(at + 4)) {
+    const command = bytes.readUInt32LE(at)
+    const text = () => nameAt(bytes, at + bytes.readUInt32LE(at + 8))
+    if ([0xc, 0x80000018, 0x8000001f].includes(command)) file.libraries.push(text())
+    else if (command === 0xd) file.installName = text()
+    else if (command === 0x2) symbols = at
+    else if (command === 0x32) file.minimum = `${bytes.readUInt16LE(at + 14)}.${bytes[at + 13]}`
+    else if (command === 0x1d) file.signature = readSignature(bytes, bytes.readUInt32LE(at + 8))
+  }
+  if (symbols === undefined) return file
+  const [start, count, names] = [8, 12, 16].map((offset) => bytes.readUInt32LE(symbols + offset))
+  for (let at = start; at < start + 16 * count; at += 16) {
+    const [type, library] = [bytes[at + 4], bytes.readUInt16LE(at + 6) >> 8]
+    if (!(type & 1) || type & 0xe0) continue // local, or for a debugger
+    const name = nameAt(bytes, names + bytes.readUInt32LE(at)).slice(1) // without C's underscore
+    if ((type & 0x0e) !== 0) file.exports.push(name)
+    else file.imports.push(library === dynamicLookup ? name : `${file.libraries[library - 1]}:${name}`)
+  }
+  return file
+}
+
+/** @returns {BinaryFile} */
+function readPe(/** @type {Buffer} */ bytes) {
+  const head = bytes.readUInt32LE(0x3c)
+  const optional = head + 24
+  const table = optional + bytes.readUInt16LE(head + 20)
+  const sections = Array.from({ length: bytes.readUInt16LE(head + 6) }, (_, i) => {
+    const [size, address, , start] = [8, 12, 16, 20].map((offset) => bytes.readUInt32LE(table + 40 * i + offset))
+    return { size, address, start }
+  })
+  /** Where in the file an address of the loaded image is. */
+  const place = (/** @type {number} */ address) => {
+    const section = sections.find((one) => address >= one.address && address < one.address + one.size)
+    if (section === undefined) throw new RangeError(`no section has the address ${address}`)
+    return address - section.address + section.start
+  }
+  const pointer = (/** @type {number} */ at) => place(bytes.readUInt32LE(at))
+  const [exported, imported] = [112, 120].map((offset) => bytes.readUInt32LE(optional + offset))
+  /** @type {BinaryFile} */
+  const file = { libraries: [], imports: [], exports: [] }
+  for (
+    let at = imported === 0 ? undefined : place(imported);
+    at !== undefined && bytes.readUInt32LE(at + 12) !== 0;
+    at += 20
+  ) {
+    const library = nameAt(bytes, pointer(at + 12))
+    file.libraries.push(library)
+    const lookups = bytes.readUInt32LE(at) || bytes.readUInt32LE(at + 16)
+    for (let one = place(lookups); bytes.readBigUInt64LE(one) !== 0n; one += 8) {
+      const ordinal = bytes[one + 7] & 0x80
+      file.imports.push(`${library}:${ordinal ? `#${bytes.readUInt16LE(one)}` : nameAt(bytes, pointer(one) + 2)}`)
+    }
+  }
+  if (exported !== 0) {
+    const at = place(exported)
+    const names = pointer(at + 32)
+    for (let i = 0; i < bytes.readUInt32LE(at + 24); i++) file.exports.push(nameAt(bytes, pointer(names + 4 * i)))
+  }
+  return file
+}
+
+/** @returns {BinaryFile} */
+export function readBinaryFile(/** @type {Buffer} */ bytes) {
+  const magic = bytes.readUInt32BE(0)
+  if (magic === 0x7f454c46) return readElf(bytes)
+  if (magic === 0xcffaedfe) return readMachO(bytes)
+  if (magic >>> 16 === 0x4d5a) return readPe(bytes)
+  throw new RangeError('neither ELF nor 64-bit Mach-O nor PE')
+}

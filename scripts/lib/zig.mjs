@@ -1,0 +1,85 @@
+// zig as a C++ compiler for every target from one Linux machine: its package on PyPI holds clang, lld, libc++, musl, mingw-w64 and stubs of
+// glibc and macOS. It lives in build/zig: a virtual environment, its cache, and for each target wrappers and a CMake toolchain file.
+import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { probe, root, run, ScriptError } from './project.mjs'
+
+export const zigVersion = '0.17.0'
+const home = join(root, 'build', 'zig')
+
+/** Puts zig into build/zig unless it is there; the path of its program. */
+export function installZig() {
+  const library = join(home, 'venv', 'lib')
+  const program = () =>
+    (existsSync(library) ? readdirSync(library) : [])
+      .map((python) => join(library, python, 'site-packages', 'ziglang', 'zig'))
+      .find(existsSync)
+  const here = program()
+  if (here !== undefined && probe(here, ['version']) === zigVersion) return here
+  if (probe('python3', ['-c', 'import venv, ensurepip']) === undefined) {
+    throw new ScriptError('E_TOOL', 'python3 with venv is not there. Get it with: apt-get install python3-venv')
+  }
+  console.error(`zig: installing ziglang ${zigVersion} from PyPI into build/zig`)
+  run('python3', ['-m', 'venv', join(home, 'venv')], { quiet: true })
+  run(join(home, 'venv', 'bin', 'pip'), ['install', '-q', `ziglang==${zigVersion}`], { quiet: true })
+  const installed = program()
+  if (installed === undefined) throw new ScriptError('E_TOOL', `ziglang ${zigVersion} came without its program`)
+  return installed
+}
+
+/**
+ * A wrapper as CMake wants one: a program without arguments. zig writes processors with underscores (x86_64_v2). The file by which CMake asks a
+ * compiler who it is becomes an object: for a program zig would build a C++ library without optimisation, which nothing else needs.
+ */
+const wrapper = (zig, command) => `#!/bin/sh
+for word; do
+  shift
+  case $word in
+    -march=x86-64*) word="-march=x86_64$(printf %s "\${word#-march=x86-64}" | tr - _)" ;;
+    CMakeC*CompilerId.*) set -- "$@" -c ;;
+  esac
+  set -- "$@" "$word"
+done
+export ZIG_GLOBAL_CACHE_DIR="\${ZIG_GLOBAL_CACHE_DIR:-${join(home, 'cache')}}" ZIG_LOCAL_CACHE_DIR=${join(home, 'cache')}
+exec ${zig} ${command} "$@"
+`
+
+const systems = { linux: 'Linux', darwin: 'Darwin', win32: 'Windows' }
+const processors = { x64: 'x86_64', arm64: 'aarch64' }
+// zig's linker for macOS does not read archives whose members are aligned as GNU's are.
+const archives = { linux: '', darwin: ' --format=darwin', win32: '' }
+
+/**
+ * The CMake toolchain file of a target; zig is installed when it is not there.
+ * @param {import('./targets.mjs').Target} target
+ */
+export function zigToolchain({ name, platform, arch, triple }) {
+  const zig = installZig()
+  const folder = join(home, name)
+  mkdirSync(folder, { recursive: true })
+  const tools = {
+    cc: `cc -target ${triple}`,
+    'c++': `c++ -target ${triple}`,
+    ar: `ar${archives[platform]}`,
+    ranlib: 'ranlib',
+  }
+  for (const [tool, command] of Object.entries(tools)) {
+    writeFileSync(join(folder, tool), wrapper(zig, command))
+    chmodSync(join(folder, tool), 0o755)
+  }
+  const file = join(folder, 'toolchain.cmake')
+  const lines = [
+    `# ${triple} by zig ${zigVersion}: written by scripts/lib/zig.mjs.`,
+    `set(CMAKE_SYSTEM_NAME ${systems[platform]})`,
+    `set(CMAKE_SYSTEM_PROCESSOR ${processors[arch]})`,
+    ...Object.entries({ C_COMPILER: 'cc', CXX_COMPILER: 'c++', AR: 'ar', RANLIB: 'ranlib' }).map(
+      ([variable, tool]) => `set(CMAKE_${variable} ${join(folder, tool)})`,
+    ),
+    'set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)',
+    'set(CMAKE_SHARED_LINKER_FLAGS_INIT -s)', // stripped by the linker, which signs for macOS after that
+    ...(platform === 'darwin' ? ['set(CMAKE_INSTALL_NAME_TOOL /bin/true)'] : []),
+    ...(platform === 'win32' ? ['set(CMAKE_RC_COMPILER /bin/true)'] : []),
+  ]
+  writeFileSync(file, `${lines.join('\n')}\n`)
+  return file
+}
