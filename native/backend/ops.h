@@ -66,9 +66,10 @@ struct LinearTarget {
 
 struct AttentionShape {
   int heads = 0, kv_heads = 0, head_dim = 0;
-  float scale = 0;     // multiplies q·k
-  int window = 0;      // a query sees the last `window` keys, itself included; 0: all
-  float soft_cap = 0;  // scores s become cap·tanh(s / cap); 0: they stay
+  float scale = 0;                // multiplies q·k
+  int window = 0;                 // a query sees the last `window` keys, itself included; 0: all
+  float soft_cap = 0;             // scores s become cap·tanh(s / cap); 0: they stay
+  const float* slopes = nullptr;  // [H], the host's: slopes[h]·(j − i) is added to the score of key j for query i (ALiBi); null: none
 };
 
 /// What becomes of x·Wᵀ at the head.

@@ -1,6 +1,7 @@
 #include "convert/merge.h"
 
 #include <cmath>
+#include <span>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -36,15 +37,18 @@ struct Plan {
     for (const std::string& name : checkpoint.names()) {
       if (parts.count(name) != 0) continue;
       const TensorView view = checkpoint.describe(name);
-      specs.push_back({name, view.dtype, view.shape});
-      if (quantized.count(name) == 0) continue;
       const auto linear = linears.find(name);
+      names.push_back(name);
+      specs.push_back({checkpoint.written(name), view.dtype, view.shape});
+      if (description.transposed_linears && linear != linears.end()) specs.back().shape = {linear->second.K, linear->second.N};
+      if (quantized.count(name) == 0) continue;
       if (linear == linears.end()) fail(Code::E_UNSUPPORTED, "%s is quantised but is not one of the model's linear layers", name.c_str());
       specs.back().dtype = DType::bf16;
-      specs.back().shape = linear->second.shape();
+      if (!description.transposed_linears) specs.back().shape = linear->second.shape();
     }
   }
 
+  std::vector<std::string> names;  // the description's, and beside them what is written
   std::vector<TensorSpec> specs;
   std::unordered_map<std::string, ModelTensor> linears;  // by name
   std::unordered_set<std::string> quantized;
@@ -72,9 +76,10 @@ void add_row(const Adapter& adapter, const ModelTensor& linear, int64_t n, std::
 
 namespace {
 
-/// Rounds row n of a merged weight to `dtype` and writes it.
-void write_row(SafetensorsWriter& writer, const std::string& name, DType dtype, int64_t n, const std::vector<float>& row,
+/// Rounds row n of a merged weight as it is stored to `dtype` and writes it.
+void write_row(SafetensorsWriter& writer, const std::string& name, DType dtype, int64_t n, std::span<const float> row,
                std::vector<uint16_t>& halves) {
+  halves.resize(row.size());
   if (dtype != DType::f32)
     for (size_t k = 0; k < row.size(); ++k) halves[k] = dtype == DType::bf16 ? to_bf16(row[k]).bits : to_f16(row[k]).bits;
   const auto rounded = [&](size_t k) {
@@ -90,25 +95,30 @@ void write_row(SafetensorsWriter& writer, const std::string& name, DType dtype, 
   writer.write(name, halves.data(), row.size() * sizeof(uint16_t));
 }
 
-/// One linear layer, row by row.
+/// One linear layer, row by row; one that is stored transposed as a whole.
 void write_merged(SafetensorsWriter& writer, const ModelTensors& checkpoint, const TensorSpec& spec, const ModelTensor& linear,
-                  const Adapter& adapter) {
+                  bool transposed, const Adapter& adapter) {
   if (spec.dtype != DType::f32 && spec.dtype != DType::bf16 && spec.dtype != DType::f16)
     fail(Code::E_DTYPE, "tensor %s is %s, expected F32, F16 or BF16", spec.name.c_str(), dtype_name(spec.dtype));
   ThreadPool pool(1);
-  const Matrix weight = read_matrix(checkpoint, spec.name, std::nullopt, 0, false, pool);
+  const Matrix weight = read_matrix(checkpoint, linear.name(), std::nullopt, 0, false, pool);
   if (weight.N != linear.N || weight.K != linear.K)
     fail(Code::E_SHAPE, "tensor %s is [%lld, %lld], expected [%lld, %lld] by config.json", spec.name.c_str(),
          static_cast<long long>(weight.N), static_cast<long long>(weight.K), static_cast<long long>(linear.N),
          static_cast<long long>(linear.K));
   const bool adapted = adapter.slot(linear.layer, linear.place).rank > 0;
   std::vector<float> row(static_cast<size_t>(weight.K)), product(row.size());
-  std::vector<uint16_t> halves(row.size());
+  std::vector<uint16_t> halves;
+  std::vector<float> whole(transposed ? static_cast<size_t>(weight.elements()) : 0);  // [K,N]
   for (int64_t n = 0; n < weight.N; ++n) {
     decode(weight, n * weight.K, weight.K, row.data());
     if (adapted) add_row(adapter, linear, n, product, row);
-    write_row(writer, spec.name, spec.dtype, n, row, halves);
+    if (!transposed) write_row(writer, spec.name, spec.dtype, n, row, halves);
+    for (int64_t k = 0; transposed && k < weight.K; ++k) whole[static_cast<size_t>(k * weight.N + n)] = row[static_cast<size_t>(k)];
   }
+  for (int64_t k = 0; transposed && k < weight.K; ++k)
+    write_row(writer, spec.name, spec.dtype, k, std::span(whole).subspan(static_cast<size_t>(k * weight.N), static_cast<size_t>(weight.N)),
+              halves);
 }
 
 }  // namespace
@@ -120,15 +130,18 @@ RewriteResult merge_checkpoint(const std::vector<std::string>& files, const std:
   const Plan plan(checkpoint, description, packed);
   RewriteResult result;
   SafetensorsWriter writer(output, plan.specs, {{"format", "pt"}});
-  for (const TensorSpec& spec : plan.specs) {
-    const auto linear = plan.linears.find(spec.name);
-    const bool adapted = linear != plan.linears.end() && adapter.slot(linear->second.layer, linear->second.place).rank > 0;
-    if (adapted || plan.quantized.count(spec.name) != 0) {
-      write_merged(writer, checkpoint, spec, linear->second, adapter);
+  for (size_t i = 0; i < plan.specs.size(); ++i) {
+    const std::string& name = plan.names[i];
+    const TensorSpec& spec = plan.specs[i];
+    const auto linear = plan.linears.find(name);
+    const bool adapted = linear != plan.linears.end() && adapter.slot(linear->second.layer, linear->second.place).rank > 0,
+               transposed = linear != plan.linears.end() && description.transposed_linears;
+    if (adapted || transposed || plan.quantized.count(name) != 0) {
+      write_merged(writer, checkpoint, spec, linear->second, transposed, adapter);
     } else {
-      const TensorView view = checkpoint.get(spec.name);
+      const TensorView view = checkpoint.get(name);
       writer.write(spec.name, view.data, view.bytes);
-      checkpoint.release(spec.name);
+      checkpoint.release(name);
     }
     if (adapted) ++result.changed;
   }

@@ -8,8 +8,9 @@
 namespace fedlora {
 
 /// W + s·(B·A + B_res·A_res) in float32, rounded once to the stored type; layers that were stored quantised become bf16. Other tensors are
-/// copied (from a quantised folder, its quantisation state is left out), all under the description's names. E_NONFINITE, naming tensor,
-/// row, column and value, when a sum is beyond the type; nothing is left at `output` then.
+/// copied (from a quantised folder, its quantisation state is left out), all under the description's names, those of a multimodal
+/// checkpoint under its own; weights that the family stores transposed are so again. E_NONFINITE, naming tensor, row, column and value,
+/// when a sum is beyond the type; nothing is left at `output` then.
 RewriteResult merge_checkpoint(const std::vector<std::string>& files, const std::string& output, const Description& description,
                                const Adapter& adapter, const PackedWeights& packed = {});
 

@@ -7,6 +7,7 @@
 #include "io/plain_tensor.h"
 #include "io/renamed.h"
 #include "io/safetensors.h"
+#include "io/transposed.h"
 #include "model/adapter.h"
 #include "model/tensor_list.h"
 
@@ -14,16 +15,12 @@ namespace fedlora {
 
 namespace {
 
-/// Rotary frequencies follow from the config: buffers of old checkpoints, and GGUF's tables of factors.
-bool is_rotary_table(const std::string& name) {
-  return name.ends_with("rotary_emb.inv_freq") || name == "rope_freqs.weight" || name == "rope_factors_long.weight" ||
-         name == "rope_factors_short.weight";
-}
-
-std::unique_ptr<TensorSource> open_tensors(const std::vector<std::string>& files, const std::vector<StoredTensor>& stored,
-                                           const PackedWeights& packed) {
-  if (files.empty() || !is_gguf(files[0])) return std::make_unique<PackedCheckpoint>(std::make_unique<Checkpoint>(files), packed);
-  return std::make_unique<RenamedTensors>(std::make_unique<GgufTensors>(files), stored);
+/// What follows from the config: rotary frequencies and causal masks that old checkpoints keep as buffers (GPT-2, GPT-NeoX), and GGUF's
+/// tables of factors.
+bool is_derived(const std::string& name) {
+  for (const char* buffer : {"rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias"})
+    if (name.ends_with(buffer)) return true;
+  return name == "rope_freqs.weight" || name == "rope_factors_long.weight" || name == "rope_factors_short.weight";
 }
 
 /// Tables are looked up and multiplied as numbers; codes are not.
@@ -41,10 +38,20 @@ void refuse_quantized_table(const TensorSource& source, const std::string& modul
 
 ModelTensors::ModelTensors(const std::vector<std::string>& files, const Description& d, const std::vector<StoredTensor>& stored,
                            const PackedWeights& packed)
-    : checkpoint_(open_tensors(files, stored, packed)), prefix_(d.embedding.substr(0, d.embedding.find('.') + 1)) {
+    : prefix_(d.embedding.substr(0, d.embedding.find('.') + 1)), text_prefixes_(d.text_prefixes) {
   const std::string embedding = d.embedding + ".weight", head = d.head + ".weight";
   for (const ModelTensor& tensor : list_tensors(d)) needed_.insert(tensor.name());
   needed_.insert(head);
+  if (!files.empty() && is_gguf(files[0])) {
+    checkpoint_ = std::make_unique<RenamedTensors>(std::make_unique<GgufTensors>(files), stored);
+  } else {
+    checkpoint_ = std::make_unique<Checkpoint>(files);
+    if (d.transposed_linears) {
+      if (packed.packing == Packing::fp8) fail(Code::E_UNSUPPORTED, "FP8 weights of transposed linear layers are not read");
+      checkpoint_ = std::make_unique<TransposedTensors>(std::move(checkpoint_), stored_transposed(*checkpoint_, d));
+    }
+    checkpoint_ = std::make_unique<PackedCheckpoint>(std::move(checkpoint_), packed);
+  }
   for (const std::string& name : checkpoint_->names()) {
     const std::string means = meaning(name);
     const auto [place, fresh] = stored_.try_emplace(means, name);
@@ -68,12 +75,30 @@ bool ModelTensors::known(const std::string& name) const {
 }
 
 std::string ModelTensors::meaning(const std::string& name) const {
+  for (const std::string& before : text_prefixes_) {
+    if (!name.starts_with(before)) continue;
+    const std::string inside = text_meaning(name.substr(before.size()));
+    if (known(inside)) return inside;
+  }
+  return text_meaning(name);
+}
+
+std::string ModelTensors::text_meaning(const std::string& name) const {
   if (name.starts_with(prefix_)) {
     const std::string bare = name.substr(prefix_.size());
     if (known(bare)) return bare;
   }
   const std::string whole = prefix_ + name;
   return known(whole) ? whole : name;
+}
+
+/// Names of `source` that are linear weights [K,N].
+std::unordered_set<std::string> ModelTensors::stored_transposed(const TensorSource& source, const Description& d) const {
+  std::unordered_set<std::string> linears, transposed;
+  for (const ModelTensor& linear : list_linears(d)) linears.insert(linear.name());
+  for (const std::string& name : source.names())
+    if (linears.count(meaning(name)) != 0 && !is_bnb_quantized(source, name)) transposed.insert(name);
+  return transposed;
 }
 
 const std::string& ModelTensors::stored(const std::string& name) const {
@@ -84,7 +109,7 @@ const std::string& ModelTensors::stored(const std::string& name) const {
 std::vector<std::string> ModelTensors::unused() const {
   std::vector<std::string> unused;
   for (const std::string& name : names_)
-    if (!known(name) && !is_rotary_table(name)) unused.push_back(stored(name));
+    if (!known(name) && !is_derived(name)) unused.push_back(stored(name));
   return unused;
 }
 

@@ -3,7 +3,9 @@
 
 namespace fedlora {
 
-void blocks_forward(const Pass& pass) {
+namespace {
+/// The stream at the entry of the first block.
+void embed(const Pass& pass) {
   const Description& d = pass.description();
   const StepBuffers& b = pass.buffers;
   pass.backend.embedding_forward(pass.batch.ids, pass.weights.embedding, d.embedding_multiplier, b.x);
@@ -12,6 +14,17 @@ void blocks_forward(const Pass& pass) {
     for (int32_t& row : rows) row += static_cast<int32_t>(d.position_offset);
     pass.backend.embedding_add(rows, pass.weights.positions, b.x);
   }
+  if (d.embedding_norm.empty()) return;
+  norm_forward(pass, pass.weights.embedding_norm, b.x, nullptr, b.normed, b.rstd_final, nullptr);
+  pass.backend.zero(pass.M() * d.hidden, b.x);
+  pass.backend.residual_add(pass.M() * d.hidden, b.x, b.normed, nullptr);
+}
+}  // namespace
+
+void blocks_forward(const Pass& pass) {
+  const Description& d = pass.description();
+  const StepBuffers& b = pass.buffers;
+  embed(pass);
   for (int64_t l = 0; l < pass.layers(); ++l) {
     pass.check_cancelled();
     attention_forward(pass, l, b.x, l == 0 ? nullptr : b.delta, b.delta);

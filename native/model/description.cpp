@@ -94,6 +94,10 @@ void check_consistent(const Description& d) {
   if (d.head_dim > 256) fail(Code::E_CONFIG, "head_dim is %d, expected at most 256", d.head_dim);
   if (d.heads > 4096 || d.layers.size() > 4096)
     fail(Code::E_CONFIG, "%d heads in %zu layers is out of range (at most 4096 each)", d.heads, d.layers.size());
+  if (!d.alibi_slopes.empty() && d.alibi_slopes.size() != static_cast<size_t>(d.heads))
+    fail(Code::E_CONFIG, "%zu slopes of ALiBi for %d heads", d.alibi_slopes.size(), d.heads);
+  for (const float slope : d.alibi_slopes)
+    if (!(slope > 0 && slope <= 1024)) fail(Code::E_CONFIG, "a slope of ALiBi is %g, expected above 0", static_cast<double>(slope));
   for (const RopeDescription& rope : d.ropes) {
     const size_t count = rope.inverse_frequencies.size(), long_count = rope.long_inverse_frequencies.size();
     if (count == 0 || static_cast<int64_t>(count) > d.head_dim / 2)
@@ -119,7 +123,7 @@ void check_supported(const Description& d) {
     refuse(d.parallel && (after || !block.before_attention.present() || d.residual_multiplier != 1),
            "parallel halves without a norm before attention, with norms after them or with a residual multiplier");
   }
-  refuse(d.transposed_linears, "transposed linear weights");
+  refuse(!d.alibi_slopes.empty() && d.attention_soft_cap > 0, "ALiBi with soft caps");
 }
 
 bool rotated_anew(const Description& d, int64_t length) {
@@ -141,6 +145,8 @@ std::vector<std::string> further_traits(const Description& d) {
   add(d.parallel, "parallel halves");
   add(d.head_bias, "a bias of the head");
   add(!d.positions.empty(), "learned positions");
+  add(!d.alibi_slopes.empty(), "ALiBi");
+  add(!d.embedding_norm.empty(), "a norm of embeddings");
   for (const RopeDescription& rope : d.ropes) add(rope.rotary_dim() != d.head_dim, "a rotation of a part of each head");
   const auto any = [&](auto asks) { return std::any_of(d.layers.begin(), d.layers.end(), asks); };
   add(any([&](const BlockSpec& block) { return block.attention.in.size() == 1 || (d.gated && block.mlp.in.size() == 1); }),

@@ -83,12 +83,17 @@ struct Description {
   bool parallel = false;  // both halves of a block read the stream at its entry
   bool head_bias = false;
   float attention_scale = 1, attention_soft_cap = 0, logit_soft_cap = 0;
+  std::vector<float> alibi_slopes;  // [heads]: slope·(j − i) is added to the score of key j for query i; empty: none
   float embedding_multiplier = 1, residual_multiplier = 1, logits_divider = 1;
-  bool tied_head = false, transposed_linears = false;
-  int64_t position_offset = 0;  // rows of the table of positions before that of position 0
+  bool tied_head = false;
+  bool transposed_linears = false;  // checkpoints store the linear weights as [K,N] (GPT-2's Conv1D)
+  int64_t position_offset = 0;      // rows of the table of positions before that of position 0
   std::vector<RopeDescription> ropes;
   std::vector<BlockSpec> layers;
-  std::string embedding, positions, final_norm, head;  // positions: a table added to embeddings; empty: none
+  /// positions: a table added to embeddings; embedding_norm: a norm of what goes into the first block. Empty: none.
+  std::string embedding, positions, embedding_norm, final_norm, head;
+  /// What a checkpoint may have before the names of its text part ("language_model."), whose other parts are left out; empty: all is text.
+  std::vector<std::string> text_prefixes;
 
   int64_t query_width() const { return static_cast<int64_t>(heads) * head_dim; }
   int64_t kv_width() const { return static_cast<int64_t>(kv_heads) * head_dim; }

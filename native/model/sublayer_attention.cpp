@@ -13,7 +13,13 @@ namespace fedlora {
 namespace {
 AttentionShape shape_of(const Pass& pass, int64_t layer) {
   const Description& d = pass.description();
-  return {d.heads, d.kv_heads, d.head_dim, d.attention_scale, pass.block_spec(layer).attention.window, d.attention_soft_cap};
+  return {d.heads,
+          d.kv_heads,
+          d.head_dim,
+          d.attention_scale,
+          pass.block_spec(layer).attention.window,
+          d.attention_soft_cap,
+          d.alibi_slopes.empty() ? nullptr : d.alibi_slopes.data()};
 }
 
 /// A norm of queries or keys before their rotation.

@@ -9,6 +9,10 @@ std::vector<ModelTensor> list_tensors(const Description& d) {
   if (!d.tied_head) list.push_back({TensorRole::head, -1, -1, d.head, d.vocabulary, d.hidden});
   if (d.head_bias) list.push_back({TensorRole::head_bias, -1, -1, d.head, d.vocabulary});
   const bool biased = d.norm == NormKind::layer;
+  if (!d.embedding_norm.empty()) {
+    list.push_back({TensorRole::embedding_norm, -1, -1, d.embedding_norm, d.hidden});
+    if (biased) list.push_back({TensorRole::embedding_norm_bias, -1, -1, d.embedding_norm, d.hidden});
+  }
   list.push_back({TensorRole::final_norm, -1, -1, d.final_norm, d.hidden});
   if (biased) list.push_back({TensorRole::final_norm_bias, -1, -1, d.final_norm, d.hidden});
   for (size_t l = 0; l < d.layers.size(); ++l) {

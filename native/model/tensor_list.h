@@ -9,7 +9,20 @@
 namespace fedlora {
 
 /// `bias` is that of a linear layer; it and what follows it are named "<module>.bias".
-enum class TensorRole { embedding, positions, head, final_norm, norm, linear, bias, norm_bias, final_norm_bias, head_bias };
+enum class TensorRole {
+  embedding,
+  positions,
+  head,
+  embedding_norm,
+  final_norm,
+  norm,
+  linear,
+  bias,
+  norm_bias,
+  embedding_norm_bias,
+  final_norm_bias,
+  head_bias
+};
 
 struct ModelTensor {
   TensorRole role = TensorRole::linear;
@@ -25,7 +38,7 @@ struct ModelTensor {
   std::vector<int64_t> shape() const { return is_matrix() ? std::vector<int64_t>{N, K} : std::vector<int64_t>{N}; }
 };
 
-/// In the order of loading: the tables, the final norm, then block by block norms and linear layers, each before its bias.
+/// In the order of loading: the tables, the norms outside of blocks, then block by block norms and linear layers, each before its bias.
 /// With a tied head there is no head.
 std::vector<ModelTensor> list_tensors(const Description& description);
 /// The linear layers alone: what can be quantised and adapted.
@@ -43,6 +56,8 @@ auto& matrix_of(AnyWeights& weights, const ModelTensor& tensor) {
 /// Where a norm or bias lives.
 template <class AnyWeights>
 auto& vector_of(AnyWeights& weights, const ModelTensor& tensor) {
+  if (tensor.role == TensorRole::embedding_norm) return weights.embedding_norm.weight;
+  if (tensor.role == TensorRole::embedding_norm_bias) return weights.embedding_norm.bias;
   if (tensor.role == TensorRole::final_norm) return weights.final_norm.weight;
   if (tensor.role == TensorRole::final_norm_bias) return weights.final_norm.bias;
   if (tensor.role == TensorRole::head_bias) return weights.head_bias;

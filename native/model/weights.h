@@ -29,7 +29,7 @@ struct Weights {
   Matrix positions;  // [position_offset + max_positions, hidden]; empty: none
   Matrix head;       // [V, hidden]; empty when tied
   Buffer<float> head_bias;
-  NormWeights final_norm;
+  NormWeights embedding_norm, final_norm;
   std::vector<LayerWeights> layers;
 
   const Matrix& output_head() const { return description.tied_head ? embedding : head; }

@@ -28,16 +28,16 @@ LinearSpec decode_linear(Napi::Value value) {
   return linear;
 }
 
-std::vector<float> decode_frequencies(const Fields& f, const char* name) {
+std::vector<float> decode_numbers(const Fields& f, const char* name) {
   const Napi::Array array = f.array(name);
-  std::vector<float> frequencies;
+  std::vector<float> numbers;
   for (uint32_t i = 0; i < array.Length(); ++i) {
-    const Napi::Value frequency = array.Get(i);
-    if (!frequency.IsNumber() || !std::isfinite(frequency.As<Napi::Number>().DoubleValue()))
-      fail(Code::E_ARGUMENT, "description.ropes[]: element %u of %s is no finite number", i, name);
-    frequencies.push_back(frequency.As<Napi::Number>().FloatValue());
+    const Napi::Value number = array.Get(i);
+    if (!number.IsNumber() || !std::isfinite(number.As<Napi::Number>().DoubleValue()))
+      fail(Code::E_ARGUMENT, "description: element %u of %s is no finite number", i, name);
+    numbers.push_back(number.As<Napi::Number>().FloatValue());
   }
-  return frequencies;
+  return numbers;
 }
 
 std::vector<LinearSpec> decode_linears(const Fields& f, const char* name) {
@@ -147,15 +147,17 @@ Description decode_description(Napi::Value value) {
   d.parallel = f.boolean("parallel");
   d.head_bias = f.boolean("headBias");
   d.position_offset = f.integer("positionOffset", 0, 65536);
+  if (f.has("alibiSlopes")) d.alibi_slopes = decode_numbers(f, "alibiSlopes");
+  if (f.has("textPrefixes")) d.text_prefixes = f.texts("textPrefixes");
   const Napi::Array ropes = f.array("ropes");
   for (uint32_t i = 0; i < ropes.Length(); ++i) {
     const Fields rope(ropes.Get(i), "description.ropes[]");
     RopeDescription description;
     description.attention_factor = static_cast<float>(rope.number("attentionFactor"));
-    description.inverse_frequencies = decode_frequencies(rope, "inverseFrequencies");
+    description.inverse_frequencies = decode_numbers(rope, "inverseFrequencies");
     if (rope.has("long")) {
       const Fields of_long(rope.value("long"), "description.ropes[].long");
-      description.long_inverse_frequencies = decode_frequencies(of_long, "inverseFrequencies");
+      description.long_inverse_frequencies = decode_numbers(of_long, "inverseFrequencies");
       description.original_positions = of_long.integer("originalPositions", 1, int32_max);
     }
     if (rope.has("temperature")) {
@@ -172,6 +174,7 @@ Description decode_description(Napi::Value value) {
   const Fields names(f.value("names"), "description.names");
   d.embedding = names.text("embedding");
   d.positions = names.text_or_empty("positions");
+  d.embedding_norm = names.text_or_empty("embeddingNorm");
   d.final_norm = names.text("finalNorm");
   d.head = names.text("head");
   return d;

@@ -256,8 +256,9 @@ Napi::Value plan_model(const Napi::CallbackInfo& info) {
 Napi::Value describe_tensors(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guard(env, [&]() -> Napi::Value {
-    constexpr const char* roles[] = {"embedding", "positions", "head",     "finalNorm",     "norm",
-                                     "linear",    "bias",      "normBias", "finalNormBias", "headBias"};
+    constexpr const char* roles[] = {"embedding", "positions", "head",     "embeddingNorm",     "finalNorm",     "norm",
+                                     "linear",    "bias",      "normBias", "embeddingNormBias", "finalNormBias", "headBias"};
+    static_assert(sizeof roles / sizeof *roles == static_cast<size_t>(TensorRole::head_bias) + 1);
     Napi::Array list = Napi::Array::New(env);
     for (const ModelTensor& tensor : list_tensors(checked(decode_description(info[0])))) {
       Napi::Object entry = Napi::Object::New(env);

@@ -22,9 +22,9 @@ void each_query(std::span<const int64_t> offsets, int window, Body row) {
       row(i, window > 0 ? std::max(offsets[sequence], i - window + 1) : offsets[sequence]);
 }
 
-/// p_ij for j in [first, i]; returns lse_i. `slope`, if given, receives dc_ij / ds_ij.
+/// p_ij of head h for j in [first, i]; returns lse_i. `slope`, if given, receives dc_ij / ds_ij.
 template <class Real>
-double probabilities(const AttentionShape& shape, const Real* q_i, const Real* k, int64_t k_stride, int64_t first, int64_t i,
+double probabilities(const AttentionShape& shape, int h, const Real* q_i, const Real* k, int64_t k_stride, int64_t first, int64_t i,
                      std::vector<double>& p, std::vector<double>* slope = nullptr) {
   p.resize(static_cast<size_t>(i - first + 1));
   if (slope) slope->assign(p.size(), 1.0);
@@ -36,6 +36,7 @@ double probabilities(const AttentionShape& shape, const Real* q_i, const Real* k
       p[j - first] = shape.soft_cap * t;
       if (slope) (*slope)[j - first] = 1 - t * t;
     }
+    if (shape.slopes) p[j - first] += static_cast<double>(shape.slopes[h]) * static_cast<double>(j - i);
     largest = std::max(largest, p[j - first]);
   }
   for (double& score : p) sum += std::exp(score - largest);
@@ -53,7 +54,7 @@ void attention_forward(const AttentionShape& shape, std::span<const int64_t> off
   for (int h = 0; h < H; ++h) {
     const int64_t g = h / (H / G);
     each_query(offsets, shape.window, [&](int64_t i, int64_t first) {
-      const double value = probabilities(shape, q + (i * H + h) * D, k + g * D, static_cast<int64_t>(G) * D, first, i, p);
+      const double value = probabilities(shape, h, q + (i * H + h) * D, k + g * D, static_cast<int64_t>(G) * D, first, i, p);
       if (lse) lse[i * H + h] = static_cast<Real>(value);
       for (int d = 0; d < D; ++d) {
         double sum = 0;
@@ -75,7 +76,7 @@ void attention_backward(const AttentionShape& shape, std::span<const int64_t> of
     each_query(offsets, shape.window, [&](int64_t i, int64_t first) {
       const Real* q_i = q + (i * H + h) * D;
       const Real* d_o_i = d_o + (i * H + h) * D;
-      probabilities(shape, q_i, k + g * D, static_cast<int64_t>(G) * D, first, i, p, &slope);
+      probabilities(shape, h, q_i, k + g * D, static_cast<int64_t>(G) * D, first, i, p, &slope);
       d_p.resize(p.size());
       double delta = 0;  // d_o·o = Σ_j p_ij (d_o·v_j)
       for (int64_t j = first; j <= i; ++j) {

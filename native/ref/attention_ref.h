@@ -3,6 +3,7 @@
 ///
 ///   s_ij = scale · q_i·k_j   for j in (i − window, i] (window 0: all j ≤ i)      p_ij = exp(s_ij − lse_i)      o_i = Σ_j p_ij v_j
 ///
+/// With slopes (ALiBi, Press et al. 2022) the scores of head h are s_ij + slopes[h]·(j − i), of which gradients see nothing.
 /// With a soft cap (Gemma 2) the scores of the softmax are c_ij = cap·tanh(s_ij / cap), and d_s_ij = d_c_ij·(1 − (c_ij / cap)²).
 ///
 ///   δ_i = d_o_i·o_i       d_s_ij = p_ij · (d_o_i·v_j − δ_i)

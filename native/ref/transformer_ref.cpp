@@ -72,7 +72,7 @@ class Runner {
     turn(block, shape.kv_heads, s.k, false);
     s.o = zeros(static_cast<int64_t>(s.q.size()));
     attention_forward<double>(shape, batch_.offsets, s.q.data(), s.k.data(), s.v.data(), s.o.data(), nullptr);
-    const Tensor attended = linear(block.o, M_, s.o, s.o_h);
+    const Tensor attended = scaled(linear(block.o, M_, s.o, s.o_h));
     s.x2 = x, s.n2 = zeros(M_ * model_.hidden), s.rstd2 = zeros(M_);
     rms_norm_forward<double>(M_, model_.hidden, s.x2.data(), attended.data(), block.post_attention_norm.data(), model_.norm_epsilon,
                              s.n2.data(), s.rstd2.data());
@@ -80,7 +80,7 @@ class Runner {
     s.up = linear(block.up, M_, s.n2, s.up_h);
     s.h = zeros(static_cast<int64_t>(s.gate.size()));
     glu_forward<double>(model_.activate, static_cast<int64_t>(s.h.size()), s.gate.data(), s.up.data(), s.h.data());
-    const Tensor down = linear(block.down, M_, s.h, s.down_h);
+    const Tensor down = scaled(linear(block.down, M_, s.h, s.down_h));
     x = s.x2;
     for (size_t i = 0; i < x.size(); ++i) x[i] += down[i];
   }
@@ -89,7 +89,7 @@ class Runner {
   void block_backward(Block& block, const Saved& s, Tensor& d_x) {
     const AttentionShape shape = shape_of(block);
     Tensor d_h = zeros(static_cast<int64_t>(s.h.size())), d_gate = d_h, d_up = d_h;
-    linear_backward(block.down, M_, s.h, s.down_h, d_x, d_h);
+    linear_backward(block.down, M_, s.h, s.down_h, scaled(d_x), d_h);
     glu_backward<double>(model_.activate, static_cast<int64_t>(s.h.size()), s.gate.data(), s.up.data(), d_h.data(), d_gate.data(),
                          d_up.data());
     Tensor d_n2 = zeros(M_ * model_.hidden);
@@ -98,7 +98,7 @@ class Runner {
     rms_norm_backward<double>(M_, model_.hidden, d_n2.data(), s.x2.data(), s.rstd2.data(), block.post_attention_norm.data(), d_x.data());
 
     Tensor d_o = zeros(static_cast<int64_t>(s.o.size())), d_q = d_o, d_k = zeros(static_cast<int64_t>(s.k.size())), d_v = d_k;
-    linear_backward(block.o, M_, s.o, s.o_h, d_x, d_o);
+    linear_backward(block.o, M_, s.o, s.o_h, scaled(d_x), d_o);
     attention_backward<double>(shape, batch_.offsets, s.q.data(), s.k.data(), s.v.data(), d_o.data(), d_q.data(), d_k.data(), d_v.data());
     turn(block, shape.heads, d_q, true);
     turn(block, shape.kv_heads, d_k, true);
@@ -112,6 +112,12 @@ class Runner {
   }
 
  private:
+  /// What a sublayer adds to the stream; the gradient of that.
+  Tensor scaled(Tensor x) const {
+    for (double& value : x) value *= model_.residual_multiplier;
+    return x;
+  }
+
   AttentionShape shape_of(const Block& block) const {
     AttentionShape shape = model_.attention;
     shape.window = block.window;
@@ -150,11 +156,16 @@ class Runner {
 TransformerResult run_transformer(Transformer& model, const TokenBatch& batch, bool backward) {
   const int64_t M = static_cast<int64_t>(batch.ids.size()), hidden = model.hidden, V = model.vocabulary;
   const Tensor& head = model.head.empty() ? model.embedding : model.head;
+  const LogitShape head_shape{static_cast<float>(model.logits_divider), static_cast<float>(model.logit_soft_cap)};
   TransformerResult result;
   Runner runner(model, batch);
   std::vector<Saved> saved(model.blocks.size());
   Tensor x = zeros(M * hidden);
   embedding_forward<double>(batch.ids, hidden, model.embedding.data(), model.embedding_multiplier, x.data());
+  if (!model.embedding_norm.empty()) {
+    Tensor raw = x, rstd = zeros(M);
+    rms_norm_forward<double>(M, hidden, raw.data(), nullptr, model.embedding_norm.data(), model.norm_epsilon, x.data(), rstd.data());
+  }
   for (size_t i = 0; i < model.blocks.size(); ++i) {
     result.hidden.push_back(x);
     runner.block_forward(model.blocks[i], x, saved[i]);
@@ -163,7 +174,7 @@ TransformerResult run_transformer(Transformer& model, const TokenBatch& batch, b
   rms_norm_forward<double>(M, hidden, x.data(), nullptr, model.final_norm.data(), model.norm_epsilon, normed.data(), rstd.data());
   result.hidden.push_back(normed);
   result.logits = zeros(M * V);
-  head_logits<double>(M, V, hidden, normed.data(), head.data(), {static_cast<float>(model.logits_divider)}, result.logits.data());
+  head_logits<double>(M, V, hidden, normed.data(), head.data(), head_shape, result.logits.data());
 
   int64_t supervised = 0;
   for (int32_t target : batch.targets) supervised += target >= 0;
@@ -171,7 +182,7 @@ TransformerResult run_transformer(Transformer& model, const TokenBatch& batch, b
   for (int64_t m = 0; m < M; ++m) {
     if (batch.targets[m] < 0) continue;
     double loss = 0;
-    linear_cross_entropy<double>(1, V, hidden, normed.data() + m * hidden, head.data(), {static_cast<float>(model.logits_divider)},
+    linear_cross_entropy<double>(1, V, hidden, normed.data() + m * hidden, head.data(), head_shape,
                                  std::span(batch.targets).subspan(static_cast<size_t>(m), 1), 1.0 / static_cast<double>(supervised), &loss,
                                  nullptr, backward ? d_normed.data() + m * hidden : nullptr);
     result.loss += loss / static_cast<double>(supervised);

@@ -1,12 +1,13 @@
 /// The book: a Llama-like decoder in double, forward and backward, with a LoRA adapter on every linear layer of its blocks.
 ///
-///   x = multiplier·embedding[ids]
-///   a block:  n = norm(x)   q, k, v = linear(n)   [q, k = norm of each head]   q, k = rope(q, k)   x += linear_o(attention(q, k, v))
-///             n = norm(x)   x += linear_down(act(linear_gate(n)) ∘ linear_up(n))
+///   x = multiplier·embedding[ids]   [x = norm(x)]
+///   a block:  n = norm(x)   q, k, v = linear(n)   [q, k = norm of each head]   q, k = rope(q, k)   x += m·linear_o(attention(q, k, v))
+///             n = norm(x)   x += m·linear_down(act(linear_gate(n)) ∘ linear_up(n))
 ///   logits = norm(x)·headᵀ / divider     loss = mean cross-entropy over the supervised rows
 ///
-/// Pre-norm, grouped heads, optional biases, optional q/k norm, rotation and window of each block, tied or own head. One row is one token;
-/// sequences are packed, `offsets` separates them. Nothing is recomputed or fused: every tensor of the formulas exists.
+/// m is the residual multiplier. Pre-norm, grouped heads, optional biases, optional q/k norm, rotation and window of each block, slopes and
+/// soft caps, tied or own head. One row is one token; sequences are packed, `offsets` separates them. Nothing is recomputed or fused: every
+/// tensor of the formulas exists.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -41,10 +42,11 @@ struct Transformer {
   int64_t hidden = 0, vocabulary = 0;
   AttentionShape attention;  // its window is each block's
   Activate activate = Activate::silu;
-  double norm_epsilon = 1e-5, embedding_multiplier = 1, logits_divider = 1;
-  std::vector<double> embedding;   // [V,hidden]
-  std::vector<double> head;        // [V,hidden], or empty: tied to the embedding
-  std::vector<double> final_norm;  // [hidden]
+  double norm_epsilon = 1e-5, embedding_multiplier = 1, residual_multiplier = 1, logits_divider = 1, logit_soft_cap = 0;
+  std::vector<double> embedding;       // [V,hidden]
+  std::vector<double> head;            // [V,hidden], or empty: tied to the embedding
+  std::vector<double> embedding_norm;  // [hidden] or empty
+  std::vector<double> final_norm;      // [hidden]
   std::vector<Rope> ropes;
   std::vector<Block> blocks;
 };

@@ -16,6 +16,7 @@ import type { Model } from '../model/model.js'
 import { checkBaseFormat } from '../model/model-options.js'
 import { checkOutputFolder } from '../model/output-folder.js'
 import { readModelConfig } from '../model/read-config.js'
+import { partsOf } from '../model/text-part.js'
 import type { FlagValues } from './arguments.js'
 import { type Config, section, text, usage } from './command.js'
 import type { Output } from './output.js'
@@ -51,6 +52,28 @@ export async function openOutput(flags: FlagValues, doing: string, overwrite: bo
   return await usage(() => checkOutputFolder(text(flags, 'output')!, doing, overwrite, folder))
 }
 
+/** Says which tensors are left out: of a multimodal checkpoint all but its text part, which is an event `notice` as well. */
+function tellUnused({ unusedTensors: unused, config }: Model, output: Output | undefined): void {
+  if (config.textOf !== undefined) {
+    const parts = [...partsOf(unused)].map(([name, tensors]) => ({ name, tensors }))
+    const { family, textOf } = config
+    output?.event({
+      type: 'notice',
+      notice: 'text part',
+      model: textOf,
+      family,
+      leftOut: parts,
+      tensors: unused.length,
+    })
+    const left = parts.map(({ name, tensors }) => `${name} (${tensors})`).join(', ')
+    output?.note(
+      `a multimodal model (${textOf}): its text part (${family}) is loaded, ${unused.length} tensors are left out${left && `: ${left}`}`,
+    )
+  } else if (unused.length > 0) {
+    output?.note(`the model has no use for ${unused.length} of the stored tensors: ${listed(unused)}`)
+  }
+}
+
 /** Loads the model, telling how far that is; first, data sets that cannot fit it are refused. */
 export async function loadPlanned(
   { path, options }: ModelPlan,
@@ -71,9 +94,7 @@ export async function loadPlanned(
   }
   try {
     const model = await loadModel(path, { ...options, onProgress })
-    const unused = model.unusedTensors
-    if (unused.length > 0)
-      output?.note(`the model has no use for ${unused.length} of the stored tensors: ${listed(unused)}`)
+    tellUnused(model, output)
     return model
   } finally {
     output?.endProgress()

@@ -232,7 +232,9 @@ export class Adapter {
     const own = { config, targets, layout, values }
     const residual = this.residual()
     const written = residual === null ? own : stackResidual(own, residual)
-    await writeAdapterFolder(folder, { ...written, promptFormat }, base)
+    const { name, revision } = base
+    const transposed = base.config.description.transposedLinears
+    await writeAdapterFolder(folder, { ...written, promptFormat }, { name, revision, transposed })
   }
 
   /**

@@ -6,6 +6,7 @@ import { native } from '../native/load.js'
 import { describeFamily } from './families/index.js'
 import { Fields } from './fields.js'
 import { readQuantization, type StoredQuantization } from './stored-quantization.js'
+import { textPart, textPrefixes } from './text-part.js'
 
 export type StoredType = 'float32' | 'float16' | 'bfloat16'
 
@@ -13,6 +14,8 @@ export type StoredType = 'float32' | 'float16' | 'bfloat16'
 export interface ModelConfig {
   /** `model_type`, such as `llama`. */
   readonly family: string
+  /** `model_type` of the multimodal checkpoint whose text part this is. */
+  readonly textOf?: string
   readonly vocabulary: number
   readonly hidden: number
   readonly layers: number
@@ -33,7 +36,7 @@ export interface ModelConfig {
   readonly description: ModelDescription
   /** What the file calls otherwise, when it is GGUF. */
   readonly stored?: readonly StoredTensor[]
-  /** `config.json` as it stands. */
+  /** `config.json` as it stands; of a multimodal checkpoint what holds for its text part. */
   readonly raw: Readonly<Json>
 }
 
@@ -47,13 +50,15 @@ function readStoredType(config: Fields): StoredType {
 }
 
 /**
- * Reads a config object. Fields that fedlora has no use for are ignored.
+ * Reads a config object. Fields that fedlora has no use for are ignored; of a multimodal checkpoint's config, its text part is read.
  * @param where - the file it came from, for messages.
  * @param generation - the contents of `generation_config.json`, when there is one.
  * @throws FedloraError `E_CONFIG` naming the field; `E_UNSUPPORTED` for a family, rope type or quantisation method that does not work.
  */
-export function parseModelConfig(raw: Json, where = 'config.json', generation?: Json): ModelConfig {
-  const config = new Fields(raw, where)
+export function parseModelConfig(whole: Json, where = 'config.json', generation?: Json): ModelConfig {
+  const text = textPart(whole, where)
+  const raw = text?.config ?? whole
+  const config = new Fields(raw, where, text && 'text_config.')
   if (config.object('per_layer_config') !== undefined) {
     throw new FedloraError(
       'E_UNSUPPORTED',
@@ -61,7 +66,8 @@ export function parseModelConfig(raw: Json, where = 'config.json', generation?: 
       { field: 'per_layer_config' },
     )
   }
-  const description = describeFamily(config)
+  const family = describeFamily(config)
+  const description = text ? { ...family, textPrefixes: [...textPrefixes] } : family
   const ends = new Fields(generation ?? {}, 'generation_config.json').tokenIds('eos_token_id')
   for (const id of config.tokenIds('eos_token_id')) if (!ends.includes(id)) ends.push(id)
   const inRange = (id: number) => id < description.vocabulary
@@ -69,6 +75,7 @@ export function parseModelConfig(raw: Json, where = 'config.json', generation?: 
   const [padTokenId] = config.tokenIds('pad_token_id').filter(inRange)
   return {
     family: description.family,
+    ...(text && { textOf: text.of }),
     vocabulary: description.vocabulary,
     hidden: description.hidden,
     layers: description.layers.length,

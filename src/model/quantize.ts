@@ -92,6 +92,13 @@ export async function quantizeModel(
       `'${path}' is already quantised (${config.storedQuantization.format}); quantise the original checkpoint instead`,
     )
   }
+  if (config.textOf !== undefined) {
+    throw new FedloraError(
+      'E_UNSUPPORTED',
+      `quantize: '${path}' is multimodal (${config.textOf}), of which no folder for bitsandbytes is made; loadModel quantises its text part while it loads (quantization: 'nf4')`,
+      { path },
+    )
+  }
   const files = await weightFiles(path, file)
   const { description } = config
   const modules = linearModules(description).map(({ module }) => module)

@@ -43,6 +43,11 @@ export class UnloadedAdapter {
     return native().layOutAdapter(this.#model.description, adapterLayers(config, targets), ranks)
   }
 
+  /** The base stores its linear weights [in, out]. */
+  get transposed(): boolean {
+    return this.#model.description.transposedLinears
+  }
+
   /** Multiply-adds of a token in the adapted model without its attention: elements of the linear layers and of the head. */
   get linearElements(): number {
     const { description, hidden, vocabulary } = this.#model

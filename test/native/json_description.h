@@ -34,12 +34,13 @@ class JsonDescription {
     d.attention_soft_cap = number(json_, "attentionSoftCap"), d.logit_soft_cap = number(json_, "logitSoftCap");
     d.embedding_multiplier = number(json_, "embeddingMultiplier"), d.residual_multiplier = number(json_, "residualMultiplier");
     d.logits_divider = number(json_, "logitsDivider");
-    d.tied_head = json_.find("tiedHead")->as_boolean("tiedHead");
+    d.tied_head = flag(json_, "tiedHead"), d.transposed_linears = flag(json_, "transposedLinears");
+    if (json_.find("alibiSlopes")) d.alibi_slopes = numbers(json_, "alibiSlopes");
     for (const Json& rope : json_.find("ropes")->as_array("ropes")) d.ropes.push_back(rope_of(rope));
     for (const Json& layer : json_.find("layers")->as_array("layers")) d.layers.push_back(block_of(layer, d));
     const Json& names = *json_.find("names");
     d.embedding = text(names, "embedding"), d.positions = text(names, "positions"), d.final_norm = text(names, "finalNorm"),
-    d.head = text(names, "head");
+    d.embedding_norm = text(names, "embeddingNorm"), d.head = text(names, "head");
     return d;
   }
 

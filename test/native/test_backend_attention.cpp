@@ -19,6 +19,14 @@ struct Inputs {
     q = random.normals(rows() * heads * D), k = random.normals(rows() * kv_heads * D), v = random.normals(rows() * kv_heads * D);
     d_o = random.normals(rows() * heads * D);
   }
+  /// The same with ALiBi.
+  Inputs leaning(const float* slopes) const {
+    Inputs leaning = *this;
+    leaning.shape.slopes = slopes;
+    return leaning;
+  }
+  /// What ALiBi adds to a score of head h.
+  double lean(int h, int64_t apart) const { return shape.slopes ? static_cast<double>(shape.slopes[h]) * static_cast<double>(apart) : 0; }
   int64_t rows() const { return offsets.back(); }
   /// Sequence i alone.
   Inputs only(size_t i) const {
@@ -81,7 +89,7 @@ struct Roundings {
 /// Of o, lse, d_q, d_k, d_v in bf16. Rounded are the probabilities p before they multiply v and d_o, o, from which δ = d_o·o is made, then
 /// d_s = p·(d_o·v − δ) before it multiplies k and q, and the gradients.
 std::vector<Roundings> bf16_roundings(const Inputs& in, const std::vector<Tensor>& want) {
-  const auto [H, G, D, scale, window, soft_cap] = in.shape;
+  const auto [H, G, D, scale, window, soft_cap, slopes] = in.shape;
   const Tensor q = Numbers(false, in.q).values(), k = Numbers(false, in.k).values(), v = Numbers(false, in.v).values(),
                d_o = Numbers(false, in.d_o).values();
   Roundings o(q.size()), lse(0), d_q(q.size()), d_k(k.size()), d_v(v.size());
@@ -97,7 +105,8 @@ std::vector<Roundings> bf16_roundings(const Inputs& in, const std::vector<Tensor
           return sum;
         };
         Tensor p;
-        for (int64_t j = first; j <= i; ++j) p.push_back(std::exp(dot(q, at, k, key(j)) * scale - want[1][static_cast<size_t>(i * H + h)]));
+        for (int64_t j = first; j <= i; ++j)
+          p.push_back(std::exp(dot(q, at, k, key(j)) * scale + in.lean(h, j - i) - want[1][static_cast<size_t>(i * H + h)]));
         const auto part = [&](int64_t j) { return p[static_cast<size_t>(j - first)]; };
         double delta = 0, delta_error = 0, delta_variance = 0;
         for (size_t d = 0; d < static_cast<size_t>(D); ++d) {
@@ -187,6 +196,13 @@ CASE("attention: heads that are divided among threads: the last one of 3, of 5, 
   check_shape(Inputs(5, 5, 33, 100, {400, 257}));
   check_shape(Inputs(1, 1, 64, 0, {257}));
 }
+CASE("attention: ALiBi, slopes of three and six heads: windows, grouped heads, packs, tiles, heads in two tasks") {
+  static constexpr float slopes[] = {0.25f, 0.0625f, 0.015625f, 0.00390625f, 0.5f, 0.125f};
+  check_shape(Inputs(6, 6, 33, 0, {1, 2, 17, 64, 65, 200}).leaning(slopes));
+  check_shape(Inputs(3, 1, 40, 0, {330}).leaning(slopes));
+  check_shape(Inputs(6, 3, 64, 70, {71, 200}).leaning(slopes));
+  check_shape(Inputs(3, 3, 128, 0, {130}, 12).leaning(slopes));
+}
 CASE("attention: scores far from zero") { check_shape(Inputs(2, 1, 64, 0, {130}, 12)); }
 
 namespace {
@@ -222,7 +238,7 @@ Inputs saturated(Kind kind, double sharpness, int heads, int kv_heads, int D, in
 enum class Textbook { up, down, fused };
 std::vector<Tensor> float_attend(const Inputs& in, Textbook textbook) {
   const bool fused = textbook == Textbook::fused;
-  const auto [H, G, D, scale, window, soft_cap] = in.shape;
+  const auto [H, G, D, scale, window, soft_cap, slopes] = in.shape;
   const auto narrow = [](const Tensor& x) { return std::vector<float>(x.begin(), x.end()); };
   const std::vector<float> q = narrow(in.q), k = narrow(in.k), v = narrow(in.v), d_o = narrow(in.d_o);
   std::vector<float> o(q.size()), d_q(q.size()), d_k(k.size()), d_v(v.size());
@@ -395,12 +411,16 @@ CASE("attention: the rows before do not depend on the rows after") {
 }
 
 CASE("attention_decode: the newest row against a cache") {
-  for (auto [heads, kv_heads, D, window, T] : {std::tuple<int, int, int, int, int64_t>{4, 2, 64, 0, 1},
-                                               {4, 2, 64, 0, 33},
-                                               {9, 3, 48, 0, 200},
-                                               {2, 2, 80, 9, 31},
-                                               {2, 1, 7, 9, 5}}) {
-    const Inputs in(heads, kv_heads, D, window, {T});
+  static constexpr float slopes[] = {0.25f, 0.0625f, 0.015625f, 0.00390625f, 0.5f, 0.125f, 0.03125f, 0.0078125f, 0.7f};
+  for (auto [heads, kv_heads, D, window, T, alibi] : {std::tuple<int, int, int, int, int64_t, bool>{4, 2, 64, 0, 1, false},
+                                                      {4, 2, 64, 0, 33, false},
+                                                      {9, 3, 48, 0, 200, false},
+                                                      {9, 9, 48, 0, 200, true},
+                                                      {4, 2, 64, 0, 1, true},
+                                                      {3, 1, 80, 9, 31, true},
+                                                      {2, 2, 80, 9, 31, false},
+                                                      {2, 1, 7, 9, 5, false}}) {
+    const Inputs in = Inputs(heads, kv_heads, D, window, {T}).leaning(alibi ? slopes : nullptr);
     const int64_t width = static_cast<int64_t>(heads) * D;
     check::each_backend(
         [&](CpuBackend& backend, bool f32) {
@@ -441,8 +461,9 @@ CASE("attention runs the kernels of the level that was asked for") {
   }
 }
 
-CASE("canary: a window one too wide and a wrong kv head are found") {
-  const Inputs in(4, 2, 32, 9, {40});
+CASE("canary: a window one too wide, a wrong kv head and a wrong slope are found") {
+  static constexpr float slopes[] = {0.25f, 0.0625f, 0.015625f, 0.00390625f}, others[] = {0.25f, 0.0625f, 0.0625f, 0.00390625f};
+  const Inputs in = Inputs(4, 2, 32, 9, {40}).leaning(slopes), steep = in.leaning(others);
   CpuBackend backend(Compute::bf16, 1, detect_isa());
   std::vector<Numbers> got = attend(backend, false, in);
   Inputs wide = in, grouped = in;
@@ -451,6 +472,7 @@ CASE("canary: a window one too wide and a wrong kv head are found") {
   CHECK(share(got[0].values(), Book(in, false), 0) <= 1);
   CHECK(!(share(got[0].values(), Book(wide, false), 0) <= 1));
   CHECK(!(share(got[0].values(), Book(grouped, false), 0) <= 1));
+  CHECK(!(share(got[0].values(), Book(steep, false), 0) <= 1));
   for (size_t i = 2; i < 5; ++i) {  // a gradient that is two hundredths too large
     Tensor spoilt = got[i].values();
     CHECK(share(spoilt, Book(in, false), i) <= 1);

@@ -341,7 +341,7 @@ CASE("each trait that the engine cannot run is refused by its name; without any,
     d.norm = NormKind::layer;
     for (BlockSpec& block : d.layers) block.after_mlp = {"norm", d.hidden};
   });
-  unsupported("transposed linear weights", [](Description& d) { d.transposed_linears = true; });
+  unsupported("ALiBi with soft caps", [](Description& d) { d.alibi_slopes.assign(4, 0.5f), d.attention_soft_cap = 50; });
 }
 
 CASE("sizes that are not positive or do not agree are refused by name") {

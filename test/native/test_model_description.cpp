@@ -62,7 +62,7 @@ CASE("each trait that the engine does not run is refused by its name") {
       {"LayerNorm after a half or of queries and keys", [](Description& d) { d.norm = NormKind::layer; }},
       {"parallel halves without a norm", [](Description& d) { d.parallel = true, d.layers[0].before_attention = {}; }},
       {"or with a residual multiplier", [](Description& d) { d.parallel = true, d.residual_multiplier = 0.5f; }},
-      {"transposed linear weights", [](Description& d) { d.transposed_linears = true; }},
+      {"ALiBi with soft caps", [](Description& d) { d.alibi_slopes.assign(4, 0.5f), d.attention_soft_cap = 50; }},
   };
   for (const auto& [name, change] : traits) {
     const std::string message = refusal(check_supported, Code::E_UNSUPPORTED, changed(change));
@@ -85,6 +85,8 @@ CASE("what not every backend runs is named, and nothing of the first families is
       {"parallel halves", [](Description& d) { d.parallel = true; }},
       {"a bias of the head", [](Description& d) { d.head_bias = true; }},
       {"learned positions", [](Description& d) { d.positions = "positions"; }},
+      {"ALiBi", [](Description& d) { d.alibi_slopes.assign(4, 0.5f); }},
+      {"a norm of embeddings", [](Description& d) { d.embedding_norm = "norm"; }},
       {"fused projections", [](Description& d) { d.layers[1].attention.in.resize(1); }},
       {"fused projections", [](Description& d) { d.layers[1].mlp.in.resize(1); }},
       {"sublayers without a norm before them", [](Description& d) { d.layers[1].before_attention = {}; }},
@@ -107,6 +109,9 @@ CASE("a size out of range, or sizes that disagree, are named") {
       {"hidden", [](Description& d) { d.hidden = 0; }},
       {"intermediate", [](Description& d) { d.intermediate = -1; }},
       {"heads", [](Description& d) { d.heads = 0; }},
+      {"slopes of ALiBi for", [](Description& d) { d.alibi_slopes.assign(5, 0.5f); }},
+      {"slope of ALiBi is", [](Description& d) { d.alibi_slopes.assign(4, 0.0f); }},
+      {"slope of ALiBi is", [](Description& d) { d.alibi_slopes.assign(4, NAN); }},
       {"kvHeads", [](Description& d) { d.kv_heads = 0; }},
       {"headDim", [](Description& d) { d.head_dim = 0; }},
       {"layers", [](Description& d) { d.layers.clear(); }},

@@ -9,9 +9,9 @@ using namespace fedlora;
 
 namespace {
 
-constexpr const char* families[] = {"llama",   "llama3-rope", "llama-linear", "llama-yarn", "mistral",  "ministral3", "qwen2",
-                                    "qwen3",   "gemma",       "gemma2",       "gemma3",     "granite",  "olmo2",      "olmo3",
-                                    "smollm3", "phi3",        "starcoder2",   "phi",        "gpt-neox", "opt"};
+constexpr const char* families[] = {"llama",      "llama3-rope", "llama-linear", "llama-yarn", "mistral", "ministral3", "qwen2",   "qwen3",
+                                    "gemma",      "gemma2",      "gemma3",       "granite",    "olmo2",   "olmo3",      "smollm3", "phi3",
+                                    "starcoder2", "phi",         "gpt-neox",     "opt",        "gpt2",    "bloom"};
 /// Its batch has rows on both sides of the length where its frequencies change; PyTorch gives all of them those of the longest.
 constexpr const char* longrope = "phi3-longrope";
 

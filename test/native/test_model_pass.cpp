@@ -153,23 +153,23 @@ CASE("whichever operator of a pass throws, the passes after it have the bits of 
   // Operators that only some of them ask for.
   const std::map<Op, std::set<std::string>> users{{Op::row_norm_forward, {"qwen3", "olmo2"}},
                                                   {Op::row_norm_backward, {"qwen3", "olmo2"}},
-                                                  {Op::residual_add, {"olmo2", "phi"}},
+                                                  {Op::residual_add, {"olmo2", "phi", "bloom"}},
                                                   {Op::rms_norm_forward, {"llama", "qwen3", "olmo2", "granite", "phi3"}},
                                                   {Op::rms_norm_rebuild, {"llama", "qwen3", "granite", "phi3"}},
                                                   {Op::rms_norm_backward, {"llama", "qwen3", "olmo2", "granite", "phi3"}},
                                                   {Op::glu_forward, {"llama", "qwen3", "olmo2", "granite", "phi3"}},
                                                   {Op::glu_backward, {"llama", "qwen3", "olmo2", "granite", "phi3"}},
                                                   {Op::rope, {"llama", "qwen3", "olmo2", "granite", "phi3", "phi"}},
-                                                  {Op::layer_norm_forward, {"phi", "opt"}},
-                                                  {Op::layer_norm_rebuild, {"phi", "opt"}},
-                                                  {Op::layer_norm_backward, {"phi", "opt"}},
-                                                  {Op::activate_forward, {"phi", "opt"}},
-                                                  {Op::activate_backward, {"phi", "opt"}},
+                                                  {Op::layer_norm_forward, {"phi", "opt", "bloom"}},
+                                                  {Op::layer_norm_rebuild, {"phi", "opt", "bloom"}},
+                                                  {Op::layer_norm_backward, {"phi", "opt", "bloom"}},
+                                                  {Op::activate_forward, {"phi", "opt", "bloom"}},
+                                                  {Op::activate_backward, {"phi", "opt", "bloom"}},
                                                   {Op::embedding_add, {"opt"}},
                                                   {Op::scale, {"granite"}},
-                                                  {Op::take_columns, {"phi3"}},
-                                                  {Op::put_columns, {"phi3"}}};
-  for (const char* family : {"llama", "qwen3", "olmo2", "granite", "phi3", "phi", "opt"}) {
+                                                  {Op::take_columns, {"phi3", "bloom"}},
+                                                  {Op::put_columns, {"phi3", "bloom"}}};
+  for (const char* family : {"llama", "qwen3", "olmo2", "granite", "phi3", "phi", "opt", "bloom"}) {
     Bench bench(family);
     const std::vector<float> everything = bench.everything();
     const auto unchanged = [&] { CHECK(same(bench.everything(), everything)); };
@@ -241,8 +241,9 @@ CASE("canary: one bit of an adapter is seen in every kind of pass") {
 }
 
 CASE("recomputing gate and up, or whole blocks, changes no bit of loss and gradient") {
-  for (const char* family : {"llama", "llama3-rope", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "granite", "olmo2", "olmo3",
-                             "phi3", "phi3-longrope", "smollm3", "ministral3", "starcoder2", "phi", "gpt-neox", "opt"}) {
+  for (const char* family :
+       {"llama", "llama3-rope",   "mistral", "qwen2",      "qwen3",      "gemma", "gemma2",   "gemma3", "granite", "olmo2", "olmo3",
+        "phi3",  "phi3-longrope", "smollm3", "ministral3", "starcoder2", "phi",   "gpt-neox", "opt",    "gpt2",    "bloom"}) {
     Bench bench(family);
     const std::vector<float> kept = bench.accumulate(Recompute::none);
     CHECK(same(bench.accumulate(Recompute::gate_up), kept));

@@ -27,6 +27,20 @@ std::vector<double> scaled(std::vector<double> values, double factor) {
 const Trait traits[] = {
     {"embedding multiplier", [](Description& d, ref::Transformer& book) { book.embedding_multiplier = d.embedding_multiplier = 3.5f; }},
     {"logits divider", [](Description& d, ref::Transformer& book) { book.logits_divider = d.logits_divider = 2.5f; }},
+    {"residual multiplier", [](Description& d, ref::Transformer& book) { book.residual_multiplier = d.residual_multiplier = 0.25f; }},
+    {"soft cap of scores", [](Description& d, ref::Transformer& book) { book.attention.soft_cap = d.attention_soft_cap = 0.75f; }},
+    {"soft cap of logits", [](Description& d, ref::Transformer& book) { book.logit_soft_cap = d.logit_soft_cap = 2; }},
+    {"ALiBi",
+     [](Description& d, ref::Transformer& book) {
+       static constexpr float slopes[] = {0.5f, 0.0625f, 0.3f, 0.011f};
+       d.alibi_slopes.assign(slopes, slopes + 4);
+       book.attention.slopes = slopes;
+     }},
+    {"norm of embeddings",
+     [](Description& d, ref::Transformer& book) {
+       d.embedding_norm = d.final_norm;
+       book.embedding_norm = book.final_norm;
+     }},
     {"attention scale", [](Description& d, ref::Transformer& book) { book.attention.scale = d.attention_scale = 0.4f; }},
     {"attention factor of rope",
      [](Description& d, ref::Transformer& book) {

@@ -70,9 +70,15 @@ CASE("llama3 scaling keeps short waves, slows long ones, blends between") {
   CHECK_LE(std::fabs(frequencies[2] - 0.001 / 8), 1e-10);
 }
 
-CASE("attention: grouped heads, packed sequences, with and without a window and a soft cap") {
-  for (const auto& [window, soft_cap] : {std::pair{0, 0.0f}, {3, 0.0f}, {0, 1.5f}, {3, 0.8f}}) {
-    const AttentionShape shape{4, 2, 5, 0.4f, window, soft_cap};
+CASE("attention: grouped heads, packed sequences, with and without a window, a soft cap and slopes") {
+  static constexpr float some[] = {0.5f, 0.25f, 0.7f, 0.1f};
+  for (const auto& [window, soft_cap, slopes] : {std::tuple<int, float, const float*>{0, 0.0f, nullptr},
+                                                 {3, 0.0f, nullptr},
+                                                 {0, 1.5f, nullptr},
+                                                 {3, 0.8f, nullptr},
+                                                 {0, 0.0f, some},
+                                                 {3, 0.8f, some}}) {
+    const AttentionShape shape{4, 2, 5, 0.4f, window, soft_cap, slopes};
     const std::vector<int64_t> offsets{0, 1, 3, 10};
     const int64_t M = 10, q_count = M * 4 * 5, kv_count = M * 2 * 5;
     book::Random random(5);
@@ -91,6 +97,16 @@ CASE("attention: grouped heads, packed sequences, with and without a window and 
     for (int h = 0; h < 4; ++h)
       for (int d = 0; d < 5; ++d) CHECK_LE(std::fabs(o[(1 * 4 + h) * 5 + d] - v[(1 * 2 + h / 2) * 5 + d]), 1e-15);
   }
+}
+
+CASE("attention: slopes make nearer keys count more, by their distance and not by where a sequence begins") {
+  const float slope = 0.5f;
+  const AttentionShape shape{1, 1, 1, 1.0f, 0, 0, &slope};
+  const std::vector<int64_t> offsets{0, 1, 4};
+  const Tensor q{9, 0, 0, 0}, k{9, 9, 9, 9}, v{9, 0, 1, 0};
+  Tensor o(4);
+  ref::attention_forward<double>(shape, offsets, q.data(), k.data(), v.data(), o.data(), nullptr);
+  CHECK_LE(std::fabs(o[3] - std::exp(-0.5) / (std::exp(-1) + std::exp(-0.5) + 1)), 1e-15);
 }
 
 CASE("attention: lse is the log of the summed exponentials") {

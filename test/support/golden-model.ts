@@ -8,10 +8,12 @@ import type { GoldenFile } from './safetensors.js'
 export const families = ['llama', 'llama3-rope', 'mistral', 'qwen2', 'qwen3'] as const
 /** Those whose description the native tests read from `description.json`. */
 export const describedFamilies = [
+  'bloom',
   'gemma',
   'gemma2',
   'gemma3',
   'gpt-neox',
+  'gpt2',
   'granite',
   'llama-linear',
   'llama-yarn',

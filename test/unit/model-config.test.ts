@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { linearModules, parseModelConfig } from '../../src/model/config.js'
+import { alibiSlopes } from '../../src/model/families/bloom.js'
 import { supportedFamilies } from '../../src/model/families/index.js'
 import { readModelConfig } from '../../src/model/read-config.js'
 import { weightFiles } from '../../src/model/weight-files.js'
@@ -56,6 +57,17 @@ function worstRelative(got: number[], want: number[]): number {
   }
   return worst
 }
+
+t.test('slopes of ALiBi are those of transformers, for heads that are a power of two and others', (t) => {
+  t.same(alibiSlopes(1), [2 ** -8])
+  t.same(alibiSlopes(4), [0.25, 0.0625, 0.015625, 0.00390625])
+  t.same(alibiSlopes(6), [0.25, 0.0625, 0.015625, 0.00390625, 0.5, 0.125])
+  t.same(alibiSlopes(7), [0.25, 0.0625, 0.015625, 0.00390625, 0.5, 0.125, 0.03125])
+  const rest = [0.7071067690849304, 0.3535533845424652, 0.1767766773700714, 0.0883883386850357] // in float32
+  const twelve = [...Array.from({ length: 8 }, (_, i) => 2 ** -(i + 1)), ...rest]
+  t.same(alibiSlopes(12).map(Math.fround), twelve)
+  t.end()
+})
 
 t.test('inverse frequencies are those of transformers', (t) => {
   const rope = (family: string) => parseModelConfig(config(family)).description.ropes[0]!.inverseFrequencies

@@ -49,7 +49,6 @@ t.test('every other variant is refused by the name of its field', (t) => {
     modules_to_save: ['lm_head'],
     lora_bias: true,
     layer_replication: [[0, 2]],
-    fan_in_fan_out: true,
     trainable_token_indices: [1, 2],
     target_parameters: ['experts'],
     alora_invocation_tokens: [1],
@@ -64,6 +63,8 @@ t.test('every other variant is refused by the name of its field', (t) => {
   for (const [field, value] of Object.entries(variants)) {
     t.throws(() => parse({ [field]: value }), { code: 'E_UNSUPPORTED', message: new RegExp(field) }, field)
   }
+  t.same(parse({ fan_in_fan_out: true }), parse({}), 'which PEFT puts right by the class of each module')
+  t.throws(() => parse({ fan_in_fan_out: 'yes' }), { code: 'E_CONFIG', message: /fan_in_fan_out/ })
   t.throws(() => parse({ init_lora_weights: 'pissa' }), { code: 'E_UNSUPPORTED', message: /base weights/ })
   t.throws(() => parse({ task_type: 'SEQ_CLS' }), {
     code: 'E_UNSUPPORTED',
@@ -159,19 +160,20 @@ t.test('expressions are those of Python', (t) => {
 
 t.test('what is written reads back the same, with the fields PEFT expects', (t) => {
   const { config, targets } = parse({ lora_dropout: 0.1, use_rslora: true, rank_pattern: { q_proj: 4 } })
-  const written = peftConfig(config, targets, { name: '/models/base', revision: null })
+  const written = peftConfig(config, targets, { name: '/models/base', revision: null, transposed: false })
   const again = parsePeftConfig(JSON.parse(stringifyKeepingNumbers(written)), 'c', modules)
   t.same(again, { config, targets })
   t.same(Object.keys(written), Object.keys(written).sort(), 'in the order of names, as PEFT has them')
   const adapter = parse({})
-  const ours = peftConfig(adapter.config, adapter.targets, { name: 'base', revision: null })
+  const ours = peftConfig(adapter.config, adapter.targets, { name: 'base', revision: null, transposed: false })
   const theirs = Object.entries(plain).filter(([field, value]) => field in ours || value !== null)
   t.same(
     JSON.parse(stringifyKeepingNumbers(ours)),
     { ...Object.fromEntries(theirs), target_modules: linears },
     "PEFT's own file, value by value; the order of the list means nothing",
   )
-  t.equal(peftConfig(config, targets, { name: 'org/model', revision: 'v1' }).revision, 'v1')
+  t.equal(peftConfig(config, targets, { name: 'org/model', revision: 'v1', transposed: false }).revision, 'v1')
+  t.equal(peftConfig(config, targets, { name: 'gpt2', revision: null, transposed: true }).fan_in_fan_out, true)
   const foreign = Object.keys(written).filter((field) => !(field in plain))
   t.same(foreign, [], 'no field that PEFT does not know')
   t.end()

@@ -30,6 +30,8 @@ struct Sequences {
   std::vector<int64_t> by_length;
 };
 
+float slope_of(const AttentionShape& shape, int64_t head) { return shape.slopes == nullptr ? 0 : shape.slopes[head]; }
+
 /// The keys whose backward is about half of the work, in whole blocks: pairs of blocks are counted. Short rows are one piece.
 int64_t middle_of_keys(int64_t length, int64_t window) {
   const int64_t blocks = (length + attention_block - 1) / attention_block;
@@ -119,6 +121,7 @@ void CpuBackend::attention_forward(const AttentionShape& shape, std::span<const 
       task.window = shape.window;
       task.scale = shape.scale;
       task.soft_cap = shape.soft_cap;
+      task.slope = slope_of(shape, h);
       task.lse = lse + 2 * (row * H + h);
       task.lse_stride = 2 * H;
       task.scratch = own.get<char>(member);
@@ -183,6 +186,7 @@ void CpuBackend::attention_backward(const AttentionShape& shape, std::span<const
       task.window = shape.window;
       task.scale = shape.scale;
       task.soft_cap = shape.soft_cap;
+      task.slope = slope_of(shape, h);
       task.scratch = own.get<char>(member);
       kernels.attention_backward(&task);
     });
@@ -229,6 +233,7 @@ void CpuBackend::attention_decode(const AttentionShape& shape, int64_t T, ConstA
       task.head_dim = D;
       task.scale = shape.scale;
       task.soft_cap = shape.soft_cap;
+      task.slope = slope_of(shape, h);
       task.scratch = own.get<float>(member);
       kernels.attention_decode(&task);
     });

@@ -79,6 +79,14 @@ const configs = {
     rope_scaling: { type: 'longrope', short_factor: Array<number>(48).fill(1), long_factor: Array<number>(48).fill(2) },
     tie_word_embeddings: true,
   },
+  gpt2: {
+    model_type: 'gpt2',
+    n_embd: 768,
+    n_layer: 12,
+    n_head: 12,
+    n_positions: 1024,
+    vocab_size: 50257,
+  },
 } as const
 
 export type ShapeName = keyof typeof configs

@@ -90,5 +90,9 @@ export async function saveAdapter(folder: string, { adapter, base }: Setup, serv
   const own = { config, targets, layout, values: server.result }
   const { residual } = server
   const written = residual === undefined ? own : stackResidual(own, { ...residual })
-  await writeAdapterFolder(join(folder, 'adapter'), { ...written, promptFormat: undefined }, base)
+  await writeAdapterFolder(
+    join(folder, 'adapter'),
+    { ...written, promptFormat: undefined },
+    { ...base, transposed: adapter.transposed },
+  )
 }

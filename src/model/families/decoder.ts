@@ -84,7 +84,8 @@ function describeBlock(index: number, sizes: Sizes, traits: Traits): BlockDescri
   }
 }
 
-export function readSizes(config: Fields, traits: Pick<Traits, 'kvHeads' | 'headDim'>): Sizes {
+/** `rotated: false`: heads may have an odd width. */
+export function readSizes(config: Fields, traits: Pick<Traits, 'kvHeads' | 'headDim'> & { rotated?: boolean }): Sizes {
   const hidden = config.integer('hidden_size')
   const heads = config.integer('num_attention_heads', undefined, 1, mostHeads)
   const kvHeads =
@@ -94,7 +95,7 @@ export function readSizes(config: Fields, traits: Pick<Traits, 'kvHeads' | 'head
     config.fail('hidden_size', `a multiple of num_attention_heads (${heads}), or a head_dim`)
   }
   const headDim = config.integer('head_dim', traits.headDim ?? hidden / heads, 2, widestHead)
-  if (headDim % 2 !== 0 || headDim > widestHead) {
+  if ((headDim % 2 !== 0 && traits.rotated !== false) || headDim > widestHead) {
     config.fail('head_dim', `an even number up to ${widestHead} (by default hidden_size / num_attention_heads)`)
   }
   return { hidden, heads, kvHeads, headDim, intermediate: config.integer('intermediate_size') }

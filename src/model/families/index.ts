@@ -2,8 +2,10 @@
 import { FedloraError } from '../../errors.js'
 import type { ModelDescription } from '../../native/binding.js'
 import type { Fields } from '../fields.js'
+import { describeBloom } from './bloom.js'
 import { describeGemma, describeGemma2, describeGemma3 } from './gemma.js'
 import { describeGPTNeoX } from './gpt-neox.js'
+import { describeGPT2 } from './gpt2.js'
 import { describeGranite } from './granite.js'
 import { describeLlama } from './llama.js'
 import { describeMinistral3, describeMistral } from './mistral.js'
@@ -18,9 +20,11 @@ import { describeStarcoder2 } from './starcoder2.js'
 import { refuseUnread } from './unread.js'
 
 const families: Readonly<Record<string, (config: Fields) => ModelDescription>> = {
+  bloom: describeBloom,
   gemma: describeGemma,
   gemma2: describeGemma2,
   gemma3_text: describeGemma3,
+  gpt2: describeGPT2,
   gpt_neox: describeGPTNeoX,
   granite: describeGranite,
   llama: describeLlama,

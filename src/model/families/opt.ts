@@ -5,7 +5,7 @@ import { readSizes } from './decoder.js'
 import { describePlain, linear, plainMlp, readPlainActivation, separateProjections } from './plain.js'
 
 export function describeOPT(config: Fields): ModelDescription {
-  const sizes = readSizes(config.with({ intermediate_size: config.integer('ffn_dim') }), {})
+  const sizes = readSizes(config.with({ intermediate_size: config.integer('ffn_dim') }), { rotated: false })
   const { hidden, heads, headDim } = sizes
   const only = (field: string, wanted: boolean) => {
     if (config.boolean(field, wanted) !== wanted) config.fail(field, `${wanted}`)

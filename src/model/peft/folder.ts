@@ -9,11 +9,10 @@ import { findModel } from '../../files/model-source.js'
 import type { TensorLayout } from '../../native/binding.js'
 import { native } from '../../native/load.js'
 import type { AdapterConfig } from '../adapter-options.js'
-import type { Base } from '../base.js'
 import { stringifyKeepingNumbers } from '../json-numbers.js'
 import type { NamedTensors } from '../layout.js'
 import { readPromptFormat, writePromptFormat } from '../remembered.js'
-import type { AdapterMeaning, Modules } from './method.js'
+import type { AdapterMeaning, Modules, WrittenBase } from './method.js'
 import { methods, parsePeftConfig, peftConfig } from './methods.js'
 
 const configFile = 'adapter_config.json'
@@ -89,7 +88,7 @@ export async function readAdapterFolder(name: string, modules: Modules): Promise
 export async function writeAdapterFolder(
   folder: string,
   { config, targets, promptFormat, layout, values }: WrittenAdapter,
-  base: Pick<Base, 'name' | 'revision'>,
+  base: WrittenBase,
 ): Promise<void> {
   const tensors = layout.map(({ name, shape, offset, length }) => ({
     name,

@@ -3,7 +3,14 @@ import type { Json } from '../../files/json.js'
 import { type AdapterConfig, parseAdapterOptions, patternValues } from '../adapter-options.js'
 import { Fields } from '../fields.js'
 import { float } from '../json-numbers.js'
-import { type AdapterMeaning, type Method, type Modules, refuseUnknown, unsupported } from './method.js'
+import {
+  type AdapterMeaning,
+  type Method,
+  type Modules,
+  refuseUnknown,
+  unsupported,
+  type WrittenBase,
+} from './method.js'
 import { readTargets, targetFields } from './targets.js'
 
 /** Initialisations that leave the base weights as they are. */
@@ -16,6 +23,7 @@ const informational = ['ensure_weight_tying', 'eva_config', 'megatron_core', 'qa
 const honoured = [
   'alpha_pattern',
   'bias',
+  'fan_in_fan_out', // PEFT puts it right by the class of each module; no factor depends on it
   'init_lora_weights',
   'lora_alpha',
   'lora_dropout',
@@ -61,10 +69,11 @@ function read(raw: Json, where: string, modules: Modules): AdapterMeaning {
     alphaPattern,
     targetModules: targets,
   })
+  fields.boolean('fan_in_fan_out', false)
   return { config, targets }
 }
 
-function write(config: AdapterConfig, targets: readonly string[]): Json {
+function write(config: AdapterConfig, targets: readonly string[], { transposed }: WrittenBase): Json {
   return {
     alora_invocation_tokens: null,
     alpha_pattern: config.alphaPattern,
@@ -74,7 +83,7 @@ function write(config: AdapterConfig, targets: readonly string[]): Json {
     ensure_weight_tying: false,
     eva_config: null,
     exclude_modules: null,
-    fan_in_fan_out: false,
+    fan_in_fan_out: transposed,
     init_lora_weights: true,
     layer_replication: null,
     layers_pattern: null,

@@ -19,6 +19,14 @@ export interface AdapterMeaning {
   targets: string[]
 }
 
+/** The base of an adapter, as far as its config depends on it. */
+export interface WrittenBase {
+  readonly name: string
+  readonly revision: string | null
+  /** Its linear weights are stored [in, out]. */
+  readonly transposed: boolean
+}
+
 export interface Method {
   /** `peft_type` of its configs. */
   readonly type: string
@@ -28,7 +36,7 @@ export interface Method {
    */
   read(raw: Json, where: string, modules: Modules): AdapterMeaning
   /** The fields that PEFT writes for it, but those of every method. */
-  write(config: AdapterConfig, targets: readonly string[]): Json
+  write(config: AdapterConfig, targets: readonly string[], base: WrittenBase): Json
   /** Names of its tensors. */
   readonly tensors: RegExp
 }

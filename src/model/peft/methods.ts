@@ -2,7 +2,7 @@
 import type { Json } from '../../files/json.js'
 import type { AdapterConfig } from '../adapter-options.js'
 import { lora } from './lora.js'
-import { type AdapterMeaning, type Method, type Modules, unsupported } from './method.js'
+import { type AdapterMeaning, type Method, type Modules, unsupported, type WrittenBase } from './method.js'
 
 /** The release whose folder layout is written. */
 const peftVersion = '0.21.2'
@@ -28,11 +28,7 @@ export function parsePeftConfig(raw: Json, where: string, modules: Modules): Ada
 }
 
 /** The `adapter_config.json` of an adapter, with every field that PEFT writes, in the order of their names. */
-export function peftConfig(
-  config: AdapterConfig,
-  targets: readonly string[],
-  base: { readonly name: string; readonly revision: string | null },
-): Json {
+export function peftConfig(config: AdapterConfig, targets: readonly string[], base: WrittenBase): Json {
   const method = methods[config.method]
   const fields: Json = {
     auto_mapping: null,
@@ -42,7 +38,7 @@ export function peftConfig(
     peft_version: peftVersion,
     revision: base.revision,
     task_type: 'CAUSAL_LM',
-    ...method.write(config, targets),
+    ...method.write(config, targets, base),
   }
   return Object.fromEntries(
     Object.keys(fields)

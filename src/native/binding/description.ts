@@ -30,6 +30,8 @@ export interface ModelDescription {
   residualMultiplier: number
   logitsDivider: number
   tiedHead: boolean
+  /** [heads]: slope·(j − i) is added to the score of key j for query i; absent: none. */
+  alibiSlopes?: number[]
   /** Weights stored [in, out] (GPT-2's Conv1D). */
   transposedLinears: boolean
   /** The head adds a bias. */
@@ -39,7 +41,9 @@ export interface ModelDescription {
   /** Rotary tables: `layers[i].attention.rope` indexes this list; −1 = no rotation in that layer. */
   ropes: RopeDescription[]
   layers: BlockDescription[]
-  names: { embedding: string; positions?: string; finalNorm: string; head: string }
+  names: { embedding: string; positions?: string; embeddingNorm?: string; finalNorm: string; head: string }
+  /** What a checkpoint may have before the names of its text part (`language_model.`), whose other parts are left out; absent: all is text. */
+  textPrefixes?: string[]
 }
 
 /** A rotary table, of the first 2·n dimensions of a head. */
@@ -76,11 +80,13 @@ export interface ModelTensor {
     | 'embedding'
     | 'positions'
     | 'head'
+    | 'embeddingNorm'
     | 'finalNorm'
     | 'norm'
     | 'linear'
     | 'bias'
     | 'normBias'
+    | 'embeddingNormBias'
     | 'finalNormBias'
     | 'headBias'
   /** `name` without `.weight` or `.bias`. */

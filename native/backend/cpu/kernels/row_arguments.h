@@ -15,6 +15,8 @@ struct AdamWNumbers {
 /// Keys or queries are handled in blocks of this many rows, counted from the sequence's first row.
 inline constexpr int64_t attention_block = 64;
 
+/// `slope` is that of the head in ALiBi, 0 without; beside a soft cap there is none.
+
 /// One block of queries of one head, against the keys and values of its sequence in packed blocks.
 template <class T>
 struct AttentionForwardTask {
@@ -25,7 +27,7 @@ struct AttentionForwardTask {
   int64_t length;       // rows of the sequence
   int64_t begin, rows;  // the block's rows within the sequence
   int64_t head_dim, window;
-  float scale, soft_cap;
+  float scale, soft_cap, slope;
   T* o;  // as q
   int64_t o_stride;
   float* lse;  // the block's first row of the head: two floats a row, m and log l
@@ -51,7 +53,7 @@ struct AttentionBackwardTask {
   // f32: for each half of the keys, [length] of the queries that reach it: Σ_j d_s, and the key whose p is above one half, or −1
   float *residual[2], *majority[2];
   int64_t length, head_dim, window;
-  float scale, soft_cap;
+  float scale, soft_cap, slope;
   void* scratch;  // attention_backward_scratch(length, head_dim) bytes, aligned to 64
 };
 
@@ -61,7 +63,7 @@ struct AttentionDecodeTask {
   const T* q;
   const T *keys, *values;  // of the cache's first visible row; rows kv_stride elements apart
   int64_t kv_stride, length, head_dim;
-  float scale, soft_cap;
+  float scale, soft_cap, slope;
   T* o;
   float* scratch;  // length + head_dim floats
 };

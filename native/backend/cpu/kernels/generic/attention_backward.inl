@@ -214,8 +214,7 @@ static void attention_backward(const AttentionBackwardTask<T>* task) {
       const Product<Unit> to_p{
           Ku, reinterpret_cast<const Unit*>(v_rows), Ku, 1, d_o_columns + qb * Sizes::columns_block(D), block, d_p, block, false, upper};
       multiply(to_p, keys, vectors);
-      const float cap = task->soft_cap, factor = cap > 0 ? 1.0f : task->scale;
-      if (cap > 0) cap_scores(s, keys, columns, task->scale, cap);
+      const float cap = task->soft_cap, factor = finish_scores(*task, s, keys, columns, from - begin);
       mask_columns(s, keys, columns, diagonal, task->window > 0 ? from - begin + task->window : columns);
       if constexpr (exact<T>) {
         const auto gradients = cap > 0 ? &score_gradients<true> : &score_gradients<false>;

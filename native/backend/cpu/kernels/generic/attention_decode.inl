@@ -1,4 +1,4 @@
-/// Attention of one new query row against cached keys and values, one head:   p = softmax(scale·K·q)    o = Vᵀ·p
+/// Attention of one new query row against cached keys and values, one head:   p = softmax(scale·K·q + slope·(j − i))    o = Vᵀ·p
 /// Bound by reading the cache, so the products are plain.
 
 template <class T>
@@ -11,6 +11,7 @@ static void attention_decode(const AttentionDecodeTask<T>* task) {
   float top = -__builtin_inff();
   for (int64_t j = 0; j < length; ++j) {
     p[j] = dot_row(q, keys + j * task->kv_stride, D) * task->scale;
+    if (task->slope > 0) p[j] += task->slope * static_cast<float>(j + 1 - length);
     top = p[j] > top ? p[j] : top;
   }
   if (task->soft_cap > 0) {

@@ -103,6 +103,30 @@ inline void cap_scores(float* s, int64_t keys, int64_t columns, float scale, flo
     for (int64_t c = 0; c < columns; c += W) store(s + c, soft_capped(load(s + c), scale, cap));
 }
 
+/// The same as ALiBi leaves them: scale·s + slope·(j − i). `distance`: of the tile's first key from its first query, j − i.
+inline void lean_scores(float* s, int64_t keys, int64_t columns, float scale, float slope, int64_t distance) {
+  alignas(64) float lanes[W];
+  for (int64_t c = 0; c < W; ++c) lanes[c] = static_cast<float>(c);
+  const Vec lane = load(lanes), multiplier = broadcast(scale), lean = broadcast(slope);
+  for (int64_t row = 0; row < keys; ++row, s += attention_block)
+    for (int64_t c = 0; c < columns; c += W) {
+      const Vec apart = broadcast(static_cast<float>(distance + row - c)) - lane;  // exact
+      store(s + c, fma(load(s + c), multiplier, lean * apart));
+    }
+}
+
+/// Scores of a tile as the softmax takes them, but for the factor that is returned.
+template <class Task>
+inline float finish_scores(const Task& task, float* s, int64_t keys, int64_t columns, int64_t distance) {
+  if (task.soft_cap > 0)
+    cap_scores(s, keys, columns, task.scale, task.soft_cap);
+  else if (task.slope > 0)
+    lean_scores(s, keys, columns, task.scale, task.slope, distance);
+  else
+    return task.scale;
+  return 1;
+}
+
 struct ForwardScratch {
   int64_t q, s, p, o, m, l, shrink, bytes;  // offsets
 };
@@ -152,9 +176,9 @@ static void attention_forward(const AttentionForwardTask<T>* task) {
     const Product<Unit> scores{
         Ku, k, Ku, 1, q, attention_block, s, attention_block, false, diagonal ? Triangle::columns_from_row : Triangle::none};
     multiply(scores, keys, columns / W);
-    if (task->soft_cap > 0) cap_scores(s, keys, columns, task->scale, task->soft_cap);
+    const float factor = finish_scores(*task, s, keys, columns, from - task->begin);
     mask_columns(s, keys, columns, diagonal, task->window > 0 ? from - task->begin + task->window : columns);
-    softmax_columns<exact<T>>(s, keys, columns, diagonal, task->soft_cap > 0 ? 1.0f : task->scale, p, m, l, shrink);
+    softmax_columns<exact<T>>(s, keys, columns, diagonal, factor, p, m, l, shrink);
     const Product<Unit> outputs{
         units_of<Element>(keys), p, 1, attention_block, v, Dp, o, Dp, !first, diagonal ? Triangle::steps_to_row : Triangle::none,
         first ? nullptr : shrink};
