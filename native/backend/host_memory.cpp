@@ -1,7 +1,7 @@
-#include <cstdlib>
 #include <cstring>
 
 #include "backend/memory.h"
+#include "base/aligned_memory.h"
 #include "base/large_block.h"
 
 namespace fedlora {
@@ -18,7 +18,7 @@ class HostMemory final : public Memory {
       place = allocate_large_block(bytes);  // of zeros, not touched yet
     } else {
       const size_t room = (bytes + alignment - 1) / alignment * alignment;
-      place = std::aligned_alloc(alignment, room);
+      place = allocate_aligned(alignment, room);
       if (place != nullptr) std::memset(place, 0, room);
     }
     if (place == nullptr) fail(Code::E_MEMORY, "could not allocate %zu bytes", bytes);
@@ -28,7 +28,7 @@ class HostMemory final : public Memory {
     if (bytes >= large_block_bytes)
       free_large_block(place, bytes);
     else
-      std::free(place);
+      free_aligned(place);
   }
   void upload(const void* from, void* to, size_t bytes) override { std::memcpy(to, from, bytes); }
   void download(const void* from, void* to, size_t bytes) override { std::memcpy(to, from, bytes); }

@@ -1,11 +1,11 @@
 /// Owned, 64-byte aligned, move-only storage for numbers, zeros at first. Throws E_MEMORY when memory is exhausted.
 #pragma once
 #include <cstddef>
-#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <utility>
 
+#include "base/aligned_memory.h"
 #include "base/error.h"
 #include "base/large_block.h"
 
@@ -23,7 +23,7 @@ class AlignedBuffer {
       data_ = static_cast<T*>(allocate_large_block(bytes()));
     } else {
       const size_t room = (bytes() + 63) / 64 * 64;
-      data_ = static_cast<T*>(std::aligned_alloc(64, room));
+      data_ = static_cast<T*>(allocate_aligned(64, room));
       if (data_ != nullptr) std::memset(static_cast<void*>(data_), 0, room);
     }
     if (data_ == nullptr) fail(Code::E_MEMORY, "could not allocate %zu bytes", bytes());
@@ -40,7 +40,7 @@ class AlignedBuffer {
     if (large())
       free_large_block(data_, bytes());
     else
-      std::free(data_);
+      free_aligned(data_);
   }
 
   T* data() { return data_; }

@@ -4,9 +4,9 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 
+#include "base/aligned_memory.h"
 #include "base/sanitizers.h"
 
 #if defined(__linux__)
@@ -50,7 +50,7 @@ inline void* allocate_large_block(size_t bytes) {
   advise_huge_pages(reinterpret_cast<void*>(data), bytes);
   return reinterpret_cast<void*>(data);
 #else
-  void* const data = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
+  void* const data = allocate_aligned(64, bytes);
   if (data != nullptr) std::memset(data, 0, bytes);
   return data;
 #endif
@@ -61,7 +61,7 @@ inline void free_large_block(void* data, size_t bytes) {
   if (data != nullptr) munmap(data, whole_huge_pages(bytes));
 #else
   (void)bytes;
-  std::free(data);
+  free_aligned(data);
 #endif
 }
 

@@ -1,22 +1,22 @@
 #include "convert/rewrite.h"
 
-#include <sys/stat.h>
-
 #include "base/error.h"
+#include "base/utf8_path.h"
 
 namespace fedlora {
 
 void refuse_overwrite(const std::vector<std::string>& files, const std::string& output) {
   for (const std::string& file : files) {
-    struct stat a{}, b{};
-    if (::stat(output.c_str(), &a) == 0 && ::stat(file.c_str(), &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+    std::error_code missing;
+    if (std::filesystem::equivalent(utf8_path(output), utf8_path(file), missing))
       fail(Code::E_ARGUMENT, "%s is read and written at once: choose another output folder", output.c_str());
   }
 }
 
 int64_t file_bytes(const std::string& path) {
-  struct stat status{};
-  return ::stat(path.c_str(), &status) == 0 ? static_cast<int64_t>(status.st_size) : 0;
+  std::error_code missing;
+  const auto bytes = std::filesystem::file_size(utf8_path(path), missing);
+  return missing ? 0 : static_cast<int64_t>(bytes);
 }
 
 }  // namespace fedlora

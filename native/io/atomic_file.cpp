@@ -1,5 +1,6 @@
 #include "io/atomic_file.h"
 
+#if !defined(_WIN32)
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -17,6 +18,13 @@ namespace {
 std::string folder_of(const std::string& path) {
   const size_t slash = path.rfind('/');
   return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+}
+/// To the disk itself: macOS's fsync stops at the drive's cache.
+bool flush(int file) {
+#if defined(F_FULLFSYNC)
+  if (::fcntl(file, F_FULLFSYNC) == 0) return true;  // not every file system has it
+#endif
+  return ::fsync(file) == 0;
 }
 }  // namespace
 
@@ -53,7 +61,7 @@ void AtomicFile::write(const void* data, size_t bytes) {
 
 void AtomicFile::commit() {
   if (file_ < 0) fail(Code::E_INTERNAL, "%s was committed twice.", path_.c_str());
-  if (::fsync(file_) != 0) refuse("flush");
+  if (!flush(file_)) refuse("flush");
   const int file = file_;
   file_ = -1;
   if (::close(file) != 0) refuse("close");
@@ -61,7 +69,7 @@ void AtomicFile::commit() {
   temporary_.clear();
   const int folder = ::open(folder_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0) refuse("open the folder of");
-  const bool flushed = ::fsync(folder) == 0 || errno == EINVAL;  // EINVAL: this file system does not flush folders
+  const bool flushed = flush(folder) || errno == EINVAL;  // EINVAL: this file system does not flush folders
   const int error = errno;
   ::close(folder);
   errno = error;
@@ -69,3 +77,4 @@ void AtomicFile::commit() {
 }
 
 }  // namespace fedlora
+#endif

@@ -1,9 +1,10 @@
 #include "io/gguf.h"
 
-#include <cstdio>
 #include <cstring>
+#include <fstream>
 
 #include "base/error.h"
+#include "base/utf8_path.h"
 #include "io/closest_name.h"
 
 namespace fedlora {
@@ -11,12 +12,9 @@ namespace fedlora {
 GgufFile::GgufFile(const std::string& path) : file(path), header(parse_gguf_header(file.data(), file.size(), path)) {}
 
 bool is_gguf(const std::string& path) {
-  std::FILE* file = std::fopen(path.c_str(), "rb");
-  if (file == nullptr) return false;
+  std::ifstream file(utf8_path(path), std::ios::binary);
   char magic[4] = {};
-  const bool read = std::fread(magic, 1, sizeof magic, file) == sizeof magic;
-  std::fclose(file);
-  return read && std::memcmp(magic, "GGUF", sizeof magic) == 0;
+  return file.read(magic, sizeof magic) && std::memcmp(magic, "GGUF", sizeof magic) == 0;
 }
 
 /// split.no, split.count and split.tensors.count, as gguf-split writes them into every part.

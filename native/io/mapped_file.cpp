@@ -1,5 +1,6 @@
 #include "io/mapped_file.h"
 
+#if !defined(_WIN32)
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -52,3 +53,4 @@ void MappedFile::release(size_t begin, size_t bytes) const {
 }
 
 }  // namespace fedlora
+#endif

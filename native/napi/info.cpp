@@ -3,14 +3,8 @@
 
 #include "backend/cpu/cpu.h"
 #include "base/cpu_features.h"
+#include "base/process_memory.h"
 #include "napi/host.h"
-
-#if defined(__linux__)
-#include <sys/resource.h>
-#include <unistd.h>
-
-#include <cstdio>
-#endif
 
 namespace fedlora::seam {
 
@@ -47,21 +41,10 @@ Napi::Value info(const Napi::CallbackInfo& call) {
 
 Napi::Value process_memory(const Napi::CallbackInfo& call) {
   const Napi::Env env = call.Env();
-  double resident = 0, peak = 0;
-#if defined(__linux__)
-  if (std::FILE* file = std::fopen("/proc/self/status", "r")) {
-    char line[256];
-    double kib;
-    while (std::fgets(line, sizeof line, file) != nullptr) {
-      if (std::sscanf(line, "VmHWM: %lf", &kib) == 1) peak = kib * 1024;
-      if (std::sscanf(line, "VmRSS: %lf", &kib) == 1) resident = kib * 1024;
-    }
-    std::fclose(file);
-  }
-#endif
+  const ProcessMemory memory = fedlora::process_memory();
   Napi::Object object = Napi::Object::New(env);
-  object.Set("residentBytes", resident);
-  object.Set("peakBytes", peak);
+  object.Set("residentBytes", memory.resident);
+  object.Set("peakBytes", memory.peak);
   return object;
 }
 

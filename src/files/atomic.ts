@@ -30,9 +30,11 @@ export function removeTemporaries(): void {
   }
 }
 
-/** Flushes a file's data, or a folder's entries, to the device. */
+/** Flushes a file's data, or a folder's entries, to the device. Windows flushes what is open for writing, and no folders. */
 export async function syncPath(path: string): Promise<void> {
-  const handle = await open(path, constants.O_RDONLY)
+  const windows = process.platform === 'win32'
+  if (windows && (await stat(path)).isDirectory()) return
+  const handle = await open(path, windows ? constants.O_RDWR : constants.O_RDONLY)
   try {
     await handle.sync()
   } finally {

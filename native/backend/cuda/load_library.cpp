@@ -1,9 +1,12 @@
 #include "backend/cuda/load_library.h"
 
+#if !defined(_WIN32)
 #include <dlfcn.h>
-#include <sys/stat.h>
+#endif
 
 #include <mutex>
+
+#include "base/utf8_path.h"
 
 namespace fedlora::cuda {
 
@@ -14,15 +17,20 @@ constexpr const char* cure =
     "CUDA "
     "toolkit), name the file in FEDLORA_CUDA, or use device 'cpu'";
 
-#if defined(RTLD_NODELETE)
+#if defined(_WIN32)
+constexpr int mode = 0;  // there is none of Windows: what FEDLORA_CUDA names is none
+void* dlopen(const char*, int) { return nullptr; }
+void* dlsym(void*, const char*) { return nullptr; }
+const char* dlerror() { return "it is a library of Linux"; }
+#elif defined(RTLD_NODELETE)
 constexpr int mode = RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE;
 #else
 constexpr int mode = RTLD_NOW | RTLD_LOCAL;
 #endif
 
 bool exists(const std::string& place) {
-  struct stat info;
-  return stat(place.c_str(), &info) == 0;
+  std::error_code hidden;
+  return std::filesystem::exists(utf8_path(place), hidden);
 }
 
 /// The table of the library at `place`. Never closed: its threads and the driver's may outlive every user.

@@ -1,0 +1,91 @@
+// What the machine is and has: features of the processor, levels of instruction sets, memory of this process.
+#include <cstdlib>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/cpu_features.h"
+#include "base/error.h"
+#include "base/process_memory.h"
+#include "harness.h"
+#if defined(__x86_64__)
+#include "base/cpu_x86.h"
+#endif
+
+using namespace fedlora;
+
+#if defined(__x86_64__) && !defined(__clang__)
+CASE("CPUID by hand says what the compiler's library says") {
+  const X86Features& has = x86_features();
+  CHECK(has.avx2 == (__builtin_cpu_supports("avx2") != 0));
+  CHECK(has.fma == (__builtin_cpu_supports("fma") != 0));
+  CHECK(has.f16c == (__builtin_cpu_supports("f16c") != 0));
+  CHECK(has.avx512f == (__builtin_cpu_supports("avx512f") != 0));
+  CHECK(has.avx512bw == (__builtin_cpu_supports("avx512bw") != 0));
+  CHECK(has.avx512dq == (__builtin_cpu_supports("avx512dq") != 0));
+  CHECK(has.avx512vl == (__builtin_cpu_supports("avx512vl") != 0));
+  CHECK(has.avx512bf16 == (__builtin_cpu_supports("avx512bf16") != 0));
+  CHECK(has.avx512ifma == (__builtin_cpu_supports("avx512ifma") != 0));
+  CHECK(has.avx512vbmi == (__builtin_cpu_supports("avx512vbmi") != 0));
+  CHECK(has.pclmul == (__builtin_cpu_supports("pclmul") != 0));
+  CHECK(has.vpclmulqdq == (__builtin_cpu_supports("vpclmulqdq") != 0));
+}
+#endif
+
+CASE("levels have a name and a need each, and the weakest always runs") {
+  std::set<std::string> names;
+  for (int level = 0; level < isa_levels; ++level) {
+    const Isa isa = static_cast<Isa>(level);
+    CHECK(names.insert(isa_name(isa)).second);
+    CHECK(std::string(isa_needs(isa)).size() > 3);
+  }
+  CHECK(std::string(isa_name(Isa::scalar)) == "scalar" && static_cast<int>(Isa::scalar) == 0);
+  setenv("FEDLORA_ISA", "scalar", 1);
+  CHECK(select_isa() == Isa::scalar);
+  setenv("FEDLORA_ISA", "", 1);
+  CHECK(select_isa() == detect_isa());
+  unsetenv("FEDLORA_ISA");
+  CHECK(select_isa() == detect_isa());
+}
+
+namespace {
+std::string refusal(const char* wanted) {
+  setenv("FEDLORA_ISA", wanted, 1);
+  std::string text;
+  try {
+    (void)select_isa();
+  } catch (const Error& error) {
+    text = std::string(code_name(error.code())) + ": " + error.what();
+  }
+  unsetenv("FEDLORA_ISA");
+  return text;
+}
+}  // namespace
+
+CASE("a level of no name here is refused with all that are, one that the machine lacks with what it needs") {
+  const std::string unknown = refusal("avx9");
+  CHECK(unknown.starts_with("E_ISA: FEDLORA_ISA=avx9 is unknown"));
+  for (int level = 0; level < isa_levels; ++level) CHECK(unknown.find(isa_name(static_cast<Isa>(level))) != std::string::npos);
+  CHECK(refusal("scala").starts_with("E_ISA"));
+  for (int level = 0; level < isa_levels; ++level) {
+    const std::string text = refusal(isa_name(static_cast<Isa>(level)));
+    CHECK(text.empty() == (level <= static_cast<int>(detect_isa())));
+    if (!text.empty()) CHECK(text.find(isa_needs(static_cast<Isa>(level))) != std::string::npos);
+  }
+}
+
+CASE("memory of this process grows with what is touched, and its peak stays") {
+  const ProcessMemory before = process_memory();
+  CHECK(before.resident > 1e5 && before.peak >= before.resident && before.peak < 1e11);
+  constexpr size_t bytes = size_t{48} << 20;
+  {
+    std::vector<char> block(bytes, 1);
+    CHECK(block[bytes / 2] == 1);
+    CHECK(process_memory().resident >= before.resident + 0.9 * bytes);
+  }
+  const ProcessMemory after = process_memory();
+  CHECK(after.peak >= before.resident + 0.9 * bytes);
+  CHECK(after.resident < before.resident + 0.5 * bytes);
+}
+
+TEST_MAIN()
