@@ -6,6 +6,9 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { findPrograms, judge, lowerIsaLevels, runAll, runProgram } from '../scripts/lib/native-programs.mjs'
 
+// Some eight minutes of processor time at three levels of instructions: a busy machine takes longer than one file usually may.
+t.setTimeout(3_600_000)
+
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const programs = findPrograms(join(root, 'build', 'cmake', 'tests'))
 
