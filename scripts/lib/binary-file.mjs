@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 /**
  * @typedef {object} BinaryFile
  * @property {string[]} libraries that it needs
- * @property {string[]} imports undefined symbols; of a PE file and of macOS those of a library as `library:symbol`
+ * @property {string[]} imports undefined symbols; where the file says whose they are, as `library:symbol`
  * @property {string[]} exports
  * @property {string} [minimum] oldest macOS
  * @property {string} [installName] of macOS
@@ -72,30 +72,65 @@ function readSignature(/** @type {Buffer} */ bytes, /** @type {number} */ start)
   return flags & 2 ? 'ad hoc' : 'other'
 }
 
+/** What the loader of macOS is told to bind, by the opcodes of `mach-o/loader.h`: names, and libraries by number; -2 is any that is loaded. */
+function readBindings(/** @type {Buffer} */ bytes, /** @type {number} */ start, /** @type {number} */ size) {
+  const bindings = new Map()
+  let [at, library, name] = [start, 0, '']
+  const leb = () => {
+    let value = 0
+    for (let shift = 0; ; shift += 7) {
+      const byte = bytes[at++]
+      value += (byte & 0x7f) * 2 ** shift
+      if (byte < 0x80) return value
+    }
+  }
+  while (at < start + size) {
+    const [opcode, low] = [bytes[at] & 0xf0, bytes[at] & 0x0f]
+    at++
+    if (opcode === 0x10) library = low
+    else if (opcode === 0x20) library = leb()
+    else if (opcode === 0x30) library = low === 0 ? 0 : low - 16
+    else if (opcode === 0x40) {
+      name = nameAt(bytes, at)
+      at += name.length + 1
+    } else if ([0x60, 0x70, 0x80].includes(opcode)) leb()
+    else if (opcode >= 0x90) {
+      bindings.set(name, library)
+      if (opcode === 0xa0) leb()
+      else if (opcode === 0xc0) leb() + leb()
+    }
+  }
+  return bindings
+}
+
 /** @returns {BinaryFile} */
 function readMachO(/** @type {Buffer} */ bytes) {
   /** @type {BinaryFile} */
   const file = { libraries: [], imports: [], exports: [], signature: 'none' }
-  const dynamicLookup = 0xfe
-  let symbols
-  for (let i = 0, at = 32; i < bytes.readUInt32LE(16); i++, at += bytes.readUInt32LE(at + 4)) {
+  const field = (/** @type {number} */ command, /** @type {number} */ offset) => bytes.readUInt32LE(command + offset)
+  const plain = (/** @type {string} */ name) => name.replace(/^_/, '') // C's underscore
+  let [symbols, binding] = [0, 0]
+  for (let i = 0, at = 32; i < bytes.readUInt32LE(16); i++, at += field(at, 4)) {
     const command = bytes.readUInt32LE(at)
-    const text = () => nameAt(bytes, at + bytes.readUInt32LE(at + 8))
+    const text = () => nameAt(bytes, at + field(at, 8))
     if ([0xc, 0x80000018, 0x8000001f].includes(command)) file.libraries.push(text())
     else if (command === 0xd) file.installName = text()
     else if (command === 0x2) symbols = at
+    else if (command === 0x80000022) binding = at
     else if (command === 0x32) file.minimum = `${bytes.readUInt16LE(at + 14)}.${bytes[at + 13]}`
-    else if (command === 0x1d) file.signature = readSignature(bytes, bytes.readUInt32LE(at + 8))
+    else if (command === 0x1d) file.signature = readSignature(bytes, field(at, 8))
   }
-  if (symbols === undefined) return file
-  const [start, count, names] = [8, 12, 16].map((offset) => bytes.readUInt32LE(symbols + offset))
+  if (symbols === 0 || binding === 0) throw new RangeError('no symbols, or none that are bound by opcodes')
+  const [start, count, names] = [8, 12, 16].map((offset) => field(symbols, offset))
   for (let at = start; at < start + 16 * count; at += 16) {
-    const [type, library] = [bytes[at + 4], bytes.readUInt16LE(at + 6) >> 8]
-    if (!(type & 1) || type & 0xe0) continue // local, or for a debugger
-    const name = nameAt(bytes, names + bytes.readUInt32LE(at)).slice(1) // without C's underscore
-    if ((type & 0x0e) !== 0) file.exports.push(name)
-    else file.imports.push(library === dynamicLookup ? name : `${file.libraries[library - 1]}:${name}`)
+    const [type, external, debugging] = [bytes[at + 4] & 0x0e, bytes[at + 4] & 1, bytes[at + 4] & 0xe0]
+    if (external && !debugging && type !== 0) file.exports.push(plain(nameAt(bytes, names + bytes.readUInt32LE(at))))
   }
+  const bindings = new Map(
+    [16, 32].flatMap((part) => [...readBindings(bytes, field(binding, part), field(binding, part + 4))]),
+  )
+  for (const [name, library] of bindings)
+    file.imports.push(library === -2 ? plain(name) : `${file.libraries[library - 1] ?? library}:${plain(name)}`)
   return file
 }
 

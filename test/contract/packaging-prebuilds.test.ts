@@ -59,10 +59,10 @@ t.test('macOS: libraries, undefined symbols, oldest system, signature, name', as
     cpu: 0x0100000c,
     libraries: ['/usr/lib/libSystem.B.dylib'],
     imports: [
-      { name: 'napi_create_object', library: 254 },
+      { name: 'napi_create_object', library: -2 },
       { name: 'malloc', library: 1 },
     ],
-    exports: [...entries, '_ZdlPv', '_Znwm'],
+    exports: [...entries, '_mh_dylib_header', '__dso_handle', '_ZdlPv', '_Znwm'],
     minimum: [11, 0] as [number, number],
     installName: '@rpath/fedlora.node',
     signed: true,
@@ -73,8 +73,8 @@ t.test('macOS: libraries, undefined symbols, oldest system, signature, name', as
   t.same(readBinaryFile(machOOf(sound)).imports, ['napi_create_object', '/usr/lib/libSystem.B.dylib:malloc'])
   t.match(judge({ cpu: 0x01000007 }), [/it is for darwin-x64/])
   t.match(judge({ libraries: ['/usr/lib/libc++.1.dylib'] }), [/it needs \/usr\/lib\/libc\+\+\.1\.dylib/])
-  t.match(judge({ imports: [...sound.imports, { name: 'fmaxf', library: 254 }] }), [/fmaxf is not of Node-API 9/])
-  const newer = [...sound.imports, { name: 'node_api_create_object_with_properties', library: 254 }]
+  t.match(judge({ imports: [...sound.imports, { name: 'fmaxf', library: -2 }] }), [/fmaxf is not of Node-API 9/])
+  const newer = [...sound.imports, { name: 'node_api_create_object_with_properties', library: -2 }]
   t.match(judge({ imports: newer }), [/node_api_create_object_with_properties is not of Node-API 9/])
   t.match(judge({ imports: sound.imports.slice(1) }), [/uses nothing of Node-API/])
   t.match(judge({ exports: entries.slice(1) }), [/does not export napi_register_module_v1/])
@@ -82,6 +82,12 @@ t.test('macOS: libraries, undefined symbols, oldest system, signature, name', as
   t.match(judge({ minimum: [15, 0] }), [/oldest macOS is 15\.0, expected 11\.0/])
   t.match(judge({ installName: '/home/me/fedlora.node' }), [/install name is \/home/, /a path of the machine/])
   t.match(judge({ signed: false }), [/signature is none/])
+  const intel = machOOf({ ...sound, cpu: 0x01000007, signed: false })
+  t.same(judgeBinary(find('darwin-x64'), intel), [], 'Intel’s needs no signature')
+  t.match(judge({ imports: [{ name: 'napi_create_object', library: 0 }] }), [
+    /uses nothing/,
+    /napi_create_object is bound to no library/,
+  ])
   const altered = machOOf(sound)
   altered[4500]! ^= 1
   t.match(judgeBinary(find('darwin-arm64'), altered), [/signature is broken/], 'a byte of the second page')

@@ -82,7 +82,7 @@ export const headOf = {
 interface MachO {
   cpu: number
   libraries: string[]
-  /** Undefined symbols, without C's underscore; `library` counts from 1, 254 is dynamic lookup. */
+  /** What is bound, without C's underscore; `library` counts from 1, -2 is any that is loaded. */
   imports: { name: string; library: number }[]
   exports: string[]
   minimum: [major: number, minor: number]
@@ -111,22 +111,33 @@ export function machOOf({ cpu, libraries, imports, exports, minimum, installName
     names = Buffer.concat([names, cString(`_${name}`)])
     const foreign = imports[i - local.length]
     symbols[16 * i + 4] = i === 0 ? 0x64 : i === 1 ? 0x0e : foreign === undefined ? 0x0f : 0x01
-    symbols.writeUInt16LE((foreign?.library ?? 0) << 8, 16 * i + 6)
   }
-  const build = (symbolsAt: number, signatureAt: number) => [
-    ...libraries.map((name) => named(0xc, name)),
-    named(0xd, installName),
-    words(0x32, 24, 1, (minimum[0] << 16) | (minimum[1] << 8), 0, 0),
-    words(0x2, 24, symbolsAt, all.length, symbolsAt + symbols.length, names.length),
-    ...(signed ? [words(0x1d, 16, signatureAt, 0)] : []),
-  ]
+  const bound = Buffer.concat(
+    imports.flatMap(({ name, library }) => [
+      Buffer.from(library < 0 ? [0x30 | (library & 15)] : [0x10 | library]),
+      Buffer.concat([Buffer.from([0x40]), cString(`_${name}`), Buffer.from([0x51, 0x72, 0x80, 0x01, 0x90])]),
+    ]),
+  )
+  // The first is bound at once, the others when they are called.
+  const firstBound = bound.indexOf(0x90) + 1
+  const build = (symbolsAt: number, signatureAt: number) => {
+    const boundAt = symbolsAt + symbols.length + names.length
+    return [
+      ...libraries.map((name) => named(0xc, name)),
+      named(0xd, installName),
+      words(0x32, 24, 1, (minimum[0] << 16) | (minimum[1] << 8), 0, 0),
+      words(0x2, 24, symbolsAt, all.length, symbolsAt + symbols.length, names.length),
+      words(0x80000022, 48, 0, 0, boundAt, firstBound, 0, 0, boundAt + firstBound, bound.length - firstBound, 0, 0),
+      ...(signed ? [words(0x1d, 16, signatureAt, 0)] : []),
+    ]
+  }
   const commands = build(0, 0)
   const symbolsAt = 32 + commands.reduce((sum, { length }) => sum + length, 0)
-  const body = symbolsAt + symbols.length + names.length
+  const body = symbolsAt + symbols.length + names.length + bound.length
   const padding = Buffer.alloc(5000) // more than one page
   const signatureAt = body + padding.length
   const head = words(0xfeedfacf, cpu, 0, 6, commands.length, symbolsAt - 32, 0, 0)
-  const content = Buffer.concat([head, ...build(symbolsAt, signatureAt), symbols, names, padding])
+  const content = Buffer.concat([head, ...build(symbolsAt, signatureAt), symbols, names, bound, padding])
   if (!signed) return content
   const pages = Math.ceil(content.length / 4096)
   const directory = Buffer.alloc(48 + 32 * pages)
