@@ -24,7 +24,7 @@ async function schemas() {
     load('commands/simulate.js'),
     load('serve/sections.js'),
   ])
-  const { name, folder, log, evaluate, listen, tls, nats, clients, limits } = await serverSections()
+  const { name, folder, log, evaluate, listen, tls, nats, clients, workers, limits } = await serverSections()
   const federation = await simulate.sections()
   const { split } = federation
   return {
@@ -38,6 +38,7 @@ async function schemas() {
     tls,
     nats,
     clients,
+    workers,
     limits,
   }
 }

@@ -3,9 +3,10 @@
 // point of the server's process and one for each of the clients', and checks what is left (test/federated/kill). Each world is killed a second time
 // while it recovers, every fourth a third time. Prints the report as JSON; status 1 when anything is lost, double or stands still.
 //
-// Usage: node scripts/kill-points.mjs [--role server|clients] [--kind rounds|masked|buffers] [--every K] [--lanes N] [--patience S]
+// Usage: node scripts/kill-points.mjs [--role server|worker|clients] [--kind rounds|masked|buffers|workers] [--every K] [--lanes N] [--patience S]
 //   [--seconds S] [--base FOLDER] [--report FILE]
-//   --kind     federations with rounds (default), with rounds of secure aggregation, or without rounds: answers go into buffers
+//   --kind     federations with rounds (default), with rounds of secure aggregation, or without rounds: answers go into buffers,
+//              or with workers over a real NATS (nats-server, or what FEDLORA_NATS_SERVER names), of which one (role worker) is killed
 //   --every    only each K-th point
 //   --lanes    worlds at a time, for each role; default 1
 //   --patience seconds after which a world is taken to stand still; default 120. A busy machine, or a low priority, needs more
@@ -90,8 +91,8 @@ async function main() {
   const { series } = await import('../test/federated/kill/series.mjs')
   const begun = Date.now()
   const until = begun + 1000 * Number(values.seconds)
-  const wanted = /** @type {('server' | 'clients')[]} */ (values.role)
-  const kind = /** @type {'rounds' | 'masked' | 'buffers'} */ (values.kind)
+  const wanted = /** @type {('server' | 'worker' | 'clients')[]} */ (values.role)
+  const kind = /** @type {'rounds' | 'masked' | 'buffers' | 'workers'} */ (values.kind)
   const { report: file } = values
   const earlier =
     file !== undefined && existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { seconds: 0, roles: [] }

@@ -31,6 +31,10 @@ const commands: CommandTable = {
     summary: 'take part in a federation with the rows of this machine',
     load: async () => (await import('./commands/join.js')).join,
   },
+  aggregate: {
+    summary: 'a worker that screens and sums answers for a server over NATS',
+    load: async () => (await import('./commands/aggregate.js')).aggregate,
+  },
   federation: {
     summary: 'what the operator of a server asks and says: invite, status, revoke, pause, …',
     load: async () => (await import('./commands/federation.js')).federation,

@@ -10,5 +10,6 @@ export { NatsJournal, type NatsJournalOptions } from '../federated/nats/journal.
 export { type Leader, Lease, type LeaseOptions } from '../federated/nats/lease.js'
 export { NatsLink, type NatsLinkParts } from '../federated/nats/link.js'
 export { type Names, namesOf, tokenOf } from '../federated/nats/names.js'
+export { NatsQueue, type NatsQueueOptions } from '../federated/nats/queue.js'
 export { type NatsConfigInput, type NatsUser, natsConfig } from '../federated/nats/rights.js'
 export { NatsServer, type NatsServerParts } from '../federated/nats/serve.js'

@@ -40,13 +40,22 @@ export async function openFolder(
     return part
   }
   try {
-    const nats = options.nats && having(await NatsSide.open(options.nats, folder, standby))
+    const nats = options.nats && having(await NatsSide.open(options.nats, folder, config.workers, standby))
     const journal = having(nats?.journal ?? (await openFileJournal<Entry>(join(folder, 'journal'))))
     const blobs = having(nats?.blobs ?? (await openDirectoryBlobs(join(folder, 'blobs'))))
     const asleep = standby === undefined
     const judge = asleep ? undefined : await judgeOf(options)
     if (judge !== undefined) having(judge)
-    const coordinator = await Coordinator.open({ folder, journal, blobs, config, judge, onEvent, asleep })
+    const coordinator = await Coordinator.open({
+      folder,
+      journal,
+      blobs,
+      queue: nats?.queue,
+      config,
+      judge,
+      onEvent,
+      asleep,
+    })
     if (nats !== undefined) nats.lease.onLost = (error) => coordinator.giveUp(error)
     const close = async () => {
       await coordinator.close()

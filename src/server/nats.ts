@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { FedloraError } from '../errors.js'
 import type { BlobStore } from '../federated/blobs/blob-store.js'
 import { openDirectoryBlobs } from '../federated/blobs/directory.js'
+import type { WorkersConfig } from '../federated/coordinator/options.js'
 import type { Record as Entry } from '../federated/coordinator/records.js'
 import type { Journal } from '../federated/journal/journal.js'
 import type { Door, Registry } from '../federated/link/link.js'
@@ -14,7 +15,9 @@ import { NatsJournal } from '../federated/nats/journal.js'
 import { type Leader, Lease } from '../federated/nats/lease.js'
 import { type Names, namesOf, tokenOf } from '../federated/nats/names.js'
 import type { NatsConfig } from '../federated/nats/options.js'
+import { NatsQueue } from '../federated/nats/queue.js'
 import { NatsServer } from '../federated/nats/serve.js'
+import type { WorkQueue } from '../federated/workers/work-queue.js'
 import { ioError } from '../files/atomic.js'
 
 /** What a server does while another one leads. */
@@ -25,14 +28,15 @@ export interface Standby {
   signal?: AbortSignal | undefined
 }
 
-const textOf = async (path: string | undefined): Promise<string | undefined> =>
+/** @throws FedloraError `E_IO`. */
+export const textOf = async (path: string | undefined): Promise<string | undefined> =>
   path === undefined
     ? undefined
     : await readFile(path, 'utf8').catch((error: unknown) => {
         throw ioError(error, `cannot read '${path}'`)
       })
 
-async function connect({ url, credentials, tls, monitor }: NatsConfig): Promise<NatsConnection> {
+export async function connect({ url, credentials, tls, monitor }: NatsConfig): Promise<NatsConnection> {
   if (monitor !== undefined) await checkDurable(monitor)
   const [authority, certificate, key] = await Promise.all([tls?.authority, tls?.certificate, tls?.key].map(textOf))
   return await connectNats({
@@ -45,6 +49,8 @@ async function connect({ url, credentials, tls, monitor }: NatsConfig): Promise<
 export class NatsSide {
   readonly journal: Journal<Entry>
   readonly blobs: BlobStore
+  /** Where workers find work; undefined: there are none. */
+  readonly queue: WorkQueue | undefined
   readonly lease: Lease
   readonly #config: NatsConfig
   readonly #connection: NatsConnection
@@ -52,7 +58,7 @@ export class NatsSide {
   #carrier: NatsServer | undefined
 
   private constructor(
-    parts: { config: NatsConfig; connection: NatsConnection; names: Names },
+    parts: { config: NatsConfig; connection: NatsConnection; names: Names; queue: WorkQueue | undefined },
     lease: Lease,
     journal: Journal<Entry>,
     blobs: BlobStore,
@@ -63,14 +69,16 @@ export class NatsSide {
     this.lease = lease
     this.journal = journal
     this.blobs = blobs
+    this.queue = parts.queue
   }
 
   /**
    * Leads the federation, and opens what it keeps.
+   * @param workers - of the federation; undefined: it has none.
    * @param standby - absent: while another server leads, nobody waits.
    * @throws FedloraError `E_LOCKED` while another process has the folder, or another server leads; `E_UNREACHABLE`, `E_AUTH`, `E_CONFIG`, `E_MISSING`.
    */
-  static async open(config: NatsConfig, folder: string, standby?: Standby): Promise<NatsSide> {
+  static async open(config: NatsConfig, folder: string, workers?: WorkersConfig, standby?: Standby): Promise<NatsSide> {
     const staging = await openDirectoryBlobs(join(folder, 'blobs'))
     let connection: NatsConnection | undefined
     let lease: Lease | undefined
@@ -89,7 +97,8 @@ export class NatsSide {
       const mayWrite = () => leads.held()
       const journal = await NatsJournal.open<Entry>(connection, names, { replicas, claim: true, mayWrite })
       const blobs = new NatsBlobs(await openBucket(connection, names.blobs, { replicas }), staging, mayWrite)
-      return new NatsSide({ config, connection, names }, lease, journal, blobs)
+      const queue = workers && (await NatsQueue.open(connection, names, { silence: workers.silence, replicas }))
+      return new NatsSide({ config, connection, names, queue }, lease, journal, blobs)
     } catch (error) {
       await lease?.release()
       await connection?.close()

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { FedloraError } from '../errors.js'
 import { type CoordinatorConfig, coordinatorSchema, parseCoordinatorOptions } from '../federated/coordinator/options.js'
+import { checkQueue } from '../federated/coordinator/workers.js'
 import { limitsSchema, listenSchema, tlsSchema } from '../federated/https/options.js'
 import { natsSchema } from '../federated/nats/options.js'
 import { privacySchema } from '../federated/privacy-options.js'
@@ -64,5 +65,6 @@ export function parseServerOptions(options: unknown): ServerConfig {
   const { listen: written } = options as ServerOptions
   const https = nats === undefined || written?.port !== undefined
   const coordinator = parseCoordinatorOptions(rest)
+  if (nats === undefined) checkQueue(coordinator)
   return { folder, listen, tls, nats, limits, log, https, coordinator, evaluate: parseEvaluate(evaluate, coordinator) }
 }

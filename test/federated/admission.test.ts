@@ -1,8 +1,9 @@
 /** Clients that come in by a proof of their name, without a token: `Registry.admit`. */
 import t from 'tap'
+import { apply } from '../../src/federated/coordinator/apply.js'
 import type { Record as Entry } from '../../src/federated/coordinator/records.js'
 import { admission, hashOfToken } from '../../src/federated/coordinator/registry.js'
-import { apply, emptyState, type State } from '../../src/federated/coordinator/state.js'
+import { emptyState, type State } from '../../src/federated/coordinator/state.js'
 
 const token = hashOfToken('nobody knows it')
 const at = (now: number) => ({ token, now })

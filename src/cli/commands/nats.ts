@@ -10,7 +10,7 @@ export const nats: Command = {
     {
       name: 'action',
       description:
-        'init: writes a configuration for nats-server, the seed of the federation’s server, and a file for each client',
+        'init: writes a configuration for nats-server, the seed of the federation’s server, a file for its workers, and one for each client',
       choices: ['init'],
       required: true,
     },
@@ -40,6 +40,7 @@ export const nats: Command = {
     )
     output.text(`for NATS:       nats-server -c ${shownPath(made.config)}`)
     output.text(`for the server: ${shownPath(made.server)} (stays with it)`)
+    output.text(`for workers:    ${shownPath(made.worker)} (for those of the operator)`)
     for (const [name, path] of Object.entries(made.clients))
       output.text(`for ${name}: ${shownPath(path)} (for it alone)`)
     return { ...made }

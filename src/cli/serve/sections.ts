@@ -5,8 +5,23 @@ import type { Flag, FlagValues } from '../arguments.js'
 import { type Config, section, text, usage } from '../command.js'
 import { UsageError } from '../usage.js'
 
-const { name, folder, listen, tls, nats, clients, model, adapter, data, federation, privacy, evaluate, limits, log } =
-  serverSchema.shape
+const {
+  name,
+  folder,
+  listen,
+  tls,
+  nats,
+  clients,
+  workers,
+  model,
+  adapter,
+  data,
+  federation,
+  privacy,
+  evaluate,
+  limits,
+  log,
+} = serverSchema.shape
 const sections = {
   name,
   folder,
@@ -14,6 +29,7 @@ const sections = {
   tls,
   nats,
   clients,
+  workers,
   model,
   adapter,
   data,

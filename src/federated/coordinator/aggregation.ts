@@ -6,6 +6,7 @@ import type { BlobStore } from '../blobs/blob-store.js'
 import { flopPerToken } from '../cost.js'
 import type { RefusedAnswer, RoundEvent } from '../events.js'
 import { type Counted, figuresOf } from '../figures.js'
+import type { Manifest } from '../link/messages.js'
 import type { FederationConfig } from '../options.js'
 import type { Answer } from '../protocol/messages.js'
 import { sizeOf } from '../protocol/secagg/messages.js'
@@ -14,6 +15,7 @@ import type { Kind } from '../ranks.js'
 import { rateOf } from '../rate.js'
 import { AdapterFile } from '../server/adapter-file.js'
 import { Server } from '../server/server.js'
+import type { AnswerFacts, Share } from '../server/shares.js'
 import { decodeVector, encodeVector } from '../vector-message.js'
 import type { Members } from './members.js'
 import type { Privacy } from './privacy.js'
@@ -56,7 +58,8 @@ export interface RoundFacts {
   seconds: number
 }
 
-const bytesOfNumbers = ({ numbers }: Answer) => 8 * Object.values(numbers).reduce((sum, list) => sum + list.length, 0)
+const bytesOfNumbers = ({ numbers }: AnswerFacts) =>
+  8 * Object.values(numbers).reduce((sum, list) => sum + list.length, 0)
 
 export class Aggregation {
   readonly server: Server
@@ -175,23 +178,44 @@ export class Aggregation {
   /** Adds an answer that counts. @param scale - what its update is scaled by; its weight stays. */
   async add(answer: Answer, vectors = this.screen(answer), scale = 1): Promise<void> {
     const started = performance.now()
-    const { client, rows, loss, steps, tokens } = answer
-    await this.server.accept(answer, this.spaceOf(client), undefined, vectors, scale)
-    const numbers = bytesOfNumbers(answer)
+    await this.server.accept(answer, this.spaceOf(answer.client), undefined, vectors, scale)
     const { vectors: sent, masked } = answer
-    const open = Object.values(sent).reduce((sum, message) => sum + message.length, numbers)
-    const bytesUp = open + (masked === undefined ? 0 : sizeOf(masked.message))
+    const bytes = Object.values(sent).reduce((sum, message) => sum + message.length, 0)
     const names = masked?.vectors.map(([name]) => name) ?? Object.keys(sent)
-    const bytesUpRaw = names.reduce((sum, name) => sum + 4 * this.#lengthOf(name, answer), numbers)
-    const staleness = this.server.round + 1 - answer.round
-    const report = { client: this.#placeOf(client), name: client, rows, loss, steps, tokens, bytesUp }
-    const stale = this.#ground.config.asynchronous && { staleness }
-    this.#counted.push({ ...report, bytesUpRaw, ...stale })
+    this.#count(answer, names, bytes + (masked === undefined ? 0 : sizeOf(masked.message)))
     this.#seconds += (performance.now() - started) / 1000
   }
 
+  /** What whoever screens and sums an answer elsewhere must know of it. */
+  shareOf({ answer, vectors }: Manifest): Share {
+    return this.server.shareOf(answer, Object.keys(vectors), this.spaceOf(answer.client))
+  }
+
+  /** Adds answers that count and were summed elsewhere. @throws FedloraError as `Server.acceptSummed`. */
+  addSummed(manifests: readonly Manifest[], sums: Readonly<Record<string, Uint8Array>>): void {
+    const started = performance.now()
+    const shared = manifests.map((manifest) => {
+      const { answer } = manifest
+      return { answer, space: this.spaceOf(answer.client), share: this.shareOf(manifest) }
+    })
+    this.server.acceptSummed(shared, sums)
+    for (const { answer, vectors, blob } of manifests) this.#count(answer, Object.keys(vectors), blob?.bytes ?? 0)
+    this.#seconds += (performance.now() - started) / 1000
+  }
+
+  /** @param names - of the vectors that it brought, in `bytes`. */
+  #count(answer: AnswerFacts, names: readonly string[], bytes: number): void {
+    const { client, rows, loss, steps, tokens } = answer
+    const numbers = bytesOfNumbers(answer)
+    const bytesUpRaw = names.reduce((sum, name) => sum + 4 * this.#lengthOf(name, answer), numbers)
+    const staleness = this.server.round + 1 - answer.round
+    const report = { client: this.#placeOf(client), name: client, rows, loss, steps, tokens, bytesUp: bytes + numbers }
+    const stale = this.#ground.config.asynchronous && { staleness }
+    this.#counted.push({ ...report, bytesUpRaw, ...stale })
+  }
+
   /** Values of a vector whole, of which an answer may bring a part. */
-  #lengthOf(name: string, { client, round }: Answer): number {
+  #lengthOf(name: string, { client, round }: AnswerFacts): number {
     const ranges = travelOf(this.chosen, { space: this.spaceOf(client), round })[name]
     return ranges === undefined ? (this.server.state.vectors[name]?.length ?? 0) : lengthOf(ranges)
   }

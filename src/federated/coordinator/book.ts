@@ -1,10 +1,11 @@
 /** The state of a federation's server and its journal, as one: what is decided is appended, and is so when it is durable. One thing at a time. */
 import { FedloraError, isFedloraError } from '../../errors.js'
 import type { Journal } from '../journal/journal.js'
-import { eventOf } from './event-of.js'
+import { apply } from './apply.js'
 import type { CoordinatorEvent } from './events.js'
+import { eventsOf } from './events-of.js'
 import { type Record as Entry, recordSchema } from './records.js'
-import { apply, emptyState, type State } from './state.js'
+import { emptyState, type State } from './state.js'
 
 /** Who hears of what is appended. */
 interface Hears {
@@ -41,8 +42,7 @@ export class Book {
       }
       apply(this.state, data)
       if (data.type === 'commit' || data.type === 'abandon') this.retold.length = 0
-      const event = eventOf(data, this.state)
-      if (event !== undefined) this.retold.push(event)
+      this.retold.push(...eventsOf(data, this.state))
       this.#sequence = sequence
     }
   }
@@ -81,8 +81,7 @@ export class Book {
     }
     for (const record of records) {
       apply(this.state, record)
-      const event = eventOf(record, this.state)
-      if (event !== undefined) this.#hears.onEvent(event)
+      for (const event of eventsOf(record, this.state)) this.#hears.onEvent(event)
     }
   }
 

@@ -2,6 +2,7 @@
 import { FedloraError, isFedloraError } from '../../errors.js'
 import type { Vectors } from '../algorithms/algorithm.js'
 import type { Answer } from '../protocol/messages.js'
+import type { Done } from '../workers/assignment.js'
 import type { Aggregation } from './aggregation.js'
 import { BufferCourse } from './buffer.js'
 import type { Course } from './course.js'
@@ -53,6 +54,12 @@ export class Conductor {
     } catch (error) {
       this.#later(error)
     }
+  }
+
+  /** A worker hands back. @throws what went wrong: it hands back again. */
+  async hear(done: Done): Promise<void> {
+    await this.#tools.book.exclusive(async () => await this.#course.hear?.(done))
+    void this.settle()
   }
 
   /** What has failed is told, and tried again. */

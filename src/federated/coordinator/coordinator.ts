@@ -16,6 +16,7 @@ import type { Journal } from '../journal/journal.js'
 import type { Door, Registry } from '../link/link.js'
 import type { Description, Known, Notice, Reply, Word } from '../link/messages.js'
 import type { Standing } from '../link/standing.js'
+import type { WorkQueue } from '../workers/work-queue.js'
 import { Aggregation } from './aggregation.js'
 import { Book } from './book.js'
 import { Conductor } from './conductor.js'
@@ -36,6 +37,7 @@ import { type Known as Lives, standingOf } from './standing.js'
 import { isOver, isUnderWay, placeOf, populationOf, type State } from './state.js'
 import type { Tools } from './tools.js'
 import { Waiters } from './waiters.js'
+import { checkWorkers } from './workers.js'
 
 export interface CoordinatorParts extends Partial<Pick<Tools, 'now' | 'after' | 'random'>> {
   /** Where the adapter is left; undefined: nowhere. */
@@ -47,6 +49,8 @@ export interface CoordinatorParts extends Partial<Pick<Tools, 'now' | 'after' | 
   onEvent?: ((event: CoordinatorEvent) => void) | undefined
   /** Measures the global adapter, and is closed with the server; undefined: nobody does. */
   judge?: Judge | undefined
+  /** Where workers find answers to screen and sum, as `config.workers` says; closed with the server. */
+  queue?: WorkQueue | undefined
   /** Opened for an operator's word while no server runs: no round begins or ends. */
   asleep?: boolean
 }
@@ -66,6 +70,8 @@ export class Coordinator implements Door, Registry {
   readonly #reception: Reception
   /** Resolves when the federation is over, its adapter written. Rejects with what ended the server before. */
   readonly over: Promise<void>
+  /** Ends what is heard of workers. */
+  #deafen: (() => Promise<void>) | undefined
   #closing: Promise<void> | undefined
 
   private constructor(
@@ -96,12 +102,14 @@ export class Coordinator implements Door, Registry {
       journal,
       blobs,
       judge,
+      queue,
       onEvent,
       asleep = false,
     } = parts
     const config = parseCoordinatorOptions(parts.config)
     const setup = await openSetup(config)
     checkSecure(config, setup.chosen)
+    if (!asleep) checkWorkers(config, setup.chosen, queue)
     const listeners = new Set(onEvent === undefined ? [] : [onEvent])
     const over = ending()
     const waiters = new Waiters()
@@ -126,6 +134,7 @@ export class Coordinator implements Door, Registry {
     const tools: Tools = {
       privacy,
       judge,
+      queue: config.workers && queue,
       config,
       setup,
       members: new Members(config, setup),
@@ -142,8 +151,13 @@ export class Coordinator implements Door, Registry {
     const aggregation = await openAggregation(tools)
     const coordinator = new Coordinator(tools, listeners, aggregation, over)
     if (!asleep) await coordinator.#conductor.makeUp()
+    if (!asleep) coordinator.#hearWorkers()
     void coordinator.#conductor.settle()
     return coordinator
+  }
+
+  #hearWorkers(): void {
+    this.#deafen = this.#tools.queue?.results((done) => this.#conductor.hear(done))
   }
 
   get #state(): State {
@@ -311,12 +325,13 @@ export class Coordinator implements Door, Registry {
   }
 
   async #close(): Promise<void> {
-    const { book, blobs, judge, log, waiters } = this.#tools
+    const { book, blobs, judge, log, queue, waiters } = this.#tools
     const measured = this.#conductor.stop()
     const closed = book.close()
     waiters.wake()
     await closed
-    await Promise.all([measured, this.#conductor.stop()])
+    await Promise.all([measured, this.#conductor.stop(), this.#deafen?.()])
+    await queue?.close()
     await judge?.close()
     this.#aggregation.dispose()
     await blobs.close()

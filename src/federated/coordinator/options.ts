@@ -52,6 +52,23 @@ export const serverClientsSchema = z.strictObject({
     ),
 })
 
+export const workersSchema = z.strictObject({
+  answers: z.int().min(1).max(1024).default(8).describe('answers that a worker screens and sums at a time'),
+  silence: z
+    .number()
+    .min(1)
+    .max(3600)
+    .default(30)
+    .describe('seconds without a sign of life after which a worker has died: another one does what it was at'),
+  deadline: z
+    .number()
+    .min(1)
+    .max(86400)
+    .default(120)
+    .describe('seconds after which the server itself does what no worker has done'),
+})
+export type WorkersConfig = z.output<typeof workersSchema>
+
 export const coordinatorSchema = z.strictObject({
   name: z.string().min(1).max(200).default('federation').describe('what the federation is called'),
   model: modelOptionsSchema
@@ -64,6 +81,9 @@ export const coordinatorSchema = z.strictObject({
     .describe('how every client reads and renders its rows'),
   clients: serverClientsSchema.prefault({}).describe('who a round waits for'),
   federation: federationSchema.describe('the rounds, as simulate has them'),
+  workers: workersSchema
+    .optional()
+    .describe('processes of `fedlora aggregate` screen and sum answers; default: the server does it'),
 })
 
 /** What a server is told. @internal */

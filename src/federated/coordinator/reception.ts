@@ -1,13 +1,14 @@
 /** What clients ask and say, one by one: notices, answers, and the bytes of both. Carriers have made sure who speaks. */
-import { FedloraError, isFedloraError } from '../../errors.js'
+import { FedloraError } from '../../errors.js'
 import type { Vectors } from '../algorithms/algorithm.js'
 import type { BlobId, BlobRef } from '../blobs/blob-store.js'
+import { answerOf, checkSizes, digestOf, foreignTo } from '../link/answers.js'
 import type { Door } from '../link/link.js'
 import type { Description, Known, Notice, Offer, Reply, Word } from '../link/messages.js'
 import type { Answer } from '../protocol/messages.js'
 import type { Space } from '../protocol/space.js'
+import { isRefusal } from '../server/screen.js'
 import type { Aggregation } from './aggregation.js'
-import { answerOf, checkSizes, digestOf, foreignTo } from './answers.js'
 import { isStale, stalenessOf } from './buffering.js'
 import type { Conductor } from './conductor.js'
 import { lacks } from './notices.js'
@@ -20,17 +21,6 @@ import type { Tools } from './tools.js'
 
 const taken: Reply = { type: 'taken' }
 const refusal = (code: string, why: string): Reply => ({ type: 'refused', code, why })
-
-/** What an answer may be refused for; anything else is the server's own trouble, and the client says it again. */
-const refusing: ReadonlySet<string> = new Set([
-  'E_FORMAT',
-  'E_CHECKSUM',
-  'E_VERSION',
-  'E_SHAPE',
-  'E_NONFINITE',
-  'E_ARGUMENT',
-  'E_PROTOCOL',
-])
 
 export class Reception implements Door {
   readonly #tools: Tools
@@ -121,7 +111,8 @@ export class Reception implements Door {
       }
     })
     const { buffering } = this.#state
-    const goesOn = isPhaseOver(this.#state, this.#tools.now()) || (buffering && word.type !== 'working')
+    const isAssigned = this.#tools.queue !== undefined && word.type === 'answer'
+    const goesOn = isAssigned || isPhaseOver(this.#state, this.#tools.now()) || (buffering && word.type !== 'working')
     if (phaseOf(this.#state) === 'closing' || goesOn) void this.#conductor.settle()
     return reply
   }
@@ -175,6 +166,11 @@ export class Reception implements Door {
     }
     await this.#checkBlob(client, manifest.blob)
     if (underWay(this.#state) !== undefined) await this.#conductor.makeUp()
+    if (this.#tools.queue !== undefined) {
+      await book.append({ type: 'received', at, round, client, digest, manifest })
+      uploads.delete(client)
+      return taken
+    }
     let answer: Answer
     let vectors: Vectors
     try {
@@ -182,7 +178,7 @@ export class Reception implements Door {
       answer = await answerOf(manifest, this.#tools.blobs)
       vectors = this.#aggregation.screen(answer)
     } catch (error) {
-      if (!isFedloraError(error) || !refusing.has(error.code)) throw error
+      if (!isRefusal(error)) throw error // the server's own trouble: the client says it again
       const { code, message: why } = error
       await book.append({ type: 'refused', at, round, client, digest, code, why })
       uploads.delete(client)

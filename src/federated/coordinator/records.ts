@@ -1,6 +1,6 @@
 /** What happened in a federation, in order: the records of its journal. Plain data; whoever folds them (state.ts) has its state again. */
 import { z } from 'zod'
-import { blobRefSchema } from '../blobs/blob-store.js'
+import { blobIdSchema, blobRefSchema } from '../blobs/blob-store.js'
 import { descriptionSchema, manifestSchema, offerSchema } from '../link/messages.js'
 import { agreedSchema } from '../link/secure.js'
 import { measuredSchema } from './judge.js'
@@ -94,6 +94,26 @@ export const recordSchema = z.discriminatedUnion('type', [
     manifest: manifestSchema,
     /** Without rounds: versions that have come since it began. */
     staleness: count.optional(),
+  }),
+  /** An answer has come, and waits in its blob for a worker that screens it. */
+  z.strictObject({
+    type: z.literal('received'),
+    at: time,
+    round,
+    client: name,
+    digest: sha256,
+    manifest: manifestSchema,
+  }),
+  /** A worker has screened what was assigned to it, and summed what counts of it: sums one after the other, in ascending order of their names. */
+  z.strictObject({
+    type: z.literal('folded'),
+    at: time,
+    round,
+    assignment: blobIdSchema,
+    partial: blobRefSchema.nullable(),
+    sums: z.record(z.string(), count),
+    accepted: z.array(name),
+    refused: z.array(z.strictObject({ client: name, code: z.string(), why: words })),
   }),
   /** An answer may not count. */
   z.strictObject({ type: z.literal('refused'), digest: sha256, ...without }),

@@ -1,11 +1,13 @@
 /** A federation that goes on by rounds: begins one when it may, and ends it when it must. */
 import type { Vectors } from '../algorithms/algorithm.js'
 import type { RefusedAnswer } from '../events.js'
+import { answerOf } from '../link/answers.js'
 import type { Answer } from '../protocol/messages.js'
 import { cohortSize, sampleCohort } from '../protocol/plan.js'
+import type { Done } from '../workers/assignment.js'
 import type { Aggregation, RoundFacts } from './aggregation.js'
-import { answerOf } from './answers.js'
 import type { Course } from './course.js'
+import { Folding } from './folding.js'
 import type { RecordOf } from './records.js'
 import type { SecureRounds } from './secure.js'
 import { deadlineNow, isWorkDeadline } from './secure-state.js'
@@ -18,6 +20,7 @@ export class RoundCourse implements Course {
   readonly #tools: Tools
   readonly #aggregation: Aggregation
   readonly #secure: SecureRounds
+  readonly #folding: Folding
   readonly #end: StepEnd
   /** Whether the sums hold what the journal says of the round under way. */
   #stands = false
@@ -26,6 +29,7 @@ export class RoundCourse implements Course {
     this.#tools = tools
     this.#aggregation = aggregation
     this.#secure = secure
+    this.#folding = new Folding(tools, aggregation)
     this.#end = new StepEnd(tools, aggregation)
   }
 
@@ -38,36 +42,59 @@ export class RoundCourse implements Course {
     if (this.#stands || current === undefined || (rounds.phase !== 'open' && rounds.phase !== 'closing')) return
     await this.#beginSums(current.begun)
     this.#secure.beginAgain()
-    for (const manifest of current.accepted.values()) {
-      await this.#aggregation.add(await answerOf(manifest, this.#tools.blobs))
+    this.#folding.beginAgain()
+    const folded = new Set(current.folds.flatMap(({ clients }) => clients))
+    for (const [client, manifest] of current.accepted) {
+      if (!folded.has(client)) await this.#aggregation.add(await answerOf(manifest, this.#tools.blobs))
     }
+    await this.#folding.endAgain()
     this.#secure.endAgain()
     this.#stands = true
     this.#tools.waiters.wake(current.begun.clients)
   }
 
   async add(answer: Answer, vectors: Vectors): Promise<void> {
+    await this.#whole(() => this.#aggregation.add(answer, vectors))
+  }
+
+  async expire(): Promise<void> {
+    const { book, now } = this.#tools
+    const deadline = deadlineNow(this.#state)
+    if (deadline !== null && deadline <= now() && isWorkDeadline(this.#state))
+      await book.append({ type: 'deadline', at: now(), round: this.#state.rounds.round })
+  }
+
+  dueIn(): number | undefined {
+    const deadline = deadlineNow(this.#state)
+    const folding = this.#folding.dueIn()
+    if (deadline === null) return folding
+    return Math.min(Math.max(0, deadline - this.#tools.now()), folding ?? Number.POSITIVE_INFINITY)
+  }
+
+  /** A worker hands back what has come of an assignment. */
+  async hear(done: Done): Promise<void> {
+    await this.makeUp()
     try {
-      await this.#aggregation.add(answer, vectors)
+      await this.#whole(() => this.#folding.hear(done))
+    } catch (error) {
+      if (!this.#folding.isWrong(error)) throw error
+    }
+  }
+
+  /** Work on the sums, which stand no longer when it fails. */
+  async #whole<R>(work: () => Promise<R>): Promise<R> {
+    try {
+      return await work()
     } catch (error) {
       this.#stands = false
       throw error
     }
   }
 
-  async expire(): Promise<void> {
-    const { book, now } = this.#tools
-    if (this.dueIn() === 0 && isWorkDeadline(this.#state))
-      await book.append({ type: 'deadline', at: now(), round: this.#state.rounds.round })
-  }
-
-  dueIn(): number | undefined {
-    const deadline = deadlineNow(this.#state)
-    return deadline === null ? undefined : Math.max(0, deadline - this.#tools.now())
-  }
-
   async advance(): Promise<boolean> {
     if (await this.#secure.endPhase()) return true
+    if (await this.#whole(() => this.#folding.advance())) return true
+    if (this.#folding.pending && phaseOf(this.#state) === 'closing') return false
     if (phaseOf(this.#state) === 'closing') await this.#close()
     else if (this.#mayBegin()) await this.#beginWithinBudget()
     else return false

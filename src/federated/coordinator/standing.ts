@@ -123,6 +123,9 @@ function waitsFor(state: State, config: CoordinatorConfig): string {
     const answered = Object.keys(rounds.answered).length
     return `round ${rounds.round}: ${answered} of ${asked} have answered; waits for ${some(rounds.waiting)}`
   }
+  const screened = state.current?.received.size ?? 0
+  if (rounds.phase === 'closing' && screened > 0)
+    return `round ${rounds.round}: ${plural(screened, 'answer')} ${screened === 1 ? 'is' : 'are'} with workers`
   if (rounds.phase === 'closing') return `round ${rounds.round}: adds up what has come`
   const joined = population(state).length
   const missing = neededClients(config) - joined

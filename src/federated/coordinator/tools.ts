@@ -1,5 +1,6 @@
 /** What the parts of a server work with. */
 import type { BlobId, BlobStore } from '../blobs/blob-store.js'
+import type { WorkQueue } from '../workers/work-queue.js'
 import type { Book } from './book.js'
 import type { CoordinatorEvent } from './events.js'
 import type { Judge } from './judge.js'
@@ -23,6 +24,8 @@ export interface Tools {
   readonly privacy: Privacy | undefined
   /** Who measures the global adapter; undefined: nobody. */
   readonly judge: Judge | undefined
+  /** Where workers find answers to screen and sum; undefined: the server does it. */
+  readonly queue: WorkQueue | undefined
   readonly offers: Offers
   readonly waiters: Waiters
   /** Blobs that clients have begun to send in the round under way, by client. */

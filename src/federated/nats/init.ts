@@ -41,6 +41,8 @@ export interface NatsInit {
   config: string
   /** Seed of the federation's server. */
   server: string
+  /** What workers come with, all the same. */
+  worker: string
   /** What each client joins with, for it alone. */
   clients: Record<string, string>
 }
@@ -95,7 +97,7 @@ export async function initNats(options: NatsInitOptions): Promise<NatsInit> {
   }
   const authority = await texts(given.authority)
   const { createUser } = await keys()
-  const server = createUser()
+  const [server, worker] = [createUser(), createUser()]
   const users = clients.map((name) => ({
     name,
     user: createUser(),
@@ -104,6 +106,7 @@ export async function initNats(options: NatsInitOptions): Promise<NatsInit> {
   const text = natsConfig({
     space,
     server: { key: server.getPublicKey() },
+    worker: { key: worker.getPublicKey() },
     clients: users.map(({ name, user }) => ({ name, key: user.getPublicKey() })),
     store: join(folder, 'store'),
     listen,
@@ -115,10 +118,16 @@ export async function initNats(options: NatsInitOptions): Promise<NatsInit> {
   const serverPath = join(folder, 'server.seed')
   await writeSecret(serverPath, `${seedOf(server)}\n`)
   const url = given.url ?? urlOf(listen, cert !== undefined)
-  for (const { name, user, path } of users) {
-    const ticket = { url, space, client: name, credentials: seedOf(user) }
-    await writeTicket(path, authority === undefined ? ticket : { ...ticket, authority })
-  }
+  const place = { url, space, ...(authority !== undefined && { authority }) }
+  const workerPath = join(folder, 'worker.json')
+  await writeTicket(workerPath, { ...place, credentials: seedOf(worker) })
+  for (const { name, user, path } of users)
+    await writeTicket(path, { ...place, client: name, credentials: seedOf(user) })
   await writeTextFile(config, text)
-  return { config, server: serverPath, clients: Object.fromEntries(users.map(({ name, path }) => [name, path])) }
+  return {
+    config,
+    server: serverPath,
+    worker: workerPath,
+    clients: Object.fromEntries(users.map(({ name, path }) => [name, path])),
+  }
 }

@@ -10,6 +10,9 @@ export function tokenOf(client: string): string {
 export const clientOf = (token: string): string =>
   token.startsWith('x-') ? Buffer.from(token.slice(2), 'hex').toString('utf8') : token
 
+/** Of the stream of work: what hands it to workers, and to the server what they hand back. */
+export const [workersConsumer, serverConsumer] = ['workers', 'server']
+
 /** Names of all that belongs to one federation. `space` is the operator's: letters, digits, `_` and `-`. */
 export const namesOf = (space: string) => ({
   /** Stream of the journal, and its subject. */
@@ -30,9 +33,13 @@ export const namesOf = (space: string) => ({
   /** Requests of a client. */
   ask: (token: string) => `fl.${space}.ask.${token}`,
   asks: `fl.${space}.ask.*`,
-  /** Work of aggregators. */
-  sums: `fl.${space}.sums`,
+  /** Stream of the work of aggregators, and its subjects: what waits for one, and what they hand back. */
+  sums: `FL_${space}_sums`,
+  work: `fl.${space}.work`,
+  done: `fl.${space}.done`,
   inbox: (token: string) => `_INBOX_${space}_${token}`,
+  /** `+` is in no client's token. */
+  workerInbox: `_INBOX_${space}_+workers`,
   /** Where a client hears that a server has begun: what it had asked of another one is not answered any more. */
   began: (token: string) => `_INBOX_${space}_${token}.began`,
 })

@@ -43,6 +43,8 @@ export type RoundsEvent =
   | ({ readonly type: 'begin'; readonly clients: readonly string[] } & RoundRules)
   | { readonly type: 'answer'; readonly round: number; readonly client: string; readonly digest: string }
   | { readonly type: 'failure'; readonly round: number; readonly client: string; readonly code: string }
+  /** An answer that had come does not count after all. */
+  | { readonly type: 'withdrawal'; readonly round: number; readonly client: string; readonly code: string }
   | { readonly type: 'deadline'; readonly round: number }
   | { readonly type: 'finished'; readonly round: number }
 
@@ -177,6 +179,13 @@ export function next(state: Rounds, event: RoundsEvent): Transition {
       if (state.phase !== 'open' || round !== state.round || !state.waiting.includes(client)) return unchanged
       const failed = { ...state.failed, [client]: code }
       return closeIfComplete({ ...state, waiting: without(state.waiting, client), failed }, [])
+    }
+    case 'withdrawal': {
+      const { round, client, code } = event
+      if (round !== state.round || (state.phase !== 'open' && state.phase !== 'closing')) return unchanged
+      if (!Object.hasOwn(state.answered, client)) return unchanged
+      const failed = { ...state.failed, [client]: code }
+      return { state: { ...state, answered: omit(state.answered, client), failed }, effects: [] }
     }
     case 'deadline':
       return state.phase === 'open' && event.round === state.round ? close(state, []) : unchanged

@@ -21,6 +21,19 @@ export interface Expected {
   readonly masked?: boolean
 }
 
+/** What an answer may be refused for; anything else is the trouble of whoever screens it. */
+const refusing: ReadonlySet<FedloraError['code']> = new Set([
+  'E_FORMAT',
+  'E_CHECKSUM',
+  'E_VERSION',
+  'E_SHAPE',
+  'E_NONFINITE',
+  'E_ARGUMENT',
+  'E_PROTOCOL',
+] as const)
+
+export const isRefusal = (error: unknown): error is FedloraError => isFedloraError(error) && refusing.has(error.code)
+
 const refusal = (code: FedloraError['code'], { client }: Answer, what: string, details: Record<string, unknown>) =>
   new FedloraError(code, `the answer of client ${client}: ${what}`, { client, ...details })
 

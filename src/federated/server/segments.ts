@@ -1,7 +1,7 @@
 /** Vectors of which every client sends a part: each part is the mean over those who sent it, and zero where nobody did. */
 import type { Vectors } from '../algorithms/algorithm.js'
 import { rangeOf, type Segment } from '../protocol/segments.js'
-import { type Collector, ExactCollector } from './collect.js'
+import { type Collector, ExactCollector, type PartialSum } from './collect.js'
 
 /** What clients send in a round. */
 export interface Segmentation {
@@ -27,11 +27,17 @@ export class SegmentCollector implements Collector {
   }
 
   add(client: string, vectors: Readonly<Vectors>, weight: number, round: number): void {
-    const { index } = this.#by.segmentOf(client, round)
-    const parts = Object.entries(vectors).map(([name, values]) => {
-      return [this.#by.lengthOf(name) === undefined ? name : partName(name, index), values] as const
-    })
+    const parts = Object.entries(vectors).map(([name, values]) => [this.sumOf(client, name, round), values] as const)
     this.#sums.add(client, Object.fromEntries(parts), weight)
+  }
+
+  sumOf(client: string, name: string, round: number): string {
+    if (this.#by.lengthOf(name) === undefined) return name
+    return partName(name, this.#by.segmentOf(client, round).index)
+  }
+
+  merge(sums: ReadonlyMap<string, PartialSum>): void {
+    this.#sums.merge(sums)
   }
 
   mean(name: string): Float32Array | null {

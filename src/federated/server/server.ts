@@ -29,6 +29,7 @@ import { Deltas } from './deltas.js'
 import { MaskedSum } from './masked-sum.js'
 import { screen } from './screen.js'
 import { type ChosenPart, Shapes } from './shapes.js'
+import { type AnswerFacts, expectedSums, type Share } from './shares.js'
 
 /** Where the clients' adapters of a round are kept until it ends. */
 export interface AdapterStore extends ClientAdapters {
@@ -304,6 +305,45 @@ export class Server {
     this.#answers.push({ client, rows, steps, tokens, weight, numbers, space })
   }
 
+  /** What whoever screens and sums an answer elsewhere must know of it. @param sent - names of its vectors. */
+  shareOf(answer: AnswerFacts, sent: readonly string[], space: Space): Share {
+    const { client, round } = answer
+    const { names, lengthOf } = this.#shapes.expected(answer, space, this.state.vectors, false)
+    const known = sent.flatMap((name) => {
+      const length = lengthOf(name)
+      return length === undefined ? [] : [[name, { length, sum: this.#collector.sumOf!(client, name, round) }] as const]
+    })
+    const inSums = this.weightInSums(answer)
+    return {
+      names,
+      vectors: Object.fromEntries(known),
+      weight: this.weightOf(answer),
+      inSums: Number.isFinite(inSums) ? inSums : null,
+    }
+  }
+
+  /**
+   * Takes answers that were screened and summed elsewhere, each as its `shareOf` says.
+   * @param sums - exact sums of their vectors, by name.
+   * @throws FedloraError `E_PROTOCOL`, `E_FORMAT`, `E_CHECKSUM`, `E_VERSION`, `E_SHAPE` for sums that are not of these: some may be added then.
+   */
+  acceptSummed(
+    answers: readonly { answer: AnswerFacts; space: Space; share: Share }[],
+    sums: Readonly<Record<string, Uint8Array>>,
+  ): void {
+    const learnt = answers.filter(({ answer }) => answer.loss !== null)
+    this.#collector.merge!(
+      expectedSums(
+        learnt.map(({ share }) => share),
+        sums,
+      ),
+    )
+    for (const { answer, space, share } of learnt) {
+      const { client, rows, steps, tokens, numbers } = answer
+      this.#answers.push({ client, rows, steps, tokens, weight: share.weight, numbers, space })
+    }
+  }
+
   /** The masked sum, where updates come masked. */
   get masked(): MaskedSum | undefined {
     return this.#collector instanceof MaskedSum ? this.#collector : undefined
@@ -317,13 +357,13 @@ export class Server {
   }
 
   /** What an answer counts by in means. */
-  weightOf(answer: Answer): number {
+  weightOf(answer: AnswerFacts): number {
     const { chosen, config } = this.#parts
     return weightOf(chosen, config.weighting, answer)
   }
 
   /** What its vectors are summed with. */
-  weightInSums(answer: Answer): number {
+  weightInSums(answer: AnswerFacts): number {
     const { algorithm, options } = this.#parts.chosen
     const weight = this.weightOf(answer)
     return weight * (algorithm.emphasis?.({ ...answer, weight }, options) ?? 1)

@@ -1,6 +1,7 @@
 /** Servers that are wrong on purpose, in a way that shows only after a restart: what the checker must find. */
 import { Aggregation } from '../../../dist/federated/coordinator/aggregation.js'
 import { Conductor } from '../../../dist/federated/coordinator/conductor.js'
+import { Folding } from '../../../dist/federated/coordinator/folding.js'
 
 const { add } = Aggregation.prototype
 const { makeUp } = Conductor.prototype
@@ -22,6 +23,10 @@ function adds(otherwise) {
 export const broken = {
   lost: () => adds(async () => {}),
   twice: () => adds((add, answer, ...rest) => add({ ...answer, rows: 2 * answer.rows }, ...rest)),
+  /** Sums of workers are forgotten. */
+  unsummed() {
+    Folding.prototype.endAgain = async () => {}
+  },
   /** Answers that were stale are fresh. */
   fresh: () => adds((add, answer, vectors) => add(answer, vectors)),
 }

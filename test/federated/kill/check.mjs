@@ -5,6 +5,7 @@ import { openFileJournal } from '../../../dist/federated/journal/file.js'
 import { decodeVector } from '../../../dist/federated/vector-message.js'
 import { bufferViolations } from './buffered-invariants.mjs'
 import { violations } from './invariants.mjs'
+import { inNats } from './nats.mjs'
 import { names } from './world.mjs'
 
 const adapterFile = 'adapter/adapter_model.safetensors'
@@ -23,14 +24,19 @@ export async function factsOf(world) {
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line))
-  const blob = (id) => join(world, 'server/blobs', id)
+  const nats = existsSync(join(world, '../nats')) ? await inNats(world, { serves: false }) : undefined
+  const blob = async (id) =>
+    decodeVector(nats === undefined ? readFileSync(join(world, 'server/blobs', id)) : await nats.blobs.read(id))
   const last = entries.findLast(({ record }) => record.type === 'commit' || record.type === 'abandon')?.record
   const { secureAggregation: masks } = entries[0].record.description.federation
+  const initial = await blob(entries[0].record.description.initial.blob)
+  const final = await blob(last.checkpoint.vectors.adapter.blob)
+  await nats?.close()
   return {
     entries,
     notes,
-    initial: vector(blob(entries[0].record.description.initial.blob)),
-    final: vector(blob(last.checkpoint.vectors.adapter.blob)),
+    initial,
+    final,
     update(id, client, round) {
       const path = join(world, 'kept', masks === undefined ? id : `${client}-${round}`)
       return existsSync(path) ? vector(path) : undefined

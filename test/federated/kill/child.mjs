@@ -1,7 +1,7 @@
-/** The server, or all clients, of one world after another, in a process that is killed: node --import points.mjs child.mjs server|clients rounds|buffers [broken]. */
+/** The server, a worker, or all clients, of one world after another, in a process that is killed: node --import points.mjs child.mjs server|worker|clients KIND [broken]. */
 import { once } from 'node:events'
 import { broken } from './broken.mjs'
-import { names, openServer, takePart } from './world.mjs'
+import { names, openServer, takePart, work } from './world.mjs'
 
 const { points } = globalThis
 const [role, kind, variant] = process.argv.slice(2)
@@ -29,10 +29,20 @@ async function take(world, tokens) {
   await Promise.all(names.map((name) => takePart(world, name, async () => tokens[name], signal)))
 }
 
+/** Works until all have heard the end. */
+async function help(world) {
+  const stop = new AbortController()
+  const over = heard('over').then(() => stop.abort())
+  await work(world, stop.signal)
+  await over
+}
+
+const plays = { server: serve, worker: help, clients: take }
+
 for (;;) {
   const { world, at, log, tokens } = await heard('world')
   points.arm(at ?? Number.POSITIVE_INFINITY, log)
-  await (role === 'server' ? serve(world) : take(world, tokens))
+  await plays[role](world, tokens)
   points.disarm()
   tell({ type: 'ended', passed: points.passed, kinds: points.kinds })
 }

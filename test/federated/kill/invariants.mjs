@@ -3,6 +3,7 @@
  * from nothing that the server says of itself.
  *
  *   once      every (round, client) is accepted at most once, in a round that is open, and was asked
+ *   folded    with workers every answer that is accepted was received in its round, once
  *   counted   a round's step has exactly the answers that were accepted in it
  *   kept      every answer that its client was told is taken is accepted, with the same bytes, and in the step
  *   told      what a client hears of a round is what the journal says
@@ -46,7 +47,7 @@ export function violations({ entries, notes, update, step: grid = 0, initial, fi
       if (open !== undefined) broken.push(`once: round ${round} began in round ${open.round}`)
       if (rounds.has(round)) broken.push(`once: round ${round} began twice`)
       open = {
-        ...{ round, asked: record.clients, accepted: new Map(), counted: undefined },
+        ...{ round, asked: record.clients, received: new Map(), accepted: new Map(), counted: undefined },
         ...{ said: new Map(), phases: new Set(), given: new Map() },
       }
       rounds.set(round, open)
@@ -56,6 +57,19 @@ export function violations({ entries, notes, update, step: grid = 0, initial, fi
       if (!open?.asked.includes(client)) broken.push(`once: ${client} is accepted in round ${round} and was not asked`)
       if (rounds.get(round)?.accepted.has(client)) broken.push(`once: ${client} is accepted twice in round ${round}`)
       rounds.get(round)?.accepted.set(client, record.manifest)
+    }
+    if (type === 'received') {
+      if (open?.received.has(client)) broken.push(`once: ${client} is received twice in round ${round}`)
+      open?.received.set(client, record.manifest)
+    }
+    if (type === 'folded') {
+      for (const name of record.accepted) {
+        const manifest = open?.received.get(name)
+        if (open?.round !== round || manifest === undefined)
+          broken.push(`once: ${name} is folded in round ${round} and was not received`)
+        if (open?.accepted.has(name)) broken.push(`once: ${name} is accepted twice in round ${round}`)
+        open?.accepted.set(name, manifest)
+      }
     }
     if (type === 'commit' || type === 'abandon') {
       if (open?.round !== round) broken.push(`counted: round ${round} ended and was not open`)

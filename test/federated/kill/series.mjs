@@ -8,7 +8,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { wrongWith } from './check.mjs'
-import { names, openServer, takePart } from './world.mjs'
+import { startNats } from './nats.mjs'
+import { names, openServer, takePart, work } from './world.mjs'
 
 /** Memory where the system has it: what a killed process has written is there as well, and a flush costs nothing. */
 function quickFolder() {
@@ -26,7 +27,7 @@ const place = (name) => fileURLToPath(new URL(name, import.meta.url))
 class Side {
   #child
   #spare
-  /** @param {'server' | 'clients'} role @param {import('./world.mjs').Kind} kind @param {string} [variant] */
+  /** @param {'server' | 'worker' | 'clients'} role @param {import('./world.mjs').Kind} kind @param {string} [variant] */
   constructor(role, kind, variant) {
     this.kind = kind
     this.args = variant === undefined ? [role, kind] : [role, kind, variant]
@@ -114,8 +115,47 @@ async function killServer(side, world, kills, signal) {
     heard = true
     side.release()
   })
-  const [ended] = await Promise.all([side.play({ world, kills, onReady, signal }), heardAll])
+  const played = () => Promise.all([side.play({ world, kills, onReady, signal }), heardAll])
+  const [ended] = await withWorker(side.kind, world, played)
   return ended
+}
+
+/** A worker in this process, where a world has them, for as long as `during` lasts. */
+async function withWorker(kind, world, during) {
+  if (kind !== 'workers') return await during()
+  const stop = new AbortController()
+  const working = work(world, stop.signal)
+  try {
+    return await Promise.race([during(), working.then(() => Promise.reject(new Error('the worker has ended')))])
+  } finally {
+    stop.abort()
+    await working.catch(() => {})
+  }
+}
+
+/** Server and clients in this process, and a worker that is killed. */
+async function killWorker(side, world, kills, signal) {
+  const server = await openServer(world, side.kind)
+  try {
+    const playing = side.play({ world, kills, signal })
+    const taking = names.map((name) => takePart(world, name, async () => server.tokens[name], signal))
+    await Promise.race([Promise.all(taking), playing])
+    await server.over
+    const end = new AbortController()
+    // A life that begins when all is over is told so, too.
+    const releasing = (async () => {
+      while (!end.signal.aborted) {
+        side.release()
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+    })()
+    const ended = await playing
+    end.abort()
+    await releasing
+    return ended
+  } finally {
+    await server.close()
+  }
 }
 
 /** A server in this process, and clients that are killed. */
@@ -152,7 +192,7 @@ async function playWorld(play, side, world, kills, reference, patience) {
 /**
  * Runs worlds with the given kills and judges them.
  * @param {object} options
- * @param {'server' | 'clients'} options.role what is killed
+ * @param {'server' | 'worker' | 'clients'} options.role what is killed
  * @param {Iterable<readonly (number | string)[]>} options.kills for each world the points of its lives
  * @param {import('./world.mjs').Kind} [options.kind] of the worlds
  * @param {number} [options.lanes] worlds at a time
@@ -173,8 +213,9 @@ export async function series({
 }) {
   const folder = mkdtempSync(join(base, 'fedlora-kill-'))
   const sides = Array.from({ length: lanes }, () => new Side(role, kind, variant))
-  const play = role === 'server' ? killServer : killClients
+  const play = { server: killServer, worker: killWorker, clients: killClients }[role]
   const reference = join(folder, 'reference')
+  const stopNats = kind === 'workers' ? await startNats(folder) : () => {}
   try {
     const { passed, kinds } = await play(sides[0], reference, [], new AbortController().signal)
     const wrong = await wrongWith(reference)
@@ -192,6 +233,7 @@ export async function series({
     return { passed, kinds, wrong, results, starts: sides.reduce((sum, { starts }) => sum + starts, 0) }
   } finally {
     for (const side of sides) side.stop()
+    stopNats()
     rmSync(folder, { recursive: true, force: true })
   }
 }

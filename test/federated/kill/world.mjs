@@ -2,7 +2,7 @@
  * A federation of one server and four clients on loopback, in a folder: server/ (journal, blobs, tls), clients/NAME, kept/ (what clients sent, for the
  * checker), acknowledged (what they were told). Three rounds of FedAvg over the llama of the golden tests; the work of a client is a draw that depends on
  * its name, the round, what it was sent, and what it has kept of the rounds that counted: a round that is lost, counted twice or trained on something
- * else changes every bit after it. In a world of buffers who is quick counts more often, so that its bits are those of its own journal only.
+ * else changes every bit after it. In a world with workers the server's blobs lie in NATS, where workers find them. In a world of buffers who is quick counts more often, so that its bits are those of its own journal only.
  */
 import { createHash } from 'node:crypto'
 import { appendFileSync, copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -19,8 +19,10 @@ import { always } from '../../../dist/federated/participant/eligibility.js'
 import { ClientFolder } from '../../../dist/federated/participant/folder.js'
 import { Participant } from '../../../dist/federated/participant/participant.js'
 import { decodeVector, encodeVector } from '../../../dist/federated/vector-message.js'
+import { workOff } from '../../../dist/federated/workers/worker.js'
 import { writeTextFile } from '../../../dist/files/atomic.js'
 import { Random } from '../../../dist/random/random.js'
+import { inNats } from './nats.mjs'
 
 export const names = ['a', 'b', 'c', 'd']
 export const rounds = 3
@@ -40,6 +42,7 @@ const configs = {
     ...config,
     federation: { ...config.federation, secureAggregation: { threshold: 2, clip: 1, bits: 20 } },
   },
+  workers: { ...config, workers: { answers: 2, silence: 1, deadline: 3600 } },
   buffers: {
     ...config,
     federation: { ...config.federation, rounds: 6, asynchronous: { buffer: 2, concurrency: 3, maxStaleness: 2 } },
@@ -51,8 +54,10 @@ const configs = {
 export async function openServer(world, kind) {
   const folder = join(world, 'server')
   const journal = await openFileJournal(join(folder, 'journal'), { segmentBytes: 4096 })
-  const blobs = await openDirectoryBlobs(join(folder, 'blobs'), { reserve: 0 })
-  const coordinator = await Coordinator.open({ folder, journal, blobs, config: configs[kind] })
+  const nats = kind === 'workers' ? await inNats(world, { serves: true }) : undefined
+  const blobs = nats?.blobs ?? (await openDirectoryBlobs(join(folder, 'blobs'), { reserve: 0 }))
+  const { queue } = nats ?? {}
+  const coordinator = await Coordinator.open({ folder, journal, blobs, queue, config: configs[kind] })
   const { run } = await coordinator.describe()
   const port = join(world, 'port')
   const served = await serveHttps({
@@ -73,7 +78,18 @@ export async function openServer(world, kind) {
     async close() {
       await served.close()
       await coordinator.close()
+      await nats?.close()
     },
+  }
+}
+
+/** Screens and sums for the server of a world, until `signal` comes. @param {string} world @param {AbortSignal} signal */
+export async function work(world, signal) {
+  const nats = await inNats(world, { serves: false })
+  try {
+    await workOff({ ...nats, signal })
+  } finally {
+    await nats.close()
   }
 }
 

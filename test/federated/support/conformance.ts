@@ -102,7 +102,7 @@ export class Mortal {
   readonly events: CoordinatorEvent[] = []
   readonly folder = temporaryFolder('mortal')
   readonly #memory = new MemoryJournal<Entry>()
-  readonly #config: CoordinatorOptions
+  #config: CoordinatorOptions
   readonly #dies: Dies
   readonly #parts: Partial<CoordinatorParts>
   #opening: Promise<unknown> = Promise.resolve()
@@ -117,6 +117,11 @@ export class Mortal {
     this.#config = config
     this.#dies = dies
     this.#parts = parts
+  }
+
+  /** Options of the servers after this one. */
+  change(config: CoordinatorOptions): void {
+    this.#config = config
   }
 
   async open(): Promise<this> {

@@ -22,9 +22,9 @@ export const skipNats: string | false =
 export interface RunningNats {
   servers: string
   monitor: string
-  seeds: { server: string; clients: Record<string, string> }
-  /** Files of `fedlora nats init`: the server's seed, and what each client joins with. */
-  files: { server: string; clients: Record<string, string> }
+  seeds: { server: string; worker: string; clients: Record<string, string> }
+  /** Files of `fedlora nats init`: the server's seed, what workers come with, and what each client joins with. */
+  files: { server: string; worker: string; clients: Record<string, string> }
   kill(signal?: NodeJS.Signals): Promise<void>
   /** The same server again, on the same ports. */
   restart(): Promise<void>
@@ -88,7 +88,7 @@ export async function startNats(
   const [listen, monitor] = [new URL(ports.nats[0]!).host, new URL(ports.monitoring[0]!).host]
   const text = readFileSync(config, 'utf8')
   writeFileSync(config, text.replace(anyPort, listen).replace(anyPort, monitor))
-  for (const path of Object.values(made.clients)) {
+  for (const path of [made.worker, ...Object.values(made.clients)]) {
     writeFileSync(path, readFileSync(path, 'utf8').replace(anyPort, listen))
   }
   const seedOf = (path: string) => JSON.parse(readFileSync(path, 'utf8')).credentials as string
@@ -97,9 +97,10 @@ export async function startNats(
     monitor: ports.monitoring[0]!,
     seeds: {
       server: readFileSync(made.server, 'utf8').trim(),
+      worker: seedOf(made.worker),
       clients: Object.fromEntries(Object.entries(made.clients).map(([name, path]) => [name, seedOf(path)])),
     },
-    files: { server: made.server, clients: made.clients },
+    files: { server: made.server, worker: made.worker, clients: made.clients },
     async kill(signal: NodeJS.Signals = 'SIGKILL') {
       if (child.exitCode !== null || child.signalCode !== null) return
       const ended = new Promise((resolve) => child.once('exit', resolve))

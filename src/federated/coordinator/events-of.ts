@@ -4,7 +4,10 @@ import type { CoordinatorEvent, PhaseEvent } from './events.js'
 import type { Record as Entry, RecordOf } from './records.js'
 import { populationOf, type State } from './state.js'
 
-function answered(state: State, { round, client: name, manifest, staleness }: RecordOf<'accepted'>): CoordinatorEvent {
+/** An answer that counts from now on. */
+type Counted = Pick<RecordOf<'accepted'>, 'round' | 'client' | 'manifest' | 'staleness'>
+
+function answered(state: State, { round, client: name, manifest, staleness }: Counted): CoordinatorEvent {
   const { rows, loss, steps, tokens, numbers } = manifest.answer
   const beside = 8 * Object.values(numbers).reduce((sum, list) => sum + list.length, 0)
   const bytesUp = beside + (manifest.blob?.bytes ?? 0)
@@ -16,8 +19,29 @@ function answered(state: State, { round, client: name, manifest, staleness }: Re
   return { type: 'client', round, ...report, staleness: staleness!, buffer }
 }
 
-/** @param state - with the record. Undefined: it tells nothing. */
-export function eventOf(record: Entry, state: State): CoordinatorEvent | undefined {
+/** What workers have found of answers, each as if it had been found when it came. */
+function folded(state: State, { round, accepted, refused }: RecordOf<'folded'>): CoordinatorEvent[] {
+  const { accepted: manifests } = state.current!
+  return [
+    ...accepted.map((client) => answered(state, { round, client, manifest: manifests.get(client)! })),
+    ...refused.map(({ client: name, code, why: message }) => ({
+      type: 'refused' as const,
+      name,
+      round,
+      code,
+      message,
+    })),
+  ]
+}
+
+/** @param state - with the record. None: it tells nothing. */
+export function eventsOf(record: Entry, state: State): CoordinatorEvent[] {
+  if (record.type === 'folded') return folded(state, record)
+  const event = eventOf(record, state)
+  return event === undefined ? [] : [event]
+}
+
+function eventOf(record: Entry, state: State): CoordinatorEvent | undefined {
   switch (record.type) {
     case 'enrolled':
       return { type: 'joined', name: record.client }

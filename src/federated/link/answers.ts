@@ -3,9 +3,9 @@ import { createHash } from 'node:crypto'
 import { FedloraError } from '../../errors.js'
 import { canonicalJson } from '../../files/canonical-json.js'
 import type { BlobStore } from '../blobs/blob-store.js'
-import type { Manifest } from '../link/messages.js'
-import { unpack } from '../link/packed.js'
 import type { Answer } from '../protocol/messages.js'
+import type { Manifest } from './messages.js'
+import { unpack } from './packed.js'
 
 /** Tells two answers of one client apart. */
 export const digestOf = (manifest: Manifest): string =>

@@ -1,0 +1,68 @@
+/**
+ * A handful of answers that a worker screens and sums, and what it hands back. Plain data; an assignment holds all that a worker needs to know, and lies in
+ * a blob, whose SHA-256 is its id: the same answers of a round are the same assignment, whoever makes it.
+ */
+import { z } from 'zod'
+import { FedloraError } from '../../errors.js'
+import { canonicalJson } from '../../files/canonical-json.js'
+import { type BlobId, blobIdSchema, blobRefSchema, hashOf } from '../blobs/blob-store.js'
+import { manifestSchema, runIdSchema } from '../link/messages.js'
+import { screeningSchema } from '../screening-options.js'
+
+const count = z.int().min(0)
+
+/** What the server knows of an answer that it waits for. */
+export const shareSchema = z.strictObject({
+  /** Names that an answer with a loss must have. */
+  names: z.array(z.string()),
+  /** Values of each vector that it has and may have, and the name of the sum that takes it. */
+  vectors: z.record(z.string(), z.strictObject({ length: count, sum: z.string() })),
+  /** What it counts by in means. */
+  weight: z.number(),
+  /** What its vectors are summed with; null: it has no such number. */
+  inSums: z.number().nullable(),
+})
+export type Share = z.output<typeof shareSchema>
+
+export const assignmentSchema = z.strictObject({
+  version: z.literal(1),
+  run: runIdSchema,
+  round: z.int().min(1),
+  screening: screeningSchema.optional(),
+  answers: z.array(z.strictObject({ manifest: manifestSchema, share: shareSchema })),
+})
+export type Assignment = z.output<typeof assignmentSchema>
+
+export const doneSchema = z.strictObject({
+  assignment: blobIdSchema,
+  /** The exact sums of what counts, one after the other in ascending order of their names; null: there are none. */
+  partial: blobRefSchema.nullable(),
+  /** Bytes of each. */
+  sums: z.record(z.string(), count),
+  /** Clients whose answers are in them. */
+  accepted: z.array(z.string()),
+  refused: z.array(z.strictObject({ client: z.string(), code: z.string(), why: z.string() })),
+})
+export type Done = z.output<typeof doneSchema>
+
+/** An assignment as it lies in its blob, and its id. */
+export function writeAssignment(assignment: Assignment): { id: BlobId; bytes: Buffer } {
+  const bytes = Buffer.from(canonicalJson(JSON.parse(JSON.stringify(assignment))), 'utf8')
+  return { id: hashOf(bytes), bytes }
+}
+
+/** @throws FedloraError `E_PROTOCOL` for bytes that are none, or one of another version. */
+export function readAssignment(bytes: Uint8Array): Assignment {
+  const refuse = (why: string, cause?: unknown) =>
+    new FedloraError('E_PROTOCOL', `an assignment of a server of another version? ${why}`, {}, cause)
+  let value: unknown
+  try {
+    value = JSON.parse(Buffer.from(bytes).toString('utf8'))
+  } catch (error) {
+    throw refuse('it is no JSON', error)
+  }
+  const parsed = assignmentSchema.safeParse(value)
+  if (parsed.success) return parsed.data
+  const issue = parsed.error.issues[0]!
+  throw refuse(`${issue.path.join('.')}: ${issue.message}`)
+}
