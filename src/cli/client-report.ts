@@ -32,8 +32,9 @@ export function selectedLine({ round, clients, selected }: RoundEvent): string |
 /** What a round's secure aggregation came to; undefined without one. */
 export function maskedLine({ round, secureAggregation }: RoundEvent): string | undefined {
   if (secureAggregation === undefined) return undefined
-  const { survivors, bytesUp, bytesDown } = secureAggregation
-  return `round ${round}: updates of ${survivors} clients under masks · protocol up ${formatBytes(bytesUp)} · down ${formatBytes(bytesDown)}`
+  const { survivors, bytesUp, bytesDown, culprits = [] } = secureAggregation
+  const wrong = culprits.length === 0 ? '' : ` · wrong shares of ${culprits.join(', ')}: the sum is right without them`
+  return `round ${round}: updates of ${survivors} clients under masks · protocol up ${formatBytes(bytesUp)} · down ${formatBytes(bytesDown)}${wrong}`
 }
 
 /** Answers of a round that do not count, a line each. */

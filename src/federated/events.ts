@@ -140,7 +140,13 @@ export interface RoundEvent {
   /** Clients whose updates the rule of `robust` selected; absent where it does not select. */
   selected?: number[]
   /** With secure aggregation: clients whose updates are in the sum, and bytes of its protocol beside the masked vectors, which the sums above contain. */
-  secureAggregation?: { survivors: number; bytesUp: number; bytesDown: number }
+  secureAggregation?: {
+    survivors: number
+    bytesUp: number
+    bytesDown: number
+    /** Names of clients whose shares did not fit the others: the sum is right without them. Absent: there are none. */
+    culprits?: string[]
+  }
   /** Why the answers made no step and the adapter is that of the round before, in words; absent when they made one. */
   abandoned?: string
   /** Virtual time; absent without `clock`. */

@@ -2,6 +2,7 @@
  * `fedlora/nats`: a federation carried by NATS JetStream, where one machine is not enough, or clients already reach a NATS server. Needs the
  * packages `@nats-io/transport-node`, `@nats-io/jetstream`, `@nats-io/kv`, `@nats-io/obj` and `@nats-io/nkeys`.
  */
+export { addNatsClients, type NatsAdd, type NatsAddOptions } from '../federated/nats/add.js'
 export { NatsBlobs, openBucket } from '../federated/nats/blobs.js'
 export { connectNats, type NatsPlace, type NatsTls } from '../federated/nats/connect.js'
 export { checkDurable } from '../federated/nats/durability.js'

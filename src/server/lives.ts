@@ -2,6 +2,7 @@
 import type { BlobId, BlobRef } from '../federated/blobs/blob-store.js'
 import type { Coordinator } from '../federated/coordinator/coordinator.js'
 import { type Life, silence } from '../federated/coordinator/standing.js'
+import type { RoundEvent } from '../federated/events.js'
 import type { Hosted } from '../federated/https/operator/host.js'
 import type { Known, Word } from '../federated/link/messages.js'
 import type { Problem, Standing } from '../federated/link/standing.js'
@@ -28,8 +29,17 @@ export class Lives implements Hosted {
     federation.onEvent((event) => {
       if (event.type === 'refused' || event.type === 'failed' || event.type === 'declined')
         this.#note({ code: event.code, words: event.message, client: event.name })
+      else if (event.type === 'round') this.#noteCulprits(event)
       else if (event.type === 'trouble') this.#note({ code: event.code, words: event.message })
     })
+  }
+
+  /** Who gave wrong shares is told: its device is broken, or somebody is at it. */
+  #noteCulprits({ round, secureAggregation }: RoundEvent): void {
+    for (const client of secureAggregation?.culprits ?? []) {
+      const words = `gave a wrong share in round ${round}; the sum is right without it`
+      this.#note({ code: 'E_PROTOCOL', words, client })
+    }
   }
 
   #note(problem: Omit<Problem, 'at'>): void {

@@ -35,9 +35,9 @@ t.test('a configuration, and a private file for every user that only its owner r
 
 t.test('a client may speak and hear as itself alone', async (t) => {
   const made = await initNats({ folder: join(root, 'two'), space: 'study', clients: ['a', 'b'] })
-  const [a, b] = readFileSync(made.config, 'utf8')
+  const [worker, a, b] = readFileSync(made.config, 'utf8')
     .split('\n')
-    .filter((line) => line.includes('permissions')) as [string, string]
+    .filter((line) => line.includes('permissions')) as [string, string, string]
   const foreign = (line: string, other: string) =>
     [`ask.${other}"`, `known.${other}"`, `offer.${other}"`, `up_${other}`, `_INBOX_study_${other}`].filter((part) =>
       line.includes(part),
@@ -45,6 +45,8 @@ t.test('a client may speak and hear as itself alone', async (t) => {
   t.same(foreign(a, 'b'), [])
   t.same(foreign(b, 'a'), [])
   t.equal(foreign(a, 'a').length, 5, 'canary: its own are there')
+  t.same([...foreign(worker, 'a'), ...foreign(worker, 'b')], [], 'a worker is none of them')
+  for (const part of ['journal', 'leader', 'offers', 'down']) t.notOk(worker.includes(part), part)
 })
 
 for (const [what, options, code] of [
@@ -89,7 +91,7 @@ t.test('a file that is no ticket is refused in words', async (t) => {
   }
   for (const [text, why] of [
     ['fedlora_AQ', /it is no JSON/],
-    ['[]', /no client's file of `fedlora nats init`/],
+    ['[]', /no file of `fedlora nats init`/],
     [JSON.stringify({ ...sound, version: 2 }), /version/],
     [JSON.stringify({ ...sound, url: 'https://h:1' }), /url: expected nats:/],
     [JSON.stringify({ ...sound, client: '' }), /client/],

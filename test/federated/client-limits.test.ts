@@ -1,11 +1,13 @@
 /** What a client refuses, and before what: another base, other options, work beyond its limits, answers that nobody approved. */
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { FedloraError } from '../../src/errors.js'
 import { MemoryBlobs } from '../../src/federated/blobs/memory.js'
 import { Coordinator } from '../../src/federated/coordinator/coordinator.js'
 import type { CoordinatorEvent } from '../../src/federated/coordinator/events.js'
+import type { CoordinatorOptions } from '../../src/federated/coordinator/options.js'
 import type { Record as Entry } from '../../src/federated/coordinator/records.js'
 import { MemoryJournal } from '../../src/federated/journal/memory.js'
 import { InProcessLink } from '../../src/federated/link/in-process.js'
@@ -14,6 +16,7 @@ import { Account } from '../../src/federated/participant/account.js'
 import type { ParticipantEvent } from '../../src/federated/participant/events.js'
 import { type ParticipantOptions, takePart } from '../../src/federated/participant/join.js'
 import { checkLimits } from '../../src/federated/participant/limits.js'
+import { identifyTokenizer } from '../../src/model/base-identity.js'
 import { loadModel } from '../../src/model/load.js'
 import { goldenFolder } from '../support/golden-model.js'
 import { temporaryFolder, tokenRows } from '../support/train.js'
@@ -37,11 +40,13 @@ async function alone(
     description,
     notice,
     federation = {},
+    config = {},
   }: {
     rounds?: number
     description?: (given: Description) => unknown
     notice?: (given: Notice) => unknown
     federation?: object
+    config?: Partial<CoordinatorOptions>
   } = {},
 ) {
   const coordinator = await Coordinator.open({
@@ -53,6 +58,7 @@ async function alone(
       data: { format: 'tokens', maxLength: 64 },
       clients: { minimumAnswers: 0 },
       federation: { rounds, local: { steps: 2, batchSize: 2, learningRate: 1e-2 }, ...federation },
+      ...config,
     },
   })
   const told: CoordinatorEvent[] = []
@@ -176,6 +182,31 @@ t.test('another base model is refused before anything', async (t) => {
       'it never joined',
     )
   }
+})
+
+t.test('another tokenizer of the same weights is refused before a row is read, with both hashes', async (t) => {
+  const base = fileURLToPath(new URL('../../assets/gsm-3m', import.meta.url))
+  const own = join(root, 'other-tokenizer')
+  cpSync(base, own, { recursive: true })
+  const template = join(own, 'chat_template.jinja')
+  const data = { rows: [{ text: 'one two three' }, { text: 'four five six' }] }
+  const text = { data: { format: 'text' as const, maxLength: 64 }, model: { path: base } }
+  const join_ = (model: string) => alone({ model, data: data.rows as never }, { rounds: 1, config: text })
+  t.equal((await join_(own)).error, undefined, 'a copy is the same')
+  const written = readFileSync(template, 'utf8')
+  writeFileSync(template, `${written}\n`)
+  const hash = async (folder: string) => await identifyTokenizer(folder)
+  const { error, events } = await join_(own)
+  t.match(error, { code: 'E_BASE', message: /the tokenizer of .* is not that of the federation's base/ })
+  t.same(error!.details, { got: await hash(own), expected: await hash(base) })
+  t.ok(error!.message.includes(await hash(own)) && error!.message.includes(await hash(base)), 'it says both')
+  t.same(
+    events.map(({ type }) => type),
+    ['error'],
+    'it never joined',
+  )
+  rmSync(join(own, 'tokenizer.json'))
+  t.match((await join_(own)).error, { code: 'E_TOKENIZER' })
 })
 
 t.test('a base that was hashed is not read again, and one that changed is', async (t) => {

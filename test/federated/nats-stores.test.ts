@@ -23,6 +23,16 @@ t.test('stores in NATS', { skip: skipNats }, async (t) => {
       return { journal: await open(), again: open }
     }),
   )
+  await t.test('a blob that a killed server had whole, and not where everybody finds it', async (t) => {
+    const [bucket, staging] = [await openBucket(connection, 'killed'), new MemoryBlobs()]
+    const { blob, bytes } = await staging.put(Buffer.from('whole'))
+    const blobs = new NatsBlobs(bucket, staging)
+    t.equal(await blobs.sizeOf(blob), undefined)
+    t.equal(await blobs.offsetOf(blob), bytes, 'nobody sends it again')
+    t.equal(await blobs.sizeOf(blob), bytes, 'so it is brought there')
+    t.equal(await staging.sizeOf(blob), undefined)
+    t.equal((await blobs.read(blob)).toString(), 'whole')
+  })
   await t.test('blobs', (t) =>
     blobConformance(t, async () => {
       const name = `blobs-${count++}`

@@ -9,6 +9,7 @@ import type { Record as Entry } from '../../src/federated/coordinator/records.js
 import { InProcessLink } from '../../src/federated/link/in-process.js'
 import { messageIn, messageText } from '../../src/federated/link/secure.js'
 import type { FromClient, ToClient } from '../../src/federated/protocol/secagg/messages.js'
+import { Lives } from '../../src/server/lives.js'
 import { type Dies, Mortal } from './support/conformance.js'
 import { IdleClock } from './support/idle-clock.js'
 import { type Change, MaskingParticipant } from './support/masking-participant.js'
@@ -376,6 +377,28 @@ t.test('a share that fits no other: no sum is made of it, and the reason is told
   // Three shares, two of which give a secret: that one is wrong shows, and not which.
   t.match(ends(records), [{ type: 'abandon', why: /shares of client \d do not fit/ }, { type: 'commit' }])
   t.notOk(bytes.equals(undisturbed.bytes), 'canary: the round is missing')
+  const [first] = ends(records) as [{ why: string }]
+  t.match(first.why, /shares of client [abd] do not fit .* one of .*c.* gave a wrong one/, 'by their names')
+})
+
+t.test('a share that a public key shows to be wrong: the sum is made, and the operator is told of whom', async (t) => {
+  const how = (m: Extract<FromClient, { type: 'revealed' }>) => ({
+    ...m,
+    maskKeys: m.maskKeys.map((one) => ({ ...one, bytes: flipped(one.bytes) })),
+  })
+  let lives!: Lives
+  const onServer = (server: Coordinator) => (lives = new Lives(server))
+  const change = { d: silentFrom('masked'), c: lying('revealed', how as never) }
+  const { records } = await play({ changes: { rounds: 1 }, change, onServer })
+  t.match(ends(records), [
+    { type: 'commit', counted: ['a', 'b', 'c'], report: { secureAggregation: { survivors: 3, culprits: ['c'] } } },
+  ])
+  t.match(
+    lives.standing().problems.filter(({ client }) => client === 'c'),
+    [{ code: 'E_PROTOCOL', words: 'gave a wrong share in round 1; the sum is right without it' }],
+  )
+  const { records: honest } = await play({ changes: { rounds: 1 }, change: { d: silentFrom('masked') } })
+  t.notOk(JSON.stringify(honest.at(-1)).includes('culprits'), 'canary: nobody is accused')
 })
 
 t.test('a word said again gets the same reply; another one, or one that is late, never counts', async (t) => {

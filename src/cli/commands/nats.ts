@@ -1,8 +1,13 @@
-/** `fedlora nats init`: what an operator of a NATS server begins with. */
+/** `fedlora nats`: what an operator of a NATS server begins with (init), and further clients of it (add). */
 import { resolve } from 'node:path'
+import { addNatsClients } from '../../federated/nats/add.js'
 import { initNats } from '../../federated/nats/init.js'
 import { type Command, text, usage } from '../command.js'
+import { UsageError } from '../usage.js'
 import { shownPath } from '../words.js'
+
+/** Flags that only init has. */
+const ofInit = ['space', 'listen', 'url', 'cert', 'key', 'authority']
 
 export const nats: Command = {
   name: 'nats',
@@ -10,8 +15,8 @@ export const nats: Command = {
     {
       name: 'action',
       description:
-        'init: writes a configuration for nats-server, the seed of the federation’s server, a file for its workers, and one for each client',
-      choices: ['init'],
+        'init: writes a configuration for nats-server, the seed of the federation’s server, a file for its workers, and one for each client; add: another client (or several), beside those who are in',
+      choices: ['init', 'add'],
       required: true,
     },
   ],
@@ -26,12 +31,26 @@ export const nats: Command = {
     authority: { type: 'string', value: 'FILE', description: 'the authority of that certificate (PEM), for clients' },
   },
   async run({ flags, output }) {
+    const folder = resolve(text(flags, 'folder') ?? 'nats')
+    const clients = (text(flags, 'clients') ?? '').split(',').flatMap((name) => name.trim() || [])
+    const forEach = (made: Readonly<Record<string, string>>) => {
+      for (const [name, path] of Object.entries(made)) output.text(`for ${name}: ${shownPath(path)} (for it alone)`)
+    }
+    if (flags.action === 'add') {
+      const given = ofInit.find((name) => text(flags, name) !== undefined)
+      if (given !== undefined)
+        throw new UsageError(`--${given}: NATS is configured already; only nats init has it`, { flag: given })
+      const added = await usage(() => addNatsClients({ folder, clients }))
+      forEach(added.clients)
+      output.text(`NATS reads ${shownPath(added.config)} again at: nats-server --signal reload`)
+      return { ...added }
+    }
     const made = await usage(() =>
       initNats({
-        folder: resolve(text(flags, 'folder') ?? 'nats'),
-        clients: (text(flags, 'clients') ?? '').split(',').flatMap((name) => name.trim() || []),
+        folder,
+        clients,
         ...Object.fromEntries(
-          ['space', 'listen', 'url', 'cert', 'key', 'authority'].flatMap((name) => {
+          ofInit.flatMap((name) => {
             const value = text(flags, name)
             return value === undefined ? [] : [[name, value]]
           }),
@@ -41,8 +60,7 @@ export const nats: Command = {
     output.text(`for NATS:       nats-server -c ${shownPath(made.config)}`)
     output.text(`for the server: ${shownPath(made.server)} (stays with it)`)
     output.text(`for workers:    ${shownPath(made.worker)} (for those of the operator)`)
-    for (const [name, path] of Object.entries(made.clients))
-      output.text(`for ${name}: ${shownPath(path)} (for it alone)`)
+    forEach(made.clients)
     return { ...made }
   },
 }

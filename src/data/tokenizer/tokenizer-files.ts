@@ -127,6 +127,10 @@ export function idList(value: unknown): number[] {
   return (Array.isArray(value) ? value : [value]).filter((id): id is number => Number.isInteger(id))
 }
 
+/** Id of `bos`, `eos` or `pad` where no file says its text. */
+export const fallbackId = ({ generation, model }: TokenizerFiles, name: string): number | undefined =>
+  idList(generation[`${name}_token_id`])[0] ?? idList(model[`${name}_token_id`])[0]
+
 /** A token as `added_tokens` of tokenizer.json writes it. */
 interface AddedToken {
   content: string

@@ -14,7 +14,7 @@ import {
 } from './encoding.js'
 import { StreamDecoder } from './stream-decoder.js'
 import { cleanedUp, cleanUpSpaces } from './tokenizer-class.js'
-import { idList, namedSpecialTokens, type TokenizerFiles } from './tokenizer-files.js'
+import { fallbackId, idList, namedSpecialTokens, type TokenizerFiles } from './tokenizer-files.js'
 
 export interface DecodeOptions {
   /** Leaves special tokens out of the text. Default false. */
@@ -60,9 +60,7 @@ export class Tokenizer {
     const named = namedSpecialTokens(files)
     const idOf = (name: string) => {
       const text = named.get(`${name}_token`)
-      const id = text === undefined ? undefined : this.tokenId(text)
-      const field = `${name}_token_id`
-      return id ?? idList(files.generation[field])[0] ?? idList(files.model[field])[0]
+      return (text === undefined ? undefined : this.tokenId(text)) ?? fallbackId(files, name)
     }
     this.bosToken = idOf('bos')
     this.eosToken = idOf('eos')

@@ -4,7 +4,7 @@ import { FedloraError } from '../../errors.js'
 import { canonicalJson } from '../../files/canonical-json.js'
 import { findModel } from '../../files/model-source.js'
 import { adapterLayers } from '../../model/adapter-options.js'
-import { identifyBase } from '../../model/base-identity.js'
+import { identifyBase, identifyTokenizer } from '../../model/base-identity.js'
 import { checkBaseFormat } from '../../model/model-options.js'
 import { writeAdapterFolder } from '../../model/peft/folder.js'
 import { readModelConfig } from '../../model/read-config.js'
@@ -33,11 +33,13 @@ export interface Setup {
     readonly revision: string | null
     readonly config: string
     readonly weights: string
+    /** Undefined where rows are ids already. */
+    readonly tokenizer: string | undefined
   }
 }
 
-/** @throws FedloraError `E_CONFIG`, `E_MISSING`, `E_FORMAT`, `E_UNSUPPORTED`, `E_IO`. */
-export async function openSetup({ model, adapter: options, federation }: CoordinatorConfig): Promise<Setup> {
+/** @throws FedloraError `E_CONFIG`, `E_MISSING`, `E_TOKENIZER` where rows are text and the folder has none, `E_FORMAT`, `E_UNSUPPORTED`, `E_IO`. */
+export async function openSetup({ model, adapter: options, federation, data }: CoordinatorConfig): Promise<Setup> {
   const chosen = chooseAlgorithm(federation.algorithm)
   checkCombinations(federation, chosen)
   checkBaseFormat(model, 'server options: model')
@@ -50,6 +52,7 @@ export async function openSetup({ model, adapter: options, federation }: Coordin
     name,
     revision: baseModelName === undefined ? (revision ?? null) : null,
     ...(await identifyBase(model.path)),
+    tokenizer: data.format === 'tokens' ? undefined : await identifyTokenizer(model.path),
   }
   return { chosen, adapter, space, initial: adapter.initial(), base }
 }
@@ -68,7 +71,13 @@ export async function describe(
     protocol: 1,
     name,
     federation: plain({ ...rest, algorithm: { name: chosen.algorithm.name, ...chosen.options } }),
-    model: { name: base.name, config: base.config, weights: base.weights, options: plain(options) },
+    model: {
+      name: base.name,
+      config: base.config,
+      weights: base.weights,
+      ...(base.tokenizer !== undefined && { tokenizer: base.tokenizer }),
+      options: plain(options),
+    },
     adapter: { config: plain(adapter.config), targets: [...adapter.targets], length: adapter.length },
     data: plain(data),
     initial: await blobs.put(encodeVector(initial)),

@@ -28,11 +28,12 @@ export const descriptionSchema = z.strictObject({
   name: z.string(),
   /** Options of the federation as `simulate` takes them, with every default filled in. */
   federation: z.record(z.string(), z.json()),
-  /** The base: SHA-256 of its config.json's meaning and of its weights' files, and the options that it is loaded with. */
+  /** The base: SHA-256 of what its config.json means, of its weights' files and, where rows are text, of what its tokenizer does; and the options that it is loaded with. */
   model: z.strictObject({
     name: z.string(),
     config: z.string(),
     weights: z.string(),
+    tokenizer: z.string().optional(),
     options: z.record(z.string(), z.json()),
   }),
   /** Options of the adapter, and its targets, as the server resolved them. */

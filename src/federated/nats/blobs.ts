@@ -98,6 +98,8 @@ export async function* readObject(bucket: ObjectStore, id: BlobId, from = 0): As
   if (failed || hash.digest('hex') !== id) throw other(id, failed)
 }
 
+async function* nothing(): AsyncGenerator<Uint8Array> {}
+
 /**
  * A store of blobs that several servers reach. An object is there whole or not at all: what has arrived of an upload waits in `staging`, a
  * store of this server's own.
@@ -121,7 +123,12 @@ export class NatsBlobs implements BlobStore {
   }
 
   async offsetOf(id: BlobId): Promise<number> {
-    return (await this.sizeOf(id)) ?? (await this.#staging.offsetOf(id))
+    const there = await this.sizeOf(id)
+    if (there !== undefined) return there
+    const staged = await this.#staging.sizeOf(id)
+    if (staged === undefined || this.#busy.has(id)) return await this.#staging.offsetOf(id)
+    // A server was killed between the two: whoever hears that all of it is here sends no more of it.
+    return await this.write({ blob: id, bytes: staged }, staged, nothing())
   }
 
   async write(ref: BlobRef, from: number, chunks: AsyncIterable<Uint8Array>): Promise<number> {

@@ -8,7 +8,7 @@ import { exists, ioError, makeFolder, writeTextFile } from '../../files/atomic.j
 import { writeSecret } from '../../files/secret-file.js'
 import { parseOptions } from '../../options/parse.js'
 import { keys } from './connect.js'
-import { tokenOf } from './names.js'
+import { checkNames, tokenOf } from './names.js'
 import { natsSpaceSchema, natsUrlSchema } from './options.js'
 import { natsConfig } from './rights.js'
 import { writeTicket } from './ticket.js'
@@ -47,18 +47,8 @@ export interface NatsInit {
   clients: Record<string, string>
 }
 
-function checkNames(clients: readonly string[]): void {
-  const tokens = new Map<string, string>()
-  for (const name of clients) {
-    const token = tokenOf(name).toLowerCase()
-    const other = tokens.get(token)
-    if (other !== undefined) {
-      const message = `clients: ${JSON.stringify(name)} and ${JSON.stringify(other)} would have one name in files and subjects; choose another`
-      throw new FedloraError('E_CONFIG', message, { clients: [other, name] })
-    }
-    tokens.set(token, name)
-  }
-}
+/** The private key of a user. */
+export const seedOf = (user: { getSeed(): Uint8Array }) => new TextDecoder().decode(user.getSeed())
 
 /** Where clients reach a NATS that listens at `host:port`. */
 function urlOf(listen: string, encrypted: boolean): string {
@@ -92,7 +82,7 @@ export async function initNats(options: NatsInitOptions): Promise<NatsInit> {
   checkNames(clients)
   const config = join(folder, 'nats.conf')
   if (await exists(config)) {
-    const message = `nats init: '${config}' is there already, and its users' seeds with it; give another folder, or remove it`
+    const message = `nats init: '${config}' is there already, and its users' seeds with it: \`fedlora nats add\` lets another client in; else give another folder, or remove it`
     throw new FedloraError('E_ARGUMENT', message, { path: config })
   }
   const authority = await texts(given.authority)
@@ -114,7 +104,6 @@ export async function initNats(options: NatsInitOptions): Promise<NatsInit> {
     ...(cert !== undefined && { tls: { cert, key: key! } }),
   })
   await makeFolder(join(folder, 'clients'))
-  const seedOf = (user: { getSeed(): Uint8Array }) => new TextDecoder().decode(user.getSeed())
   const serverPath = join(folder, 'server.seed')
   await writeSecret(serverPath, `${seedOf(server)}\n`)
   const url = given.url ?? urlOf(listen, cert !== undefined)

@@ -1,4 +1,5 @@
 /** What a federation's things are called in NATS. Operators grant rights by these names; see rights.ts. */
+import { FedloraError } from '../../errors.js'
 
 /** A client's name as one token of a subject: as it is where that is possible, else its UTF-8 in hexadecimal digits behind `x-`. */
 export function tokenOf(client: string): string {
@@ -9,6 +10,20 @@ export function tokenOf(client: string): string {
 /** The name behind a token. */
 export const clientOf = (token: string): string =>
   token.startsWith('x-') ? Buffer.from(token.slice(2), 'hex').toString('utf8') : token
+
+/** @throws FedloraError `E_CONFIG` for two names that files and subjects could not tell apart. */
+export function checkNames(clients: readonly string[]): void {
+  const tokens = new Map<string, string>()
+  for (const name of clients) {
+    const token = tokenOf(name).toLowerCase()
+    const other = tokens.get(token)
+    if (other !== undefined) {
+      const message = `clients: ${JSON.stringify(name)} and ${JSON.stringify(other)} would have one name in files and subjects; choose another`
+      throw new FedloraError('E_CONFIG', message, { clients: [other, name] })
+    }
+    tokens.set(token, name)
+  }
+}
 
 /** Of the stream of work: what hands it to workers, and to the server what they hand back. */
 export const [workersConsumer, serverConsumer] = ['workers', 'server']

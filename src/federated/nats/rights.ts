@@ -90,6 +90,15 @@ function rightsOf(space: string, client: string): { publish: string[]; subscribe
   }
 }
 
+/** A client's user in the configuration, behind its name. */
+export function clientLines(space: string, { key, name }: NatsUser & { name: string }): string {
+  const { publish, subscribe } = rightsOf(space, name)
+  return `      # ${JSON.stringify(name)}\n${userOf(key, publish, subscribe)}`
+}
+
+/** The end of the list of users, on a line of its own. */
+export const endOfUsers = '\n    ]\n'
+
 /** The text of nats-server's configuration file. @throws FedloraError `E_ARGUMENT` for a name that cannot be part of a subject. */
 export function natsConfig({ space, server, worker, clients, store, listen, tls, monitor }: NatsConfigInput): string {
   if (!/^[A-Za-z0-9_-]{1,32}$/.test(space)) {
@@ -100,10 +109,7 @@ export function natsConfig({ space, server, worker, clients, store, listen, tls,
   const users = [
     `      { nkey: ${server.key} }`,
     `      # workers\n${userOf(worker.key, ofWorkers.publish, ofWorkers.subscribe)}`,
-    ...clients.map(({ key, name }) => {
-      const { publish, subscribe } = rightsOf(space, name)
-      return `      # ${JSON.stringify(name)}\n${userOf(key, publish, subscribe)}`
-    }),
+    ...clients.map((client) => clientLines(space, client)),
   ]
   return `# nats-server -c FILE: carries the federation ${JSON.stringify(space)}. Made by \`fedlora nats init\`.
 listen: ${JSON.stringify(listen)}
@@ -117,9 +123,7 @@ ${tls === undefined ? '' : `tls { cert_file: ${JSON.stringify(tls.cert)}, key_fi
   FEDERATION {
     jetstream: enabled
     users: [
-${users.join('\n')}
-    ]
-  }
+${users.join('\n')}${endOfUsers}  }
 }
 `
 }

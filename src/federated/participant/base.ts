@@ -7,7 +7,7 @@ import { loadTokenizer } from '../../data/index.js'
 import { FedloraError } from '../../errors.js'
 import { readJsonObject, writeJsonFile } from '../../files/json.js'
 import { findModel } from '../../files/model-source.js'
-import { identifyBase } from '../../model/base-identity.js'
+import { identifyBase, identifyTokenizer } from '../../model/base-identity.js'
 import type { ModelConfig } from '../../model/config.js'
 import { loadModel } from '../../model/load.js'
 import { Model } from '../../model/model.js'
@@ -52,6 +52,21 @@ export class Base {
   /** What rows are made ready for. @throws before `config()`. */
   taker(): RowTaker {
     return { config: this.#config!, tokenizer: () => loadTokenizer(this.#path) }
+  }
+
+  /**
+   * Compares the tokenizer of the rows with the federation's: with another one they would be other ids.
+   * @param own - folder of the tokenizer that a data set brought; undefined: the base's.
+   * @throws FedloraError `E_BASE` for another tokenizer; `E_TOKENIZER` when there is none.
+   */
+  async checkTokenizer({ description }: Federation, own: string | undefined): Promise<void> {
+    const { name, tokenizer: expected } = description.model
+    if (expected === undefined) return
+    const path = own ?? this.#path
+    const got = await identifyTokenizer(path)
+    if (got === expected) return
+    const message = `model: the tokenizer of '${path}' is not that of the federation's base, ${name}, and would make other ids of the same text: SHA-256 ${got}, expected ${expected}; give the folder of that model, with its tokenizer and chat template as they came`
+    throw new FedloraError('E_BASE', message, { got, expected })
   }
 
   /**

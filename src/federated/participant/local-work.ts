@@ -4,7 +4,7 @@
  */
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { DataSource, Dataset } from '../../data/index.js'
+import { type DataSource, Dataset } from '../../data/index.js'
 import { FedloraError, isFedloraError } from '../../errors.js'
 import { Adapter } from '../../model/adapter.js'
 import { adapterLayers, parseAdapterOptions } from '../../model/adapter-options.js'
@@ -70,6 +70,7 @@ export class LocalWork implements Workshop {
   ): Promise<void> {
     const { base, folder, data, began } = this.#parts
     const federation = readFederation(description, await base.config())
+    await base.checkTokenizer(federation, data instanceof Dataset ? data.tokenizer?.folder : undefined)
     await base.check(federation, context.signal)
     const rows = await openRows(data, description, base.taker(), context)
     const { privacy } = federation.config

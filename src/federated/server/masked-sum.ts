@@ -63,10 +63,12 @@ export class MaskedSum implements Collector {
     return this.#round.abandoned
   }
 
-  /** Clients whose vectors are in the sum, and bytes of the protocol beside the masked vectors. */
+  /** Clients whose vectors are in the sum, bytes of the protocol beside the masked vectors, and who gave shares that are wrong. */
   get report(): NonNullable<RoundEvent['secureAggregation']> {
     const { up, down } = this.#bytes
-    return { survivors: this.#round.survivors.length, bytesUp: up, bytesDown: down }
+    const culprits = this.#result?.culprits.map((client) => this.#names[client]!) ?? []
+    const wrong = culprits.length > 0 && { culprits }
+    return { survivors: this.#round.survivors.length, bytesUp: up, bytesDown: down, ...wrong }
   }
 
   /**
@@ -152,8 +154,16 @@ export class MaskedSum implements Collector {
       this.#result = unmask(round, native())
     } catch (error) {
       if (!(error instanceof FedloraError) || error.code !== 'E_PROTOCOL') throw error
-      return error.message
+      return this.#named(error)
     }
+  }
+
+  /** Why there is no sum, with clients by their names where their numbers say who is meant. */
+  #named({ message, details }: FedloraError): string {
+    const { client, from } = details as { client?: number; from?: readonly number[] }
+    if (client === undefined || from === undefined) return message
+    const suspects = from.map((one) => this.#names[one]).join(', ')
+    return `the shares of client ${this.#names[client]} do not fit one another: one of ${suspects} gave a wrong one, and it cannot be told which`
   }
 
   mean(name: string): Float32Array | null {

@@ -26,6 +26,8 @@ export interface RunningNats {
   /** Files of `fedlora nats init`: the server's seed, what workers come with, and what each client joins with. */
   files: { server: string; worker: string; clients: Record<string, string> }
   kill(signal?: NodeJS.Signals): Promise<void>
+  /** It reads its configuration again. */
+  reload(): void
   /** The same server again, on the same ports. */
   restart(): Promise<void>
 }
@@ -108,6 +110,7 @@ export async function startNats(
       child.kill(signal)
       await ended
     },
+    reload: () => void child.kill('SIGHUP'),
     restart: start,
   }
 }
