@@ -3,10 +3,11 @@ import t from 'tap'
 import type { Output } from '../../src/cli/output.js'
 import { standingLines } from '../../src/cli/serve/standing.js'
 import { serveTeller } from '../../src/cli/serve/tell.js'
+import { apply } from '../../src/federated/coordinator/apply.js'
 import { coordinatorSchema } from '../../src/federated/coordinator/options.js'
 import type { Record as Entry } from '../../src/federated/coordinator/records.js'
 import { type Life, standingOf } from '../../src/federated/coordinator/standing.js'
-import { apply, emptyState } from '../../src/federated/coordinator/state.js'
+import { emptyState } from '../../src/federated/coordinator/state.js'
 import type { RoundEvent } from '../../src/federated/events.js'
 
 const config = coordinatorSchema.parse({

@@ -52,13 +52,15 @@ function recover(
   }
   const secret = tried(shares)
   if (secret !== undefined) return { secret }
-  for (const { client } of shares.length > threshold ? shares : []) {
-    const others = shares.filter((share) => share.client !== client)
-    // Shares just enough fit one another always: without another witness it is not known who is wrong.
-    const witness = others.length > threshold || fits !== always
-    const without = witness ? tried(others) : undefined
-    if (without !== undefined) return { secret: without, culprit: client }
-  }
+  // Shares just enough fit one another always: without another witness it is not known who is wrong.
+  const witness = shares.length > threshold + 1 || (shares.length > threshold && fits !== always)
+  const found = (witness ? shares : []).flatMap(({ client }) => {
+    const without = tried(shares.filter((share) => share.client !== client))
+    return without === undefined ? [] : [{ secret: without, culprit: client }]
+  })
+  const [first, another] = found
+  // Bits on which a public key does not depend: either secret does, and who has changed them is not known.
+  if (first !== undefined) return another === undefined ? first : { secret: first.secret }
   const from = shares.map(({ client }) => client)
   throw refuse(
     `the shares of client ${whose} do not fit one another: one of clients ${from.join(', ')} gave a wrong one; the round is abandoned`,
