@@ -159,6 +159,10 @@ t.test('what a text part does not say is what its config class supplies, or what
     kvHeads: 32,
     tiedHead: false,
   })
+  const tied = { model_type: 'mistral3', tie_word_embeddings: true, text_config: { model_type: 'mistral' } }
+  t.equal(parseModelConfig(tied).tiedHead, true)
+  const own = { ...tied, text_config: { model_type: 'mistral', tie_word_embeddings: false } }
+  t.equal(parseModelConfig(own).tiedHead, false, 'what the text part says goes first')
   t.end()
 })
 
