@@ -21,25 +21,22 @@ t.test('canaries: a set compiled for the floor, and code of the floor compiled f
   t.equal(everything.length, 23, 'nothing at all is a fault in every rule')
   t.match(everything[0], /avx2.*: 0 of .*vfmadd.*, expected 30 or more/)
 
-  const without = (objects: Parameters<typeof faults>[0]) =>
-    everything.filter((fault) => !faults(objects, 'x86').includes(fault))
+  /** How many rules are content with these objects. */
+  const content = (objects: Parameters<typeof faults>[0]) =>
+    everything.length - faults(objects, 'x86').filter((fault) => fault.includes(', expected ')).length
   const path = 'native/backend/cpu/kernels/avx512bf16/linear.cpp.o'
   const good = listing('f', 'vdpbf16ps %zmm1,%zmm2,%zmm3', 100)
-  t.equal(without([{ path, code: good }]).length, 1, 'the rule of BF16 products is content')
-  t.equal(without([{ path, code: listing('f', 'vdpbf16ps %zmm1,%zmm2,%zmm3', 99) }]).length, 0, 'too few')
-  t.equal(without([{ path, code: listing('f', 'vdpbf16ps %ymm1,%ymm2,%ymm3', 100) }]).length, 0, 'half as wide')
-  t.equal(without([{ path, code: listing('f', 'mulps %xmm1,%xmm2', 100) }]).length, 0, 'baseline code')
-  t.equal(without([{ path: 'native/backend/cpu/gemm.cpp.o', code: good }]).length, 0, 'another object')
+  t.equal(content([{ path, code: good }]), 1, 'the rule of BF16 products is content')
+  t.equal(content([{ path, code: listing('f', 'vdpbf16ps %zmm1,%zmm2,%zmm3', 99) }]), 0, 'too few')
+  t.equal(content([{ path, code: listing('f', 'vdpbf16ps %ymm1,%ymm2,%ymm3', 100) }]), 0, 'half as wide')
+  t.equal(content([{ path, code: listing('f', 'mulps %xmm1,%xmm2', 100) }]), 0, 'baseline code')
+  t.equal(content([{ path: 'native/backend/cpu/gemm.cpp.o', code: good }]), 0, 'another object')
 
   const codec = '_ZN7fedlora12codec_avx512L8quantizeEPKf'
   const wide = listing(codec, 'vaddps %zmm1,%zmm2,%zmm3', 8)
-  t.equal(
-    without([{ path: 'native/compression/kernels.cpp.o', code: wide }]).length,
-    1,
-    'a table of several in one object',
-  )
+  t.equal(content([{ path: 'native/compression/kernels.cpp.o', code: wide }]), 1, 'a table of several in one object')
   const narrow = listing(codec, 'addps %xmm1,%xmm2', 800)
-  t.equal(without([{ path: 'native/compression/kernels.cpp.o', code: narrow }]).length, 0)
+  t.equal(content([{ path: 'native/compression/kernels.cpp.o', code: narrow }]), 0)
 
   const leak = listing('_ZN7fedlora5to_f32E4bf16', 'vpslld $0x10,%ymm0,%ymm0', 1)
   t.match(
