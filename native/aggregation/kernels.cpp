@@ -67,7 +67,13 @@ FEDLORA_INLINE void mean_single_body(const int64_t* __restrict low, int64_t coun
     static const SumKernels table{isa_level, add_single, add_codes, add_pair, mean_single, nullptr, nullptr, nullptr};                \
   }
 
-FEDLORA_SUM_TABLE(scalar, , Isa::scalar, false)
+// arm64 has NEON in its floor, and in it the conversion: one table serves its levels.
+#if defined(__aarch64__)
+constexpr bool floor_converts = true;
+#else
+constexpr bool floor_converts = false;
+#endif
+FEDLORA_SUM_TABLE(scalar, , Isa::scalar, floor_converts)
 #if defined(__x86_64__)
 FEDLORA_SUM_TABLE(avx2, FEDLORA_TARGET(FEDLORA_AVX2), Isa::avx2, false)
 FEDLORA_SUM_TABLE(avx512, FEDLORA_TARGET(FEDLORA_AVX512), Isa::avx512bf16, true)

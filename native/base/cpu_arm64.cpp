@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/cpu_arm64.h"
+
 #if defined(__linux__)
 #include <sys/auxv.h>
 #elif defined(__APPLE__)
@@ -17,15 +19,21 @@
 namespace fedlora {
 
 namespace {
+#if defined(__APPLE__)
+bool says_yes(const char* name) {
+  int has = 0;
+  size_t bytes = sizeof has;
+  return sysctlbyname(name, &has, &bytes, nullptr, 0) == 0 && has != 0;
+}
+#endif
+
 /// BFDOT on vectors of 128 bits.
 bool has_bf16() {
 #if defined(__linux__)
   constexpr unsigned long hwcap2_bf16 = 1ul << 14;  // Linux: Documentation/arch/arm64/elf_hwcaps.rst
   return (getauxval(AT_HWCAP2) & hwcap2_bf16) != 0;
 #elif defined(__APPLE__)
-  int has = 0;
-  size_t bytes = sizeof has;
-  return sysctlbyname("hw.optional.arm.FEAT_BF16", &has, &bytes, nullptr, 0) == 0 && has != 0;
+  return says_yes("hw.optional.arm.FEAT_BF16");
 #elif defined(_WIN32)
   constexpr DWORD bf16_instructions = 68;  // PF_ARM_V86_BF16_INSTRUCTIONS_AVAILABLE of newer headers
   return IsProcessorFeaturePresent(bf16_instructions) != 0;
@@ -34,6 +42,19 @@ bool has_bf16() {
 #endif
 }
 }  // namespace
+
+bool has_crc32_instructions() {
+#if defined(__linux__)
+  constexpr unsigned long hwcap_crc32 = 1ul << 7;
+  return (getauxval(AT_HWCAP) & hwcap_crc32) != 0;
+#elif defined(__APPLE__)
+  return says_yes("hw.optional.armv8_crc32");
+#elif defined(_WIN32)
+  return IsProcessorFeaturePresent(31) != 0;  // PF_ARM_V8_CRC32_INSTRUCTIONS_AVAILABLE
+#else
+  return false;
+#endif
+}
 
 Isa detect_isa() {
   static const Isa strongest = has_bf16() ? Isa::neonbf16 : Isa::neon;

@@ -36,7 +36,9 @@
 #elif defined(__aarch64__)
 #if defined(__clang__)
 #define FEDLORA_NEONBF16 "bf16"
+#define FEDLORA_CRC32 "crc"
 #else
-#define FEDLORA_NEONBF16 "+bf16"
+#define FEDLORA_NEONBF16 "arch=armv8.2-a+bf16"  // as arm_neon.h has it: "+bf16" alone lacks what its functions are inlined with
+#define FEDLORA_CRC32 "+crc"
 #endif
 #endif

@@ -1,5 +1,6 @@
-// CRC32C by the SSE4.2 instruction (part of the x86-64 floor), by table elsewhere; whole segments by carry-less products where the
-// processor has them in vector form (checksum_avx512.cpp). All give the same numbers.
+// CRC32C by the SSE4.2 instruction (part of the x86-64 floor), by that of arm64 where there is one (checksum_arm64.cpp), by table
+// elsewhere; whole segments by carry-less products where an x86 processor has them in vector form (checksum_avx512.cpp). All give the same
+// numbers.
 #include "compression/checksum.h"
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <cstring>
 #include <vector>
 
+#include "compression/checksum_arm64.h"
 #include "compression/checksum_avx512.h"
 
 static_assert(std::endian::native == std::endian::little, "messages are little-endian and are read in place");
@@ -40,36 +42,19 @@ inline uint32_t update8(uint32_t crc, uint64_t word) {
 inline uint32_t update1(uint32_t crc, uint8_t byte) { return (crc >> 8) ^ tables[0][(crc ^ byte) & 255]; }
 #endif
 
-inline uint64_t load8(const uint8_t* bytes) {
-  uint64_t word;
-  std::memcpy(&word, bytes, 8);
-  return word;
+#include "compression/checksum.inl"
+
+auto choose_four_segments() {
+  return has_vector_clmul() ? four_segments_clmul : has_crc32_of_arm64() ? four_segments_arm64 : four_segments;
 }
 }  // namespace
 
 uint32_t crc32c(std::span<const uint8_t> bytes) {
-  uint32_t crc = ~0u;
-  size_t i = 0;
-  for (; i + 8 <= bytes.size(); i += 8) crc = update8(crc, load8(bytes.data() + i));
-  for (; i < bytes.size(); ++i) crc = update1(crc, bytes[i]);
-  return ~crc;
+  static const bool arm64 = has_crc32_of_arm64();
+  return arm64 ? crc32c_arm64(bytes.data(), bytes.size()) : crc_of(bytes.data(), bytes.size());
 }
 
-namespace {
 constexpr size_t segment = checksum_segment_bytes;
-
-/// Four whole segments at once, one instruction after the other for each: latency 3, throughput 1.
-void four_segments(const uint8_t* p, uint32_t* checksums) {
-  uint32_t a = ~0u, b = ~0u, c = ~0u, d = ~0u;
-  for (size_t i = 0; i < segment; i += 8) {
-    a = update8(a, load8(p + i)), b = update8(b, load8(p + segment + i));
-    c = update8(c, load8(p + 2 * segment + i)), d = update8(d, load8(p + 3 * segment + i));
-  }
-  checksums[0] = ~a, checksums[1] = ~b, checksums[2] = ~c, checksums[3] = ~d;
-}
-
-auto choose_four_segments() { return has_vector_clmul() ? four_segments_clmul : four_segments; }
-}  // namespace
 
 void segment_checksums(std::span<const uint8_t> bytes, uint32_t* checksums) {
   static const auto four = choose_four_segments();

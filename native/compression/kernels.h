@@ -55,7 +55,8 @@ struct CodecKernels {
   void (*low_rank_row)(const float* p, const float* q, int64_t rank, int64_t stride, int64_t count, float* values);
 };
 
-/// The table of one level; the levels that this build lacks fall back to the next weaker one.
+/// The table of one level; the levels that this build lacks fall back to the next weaker one. arm64 has one table: NEON belongs to its
+/// floor, and compilers make these loops of it (all of them, Philox's wide products too).
 const CodecKernels& codec_kernels(Isa isa);
 
 /// The table of select_isa(), chosen at the first call.

@@ -27,6 +27,8 @@ const FactorKernels& factor_kernels(Isa isa) {
 #if defined(__x86_64__)
   if (isa == Isa::avx512bf16) return factor_kernels_avx512;
   if (isa == Isa::avx2) return factor_kernels_avx2;
+#elif defined(__aarch64__)
+  if (isa != Isa::scalar) return factor_kernels_neon;
 #endif
   (void)isa;
   return scalar_table;

@@ -29,6 +29,6 @@ const FactorKernels& factor_kernels(Isa isa);
 /// The table of select_isa(), chosen at the first call.
 const FactorKernels& factor_kernels();
 
-extern const FactorKernels factor_kernels_avx2, factor_kernels_avx512;
+extern const FactorKernels factor_kernels_avx2, factor_kernels_avx512, factor_kernels_neon;
 
 }  // namespace fedlora::factors

@@ -46,10 +46,13 @@ export function judge({ output, status, signal }) {
   return { cases, problems }
 }
 
-/** Runs one program to its end and judges it; standard error is returned and belongs to the report of a failure. */
-export function runProgram(path, args = [], env = {}) {
+/**
+ * Runs one program to its end, or for `timeout` milliseconds, and judges it; standard error is returned and belongs to the report of a
+ * failure.
+ */
+export function runProgram(path, args = [], env = {}, timeout = 0) {
   return new Promise((resolve) => {
-    const child = spawn(path, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(path, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'], timeout })
     let output = ''
     let errors = ''
     child.stdout.setEncoding('utf8').on('data', (text) => {

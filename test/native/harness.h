@@ -41,6 +41,22 @@ inline void report(const char* file, int line, const std::string& text) {
   if (++failures() <= 20) std::printf("# %s:%d %s\n", file, line, text.c_str());
 }
 
+/// What came nearest to its tolerance in the case that runs; printed behind it.
+struct Nearest {
+  double share = 0, error = 0, tolerance = 0;
+  int line = 0;
+};
+inline Nearest& nearest() {
+  static Nearest one;
+  return one;
+}
+
+/// `error <= tolerance`; NaN fails.
+inline void judge(const char* file, int line, const std::string& what, double error, double tolerance) {
+  if (tolerance > 0 && error / tolerance > nearest().share) nearest() = {error / tolerance, error, tolerance, line};
+  if (!(error <= tolerance)) report(file, line, what + fedlora::format_text(" = %.6g, allowed %.6g", error, tolerance));
+}
+
 /// Largest |got − want|; NaN when either side is not finite and they differ.
 inline double max_error(const float* got, const float* want, size_t count) {
   double worst = 0;
@@ -70,6 +86,7 @@ inline int run(int argc, char** argv) {
   for (const Case& test : cases()) {
     if (only && !std::strstr(test.name, only)) continue;
     failures() = 0;
+    nearest() = {};
     ++number;
     try {
       test.body();
@@ -79,6 +96,8 @@ inline int run(int argc, char** argv) {
       report(__FILE__, __LINE__, error.what());
     }
     failed += failures() > 0;
+    if (failures() == 0 && nearest().share > 0)
+      std::printf("# line %d: %.3g of %.3g allowed\n", nearest().line, nearest().error, nearest().tolerance);
     std::printf("%s %d - %s\n", failures() ? "not ok" : "ok", number, test.name);
     std::fflush(stdout);
   }
@@ -99,12 +118,7 @@ inline int run(int argc, char** argv) {
     if (!(condition)) harness::report(__FILE__, __LINE__, "failed: " #condition); \
   } while (0)
 /// `error <= tolerance`, NaN fails; prints both.
-#define CHECK_LE(error, tolerance)                                                                                   \
-  do {                                                                                                               \
-    const double error_ = (error), tolerance_ = (tolerance);                                                         \
-    if (!(error_ <= tolerance_))                                                                                     \
-      harness::report(__FILE__, __LINE__, fedlora::format_text(#error " = %.6g, allowed %.6g", error_, tolerance_)); \
-  } while (0)
+#define CHECK_LE(error, tolerance) harness::judge(__FILE__, __LINE__, #error, error, tolerance)
 /// The expression throws fedlora::Error with this code.
 #define CHECK_THROWS(expression, expected)                                                                                       \
   do {                                                                                                                           \

@@ -285,11 +285,10 @@ void check(const Shape& shape, Format format, bool nested = false) {
     for (Isa isa : levels()) {
       const Result result = run(problem, isa, 1);
       const double error = worst_error(problem, result, book(problem, &result));
-      if (!(error <= tolerance(compute)))
-        harness::report(
-            __FILE__, __LINE__,
-            format_text("%s %s %s M %d K %d N %d: %.3g", isa_name(isa), format_name(format), compute == Compute::f32 ? "f32" : "bf16",
-                        static_cast<int>(shape.M), static_cast<int>(shape.K), static_cast<int>(shape.N[0]), error));
+      const std::string what =
+          format_text("%s %s %s M %d K %d N %d", isa_name(isa), format_name(format), compute == Compute::f32 ? "f32" : "bf16",
+                      static_cast<int>(shape.M), static_cast<int>(shape.K), static_cast<int>(shape.N[0]));
+      harness::judge(__FILE__, __LINE__, what, error, tolerance(compute));
     }
   }
 }

@@ -49,7 +49,8 @@
 /// Of one header, to write the others with:
 ///   power_of_two
 ///   lanes_below, widen, narrow
-///   interleave, load_words, WordTable
+///   interleave, load_words, load_words_tail, WordTable, add_dots
+///   planes_of, look_up_quarter, spread_nibbles
 // clang-format on
 
 struct Vec {

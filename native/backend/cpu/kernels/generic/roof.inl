@@ -1,7 +1,7 @@
 // What the machine can do at most. Arithmetic in registers: as many independent sums as the instruction's latency needs, nothing
 // loaded, nothing stored. Reading: loads and additions only, in two streams, because one alone leaves the prefetcher with spare room.
 
-constexpr int roof_sums = W == 16 ? 16 : 12;
+constexpr int roof_sums = W == 16 || W == 4 ? 16 : 12;
 
 /// `rounds` × roof_sums × W multiply-adds of f32. Returns flop; the sums go to `sink` so that they are needed.
 double roof_f32(int64_t rounds, float* sink) {
