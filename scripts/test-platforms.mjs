@@ -1,0 +1,138 @@
+#!/usr/bin/env node
+// The native tests of platforms that this machine is not, cross-compiled by zig and run by an emulator as each of its processors, so that
+// every instruction-set level is judged by the book. Quick programs first; the whole ends after the given minutes.
+//
+// Usage: node scripts/test-platforms.mjs [--fast] [--only TEXT] [--minutes 20]
+//   --fast     the programs of kernels and codecs and the golden models: a few minutes
+//   --only     programs whose name contains TEXT
+// What is missing is installed when this is root on a Debian (qemu-user-static, libc6-arm64-cross), and named otherwise.
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { emulators, installEmulator } from './lib/emulators.mjs'
+import { findPrograms, runAll, runProgram } from './lib/native-programs.mjs'
+import { jobs, listFiles, root, run, runMain, ScriptError } from './lib/project.mjs'
+import { targets } from './lib/targets.mjs'
+import { hasNinja } from './lib/toolchain.mjs'
+import { zigToolchain } from './lib/zig.mjs'
+
+/** Programs that reach kernels of a level, or what is compiled anew for another architecture; quickest first. */
+const fast = [
+  'test_kernels_dispatch',
+  'test_base',
+  'test_compression_wire',
+  'test_kernels_gemm',
+  'test_backend_rope',
+  'test_backend_rms_norm',
+  'test_backend_layer_norm',
+  'test_backend_residual',
+  'test_backend_rows',
+  'test_backend_glu',
+  'test_backend_soft_cap',
+  'test_backend_optimizer',
+  'test_backend_cross_entropy',
+  'test_backend_decode',
+  'test_factors_dense',
+  'test_compression_kernels',
+  'test_masking',
+  'test_noise',
+  'test_backend_attention',
+  'test_model_golden',
+]
+
+/** These bring nothing that another architecture could break, or ask for what an emulator has not. */
+const elsewhere = /^test_(backend_cuda_loading|aggregation_memory|model_memory)$/
+
+/** Names of the programs to run, in their order. */
+function chosenPrograms(only, fastAlone) {
+  const all = listFiles('test/native', /^test_.*\.cpp$/)
+    .filter((file) => !file.includes('/cuda/'))
+    .map((file) => file.replace(/^.*\/(.*)\.cpp$/, '$1'))
+    .filter((name) => !elsewhere.test(name))
+  const rest = fastAlone ? [] : all.filter((name) => !fast.includes(name))
+  return [...fast.filter((name) => all.includes(name)), ...rest].filter((name) => name.includes(only))
+}
+
+/** Builds them; the CMake tree is that of the published addon, so that the engine is compiled once. */
+function build(target, names) {
+  const tree = join(root, 'build', 'zig', target.name, 'cmake')
+  const options = [`-DCMAKE_TOOLCHAIN_FILE=${zigToolchain(target)}`, '-DCMAKE_BUILD_TYPE=Release', '-DFEDLORA_TESTS=ON']
+  run('cmake', ['-S', root, '-B', tree, '-G', hasNinja() ? 'Ninja' : 'Unix Makefiles', ...options], { quiet: true })
+  run('cmake', ['--build', tree, '--parallel', String(jobs), '--target', ...names])
+  const built = findPrograms(join(tree, 'tests'))
+  return names.map((name) => built.find((program) => program.name === name)).filter((program) => program !== undefined)
+}
+
+/** Processors, weakest first: each must be found to have its own level, and be refused those of the stronger ones. */
+async function proveLevels(start, processors, program) {
+  for (const [index, { name, level }] of processors.entries()) {
+    const { problems } = await start(name, program, { FEDLORA_ISA: level })
+    if (problems.length > 0)
+      throw new ScriptError('E_PLATFORM', `${name} is not found to have ${level}:\n${problems.join('\n')}`)
+    for (const { level: beyond } of processors.slice(index + 1)) {
+      const { problems } = await start(name, program, { FEDLORA_ISA: beyond })
+      if (!/E_ISA/.test(problems.join('\n')))
+        throw new ScriptError('E_PLATFORM', `${name} lacks ${beyond}, and is not refused it with E_ISA`)
+    }
+  }
+}
+
+async function test(target, names, end) {
+  const emulator = emulators[target.name]
+  installEmulator(emulator)
+  const programs = build(target, names)
+  const start = (cpu, { path }, env = {}) => {
+    const left = Math.max(1, Math.round(end - performance.now()))
+    return runProgram(emulator.program, [...emulator.arguments, '-cpu', cpu, path], env, left)
+  }
+  const asksForLevel = programs.find(({ name }) => name === 'test_compression_wire')
+  if (asksForLevel) await proveLevels(start, emulator.processors, asksForLevel)
+
+  const runs = programs.flatMap((program) => emulator.processors.map((cpu) => ({ program, cpu })))
+  let failed = 0
+  let late = 0
+  let cases = 0
+  await runAll(runs, jobs, async ({ program, cpu }) => {
+    if (performance.now() >= end) {
+      late += 1
+      return
+    }
+    const begin = performance.now()
+    const result = await start(cpu.name, program)
+    const seconds = ((performance.now() - begin) / 1000).toFixed(0)
+    const what = `${target.name} ${cpu.name} (${cpu.level}) ${program.name}`
+    cases += result.cases.length
+    if (result.problems.length === 0) console.log(`platforms: ${what}: ${result.cases.length} cases, ${seconds} s`)
+    else if (performance.now() >= end) late += 1
+    else {
+      failed += 1
+      console.error(`platforms: ${what} FAILED after ${seconds} s\n${result.problems.join('\n')}\n${result.errors}`)
+    }
+  })
+  console.log(
+    `platforms: ${target.name}: ${runs.length - failed - late} of ${runs.length} runs passed, ${cases} cases, ${failed} failed, ${late} not ended in time`,
+  )
+  return { failed, late }
+}
+
+await runMain(import.meta, 'test-platforms', async () => {
+  const { values } = parseArgs({
+    options: {
+      fast: { type: 'boolean', default: false },
+      only: { type: 'string', default: '' },
+      minutes: { type: 'string', default: '20' },
+    },
+  })
+  const minutes = Number(values.minutes)
+  if (!(minutes > 0)) throw new ScriptError('E_ARGUMENT', `--minutes ${values.minutes}: expected a number above 0`)
+  if (process.platform !== 'linux' || process.arch !== 'x64')
+    throw new ScriptError('E_TOOL', `emulated from Linux on x64, and this is ${process.platform} on ${process.arch}`)
+  const names = chosenPrograms(values.only, values.fast)
+  if (names.length === 0) throw new ScriptError('E_ARGUMENT', `--only ${values.only}: no program's name contains it`)
+  const end = performance.now() + minutes * 60000
+  let bad = 0
+  for (const target of targets.filter(({ name }) => name in emulators)) {
+    const { failed, late } = await test(target, names, end)
+    bad += failed + late
+  }
+  if (bad > 0) throw new ScriptError('E_PLATFORM', `${bad} runs failed or did not end within ${minutes} minutes`)
+})
