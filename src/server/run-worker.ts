@@ -36,14 +36,8 @@ async function reach(
 
 /**
  * Screens and sums answers of a federation whose server has the section `workers`, until `signal` comes. NATS and the server may be away: it waits for them. It
- * may be killed at any time: another worker, or the server, does what it was at.
+ * may be killed at any time: another worker, or the server, does what it was at. `runWorker({ nats: 'nats/worker.json', signal })` is `fedlora aggregate`.
  * @throws FedloraError `E_TOKEN`, `E_IO`, `E_CONFIG`, `E_AUTH`, `E_MISSING` without NATS' packages.
- * @example
- * ```ts not run: it needs a NATS server; test/federated/nats-workers.test.ts runs this
- * import { runWorker } from 'fedlora/server'
- *
- * await runWorker({ nats: 'nats/worker.json', signal: new AbortController().signal, onEvent: console.log })
- * ```
  */
 export async function runWorker({ nats, signal, onEvent = () => {} }: RunWorkerOptions): Promise<void> {
   const { space, connect: open } = await reach(nats)
