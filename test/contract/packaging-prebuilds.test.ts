@@ -88,6 +88,9 @@ t.test('macOS: libraries, undefined symbols, oldest system, signature, name', as
     /uses nothing/,
     /napi_create_object is bound to no library/,
   ])
+  const owned = machOOf(sound)
+  owned[owned.indexOf('fade0c02', 0, 'hex') + 15] = 0 // no flag: of somebody's certificate
+  t.match(judgeBinary(find('darwin-arm64'), owned), [/signature is other/])
   const altered = machOOf(sound)
   altered[4500]! ^= 1
   t.match(judgeBinary(find('darwin-arm64'), altered), [/signature is broken/], 'a byte of the second page')
