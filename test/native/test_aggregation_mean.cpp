@@ -134,7 +134,11 @@ CASE("grouping, merging, threads and instruction sets change no bit") {
     }
     for (int level = 0; level <= static_cast<int>(detect_isa()); ++level) {
       Aggregator forced(length, codec_kernels(static_cast<Isa>(level)), sum_kernels(static_cast<Isa>(level)));
+#if defined(__x86_64__)
       CHECK(sum_kernels(static_cast<Isa>(level)).isa == static_cast<Isa>(level));
+#else  // the floor has the vectors, and its table serves every level
+      CHECK(sum_kernels(static_cast<Isa>(level)).isa == Isa::scalar);
+#endif
       forced.add(messages);
       CHECK(same(expected, mean_of(forced)));
     }
