@@ -3,8 +3,11 @@ import { readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 
 const folder = new URL('../../native/backend/cpu/kernels/', import.meta.url)
-const headers = readdirSync(folder).filter((name) => /^simd_\w+\.h$/.test(name))
-const read = (name: string) => readFileSync(new URL(name, folder), 'utf8')
+const common = /^#include "backend\/cpu\/kernels\/(simd_\w+_common\.h)"$/gm
+const headers = readdirSync(folder).filter((name) => /^simd_\w+\.h$/.test(name) && !name.endsWith('_common.h'))
+/** A header with what it shares with another in its place. */
+const read = (name: string): string =>
+  readFileSync(new URL(name, folder), 'utf8').replace(common, (_, part: string) => read(part))
 
 /** The names of the legend, by the number of the part they stand in: 0 of every header, 1 of those with pairs, 2 of one. */
 function legend(text: string) {
@@ -26,7 +29,7 @@ function defined(text: string) {
   const names = new Set<string>()
   for (const line of text.split('\n')) {
     const match =
-      /^(?:inline|constexpr) [\w:<>& ]*?\b(?:operator([-+*/])|(\w+))(?=[ ]?[([=])/.exec(line) ??
+      /^(?:inline|FEDLORA_INLINE|constexpr) [\w:<>& ]*?\b(?:operator([-+*/])|(\w+))(?=[ ]?[([=])/.exec(line) ??
       /^(?:struct|using)( )(\w+)/.exec(line)
     if (match !== null) names.add((match[1]?.trim() || match[2]) as string)
   }

@@ -25,8 +25,7 @@
 ///   multiply_wide(x, m, low, high)  x·m, its low and high halves
 ///   exclusive_or(a, b, c)           of three Words
 ///
-///   Table                           the 16 values of a block of 4-bit weights, times its scale, as T
-///   make_table(codebook, absmax, T*)
+///   make_table(codebook, absmax, T*)  the 16 values of a block of 4-bit weights, times its scale, as T
 ///   nibbles(T*)                     how many codes decode_nibbles decodes at once
 ///   decode_nibbles(out, table, p)   … into out, a byte's high nibble first
 ///   Codes                           8·W codes as they lie in memory: lane l has codes 8l … 8l + 7, its j-th nibble is code 8l + (j ^ 1)
@@ -49,7 +48,7 @@
 /// Of one header, to write the others with:
 ///   power_of_two
 ///   lanes_below, widen, narrow
-///   interleave, load_words, load_words_tail, WordTable, add_dots
+///   interleave, load_words, load_words_tail, Table, WordTable, add_dots
 ///   planes_of, look_up_quarter, spread_nibbles
 // clang-format on
 
