@@ -132,11 +132,19 @@ export class NatsLink implements ClientLink {
     const late = new AbortController()
     const timer = setTimeout(() => late.abort(), listening)
     try {
-      return await this.#told(nonce, this.#heard, AbortSignal.any([signal, late.signal]))
+      const notice = await this.#told(nonce, this.#heard, AbortSignal.any([signal, late.signal, this.#asking.signal]))
+      if (notice === undefined) this.#forget()
+      return notice
     } finally {
       clearTimeout(timer)
       signal.throwIfAborted()
     }
+  }
+
+  /** A watch that said nothing may have ended with a connection that was cut: the next one to wait makes another. */
+  #forget(): void {
+    this.#heard?.close().catch(() => {})
+    this.#heard = undefined
   }
 
   /** The answer to what was said with `nonce`; undefined when `signal` comes first. */

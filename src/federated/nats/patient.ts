@@ -25,11 +25,13 @@ export async function unlessAborted<T>(promise: Promise<T>, signal?: AbortSignal
 
 /** What comes of an iterator, for somebody who now and then stops waiting. */
 export class Patient<T> {
+  readonly #iterable: AsyncIterable<T> & { stop?(): void }
   readonly #iterator: AsyncIterator<T>
   /** Asked of the iterator, and not given to anybody yet. */
   #asked: Promise<IteratorResult<T>> | undefined
 
-  constructor(iterable: AsyncIterable<T>) {
+  constructor(iterable: AsyncIterable<T> & { stop?(): void }) {
+    this.#iterable = iterable
     this.#iterator = iterable[Symbol.asyncIterator]()
   }
 
@@ -51,6 +53,7 @@ export class Patient<T> {
   }
 
   async close(): Promise<void> {
+    this.#iterable.stop?.()
     await this.#iterator.return?.()
   }
 }
