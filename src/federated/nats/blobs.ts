@@ -4,6 +4,7 @@ import type { ObjectStore } from '@nats-io/obj'
 import { FedloraError } from '../../errors.js'
 import type { BlobId, BlobRef, BlobStore } from '../blobs/blob-store.js'
 import { jetstreams, type NatsConnection, natsError, objects } from './connect.js'
+import { unlessAborted } from './patient.js'
 
 const chunkBytes = 512 * 1024
 
@@ -72,8 +73,16 @@ export async function putObject(bucket: ObjectStore, { blob, bytes }: BlobRef, c
   return sent
 }
 
-/** The bytes of an object from `from` on; of all of them the hash is checked. @throws FedloraError `E_BLOB_MISSING`, `E_HASH`. */
-export async function* readObject(bucket: ObjectStore, id: BlobId, from = 0): AsyncGenerator<Uint8Array> {
+/**
+ * The bytes of an object from `from` on; of all of them the hash is checked. @param signal - ends the wait for more of them.
+ * @throws FedloraError `E_BLOB_MISSING`, `E_HASH`; the signal's reason.
+ */
+export async function* readObject(
+  bucket: ObjectStore,
+  id: BlobId,
+  from = 0,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array> {
   const found = await bucket.get(id).catch((error: unknown) => {
     throw natsError(error, `cannot read blob ${id}`)
   })
@@ -83,7 +92,7 @@ export async function* readObject(bucket: ObjectStore, id: BlobId, from = 0): As
   let skip = from
   try {
     for (;;) {
-      const { done, value } = await reader.read()
+      const { done, value } = await unlessAborted(reader.read(), signal)
       if (done) break
       hash.update(value)
       if (skip < value.length) yield value.subarray(skip)

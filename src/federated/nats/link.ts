@@ -166,7 +166,7 @@ export class NatsLink implements ClientLink {
   async download(ref: BlobRef, path: string, signal: AbortSignal): Promise<void> {
     await this.#ask({ call: 'fetch', blob: ref.blob }, signal)
     this.#down ??= await openBucket(this.#parts.connection, this.#parts.names.down, { make: false })
-    const chunks = readObject(this.#down, ref.blob)
+    const chunks = readObject(this.#down, ref.blob, 0, AbortSignal.any([signal, this.#asking.signal]))
     await replaceFile(path, (temporary) => pipeline(chunks, createWriteStream(temporary), { signal }))
   }
 
