@@ -101,6 +101,7 @@ export async function connectNats({ servers, credentials, tls, inbox }: NatsPlac
       servers: all,
       name: 'fedlora',
       maxReconnectAttempts: -1,
+      pingInterval: 10_000, // a line that is dead and does not say so is noticed in half a minute
       ...(credentials !== undefined && { authenticator: await authenticatorOf(credentials) }),
       ...(encrypted !== undefined && { tls: tlsOf(encrypted, all) }),
       ...(inbox !== undefined && { inboxPrefix: inbox }),

@@ -174,7 +174,10 @@ export class NatsLink implements ClientLink {
     const { connection, names } = this.#parts
     this.#up ??= await openBucket(connection, names.up(this.#token), { make: false })
     const there = await this.#tried(this.#up.info(ref.blob), 'its own bucket')
-    if (there === null || there.deleted) await putObject(this.#up, ref, createReadStream(path, { signal }))
+    if (there === null || there.deleted) {
+      const ended = AbortSignal.any([signal, this.#asking.signal]) // what a cut connection took is not answered
+      await unlessAborted(putObject(this.#up, ref, createReadStream(path, { signal: ended })), ended)
+    }
     await this.#ask({ call: 'take', ref }, signal)
   }
 
