@@ -165,17 +165,8 @@ constexpr int max_vecs = 4;
 constexpr int tile_rows[max_vecs + 1] = {0, 12, 12, 8, 6};
 constexpr int outer_ranks = 8, outer_vecs = 2;
 
-struct F32Operand {
-  using Element = float;
-  using Left = float;
-  using Value = Vec;
-  static constexpr int per_step = 1;
-  static Value left(const float* p) { return broadcast(*p); }
-  static Value right(const uint32_t* p) { return load_dwords(p); }
-  static Value right_rows(const float* row, const float*) { return load(row); }
-  static Value right_rows_tail(const float* row, const float*, int64_t n) { return load_tail(row, n); }
-  static Vec multiply_add(Value left, Value right, Vec sum) { return fma(left, right, sum); }
-};
+#include "backend/cpu/kernels/simd_operand_common.h"
+
 /// VDPBF16PS: both products of a pair are added to an f32 sum in one instruction.
 struct Bf16Operand {
   using Element = bf16;

@@ -151,17 +151,8 @@ constexpr int max_vecs = 4;
 constexpr int tile_rows[max_vecs + 1] = {0, 8, 4, 4, 4};
 constexpr int outer_ranks = 4, outer_vecs = 2;
 
-struct F32Operand {
-  using Element = float;  // of rows
-  using Left = float;     // of what `left` reads
-  using Value = Vec;
-  static constexpr int per_step = 1;
-  static Value left(const float* p) { return {*p}; }
-  static Value right(const uint32_t* p) { return load_dwords(p); }
-  static Value right_rows(const float* row, const float*) { return {*row}; }
-  static Value right_rows_tail(const float*, const float*, int64_t) { return {0}; }
-  static Vec multiply_add(Value left, Value right, Vec sum) { return fma(left, right, sum); }
-};
+#include "backend/cpu/kernels/simd_operand_common.h"
+
 struct Bf16Operand : F32Operand {
   using Element = bf16;
   static Value right_rows(const bf16* row, const bf16*) { return {to_f32(*row)}; }

@@ -16,23 +16,22 @@ double roof_f32(int64_t rounds, float* sink) {
   return 2.0 * W * roof_sums * static_cast<double>(rounds);
 }
 
-/// The same with what bf16 products are made of here: dot products of pairs, or f32 where the instruction set has none.
-double roof_bf16(int64_t rounds, float* sink) {
-#if defined(FEDLORA_PAIR_DOT)
+inline double roof_of(float, int64_t rounds, float* sink) { return roof_f32(rounds, sink); }
+template <class Pairs>
+inline double roof_of(Pairs, int64_t rounds, float* sink) {
   Vec sums[roof_sums];
   for (int i = 0; i < roof_sums; ++i) sums[i] = broadcast(sink[0]);
   uint32_t b[W];
   for (int i = 0; i < W; ++i) b[i] = 0x3f803f80u;
   for (int64_t round = 0; round < rounds; ++round)
-    for (int i = 0; i < roof_sums; ++i) sums[i] = dot_pairs(sums[i], 0x3c003c00u, b);
+    for (int i = 0; i < roof_sums; ++i) sums[i] = dot_unit(sums[i], 0x3c003c00u, b);
   Vec total = sums[0];
   for (int i = 1; i < roof_sums; ++i) total = total + sums[i];
   sink[0] = reduce_add(total) * 0.0f;
   return 4.0 * W * roof_sums * static_cast<double>(rounds);
-#else
-  return roof_f32(rounds, sink);
-#endif
 }
+/// The same with what bf16 products are made of here: dot products of pairs, or f32 where the instruction set has none.
+double roof_bf16(int64_t rounds, float* sink) { return roof_of(DotElement{}, rounds, sink); }
 
 float roof_read(const float* x, int64_t count) {
   constexpr int sums_each = 4;
