@@ -37,8 +37,6 @@ async function hashOf(path: string, signal: AbortSignal | undefined): Promise<st
   return hash.digest('hex')
 }
 
-export { identifyTokenizer } from '../data/tokenizer/identity.js'
-
 /**
  * Reads every byte of the weights once, in pieces.
  * @param model - as `loadModel` takes it.

@@ -3,7 +3,7 @@ import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { identifyTokenizer } from '../../src/data/tokenizer/identity.js'
+import { identifyTokenizer } from '../../src/model/tokenizer-identity.js'
 
 const base = fileURLToPath(new URL('../../assets/gsm-3m', import.meta.url))
 type Json = Record<string, unknown>

@@ -4,13 +4,18 @@
  * tokenizer_config.json does: those that the vocabulary lacks get ids in it.
  */
 import { createHash } from 'node:crypto'
-import { FedloraError } from '../../errors.js'
-import { canonicalJson } from '../../files/canonical-json.js'
-import type { Json } from '../../files/json.js'
-import { chatTemplateSource } from './chat-template.js'
-import { readSource } from './load-tokenizer.js'
-import { sectionsOfClass } from './tokenizer-class.js'
-import { declaredTokens, fallbackId, namedSpecialTokens, type TokenizerFiles } from './tokenizer-files.js'
+import { chatTemplateSource } from '../data/tokenizer/chat-template.js'
+import { readSource } from '../data/tokenizer/load-tokenizer.js'
+import { sectionsOfClass } from '../data/tokenizer/tokenizer-class.js'
+import {
+  declaredTokens,
+  fallbackId,
+  namedSpecialTokens,
+  type TokenizerFiles,
+} from '../data/tokenizer/tokenizer-files.js'
+import { FedloraError } from '../errors.js'
+import { canonicalJson } from '../files/canonical-json.js'
+import type { Json } from '../files/json.js'
 
 /** Of tokenizer.json: what transformers writes down of its last call. */
 const ofCalls = ['truncation', 'padding', 'version']
