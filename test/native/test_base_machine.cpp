@@ -15,21 +15,23 @@
 using namespace fedlora;
 
 #if defined(__x86_64__) && !defined(__clang__)
+#define AGREES(feature) CHECK(has.feature == (__builtin_cpu_supports(#feature) != 0))
 CASE("CPUID by hand says what the compiler's library says") {
   const X86Features& has = x86_features();
-  CHECK(has.avx2 == (__builtin_cpu_supports("avx2") != 0));
-  CHECK(has.fma == (__builtin_cpu_supports("fma") != 0));
-  CHECK(has.f16c == (__builtin_cpu_supports("f16c") != 0));
-  CHECK(has.avx512f == (__builtin_cpu_supports("avx512f") != 0));
-  CHECK(has.avx512bw == (__builtin_cpu_supports("avx512bw") != 0));
-  CHECK(has.avx512dq == (__builtin_cpu_supports("avx512dq") != 0));
-  CHECK(has.avx512vl == (__builtin_cpu_supports("avx512vl") != 0));
-  CHECK(has.avx512bf16 == (__builtin_cpu_supports("avx512bf16") != 0));
-  CHECK(has.avx512ifma == (__builtin_cpu_supports("avx512ifma") != 0));
-  CHECK(has.avx512vbmi == (__builtin_cpu_supports("avx512vbmi") != 0));
-  CHECK(has.pclmul == (__builtin_cpu_supports("pclmul") != 0));
-  CHECK(has.vpclmulqdq == (__builtin_cpu_supports("vpclmulqdq") != 0));
+  AGREES(avx2);
+  AGREES(fma);
+  AGREES(f16c);
+  AGREES(avx512f);
+  AGREES(avx512bw);
+  AGREES(avx512dq);
+  AGREES(avx512vl);
+  AGREES(avx512bf16);
+  AGREES(avx512ifma);
+  AGREES(avx512vbmi);
+  AGREES(pclmul);
+  AGREES(vpclmulqdq);
 }
+#undef AGREES
 #endif
 
 CASE("levels have a name and a need each, and the weakest always runs") {
