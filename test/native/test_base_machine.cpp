@@ -7,6 +7,7 @@
 #include "base/cpu_features.h"
 #include "base/error.h"
 #include "base/process_memory.h"
+#include "base/sanitizers.h"
 #include "harness.h"
 #if defined(__x86_64__)
 #include "base/cpu_x86.h"
@@ -87,7 +88,9 @@ CASE("memory of this process grows with what is touched, and its peak stays") {
   }
   const ProcessMemory after = process_memory();
   CHECK(after.peak >= before.resident + 0.9 * bytes);
+#if !defined(FEDLORA_ADDRESS_SANITIZER)  // which keeps freed blocks for a while, to see who still uses them
   CHECK(after.resident < before.resident + 0.5 * bytes);
+#endif
 }
 
 TEST_MAIN()
