@@ -1,7 +1,9 @@
 // What a shared library asks for and offers, read from its own bytes, for the checks of prebuilt binaries: libraries, undefined and exported
 // symbols, oldest system, signature. ELF (gABI), Mach-O (Apple's mach-o/loader.h, nlist.h, cs_blobs.h) and PE, all 64 bits, little-endian.
-// `src/native/binary.ts` reads system, processor and C library, which is all that the loader wants.
+// `src/native/binary.ts` and `elf.ts` read what the loader wants, too: system, processor, C library, sections.
 import { createHash } from 'node:crypto'
+import { readerOf } from '../../dist/native/binary.js'
+import { contentsOf, neededLibraries, sectionsOf, textAt } from '../../dist/native/elf.js'
 
 /**
  * @typedef {object} BinaryFile
@@ -13,40 +15,22 @@ import { createHash } from 'node:crypto'
  * @property {'none' | 'broken' | 'ad hoc' | 'other'} [signature] of macOS
  */
 
-const nameAt = (/** @type {Buffer} */ bytes, /** @type {number} */ at) =>
-  bytes.toString('latin1', at, bytes.indexOf(0, at))
-const word = (/** @type {Buffer} */ bytes, /** @type {number} */ at) => Number(bytes.readBigUInt64LE(at))
-
 /** @returns {BinaryFile} */
 function readElf(/** @type {Buffer} */ bytes) {
-  const [table, size, count] = [word(bytes, 40), bytes.readUInt16LE(58), bytes.readUInt16LE(60)]
-  const sections = Array.from({ length: count }, (_, i) => {
-    const at = table + i * size
-    return {
-      type: bytes.readUInt32LE(at + 4),
-      start: word(bytes, at + 24),
-      size: word(bytes, at + 32),
-      link: bytes.readUInt32LE(at + 40),
-    }
-  })
-  /** Entries of all sections of a type, each with the names that they stand for. */
-  const entries = (/** @type {number} */ type, /** @type {number} */ length) =>
-    sections
-      .filter((section) => section.type === type)
-      .flatMap(({ start, size, link }) =>
-        Array.from({ length: size / length }, (_, i) => ({ at: start + i * length, names: sections[link].start })),
-      )
-  const [dynamic, symbols] = [entries(6, 16), entries(11, 24)]
-  const named = symbols.map(({ at, names }) => ({
-    name: nameAt(bytes, names + bytes.readUInt32LE(at)),
-    local: bytes[at + 4] >> 4 === 0,
-    defined: bytes.readUInt16LE(at + 6) !== 0,
-  }))
-  const outside = named.filter(({ name, local }) => name !== '' && !local)
+  const read = readerOf(bytes)
+  const sections = sectionsOf(read)
+  const dynamicSymbols = 11
+  const outside = contentsOf(read, sections, dynamicSymbols)
+    .flatMap(({ content, names }) =>
+      Array.from({ length: content.length / 24 }, (_, i) => ({
+        name: textAt(names, content.readUInt32LE(24 * i)),
+        local: content[24 * i + 4] >> 4 === 0,
+        defined: content.readUInt16LE(24 * i + 6) !== 0,
+      })),
+    )
+    .filter(({ name, local }) => name !== '' && !local)
   return {
-    libraries: dynamic
-      .filter(({ at }) => word(bytes, at) === 1)
-      .map(({ at, names }) => nameAt(bytes, names + word(bytes, at + 8))),
+    libraries: neededLibraries(read, sections),
     imports: outside.filter(({ defined }) => !defined).map(({ name }) => name),
     exports: outside.filter(({ defined }) => defined).map(({ name }) => name),
   }
@@ -91,7 +75,7 @@ function readBindings(/** @type {Buffer} */ bytes, /** @type {number} */ start, 
     else if (opcode === 0x20) library = leb()
     else if (opcode === 0x30) library = low === 0 ? 0 : low - 16
     else if (opcode === 0x40) {
-      name = nameAt(bytes, at)
+      name = textAt(bytes, at)
       at += name.length + 1
     } else if ([0x60, 0x70, 0x80].includes(opcode)) leb()
     else if (opcode >= 0x90) {
@@ -112,7 +96,7 @@ function readMachO(/** @type {Buffer} */ bytes) {
   let [symbols, binding] = [0, 0]
   for (let i = 0, at = 32; i < bytes.readUInt32LE(16); i++, at += field(at, 4)) {
     const command = bytes.readUInt32LE(at)
-    const text = () => nameAt(bytes, at + field(at, 8))
+    const text = () => textAt(bytes, at + field(at, 8))
     if ([0xc, 0x80000018, 0x8000001f].includes(command)) file.libraries.push(text())
     else if (command === 0xd) file.installName = text()
     else if (command === 0x2) symbols = at
@@ -124,7 +108,7 @@ function readMachO(/** @type {Buffer} */ bytes) {
   const [start, count, names] = [8, 12, 16].map((offset) => field(symbols, offset))
   for (let at = start; at < start + 16 * count; at += 16) {
     const [type, external, debugging] = [bytes[at + 4] & 0x0e, bytes[at + 4] & 1, bytes[at + 4] & 0xe0]
-    if (external && !debugging && type !== 0) file.exports.push(plain(nameAt(bytes, names + bytes.readUInt32LE(at))))
+    if (external && !debugging && type !== 0) file.exports.push(plain(textAt(bytes, names + bytes.readUInt32LE(at))))
   }
   const bindings = new Map(
     [16, 32].flatMap((part) => [...readBindings(bytes, field(binding, part), field(binding, part + 4))]),
@@ -158,18 +142,18 @@ function readPe(/** @type {Buffer} */ bytes) {
     at !== undefined && bytes.readUInt32LE(at + 12) !== 0;
     at += 20
   ) {
-    const library = nameAt(bytes, pointer(at + 12))
+    const library = textAt(bytes, pointer(at + 12))
     file.libraries.push(library)
     const lookups = bytes.readUInt32LE(at) || bytes.readUInt32LE(at + 16)
     for (let one = place(lookups); bytes.readBigUInt64LE(one) !== 0n; one += 8) {
       const ordinal = bytes[one + 7] & 0x80
-      file.imports.push(`${library}:${ordinal ? `#${bytes.readUInt16LE(one)}` : nameAt(bytes, pointer(one) + 2)}`)
+      file.imports.push(`${library}:${ordinal ? `#${bytes.readUInt16LE(one)}` : textAt(bytes, pointer(one) + 2)}`)
     }
   }
   if (exported !== 0) {
     const at = place(exported)
     const names = pointer(at + 32)
-    for (let i = 0; i < bytes.readUInt32LE(at + 24); i++) file.exports.push(nameAt(bytes, pointer(names + 4 * i)))
+    for (let i = 0; i < bytes.readUInt32LE(at + 24); i++) file.exports.push(textAt(bytes, pointer(names + 4 * i)))
   }
   return file
 }

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { FedloraError } from '../errors.js'
-import { olderThan, parseBinary } from './binary.js'
+import { olderThan, readBinary } from './binary.js'
 import type { Native } from './binding.js'
 import { buildCommand, type Choice, chooseAddon, describeMachine, type Machine, thisMachine } from './choice.js'
 import { guard } from './guard.js'
@@ -42,13 +42,11 @@ export function packageRoot(): string {
 let loaded: Native | undefined
 
 /** What does not fit, or undefined where nothing is known to be wrong. Asked before opening: code for another C library may crash the process. */
-function misfit(bytes: Buffer, machine: Machine): { reason: string; why: string } | undefined {
-  const binary = parseBinary(bytes)
+function misfit(path: string, machine: Machine): { reason: string; why: string } | undefined {
+  const binary = readBinary(path)
   if (binary === undefined) {
-    const begin = bytes
-      .subarray(0, 16)
-      .toString('latin1')
-      .replace(/[^ -~]/g, '.')
+    const bytes = readFileSync(path)
+    const begin = bytes.toString('latin1', 0, 16).replace(/[^ -~]/g, '.')
     return {
       reason: 'damaged',
       why: `it is no shared library, or cut off: ${bytes.length} bytes that begin with '${begin}'`,
@@ -96,7 +94,7 @@ export function openNative(root: string, machine = thisMachine()): Native {
       cause,
     )
   try {
-    const wrong = misfit(readFileSync(choice.path), machine)
+    const wrong = misfit(choice.path, machine)
     if (wrong !== undefined) throw refuse(wrong.reason, wrong.why)
     return guard(createRequire(import.meta.url)(choice.path) as Native)
   } catch (error) {

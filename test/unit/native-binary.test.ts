@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { olderThan, parseBinary } from '../../src/native/binary.js'
+import { olderThan, parseBinary, readBinary } from '../../src/native/binary.js'
 import { packageRoot } from '../../src/native/load.js'
 import { elfOf, headOf } from '../support/binaries.js'
 
@@ -59,9 +59,28 @@ t.test('what is no binary, and binaries that end too early', async (t) => {
   t.equal(parseBinary(addon.subarray(0, addon.length >> 1)), undefined, 'half the addon')
 })
 
+t.test('a file is read as its bytes are, in parts', async (t) => {
+  const here = join(packageRoot(), 'build', 'Release', 'fedlora.node')
+  t.same(readBinary(here), parseBinary(addon))
+  const wholes = {
+    elf: elfOf({ machine: 62, libraries: ['libc.so.6'], versions: ['2.17'] }),
+    mac: headOf.universal([0x01000007, 0x0100000c]),
+    windows: headOf.pe(0x8664),
+    text: Buffer.from('text'),
+    nothing: Buffer.alloc(0),
+  }
+  const folder = t.testdir(wholes)
+  for (const [name, bytes] of Object.entries(wholes)) t.same(readBinary(join(folder, name)), parseBinary(bytes), name)
+  const half = t.testdir({ half: addon.subarray(0, addon.length >> 1) })
+  t.equal(readBinary(join(half, 'half')), undefined)
+  t.throws(() => readBinary(join(folder, 'missing')), { code: 'ENOENT' })
+})
+
 t.test('versions are numbers, not texts', async (t) => {
   t.ok(olderThan('2.4', '2.17'))
   t.notOk(olderThan('2.17', '2.4'))
   t.notOk(olderThan('2.17', '2.17'))
   t.ok(olderThan('2.17', '2.17.1'))
+  t.notOk(olderThan('2.17.1', '2.17'))
+  t.ok(olderThan('2.17', '3.4'))
 })

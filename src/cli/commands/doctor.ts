@@ -1,8 +1,7 @@
 /** `fedlora doctor`: which addon is loaded, which instruction set and kernels run, what would be faster, and the CUDA devices. */
-import { readFileSync } from 'node:fs'
 import { freemem, totalmem } from 'node:os'
 import { formatBytes } from '../../errors/describe.js'
-import { parseBinary } from '../../native/binary.js'
+import { readBinary } from '../../native/binary.js'
 import type { CudaInfo, NativeInfo } from '../../native/binding.js'
 import { cudaInfo } from '../../native/device.js'
 import { addonChoice, native } from '../../native/load.js'
@@ -61,7 +60,7 @@ export const doctor: Command = {
     const info = native().info()
     const memory = native().processMemory()
     const { path, from, why } = addonChoice()
-    const glibcFloor = parseBinary(readFileSync(path))?.glibcFloor ?? null
+    const glibcFloor = readBinary(path)?.glibcFloor ?? null
     const advice = advise(info)
     const cuda = cudaInfo()
     const result = {
