@@ -9,7 +9,7 @@ import { copyFileSync, existsSync, mkdirSync, renameSync, statSync } from 'node:
 import { dirname, join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import { jobs, root, run, runMain, ScriptError } from './lib/project.mjs'
-import { checkCuda, checkToolchain, hasNinja } from './lib/toolchain.mjs'
+import { checkCuda, checkToolchain, generator } from './lib/toolchain.mjs'
 
 export const cudaTree = join(root, 'build', 'cuda')
 export const cudaLibrary = join(root, 'build', 'Release', 'libfedlora_cuda.so')
@@ -18,9 +18,8 @@ export function buildCuda({ code = '80,89,90a' } = {}) {
   checkToolchain()
   const nvcc = checkCuda()
   const options = ['-DFEDLORA_CUDA=ON', '-DFEDLORA_ADDON=OFF', `-DFEDLORA_NVCC=${nvcc}`, '-DCMAKE_BUILD_TYPE=Release']
-  const generator = hasNinja() ? ['-G', 'Ninja'] : []
   const codes = `-DFEDLORA_CUDA_CODE=${code.replaceAll(',', ';')}`
-  run('cmake', [...generator, '-S', root, '-B', cudaTree, ...options, codes], { quiet: true })
+  run('cmake', ['-G', generator(), '-S', root, '-B', cudaTree, ...options, codes], { quiet: true })
   run('cmake', ['--build', cudaTree, '--target', 'fedlora_cuda', '--parallel', String(jobs)])
   const built = join(cudaTree, 'Release', 'libfedlora_cuda.so')
   if (!existsSync(built)) throw new ScriptError('E_BUILD', `CMake left no ${built}`)

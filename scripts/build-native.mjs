@@ -13,7 +13,7 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { findPrograms } from './lib/native-programs.mjs'
 import { jobs, packageProgram, root, run, runMain, ScriptError } from './lib/project.mjs'
-import { checkToolchain, hasNinja } from './lib/toolchain.mjs'
+import { checkToolchain, generator } from './lib/toolchain.mjs'
 
 export const tree = join(root, 'build', 'cmake')
 export const addon = join(root, 'build', 'Release', 'fedlora.node')
@@ -25,8 +25,7 @@ function dropForeignTree() {
   if (!existsSync(cacheFile)) return
   const cache = readFileSync(cacheFile, 'utf8')
   const value = (name) => new RegExp(`^${name}:\\w+=(.*)$`, 'm').exec(cache)?.[1]
-  const generator = hasNinja() ? 'Ninja' : 'Unix Makefiles'
-  if (value('CMAKE_HOME_DIRECTORY') !== root || value('CMAKE_GENERATOR') !== generator) {
+  if (value('CMAKE_HOME_DIRECTORY') !== root || value('CMAKE_GENERATOR') !== generator()) {
     rmSync(tree, { recursive: true })
   }
 }
@@ -48,9 +47,8 @@ function byCmakeJs(tests, env) {
 }
 
 function byCmake(env) {
-  const generator = hasNinja() ? 'Ninja' : 'Unix Makefiles'
   const output = `-DCMAKE_LIBRARY_OUTPUT_DIRECTORY=${join(tree, 'Release')}`
-  run('cmake', ['-S', root, '-B', tree, '-G', generator, '-DCMAKE_BUILD_TYPE=Release', output], { env, quiet: true })
+  run('cmake', ['-S', root, '-B', tree, '-G', generator(), '-DCMAKE_BUILD_TYPE=Release', output], { env, quiet: true })
   run('cmake', ['--build', tree, '--target', 'fedlora', '--parallel', String(jobs)], { env })
 }
 

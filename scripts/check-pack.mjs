@@ -9,11 +9,12 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statS
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { cleanEnv, doctorThere, installTarball, trainThere } from './lib/consumer.mjs'
+import { thisMachine } from '../dist/native/choice.js'
+import { cleanEnv, installTarball, prebuiltThere, trainThere } from './lib/consumer.mjs'
 import { listFiles, packageProgram, probe, root, run, runMain, ScriptError } from './lib/project.mjs'
-import { libcTag } from './prebuild.mjs'
+import { prebuiltFile } from './lib/targets.mjs'
 
-const maximumBytes = 14e6
+export const maximumBytes = 14e6
 const installScripts = ['preinstall', 'install', 'postinstall', 'prepare']
 const needed = [
   'dist/index.js',
@@ -30,7 +31,7 @@ const needed = [
   'CHANGELOG.md',
   'LICENSE',
   'assets/gsm-3m/model.safetensors',
-  `prebuilds/${process.platform}-${process.arch}/fedlora${libcTag()}.node`,
+  prebuiltFile(thisMachine()),
 ]
 const unwanted = [/(^|\/)binding\.gyp$/, /^(test|build|node_modules|bench)\//, /\.npmrc$/, /\.log$/]
 
@@ -78,9 +79,7 @@ async function check(folder) {
   const installed = installTarball(consumer, tarball)
   console.log(`pack: installed with scripts disabled: ${installed.join(', ')}`)
   trainThere(consumer)
-  const { addonFrom, addonWhy } = doctorThere(consumer)
-  if (addonFrom !== 'prebuilds') throw new ScriptError('E_PACK', `the addon is not the prebuilt one: ${addonWhy}`)
-  console.log(`pack: fedlora doctor --json ends in a result: the addon is ${addonWhy}`)
+  console.log(`pack: fedlora doctor --json ends in a result: the addon is ${prebuiltThere(consumer).addonWhy}`)
 
   // Types as a consumer's compiler sees them. @types/node is ours to lend: the public types name Node's own.
   writeFileSync(join(consumer, 'use.ts'), useTypes)

@@ -4,6 +4,7 @@
 // Usage: node scripts/check-release.mjs v1.2.3
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import { root, runMain, ScriptError } from './lib/project.mjs'
 
 /** Everything that does not fit the tag. `files` are the names in the folder. */
@@ -24,7 +25,9 @@ export function releaseProblems(
 }
 
 await runMain(import.meta, 'check-release', () => {
-  const [tag = ''] = process.argv.slice(2)
+  const { positionals } = parseArgs({ allowPositionals: true })
+  if (positionals.length !== 1) throw new ScriptError('E_ARGUMENT', 'one tag: node scripts/check-release.mjs v1.2.3')
+  const [tag] = positionals
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   const problems = releaseProblems(tag, version, readFileSync(join(root, 'CHANGELOG.md'), 'utf8'), readdirSync(root))
   if (!existsSync(join(root, 'prebuilds', 'sbom.cdx.json'))) problems.push('prebuilds/sbom.cdx.json is missing')

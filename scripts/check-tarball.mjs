@@ -7,12 +7,11 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { inspectPackage } from './check-pack.mjs'
+import { parseArgs } from 'node:util'
+import { inspectPackage, maximumBytes } from './check-pack.mjs'
 import { judgeBinary } from './lib/judge-binary.mjs'
 import { listFiles, root, run, runMain, ScriptError } from './lib/project.mjs'
 import { prebuiltFile, targets } from './lib/targets.mjs'
-
-export const maximumBytes = 14e6
 
 /** Everything that is wrong with the binaries of an unpacked package. */
 export function inspectBinaries(/** @type {string} */ folder) {
@@ -59,7 +58,8 @@ export function checkTarball(/** @type {string} */ tarball) {
 }
 
 await runMain(import.meta, 'check-tarball', () => {
-  const [file] = process.argv.slice(2)
-  if (file === undefined) throw new ScriptError('E_ARGUMENT', 'which tarball? node scripts/check-tarball.mjs FILE.tgz')
-  checkTarball(resolve(file))
+  const { positionals } = parseArgs({ allowPositionals: true })
+  if (positionals.length !== 1)
+    throw new ScriptError('E_ARGUMENT', 'one tarball: node scripts/check-tarball.mjs FILE.tgz')
+  checkTarball(resolve(positionals[0]))
 })

@@ -10,33 +10,27 @@ import { createHash } from 'node:crypto'
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { parseBinary } from '../dist/native/binary.js'
+import { thisMachine } from '../dist/native/choice.js'
 import { addon } from './build-native.mjs'
+import { judgeBinary } from './lib/judge-binary.mjs'
 import { jobs, root, run, runMain, ScriptError } from './lib/project.mjs'
 import { prebuiltFile, target, targets } from './lib/targets.mjs'
-import { hasNinja } from './lib/toolchain.mjs'
-import { zigToolchain } from './lib/zig.mjs'
+import { zigTree } from './lib/zig.mjs'
 import { writeSbom } from './write-sbom.mjs'
 
-/** node-gyp-build's tag for the C library of the running Node: Linux alone has several. */
-export function libcTag() {
-  if (process.platform !== 'linux') return ''
-  const { header } = /** @type {any} */ (process.report.getReport())
-  return header.glibcVersionRuntime ? '.glibc' : '.musl'
+/** This machine as a target, built by its own compiler; it may be another than the published ones. */
+function thisTarget() {
+  const { platform, arch, libc } = thisMachine()
+  return target([platform, arch, ...(libc === null ? [] : [libc])].join('-'), 'system')
 }
 
-/** This machine as a target, built by its own compiler; it may be another than the published ones. */
-const thisTarget = () => target([process.platform, process.arch].join('-') + libcTag().replace('.', '-'), 'system')
-
 /**
- * The addon of a target in a CMake tree of its own, whose path it returns.
+ * The addon of a target, by zig; with a suffix in another folder, from nothing.
  * @param {import('./lib/targets.mjs').Target} target
  */
 function crossBuild(target, suffix = '') {
-  const tree = join(root, 'build', 'zig', target.name, `cmake${suffix}`)
-  const generator = hasNinja() ? 'Ninja' : 'Unix Makefiles'
-  const toolchain = `-DCMAKE_TOOLCHAIN_FILE=${zigToolchain(target)}`
-  if (suffix !== '') rmSync(tree, { recursive: true, force: true })
-  run('cmake', ['-S', root, '-B', tree, '-G', generator, '-DCMAKE_BUILD_TYPE=Release', toolchain], { quiet: true })
+  const tree = zigTree(target, suffix)
   run('cmake', ['--build', tree, '--target', 'fedlora', '--parallel', String(jobs)], { quiet: true })
   return join(tree, 'fedlora.node')
 }
@@ -53,15 +47,14 @@ function systemBuild() {
 }
 
 /** @param {import('./lib/targets.mjs').Target} target */
-async function prebuild(target, verify) {
+function prebuild(target, verify) {
   const start = performance.now()
   const built = target.compiler === 'zig' ? crossBuild(target) : systemBuild()
-  if (verify && target.compiler === 'zig') {
+  if (verify) {
     const again = crossBuild(target, '-again')
     if (sha256(again) !== sha256(built))
       throw new ScriptError('E_PREBUILD', `${target.name}: a second build has other bytes: ${built}, ${again}`)
   }
-  const { judgeBinary } = await import('./lib/judge-binary.mjs')
   const bytes = readFileSync(built)
   const problems = judgeBinary(target, bytes)
   if (problems.length > 0) throw new ScriptError('E_PREBUILD', `${target.name}: ${built}\n  ${problems.join('\n  ')}`)
@@ -69,7 +62,6 @@ async function prebuild(target, verify) {
   mkdirSync(dirname(file), { recursive: true })
   writeFileSync(file, bytes)
   chmodSync(file, 0o644)
-  const { parseBinary } = await import('../dist/native/binary.js')
   const floor = parseBinary(bytes)?.glibcFloor
   const seconds = ((performance.now() - start) / 1000).toFixed(0)
   console.log(
@@ -78,22 +70,36 @@ async function prebuild(target, verify) {
   )
 }
 
-await runMain(import.meta, 'prebuild', async () => {
+/**
+ * What the options ask for; refuses what cannot be had.
+ * @param {{ all?: boolean, target?: string, verify?: boolean }} options
+ * @param {import('./lib/targets.mjs').Target} here
+ */
+export function chosenTargets({ all = false, target: name, verify = false }, here) {
+  if (all && name !== undefined)
+    throw new ScriptError('E_ARGUMENT', `--all has --target ${name} in it: leave one of them out`)
+  if (!all && name === undefined) {
+    if (verify) throw new ScriptError('E_ARGUMENT', '--verify is for what zig builds: say --all, or which --target')
+    return [here]
+  }
+  const chosen = all ? targets : targets.filter((target) => target.name === name)
+  if (chosen.length === 0) {
+    const known = targets.map((target) => target.name).join(', ')
+    throw new ScriptError('E_ARGUMENT', `--target ${name} is unknown; there are ${known}`)
+  }
+  if (here.platform !== 'linux' || here.arch !== 'x64')
+    throw new ScriptError('E_TOOL', `binaries of other platforms are built on Linux x64, and this is ${here.name}`)
+  return chosen
+}
+
+await runMain(import.meta, 'prebuild', () => {
   const { values } = parseArgs({
     options: { target: { type: 'string' }, all: { type: 'boolean' }, verify: { type: 'boolean' } },
   })
   const here = thisTarget()
-  const chosen = values.all ? targets : targets.filter(({ name }) => name === values.target)
-  if (values.target !== undefined && chosen.length === 0)
-    throw new ScriptError(
-      'E_ARGUMENT',
-      `--target ${values.target} is unknown; there are ${targets.map(({ name }) => name).join(', ')}`,
-    )
-  if (chosen.length > 0 && here.name !== 'linux-x64-glibc' && here.name !== 'linux-x64-musl')
-    throw new ScriptError('E_TOOL', `binaries of other platforms are built on Linux x64, and this is ${here.name}`)
-  if (chosen.length === 0)
-    rmSync(join(root, 'prebuilds', `${here.platform}-${here.arch}`), { recursive: true, force: true })
+  const chosen = chosenTargets(values, here)
   if (values.all) rmSync(join(root, 'prebuilds'), { recursive: true, force: true })
-  for (const target of chosen.length > 0 ? chosen : [here]) await prebuild(target, values.verify)
+  else if (chosen[0] === here) rmSync(dirname(join(root, prebuiltFile(here))), { recursive: true, force: true })
+  for (const target of chosen) prebuild(target, values.verify)
   if (values.all) writeSbom()
 })

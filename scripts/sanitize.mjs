@@ -6,7 +6,7 @@ import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { findPrograms, runAll, runProgram } from './lib/native-programs.mjs'
 import { jobs, listFiles, root, run, runMain, ScriptError } from './lib/project.mjs'
-import { checkToolchain, hasNinja } from './lib/toolchain.mjs'
+import { checkToolchain, generator } from './lib/toolchain.mjs'
 
 const tree = join(root, 'build', 'asan')
 // -O1 keeps the build short and the reports readable; assertions are on, because this type does not define NDEBUG.
@@ -38,7 +38,7 @@ async function proveThatTheyLook() {
 await runMain(import.meta, 'sanitize', async () => {
   const { values } = parseArgs({ options: { only: { type: 'string', default: '' } } })
   checkToolchain()
-  run('cmake', [...(hasNinja() ? ['-G', 'Ninja'] : []), '-S', root, '-B', tree, ...options], { quiet: true })
+  run('cmake', ['-G', generator(), '-S', root, '-B', tree, ...options], { quiet: true })
   const wanted = listFiles('test/native', /^test_.*\.cpp$/)
     .filter((file) => !file.startsWith('test/native/cuda/'))
     .map((file) => basename(file, '.cpp'))

@@ -10,10 +10,9 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { emulators, installEmulator } from './lib/emulators.mjs'
 import { findPrograms, runAll, runProgram } from './lib/native-programs.mjs'
-import { jobs, listFiles, root, run, runMain, ScriptError } from './lib/project.mjs'
+import { jobs, listFiles, run, runMain, ScriptError } from './lib/project.mjs'
 import { targets } from './lib/targets.mjs'
-import { hasNinja } from './lib/toolchain.mjs'
-import { zigToolchain } from './lib/zig.mjs'
+import { zigTree } from './lib/zig.mjs'
 
 /** Programs that reach kernels of a level, or what is compiled anew for another architecture; quickest first. */
 const fast = [
@@ -52,11 +51,8 @@ function chosenPrograms(only, fastAlone) {
   return [...fast.filter((name) => all.includes(name)), ...rest].filter((name) => name.includes(only))
 }
 
-/** Builds them; the CMake tree is that of the published addon, so that the engine is compiled once. */
 function build(target, names) {
-  const tree = join(root, 'build', 'zig', target.name, 'cmake')
-  const options = [`-DCMAKE_TOOLCHAIN_FILE=${zigToolchain(target)}`, '-DCMAKE_BUILD_TYPE=Release', '-DFEDLORA_TESTS=ON']
-  run('cmake', ['-S', root, '-B', tree, '-G', hasNinja() ? 'Ninja' : 'Unix Makefiles', ...options], { quiet: true })
+  const tree = zigTree(target, '', ['-DFEDLORA_TESTS=ON'])
   run('cmake', ['--build', tree, '--parallel', String(jobs), '--target', ...names])
   const built = findPrograms(join(tree, 'tests'))
   return names.map((name) => built.find((program) => program.name === name)).filter((program) => program !== undefined)

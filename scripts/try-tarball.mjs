@@ -7,8 +7,8 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { cleanEnv, doctorThere, installTarball, trainThere } from './lib/consumer.mjs'
-import { root, run, runMain, ScriptError } from './lib/project.mjs'
+import { commandThere, installTarball, prebuiltThere, trainThere } from './lib/consumer.mjs'
+import { root, runMain, ScriptError } from './lib/project.mjs'
 
 await runMain(import.meta, 'try-tarball', () => {
   const { values, positionals } = parseArgs({ options: { demo: { type: 'boolean' } }, allowPositionals: true })
@@ -24,16 +24,13 @@ await runMain(import.meta, 'try-tarball', () => {
   try {
     const consumer = join(folder, 'consumer')
     installTarball(consumer, tarballs[0])
-    const { addonFrom, addonWhy, cpu, isa } = doctorThere(consumer)
-    if (addonFrom !== 'prebuilds') throw new ScriptError('E_PACK', `the addon is not the prebuilt one: ${addonWhy}`)
+    const { addonWhy, cpu, isa } = prebuiltThere(consumer)
     console.log(`try: Node ${process.version}, ${addonWhy}; ${cpu.trim()}, ${isa}`)
     for (const env of [{}, { FEDLORA_ISA: 'scalar' }]) {
       trainThere(consumer, env)
-      console.log(`try: trained with ${doctorThere(consumer, env).isa} kernels`)
+      console.log(`try: trained with ${prebuiltThere(consumer, env).isa} kernels`)
     }
-    if (!values.demo) return
-    const main = join('node_modules', 'fedlora', 'dist', 'cli', 'main.js')
-    run(process.execPath, [main, 'demo'], { cwd: consumer, env: cleanEnv })
+    if (values.demo) commandThere(consumer, ['demo'])
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

@@ -27,18 +27,19 @@ export function completeBill(bill, linked, binaries) {
   const known = new Map(rest.components.map((/** @type {any} */ one) => [one.purl, one['bom-ref']]))
   const ours = linked.filter(({ purl }) => !known.has(purl))
   const components = ours.map(({ name, version, purl, licence, what }) => ({
-    ...{
-      'bom-ref': purl,
-      type: 'library',
-      name,
-      version,
-      purl,
-      description: `linked in: ${what}`,
-      licenses: licences(licence),
-    },
+    'bom-ref': purl,
+    type: 'library',
+    name,
+    version,
+    purl,
+    description: `linked in: ${what}`,
+    licenses: licences(licence),
   }))
   const files = binaries.map(({ target, bytes }) => ({
-    ...{ 'bom-ref': prebuiltFile(target), type: 'file', name: prebuiltFile(target), licenses: licences('Apache-2.0') },
+    'bom-ref': prebuiltFile(target),
+    type: 'file',
+    name: prebuiltFile(target),
+    licenses: licences('Apache-2.0'),
     hashes: [{ alg: 'SHA-256', content: createHash('sha256').update(bytes).digest('hex') }],
   }))
   const uses = binaries.map(({ target }) => ({

@@ -54,16 +54,18 @@ export function trainThere(folder, env = {}) {
   run(process.execPath, ['use.mjs'], { cwd: folder, env: { ...cleanEnv, ...env } })
 }
 
-/** The result of `fedlora doctor --json`. */
-export function doctorThere(folder, env = {}) {
+/** Runs the installed `fedlora`; without npx, which Windows starts by a shell alone. */
+export function commandThere(folder, args, { env = {}, capture = false } = {}) {
   const main = join('node_modules', 'fedlora', 'dist', 'cli', 'main.js')
-  const said = run(process.execPath, [main, 'doctor', '--json'], {
-    cwd: folder,
-    env: { ...cleanEnv, ...env },
-    capture: true,
-  })
-  const last = lastJson(said)
+  return run(process.execPath, [main, ...args], { cwd: folder, env: { ...cleanEnv, ...env }, capture })
+}
+
+/** The result of `fedlora doctor --json`, which must name the prebuilt addon. */
+export function prebuiltThere(folder, env = {}) {
+  const last = lastJson(commandThere(folder, ['doctor', '--json'], { env, capture: true }))
   if (last.type !== 'result')
     throw new ScriptError('E_PACK', `doctor's last line is no result: ${JSON.stringify(last)}`)
+  if (last.addonFrom !== 'prebuilds')
+    throw new ScriptError('E_PACK', `the addon is not the prebuilt one: ${last.addonWhy}`)
   return last
 }

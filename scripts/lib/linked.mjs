@@ -27,22 +27,29 @@ export function linkedIn() {
     return found.slice(1).map(Number).join('.')
   }
   const llvm = said('lib/libcxx/include/__config', /define _LIBCPP_VERSION (\d\d)(\d\d)(\d\d)/)
-  const mingw = said('lib/libc/include/any-windows-any/_mingw_mac.h', /_MAJOR (\d+)[\s\S]*?_MINOR (\d+)/)
   const byZig = (/** @type {import('./targets.mjs').Target} */ { compiler }) => compiler === 'zig'
-  const ofLlvm = (/** @type {string} */ name, /** @type {string} */ what) => ({
-    ...{
+  const byZigFor = (/** @type {string} */ libc) => (/** @type {import('./targets.mjs').Target} */ target) =>
+    byZig(target) && target.libc === libc
+  const generic = (/** @type {string} */ name, /** @type {string} */ version) => ({
+    name,
+    version,
+    purl: `pkg:generic/${name}@${version}`,
+  })
+  const llvmPart = (/** @type {string} */ name, /** @type {string} */ what) => {
+    const folder = name.replaceAll('+', 'x')
+    return {
       name,
       version: llvm,
-      purl: `pkg:github/llvm/llvm-project@llvmorg-${llvm}#${name.replaceAll('+', 'x')}`,
+      purl: `pkg:github/llvm/llvm-project@llvmorg-${llvm}#${folder}`,
+      licence: 'Apache-2.0 WITH LLVM-exception',
       what,
       isIn: byZig,
-    },
-    ...{ licence: 'Apache-2.0 WITH LLVM-exception', text: read(`lib/${name.replaceAll('+', 'x')}/LICENSE.TXT`) },
-  })
+      text: read(`lib/${folder}/LICENSE.TXT`),
+    }
+  }
   const packaged = (/** @type {string} */ name, /** @type {string} */ file) => {
     const folder = join(root, 'node_modules', name)
     const { version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
-    const text = readFileSync(join(folder, file), 'utf8')
     return {
       name,
       version,
@@ -50,60 +57,47 @@ export function linkedIn() {
       licence: license,
       what: 'headers',
       isIn: () => true,
-      text,
+      text: readFileSync(join(folder, file), 'utf8'),
     }
   }
   return [
     packaged('node-addon-api', 'LICENSE.md'),
     packaged('node-api-headers', 'LICENSE'),
-    ofLlvm('libc++', 'the C++ library'),
-    ofLlvm('libc++abi', 'exceptions and run-time types'),
-    ofLlvm('libunwind', 'unwinding of the stack'),
+    llvmPart('libc++', 'the C++ library'),
+    llvmPart('libc++abi', 'exceptions and run-time types'),
+    llvmPart('libunwind', 'unwinding of the stack'),
     {
-      ...{
-        name: 'zig',
-        version: zigVersion,
-        purl: `pkg:pypi/ziglang@${zigVersion}`,
-        licence: 'MIT',
-        text: read('LICENSE'),
-      },
-      ...{ what: 'the run-time library of the compiler', isIn: byZig },
+      name: 'zig',
+      version: zigVersion,
+      purl: `pkg:pypi/ziglang@${zigVersion}`,
+      licence: 'MIT',
+      what: 'the run-time library of the compiler',
+      isIn: byZig,
+      text: read('LICENSE'),
     },
     {
-      ...{
-        name: 'glibc',
-        version: '2.28',
-        purl: 'pkg:generic/glibc@2.28',
-        licence: 'LGPL-2.1-or-later',
-        text: read('lib/libc/glibc/LICENSES'),
-      },
-      ...{
-        what: 'start files and libc_nonshared, which may be linked into anything',
-        isIn: (target) => byZig(target) && target.libc === 'glibc',
-      },
+      ...generic('glibc', '2.28'),
+      licence: 'LGPL-2.1-or-later',
+      what: 'start files and libc_nonshared, which may be linked into anything',
+      isIn: byZigFor('glibc'),
+      text: read('lib/libc/glibc/LICENSES'),
     },
     {
-      ...{
-        name: 'musl',
-        version: said('lib/libc/musl/src/internal/version.h', /"(\d+)\.(\d+)\.(\d+)"/),
-        purl: '',
-        licence: 'MIT',
-      },
-      ...{
-        what: 'start files',
-        isIn: (target) => byZig(target) && target.libc === 'musl',
-        text: read('lib/libc/musl/COPYRIGHT'),
-      },
+      ...generic('musl', said('lib/libc/musl/src/internal/version.h', /"(\d+)\.(\d+)\.(\d+)"/)),
+      licence: 'MIT',
+      what: 'start files',
+      isIn: byZigFor('musl'),
+      text: read('lib/libc/musl/COPYRIGHT'),
     },
     {
-      ...{
-        name: 'mingw-w64',
-        version: mingw,
-        purl: `pkg:generic/mingw-w64@${mingw}`,
-        licence: 'ZPL-2.1',
-        text: read('lib/libc/mingw/COPYING'),
-      },
-      ...{ what: 'start files, winpthreads, parts of the C library', isIn: (target) => target.platform === 'win32' },
+      ...generic(
+        'mingw-w64',
+        said('lib/libc/include/any-windows-any/_mingw_mac.h', /_MAJOR (\d+)[\s\S]*?_MINOR (\d+)/),
+      ),
+      licence: 'ZPL-2.1',
+      what: 'start files, winpthreads, parts of the C library',
+      isIn: ({ platform }) => platform === 'win32',
+      text: read('lib/libc/mingw/COPYING'),
     },
-  ].map((one) => (one.purl === '' ? { ...one, purl: `pkg:generic/${one.name}@${one.version}` } : one))
+  ]
 }

@@ -18,17 +18,24 @@ export class ScriptError extends Error {
   }
 }
 
+/** Of what a person can cure; all else is thrown. */
+function messageOf(error) {
+  if (error instanceof ScriptError) return error.message
+  if (!/^ERR_PARSE_ARGS_/.test(error?.code)) throw error
+  const file = relative(process.cwd(), process.argv[1])
+  return `E_ARGUMENT: ${error.message.split('. ')[0]}; the first lines of ${file} say what it takes`
+}
+
 /**
  * Runs `main` when the module of `meta` is the program and not an import of one. A ScriptError becomes its message and exit
- * status 1; anything else keeps its stack.
+ * status 1, and so does what parseArgs does not understand; anything else keeps its stack.
  */
 export async function runMain(meta, label, main) {
   if (!process.argv[1] || realpathSync(process.argv[1]) !== fileURLToPath(meta.url)) return
   try {
     await main()
   } catch (error) {
-    if (!(error instanceof ScriptError)) throw error
-    console.error(`${label}: ${error.message}`)
+    console.error(`${label}: ${messageOf(error)}`)
     process.exitCode = 1
   }
 }

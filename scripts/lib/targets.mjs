@@ -28,6 +28,6 @@ export const targets = [
 ]
 
 /** Where the loader looks for it, below the package: node-gyp-build's names. */
-export function prebuiltFile(/** @type {Target} */ { platform, arch, libc }) {
+export function prebuiltFile(/** @type {Pick<Target, 'platform' | 'arch' | 'libc'>} */ { platform, arch, libc }) {
   return `prebuilds/${platform}-${arch}/fedlora${libc === null ? '' : `.${libc}`}.node`
 }

@@ -97,4 +97,6 @@ export function checkCuda() {
   return nvcc
 }
 
-export const hasNinja = () => probe('ninja', ['--version']) !== undefined
+const hasNinja = () => probe('ninja', ['--version']) !== undefined
+/** As CMake calls it. */
+export const generator = () => (hasNinja() ? 'Ninja' : 'Unix Makefiles')

@@ -1,8 +1,9 @@
 // zig as a C++ compiler for every target from one Linux machine: its package on PyPI holds clang, lld, libc++, musl, mingw-w64 and stubs of
 // glibc and macOS. It lives in build/zig: a virtual environment, its cache, and for each target wrappers and a CMake toolchain file.
-import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { probe, root, run, ScriptError } from './project.mjs'
+import { generator } from './toolchain.mjs'
 
 export const zigVersion = '0.17.0'
 const home = join(root, 'build', 'zig')
@@ -53,7 +54,7 @@ const archives = { linux: '', darwin: ' --format=darwin', win32: '' }
  * The CMake toolchain file of a target; zig is installed when it is not there.
  * @param {import('./targets.mjs').Target} target
  */
-export function zigToolchain({ name, platform, arch, triple }) {
+function toolchainFile({ name, platform, arch, triple }) {
   const zig = installZig()
   const folder = join(home, name)
   mkdirSync(folder, { recursive: true })
@@ -82,4 +83,13 @@ export function zigToolchain({ name, platform, arch, triple }) {
   ]
   writeFileSync(file, `${lines.join('\n')}\n`)
   return file
+}
+
+/** Configures the CMake tree of a target, whose path it returns: the addon and the native tests share it, so that the engine is compiled once. */
+export function zigTree(/** @type {import('./targets.mjs').Target} */ target, suffix = '', options = []) {
+  const tree = join(home, target.name, `cmake${suffix}`)
+  if (suffix !== '') rmSync(tree, { recursive: true, force: true })
+  const all = [`-DCMAKE_TOOLCHAIN_FILE=${toolchainFile(target)}`, '-DCMAKE_BUILD_TYPE=Release', ...options]
+  run('cmake', ['-S', root, '-B', tree, '-G', generator(), ...all], { quiet: true })
+  return tree
 }

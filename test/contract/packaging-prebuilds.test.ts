@@ -9,6 +9,7 @@ import { inspectBinaries } from '../../scripts/check-tarball.mjs'
 import { readBinaryFile } from '../../scripts/lib/binary-file.mjs'
 import { judgeBinary, nodeApiFunctions } from '../../scripts/lib/judge-binary.mjs'
 import { prebuiltFile, target, targets } from '../../scripts/lib/targets.mjs'
+import { chosenTargets } from '../../scripts/prebuild.mjs'
 import { completeBill, licenceTexts } from '../../scripts/write-sbom.mjs'
 import { elfOf, machOOf, peOf } from '../support/binaries.js'
 
@@ -39,6 +40,21 @@ t.test('the addon of this checkout', { skip: process.platform !== 'linux' }, asy
   const strict = judgeBinary(target(`linux-${process.arch}-glibc`, 'zig'), bytes).join('\n')
   t.match(strict, /it needs libstdc\+\+\.so\.6/, 'a compiler’s own library is not on every system')
   t.match(judgeBinary(find('linux-x64-musl'), bytes), [/it is for linux-x64 with glibc/])
+})
+
+t.test('which are built: this machine’s, one, or all, and only where that can be', async (t) => {
+  const here = target('linux-x64-glibc', 'system')
+  t.same(chosenTargets({}, here), [here])
+  t.same(chosenTargets({ target: 'win32-x64', verify: true }, here), [find('win32-x64')])
+  t.same(chosenTargets({ target: 'linux-x64-glibc' }, here), [find('linux-x64-glibc')], 'the published one, by zig')
+  t.same(chosenTargets({ all: true, verify: true }, target('linux-x64-musl', 'system')), targets)
+  const refused = (options: object, machine: string, code: string, message: RegExp) =>
+    t.throws(() => chosenTargets(options, target(machine, 'system')), { code, message })
+  refused({ target: 'win32-arm64' }, 'linux-x64-glibc', 'E_ARGUMENT', /win32-arm64 is unknown; there are linux-x64-/)
+  refused({ all: true, target: 'win32-x64' }, 'linux-x64-glibc', 'E_ARGUMENT', /leave one of them out/)
+  refused({ verify: true }, 'linux-x64-glibc', 'E_ARGUMENT', /--verify is for what zig builds/)
+  refused({ all: true }, 'darwin-arm64', 'E_TOOL', /on Linux x64, and this is darwin-arm64/)
+  refused({ target: 'linux-x64-glibc' }, 'linux-arm64-glibc', 'E_TOOL', /this is linux-arm64-glibc/)
 })
 
 const elf = (libraries: string[], versions: string[]) => elfOf({ machine: 62, libraries, versions })
@@ -80,7 +96,8 @@ t.test('macOS: libraries, undefined symbols, oldest system, signature, name', as
   t.match(judge({ exports: entries.slice(1) }), [/does not export napi_register_module_v1/])
   t.match(judge({ exports: [...entries, '_ZNSt3__16locale5emptyEv'] }), [/it exports _ZNSt3__1/])
   t.match(judge({ minimum: [15, 0] }), [/oldest macOS is 15\.0, expected 11\.0/])
-  t.match(judge({ installName: '/home/me/fedlora.node' }), [/install name is \/home/, /a path of the machine/])
+  const elsewhere = ['', 'home', 'me', 'fedlora.node'].join('/')
+  t.match(judge({ installName: elsewhere }), [`its install name is ${elsewhere}`, /a path of the machine/])
   t.match(judge({ signed: false }), [/signature is none/])
   const intel = machOOf({ ...sound, cpu: 0x01000007, signed: false })
   t.same(judgeBinary(find('darwin-x64'), intel), [], 'Intel’s needs no signature')
@@ -120,10 +137,12 @@ t.test('no path of a machine, no size beyond bounds', async (t) => {
   const head = peOf({ machine: 0x8664, imports: {}, exports: entries })
   const judge = (bytes: Buffer) => judgeBinary(find('win32-x64'), bytes)
   t.same(judge(head), [])
-  for (const path of ['/home/me/project/a.cpp', '/root/.cache/zig/o/1', '/Users/ci/x', '/tmp/build/x'])
+  for (const place of ['home/me/project/a.cpp', 'root/.cache/zig/o/1', 'Users/ci/x', 'tmp/build/x']) {
+    const path = `/${place}`
     t.match(judge(Buffer.concat([head, Buffer.from(`\0${path}\0`)])), [
       `it holds a path of the machine that built it: ${path}`,
     ])
+  }
   t.same(judge(Buffer.concat([head, Buffer.from('\0native/model/pass.cpp\0/proc/self/status\0/dev/urandom\0')])), [])
   t.match(judge(Buffer.concat([head, Buffer.alloc(6e6)])), [/bytes, at most 6000000/])
 })
@@ -139,8 +158,13 @@ const linked = [
     text: 'Do.',
   },
   {
-    ...{ name: 'node-addon-api', version: '8', purl: 'pkg:npm/node-addon-api@8', licence: 'MIT', text: 'Be.' },
-    ...{ what: 'headers', isIn: ({ platform }: { platform: string }) => platform === 'win32' },
+    name: 'node-addon-api',
+    version: '8',
+    purl: 'pkg:npm/node-addon-api@8',
+    licence: 'MIT',
+    what: 'headers',
+    isIn: ({ platform }: { platform: string }) => platform === 'win32',
+    text: 'Be.',
   },
 ]
 const npm = {

@@ -64,3 +64,30 @@ t.test('the CUDA compiler: absent where nobody put one, too old, new enough', as
   t.same(check(t, nvcc('12.8'), 'cuda'), { status: 0, stderr: '' })
   t.same(check(t, nvcc('13.0'), 'cuda'), { status: 0, stderr: '' })
 })
+
+t.test('what a script does not understand is told, without a stack', async (t) => {
+  const program = `
+    import { parseArgs } from 'node:util'
+    import { runMain } from '${main}'
+    await runMain(import.meta, 'try', () => parseArgs({ options: { fast: { type: 'boolean' }, only: { type: 'string' } } }))`
+  const folder = t.testdir({ 'try.mjs': program, 'wrong.mjs': program.replace('() =>', '() => nothing ??') })
+  const said = (file: string, ...words: string[]) => {
+    const { status, stderr } = spawnSync(process.execPath, [file, ...words], { encoding: 'utf8', cwd: folder })
+    return { status, stderr }
+  }
+  const refused = (...words: string[]) => said('try.mjs', ...words)
+  const told = (what: string) => ({
+    status: 1,
+    stderr: new RegExp(`^try: E_ARGUMENT: ${what}; the first lines of try\\.mjs say.*\n$`),
+  })
+  t.match(refused('--nonsense'), told("Unknown option '--nonsense'"))
+  t.match(refused('--only'), told('.*--only.*'))
+  t.match(refused('--fast=yes'), told('.*--fast.*'))
+  t.match(refused('word'), told(".*'word'.*"))
+  t.same(refused('--fast', '--only', 'a'), { status: 0, stderr: '' })
+  t.match(
+    said('wrong.mjs'),
+    { status: 1, stderr: /ReferenceError[\s\S]*at .*wrong\.mjs/ },
+    'a mistake of ours keeps its stack',
+  )
+})
