@@ -13,7 +13,7 @@
 // for build/mutants; the copy goes with the program.
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { setPriority, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import {
@@ -144,7 +144,6 @@ await runMain(import.meta, 'mutate', async () => {
   const tests = listFiles('test', /\.test\.ts$/, base).filter(
     (test) => !unfit.test(test) && values.tests.some((place) => test.startsWith(place)),
   )
-  setPriority(19)
   const copy = temporaryCopy()
   layCopy(base, copy, all)
   const learnt = await learn(base, copy, tests)
