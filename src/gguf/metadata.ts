@@ -23,6 +23,11 @@ export class GgufMetadata {
     return this.#fields.has(name)
   }
 
+  /** Whether the key holds a list. */
+  isList(name: string): boolean {
+    return this.#fields.get(name)?.list === true
+  }
+
   /** Names of all keys, in file order. */
   get names(): readonly string[] {
     return [...this.#fields.keys()]
@@ -91,6 +96,10 @@ export class GgufMetadata {
 
   texts(name: string): readonly string[] | undefined {
     return this.#all(name, 'a list of texts', isText)
+  }
+
+  flags(name: string): readonly boolean[] | undefined {
+    return this.#all(name, 'a list of true and false', (value): value is boolean => typeof value === 'boolean')
   }
 
   numbers(name: string): readonly number[] | undefined {

@@ -15,8 +15,8 @@ import { adapterLayers } from './adapter-options.js'
 import { linearModules, type ModelConfig } from './config.js'
 import { type Architecture, architectureNamed, architectureOf } from './gguf/architectures.js'
 import { checkGgufOutput } from './gguf/export-model.js'
-import { number, text, whole } from './gguf/fields.js'
-import { fileRows, ggufName } from './gguf/names.js'
+import { number, text, whole } from './gguf/keys.js'
+import { ggufModules } from './gguf/names.js'
 import { checkFinite, flatten } from './layout.js'
 import { readAdapterFolder } from './peft/folder.js'
 import { readModelConfig } from './read-config.js'
@@ -43,9 +43,10 @@ export interface ExportResult {
   layers: number
 }
 
-/** Rows [N, width] in the file's order. */
-function reorder(rows: Float32Array, width: number, { outer, a, b }: RowSwap): Float32Array {
+/** Rows in the file's order. */
+function reorder(rows: Float32Array, { outer, a, b }: RowSwap): Float32Array {
   const out = new Float32Array(rows.length)
+  const width = rows.length / (outer * a * b) // of rows that stay together
   for (let o = 0; o < outer; o++) {
     for (let i = 0; i < a; i++) {
       for (let j = 0; j < b; j++) {
@@ -59,7 +60,8 @@ function reorder(rows: Float32Array, width: number, { outer, a, b }: RowSwap): F
 
 function architectureFor(config: ModelConfig, model: string): Architecture {
   if (config.stored === undefined) return architectureOf(config.family)
-  return architectureNamed(readGguf(model).text('general.architecture') ?? '', model)
+  const { sliding_window: window } = config.raw
+  return architectureNamed(readGguf(model).text('general.architecture') ?? '', Boolean(window), model)
 }
 
 /**
@@ -94,16 +96,16 @@ export async function exportAdapter(
   const { config: lora, targets, tensors } = await readAdapterFolder(adapter, modules)
   const unloaded = new UnloadedAdapter(config, lora, targets)
   checkFinite(unloaded.layout, flatten(unloaded.layout, unloaded.length, tensors))
+  const files = ggufModules(description, architecture)
   const written = adapterLayers(lora, targets).flatMap(({ module, rank, scaling }): WriteTensor[] => {
-    const name = `${ggufName(module, architecture)}.weight`
+    const { name, swap } = files.get(module)!
     const factor = (part: 'A' | 'B') => tensors.get(`base_model.model.${module}.lora_${part}.weight`)!
     const [A, B] = [factor('A'), factor('B')]
-    const swap = fileRows(module, description, architecture)
     const scale = (scaling * rank) / lora.alpha
     const scaled = Math.abs(scale - 1) < 1e-12 ? B.data : B.data.map((value) => value * scale)
     return [
-      { name: `${name}.lora_a`, shape: [...A.shape!], data: A.data },
-      { name: `${name}.lora_b`, shape: [...B.shape!], data: swap === undefined ? scaled : reorder(scaled, rank, swap) },
+      { name: `${name}.weight.lora_a`, shape: [...A.shape!], data: A.data },
+      { name: `${name}.weight.lora_b`, shape: [...B.shape!], data: swap ? reorder(scaled, swap) : scaled },
     ]
   })
   const fields = [

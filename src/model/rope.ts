@@ -29,6 +29,21 @@ export interface RopeSource {
   aliases?: Readonly<Record<string, string>>
 }
 
+/** What a table was made of; the engine takes frequencies alone. */
+export interface RopeOrigin {
+  /** default, linear, dynamic, llama3, yarn or longrope. */
+  kind: string
+  theta: number
+  /** Positions that the model was trained for before its frequencies were scaled. */
+  context: number
+  fields: Fields
+}
+
+const origins = new WeakMap<RopeDescription, RopeOrigin>()
+
+/** Of a table that `readRope` made. */
+export const ropeOrigin = (rope: RopeDescription): RopeOrigin | undefined => origins.get(rope)
+
 export interface RopeFields {
   theta: number
   type: string
@@ -63,7 +78,7 @@ function ropeFieldsOf(fields: Fields, outside: Fields, defaultTheta: number, out
  * {type | rope_type, …}`. Where both are given, `rope_scaling` replaces `rope_parameters` whole; a `rope_theta` inside goes before one
  * outside, `rope_type` before `type`. Source: convert_rope_params_to_dict.
  */
-export function ropeFields(config: Fields, defaultTheta = 10000): RopeFields {
+function ropeFields(config: Fields, defaultTheta = 10000): RopeFields {
   const fields = filled(config, 'rope_scaling') ?? filled(config, 'rope_parameters')
   if (fields === undefined)
     return { theta: config.positive('rope_theta', defaultTheta), type: 'default', fields: config }
@@ -121,7 +136,7 @@ function llama3(frequencies: number[], fields: Fields, context: number): number[
 }
 
 /** 0.1·m·ln(factor) + 1: how much longer contexts sharpen attention. */
-const temperature = (factor: number, m = 1) => (factor <= 1 ? 1 : 0.1 * m * Math.log(factor) + 1)
+export const temperature = (factor: number, m = 1) => (factor <= 1 ? 1 : 0.1 * m * Math.log(factor) + 1)
 
 function yarn(theta: number, rotary: number, fields: Fields, context: number, maxPositions: number): RopeDescription {
   const factor = fields.positive('factor', fields.values.factor === null ? maxPositions / context : undefined)
@@ -215,5 +230,7 @@ export function readRope(config: Fields, source: RopeSource): RopeDescription {
   }
   const rotary = rotaryDim(config, fields, source)
   const context = originalPositions(fields, config, source.maxPositions)
-  return kinds[kind]!(theta, rotary, fields, context, source.maxPositions)
+  const rope = kinds[kind]!(theta, rotary, fields, context, source.maxPositions)
+  origins.set(rope, { kind, theta, context, fields })
+  return rope
 }

@@ -8,23 +8,16 @@ import { type GgufMetadata, readGguf } from '../../gguf/metadata.js'
 import type { ModelDescription } from '../../native/binding.js'
 import { native } from '../../native/load.js'
 import { type ModelConfig, parseModelConfig } from '../config.js'
-import { type Architecture, architectureNamed } from './architectures.js'
+import { architectureNamed } from './architectures.js'
+import { readKeys } from './keys.js'
 import { storedTensors } from './names.js'
 import { ggufParts } from './parts.js'
-
-const vectors = {
-  longFactor: 'rope_factors_long.weight',
-  shortFactor: 'rope_factors_short.weight',
-  factors: 'rope_freqs.weight',
-}
+import { readRopeKeys, ropeVectors } from './rope.js'
+import { type GgufSource, keyOf } from './source.js'
+import { readWindowKeys, saidWindow } from './windows.js'
 
 /** A model's file, its parts, and all that their headers list. */
-export interface GgufModel {
-  readonly files: readonly string[]
-  readonly metadata: GgufMetadata
-  readonly architecture: Architecture
-  /** Names and shapes of the tensors of all parts. */
-  readonly tensors: ReadonlyMap<string, readonly number[]>
+export interface GgufModel extends GgufSource {
   readonly types: ReadonlyMap<string, string>
 }
 
@@ -43,11 +36,11 @@ async function openGguf(path: string): Promise<GgufModel> {
   }
   const all = files.flatMap((file, i) => (i === 0 ? metadata : readGguf(file)).tensors)
   return {
-    files,
     metadata,
-    architecture: architectureNamed(name, path),
+    architecture: architectureNamed(name, saidWindow(metadata, name) > 0, path),
     tensors: new Map(all.map(({ name, shape }) => [name, shape])),
     types: new Map(all.map(({ name, type }) => [name, type])),
+    vector: (name) => native().readGgufVector({ files, name }),
   }
 }
 
@@ -55,116 +48,62 @@ function refuse(path: string, field: string, why: string): never {
   throw new FedloraError('E_UNSUPPORTED', `${path}: ${field}: ${why}`, { path, field })
 }
 
-/** `rope_scaling` of config.json. */
-function ropeScaling({ files, metadata, architecture, tensors }: GgufModel): Json | undefined {
-  const key = (name: string) => `${architecture.name}.rope.${name}`
-  const type = metadata.text(key('scaling.type')) ?? (metadata.has(key('scale_linear')) ? 'linear' : 'none')
-  const factor = metadata.number(key('scaling.factor')) ?? metadata.number(key('scale_linear'))
-  const original = metadata.whole(key('scaling.original_context_length'))
-  const factors = (name: string) => Array.from(native().readGgufVector({ files, name }))
-  const long = tensors.has(vectors.longFactor)
-  if (type === 'longrope' || long) {
-    if (!long || !tensors.has(vectors.shortFactor))
-      metadata.fail(key('scaling.type'), `tensors ${vectors.longFactor} and ${vectors.shortFactor}`)
-    const attention = metadata.number(key('scaling.attn_factor'))
-    return {
-      rope_type: 'longrope',
-      long_factor: factors(vectors.longFactor),
-      short_factor: factors(vectors.shortFactor),
-      ...(original !== undefined && { original_max_position_embeddings: original }),
-      ...(attention !== undefined && { attention_factor: attention }),
-    }
-  }
-  if (type === 'none' || (type === 'linear' && factor === 1)) return undefined
-  if (type === 'linear') return { rope_type: 'linear', factor }
-  if (type !== 'yarn')
-    return refuse(
-      metadata.path,
-      key('scaling.type'),
-      `rope scaling '${type}' is not supported; supported are none, linear, yarn and longrope`,
-    )
-  for (const name of ['attn_factor', 'yarn_attn_factor', 'yarn_ext_factor', 'yarn_log_multiplier']) {
-    const value = metadata.number(key(`scaling.${name}`)) ?? 1
-    if (value !== 1)
-      refuse(
-        metadata.path,
-        key(`scaling.${name}`),
-        `${value} is not supported, only 1; load the model's Hugging Face folder`,
-      )
-  }
-  const beta = {
-    beta_fast: metadata.number(key('scaling.yarn_beta_fast')),
-    beta_slow: metadata.number(key('scaling.yarn_beta_slow')),
-  }
-  return { rope_type: 'yarn', factor, original_max_position_embeddings: original, ...beta }
-}
-
 const storedTypes: Readonly<Record<string, string>> = { F16: 'float16', BF16: 'bfloat16' }
 
-/** config.json, as transformers would write it for this model. */
-function asConfig(model: GgufModel): Json {
-  const { metadata, architecture, tensors, types } = model
-  const key = (name: string) => `${architecture.name}.${name}`
-  const needed = (name: string) => metadata.whole(key(name)) ?? metadata.fail(key(name), 'a whole number')
-  const heads = needed('attention.head_count')
-  const hidden = needed('embedding_length')
-  const headDim = metadata.whole(key('attention.key_length')) ?? hidden / heads
+/** What the file must not say. */
+function refuseOthers(source: GgufSource, headDim: number): void {
+  const { metadata } = source
+  const key = (name: string) => keyOf(source, name)
   const valueDim = metadata.whole(key('attention.value_length')) ?? headDim
-  if (valueDim !== headDim)
-    refuse(
-      metadata.path,
-      key('attention.value_length'),
-      `${valueDim} beside a key_length of ${headDim} is not supported`,
-    )
+  if (valueDim !== headDim) {
+    const why = `${valueDim} beside a key_length of ${headDim} is not supported`
+    refuse(metadata.path, key('attention.value_length'), why)
+  }
   const experts = metadata.whole(key('expert_count')) ?? 0
   if (experts > 0)
     refuse(metadata.path, key('expert_count'), `a mixture of ${experts} experts is not supported; use a dense model`)
-  const rotated = metadata.whole(key('rope.dimension_count')) ?? headDim
+}
+
+function vocabularyOf({ metadata, tensors }: GgufSource): number | undefined {
   const embedding = tensors.get('token_embd.weight')
-  if (embedding === undefined) {
-    throw new FedloraError(
-      'E_MISSING',
-      `${metadata.path}: has no tensor token_embd.weight: it is no model, or its vocabulary alone; get the whole model`,
-      { path: metadata.path },
-    )
-  }
-  const window = metadata.whole(key('attention.sliding_window')) ?? 0
-  const windowed = architecture.name === 'llama' && window > 0
-  const scaling = ropeScaling(model)
-  const bias = (name: string) => tensors.has(`blk.0.${name}.bias`)
-  const sizes = { layers: needed('block_count'), hidden, heads, headDim }
+  if (embedding !== undefined) return embedding[0]
+  throw new FedloraError(
+    'E_MISSING',
+    `${metadata.path}: has no tensor token_embd.weight: it is no model, or its vocabulary alone; get the whole model`,
+    { path: metadata.path },
+  )
+}
+
+/** Special tokens as config.json has them. */
+function tokenFields(metadata: GgufMetadata): Json {
   const end = metadata.endTokenIds()
-  const special = (name: string) => metadata.whole(`tokenizer.ggml.${name}_token_id`)
+  const special = (name: string) => metadata.whole(`tokenizer.ggml.${name}_token_id`) ?? null
+  return { bos_token_id: special('bos'), pad_token_id: special('padding'), eos_token_id: end.length > 0 ? end : null }
+}
+
+/** config.json, as transformers would write it for this model. */
+function asConfig(source: GgufSource): Json {
+  const { metadata, architecture, tensors } = source
+  const { fields, said } = readKeys(architecture.keys, metadata, architecture.name)
+  const headDim = Number(said['attention.key_length'])
+  refuseOthers(source, headDim)
+  const bias = (...names: string[]) => names.some((name) => tensors.has(`blk.0.${name}.bias`))
   return {
-    model_type: windowed ? 'mistral' : architecture.family,
-    vocab_size: embedding[0],
-    hidden_size: hidden,
-    intermediate_size: needed('feed_forward_length'),
-    num_hidden_layers: sizes.layers,
-    num_attention_heads: heads,
-    num_key_value_heads: metadata.whole(key('attention.head_count_kv')) ?? heads,
-    head_dim: headDim,
-    max_position_embeddings: needed('context_length'),
-    rms_norm_eps:
-      metadata.number(key('attention.layer_norm_rms_epsilon')) ??
-      metadata.fail(key('attention.layer_norm_rms_epsilon'), 'a number'),
-    rope_theta: metadata.number(key('rope.freq_base')) ?? 10000,
-    ...(rotated !== headDim && { partial_rotary_factor: rotated / headDim }),
-    ...(scaling && { rope_scaling: scaling }),
-    sliding_window: window > 0 ? window : null,
-    attention_bias: bias('attn_q'),
+    model_type: architecture.family,
+    vocab_size: vocabularyOf(source),
+    ...fields,
+    ...readRopeKeys(source, headDim),
+    ...readWindowKeys(source, Number(said.block_count)),
+    attention_bias: bias('attn_q', 'attn_qkv'),
     mlp_bias: bias('ffn_up'),
     tie_word_embeddings: !tensors.has('output.weight'),
-    dtype: storedTypes[types.get('blk.0.attn_q.weight') ?? ''] ?? 'float32',
-    bos_token_id: special('bos') ?? null,
-    pad_token_id: special('padding') ?? null,
-    eos_token_id: end.length > 0 ? end : null,
-    ...architecture.config?.(metadata, key, sizes),
+    ...tokenFields(metadata),
+    ...architecture.config?.(said),
   }
 }
 
 /** Frequencies by llama.cpp: f_i divided by the factors of the file (llama3's scaling is written as these). */
-function divideFrequencies(description: ModelDescription, factors: Float32Array): ModelDescription {
+function divideFrequencies(description: ModelDescription, factors: ArrayLike<number>): ModelDescription {
   const ropes = description.ropes.map((rope) => ({
     ...rope,
     inverseFrequencies: rope.inverseFrequencies.map((frequency, i) =>
@@ -175,17 +114,23 @@ function divideFrequencies(description: ModelDescription, factors: Float32Array)
 }
 
 /**
- * A model's config out of its GGUF file.
- * @throws FedloraError `E_FORMAT` and `E_MISSING` naming the key, `E_UNSUPPORTED` for an architecture, a rope scaling or a mixture of
- * experts, by name, `E_CONFIG`.
+ * A source's model. Names are not those of its tensors: see `storedTensors`.
+ * @throws FedloraError `E_FORMAT` and `E_MISSING` naming the key, `E_UNSUPPORTED` for a rope scaling or a mixture of experts, by name,
+ * `E_CONFIG`.
  */
+export function describeGguf(source: GgufSource, dtype = 'float32'): ModelConfig {
+  const { metadata, architecture, tensors } = source
+  const config = parseModelConfig({ ...asConfig(source), dtype }, metadata.path)
+  const whole = architecture.wholeNorms ? { ...config.description, normOffset: 0 } : config.description
+  const straight = { ...whole, transposedLinears: false }
+  const factors = tensors.has(ropeVectors.factors) ? source.vector(ropeVectors.factors) : undefined
+  return { ...config, description: factors === undefined ? straight : divideFrequencies(straight, factors) }
+}
+
+/** A model's config out of its GGUF file. @throws FedloraError as `openGguf` and `describeGguf`. */
 export async function ggufConfig(path: string): Promise<ModelConfig> {
   const model = await openGguf(path)
-  const config = parseModelConfig(asConfig(model), path)
-  const factors = model.tensors.has(vectors.factors)
-    ? native().readGgufVector({ files: model.files, name: vectors.factors })
-    : undefined
-  const whole = model.architecture.wholeNorms ? { ...config.description, normOffset: 0 } : config.description
-  const turned = factors === undefined ? whole : divideFrequencies(whole, factors)
-  return { ...config, description: turned, stored: storedTensors(turned, model.architecture) }
+  const matrix = model.types.get('blk.0.attn_q.weight') ?? model.types.get('blk.0.attn_qkv.weight')
+  const config = describeGguf(model, storedTypes[matrix ?? ''])
+  return { ...config, stored: storedTensors(config.description, model.architecture) }
 }

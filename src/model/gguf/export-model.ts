@@ -10,8 +10,11 @@ import type { Base } from '../base.js'
 import type { ModelConfig } from '../config.js'
 import { packedWeights } from '../stored-quantization.js'
 import { type Architecture, architectureOf } from './architectures.js'
-import { fileFields, modelFields, notesOf, ropeFactors, text } from './fields.js'
+import { fileFields, modelFields } from './fields.js'
+import { text } from './keys.js'
+import { checkSaid, notesOf } from './limits.js'
 import { storedTensors } from './names.js'
+import type { RopeKeys } from './rope.js'
 import { tokenizerFields } from './tokenizer-fields.js'
 
 /** What was written. */
@@ -42,8 +45,7 @@ export async function checkGgufOutput(output: string, doing: string, overwrite: 
 }
 
 /** Tensors under llama.cpp's names; norms with what the engine adds to them. */
-function partsOf(config: ModelConfig, architecture: Architecture): GgufPart[] {
-  const { description } = config
+function partsOf({ description }: ModelConfig, architecture: Architecture, { vectors }: RopeKeys): GgufPart[] {
   const roles = new Map(
     native()
       .describeTensors(description)
@@ -59,8 +61,9 @@ function partsOf(config: ModelConfig, architecture: Architecture): GgufPart[] {
       ...(add !== 0 && { add }),
     }
   })
-  const factors = ropeFactors(config)
-  return factors === undefined ? parts : [{ name: 'rope_freqs.weight', numbers: factors }, ...parts]
+  const shared = [...vectors].map(([name, numbers]): GgufPart => ({ name, numbers }))
+  const head = { name: 'output.weight', from: `${description.names.embedding}.weight` }
+  return [...shared, ...parts, ...(architecture.head === 'stored' && description.tiedHead ? [head] : [])]
 }
 
 /** Of a model that is GGUF itself: every tensor and key of the file again. */
@@ -80,15 +83,28 @@ function withHeadOf({ config, memory }: Base): ModelConfig {
   return { ...config, tiedHead, description: { ...config.description, tiedHead } }
 }
 
-async function folderFields(base: Base, architecture: Architecture): Promise<{ fields: GgufField[]; notes: string[] }> {
-  const { config, path } = base
-  const tokenizer = await tokenizerFields(path, config.vocabulary)
-  const notes = notesOf(config)
+/** Keys, tensors and notes of a file. */
+interface Contents {
+  fields: GgufField[]
+  parts: GgufPart[]
+  notes: string[]
+}
+
+/** Of a model's folder. @throws FedloraError `E_UNSUPPORTED` for what llama.cpp cannot say. */
+async function folderContents(base: Base): Promise<Contents> {
+  const config = withHeadOf(base)
+  const architecture = architectureOf(config.family)
+  const keys = modelFields(config, architecture, base.name.replace(/^\.\//, ''))
+  checkSaid(config, architecture, keys)
+  const notes = notesOf(config, architecture)
+  const tokenizer = await tokenizerFields(base.path, config.vocabulary)
   if (tokenizer === undefined)
-    notes.push(`'${path}' has no tokenizer.json: the file has no tokenizer, and takes token ids alone`)
-  const name = base.name.replace(/^\.\//, '')
-  const fields = [...modelFields(config, architecture, name), ...(tokenizer ?? [text('tokenizer.ggml.model', 'none')])]
-  return { fields, notes }
+    notes.push(`'${base.path}' has no tokenizer.json: the file has no tokenizer, and takes token ids alone`)
+  return {
+    fields: [...keys.fields, ...(tokenizer ?? [text('tokenizer.ggml.model', 'none')])],
+    parts: partsOf(config, architecture, keys),
+    notes,
+  }
 }
 
 /**
@@ -101,13 +117,9 @@ export async function mergeToGguf(
   adapter: NativeAdapter | null,
   type: GgufType,
 ): Promise<GgufResult> {
-  const { files } = base
-  const config = withHeadOf(base)
+  const { files, config } = base
   const own = config.stored !== undefined
-  const architecture = own ? undefined : architectureOf(config.family)
-  const { fields, notes } =
-    architecture === undefined ? { fields: [], notes: [] } : await folderFields(base, architecture)
-  const parts = architecture === undefined ? sameParts(base) : partsOf(config, architecture)
+  const { fields, parts, notes } = own ? { fields: [], parts: sameParts(base), notes: [] } : await folderContents(base)
   await makeFolder(dirname(file))
   const { tensors, bytes } = await native().exportGguf({
     files: [...files],
@@ -118,7 +130,7 @@ export async function mergeToGguf(
     fields: [...fields, ...fileFields(type)],
     keepFields: own,
     parts,
-    description: config.description,
+    description: withHeadOf(base).description,
     adapter,
   })
   return { file, tensors, bytes, notes }

@@ -14,7 +14,7 @@ import { canonicalJson } from '../../files/canonical-json.js'
 import type { Json } from '../../files/json.js'
 import { bytePairKinds } from '../../gguf/tokenizer-kinds.js'
 import type { GgufField } from '../../native/binding.js'
-import { flag, int, number, text, whole } from './fields.js'
+import { flag, int, number, text, whole } from './keys.js'
 
 const key = (name: string) => `tokenizer.ggml.${name}`
 
