@@ -3,7 +3,7 @@
  * packages `@nats-io/transport-node`, `@nats-io/jetstream`, `@nats-io/kv`, `@nats-io/obj` and `@nats-io/nkeys`.
  */
 export { addNatsClients, type NatsAdd, type NatsAddOptions } from '../federated/nats/add.js'
-export { NatsBlobs, openBucket } from '../federated/nats/blobs.js'
+export { type Bucket, NatsBlobs, openBucket } from '../federated/nats/blobs.js'
 export { connectNats, type NatsPlace, type NatsTls } from '../federated/nats/connect.js'
 export { checkDurable } from '../federated/nats/durability.js'
 export { initNats, type NatsInit, type NatsInitOptions } from '../federated/nats/init.js'

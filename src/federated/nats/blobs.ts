@@ -3,10 +3,13 @@ import { createHash } from 'node:crypto'
 import type { ObjectStore } from '@nats-io/obj'
 import { FedloraError } from '../../errors.js'
 import type { BlobId, BlobRef, BlobStore } from '../blobs/blob-store.js'
-import { jetstreams, type NatsConnection, natsError, objects } from './connect.js'
+import { cutOf, jetstreams, type NatsConnection, natsError, objects } from './connect.js'
 import { unlessAborted } from './patient.js'
 
 const chunkBytes = 512 * 1024
+
+/** A bucket of objects, and the connection that it is reached by. */
+export type Bucket = ObjectStore & { readonly connection: NatsConnection }
 
 /** Opens a bucket; `most`: bytes that it may hold, all together; `ttl`: seconds that an object stays. Without `make` it must be there. */
 export async function openBucket(
@@ -18,13 +21,14 @@ export async function openBucket(
     ttl = 0,
     replicas = 1,
   }: { make?: boolean; most?: number; ttl?: number; replicas?: number } = {},
-): Promise<ObjectStore> {
+): Promise<Bucket> {
   const { Objm, StorageType } = await objects()
   const manager = new Objm(connection)
   try {
-    return await (make
+    const store = await (make
       ? manager.create(name, { storage: StorageType.File, max_bytes: most, ttl: ttl * 1e9, replicas })
       : manager.open(name, false))
+    return Object.assign(store, { connection })
   } catch (error) {
     throw natsError(error, `cannot open the bucket '${name}'`)
   }
@@ -74,19 +78,41 @@ export async function putObject(bucket: ObjectStore, { blob, bytes }: BlobRef, c
 }
 
 /**
- * The bytes of an object from `from` on; of all of them the hash is checked. @param signal - ends the wait for more of them.
+ * The bytes of an object from `from` on; of all of them the hash is checked. What a cut took is asked for again. @param signal - ends the wait for more.
  * @throws FedloraError `E_BLOB_MISSING`, `E_HASH`; the signal's reason.
  */
 export async function* readObject(
-  bucket: ObjectStore,
+  bucket: Bucket,
   id: BlobId,
   from = 0,
   signal?: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  for (let at = from; ; ) {
+    const cut = cutOf(bucket.connection)
+    try {
+      for await (const chunk of bytesOf(bucket, id, at, signal === undefined ? cut : AbortSignal.any([cut, signal]))) {
+        yield chunk
+        at += chunk.length
+      }
+      return
+    } catch (error) {
+      if (error !== cut.reason) throw error
+    }
+  }
+}
+
+/** As `readObject`, asked for once. */
+async function* bytesOf(
+  bucket: ObjectStore,
+  id: BlobId,
+  from: number,
+  signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   const found = await bucket.get(id).catch((error: unknown) => {
     throw natsError(error, `cannot read blob ${id}`)
   })
   if (found === null) throw missing(id)
+  const ended = found.error.catch((error: Error) => error) // it fails also where nobody waits for it
   const reader = found.data.getReader()
   const hash = createHash('sha256')
   let skip = from
@@ -101,9 +127,9 @@ export async function* readObject(
   } catch (error) {
     throw natsError(error, `cannot read blob ${id}`)
   } finally {
-    reader.releaseLock()
+    await reader.cancel().catch(() => {}) // nobody sends what nobody reads
   }
-  const failed = await found.error
+  const failed = await ended
   if (failed || hash.digest('hex') !== id) throw other(id, failed)
 }
 
@@ -114,13 +140,13 @@ async function* nothing(): AsyncGenerator<Uint8Array> {}
  * store of this server's own.
  */
 export class NatsBlobs implements BlobStore {
-  readonly #bucket: ObjectStore
+  readonly #bucket: Bucket
   readonly #staging: BlobStore
   readonly #busy = new Set<BlobId>()
   readonly #mayRemove: () => Promise<void>
 
   /** @param mayRemove - resolves when this server may remove what it does not know. @throws FedloraError `E_JOURNAL_FENCED` when it may not. */
-  constructor(bucket: ObjectStore, staging: BlobStore, mayRemove = async () => {}) {
+  constructor(bucket: Bucket, staging: BlobStore, mayRemove = async () => {}) {
     this.#bucket = bucket
     this.#staging = staging
     this.#mayRemove = mayRemove

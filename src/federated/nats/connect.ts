@@ -23,6 +23,8 @@ export interface NatsPlace {
   tls?: NatsTls | undefined
   /** Where answers to this connection arrive: private, because permissions can name it. Default: `_INBOX`. */
   inbox?: string | undefined
+  /** Milliseconds between two questions whether the server is there: a line that is dead and does not say so is left after three. Default 10,000. */
+  pings?: number | undefined
 }
 
 const packages = '@nats-io/transport-node @nats-io/jetstream @nats-io/kv @nats-io/obj @nats-io/nkeys'
@@ -92,7 +94,13 @@ const tlsOf = ({ authority, certificate, key }: NatsTls, servers: readonly strin
 })
 
 /** Opens a connection that is kept up for ever. @throws FedloraError `E_MISSING`, `E_UNREACHABLE`, `E_AUTH`. */
-export async function connectNats({ servers, credentials, tls, inbox }: NatsPlace): Promise<NatsConnection> {
+export async function connectNats({
+  servers,
+  credentials,
+  tls,
+  inbox,
+  pings = 10_000,
+}: NatsPlace): Promise<NatsConnection> {
   const { connect } = await transport()
   const all = servers.split(',').map((server) => server.trim())
   const encrypted = tls ?? (all.some((server) => server.startsWith('tls:')) ? {} : undefined)
@@ -101,12 +109,35 @@ export async function connectNats({ servers, credentials, tls, inbox }: NatsPlac
       servers: all,
       name: 'fedlora',
       maxReconnectAttempts: -1,
-      pingInterval: 10_000, // a line that is dead and does not say so is noticed in half a minute
+      pingInterval: pings,
       ...(credentials !== undefined && { authenticator: await authenticatorOf(credentials) }),
       ...(encrypted !== undefined && { tls: tlsOf(encrypted, all) }),
       ...(inbox !== undefined && { inboxPrefix: inbox }),
     })
   } catch (error) {
     throw natsError(error, `cannot connect to ${servers}`)
+  }
+}
+
+/** Of each connection, as long as it is not cut. */
+const lives = new WeakMap<NatsConnection, AbortController>()
+
+/**
+ * Aborts, with `E_UNREACHABLE`, when the connection has been cut and stands again. What streams sent meanwhile is lost, and nats.js sees the gap with their
+ * next message only: who waits for the last one would wait for ever.
+ */
+export function cutOf(connection: NatsConnection): AbortSignal {
+  if (!lives.has(connection)) void follow(connection)
+  return lives.get(connection)!.signal
+}
+
+async function follow(connection: NatsConnection): Promise<void> {
+  const begin = () => lives.set(connection, new AbortController())
+  begin()
+  for await (const { type } of connection.status()) {
+    if (type !== 'reconnect') continue
+    const cut = lives.get(connection)!
+    begin()
+    cut.abort(new FedloraError('E_UNREACHABLE', 'the connection to NATS was cut: what was on its way is lost'))
   }
 }

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 import type { KV, KvWatchEntry } from '@nats-io/kv'
-import type { ObjectStore } from '@nats-io/obj'
+import type { Subscription } from '@nats-io/transport-node'
 import { z } from 'zod'
 import { FedloraError } from '../../errors.js'
 import { replaceFile } from '../../files/atomic.js'
@@ -18,17 +18,14 @@ import {
   replySchema,
   type Word,
 } from '../link/messages.js'
-import { openBucket, putObject, readObject } from './blobs.js'
+import { type Bucket, openBucket, putObject, readObject } from './blobs.js'
 import { type Call, decode, encode, offerEntrySchema } from './calls.js'
-import { keyValues, type NatsConnection, natsError } from './connect.js'
+import { cutOf, keyValues, type NatsConnection, natsError } from './connect.js'
 import { type Names, tokenOf } from './names.js'
 import { Patient, unlessAborted } from './patient.js'
 
 /** Milliseconds that a request may take; what takes longer is asked for again. */
 const patience = 60_000
-/** Milliseconds after which a client that heard nothing says again what it knows. */
-const listening = 25_000
-
 const replyEnvelope = z.union([z.strictObject({ value: z.json() }), z.strictObject({ error: z.json() })])
 
 export interface NatsLinkParts {
@@ -41,6 +38,8 @@ export interface NatsLinkParts {
   owned?: boolean
   /** Ends the opening. */
   signal?: AbortSignal
+  /** Milliseconds after which a client that heard nothing says again what it knows. Default 25,000. */
+  listening?: number
   /** Its private key, raw: needed where updates travel masked. */
   identity?: Uint8Array | undefined
 }
@@ -49,17 +48,26 @@ export class NatsLink implements ClientLink {
   readonly #parts: NatsLinkParts
   readonly #token: string
   readonly #offers: KV
-  #heard: Patient<KvWatchEntry> | undefined
+  /** Told that a server has begun. */
+  readonly #began: Subscription
   /** Ends what is asked: whoever was asked may be gone. */
   #asking = new AbortController()
-  readonly #closers: (() => unknown)[] = []
-  #down: ObjectStore | undefined
-  #up: ObjectStore | undefined
+  /** What this client is told, and what says that some of it may be lost. */
+  #heard: { offers: Patient<KvWatchEntry>; cut: AbortSignal } | undefined
+  #down: Bucket | undefined
+  #up: Bucket | undefined
 
   private constructor(parts: NatsLinkParts, offers: KV) {
     this.#parts = parts
     this.#token = tokenOf(parts.client)
     this.#offers = offers
+    const { connection, names } = parts
+    this.#began = connection.subscribe(names.began(this.#token), {
+      // Who may not hear this may ask nothing either, and is told so there.
+      callback: (error) => {
+        if (error === null) this.#askAgain()
+      },
+    })
   }
 
   get identity(): Uint8Array | undefined {
@@ -71,43 +79,23 @@ export class NatsLink implements ClientLink {
     const { Kvm } = await keyValues()
     const offers = await new Kvm(parts.connection).open(parts.names.offers, { bindOnly: true, allow_direct: true })
     const link = new NatsLink(parts, offers)
-    link.#listen()
     await link.#ask({ call: 'enroll', key: parts.key }, parts.signal)
     return link
   }
 
-  /** What a server that is gone, or cut off, was asked will not be answered: it is asked again as soon as that is known. */
-  #listen(): void {
-    const { connection, names } = this.#parts
-    const again = () => {
-      this.#asking.abort(
-        new FedloraError('E_UNREACHABLE', 'another server has begun, or NATS has: what was asked is lost'),
-      )
-      this.#asking = new AbortController()
-    }
-    const callback = (error: Error | null) => {
-      if (error === null) again() // who may not hear this may ask nothing either, and is told so there
-    }
-    const began = connection.subscribe(names.began(this.#token), { callback })
-    const changes = connection.status()[Symbol.asyncIterator]()
-    this.#closers.push(
-      () => began.unsubscribe(),
-      () => changes.return?.(),
-    )
-    void (async () => {
-      for (let next = await changes.next(); !next.done; next = await changes.next()) {
-        if (next.value.type === 'reconnect') again()
-      }
-    })()
+  /** What a server that is gone was asked will not be answered: it is asked again as soon as that is known. */
+  #askAgain(): void {
+    this.#asking.abort(new FedloraError('E_UNREACHABLE', 'another server has begun: what was asked is lost'))
+    this.#asking = new AbortController()
   }
 
   async #ask(call: Call, signal?: AbortSignal): Promise<unknown> {
     signal?.throwIfAborted()
     const { connection, names } = this.#parts
     const asked = connection.request(names.ask(this.#token), encode(call), { timeout: patience })
-    const ending = this.#asking.signal
-    const either = signal === undefined ? ending : AbortSignal.any([signal, ending])
-    const message = await unlessAborted(asked, either).catch((error: unknown) => {
+    const lost = [this.#asking.signal, cutOf(connection)]
+    const ended = AbortSignal.any(signal === undefined ? lost : [signal, ...lost])
+    const message = await unlessAborted(asked, ended).catch((error: unknown) => {
       signal?.throwIfAborted()
       throw natsError(error, `asking the server (${call.call})`)
     })
@@ -125,25 +113,37 @@ export class NatsLink implements ClientLink {
 
   async next(known: Known, signal: AbortSignal): Promise<Notice | undefined> {
     signal.throwIfAborted()
-    const { names } = this.#parts
+    const { names, listening = 25_000 } = this.#parts
     const nonce = randomUUID()
-    this.#heard ??= new Patient(await this.#tried(this.#offers.watch({ key: names.offer(this.#token) }), 'offers'))
+    const { offers, cut } = await this.#watch()
     await this.#tried(this.#offers.put(names.known(this.#token), encode({ nonce, known })), 'what is known')
     const late = new AbortController()
     const timer = setTimeout(() => late.abort(), listening)
+    let notice: Notice | undefined
     try {
-      const notice = await this.#told(nonce, this.#heard, AbortSignal.any([signal, late.signal, this.#asking.signal]))
-      if (notice === undefined) this.#forget()
+      notice = await this.#told(nonce, offers, AbortSignal.any([signal, late.signal, cut]))
       return notice
     } finally {
       clearTimeout(timer)
+      if (notice === undefined && !signal.aborted) this.#forget()
       signal.throwIfAborted()
     }
   }
 
-  /** A watch that said nothing may have ended with a connection that was cut: the next one to wait makes another. */
+  /** The watch of what this client is told; another one where a cut may have taken something from it. */
+  async #watch(): Promise<{ offers: Patient<KvWatchEntry>; cut: AbortSignal }> {
+    const { connection, names } = this.#parts
+    if (this.#heard?.cut.aborted) this.#forget()
+    this.#heard ??= {
+      cut: cutOf(connection),
+      offers: new Patient(await this.#tried(this.#offers.watch({ key: names.offer(this.#token) }), 'offers')),
+    }
+    return this.#heard
+  }
+
+  /** A watch that ended, or said nothing, is of no use: the next one to wait makes another. */
   #forget(): void {
-    this.#heard?.close().catch(() => {})
+    this.#heard?.offers.close()
     this.#heard = undefined
   }
 
@@ -166,7 +166,7 @@ export class NatsLink implements ClientLink {
   async download(ref: BlobRef, path: string, signal: AbortSignal): Promise<void> {
     await this.#ask({ call: 'fetch', blob: ref.blob }, signal)
     this.#down ??= await openBucket(this.#parts.connection, this.#parts.names.down, { make: false })
-    const chunks = readObject(this.#down, ref.blob, 0, AbortSignal.any([signal, this.#asking.signal]))
+    const chunks = readObject(this.#down, ref.blob, 0, signal)
     await replaceFile(path, (temporary) => pipeline(chunks, createWriteStream(temporary), { signal }))
   }
 
@@ -175,7 +175,7 @@ export class NatsLink implements ClientLink {
     this.#up ??= await openBucket(connection, names.up(this.#token), { make: false })
     const there = await this.#tried(this.#up.info(ref.blob), 'its own bucket')
     if (there === null || there.deleted) {
-      const ended = AbortSignal.any([signal, this.#asking.signal]) // what a cut connection took is not answered
+      const ended = AbortSignal.any([signal, cutOf(connection)]) // what a cut took is not acknowledged
       await unlessAborted(putObject(this.#up, ref, createReadStream(path, { signal: ended })), ended)
     }
     await this.#ask({ call: 'take', ref }, signal)
@@ -188,8 +188,8 @@ export class NatsLink implements ClientLink {
   }
 
   async close(): Promise<void> {
-    for (const close of this.#closers) close()
-    await this.#heard?.close()
+    this.#began.unsubscribe()
+    this.#forget()
     if (this.#parts.owned) await this.#parts.connection.close()
   }
 }

@@ -25,12 +25,12 @@ export async function unlessAborted<T>(promise: Promise<T>, signal?: AbortSignal
 
 /** What comes of an iterator, for somebody who now and then stops waiting. */
 export class Patient<T> {
-  readonly #iterable: AsyncIterable<T> & { stop?(): void }
+  readonly #iterable: AsyncIterable<T> & { stop(): void }
   readonly #iterator: AsyncIterator<T>
   /** Asked of the iterator, and not given to anybody yet. */
   #asked: Promise<IteratorResult<T>> | undefined
 
-  constructor(iterable: AsyncIterable<T> & { stop?(): void }) {
+  constructor(iterable: AsyncIterable<T> & { stop(): void }) {
     this.#iterable = iterable
     this.#iterator = iterable[Symbol.asyncIterator]()
   }
@@ -39,21 +39,17 @@ export class Patient<T> {
   async next(signal: AbortSignal): Promise<T | undefined> {
     if (signal.aborted) return undefined
     this.#asked ??= this.#iterator.next()
-    let onAbort = () => {}
-    const stopped = new Promise<undefined>((resolve) => {
-      onAbort = () => resolve(undefined)
-      signal.addEventListener('abort', onAbort, { once: true })
+    const result = await unlessAborted(this.#asked, signal).catch((error: unknown) => {
+      if (!signal.aborted) throw error
     })
-    const result = await Promise.race([this.#asked, stopped])
-    signal.removeEventListener('abort', onAbort)
     if (result === undefined) return undefined
     this.#asked = undefined
     if (result.done) throw new FedloraError('E_UNREACHABLE', 'the connection to NATS has ended')
     return result.value
   }
 
-  async close(): Promise<void> {
-    this.#iterable.stop?.()
-    await this.#iterator.return?.()
+  /** Ends the iterator, also one that is asked. */
+  close(): void {
+    this.#iterable.stop()
   }
 }

@@ -1,11 +1,10 @@
 /** A door that clients reach through NATS: what each knows is watched, and what it lacks is put where it looks. */
 import type { KV } from '@nats-io/kv'
-import type { ObjectStore } from '@nats-io/obj'
 import type { Msg } from '@nats-io/transport-node'
 import { FedloraError, isFedloraError } from '../../errors.js'
 import type { BlobId, BlobRef } from '../blobs/blob-store.js'
 import type { Door, Registry } from '../link/link.js'
-import { checkJetStream, openBucket, putObject, readObject } from './blobs.js'
+import { type Bucket, checkJetStream, openBucket, putObject, readObject } from './blobs.js'
 import { answerTo, asCoded, callSchema, decode, encode, knownEntrySchema, type OfferEntry } from './calls.js'
 import { keyValues, type NatsConnection, natsError } from './connect.js'
 import { clientOf, type Names, tokenOf } from './names.js'
@@ -32,14 +31,14 @@ const lastToken = (subject: string): string => subject.slice(subject.lastIndexOf
 export class NatsServer {
   readonly #parts: NatsServerParts
   readonly #offers: KV
-  readonly #down: ObjectStore
+  readonly #down: Bucket
   /** By client: ends the wait for what it lacks. */
   readonly #waits = new Map<string, AbortController>()
   readonly #putting = new Map<BlobId, Promise<void>>()
   readonly #stop = new AbortController()
   readonly #tasks = new Set<Promise<void>>()
 
-  private constructor(parts: NatsServerParts, offers: KV, down: ObjectStore) {
+  private constructor(parts: NatsServerParts, offers: KV, down: Bucket) {
     this.#parts = parts
     this.#offers = offers
     this.#down = down

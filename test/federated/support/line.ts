@@ -14,6 +14,8 @@ export interface Line {
   port: number
   /** Where it leads, from the next connection on. */
   to(port: number): void
+  /** The connections of now are dead once so many bytes more have come, and nobody is told: what is sent then arrives nowhere. */
+  silence(after?: number): void
   close(): Promise<void>
 }
 
@@ -22,6 +24,8 @@ export async function openLine(chaos: Chaos, sealed = true): Promise<Line> {
   let target = 0
   let old: Buffer | undefined
   const sockets = new Set<Socket>()
+  let silent = new Set<Socket>()
+  let left = 0
 
   function held(socket: Socket): Socket {
     sockets.add(socket)
@@ -37,6 +41,10 @@ export async function openLine(chaos: Chaos, sealed = true): Promise<Line> {
   async function carry(from: Socket, to: Socket, up: boolean, cut: () => void): Promise<void> {
     const sent: Buffer[] = []
     for await (const given of from as AsyncIterable<Buffer>) {
+      if (silent.has(from)) {
+        left -= given.length
+        if (left < 0) continue
+      }
       await chaos.turns()
       if (chaos.strikes(up ? 'cut' : 'unanswered')) return cut()
       if (chaos.strikes('short')) {
@@ -68,6 +76,10 @@ export async function openLine(chaos: Chaos, sealed = true): Promise<Line> {
     port: (server.address() as { port: number }).port,
     to: (port) => {
       target = port
+    },
+    silence(after = 0) {
+      silent = new Set(sockets)
+      left = after
     },
     async close() {
       const closed = new Promise((resolve) => server.close(resolve))
