@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { FedloraError } from '../../errors.js'
 import { blobIdSchema, blobRefSchema } from '../blobs/blob-store.js'
+import { encode } from '../link/json.js'
 import { knownSchema, noticeSchema, wordSchema } from '../link/messages.js'
 
 export const callSchema = z.discriminatedUnion('call', [
@@ -26,23 +27,6 @@ export const offerEntrySchema = z.strictObject({
   error: z.json().optional(),
 })
 export type OfferEntry = z.output<typeof offerEntrySchema>
-
-export const encode = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
-
-/** @throws FedloraError `E_PROTOCOL` for bytes that are no such message. */
-export function decode<T>(schema: z.ZodType<T>, bytes: Uint8Array, what: string): T {
-  let value: unknown
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
-  } catch (error) {
-    throw new FedloraError('E_PROTOCOL', `${what}: got ${bytes.length} bytes that are no JSON`, {}, error)
-  }
-  const parsed = schema.safeParse(value)
-  if (parsed.success) return parsed.data
-  const issue = parsed.error.issues[0]!
-  const where = issue.path.join('.')
-  throw new FedloraError('E_PROTOCOL', `${what}${where && `: ${where}`}: ${issue.message}`, { path: where })
-}
 
 /** An answer: what the call gave, or its error, as `coded` makes it one. */
 export const answerTo = async (work: () => Promise<unknown>, coded = asCoded): Promise<Uint8Array> => {

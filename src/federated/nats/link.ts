@@ -8,6 +8,7 @@ import { z } from 'zod'
 import { FedloraError } from '../../errors.js'
 import { replaceFile } from '../../files/atomic.js'
 import type { BlobRef } from '../blobs/blob-store.js'
+import { decode, encode } from '../link/json.js'
 import type { ClientLink } from '../link/link.js'
 import {
   type Description,
@@ -19,7 +20,7 @@ import {
   type Word,
 } from '../link/messages.js'
 import { type Bucket, openBucket, putObject, readObject } from './blobs.js'
-import { type Call, decode, encode, offerEntrySchema } from './calls.js'
+import { type Call, offerEntrySchema } from './calls.js'
 import { cutOf, keyValues, type NatsConnection, natsError } from './connect.js'
 import { type Names, tokenOf } from './names.js'
 import { Patient, unlessAborted } from './patient.js'

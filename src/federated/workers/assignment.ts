@@ -3,26 +3,21 @@
  * a blob, whose SHA-256 is its id: the same answers of a round are the same assignment, whoever makes it.
  */
 import { z } from 'zod'
-import { FedloraError } from '../../errors.js'
 import { canonicalJson } from '../../files/canonical-json.js'
 import { type BlobId, blobIdSchema, blobRefSchema, hashOf } from '../blobs/blob-store.js'
+import { decode } from '../link/json.js'
 import { manifestSchema, runIdSchema } from '../link/messages.js'
 import { screeningSchema } from '../screening-options.js'
+import type { Share } from '../server/shares.js'
 
 const count = z.int().min(0)
 
-/** What the server knows of an answer that it waits for. */
-export const shareSchema = z.strictObject({
-  /** Names that an answer with a loss must have. */
+const shareSchema: z.ZodType<Share> = z.strictObject({
   names: z.array(z.string()),
-  /** Values of each vector that it has and may have, and the name of the sum that takes it. */
   vectors: z.record(z.string(), z.strictObject({ length: count, sum: z.string() })),
-  /** What it counts by in means. */
   weight: z.number(),
-  /** What its vectors are summed with; null: it has no such number. */
   inSums: z.number().nullable(),
 })
-export type Share = z.output<typeof shareSchema>
 
 export const assignmentSchema = z.strictObject({
   version: z.literal(1),
@@ -52,17 +47,5 @@ export function writeAssignment(assignment: Assignment): { id: BlobId; bytes: Bu
 }
 
 /** @throws FedloraError `E_PROTOCOL` for bytes that are none, or one of another version. */
-export function readAssignment(bytes: Uint8Array): Assignment {
-  const refuse = (why: string, cause?: unknown) =>
-    new FedloraError('E_PROTOCOL', `an assignment of a server of another version? ${why}`, {}, cause)
-  let value: unknown
-  try {
-    value = JSON.parse(Buffer.from(bytes).toString('utf8'))
-  } catch (error) {
-    throw refuse('it is no JSON', error)
-  }
-  const parsed = assignmentSchema.safeParse(value)
-  if (parsed.success) return parsed.data
-  const issue = parsed.error.issues[0]!
-  throw refuse(`${issue.path.join('.')}: ${issue.message}`)
-}
+export const readAssignment = (bytes: Uint8Array): Assignment =>
+  decode(assignmentSchema, bytes, 'an assignment (of a server of another version?)')
