@@ -54,6 +54,20 @@ t.test('a link over NATS', { skip: skipNats }, async (t) => {
     t.same(await second, { type: 'over', round: 3 })
   })
 
+  await t.test(
+    'who waits for news waits on when a server begins: it knows what was said to the one before',
+    async (t) => {
+      const before = door.asked.length
+      const waits = link.next(knows(3), never)
+      await door.until(before + 1)
+      connection.publish(names.began(tokenOf('a')))
+      await connection.flush()
+      await a.flush() // it has been told
+      door.asked[before]!.tell({ type: 'over', round: 4 })
+      t.same(await waits, { type: 'over', round: 4 })
+    },
+  )
+
   await t.test('a key that is of another client', async (t) => {
     await t.rejects(NatsLink.open({ connection: b, names, client: 'b', key: 'of a' }), { code: 'E_AUTH' })
     t.equal(door.keys.get('of a'), 'a')
