@@ -74,6 +74,17 @@ function tellUnused({ unusedTensors: unused, config }: Model, output: Output | u
   }
 }
 
+/** Loads an adapter, telling which of its tensors have no place in the text part of a multimodal model. */
+export async function loadTold(model: Model, folder: string, output?: Output): Promise<Adapter> {
+  const adapter = await model.loadAdapter(folder)
+  const { unusedTensors: unused } = adapter
+  if (unused.length > 0)
+    output?.note(
+      `the adapter '${folder}' was trained over a whole multimodal model: ${unused.length} tensors outside its text part are left out: ${listed(unused)}`,
+    )
+  return adapter
+}
+
 /** Loads the model, telling how far that is; first, data sets that cannot fit it are refused. */
 export async function loadPlanned(
   { path, options }: ModelPlan,
@@ -102,8 +113,12 @@ export async function loadPlanned(
 }
 
 /** The adapter of the plan; undefined: the base model alone. */
-export async function openOwnAdapter(model: Model, { adapter }: ModelPlan): Promise<Adapter | undefined> {
-  return adapter === undefined ? undefined : await model.loadAdapter(adapter)
+export async function openOwnAdapter(
+  model: Model,
+  { adapter }: ModelPlan,
+  output?: Output,
+): Promise<Adapter | undefined> {
+  return adapter === undefined ? undefined : await loadTold(model, adapter, output)
 }
 
 /** The adapter of the plan, or a new one by the section `adapter`. */
@@ -111,7 +126,7 @@ export async function openAdapter(model: Model, plan: ModelPlan, config: Config,
   if (plan.adapter === undefined) return model.createAdapter(section(adapterOptionsSchema, 'adapter', config))
   if (config.adapter !== undefined)
     output.note(`the section adapter is for new adapters; '${plan.adapter}' has its own`)
-  return await model.loadAdapter(plan.adapter)
+  return await loadTold(model, plan.adapter, output)
 }
 
 /** A place on disk as an absolute path; what is no place, such as a model's name, as it stands. */

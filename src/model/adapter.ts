@@ -1,6 +1,6 @@
 /** The trainable part: LoRA factors over a shared, frozen model; one flat float32 vector with PEFT's names as its layout. */
 import type { PromptFormat } from '../data/prompt.js'
-import { describeValue } from '../errors/describe.js'
+import { describeValue, listed } from '../errors/describe.js'
 import { FedloraError } from '../errors.js'
 import { checkPath } from '../files/path.js'
 import type { NativeAdapter, TensorLayout } from '../native/binding.js'
@@ -39,6 +39,8 @@ export class Adapter {
    * it, `model.generate` asks with it. Undefined: plain texts are prompts as they are.
    */
   promptFormat: PromptFormat | undefined
+  /** Tensors of a loaded folder that adapt other parts of a multimodal model than its text part: they have no place here and are not saved. */
+  readonly unusedTensors: readonly string[]
   /** @internal */
   readonly handle: Handle<NativeAdapter>
   readonly #native: NativeAdapter
@@ -46,12 +48,13 @@ export class Adapter {
   #residualRanks: readonly number[] | undefined
 
   /** @internal Use `model.createAdapter` or `model.loadAdapter`. */
-  constructor(base: Base, config: AdapterConfig, targets: readonly string[]) {
+  constructor(base: Base, config: AdapterConfig, targets: readonly string[], unusedTensors: readonly string[] = []) {
     const native = base.handle.use('createAdapter').createAdapter(adapterLayers(config, targets), config.seed)
     this.base = base
     Object.defineProperty(this, 'model', { value: base, enumerable: true })
     this.config = config
     this.targets = targets
+    this.unusedTensors = unusedTensors
     this.handle = new Handle('the adapter', native)
     this.#native = native
     this.length = native.length
@@ -244,15 +247,28 @@ export class Adapter {
    * With `format: 'gguf'` it is one file for llama.cpp, under its names and with its metadata and the tokenizer; matrices are of `type`
    * ('f16' by default), rounded once, vectors float32. Of a model that was loaded from GGUF, everything else in the file is kept.
    * @param folder - a new or empty folder, or the .gguf file; with `overwrite: true` also one that a model was written to before, whose files are replaced.
-   * @throws FedloraError `E_ARGUMENT` for a folder with other files in it or a file that is there, `E_UNSUPPORTED` for what GGUF has no
-   * name for, `E_NONFINITE` naming tensor and value when a sum is beyond
+   * @throws FedloraError `E_ARGUMENT` for a folder with other files in it or a file that is there, `E_UNSUPPORTED` for what llama.cpp
+   * cannot say and for a folder that would lack some of the adapter's tensors, `E_NONFINITE` naming tensor and value when a sum is beyond
    * the stored type (nothing is left then), `E_CONFIG`, `E_IO`, `E_DISPOSED`, `E_BUSY`.
    */
   async merge(folder: string, options: MergeOptions = {}): Promise<MergeResult> {
     checkPath(folder, 'merge')
     const parsed = parseOptions(mergeOptionsSchema, options, 'merge options')
+    if (parsed.format === 'safetensors') this.#refusePartialMerge()
     const target = await checkMergeOutput(folder, parsed, this.base.path)
     return await this.handle.share('merge', (values) => mergeInto(target, this.base, values, parsed))
+  }
+
+  /** The whole of a multimodal model is written, in which the factors that have no place here would be missing. */
+  #refusePartialMerge(): void {
+    const { textOf } = this.base.config
+    if (textOf === undefined || this.unusedTensors.length === 0) return
+    throw new FedloraError(
+      'E_UNSUPPORTED',
+      `merge: the adapter has ${this.unusedTensors.length} tensors outside the text part of ${textOf}, which the merged folder would lack: ${listed(this.unusedTensors)}. ` +
+        "Merge it with PEFT, or its text part alone into a GGUF file (format: 'gguf')",
+      { unusedTensors: [...this.unusedTensors] },
+    )
   }
 
   /** Frees the native memory. Idempotent; a run on this adapter is cancelled and ends with `E_DISPOSED`. */

@@ -92,7 +92,9 @@ export async function exportAdapter(
   const config = await readModelConfig(model)
   const architecture = architectureFor(config, model)
   const { description } = config
-  const modules = { linears: linearModules(description).map(({ module }) => module), ...description.names }
+  const { textOf } = config
+  const linears = linearModules(description).map(({ module }) => module)
+  const modules = { linears, ...description.names, ...(textOf !== undefined && { textOf }) }
   const { config: lora, targets, tensors } = await readAdapterFolder(adapter, modules)
   const unloaded = new UnloadedAdapter(config, lora, targets)
   checkFinite(unloaded.layout, flatten(unloaded.layout, unloaded.length, tensors))

@@ -99,15 +99,17 @@ export class Model implements Base {
   }
 
   /**
-   * Loads an adapter folder written by PEFT or by `adapter.save`.
+   * Loads an adapter folder written by PEFT or by `adapter.save`. One that was trained over a whole multimodal model gives its factors of the text
+   * part; the names of the others are `adapter.unusedTensors`.
    * @throws FedloraError `E_UNSUPPORTED` naming what the folder uses that is not supported, `E_MISSING`, `E_SHAPE`, `E_CONFIG`, `E_FORMAT`, `E_NONFINITE`, `E_DISPOSED`.
    */
   async loadAdapter(folder: string): Promise<Adapter> {
     this.handle.use('loadAdapter')
     checkPath(folder, 'loadAdapter')
-    const modules = { linears: this.linears, ...this.config.description.names }
-    const { config, targets, tensors, promptFormat } = await readAdapterFolder(folder, modules)
-    const adapter = new Adapter(this, config, targets)
+    const { description, textOf } = this.config
+    const modules = { linears: this.linears, ...description.names, ...(textOf !== undefined && { textOf }) }
+    const { config, targets, tensors, unused, promptFormat } = await readAdapterFolder(folder, modules)
+    const adapter = new Adapter(this, config, targets, unused)
     try {
       adapter.load(tensors)
     } catch (error) {

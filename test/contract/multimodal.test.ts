@@ -1,5 +1,5 @@
 /** Multimodal checkpoints: the text part loads under the names of both generations of transformers, says so, and is merged where it lay. */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { loadPlanned, planModel } from '../../src/cli/open-model.js'
@@ -7,53 +7,15 @@ import type { Output } from '../../src/cli/output.js'
 import { loadModel, quantizeModel } from '../../src/index.js'
 import { parseModelConfig } from '../../src/model/config.js'
 import { goldenFolder } from '../support/golden-model.js'
+import { multimodal, spellings, vision } from '../support/multimodal.js'
 import { temporaryFolder } from '../support/train.js'
-import { assembleTensors, readTensors, variantFolder } from '../support/variant-folder.js'
+import { readTensors, variantFolder } from '../support/variant-folder.js'
 
 const plain = { quantization: 'none', compute: 'f32', threads: 2 } as const
 const inputIds = [[1, 5, 9, 30, 200], [7]]
 const bytes = (x: Float32Array) => Buffer.from(x.buffer, x.byteOffset, x.byteLength)
 const json = (folder: string) =>
   JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<string, unknown>
-
-/** How the names of a text model stand in a checkpoint. */
-const spellings: Readonly<Record<string, (name: string) => string>> = {
-  'before transformers 4.52': (name) => `language_model.${name}`,
-  since: (name) => (name.startsWith('model.') ? name.replace('model.', 'model.language_model.') : name),
-  'Idefics 3': (name) => (name.startsWith('model.') ? name.replace('model.', 'model.text_model.') : name),
-}
-
-/** A vision tower and a projector: noise under names like those of the text part. */
-const vision = [
-  'vision_tower.layers.0.self_attn.q_proj.weight',
-  'vision_tower.norm.weight',
-  'multi_modal_projector.weight',
-]
-
-/** A golden family as the text part of a multimodal checkpoint. */
-function multimodal(family: string, spell: (name: string) => string, of = 'gemma3'): string {
-  const folder = variantFolder({ name: '', family, set: {}, unset: [], tensors: [] })
-  const file = join(folder, 'model.safetensors')
-  const tensors = new Map([...readTensors(file)].map(([name, tensor]) => [spell(name), tensor]))
-  const before = spell('model.norm').startsWith('model.') ? 'model.' : ''
-  for (const name of vision) {
-    tensors.set(before + name, {
-      dtype: 'F32',
-      shape: [2, 2],
-      data: Buffer.from(new Float32Array([1, 2, 3, 4]).buffer),
-    })
-  }
-  writeFileSync(file, assembleTensors(tensors))
-  const { architectures, ...text } = json(folder)
-  const whole = {
-    model_type: of,
-    architectures,
-    text_config: text,
-    vision_config: { model_type: 'siglip_vision_model' },
-  }
-  writeFileSync(join(folder, 'config.json'), JSON.stringify(whole))
-  return folder
-}
 
 for (const [spelling, spell] of Object.entries(spellings)) {
   t.test(`names of ${spelling}: the bits of the text model, merged under the same names`, async (t) => {

@@ -39,7 +39,7 @@ export const chat: Command = {
     const sampling = section(samplingSchema, 'generate', {}, schemaValues(samplingSchema, flags))
     const plan = await planModel(flags, config)
     using model = await loadPlanned(plan, output)
-    using adapter = await openOwnAdapter(model, plan)
+    using adapter = await openOwnAdapter(model, plan, output)
     const { format } = sampling
     const asked = format === undefined ? undefined : { format, fields: {}, chatTemplateKwargs: {} }
     const history = new History(await model.tokenizer(), asked ?? adapter?.promptFormat, text(flags, 'system'))

@@ -43,7 +43,7 @@ export const evaluate: Command = {
     const rows = await readData(dataPlan, output)
     const kept = keepBack(rows, share, section(trainSchema, 'train', config).seed)
     using model = await loadPlanned(modelPlan, output, kept.held ?? kept.train)
-    using adapter = await openOwnAdapter(model, modelPlan)
+    using adapter = await openOwnAdapter(model, modelPlan, output)
     const data = await withModel(kept.held ?? kept.train, model, output)
     reportCounts(data, (line) => output.note(line))
     const onProgress = progressOf('evaluating', (event) => output.measure(event))

@@ -62,7 +62,7 @@ export const generate: Command = {
     const prompt = asked(flags)
     const plan = await planModel(flags, config)
     using model = await loadPlanned(plan, output)
-    using adapter = await openOwnAdapter(model, plan)
+    using adapter = await openOwnAdapter(model, plan, output)
     const answer = model.generate(prompt, { ...sampling, adapter, signal })
     for await (const piece of answer) output.piece(piece)
     output.text()

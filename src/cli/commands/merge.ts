@@ -2,7 +2,7 @@
 import { loadModel } from '../../model/load.js'
 import { checkMergeOutput, mergeOptionsSchema } from '../../model/merge.js'
 import { type Command, section, text, usage } from '../command.js'
-import { modelPlace } from '../open-model.js'
+import { loadTold, modelPlace } from '../open-model.js'
 import { schemaFlags, schemaValues } from '../schema-flags.js'
 import { shownPath } from '../words.js'
 
@@ -30,7 +30,7 @@ export const merge: Command = {
     const target = await usage(() => checkMergeOutput(text(flags, 'output')!, options, from))
     output.phase('loading model')
     using model = await loadModel(text(flags, 'model')!)
-    using adapter = await model.loadAdapter(text(flags, 'adapter')!)
+    using adapter = await loadTold(model, text(flags, 'adapter')!, output)
     output.phase('merging')
     const { path, notes } = await adapter.merge(target, options)
     output.endProgress()

@@ -14,13 +14,17 @@ import type { NamedTensors } from '../layout.js'
 import { readPromptFormat, writePromptFormat } from '../remembered.js'
 import type { AdapterMeaning, Modules, WrittenBase } from './method.js'
 import { methods, parsePeftConfig, peftConfig } from './methods.js'
+import { ownNames, spelled, spellingOf, unspelled } from './spelling.js'
 
 const configFile = 'adapter_config.json'
 const weightsFile = 'adapter_model.safetensors'
 
 /** What a folder holds. */
 export interface AdapterFolder extends AdapterMeaning {
+  /** By the names of the text model. */
   tensors: NamedTensors
+  /** Tensors of other parts of the multimodal model that it was trained over, in whose text part they have no place. */
+  unused: string[]
   /** The format of the rows that it was trained on, when it says so. */
   promptFormat: PromptFormat | undefined
 }
@@ -63,13 +67,15 @@ export async function readAdapterFolder(name: string, modules: Modules): Promise
     })
   }
   const raw = await readJsonObject(where, 'adapter folder')
-  const { config, targets } = parsePeftConfig(raw, where, modules)
   const promptFormat = await readPromptFormat(folder)
   const checkpoint = native().openCheckpoint([await adapterWeights(folder)])
   try {
     const entries = checkpoint.tensors()
-    const { type, tensors: own } = methods[config.method]
-    const foreign = entries.map(({ name }) => name).filter((name) => !own.test(name))
+    const names = entries.map(({ name }) => name)
+    const spell = spellingOf(names, modules, folder)
+    const meaning = unspelled(parsePeftConfig(raw, where, spelled(modules, spell)), modules, spell)
+    const { type, tensors: known } = methods[meaning.config.method]
+    const foreign = names.filter((name) => !known.test(name))
     if (foreign.length > 0) {
       throw new FedloraError(
         'E_UNSUPPORTED',
@@ -77,8 +83,11 @@ export async function readAdapterFolder(name: string, modules: Modules): Promise
         { foreign },
       )
     }
-    const tensors = new Map(entries.map(({ name, shape }) => [name, { shape, data: checkpoint.read(name) }]))
-    return { config, targets, tensors, promptFormat }
+    const own = ownNames(names, modules, spell)
+    const used = entries.filter(({ name }) => own.get(name) !== null)
+    const tensors = new Map(used.map(({ name, shape }) => [own.get(name)!, { shape, data: checkpoint.read(name) }]))
+    const unused = names.filter((name) => own.get(name) === null)
+    return { ...meaning, tensors, unused, promptFormat }
   } finally {
     checkpoint.dispose()
   }

@@ -10,6 +10,8 @@ export interface Modules {
   /** Those that PEFT takes for linear and that none may sit on. */
   readonly head: string
   readonly embedding: string
+  /** `model_type` of the multimodal model whose text part this is. */
+  readonly textOf?: string
 }
 
 /** What an `adapter_config.json` means over a model. */
