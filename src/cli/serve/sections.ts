@@ -5,40 +5,7 @@ import type { Flag, FlagValues } from '../arguments.js'
 import { type Config, section, text, usage } from '../command.js'
 import { UsageError } from '../usage.js'
 
-const {
-  name,
-  folder,
-  listen,
-  tls,
-  nats,
-  clients,
-  workers,
-  model,
-  adapter,
-  data,
-  federation,
-  privacy,
-  evaluate,
-  limits,
-  log,
-} = serverSchema.shape
-const sections = {
-  name,
-  folder,
-  listen,
-  tls,
-  nats,
-  clients,
-  workers,
-  model,
-  adapter,
-  data,
-  federation,
-  privacy,
-  evaluate,
-  limits,
-  log,
-}
+const sections = serverSchema.shape
 
 export const serverSections = async () => sections
 
