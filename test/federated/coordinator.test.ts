@@ -12,6 +12,7 @@ import { simulate } from '../../src/federated/simulate/simulate.js'
 import { loadModel } from '../../src/model/load.js'
 import { goldenFolder } from '../support/golden-model.js'
 import { temporaryFolder, tokenRows } from '../support/train.js'
+import { Mortal, options } from './support/conformance.js'
 import { SmallParticipant, trains } from './support/small-participant.js'
 
 const path = goldenFolder('llama')
@@ -77,4 +78,27 @@ t.test('the adapter of simulate, bit for bit', async (t) => {
     'what is told',
   )
   expected.dispose()
+})
+
+t.test('a folder is of one federation: what differs is said by its field, and no more', async (t) => {
+  const begun = options()
+  const given: [Partial<typeof begun>, RegExp][] = [
+    [{ federation: { ...begun.federation, rounds: 4 } }, /begun with federation\.rounds = 3, now it is 4;/],
+    [{ federation: { ...begun.federation, upload: { codec: 'int4' } } }, /with federation\.upload\.codec = "f32", now/],
+    [{ adapter: { ...begun.adapter, alpha: 8 } }, /adapter\.config\.alpha = 4, now it is 8;/],
+    [{ data: { format: 'tokens', maxLength: 9 } }, /data\.maxLength = \S+, now it is 9;/],
+  ]
+  for (const [change, says] of given) {
+    const mortal = await new Mortal(begun).open()
+    mortal.change({ ...begun, ...change })
+    const error = await mortal.reopen().then(
+      () => new Error('nothing'),
+      (error: Error) => error,
+    )
+    t.match(error, { code: 'E_CHECKPOINT', message: says })
+    t.ok(error.message.length < 250, 'one line')
+    mortal.change({ ...begun, clients: { ...begun.clients, minimum: 2 } })
+    await t.resolves(mortal.open(), 'canary: who is waited for may change')
+    await mortal.close()
+  }
 })

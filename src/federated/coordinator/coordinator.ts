@@ -147,11 +147,22 @@ export class Coordinator implements Door, Registry {
       tell,
       ...parts_,
     }
+    return await Coordinator.#goOn(tools, listeners, over).catch(async (error: unknown) => {
+      await log?.close()
+      throw error
+    })
+  }
+
+  /** A server that goes on where its journal ends. */
+  static async #goOn(
+    tools: Tools,
+    listeners: Set<(event: CoordinatorEvent) => void>,
+    over: Ending,
+  ): Promise<Coordinator> {
     await begin(tools)
-    const aggregation = await openAggregation(tools)
-    const coordinator = new Coordinator(tools, listeners, aggregation, over)
-    if (!asleep) await coordinator.#conductor.makeUp()
-    if (!asleep) coordinator.#hearWorkers()
+    const coordinator = new Coordinator(tools, listeners, await openAggregation(tools), over)
+    if (!tools.asleep) await coordinator.#conductor.makeUp()
+    if (!tools.asleep) coordinator.#hearWorkers()
     void coordinator.#conductor.settle()
     return coordinator
   }

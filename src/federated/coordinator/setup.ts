@@ -11,6 +11,7 @@ import { readModelConfig } from '../../model/read-config.js'
 import { stackResidual } from '../../model/residual.js'
 import { identifyTokenizer } from '../../model/tokenizer-identity.js'
 import { UnloadedAdapter } from '../../model/unloaded-adapter.js'
+import { firstDifference } from '../../run/identity.js'
 import type { Chosen } from '../algorithms/algorithm.js'
 import { chooseAlgorithm } from '../algorithms/index.js'
 import type { BlobStore } from '../blobs/blob-store.js'
@@ -85,12 +86,16 @@ export async function describe(
   }
 }
 
-/** @throws FedloraError `E_CHECKPOINT` naming what differs from the federation that the journal is of. */
+/** @throws FedloraError `E_CHECKPOINT` naming the first field that differs from the federation that the journal is of. */
 export function checkSame(journal: Description, now: Omit<Description, 'run'>): void {
   for (const key of ['federation', 'model', 'adapter', 'data', 'initial'] as const) {
-    if (canonicalJson(journal[key]) === canonicalJson(now[key])) continue
-    const message = `the journal is of a federation with another '${key}': expected ${canonicalJson(journal[key])}, got ${canonicalJson(now[key])}; give the options that it was begun with, or another folder`
-    throw new FedloraError('E_CHECKPOINT', message, { field: key })
+    const here: unknown = JSON.parse(canonicalJson(now[key]))
+    const difference = firstDifference(journal[key], here, key)
+    if (difference === undefined) continue
+    const { path: field, a: begun, b: given } = difference
+    const [before, after] = [begun, given].map((value) => JSON.stringify(value) ?? 'nothing')
+    const message = `the federation of this folder was begun with ${field} = ${before}, now it is ${after}; give the options that it was begun with, or another folder`
+    throw new FedloraError('E_CHECKPOINT', message, { field })
   }
 }
 
