@@ -88,7 +88,7 @@ export async function joinFlowerServer(
     const own = { model, adapter, data, local, follow, metrics, ...(held && { evaluation: held }) }
     const run = joinFlower({ ...node, ...own, signal })
     for await (const event of run.events()) {
-      if (event.type !== 'step') output.event({ ...event })
+      if (event.type !== 'step') output.eventOf(event)
       tell(event)
     }
     const result = await run

@@ -21,7 +21,7 @@ export async function follow<E extends { type: string }, R>(
   let begun = false
   output.phase('training')
   for await (const event of run) {
-    output.event({ ...event })
+    output.eventOf(event)
     if (!begun && begins.includes(event.type)) {
       begun = true
       await onBegun?.()

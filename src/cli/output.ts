@@ -114,6 +114,11 @@ export class Output {
     ;(this.json ? this.#stderr : this.#stdout).write(text)
   }
 
+  /** What a run tells. Its failure is left out: the command ends with that, and says so in the last line. */
+  eventOf(event: { readonly type: string }): void {
+    if (event.type !== 'error') this.event({ ...event })
+  }
+
   /** One machine-readable line; nothing without `--json`. */
   event(value: Readonly<Record<string, unknown>>): void {
     if (!this.json) return

@@ -145,6 +145,11 @@ t.test('tokens and models that are not right', async (t) => {
   t.match(await client.ended, { code: 143 })
   const other = await place.join(t, token, 'b').ended
   t.match(other, { code: 1, stdout: /"code":"E_TOKEN_USED"/ }, 'in another folder')
+  t.same(
+    objects(other.stdout).map(({ type }) => type),
+    ['error'],
+    'a failure is told once',
+  )
   const foreign = await place.join(t, await place.invite('b'), 'b', '--model', goldenFolder('mistral')).ended
   t.match(foreign, { code: 1, stdout: /"code":"E_BASE"/ }, 'another base')
   t.match(await place.join(t, token, 'a', '--approve').ended, { code: 2, stderr: /asks at the terminal/ })

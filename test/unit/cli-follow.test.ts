@@ -1,8 +1,8 @@
 /** What people and machines are told of a run that did not end, without a run. */
 import { join } from 'node:path'
 import t from 'tap'
-import { figure, type StoppedRun, tellClient, tellStopped } from '../../src/cli/follow.js'
-import type { Output } from '../../src/cli/output.js'
+import { figure, follow, type StoppedRun, tellClient, tellStopped } from '../../src/cli/follow.js'
+import { Output } from '../../src/cli/output.js'
 import { resumeCommand } from '../../src/cli/recipe.js'
 
 /** An output that keeps what it is given. */
@@ -60,4 +60,32 @@ t.test('a client that has done its part', async (t) => {
     { label: 'round 2/5', details: ['a', 'loss –', '0 tokens/s'], event },
   ])
   t.same([figure(2, 1), figure(null, 3), figure(undefined, 3)], ['2.0', '–', '–'])
+})
+
+t.test('of a failure machines hear once: as the last line, when the command ends with it', async (t) => {
+  const events = [
+    { type: 'step', step: 1 },
+    { type: 'error', code: 'E_NONFINITE' },
+  ]
+  const failure = new Error('it failed')
+  const run = Object.assign(Promise.reject(failure), {
+    async *[Symbol.asyncIterator]() {
+      yield* events
+    },
+  })
+  let text = ''
+  const stdout = {
+    write(piece: string) {
+      text += piece
+      return true
+    },
+  }
+  const output = new Output({ json: true, stdout, stderr: { write: () => true }, environment: {} })
+  const seen: object[] = []
+  await t.rejects(
+    follow(run as never, output, (event: object) => seen.push(event)),
+    failure,
+  )
+  t.same(seen, events, 'whoever tells people sees it')
+  t.equal(text, '{"type":"step","step":1}\n')
 })

@@ -111,7 +111,7 @@ export const join: Command = {
       const run = takePart(connect, { ...allowance, model, data, signal, ...(approve && { approve }) })
       output.phase('joining')
       for await (const event of run) {
-        output.event({ ...event })
+        output.eventOf(event)
         tell(event)
       }
       const result = await run
