@@ -336,7 +336,7 @@ export function checkCombinations(config: FederationConfig, chosen: Chosen): voi
   const found = exclusions.find(({ of }) => of.every(uses))
   if (found === undefined) return
   const [one, other] = found.of.map((name) => features[name].words)
-  const message = `simulate options: ${one} excludes ${other} (here ${chosen.algorithm.name}): ${found.because}; ${found.cure}`
+  const message = `the federation’s options: ${one} excludes ${other} (here ${chosen.algorithm.name}): ${found.because}; ${found.cure}`
   throw new FedloraError('E_CONFIG', message, { of: found.of, algorithm: chosen.algorithm.name })
 }
 

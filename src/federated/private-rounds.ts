@@ -24,7 +24,7 @@ export interface PrivacyPlan extends Pick<PrivacyConfig, 'delta' | 'accountant'>
 }
 
 const refuse = (message: string, field: string): never => {
-  throw new FedloraError('E_CONFIG', `simulate options: privacy.${message}`, { field: `privacy.${field}` })
+  throw new FedloraError('E_CONFIG', `the federation’s options: privacy.${message}`, { field: `privacy.${field}` })
 }
 
 /** A number in [0, 1) of 48 bits that nobody can foretell. */

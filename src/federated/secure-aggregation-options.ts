@@ -57,5 +57,5 @@ export function termsOf(
 export function checkTerms(terms: Terms, clients: number): void {
   const wrong = fault({ ...terms, length: 1 }, clients)
   if (wrong === undefined) return
-  throw new FedloraError('E_CONFIG', `simulate options: secureAggregation: ${wrong}`, { ...terms, clients })
+  throw new FedloraError('E_CONFIG', `the federation’s options: secureAggregation: ${wrong}`, { ...terms, clients })
 }

@@ -39,7 +39,7 @@ export function schemasAt(schema: z.ZodType, path: readonly PropertyKey[]): z.Zo
 
 /** The keys that objects at `path` know. */
 export function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
-  return schemasAt(schema, path).flatMap((one) => Object.keys(definitionOf(one).shape ?? {}))
+  return [...new Set(schemasAt(schema, path).flatMap((one) => Object.keys(definitionOf(one).shape ?? {})))]
 }
 
 /** The key at `path` that had the name `former` before. */

@@ -21,6 +21,9 @@ t.test('unknown keys name the closest known one', (t) => {
     message: /unknown key "dropout" \(its name is "absence"\)/,
   })
   t.throws(() => parseTrainOptions({ completelyElse: 1 } as TrainOptions), { message: /known: epochs, maxSteps/ })
+  const robust = { rule: 'krum', byzantine: 1 }
+  const kinds = () => parseOptions(federationSchema, { robust }, 'options')
+  t.throws(kinds, { message: /known: rule, f, m, bound, root\)/ }, 'keys of several kinds are named once')
   t.end()
 })
 
