@@ -6,6 +6,7 @@ import { ticketOf } from '../../src/cli/join/ticket.js'
 import { planServer } from '../../src/cli/serve/sections.js'
 import { joinFederation } from '../../src/client/index.js'
 import { writeTicket } from '../../src/federated/nats/ticket.js'
+import { initNats } from '../../src/nats/index.js'
 
 const nats = { url: 'nats://127.0.0.1:4222' }
 const sound = {
@@ -83,4 +84,14 @@ t.test('TOKEN, or --token-file, may be the file of nats init', async (t) => {
   }
   writeFileSync(path, '\u0000{')
   t.equal(await ticketOf({ token: path }), undefined)
+})
+
+t.test('where NATS listens is a host and a port, which stand in its configuration as they are', async (t) => {
+  for (const wrong of ['http://127.0.0.1:8222', '8222', 'a b:1', '127.0.0.1:8222\n}', ':8222', '127.0.0.1:'])
+    for (const field of ['listen', 'monitor']) {
+      const made = initNats({ folder: t.testdir(), clients: ['a'], [field]: wrong })
+      await t.rejects(made, { code: 'E_CONFIG', message: new RegExp(`${field}: got .*expected host:port`) }, wrong)
+    }
+  for (const listen of ['[::1]:4222', 'fed.example.org:4222', '0.0.0.0:4222'])
+    await t.resolves(initNats({ folder: t.testdir(), clients: ['a'], listen }), listen)
 })

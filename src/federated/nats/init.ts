@@ -13,12 +13,14 @@ import { natsSpaceSchema, natsUrlSchema } from './options.js'
 import { natsConfig } from './rights.js'
 import { writeTicket } from './ticket.js'
 
+const place = z.string().regex(/^(\[[0-9a-f:.%]+\]|[\w.-]+):\d{1,5}$/i, 'expected host:port')
+
 export const natsInitSchema = z.strictObject({
   folder: z.string().min(1).describe('where the files are written; it must not hold a configuration yet'),
   space: natsSpaceSchema.describe('what names in NATS begin with: one for each federation that a NATS server carries'),
   clients: z.array(z.string().min(1).max(64)).min(1).describe('names of the clients'),
-  listen: z.string().default('0.0.0.0:4222').describe('host:port that clients reach'),
-  monitor: z.string().default('127.0.0.1:8222').describe('host:port of the page that tells how NATS writes to disk'),
+  listen: place.default('0.0.0.0:4222').describe('host:port that clients reach'),
+  monitor: place.default('127.0.0.1:8222').describe('host:port of the page that tells how NATS writes to disk'),
   url: natsUrlSchema
     .optional()
     .describe('where clients reach NATS; default: the host of listen, or the name of this machine, with its port'),
