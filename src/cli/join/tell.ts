@@ -46,7 +46,7 @@ export function joinTeller(output: Output): (event: ParticipantEvent) => void {
       case 'failed':
         return output.note(`round ${event.round}: ${event.code}: ${event.why}; waits for the next round`)
       case 'retry':
-        return output.note(`${event.code}: ${event.why}; asks again in ${formatSeconds(event.seconds)}`)
+        return output.note(`${event.code}: ${event.why}; asks again in ${formatSeconds(Math.ceil(event.seconds))}`)
       case 'warning':
         return output.note(event.message)
       case 'over': {

@@ -7,7 +7,7 @@ import { formatSeconds, formatTable, formatTime } from '../words.js'
 const ago = (time: number | null) => (time === null ? '–' : `${formatSeconds((Date.now() - time) / 1000)} ago`)
 
 function doing({ state, step, steps, why }: ClientStanding): string {
-  if (state === 'working' && steps !== undefined) return `working, step ${step} of ${steps}`
+  if (state === 'working' && steps) return `working, step ${step} of ${steps}`
   const told = state === 'declined' || state === 'failed'
   return told && why !== undefined ? `${state}: ${why}` : state
 }
