@@ -102,3 +102,18 @@ t.test('a folder is of one federation: what differs is said by its field, and no
     await mortal.close()
   }
 })
+
+t.test('a robust rule for which a round is always too small is refused before there is one', async (t) => {
+  const opened = (cohort: number | { clients: number }, robust: object) =>
+    new Mortal(options({ federation: { ...options().federation, cohort, robust } as never })).open()
+  const krum = { rule: 'krum', f: 1 }
+  for (const [cohort, robust, says] of [
+    [4, krum, /krum: 4 updates are too few for f = 1: expected at least 2f \+ 3 = 5/],
+    [{ clients: 4 }, krum, /krum: 4 updates are too few/],
+    [{ clients: 1 }, { rule: 'fltrust', root: 'a' }, /a round has 1 at most/],
+  ] as const) {
+    await t.rejects(opened(cohort, robust), { code: 'E_CONFIG', message: says })
+  }
+  for (const cohort of [5, { clients: 5 }, 0.5, 1]) await (await opened(cohort, krum)).close()
+  await (await opened(2, { rule: 'fltrust', root: 'a' })).close()
+})

@@ -119,19 +119,27 @@ function checkServed(federation: Federation): void {
 }
 
 /** @throws FedloraError `E_CONFIG` for a buffer that those at work never fill, or what means something in rounds only. */
-function checkBuffer({ federation: { asynchronous, robust }, clients: { over } }: CoordinatorConfig): void {
+function checkBuffer({ federation: { asynchronous }, clients: { over } }: CoordinatorConfig): void {
   if (asynchronous === undefined) return
   const { buffer, concurrency } = asynchronous
   if (buffer > concurrency) {
     const message = `asynchronous.buffer: got ${buffer}, expected at most ${concurrency}, the clients at work (asynchronous.concurrency)`
     throw new FedloraError('E_CONFIG', message, { buffer, most: concurrency })
   }
-  // Who the clients will be is not known yet.
-  checkRobust(robust, robust?.rule === 'fltrust' ? [robust.root] : [], buffer)
   if (over === 1) return
   const message =
     'clients.over: a buffer has no round: asynchronous.concurrency says who is at work, asynchronous.buffer what a step is made of; leave it out'
   throw new FedloraError('E_CONFIG', message, { over })
+}
+
+/**
+ * Who the clients will be is not known yet, nor how many they are: of a cohort that is a share of them nothing can be said.
+ * @throws FedloraError `E_CONFIG` for a robust rule for which a buffer, or a round's cohort, is always too small.
+ */
+function checkAnswers({ federation: { asynchronous, cohort, robust } }: CoordinatorConfig): void {
+  const asked = typeof cohort === 'object' ? cohort.clients : cohort > 1 ? cohort : undefined
+  const most = asynchronous?.buffer ?? asked
+  if (most !== undefined) checkRobust(robust, robust?.rule === 'fltrust' ? [robust.root] : [], most)
 }
 
 /** @throws FedloraError `E_CONFIG` for a server's own options that a secure aggregation excludes. */
@@ -147,6 +155,7 @@ export function parseCoordinatorOptions(options: unknown): CoordinatorConfig {
   const config = parseOptions(coordinatorSchema, options, 'server options')
   checkServed(config.federation)
   checkBuffer(config)
+  checkAnswers(config)
   checkSecure(config)
   return config
 }
