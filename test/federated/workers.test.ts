@@ -119,12 +119,17 @@ t.test('any number of workers, and of answers at a time: the bits of none', asyn
 })
 
 t.test('canary: a worker that leaves one out makes other bits, and is found out', async (t) => {
-  const { result, mortal } = await ended(t, {
-    deadline: 1,
-    each: (taken, mortal) => done(taken, mortal, (done) => ({ ...done, accepted: done.accepted.slice(1) })),
-  })
-  t.match(troubles(mortal)[0], { code: 'E_PROTOCOL', message: /other answers/ })
-  t.same(result, expected, 'the server did it')
+  for (const left of [
+    [0, -1],
+    [1, undefined],
+  ] as const) {
+    const { result, mortal } = await ended(t, {
+      deadline: 1,
+      each: (taken, mortal) => done(taken, mortal, (done) => ({ ...done, accepted: done.accepted.slice(...left) })),
+    })
+    t.match(troubles(mortal)[0], { code: 'E_PROTOCOL', message: /other answers/ })
+    t.same(result, expected, 'the server did it')
+  }
 })
 
 t.test('a worker that dies: another does it', async (t) => {

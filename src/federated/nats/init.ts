@@ -13,7 +13,8 @@ import { natsSpaceSchema, natsUrlSchema } from './options.js'
 import { natsConfig } from './rights.js'
 import { writeTicket } from './ticket.js'
 
-const place = z.string().regex(/^(\[[0-9a-f:.%]+\]|[\w.-]+):\d{1,5}$/i, 'expected host:port')
+/** Port -1: NATS chooses one. */
+const place = z.string().regex(/^(\[[0-9a-f:.%]+\]|[\w.-]+):(-1|\d{1,5})$/i, 'expected host:port')
 
 export const natsInitSchema = z.strictObject({
   folder: z.string().min(1).describe('where the files are written; it must not hold a configuration yet'),
