@@ -10,7 +10,7 @@ import { FedloraError } from '../errors.js'
 import { flattenIds } from './batch.js'
 
 /**
- * A text, chat messages, token ids, what `data.prompt(row)` gives, or a row of a format, such as { instruction, input }.
+ * A text, chat messages (as a row { messages }), token ids, what `data.prompt(row)` gives, or a row of a format, such as { instruction, input }.
  *
  * With an adapter that knows the format of its training (see `Adapter.promptFormat`), a plain text stands for that format's question:
  * alpaca's instruction, gsm8k's question, a message of the user. `raw: true` takes it as it is.
@@ -76,9 +76,9 @@ async function idsOf(asked: Asked, prompt: Prompt, reading: PromptReading): Prom
     return question?.inputIds ?? promptIds(tokenizer, prompt, true)
   }
   if (isMessages(prompt)) {
-    const tokenizer = await asked.tokenizer()
-    const variables = knownFormat(asked, reading)?.chatTemplateKwargs ?? {}
-    return promptIds(tokenizer, tokenizer.applyChatTemplate(prompt, { addGenerationPrompt: true, variables }), false)
+    const { chatTemplateKwargs = {} } = knownFormat(asked, reading) ?? {}
+    const conversation: PromptFormat = { format: 'messages', fields: {}, chatTemplateKwargs }
+    return rowPrompt({ messages: prompt }, conversation, await asked.tokenizer()).inputIds
   }
   if (!isObject(prompt) || isListOfIds(prompt)) return prompt as ArrayLike<number>
   if ('inputIds' in prompt) return prompt.inputIds as ArrayLike<number>

@@ -119,6 +119,12 @@ t.test('messages, gsm8k, fields and template variables are remembered, too', asy
   for (const prompt of [question, messages, { messages }, rendered]) {
     t.same(await says(prompt, { adapter: chat.adapter }), expected)
   }
+  const image = [{ role: 'user', content: [{ type: 'text', text: question }, { type: 'image' }] }]
+  await t.rejects(model.generate(image, { maxTokens }).result, {
+    code: 'E_DATA',
+    message:
+      /messages\[0\]\.content\[1\]\.type: expected 'text', the one kind of part that is read, found the text "image"/,
+  })
   const pairs = await taught('prompt-completion', [
     { prompt: messages, completion: [{ role: 'assistant', content: '7' }] },
   ])

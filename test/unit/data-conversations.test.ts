@@ -91,6 +91,30 @@ t.test('ShareGPT and its relatives are conversations', async (t) => {
   )
 })
 
+t.test('a template that takes parts only gets every text as a part', async (t) => {
+  // As SmolVLM's: a content without parts leaves nothing behind.
+  const parts = await withTemplate(
+    '{% for m in messages %}{{ "<|im_start|>" + m.role + "\n" }}' +
+      '{% for part in m.content %}{% if part.type == "text" %}{{ part.text }}{% elif part.type == "image" %}{{ "<image>" }}{% endif %}{% endfor %}' +
+      '<|im_end|>\n{% endfor %}' +
+      open,
+  )
+  t.notMatch(parts.applyChatTemplate([user('Hi')]), 'Hi', 'canary: the template by itself')
+  const expected = said('Hi', 'Yo')
+  t.equal(await marked({ messages: [user('Hi'), assistant('Yo')] }, parts), expected)
+  t.equal(await marked({ messages: [user([{ type: 'text', text: 'Hi' }]), assistant('Yo')] }, parts), expected)
+  const data = await loadDataset([{ messages: [user('Hi'), assistant('Yo')] }], {
+    format: 'messages',
+    tokenizer: parts,
+  })
+  t.match(parts.decode(data.prompt({ messages: [user('Hi')] }).inputIds, { skipSpecialTokens: false }), 'user\nHi')
+  t.equal(
+    await marked({ messages: [user('0'), assistant('1')] }, rich),
+    said('0', '1'),
+    'a template for texts gets texts',
+  )
+})
+
 t.test('ShareGPT: calls and what tools say', async (t) => {
   const row = {
     conversations: [

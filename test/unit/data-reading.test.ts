@@ -109,6 +109,20 @@ t.test('CSV in pieces cut anywhere is the same as in one', async (t) => {
     const parts = [...parser.push(text.slice(0, cut)), ...parser.push(text.slice(cut)), ...parser.finish()]
     t.same(parts, expected, `cut at ${cut}`)
   }
+  const fieldsOf = (text: string) => {
+    const parser = new CsvParser(';')
+    return [...parser.push(text), ...parser.finish()].map(({ fields }) => fields)
+  }
+  t.same(
+    fieldsOf('a;b\n;'),
+    [
+      ['a', 'b'],
+      ['', ''],
+    ],
+    'a last record of empty fields',
+  )
+  t.same(fieldsOf('a;b\n'), [['a', 'b']], 'nothing behind the last line end')
+  t.same(fieldsOf(''), [])
 })
 
 t.test('what a CSV lacks is named with the columns that it has', async (t) => {

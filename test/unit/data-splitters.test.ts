@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { Dataset } from '../../src/data/dataset.js'
 import { loadDataset } from '../../src/data/load-dataset.js'
-import { apportion } from '../../src/data/split/partition.js'
+import { apportion, ensureMinimum } from '../../src/data/split/partition.js'
 import { Split } from '../../src/data/split/split.js'
 import type { SplitOptions } from '../../src/data/split/split-options.js'
 import { split } from '../../src/data/split/splitters.js'
@@ -252,3 +252,17 @@ t.test('a concentration so small that no logarithm holds: each label to one clie
   const shares = new Random(1, 99).dirichlet(1e-310, 4)
   t.same([...shares].sort(), [0, 0, 0, 1])
 })
+
+t.test(
+  'rows up to a minimum come of the client that holds the most, of its commonest label, the first where two are alike',
+  async (t) => {
+    const dealt = (clients: number[][], minimum: number, labels: string) => {
+      ensureMinimum(clients, minimum, (row) => labels[row]!)
+      return clients
+    }
+    t.same(dealt([[0, 1, 2], [3, 4, 5], []], 1, 'aabbbb'), [[0, 2], [3, 4, 5], [1]], 'the first of two that hold three')
+    t.same(dealt([[0, 1], [2, 3, 4], []], 1, 'aabbb'), [[0, 1], [2, 3], [4]])
+    t.same(dealt([[0, 1, 2, 3], []], 1, 'abba'), [[0, 1, 2], [3]], 'the first of two labels, its last row')
+    t.same(dealt([[0, 1], [2]], 1, 'aaa'), [[0, 1], [2]], 'who has enough keeps it')
+  },
+)

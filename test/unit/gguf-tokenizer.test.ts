@@ -113,6 +113,10 @@ t.test('what cannot be read is refused by its name, with the cure', async (t) =>
   await refused({ 'tokenizer.ggml.scores': null }, /no tokenizer\.ggml\.scores/, 'llama-k.q2_k')
   const scores = takeApart(ggufFile('llama-k.q2_k')).keys.get('tokenizer.ggml.scores')!
   await refused({ 'tokenizer.ggml.scores': scores }, /scores has 320 elements for 4096 tokens/)
+  const tokens = Buffer.from(takeApart(ggufFile('gsm-3m.vocab')).keys.get('tokenizer.ggml.tokens')!)
+  const fourthAndFifth = Buffer.from('!\x01\0\0\0\0\0\0\0"')
+  tokens.write('!', tokens.indexOf(fourthAndFifth) + fourthAndFifth.length - 1)
+  await refused({ 'tokenizer.ggml.tokens': tokens }, /the tokens 4 and 5 are both "!"/)
   await t.rejects(
     loadTokenizer(changed(folder, 'gsm-3m.vocab', { 'tokenizer.ggml.pre': keyBytes('tokenizer.ggml.pre', 7) })),
     { code: 'E_FORMAT', message: /expected a text/ },

@@ -77,7 +77,6 @@ export class CsvParser {
   /** The last record, when the text did not end in a line end. */
   *finish(): Generator<CsvRecord> {
     if (this.#in === In.Quoted) this.#record.problem ??= 'a quoted field without its closing quote'
-    if (this.#length === 0 && this.#in === In.FieldStart && this.#record.fields.length === 0) return
     const ended = this.#endRecord()
     if (ended !== null) yield ended
   }
