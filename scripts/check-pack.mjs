@@ -7,10 +7,10 @@ import { spawnSync } from 'node:child_process'
 // Usage: node scripts/check-pack.mjs [--keep]    (after `npm run prebuild`; --keep leaves the folder and names it)
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { thisMachine } from '../dist/native/choice.js'
-import { cleanEnv, installTarball, prebuiltThere, trainThere } from './lib/consumer.mjs'
+import { cleanEnv, installTarball, packTarball, prebuiltThere, trainThere } from './lib/consumer.mjs'
 import { listFiles, packageProgram, probe, root, run, runMain, ScriptError } from './lib/project.mjs'
 import { prebuiltFile } from './lib/targets.mjs'
 
@@ -33,7 +33,7 @@ const needed = [
   'assets/gsm-3m/model.safetensors',
   prebuiltFile(thisMachine()),
 ]
-const unwanted = [/(^|\/)binding\.gyp$/, /^(test|build|node_modules|bench)\//, /\.npmrc$/, /\.log$/]
+const unwanted = [/(^|\/)binding\.gyp$/, /^(test|build|node_modules|bench)\//, /\.npmrc$/, /\.log$/, /^dist\/.*\.map$/]
 
 /** Everything that is wrong with an unpacked package. `places` are folders of this machine that nothing inside may name. */
 export function inspectPackage(folder, places) {
@@ -59,12 +59,7 @@ export const code = (error: FedloraError): string => error.code
 `
 
 async function check(folder) {
-  const output = run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder, '--loglevel=error'], {
-    capture: true,
-    env: cleanEnv,
-  })
-  const [{ filename }] = Object.values(JSON.parse(output))
-  const tarball = join(folder, filename)
+  const tarball = packTarball(folder)
   const bytes = statSync(tarball).size
   if (bytes > maximumBytes) throw new ScriptError('E_PACK', `the package has ${bytes} bytes, at most ${maximumBytes}`)
 
@@ -73,7 +68,9 @@ async function check(folder) {
   run('tar', ['-xzf', tarball, '-C', unpacked, '--strip-components=1'])
   const problems = inspectPackage(unpacked, [`${root}/`, `${homedir()}/`])
   if (problems.length > 0) throw new ScriptError('E_PACK', `the package is wrong:\n  ${problems.join('\n  ')}`)
-  console.log(`pack: ${filename}, ${(bytes / 1e6).toFixed(2)} MB, ${listFiles('.', /./, unpacked).length} files`)
+  console.log(
+    `pack: ${basename(tarball)}, ${(bytes / 1e6).toFixed(2)} MB, ${listFiles('.', /./, unpacked).length} files`,
+  )
 
   const consumer = join(folder, 'consumer')
   const installed = installTarball(consumer, tarball)

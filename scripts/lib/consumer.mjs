@@ -39,6 +39,13 @@ if (!existsSync('adapter/adapter_model.safetensors')) throw new Error('no adapte
 console.log('pack: trained', result.steps, 'steps, loss', result.loss.toFixed(4))
 `
 
+/** `npm pack` of this checkout into `folder`; the path of the tarball. */
+export function packTarball(folder) {
+  const words = ['pack', '--json', '--ignore-scripts', '--pack-destination', folder, '--loglevel=error']
+  const [{ filename }] = Object.values(JSON.parse(run('npm', words, { capture: true, env: cleanEnv })))
+  return join(folder, filename)
+}
+
 /** Installs the tarball into a new `folder`; the names of all packages that came. */
 export function installTarball(folder, tarball) {
   mkdirSync(folder)

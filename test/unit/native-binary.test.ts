@@ -71,8 +71,9 @@ t.test('a file is read as its bytes are, in parts', async (t) => {
   }
   const folder = t.testdir(wholes)
   for (const [name, bytes] of Object.entries(wholes)) t.same(readBinary(join(folder, name)), parseBinary(bytes), name)
-  const half = t.testdir({ half: addon.subarray(0, addon.length >> 1) })
-  t.equal(readBinary(join(half, 'half')), undefined)
+  const cut = t.testdir({ half: addon.subarray(0, addon.length >> 1), little: addon.subarray(0, addon.length - 8) })
+  t.equal(readBinary(join(cut, 'half')), undefined)
+  t.equal(readBinary(join(cut, 'little')), undefined, 'eight bytes of the section table, which is last')
   t.throws(() => readBinary(join(folder, 'missing')), { code: 'ENOENT' })
 })
 
