@@ -31,6 +31,15 @@ t.test('patterns at the edges, each on its own texts', (t) => {
     }
   }
   const wrong = (list: typeof cases) => list.filter(([pattern, text, judged]) => judge(pattern, text) !== judged)
+  const ofLaterGroups: typeof cases = [
+    ['(a)?(b)?(?(2)c|d)', 'ad', true],
+    ['(a)?(b)?(?(2)c|d)', 'bc', true],
+    ['(a)?(b)?(?(2)c|d)', 'ac', false],
+    ['(a)?(b)?(c)?(?(3)d|e)', 'abe', true],
+    ['(a)?(b)?(c)?(?(3)d|e)', 'acd', true],
+    ['(a)?(b)?(c)?(?(3)d|e)', 'abd', false],
+  ]
+  t.same(wrong(ofLaterGroups), [], 'conditions on later groups, by hand')
   t.ok(cases.length > 200)
   t.same(wrong(cases), [])
   t.same(wrong([['[a-c]', 'b', false]]).length, 1, 'canary')
