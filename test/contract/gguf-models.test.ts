@@ -61,6 +61,12 @@ t.test('mistral: its window is not in the file; the rows that it does not touch 
   t.ok(maxError(await logitsOf(windowed, name), wanted(name)) <= bound(name))
 })
 
+t.test('gemma3: what llama.cpp takes where its file is silent', async (t) => {
+  const name = 'gemma3.q4_0'
+  const silent = changed(t.testdir(), name, { 'gemma3.rope.freq_base_swa': null })
+  t.same(await logitsOf(silent, name), await logitsOf(ggufFile(name), name), 'windowed layers turn by theta 10000')
+})
+
 t.test('canary: weights of another type are called wrong', async (t) => {
   t.notOk(maxError(await logitsOf(ggufFile('llama.q4_1'), 'llama.q4_0'), wanted('llama.q4_0')) <= bound('llama.q4_0'))
 })

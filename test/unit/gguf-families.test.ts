@@ -7,10 +7,11 @@ import { GgufMetadata, readGguf } from '../../src/gguf/metadata.js'
 import { exportAdapter, loadModel } from '../../src/index.js'
 import { parseModelConfig } from '../../src/model/config.js'
 import { architectureOf } from '../../src/model/gguf/architectures.js'
-import { modelFields } from '../../src/model/gguf/fields.js'
+import { modelFields, nameFields } from '../../src/model/gguf/fields.js'
 import { checkSaid, notesOf } from '../../src/model/gguf/limits.js'
 import { ggufFile, takeApart } from '../support/gguf.js'
 import { describedFamilies, families, goldenFolder, maxError } from '../support/golden-model.js'
+import { variantFolder } from '../support/variant-folder.js'
 
 const row = Array.from({ length: 40 }, (_, i) => 3 + ((i * 37) % 200))
 const tensorsOf = (path: string) => new Map(takeApart(path).tensors.map(({ name, data }) => [name, data]))
@@ -116,7 +117,7 @@ function judge(family: string, changes: Json = {}) {
   const raw = JSON.parse(readFileSync(join(goldenFolder(family), 'config.json'), 'utf8')) as Json
   const config = parseModelConfig({ ...raw, ...changes })
   const architecture = architectureOf(config.family)
-  const keys = modelFields(config, architecture, 'x')
+  const keys = modelFields(config, architecture)
   checkSaid(config, architecture, keys)
   const metadata = new GgufMetadata('x', { fields: keys.fields, tensors: [] })
   return { metadata, vectors: keys.vectors, notes: notesOf(config, architecture) }
@@ -208,5 +209,54 @@ t.test('what llama.cpp says in its own way', (t) => {
   t.match(judge('llama', rope('dynamic')).notes, [/does not scale frequencies/])
   t.match(judge('gpt-neox').notes, [/tanh form/])
   t.same(judge('gemma2').notes, [])
+  t.end()
+})
+
+t.test('the part of a head that turns comes back whole, whatever it is of the head', (t) => {
+  for (const [headDim, rotated] of [
+    [44, 30],
+    [46, 26],
+    [22, 6],
+    [22, 22],
+  ] as const) {
+    const rope_parameters = { rope_type: 'default', rope_theta: 1e4, partial_rotary_factor: (rotated + 0.1) / headDim }
+    const sizes = { hidden_size: 4 * headDim, num_attention_heads: 4, num_key_value_heads: 4 }
+    const full = rotated === headDim ? { ...rope_parameters, partial_rotary_factor: 1 } : rope_parameters
+    const { metadata } = judge('phi', { ...sizes, rope_parameters: full })
+    t.equal(metadata.whole('phi2.rope.dimension_count'), rotated)
+  }
+  t.end()
+})
+
+t.test('a head that is the embedding is written where llama.cpp asks for one', async (t) => {
+  const folder = variantFolder({
+    name: '',
+    family: 'olmo2',
+    set: { tie_word_embeddings: true },
+    unset: [],
+    tensors: [['drop', 'lm_head']],
+  })
+  const file = join(t.testdir(), 'x.gguf')
+  using model = await loadModel(folder, { threads: 1 })
+  using adapter = model.createAdapter({ rank: 2 })
+  await adapter.merge(file, { format: 'gguf', type: 'f32' })
+  const tensors = tensorsOf(file)
+  t.ok(tensors.get('output.weight')?.equals(tensors.get('token_embd.weight')!))
+  using again = await loadModel(file, { threads: 1 })
+  const logits = async (one: typeof model) => (await one.logits({ inputIds: [row] })).data
+  t.ok(maxError(await logits(again), await logits(model)) <= 1e-5)
+})
+
+t.test('a name that says Phi-3 is left out where llama.cpp would not load the file for it', (t) => {
+  const tokens = (list: string[]) => [
+    { name: 'tokenizer.ggml.tokens', type: 'string' as const, list: true, value: list },
+  ]
+  const all = ['<unk>', '<s>', '</s>', '<|endoftext|>', 'a']
+  const name = (...args: Parameters<typeof nameFields>) => nameFields(...args)[0]?.value
+  t.equal(name('my-Phi-3-mini', tokens(all)), 'my-Phi-3-mini')
+  t.equal(name('my-Phi-3-mini', tokens(all.slice(1))), undefined)
+  t.equal(name('phi3', tokens(['a'])), undefined)
+  t.equal(name('phi3'), 'phi3', 'without a tokenizer nothing is looked for')
+  t.equal(name('Phi-4-mini', tokens(['a'])), 'Phi-4-mini')
   t.end()
 })

@@ -195,9 +195,18 @@ t.test('a field that changes the mathematics and that the family does not know i
     ['granite', { no_rope_layers: [1, 0] }],
     ['olmo2', { clip_qkv: 8 }],
     ['phi3', { embedding_multiplier: 12 }],
+    ['granite', { layer_types: ['full_attention', 'sliding_attention'] }],
+    ['olmo2', { layer_types: ['linear_attention'] }],
+    ['starcoder2', { qk_norm: true }],
+    ['llama', { qk_layernorm: true }],
   ] as const)
     refused(t, family, changes, 'E_UNSUPPORTED', unread)
-  for (const neutral of [{ attn_logit_softcapping: null }, { residual_multiplier: 1 }, { num_experts: 0 }])
+  for (const neutral of [
+    { attn_logit_softcapping: null },
+    { residual_multiplier: 1 },
+    { num_experts: 0 },
+    { layer_types: ['full_attention'] },
+  ])
     t.equal(describe('llama', neutral).family, 'llama')
   refused(t, 'gemma', { use_bidirectional_attention: true }, 'E_CONFIG', /use_bidirectional_attention is true/)
   refused(t, 'gemma2', { hidden_activation: 'gelu' }, 'E_CONFIG', /hidden_activation is "gelu"/)

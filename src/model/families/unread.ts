@@ -6,8 +6,11 @@ import { describeValue } from '../../errors/describe.js'
 import { FedloraError } from '../../errors.js'
 import type { Fields } from '../fields.js'
 
+const attendsToAll = (types: unknown): boolean =>
+  Array.isArray(types) && types.every((type) => type === 'full_attention' || type === 'attention')
+
 /** Each with the values, beside null, that change nothing. */
-const fields: Readonly<Record<string, readonly unknown[]>> = {
+const fields: Readonly<Record<string, readonly unknown[] | ((value: unknown) => boolean)>> = {
   alibi: [false],
   attention_chunk_size: [],
   attention_multiplier: [1],
@@ -15,6 +18,7 @@ const fields: Readonly<Record<string, readonly unknown[]>> = {
   clip_qkv: [],
   embedding_multiplier: [1],
   final_logit_softcapping: [0],
+  layer_types: attendsToAll,
   logits_scaling: [1],
   mlp_only_layers: [[]],
   moe_intermediate_size: [],
@@ -25,6 +29,8 @@ const fields: Readonly<Record<string, readonly unknown[]>> = {
   num_experts: [0],
   num_local_experts: [0, 1],
   parallel_attn: [false],
+  qk_layernorm: [false],
+  qk_norm: [false],
   query_pre_attn_scalar: [],
   residual_multiplier: [1],
   rope_local_base_freq: [],
@@ -39,7 +45,11 @@ export function refuseUnread(config: Fields, family: string): void {
   for (const [field, neutral] of Object.entries(fields)) {
     const value = config.values[field]
     if (value === undefined || value === null || config.read.has(field)) continue
-    if (neutral.some((one) => JSON.stringify(one) === JSON.stringify(value))) continue
+    const changesNothing =
+      typeof neutral === 'function'
+        ? neutral(value)
+        : neutral.some((one) => JSON.stringify(one) === JSON.stringify(value))
+    if (changesNothing) continue
     throw new FedloraError(
       'E_UNSUPPORTED',
       `${config.where}: ${field} is ${describeValue(value)}, which changes what the model computes, and family '${family}' has no such field here. ` +

@@ -10,7 +10,7 @@ import type { Base } from '../base.js'
 import type { ModelConfig } from '../config.js'
 import { packedWeights } from '../stored-quantization.js'
 import { type Architecture, architectureOf } from './architectures.js'
-import { fileFields, modelFields } from './fields.js'
+import { fileFields, modelFields, nameFields } from './fields.js'
 import { text } from './keys.js'
 import { checkSaid, notesOf } from './limits.js'
 import { storedTensors } from './names.js'
@@ -94,14 +94,18 @@ interface Contents {
 async function folderContents(base: Base): Promise<Contents> {
   const config = withHeadOf(base)
   const architecture = architectureOf(config.family)
-  const keys = modelFields(config, architecture, base.name.replace(/^\.\//, ''))
+  const keys = modelFields(config, architecture)
   checkSaid(config, architecture, keys)
   const notes = notesOf(config, architecture)
   const tokenizer = await tokenizerFields(base.path, config.vocabulary)
   if (tokenizer === undefined)
     notes.push(`'${base.path}' has no tokenizer.json: the file has no tokenizer, and takes token ids alone`)
   return {
-    fields: [...keys.fields, ...(tokenizer ?? [text('tokenizer.ggml.model', 'none')])],
+    fields: [
+      ...keys.fields,
+      ...nameFields(base.name.replace(/^\.\//, ''), tokenizer),
+      ...(tokenizer ?? [text('tokenizer.ggml.model', 'none')]),
+    ],
     parts: partsOf(config, architecture, keys),
     notes,
   }

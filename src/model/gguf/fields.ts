@@ -18,13 +18,12 @@ export function fileFields(type: GgufType): GgufField[] {
  * The keys of a model, without its tokenizer, and the vectors that its layers share.
  * @throws FedloraError `E_UNSUPPORTED` for a rope type that the architecture has not. Whether the keys say all is `checkSaid`'s to judge.
  */
-export function modelFields({ description }: ModelConfig, architecture: Architecture, name: string): RopeKeys {
+export function modelFields({ description }: ModelConfig, architecture: Architecture): RopeKeys {
   const key = (part: string) => `${architecture.name}.${part}`
   const rope = writeRopeKeys(description, architecture)
   const fields = [
     text('general.architecture', architecture.name),
     text('general.type', 'model'),
-    text('general.name', name),
     ...writeKeys(architecture.keys, description, architecture.name),
     whole(key('attention.value_length'), description.headDim),
     whole(key('vocab_size'), description.vocabulary),
@@ -32,4 +31,14 @@ export function modelFields({ description }: ModelConfig, architecture: Architec
     ...rope.fields,
   ]
   return { fields, vectors: rope.vectors }
+}
+
+/** llama.cpp looks for these in the vocabulary of every model whose name says Phi-3, and does not load it without them. */
+const tokensOfPhi3 = ['</s>', '<unk>', '<s>', '<|endoftext|>']
+
+/** The model's name; none where llama.cpp would not load the file for it. */
+export function nameFields(name: string, tokenizer: readonly GgufField[] = []): GgufField[] {
+  const tokens = tokenizer.find((field) => field.name === 'tokenizer.ggml.tokens')?.value as string[] | undefined
+  const lacking = tokens !== undefined && tokensOfPhi3.some((token) => !tokens.includes(token))
+  return lacking && /phi-?3/i.test(name) ? [] : [text('general.name', name)]
 }

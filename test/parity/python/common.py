@@ -36,7 +36,7 @@ def fill(model, random):
             if parameter.dim() == 2:
                 parameter.copy_(noise * 0.8 / parameter.shape[1] ** 0.5)
             else:
-                parameter.copy_(1 + 0.25 * noise if 'norm' in name else 0.15 * noise)
+                parameter.copy_(1 + 0.25 * noise if ('norm' in name or 'ln_' in name) and name.endswith('weight') else 0.15 * noise)
 
 
 def draw_rows(count, longest, vocabulary, random):

@@ -52,9 +52,12 @@ def merged(model, base, adapter, out):
         weight, scaling = module.base_layer.weight, module.scaling['default']
         a, b = module.lora_A['default'].weight, module.lora_B['default'].weight
         got = ours[name.removeprefix('base_model.model.') + '.weight']
-        want = weight + scaling * b @ a
+        added, most = scaling * b @ a, abs(scaling) * b.abs() @ a.abs()
+        if module.fan_in_fan_out:  # Conv1D: [in, out]
+            added, most = added.T, most.T
+        want = weight + added
         half_step = torch.finfo(got.dtype).eps / 2 * want.abs() + torch.finfo(got.dtype).smallest_normal * torch.finfo(got.dtype).eps
-        sums = torch.finfo(torch.float32).eps * (a.shape[0] + 2) * (weight.abs() + abs(scaling) * b.abs() @ a.abs())
+        sums = torch.finfo(torch.float32).eps * (a.shape[0] + 2) * (weight.abs() + most)
         worst = max(worst, ((got.double() - want).abs() / (half_step * 1.001 + sums)).max().item())
     common.write(out, {'worst': torch.tensor([worst], dtype=torch.float64), 'adapted': torch.tensor([adapted]).int()})
 
