@@ -105,7 +105,7 @@ const commands = {
     return { at: Date.now() }
   },
   look: async () => ({
-    rss: process.memoryUsage.rss(),
+    memory: process.memoryUsage(),
     joined: seen.size,
     waiting: served.waiting(),
     connections: await served.connections(),

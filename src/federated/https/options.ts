@@ -77,7 +77,9 @@ export const limitsSchema = z.strictObject({
     .int()
     .min(1)
     .default(4000)
-    .describe('open connections, of 45 KiB each; further ones are closed at once, and their clients come again'),
+    .describe(
+      'open connections, of 45 KiB each, or 150 once it has brought an upload; further ones are closed at once, and their clients come again',
+    ),
   headerSeconds: z
     .number()
     .min(0.1)
@@ -91,9 +93,9 @@ export const limitsSchema = z.strictObject({
   waiting: z
     .int()
     .min(0)
-    .default(1000)
+    .default(500)
     .describe(
-      'clients that wait for news in an open connection, which takes 45 KiB; the others are told to come again after one to two times waitSeconds',
+      'clients that wait for news in an open connection, which takes 45 to 150 KiB; the others are told to come again after one to two times waitSeconds',
     ),
   waitSeconds: z.number().min(0).max(300).default(25).describe('that a client waits for news in one request'),
   clientRate: rate(20, 200).describe('requests of a client'),
