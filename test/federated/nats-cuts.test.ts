@@ -4,8 +4,8 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Known, Notice } from '../../src/federated/link/messages.js'
-import { readObject } from '../../src/federated/nats/blobs.js'
-import { jetstreams } from '../../src/federated/nats/connect.js'
+import { putObject, readObject } from '../../src/federated/nats/blobs.js'
+import { cutOf, jetstreams } from '../../src/federated/nats/connect.js'
 import {
   connectNats,
   type NatsConnection,
@@ -60,10 +60,18 @@ t.test('a line to NATS', { skip: skipNats }, async (t) => {
   const path = join(root, 'file')
   const bytes = randomBytes(2 ** 21)
   const ref = refOf(bytes)
+  const large = randomBytes(2 ** 25) // more than arrives while something else is done
 
   await t.test('is asked so often that a dead one is left within half a minute', async (t) => {
-    const { pingInterval, maxPingOut } = (b as unknown as { options: Record<string, number> }).options
+    const { pingInterval, maxPingOut, maxReconnectAttempts } = (b as unknown as { options: Record<string, number> })
+      .options
     t.ok(pingInterval! * (maxPingOut! + 1) <= 30_000)
+    t.equal(maxReconnectAttempts, -1, 'and made again for ever')
+  })
+
+  await t.test('whoever waits on a connection is told of a cut by one signal', async (t) => {
+    t.equal(cutOf(b), cutOf(b))
+    t.not(cutOf(b), cutOf(a), 'canary: of another, by another')
   })
 
   await t.test('what a client was told on a dead line is asked for again', async (t) => {
@@ -80,6 +88,16 @@ t.test('a line to NATS', { skip: skipNats }, async (t) => {
     await door.until(2)
     door.asked[1]!.tell(over(2))
     t.same(await next, over(2))
+  })
+
+  await t.test('what a client says on a dead line is said again', async (t) => {
+    const again = standsAgain(a)
+    line.silence()
+    const waits = link.next(known, never)
+    await again
+    t.same(await link.say({ type: 'working', round: 1, step: 1, steps: 2 }, never), { type: 'taken' })
+    t.equal(await Promise.race([waits, immediate().then(() => 'it waits')]), undefined, 'it is not waited for')
+    t.equal(door.asked.length, 2, 'canary: nobody has heard it')
   })
 
   await t.test('a watch that was lost while nobody waited is made again', async (t) => {
@@ -137,12 +155,35 @@ t.test('a line to NATS', { skip: skipNats }, async (t) => {
       return page.connections.map(({ subscriptions }: { subscriptions: number }) => subscriptions).join()
     }
     const bucket = await openBucket(b, names.down, { make: false })
+    await putObject(await openBucket(connection, names.down), refOf(large), chunksOf(large, 2 ** 19))
     const before = await listens()
-    const chunks = readObject(bucket, ref.blob)
+    const chunks = readObject(bucket, refOf(large).blob)
     t.notOk((await chunks.next()).done)
     t.not(await listens(), before, 'canary: it is')
     await chunks.return(undefined)
     t.equal(await listens(), before)
+  })
+
+  await t.test('who does not want an object any more waits for nothing of it', async (t) => {
+    const bucket = await openBucket(a, names.down, { make: false })
+    const begun = new AbortController()
+    const chunks = readObject(bucket, refOf(large).blob, 0, begun.signal)
+    t.notOk((await chunks.next()).done)
+    const again = standsAgain(a)
+    line.silence()
+    begun.abort(new Error('gone'))
+    await t.rejects(
+      (async () => {
+        for await (const _ of chunks);
+      })(),
+      { message: 'gone' },
+    )
+    const unheard = new AbortController()
+    const nothing = readObject(bucket, refOf(large).blob, 0, unheard.signal).next()
+    unheard.abort(new Error('gone'))
+    const told = Promise.race([nothing, immediate().then(() => 'it waits')])
+    await t.rejects(told, { message: 'gone' }, 'nor for what was not answered yet')
+    await again
   })
 
   await t.test('an upload on a dead line is given up when there is another, and made again', async (t) => {

@@ -1,6 +1,6 @@
 /** Blobs as objects of a bucket, in chunks of 512 KiB: below the server's limit of a message, and large enough to be fast. */
 import { createHash } from 'node:crypto'
-import type { ObjectStore } from '@nats-io/obj'
+import type { ObjectResult, ObjectStore } from '@nats-io/obj'
 import { FedloraError } from '../../errors.js'
 import type { BlobId, BlobRef, BlobStore } from '../blobs/blob-store.js'
 import { cutOf, jetstreams, type NatsConnection, natsError, objects } from './connect.js'
@@ -108,7 +108,7 @@ async function* bytesOf(
   from: number,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
-  const found = await bucket.get(id).catch((error: unknown) => {
+  const found = await unlessAborted(bucket.get(id), signal, leave).catch((error: unknown) => {
     throw natsError(error, `cannot read blob ${id}`)
   })
   if (found === null) throw missing(id)
@@ -131,6 +131,12 @@ async function* bytesOf(
   }
   const failed = await ended
   if (failed || hash.digest('hex') !== id) throw other(id, failed)
+}
+
+/** Nobody sends what nobody reads. */
+function leave(found: ObjectResult | null): void {
+  found?.error.catch(() => {})
+  found?.data.cancel().catch(() => {})
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {}

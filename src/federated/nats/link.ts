@@ -117,13 +117,17 @@ export class NatsLink implements ClientLink {
     const { names, listening = 25_000 } = this.#parts
     const nonce = randomUUID()
     const { offers, cut } = await this.#watch()
-    await this.#tried(this.#offers.put(names.known(this.#token), encode({ nonce, known })), 'what is known')
     const late = new AbortController()
     const timer = setTimeout(() => late.abort(), listening)
     let notice: Notice | undefined
     try {
+      const told = this.#offers.put(names.known(this.#token), encode({ nonce, known }))
+      await unlessAborted(this.#tried(told, 'what is known'), AbortSignal.any([signal, cut]))
       notice = await this.#told(nonce, offers, AbortSignal.any([signal, late.signal, cut]))
       return notice
+    } catch (error) {
+      if (error !== cut.reason) throw error
+      return undefined
     } finally {
       clearTimeout(timer)
       if (notice === undefined && !signal.aborted) this.#forget()
