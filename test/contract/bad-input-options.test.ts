@@ -117,6 +117,8 @@ t.test('unknown keys and wrong types in every option object', async (t) => {
         [{ blocksize: 64 }, /did you mean "blockSize"/],
         [{ quantization: 'bf16' }, /quantization/],
         [{ quantization: 'int8', doubleQuantization: true }, /doubleQuantization/],
+        [{ threads: 0 }, /threads/],
+        [{ blockSize: 0 }, /blockSize/],
       ],
     ],
     [
@@ -125,6 +127,10 @@ t.test('unknown keys and wrong types in every option object', async (t) => {
       [
         [{ batchsize: 2 }, /did you mean "batchSize"/],
         [{ adapter: { rnak: 2 } }, /adapter\.rnak/],
+        [{ batchSize: 0 }, /batchSize/],
+        [{ maxLength: 0 }, /maxLength/],
+        [{ concurrency: 0 }, /concurrency/],
+        [{ threads: 0 }, /threads/],
       ],
     ],
     [
