@@ -6,7 +6,7 @@ import { isGgufPath } from '../gguf/metadata.js'
 import type { NativeAdapter } from '../native/binding.js'
 import { native } from '../native/load.js'
 import type { Base } from './base.js'
-import { checkGgufOutput, mergeToGguf } from './gguf/export-model.js'
+import { checkGgufModel, checkGgufOutput, mergeToGguf } from './gguf/export-model.js'
 import { checkOutputFolder, overwriteShape, writeModelFolder } from './output-folder.js'
 import { packedWeights } from './stored-quantization.js'
 
@@ -46,14 +46,18 @@ type ParsedOptions = z.output<typeof mergeOptionsSchema>
  * The absolute path that may be written, before any work.
  * @param from - the folder or file of the model that is read.
  * @throws FedloraError `E_ARGUMENT` for an output that is in the way, `E_CONFIG` for a type without GGUF, `E_UNSUPPORTED` for a folder made of
- * a GGUF file.
+ * a GGUF file, and for a GGUF file of a model that llama.cpp has no place for.
  */
 export async function checkMergeOutput(
   output: string,
   { format, type, overwrite }: ParsedOptions,
   from: string,
 ): Promise<string> {
-  if (format === 'gguf') return await checkGgufOutput(output, 'merge', overwrite)
+  if (format === 'gguf') {
+    const file = await checkGgufOutput(output, 'merge', overwrite)
+    await checkGgufModel(from)
+    return file
+  }
   if (type !== undefined) {
     throw new FedloraError(
       'E_CONFIG',

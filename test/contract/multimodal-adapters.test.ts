@@ -110,6 +110,14 @@ t.test('what is refused, by name', async (t) => {
   })
   const lacking = respelled(spellings.since!, (name) => !name.includes('layers.1.mlp'))
   await t.rejects(model.loadAdapter(lacking), { code: 'E_MISSING', message: /2 of 12 tensors are missing/ })
+  const more = respelled(spellings.since!)
+  const file = join(more, 'adapter_model.safetensors')
+  const tensors = [...readTensors(file)]
+  const deeper = tensors.map(
+    ([name, tensor]) => [name.replace('language_model.layers.1', 'language_model.layers.7'), tensor] as const,
+  )
+  writeFileSync(file, assembleTensors(new Map([...tensors, ...deeper])))
+  await t.rejects(model.loadAdapter(more), { code: 'E_SHAPE', message: /6 tensors have no place in this adapter/ })
   const foreign = respelled((module) => spellings.since!(module.replace('layers.0.mlp', 'layers.7.mlp')))
   await t.rejects(model.loadAdapter(foreign), { code: 'E_MISSING' })
 })

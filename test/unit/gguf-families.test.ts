@@ -9,6 +9,7 @@ import { parseModelConfig } from '../../src/model/config.js'
 import { architectureOf } from '../../src/model/gguf/architectures.js'
 import { modelFields, nameFields } from '../../src/model/gguf/fields.js'
 import { checkSaid, notesOf } from '../../src/model/gguf/limits.js'
+import { checkMergeOutput, mergeOptionsSchema } from '../../src/model/merge.js'
 import { ggufFile, takeApart } from '../support/gguf.js'
 import { describedFamilies, families, goldenFolder, maxError } from '../support/golden-model.js'
 import { variantFolder } from '../support/variant-folder.js'
@@ -228,23 +229,43 @@ t.test('the part of a head that turns comes back whole, whatever it is of the he
   t.end()
 })
 
-t.test('a head that is the embedding is written where llama.cpp asks for one', async (t) => {
-  const folder = variantFolder({
-    name: '',
-    family: 'olmo2',
-    set: { tie_word_embeddings: true },
-    unset: [],
-    tensors: [['drop', 'lm_head']],
+for (const [family, head] of [
+  ['olmo2', 'lm_head.weight'],
+  ['phi', 'lm_head.weight'],
+  ['gpt-neox', 'embed_out'],
+] as const) {
+  t.test(`${family}: a head that is the embedding is written, as llama.cpp asks`, async (t) => {
+    const folder = variantFolder({ family, set: { tie_word_embeddings: true }, unset: [], tensors: [['drop', head]] })
+    const file = join(t.testdir(), 'x.gguf')
+    using model = await loadModel(folder, { threads: 1 })
+    using adapter = model.createAdapter({ rank: 2 })
+    await adapter.merge(file, { format: 'gguf', type: 'f32' })
+    const tensors = tensorsOf(file)
+    t.ok(tensors.get('output.weight')?.equals(tensors.get('token_embd.weight')!))
+    using again = await loadModel(file, { threads: 1 })
+    const logits = async (one: typeof model) => (await one.logits({ inputIds: [row] })).data
+    t.ok(maxError(await logits(again), await logits(model)) <= 1e-5)
   })
-  const file = join(t.testdir(), 'x.gguf')
-  using model = await loadModel(folder, { threads: 1 })
-  using adapter = model.createAdapter({ rank: 2 })
-  await adapter.merge(file, { format: 'gguf', type: 'f32' })
-  const tensors = tensorsOf(file)
-  t.ok(tensors.get('output.weight')?.equals(tensors.get('token_embd.weight')!))
-  using again = await loadModel(file, { threads: 1 })
-  const logits = async (one: typeof model) => (await one.logits({ inputIds: [row] })).data
-  t.ok(maxError(await logits(again), await logits(model)) <= 1e-5)
+}
+
+t.test('a model that no file could say is refused before its weights are read', async (t) => {
+  const options = mergeOptionsSchema.parse({ format: 'gguf' })
+  const config = (family: string, changes: Json) => {
+    const raw = JSON.parse(readFileSync(join(goldenFolder(family), 'config.json'), 'utf8')) as Json
+    return t.testdir({ 'config.json': JSON.stringify({ ...raw, ...changes }) })
+  }
+  for (const [family, changes, message] of [
+    ['opt', {}, /'opt' is not written/],
+    ['qwen3', { attention_bias: true }, /has no bias of/],
+  ] as const) {
+    const folder = config(family, changes)
+    await t.rejects(checkMergeOutput(join(folder, 'x.gguf'), options, folder), { code: 'E_UNSUPPORTED', message })
+  }
+  const gemma = config('gemma', { tie_word_embeddings: false })
+  t.ok(
+    await checkMergeOutput(join(gemma, 'x.gguf'), options, gemma),
+    'only its weights tell whether the head is its own',
+  )
 })
 
 t.test('a name that says Phi-3 is left out where llama.cpp would not load the file for it', (t) => {

@@ -8,6 +8,7 @@ import type { GgufField, GgufPart, GgufType, NativeAdapter } from '../../native/
 import { native } from '../../native/load.js'
 import type { Base } from '../base.js'
 import type { ModelConfig } from '../config.js'
+import { readModelConfig } from '../read-config.js'
 import { packedWeights } from '../stored-quantization.js'
 import { type Architecture, architectureOf } from './architectures.js'
 import { fileFields, modelFields, nameFields } from './fields.js'
@@ -81,6 +82,18 @@ function sameParts(base: Base): GgufPart[] {
 function withHeadOf({ config, memory }: Base): ModelConfig {
   const tiedHead = memory.head === 0
   return { ...config, tiedHead, description: { ...config.description, tiedHead } }
+}
+
+/**
+ * Refuses a model's folder that no file could say, before its weights are read; whether it has a head of its own is not yet known then.
+ * @throws FedloraError `E_UNSUPPORTED` for a family that llama.cpp has not, and for what it cannot say.
+ */
+export async function checkGgufModel(folder: string): Promise<void> {
+  const config = await readModelConfig(folder)
+  if (config.stored !== undefined) return
+  const architecture = architectureOf(config.family)
+  const description = { ...config.description, tiedHead: true }
+  checkSaid({ ...config, description }, architecture, modelFields(config, architecture))
 }
 
 /** Keys, tensors and notes of a file. */
