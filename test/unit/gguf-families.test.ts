@@ -91,6 +91,14 @@ for (const family of written) {
   })
 }
 
+t.test("GPT-2 out of a file: its adapters say of the base what PEFT's say of the folder", async (t) => {
+  using model = await loadModel(ggufFile('gpt2.q4_0'), { threads: 1 })
+  using adapter = model.createAdapter({ rank: 2 })
+  await adapter.save(t.testdir())
+  const config = JSON.parse(readFileSync(join(t.testdirName, 'adapter_config.json'), 'utf8')) as Json
+  t.equal(config.fan_in_fan_out, true)
+})
+
 t.test('an adapter alone has its rows where the file has those of the matrix', async (t) => {
   const family = 'gpt-neox'
   const folder = goldenFolder(family)

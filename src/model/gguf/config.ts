@@ -122,9 +122,8 @@ export function describeGguf(source: GgufSource, dtype = 'float32'): ModelConfig
   const { metadata, architecture, tensors } = source
   const config = parseModelConfig({ ...asConfig(source), dtype }, metadata.path)
   const whole = architecture.wholeNorms ? { ...config.description, normOffset: 0 } : config.description
-  const straight = { ...whole, transposedLinears: false }
   const factors = tensors.has(ropeVectors.factors) ? source.vector(ropeVectors.factors) : undefined
-  return { ...config, description: factors === undefined ? straight : divideFrequencies(straight, factors) }
+  return { ...config, description: factors === undefined ? whole : divideFrequencies(whole, factors) }
 }
 
 /** A model's config out of its GGUF file. @throws FedloraError as `openGguf` and `describeGguf`. */

@@ -42,7 +42,7 @@ function turning(ropes: readonly RopeDescription[], index: number): unknown {
 
 /** What of a description must come back; names, offsets and orders are the file's own matter. */
 function essence(model: ModelDescription): unknown {
-  const { family, tiedHead, normOffset, transposedLinears, textPrefixes, ropes, layers, ...rest } = model
+  const { family, tiedHead, normOffset, textPrefixes, ropes, layers, ...rest } = model
   const turned = layers.map(({ attention: { rope, queryRope, ...attention }, ...block }) => ({
     ...block,
     attention: { ...attention, rope: turning(ropes, rope), queryRope: turning(ropes, queryRope ?? rope) },

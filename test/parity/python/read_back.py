@@ -63,7 +63,9 @@ def merged(model, base, adapter, out):
 
 
 def weights(model, out):
-    common.write(out, dict(common.load(model, 'auto').named_parameters()))
+    loaded = common.load(model, 'auto')
+    head = {'gpt_neox': 'embed_out.weight'}.get(loaded.config.model_type, 'lm_head.weight')  # transformers 5 renames it while it loads
+    common.write(out, {head if name == 'lm_head.weight' else name: parameter for name, parameter in loaded.named_parameters()})
 
 
 def dequantized(model, out):
