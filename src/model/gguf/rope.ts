@@ -5,7 +5,7 @@
  */
 import { FedloraError } from '../../errors.js'
 import type { Json } from '../../files/json.js'
-import type { GgufField, ModelDescription } from '../../native/binding.js'
+import type { GgufField, ModelDescription, RopeDescription } from '../../native/binding.js'
 import { type RopeOrigin, ropeOrigin, temperature } from '../rope.js'
 import type { Architecture } from './architectures.js'
 import { number, text, whole } from './keys.js'
@@ -105,53 +105,70 @@ export interface RopeKeys {
   vectors: Map<string, Float32Array>
 }
 
-/** Keys and tensors of a type beside default and linear. @throws FedloraError `E_UNSUPPORTED` for one that the architecture has not. */
-function scaledKeys(origin: RopeOrigin, model: ModelDescription, architecture: Architecture): RopeKeys {
-  const { kind, theta, context, fields } = origin
-  const key = (name: string) => `${architecture.name}.rope.scaling.${name}`
-  const { inverseFrequencies, attentionFactor } = model.ropes[0]!
-  if (kind === 'yarn') {
-    const factor = fields.has('factor') ? fields.positive('factor') : model.maxPositions / context
-    const sharper = temperature(factor)
-    const betas = ['beta_fast', 'beta_slow'].filter((name) => architecture.tunedYarn && fields.has(name))
-    const flattened = (sharper / attentionFactor - 1) / (sharper - 1)
-    const changed = Math.abs(attentionFactor / sharper - 1) > 1e-7
-    const tuned = architecture.tunedYarn ? number(key('yarn_log_multiplier'), flattened) : undefined
-    return {
-      fields: [
-        text(key('type'), 'yarn'),
-        number(key('factor'), factor),
-        whole(key('original_context_length'), context),
-        ...betas.map((name) => number(key(`yarn_${name}`), fields.positive(name))),
-        ...(changed ? [tuned ?? number(key('attn_factor'), attentionFactor / sharper)] : []),
-      ],
-      vectors: new Map(),
-    }
-  }
-  if ((kind !== 'llama3' && kind !== 'longrope') || !architecture.ropes?.includes(kind)) {
-    const known = ['default', 'linear', 'dynamic', 'yarn', ...(architecture.ropes ?? [])]
-    throw new FedloraError(
-      'E_UNSUPPORTED',
-      `GGUF: llama.cpp has no rope type '${kind}' for its architecture '${architecture.name}', only ${known.join(', ')}. Merge into a folder (format 'safetensors')`,
-      { field: 'rope_type', got: kind },
-    )
-  }
-  if (kind === 'llama3') {
-    const rotary = 2 * inverseFrequencies.length
-    const factors = inverseFrequencies.map((frequency, i) => 1 / theta ** ((2 * i) / rotary) / frequency)
-    return { fields: [], vectors: new Map([[ropeVectors.factors, Float32Array.from(factors)]]) }
-  }
-  return {
+/** A model's main table, what it was made of, and the names of keys. */
+interface Given {
+  rope: RopeDescription
+  origin: RopeOrigin
+  model: ModelDescription
+  architecture: Architecture
+  /** After `rope.scaling.`. */
+  key(name: string): string
+}
+
+/** The converse of `yarn`: cosines and sines are multiplied by `attentionFactor` in the end. */
+function yarnKeys({ rope: { attentionFactor }, origin, model, architecture: { tunedYarn }, key }: Given): GgufField[] {
+  const { fields, context } = origin
+  const factor = fields.has('factor') ? fields.positive('factor') : model.maxPositions / context
+  const sharper = temperature(factor)
+  const ratio = attentionFactor / sharper
+  const multiplier =
+    tunedYarn && factor > 1
+      ? number(key('yarn_log_multiplier'), (1 / ratio - 1) / (sharper - 1))
+      : number(key('attn_factor'), ratio)
+  const betas = ['beta_fast', 'beta_slow'].filter((name) => tunedYarn && fields.has(name))
+  return [
+    text(key('type'), 'yarn'),
+    number(key('factor'), factor),
+    whole(key('original_context_length'), context),
+    ...betas.map((name) => number(key(`yarn_${name}`), fields.positive(name))),
+    ...(Math.abs(ratio - 1) > 1e-7 ? [multiplier] : []),
+  ]
+}
+
+/** Keys and tensors by rope type. */
+const kinds: Readonly<Record<string, (given: Given) => { fields?: GgufField[]; vectors?: [string, number[]][] }>> = {
+  default: () => ({}),
+  dynamic: () => ({}),
+  linear: ({ origin, key }) => ({
+    fields: [text(key('type'), 'linear'), number(key('factor'), origin.fields.positive('factor'))],
+  }),
+  yarn: (given) => ({ fields: yarnKeys(given) }),
+  llama3: ({ rope: { inverseFrequencies }, origin: { theta } }) => {
+    const period = (i: number) => theta ** (i / inverseFrequencies.length)
+    return { vectors: [[ropeVectors.factors, inverseFrequencies.map((frequency, i) => 1 / period(i) / frequency)]] }
+  },
+  longrope: ({ rope, origin: { context, fields }, key }) => ({
     fields: [
       text(key('type'), 'longrope'),
       whole(key('original_context_length'), context),
-      number(key('attn_factor'), attentionFactor),
+      number(key('attn_factor'), rope.attentionFactor),
     ],
-    vectors: new Map([
-      [ropeVectors.long, Float32Array.from(fields.positives('long_factor'))],
-      [ropeVectors.short, Float32Array.from(fields.positives('short_factor'))],
-    ]),
-  }
+    vectors: [
+      [ropeVectors.long, fields.positives('long_factor')],
+      [ropeVectors.short, fields.positives('short_factor')],
+    ],
+  }),
+}
+
+/** @throws FedloraError `E_UNSUPPORTED` for a rope type that llama.cpp has not for the architecture. */
+function checkKind(kind: string, { name, ropes = [] }: Architecture): void {
+  const known = ['default', 'linear', 'dynamic', 'yarn', ...ropes]
+  if (known.includes(kind)) return
+  throw new FedloraError(
+    'E_UNSUPPORTED',
+    `GGUF: llama.cpp has no rope type '${kind}' for its architecture '${name}', only ${known.join(', ')}. Merge into a folder (format 'safetensors')`,
+    { field: 'rope_type', got: kind },
+  )
 }
 
 /** Keys and tensors of a model's rotation. @throws FedloraError `E_UNSUPPORTED` for a rope type that the architecture has not, by name. */
@@ -159,27 +176,24 @@ export function writeRopeKeys(model: ModelDescription, architecture: Architectur
   const [rope, other] = model.ropes
   const origin = rope && ropeOrigin(rope)
   if (origin === undefined) return { fields: [], vectors: new Map() }
-  const { kind, theta, fields, context } = origin
+  checkKind(origin.kind, architecture)
   const key = (name: string) => `${architecture.name}.${name}`
-  const common = [
-    number(key('rope.freq_base'), theta),
-    whole(key('rope.dimension_count'), 2 * rope!.inverseFrequencies.length),
-  ]
+  const scaling = (name: string) => key(`rope.scaling.${name}`)
+  const { fields = [], vectors = [] } = kinds[origin.kind]!({ rope: rope!, origin, model, architecture, key: scaling })
   const sliding = architecture.windowTheta && other && ropeOrigin(other)?.theta
-  if (sliding !== undefined) common.push(number(key('rope.freq_base_swa'), sliding))
   const warming = model.ropes.find((one) => one.temperature !== undefined)?.temperature
-  if (warming !== undefined) common.push(number(key('attention.temperature_scale'), warming.beta))
-  if (kind === 'linear') {
-    const linear = [
-      text(key('rope.scaling.type'), 'linear'),
-      number(key('rope.scaling.factor'), fields.positive('factor')),
-    ]
-    return { fields: [...common, ...linear], vectors: new Map() }
+  const context = scaling('original_context_length')
+  return {
+    fields: [
+      number(key('rope.freq_base'), origin.theta),
+      whole(key('rope.dimension_count'), 2 * rope!.inverseFrequencies.length),
+      ...(sliding === undefined ? [] : [number(key('rope.freq_base_swa'), sliding)]),
+      ...fields,
+      ...(warming === undefined ? [] : [number(key('attention.temperature_scale'), warming.beta)]),
+      ...(warming === undefined || fields.some(({ name }) => name === context)
+        ? []
+        : [whole(context, warming.positions)]),
+    ],
+    vectors: new Map(vectors.map(([name, numbers]) => [name, Float32Array.from(numbers)])),
   }
-  if (kind === 'default' || kind === 'dynamic') {
-    if (warming !== undefined) common.push(whole(key('rope.scaling.original_context_length'), context))
-    return { fields: common, vectors: new Map() }
-  }
-  const scaled = scaledKeys(origin, model, architecture)
-  return { fields: [...common, ...scaled.fields], vectors: scaled.vectors }
 }
