@@ -1,5 +1,6 @@
 import t from 'tap'
 import { Nonces } from '../../src/federated/https/nonces.js'
+import { limitsSchema } from '../../src/federated/https/options.js'
 import { TokenBuckets } from '../../src/federated/https/server/buckets.js'
 import { Budget, Shares } from '../../src/federated/https/server/budget.js'
 import { findRoute } from '../../src/federated/https/server/router.js'
@@ -110,3 +111,12 @@ t.test('waiting: one request a client, no more than there are places', async (t)
   t.equal(await waiting.wait('a', 0.01, new AbortController().signal, until), 'none', 'as long as it wants')
   t.equal(await waiting.wait('a', 1, new AbortController().signal, async () => 'news'), 'news')
 })
+
+t.test(
+  'connections of a server that was told nothing take at most 225 MiB, and those that wait leave room for others',
+  async (t) => {
+    const { connections, waiting } = limitsSchema.parse({})
+    t.ok(connections * 150 * 1024 <= 225 * 2 ** 20)
+    t.ok(2 * waiting <= connections)
+  },
+)

@@ -76,7 +76,7 @@ export const limitsSchema = z.strictObject({
   connections: z
     .int()
     .min(1)
-    .default(4000)
+    .default(1500)
     .describe(
       'open connections, of 45 KiB each, or 150 once it has brought an upload; further ones are closed at once, and their clients come again',
     ),
