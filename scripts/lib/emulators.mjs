@@ -18,17 +18,25 @@ export const emulators = {
   },
 }
 
-/** Debian packages that are not here. */
-function missing({ needs }) {
+/** When a try of so many minutes ends, as performance.now() counts; refuses machines that no emulator is known for. */
+export function endAfter(/** @type {string} */ minutes) {
+  if (!(Number(minutes) > 0)) throw new ScriptError('E_ARGUMENT', `--minutes ${minutes}: expected a number above 0`)
+  if (process.platform !== 'linux' || process.arch !== 'x64')
+    throw new ScriptError('E_TOOL', `emulated from Linux on x64, and this is ${process.platform} on ${process.arch}`)
+  return performance.now() + Number(minutes) * 60000
+}
+
+/** Debian packages that are not here. `needs`: what must be here (a program, or the path of a file) and the packages that bring it. */
+function missing(/** @type {Record<string, string>} */ needs) {
   const here = (what) => (what.startsWith('/') ? existsSync(what) : probe(what, ['--version']) !== undefined)
   return Object.entries(needs)
     .filter(([what]) => !here(what))
-    .map(([, name]) => name)
+    .flatMap(([, names]) => names.split(' '))
 }
 
-/** Gets what an emulator takes: by apt-get as root; else it says what is missing. */
-export function installEmulator(emulator) {
-  const packages = missing(emulator)
+/** Gets what is missing: by apt-get as root; else it says what to get. */
+export function needPrograms(/** @type {Record<string, string>} */ needs) {
+  const packages = missing(needs)
   if (packages.length === 0) return
   const command = ['apt-get', 'install', '-y', ...packages]
   if (process.getuid?.() !== 0 || probe('apt-get', ['--version']) === undefined)
@@ -37,7 +45,7 @@ export function installEmulator(emulator) {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
   run('apt-get', ['update', '-qq'], { env, quiet: true })
   run(command[0], command.slice(1), { env, quiet: true })
-  const still = missing(emulator)
+  const still = missing(needs)
   if (still.length > 0)
     throw new ScriptError('E_TOOL', `${still.join(', ')}: installed, but what it brings is not there`)
 }

@@ -8,6 +8,17 @@ import { generator } from './toolchain.mjs'
 export const zigVersion = '0.17.0'
 const home = join(root, 'build', 'zig')
 
+/** pip of a virtual environment in build/zig, which is made when it is not there. */
+export function pip(/** @type {string[]} */ words) {
+  const python = join(home, 'venv', 'bin', 'python')
+  if (!existsSync(python)) {
+    if (probe('python3', ['-c', 'import venv, ensurepip']) === undefined)
+      throw new ScriptError('E_TOOL', 'python3 with venv is not there. Get it with: apt-get install python3-venv')
+    run('python3', ['-m', 'venv', join(home, 'venv')], { quiet: true })
+  }
+  run(python, ['-m', 'pip', ...words], { quiet: true })
+}
+
 /** Puts zig into build/zig unless it is there; the path of its program. */
 export function installZig() {
   const library = join(home, 'venv', 'lib')
@@ -17,12 +28,8 @@ export function installZig() {
       .find(existsSync)
   const here = program()
   if (here !== undefined && probe(here, ['version']) === zigVersion) return here
-  if (probe('python3', ['-c', 'import venv, ensurepip']) === undefined) {
-    throw new ScriptError('E_TOOL', 'python3 with venv is not there. Get it with: apt-get install python3-venv')
-  }
   console.error(`zig: installing ziglang ${zigVersion} from PyPI into build/zig`)
-  run('python3', ['-m', 'venv', join(home, 'venv')], { quiet: true })
-  run(join(home, 'venv', 'bin', 'pip'), ['install', '-q', `ziglang==${zigVersion}`], { quiet: true })
+  pip(['install', '-q', `ziglang==${zigVersion}`])
   const installed = program()
   if (installed === undefined) throw new ScriptError('E_TOOL', `ziglang ${zigVersion} came without its program`)
   return installed
