@@ -119,3 +119,16 @@ t.test('a full disk: what arrived stays, and it goes on once there is room', asy
   t.ok(bytes.equals(await full.read(ref.blob)), 'reading needs no room')
   await full.close()
 })
+
+t.test('what becomes whole while others are collected is no failure, and stays', async (t) => {
+  const folder = t.testdir()
+  const blobs = await openDirectoryBlobs(folder)
+  const ref = refOf(Buffer.from('an update'))
+  writeFileSync(join(folder, `${ref.blob}.part`), 'an update')
+  await blobs.collect((id) => {
+    renameSync(join(folder, `${id}.part`), join(folder, id))
+    return false
+  })
+  t.equal(await blobs.sizeOf(ref.blob), ref.bytes)
+  await blobs.close()
+})

@@ -142,7 +142,8 @@ class DirectoryBlobs implements BlobStore {
     try {
       for (const name of await readdir(this.folder)) {
         const id = name.replace(/\.part$/, '')
-        if (blobIdSchema.safeParse(id).success && !this.#busy.has(id) && !isNamed(id)) await rm(join(this.folder, name))
+        if (!blobIdSchema.safeParse(id).success || this.#busy.has(id) || isNamed(id)) continue
+        await rm(join(this.folder, name), { force: true }) // gone: it became whole meanwhile
       }
     } catch (error) {
       throw diskError(error, `cannot collect the blobs in '${this.folder}'`)
