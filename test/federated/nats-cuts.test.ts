@@ -100,6 +100,16 @@ t.test('a line to NATS', { skip: skipNats }, async (t) => {
     t.equal(door.asked.length, 2, 'canary: nobody has heard it')
   })
 
+  await t.test('whoever asks on a dead line is told that it is lost', async (t) => {
+    const again = standsAgain(a)
+    line.silence()
+    const said = link.say({ type: 'working', round: 1, step: 1, steps: 2 }, never)
+    said.catch(() => {})
+    await again
+    const told = Promise.race([said, immediate().then(() => 'it waits')])
+    await t.rejects(told, { code: 'E_UNREACHABLE', message: /was cut/ })
+  })
+
   await t.test('a watch that was lost while nobody waited is made again', async (t) => {
     const again = standsAgain(a)
     line.silence()
