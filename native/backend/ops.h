@@ -70,6 +70,7 @@ struct AttentionShape {
   int window = 0;                 // a query sees the last `window` keys, itself included; 0: all
   float soft_cap = 0;             // scores s become cap·tanh(s / cap); 0: they stay
   const float* slopes = nullptr;  // [H], the host's: slopes[h]·(j − i) is added to the score of key j for query i (ALiBi); null: none
+  bool sum_delta = false;  // bf16 backward: δ_i = Σ_j p_ij·(d_o_i·v_j), two products more, in the place of d_o_i·o_i with o as rounded
 };
 
 /// What becomes of x·Wᵀ at the head.

@@ -9,7 +9,7 @@ namespace {
 /// One row of queries again in double: softmax(scale·q·K)·V.
 double forward_error(const AttentionBench& bench, int64_t m, int head, const BenchActivations& q, const BenchActivations& k,
                      const BenchActivations& v, const BenchActivations& o) {
-  const auto [heads, kv_heads, D, scale, window, soft_cap, slopes] = bench.shape;
+  const auto [heads, kv_heads, D, scale, window, soft_cap, slopes, sum_delta] = bench.shape;
   const int64_t first = m / bench.length * bench.length, begin = window > 0 ? std::max(first, m + 1 - window) : first;
   const int64_t q_at = (m * heads + head) * D, shared = head / (heads / kv_heads);
   std::vector<double> weight;

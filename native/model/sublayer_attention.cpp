@@ -11,6 +11,8 @@
 namespace fedlora {
 
 namespace {
+/// δ is summed in models of LayerNorm: their v has a bias, and what its rows have in common cancels in d_o·v − δ, where the rounding of o
+/// would be left.
 AttentionShape shape_of(const Pass& pass, int64_t layer) {
   const Description& d = pass.description();
   return {d.heads,
@@ -19,7 +21,8 @@ AttentionShape shape_of(const Pass& pass, int64_t layer) {
           d.attention_scale,
           pass.block_spec(layer).attention.window,
           d.attention_soft_cap,
-          d.alibi_slopes.empty() ? nullptr : d.alibi_slopes.data()};
+          d.alibi_slopes.empty() ? nullptr : d.alibi_slopes.data(),
+          d.norm == NormKind::layer};
 }
 
 /// A norm of queries or keys before their rotation.

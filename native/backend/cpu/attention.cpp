@@ -187,6 +187,7 @@ void CpuBackend::attention_backward(const AttentionShape& shape, std::span<const
       task.scale = shape.scale;
       task.soft_cap = shape.soft_cap;
       task.slope = slope_of(shape, h);
+      task.sum_delta = shape.sum_delta;
       task.scratch = own.get<char>(member);
       kernels.attention_backward(&task);
     });

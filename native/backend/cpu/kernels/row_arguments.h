@@ -54,7 +54,8 @@ struct AttentionBackwardTask {
   float *residual[2], *majority[2];
   int64_t length, head_dim, window;
   float scale, soft_cap, slope;
-  void* scratch;  // attention_backward_scratch(length, head_dim) bytes, aligned to 64
+  bool sum_delta;  // bf16: δ is Σ_j p·d_p, not d_o·o
+  void* scratch;   // attention_backward_scratch(length, head_dim) bytes, aligned to 64
 };
 
 /// One query row of one head against a cache.

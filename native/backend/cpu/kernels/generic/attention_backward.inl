@@ -8,8 +8,10 @@
 ///   * δ is summed in d_p's order: where o_i is v_j to the bit, the difference is 0.
 ///   * A row of d_s sums to zero. What the rounding leaves, Σ_j d_s_ij, is handed out with the key that has more than half of the row,
 ///     whose d_s carries it: attention.cpp takes it back (balance), and that d_s is then as exact as the row's others together.
-/// d_k, d_v of a block add up over blocks of queries, d_q over blocks of keys, in f32 and in ascending order. d_q is always the sum of two
-/// halves of the keys, whether one task makes both or two tasks one each: so a head can be divided among threads and keeps its bits.
+/// bf16 takes δ_i = Σ_j p_ij·d_p_ij / Σ_j p_ij in a pass of its own over the keys where it is told to (AttentionShape::sum_delta): what all
+/// d_p of a row have in common cancels. Every task of a head has the same δ. d_k, d_v of a block add up over blocks of queries, d_q over
+/// blocks of keys, in f32 and in ascending order. d_q is always the sum of two halves of the keys, whether one task makes both or two tasks
+/// one each: so a head can be divided among threads and keeps its bits.
 
 struct BackwardScratch {
   int64_t q_columns, d_o_columns, q_pairs, d_o_pairs, lse, delta, d_q, d_q_rest;     // whole sequence
@@ -136,6 +138,25 @@ inline void delta_columns(const float* o_rows, int64_t stride, int64_t count, in
   }
 }
 
+/// Σ_j p_ij and Σ_j p_ij·d_p_ij of a block's queries: adds what a tile of sᵀ and d_pᵀ, [keys, block], has of them.
+inline void add_means(const float* s, const float* d_p, const float* lse, int64_t keys, bool diagonal, int64_t columns, float scale,
+                      float* mass, float* delta) {
+  const Vec multiplier = broadcast(scale);
+  for (int64_t c = 0; c < columns; c += W) {
+    const Vec shift = negate(load(lse + c));
+    const int64_t seen = diagonal && c + W < keys ? c + W : keys;  // later keys are masked for all W queries
+    Vec all = load(mass + c), sum = load(delta + c);
+    for (int64_t key = 0; key < seen; ++key) {
+      const int64_t at = key * attention_block + c;
+      const Vec probability = exp(fma(load(s + at), multiplier, shift));
+      all = all + probability;
+      sum = fma(probability, load(d_p + at), sum);
+    }
+    store(mass + c, all);
+    store(delta + c, sum);
+  }
+}
+
 template <class T>
 static void attention_backward(const AttentionBackwardTask<T>* task) {
   using Sizes = AttentionSizes<T>;
@@ -189,6 +210,45 @@ static void attention_backward(const AttentionBackwardTask<T>* task) {
       delta_columns(o + begin * task->q_stride, task->q_stride, count, D, d_o_columns + b * Sizes::columns_block(D), d_v, delta + begin);
   }
 
+  const auto pack_keys = [&](int64_t from, int64_t keys) {
+    pack_rows<Element>(task->k + from * task->kv_stride, task->kv_stride, keys, D, k_rows);
+    pack_rows<Element>(task->v + from * task->kv_stride, task->kv_stride, keys, D, v_rows);
+  };
+  // sᵀ, masked, and d_pᵀ of the keys that are packed, of block kb, and queries of block qb; gives the factor of the scores.
+  const auto score_tile = [&](int64_t kb, int64_t keys, int64_t qb, int64_t columns) {
+    const bool diagonal = qb == kb;
+    const int64_t distance = (kb - qb) * block;
+    const Triangle upper = diagonal ? Triangle::columns_from_row : Triangle::none;
+    const Product<Unit> scores{
+        Ku, reinterpret_cast<const Unit*>(k_rows), Ku, 1, q_columns + qb * Sizes::columns_block(D), block, s, block, false, upper};
+    multiply(scores, keys, columns / W);
+    const Product<Unit> to_p{
+        Ku, reinterpret_cast<const Unit*>(v_rows), Ku, 1, d_o_columns + qb * Sizes::columns_block(D), block, d_p, block, false, upper};
+    multiply(to_p, keys, columns / W);
+    const float factor = finish_scores(*task, s, keys, columns, distance);
+    mask_columns(s, keys, columns, diagonal, task->window > 0 ? distance + task->window : columns);
+    return factor;
+  };
+  const auto count_of = [&](int64_t b) { return length - b * block < block ? length - b * block : block; };
+  const auto beyond_window = [&](int64_t kb, int64_t qb) {
+    return task->window > 0 && qb * block - (kb * block + count_of(kb) - 1) >= task->window;
+  };
+
+  if constexpr (!exact<T>)
+    if (task->sum_delta) {
+      float* mass = halves_of_d_q[0];  // its room, until d_q begins
+      for (int64_t i = first_block * block; i < blocks * block; ++i) mass[i] = 0, delta[i] = 0;
+      for (int64_t kb = 0; kb < blocks; ++kb) {
+        pack_keys(kb * block, count_of(kb));
+        for (int64_t qb = kb < first_block ? first_block : kb; qb < blocks && !beyond_window(kb, qb); ++qb) {
+          const int64_t columns = (count_of(qb) + W - 1) / W * W;
+          const float factor = score_tile(kb, count_of(kb), qb, columns);
+          add_means(s, d_p, lse + qb * block, count_of(kb), qb == kb, columns, factor, mass + qb * block, delta + qb * block);
+        }
+      }
+      for (int64_t i = first_block * block; i < length; ++i) delta[i] /= mass[i];
+    }
+
   for (int64_t kb = first_block; kb < end_block; ++kb) {
     float* d_q = halves_of_d_q[kb >= middle_block];
     if (kb == first_block || kb == middle_block)
@@ -198,24 +258,15 @@ static void attention_backward(const AttentionBackwardTask<T>* task) {
     if constexpr (exact<T>)
       if (kb == first_block || kb == middle_block)
         for (int64_t i = kb * block; i < padded; ++i) residual[i] = 0, majority[i] = -1;
-    const int64_t from = kb * block, keys = length - from < block ? length - from : block;
-    pack_rows<Element>(task->k + from * task->kv_stride, task->kv_stride, keys, D, k_rows);
-    pack_rows<Element>(task->v + from * task->kv_stride, task->kv_stride, keys, D, v_rows);
+    const int64_t from = kb * block, keys = count_of(kb);
+    pack_keys(from, keys);
     pack_pairs<Element>(task->k + from * task->kv_stride, task->kv_stride, keys, D, k_pairs);
     for (int64_t qb = kb; qb < blocks; ++qb) {
-      const int64_t begin = qb * block, queries = length - begin < block ? length - begin : block;
-      if (task->window > 0 && begin - (from + keys - 1) >= task->window) break;
-      const int64_t columns = (queries + W - 1) / W * W, vectors = columns / W;
+      if (beyond_window(kb, qb)) break;
+      const int64_t begin = qb * block, queries = count_of(qb);
+      const int64_t columns = (queries + W - 1) / W * W;
       const bool diagonal = qb == kb, add = !diagonal;  // the diagonal block comes first
-      const Triangle upper = diagonal ? Triangle::columns_from_row : Triangle::none;
-      const Product<Unit> scores{
-          Ku, reinterpret_cast<const Unit*>(k_rows), Ku, 1, q_columns + qb * Sizes::columns_block(D), block, s, block, false, upper};
-      multiply(scores, keys, vectors);
-      const Product<Unit> to_p{
-          Ku, reinterpret_cast<const Unit*>(v_rows), Ku, 1, d_o_columns + qb * Sizes::columns_block(D), block, d_p, block, false, upper};
-      multiply(to_p, keys, vectors);
-      const float cap = task->soft_cap, factor = finish_scores(*task, s, keys, columns, from - begin);
-      mask_columns(s, keys, columns, diagonal, task->window > 0 ? from - begin + task->window : columns);
+      const float cap = task->soft_cap, factor = score_tile(kb, keys, qb, columns);
       if constexpr (exact<T>) {
         const auto gradients = cap > 0 ? &score_gradients<true> : &score_gradients<false>;
         gradients(s, d_p, lse + begin, log_sum + begin, delta + begin, keys, diagonal, columns, factor, cap, from, p, d_s, residual + begin,
