@@ -4,7 +4,7 @@
 // Runs with plain Node on a fresh clone: it imports nothing that npm would have to install.
 //
 // Usage: node scripts/setup.mjs [--tests]
-import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { addon, buildNative, testPrograms } from './build-native.mjs'
@@ -82,11 +82,24 @@ async function buildTypeScript() {
   })
 }
 
+/** tap puts its plugins together by .taprc, in node_modules; left to its first run, that run would still have those of before. */
+async function buildTestRunner() {
+  const stamp = join(root, 'node_modules', '.fedlora-tap')
+  const hash = hashFiles(['.taprc', 'package-lock.json'])
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === hash) return
+  await step("tap's plugins are not put together: tap build", () => {
+    const [node, tap] = packageProgram('tap')
+    run(node, [tap, 'build'], { quiet: true })
+    writeFileSync(stamp, hash)
+  })
+}
+
 await runMain(import.meta, 'setup', async () => {
   const { values } = parseArgs({ options: { tests: { type: 'boolean', default: false } } })
   checkNode()
   if (!existsSync(addon)) checkToolchain() // before the downloads, not after
   await installDependencies()
+  if (values.tests) await buildTestRunner()
   await buildEngine(values.tests)
   await buildTypeScript()
 })
