@@ -46,6 +46,15 @@ function runsOf(/** @type {NativeMutantTree} */ tree, /** @type {string} */ file
   ]
 }
 
+/** Files of other systems and processors: nothing here compiles them. */
+const elsewhere = new RegExp(
+  [
+    ...(process.platform === 'win32' ? [] : ['_windows']),
+    ...(process.arch === 'arm64' ? [] : ['_(arm64|neon(bf16)?)', '/neon(bf16)?/']),
+    ...(process.arch === 'x64' ? [] : ['_(x86|avx2|avx512(bf16)?)', '/avx(2|512bf16)/']),
+  ].join('|'),
+)
+
 /** Builds and runs one mutant. */
 async function tryMutant(
   /** @type {NativeMutantTree} */ tree,
@@ -86,7 +95,8 @@ await runMain(import.meta, 'mutate-native', async () => {
   const values = /** @type {import('./lib/mutants.mjs').MutantValues} */ (parseArgs({ options: mutantOptions }).values)
   const base = resolve(values.root ?? root)
   const folders = values.rooms?.split(',') ?? allRooms
-  const files = values.file ?? folders.flatMap((folder) => listFiles(folder, /\.(cpp|h)$/, base))
+  const compiled = (/** @type {string} */ file) => !elsewhere.test(file)
+  const files = values.file ?? folders.flatMap((folder) => listFiles(folder, /\.(cpp|h)$/, base)).filter(compiled)
   const folder = join(base, 'build', 'mutants')
   const tree = new NativeMutantTree(base, join(folder, 'native'))
   const all = files.flatMap((file) => {

@@ -40,10 +40,8 @@ t.test('it holds what decides the bits, and nothing that does not', async (t) =>
   })
   t.match(origin, { modelPath: '/models/m', isa: 'avx2', fedlora: /^\d+\.\d+\.\d+/ })
   t.same([describeSchedule({ name: 'cosine' }), describeSchedule(undefined)], [{ name: 'cosine' }, null])
-  t.match(
-    describeSchedule((step: number) => step),
-    { function: '(step) => step' },
-  )
+  const own = Object.assign((step: number) => step, { toString: () => '(step) => step' })
+  t.same(describeSchedule(own), { function: '(step) => step' }, 'a function is its source')
 })
 
 t.test('a run goes on as the one it was: origin and length may differ, nothing else', async (t) => {
