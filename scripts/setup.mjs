@@ -4,7 +4,7 @@
 // Runs with plain Node on a fresh clone: it imports nothing that npm would have to install.
 //
 // Usage: node scripts/setup.mjs [--tests]
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { addon, buildNative, testPrograms } from './build-native.mjs'
@@ -71,14 +71,17 @@ async function buildTypeScript() {
   const inputs = ['tsconfig.json', 'package-lock.json', 'scripts/document-types.mjs', ...listFiles('src', /\.ts$/)]
   const hash = hashFiles(inputs)
   const output = join(root, 'dist')
-  if (existsSync(output) && isFresh('typescript', hash)) return
+  const types = join(output, 'index.d.ts')
+  // A plain tsc writes the types anew, without their words: what was built is known by when it was written, too.
+  const stamp = () => `${hash} ${existsSync(types) ? statSync(types).mtimeMs : 'none'}`
+  if (isFresh('typescript', stamp())) return
   await step(`TypeScript ${existsSync(output) ? 'changed' : 'not built'}: tsc`, async () => {
     rmSync(output, { recursive: true, force: true }) // a file that is gone from src must not stay in the package
     const [node, tsc] = packageProgram('typescript', 'tsc')
     run(node, [tsc, '-p', '.'])
     const { documentDist } = await import('./document-types.mjs')
     await documentDist()
-    writeStamp('typescript', hash)
+    writeStamp('typescript', stamp())
   })
 }
 
