@@ -85,7 +85,10 @@ async function buildTypeScript() {
   })
 }
 
-/** tap puts its plugins together by .taprc, in node_modules; left to its first run, that run would still have those of before. */
+/**
+ * tap puts its plugins together by .taprc, in node_modules; left to its first run, that run would still have those of before. The stamp lies there
+ * too: npm ci takes both away.
+ */
 async function buildTestRunner() {
   const stamp = join(root, 'node_modules', '.fedlora-tap')
   const hash = hashFiles(['.taprc', 'package-lock.json'])

@@ -1,5 +1,4 @@
 #!/usr/bin/env node
-import { spawnSync } from 'node:child_process'
 // The package on platforms that this machine is not: installed from a tarball with their binaries, and used by each platform's own Node in an
 // emulator. `doctor` must name the platform's binary; it trains, stops and resumes, and runs a round of a federation, with losses as this
 // machine's own addon has them.
@@ -8,6 +7,7 @@ import { spawnSync } from 'node:child_process'
 //   --only   targets whose name contains TEXT: linux-x64-musl, win32-x64, linux-arm64-glibc, linux-arm64-musl
 //   --demo   the whole demo, too, where the processor is this machine's
 // Binaries are those in prebuilds/. Nodes, musl, qemu and wine are got by package name (scripts/lib/foreign-node.mjs).
+import { spawnSync } from 'node:child_process'
 import { closeSync, copyFileSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -203,7 +203,7 @@ static void attention_backward(const AttentionBackwardTask<T>* task) {
       lse[i] = i >= length ? 0 : exact<T> ? parts[0] : parts[0] + parts[1];
       if constexpr (exact<T>)
         log_sum[i] = i >= length ? 0 : parts[1];
-      else
+      else if (!task->sum_delta)
         delta[i] = i >= length ? 0 : dot_row(d_o + i * task->q_stride, o + i * task->q_stride, D);
     }
     if constexpr (exact<T>)
