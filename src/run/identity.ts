@@ -5,6 +5,7 @@
 import { join } from 'node:path'
 import { FedloraError } from '../errors.js'
 import { exists } from '../files/atomic.js'
+import { firstDifference } from '../files/difference.js'
 import { type Json, readJsonObject } from '../files/json.js'
 import { packageVersion } from '../files/package.js'
 
@@ -68,22 +69,6 @@ function without(value: Json, paths: readonly string[]): Json {
     delete Object(inner)[last]
   }
   return copy
-}
-
-/** The path and the two values of the first difference between two JSON values, or undefined. */
-export function firstDifference(
-  a: unknown,
-  b: unknown,
-  path = '',
-): { path: string; a: unknown; b: unknown } | undefined {
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) {
-    return Object.is(a, b) ? undefined : { path, a, b }
-  }
-  for (const key of new Set([...Object.keys(a), ...Object.keys(b)])) {
-    const found = firstDifference((a as Json)[key], (b as Json)[key], path === '' ? key : `${path}.${key}`)
-    if (found !== undefined) return found
-  }
-  return undefined
 }
 
 /**

@@ -1,6 +1,7 @@
 /** What llama.cpp cannot say, or computes otherwise: the one is refused before a file is written, the other told. */
 import { describeValue } from '../../errors/describe.js'
 import { FedloraError } from '../../errors.js'
+import { firstDifference } from '../../files/difference.js'
 import { GgufMetadata } from '../../gguf/metadata.js'
 import type { LinearSpec, ModelDescription, RopeDescription } from '../../native/binding.js'
 import { native } from '../../native/load.js'
@@ -53,20 +54,9 @@ function essence(model: ModelDescription): unknown {
 /** Float32 keys, and frequencies that llama.cpp makes of theta and factors. */
 const tolerance = 1e-6
 
-/** Path of the first place in which two descriptions differ, with both values. */
-function difference(want: unknown, got: unknown, path: string): [string, unknown, unknown] | undefined {
-  if (typeof want === 'object' && want !== null && typeof got === 'object' && got !== null) {
-    const keys = new Set([...Object.keys(want), ...Object.keys(got)])
-    for (const key of keys) {
-      const inner = Array.isArray(want) ? `${path}[${key}]` : path === '' ? key : `${path}.${key}`
-      const found = difference(want[key as keyof typeof want], got[key as keyof typeof got], inner)
-      if (found !== undefined) return found
-    }
-    return undefined
-  }
-  const near = typeof want === 'number' && typeof got === 'number' && Math.abs(want - got) <= tolerance * Math.abs(want)
-  return want === got || near ? undefined : [path, want, got]
-}
+const near = (want: unknown, got: unknown) =>
+  want === got ||
+  (typeof want === 'number' && typeof got === 'number' && Math.abs(want - got) <= tolerance * Math.abs(want))
 
 /** The file would be read as this model. */
 function readBack(config: ModelConfig, architecture: Architecture, { fields, vectors }: RopeKeys): ModelConfig {
@@ -94,9 +84,10 @@ export function checkSaid(config: ModelConfig, architecture: Architecture, keys:
   if (architecture.head === 'tied' && !tiedHead)
     refuse(architecture, 'tie_word_embeddings', 'has no head of its own, only the embedding')
   checkBiases(description, architecture)
-  const found = difference(essence(description), essence(readBack(config, architecture, keys).description), '')
+  const came = readBack(config, architecture, keys).description
+  const found = firstDifference(essence(description), essence(came), '', near)
   if (found === undefined) return
-  const [path, want, got] = found
+  const { path, a: want, b: got } = found
   refuse(
     architecture,
     path,
