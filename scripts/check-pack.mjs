@@ -30,10 +30,17 @@ const needed = [
   'README.md',
   'CHANGELOG.md',
   'LICENSE',
-  'assets/gsm-3m/model.safetensors',
+  'assets/gsm-3m-nf4/model.safetensors',
   prebuiltFile(thisMachine()),
 ]
-const unwanted = [/(^|\/)binding\.gyp$/, /^(test|build|node_modules|bench)\//, /\.npmrc$/, /\.log$/, /^dist\/.*\.map$/]
+const unwanted = [
+  /(^|\/)binding\.gyp$/,
+  /^(test|build|node_modules|bench)\//,
+  /\.npmrc$/,
+  /\.log$/,
+  /^dist\/.*\.map$/,
+  /^assets\/gsm-3m\//, // twice the size of what is made of it
+]
 
 /** Everything that is wrong with an unpacked package. `places` are folders of this machine that nothing inside may name. */
 export function inspectPackage(folder, places) {

@@ -27,7 +27,7 @@ if (typeof joinFlower !== 'function') throw new Error('fedlora/flower exports no
 if (typeof simulate !== 'function') throw new Error('fedlora/federated exports no simulate')
 if (!(epsilon({ sampleRate: 1, noiseMultiplier: 1, steps: 1, delta: 1e-5 }).epsilon < 4.4)) throw new Error('fedlora/privacy gives another epsilon')
 if (createRequire(import.meta.url)('fedlora').loadModel !== loadModel) throw new Error('require() gives another module')
-const folder = join(dirname(fileURLToPath(import.meta.resolve('fedlora/package.json'))), 'assets', 'gsm-3m')
+const folder = join(dirname(fileURLToPath(import.meta.resolve('fedlora/package.json'))), 'assets', 'gsm-3m-nf4')
 const model = await loadModel(folder, { quantization: 'nf4', threads: 2 })
 const adapter = model.createAdapter({ rank: 4, alpha: 8, seed: 1 })
 const rows = Array.from({ length: 4 }, (_, i) => ({ question: \`What is \${i} + 1?\`, answer: \`\${i} + 1 = \${i + 1}\\n#### \${i + 1}\` }))

@@ -7,7 +7,7 @@ import { loadDataset, loadModel, train } from 'fedlora'
 import { simulate } from 'fedlora/federated'
 
 const assets = join(dirname(fileURLToPath(import.meta.resolve('fedlora/package.json'))), 'assets')
-const model = await loadModel(join(assets, 'gsm-3m'), { quantization: 'nf4', compute: 'bf16', threads: 2 })
+const model = await loadModel(join(assets, 'gsm-3m-nf4'), { quantization: 'nf4', compute: 'bf16', threads: 2 })
 const lines = readFileSync(join(assets, 'gsm8k', 'train.jsonl'), 'utf8').split('\n', 14)
 const rows = lines.map((line) => ({ text: JSON.parse(line).question }))
 const data = await loadDataset(rows, { format: 'text', tokenizer: model, maxLength: 48, overlong: 'truncate' })
