@@ -1,7 +1,7 @@
 #include "io/gguf.h"
 
 #include <cstring>
-#include <fstream>
+#include <filesystem>
 
 #include "base/error.h"
 #include "base/utf8_path.h"
@@ -12,9 +12,10 @@ namespace fedlora {
 GgufFile::GgufFile(const std::string& path) : file(path), header(parse_gguf_header(file.data(), file.size(), path)) {}
 
 bool is_gguf(const std::string& path) {
-  std::ifstream file(utf8_path(path), std::ios::binary);
-  char magic[4] = {};
-  return file.read(magic, sizeof magic) && std::memcmp(magic, "GGUF", sizeof magic) == 0;
+  std::error_code none;
+  if (!std::filesystem::is_regular_file(utf8_path(path), none)) return false;
+  const MappedFile file(path);
+  return file.size() >= 4 && std::memcmp(file.data(), "GGUF", 4) == 0;
 }
 
 /// split.no, split.count and split.tensors.count, as gguf-split writes them into every part.
