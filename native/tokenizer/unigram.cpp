@@ -1,7 +1,6 @@
 #include "tokenizer/unigram.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -14,29 +13,28 @@ namespace fedlora::tokenizer {
 namespace {
 /// What an unknown character costs beside the worst piece.
 constexpr double unknown_penalty = 10.0;
-
-/// The score as the reference reads it: the digits as a whole number, then divided by a power of ten, which rounds twice and may differ
-/// from the nearest double in its last bit. Where ways through a word cost the same but for rounding, that bit decides.
-double score_of(double nearest) {
-  char text[40];
-  const auto [end, error] = std::to_chars(text, text + sizeof text, std::fabs(nearest), std::chars_format::scientific);
-  if (error != std::errc()) return nearest;
-  uint64_t digits = 0;
-  int exponent = 0;
-  const char* at = text;
-  for (; at != end && *at != 'e'; ++at) {
-    if (*at != '.') digits = digits * 10 + static_cast<uint64_t>(*at - '0');
-  }
-  const auto fraction = std::max<std::ptrdiff_t>(at - text - 2, 0);  // behind the first digit and the point
-  std::from_chars(at + 1 + (at[1] == '+'), end, exponent);
-  exponent -= static_cast<int>(fraction);
-  // Powers of ten up to 10^22 are exact; scores never need greater ones.
-  if (exponent < -22 || exponent > 0) return nearest;
-  double power = 1;
-  for (int i = 0; i > exponent; --i) power *= 10;
-  return std::copysign(static_cast<double>(digits) / power, nearest);
-}
 }  // namespace
+
+// The digits are the shortest that read back as the score, mantissa / 2^shift. With k of them behind the point they are
+// round(mantissa · 10^k / 2^shift), and read back where they are wrong by less than half a unit of the mantissa: all exact in 128 bits.
+double score_of(double nearest) {
+  using Wide = unsigned __int128;
+  int exponent;
+  const auto mantissa = static_cast<uint64_t>(std::ldexp(std::frexp(std::fabs(nearest), &exponent), 53));
+  const int shift = 53 - exponent;
+  if (shift < 1 || shift > 126) return nearest;  // a whole number; too small for powers of ten that a double holds
+  const Wide half = Wide{1} << (shift - 1);
+  Wide power = 1;
+  for (int behind_point = 0; behind_point <= 22; ++behind_point, power *= 10) {  // 10^22 is the last that a double holds
+    const Wide scaled = mantissa * power;
+    Wide digits = (scaled + half) >> shift;
+    if ((digits << shift) == scaled + half) digits &= ~Wide{1};  // of two that are as near, the even one
+    const Wide again = digits << shift, wrong = again < scaled ? scaled - again : again - scaled;
+    // Half a unit below a power of two reads back as its neighbour; no power in this range has so short a decimal there.
+    if (2 * wrong < power) return std::copysign(static_cast<double>(static_cast<uint64_t>(digits)) / static_cast<double>(power), nearest);
+  }
+  return nearest;
+}
 
 Unigram::Unigram(const Place& model) {
   const Place vocab = model.at("vocab");

@@ -8,6 +8,10 @@
 
 namespace fedlora::tokenizer {
 
+/// The score as the reference reads it: the digits as a whole number, then divided by a power of ten, which rounds twice and may differ
+/// from the nearest double in its last bit. Where ways through a word cost the same but for rounding, that bit decides.
+double score_of(double nearest);
+
 class Unigram final : public Model {
  public:
   explicit Unigram(const Place& model);

@@ -1,4 +1,7 @@
 // The models beside slow ones written from their definitions, and what they stand on: vocabulary, trie, memory of words.
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
 #include <functional>
 #include <limits>
 #include <map>
@@ -11,6 +14,7 @@
 #include "tokenizer/bpe.h"
 #include "tokenizer/model.h"
 #include "tokenizer/trie.h"
+#include "tokenizer/unigram.h"
 #include "unicode/utf8.h"
 
 using namespace fedlora;
@@ -229,6 +233,43 @@ CASE("Unigram: the best sum of scores, the first of equals, unknown characters t
   const auto none = model_of(R"({"type":"Unigram","unk_id":null,"vocab":[["a",-1]]})");
   CHECK(cut(*none, "aa").size() == 2);
   CHECK_THROWS(cut(*none, "ab"), E_TOKENIZER);
+}
+
+/// By the standard's shortest decimal: its digits as a whole number over a power of ten.
+double score_by_text(double nearest) {
+  char text[40];
+  const char* end = std::to_chars(text, text + sizeof text, std::fabs(nearest), std::chars_format::scientific).ptr;
+  const std::string decimal(text, static_cast<size_t>(end - text));
+  const size_t e = decimal.find('e');
+  uint64_t digits = 0;
+  for (const char c : decimal.substr(0, e))
+    if (c != '.') digits = digits * 10 + static_cast<uint64_t>(c - '0');
+  const int exponent = std::atoi(decimal.c_str() + e + 1) - static_cast<int>(e < 2 ? 0 : e - 2);
+  if (exponent < -22 || exponent > 0) return nearest;
+  double power = 1;
+  for (int i = 0; i > exponent; --i) power *= 10;
+  return std::copysign(static_cast<double>(digits) / power, nearest);
+}
+
+CASE("Unigram: scores are read as the reference reads them") {
+  CHECK(score_of(-9.8773345947265625) == score_by_text(-9.8773345947265625));  // two decimals of 16 digits are as near
+  size_t wrong = 0, twice_rounded = 0;
+  Draw draw(7);
+  const auto uniform = [&draw] { return (draw.below(1u << 30) + draw.below(1u << 23) * 0x1p-23) * 0x1p-30; };
+  const auto check = [&](double nearest) {
+    wrong += !(score_of(nearest) == score_by_text(nearest));
+    twice_rounded += score_of(nearest) != nearest;
+  };
+  for (int i = 0; i < 40000; ++i) {
+    check(-20 * uniform());                                                     // of 15 to 17 digits
+    check(-static_cast<float>(15 * uniform()));                                 // single precision, exact ties among them
+    check(-std::round(1e6 * uniform()) / 1e4);                                  // few digits
+    check(std::ldexp(1 + uniform(), static_cast<int>(draw.below(150)) - 100));  // up to where the digits are a whole number
+    check(-std::ldexp(1.0, static_cast<int>(draw.below(200)) - 140));           // neighbours at two distances
+  }
+  check(0), check(-0.0);
+  CHECK(wrong == 0);
+  CHECK(twice_rounded > 10000);
 }
 
 CASE("Unigram: random vocabularies beside all ways to cut") {
