@@ -120,7 +120,9 @@ t.test('inspectPackage: what must and must not be inside', async (t) => {
   t.match(inspect({ 'binding.gyp': '' }), [/binding\.gyp does not belong/])
   t.match(inspect({ test: { 'a.ts': '' } }), [/test\/a\.ts does not belong/])
   t.match(inspect({ dist: { ...sound.dist, 'index.js.map': '' } }), [/dist\/index\.js\.map does not belong/])
-  t.match(inspect({ assets: { ...sound.assets, 'gsm-3m': { 'model.safetensors': '' } } }), [/assets\/gsm-3m\/.* does not belong/])
+  t.match(inspect({ assets: { ...sound.assets, 'gsm-3m': { 'model.safetensors': '' } } }), [
+    /assets\/gsm-3m\/.* does not belong/,
+  ])
   t.same(inspect({ native: { 'exports.map': '' } }), [], 'a linker’s map is a source')
   t.match(inspect({ 'package.json': '{"scripts":{"install":"node-gyp-build"}}' }), [/install script install/])
   t.match(inspect({ prebuilds: {} }), [/prebuilds\/.* is missing/])
