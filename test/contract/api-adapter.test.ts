@@ -13,6 +13,7 @@ import {
   relativeError,
   rowsOf,
 } from '../support/golden-model.js'
+import type { Refusal } from '../support/refusal.js'
 import { GoldenFile } from '../support/safetensors.js'
 import { bytesOf, sameBits, temporaryFolder } from '../support/train.js'
 
@@ -98,7 +99,7 @@ t.test('damaged adapter folders are refused and nothing is loaded', async (t) =>
     const { shape, values } = file.get(name)
     return { name, shape, data: values as Float32Array }
   })
-  const refused = async (tensors: typeof all, expected: object) => {
+  const refused = async (tensors: typeof all, expected: Refusal) => {
     native().writeSafetensors(join(folder, 'adapter_model.safetensors'), tensors, {})
     await t.rejects(model.loadAdapter(folder), expected)
   }

@@ -20,6 +20,7 @@ import {
   relativeError,
   rowsOf,
 } from '../support/golden-model.js'
+import type { Refusal } from '../support/refusal.js'
 import { GoldenFile } from '../support/safetensors.js'
 import { bytesOf, sameBits, temporaryFolder, tokenRows } from '../support/train.js'
 
@@ -203,7 +204,7 @@ t.test('what does not fit is refused and changes nothing', async (t) => {
   adapter.setResidual({ ranks, values })
   const nonfinite = values.slice()
   nonfinite[length - 1] = Number.NaN
-  const no = (given: unknown, wanted: object) => {
+  const no = (given: unknown, wanted: Refusal) => {
     t.throws(() => adapter.setResidual(given as FrozenResidual), wanted)
     t.same(adapter.residual(), { ranks, values })
   }

@@ -287,7 +287,7 @@ t.test('early stopping: the best adapter is kept and named; a resumed run stops 
     t.same(
       eventsOf(broken),
       eventsOf(outputDir).map((event) =>
-        (event.best as object)?.adapter
+        (event.best as { adapter?: string } | undefined)?.adapter
           ? { ...event, best: { ...(event.best as object), adapter: join(broken, 'best') } }
           : event,
       ),

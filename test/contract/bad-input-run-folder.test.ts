@@ -144,5 +144,8 @@ t.test('a folder that holds something else is left alone', async (t) => {
   mkdirSync(begun)
   cpSync(join(whole, 'config.json'), join(begun, 'config.json'))
   await train(adapter, data, { ...recipe, outputDir: begun })
-  await t.rejects(train(adapter, data, { ...recipe, outputDir: begun }), { details: { holds: 'run' } })
+  await t.rejects(train(adapter, data, { ...recipe, outputDir: begun }), {
+    code: 'E_ARGUMENT',
+    details: { holds: 'run' },
+  })
 })

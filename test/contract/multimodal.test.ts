@@ -147,7 +147,6 @@ t.test('what is refused, by name', async (t) => {
     message: /multimodal \(llava\).*loadModel quantises its text part/,
   })
   const text = variantFolder({
-    name: '',
     family: 'llama',
     set: {},
     unset: [],

@@ -5,13 +5,8 @@ import t from 'tap'
 import { evaluate } from '../../src/evaluation/evaluate.js'
 import type { Algorithm } from '../../src/federated/algorithms/algorithm.js'
 import { fedem } from '../../src/federated/algorithms/fedem.js'
-import type {
-  ClientData,
-  FederationEvaluationEvent,
-  FederationEvent,
-  RoundEvent,
-  SimulateOptions,
-} from '../../src/federated/index.js'
+import type { FederationEvaluationEvent } from '../../src/federated/events.js'
+import type { ClientData, FederationEvent, RoundEvent, SimulateOptions } from '../../src/federated/index.js'
 import { simulate } from '../../src/federated/index.js'
 import { partOf, spaceOf } from '../../src/federated/protocol/space.js'
 import { evaluateMixture } from '../../src/federated/simulate/mixture.js'
@@ -143,10 +138,10 @@ t.test('the loss of a mixture is that of mixed probabilities, row by row', async
   })
   using slot = model.createAdapter(lora)
   const { signal } = new AbortController()
-  const losses = []
+  const losses: number[][] = []
   let tokens = 0
   for (let row = 0; row < data.length; row++) {
-    const own = []
+    const own: number[] = []
     for (const values of adapters) {
       slot.setVector(values)
       const result = await evaluate(slot, data.subset([row]))

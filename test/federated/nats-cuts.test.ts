@@ -5,16 +5,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { Known, Notice } from '../../src/federated/link/messages.js'
 import { putObject, readObject } from '../../src/federated/nats/blobs.js'
-import { cutOf, jetstreams } from '../../src/federated/nats/connect.js'
-import {
-  connectNats,
-  type NatsConnection,
-  NatsLink,
-  NatsServer,
-  namesOf,
-  openBucket,
-  tokenOf,
-} from '../../src/nats/index.js'
+import { cutOf, jetstreams, type NatsConnection } from '../../src/federated/nats/connect.js'
+import { connectNats, NatsLink, NatsServer, namesOf, openBucket, tokenOf } from '../../src/nats/index.js'
 import { temporaryFolder } from '../support/train.js'
 import { Answering } from './support/answering.js'
 import { chunksOf, refOf } from './support/blob-conformance.js'
@@ -161,8 +153,8 @@ t.test('a line to NATS', { skip: skipNats }, async (t) => {
   await t.test('what nobody reads any more is not sent', async (t) => {
     const listens = async () => {
       await b.flush()
-      const page = await (await fetch(`${nats.monitor}/connz`)).json()
-      return page.connections.map(({ subscriptions }: { subscriptions: number }) => subscriptions).join()
+      const page = (await (await fetch(`${nats.monitor}/connz`)).json()) as { connections: { subscriptions: number }[] }
+      return page.connections.map(({ subscriptions }) => subscriptions).join()
     }
     const bucket = await openBucket(b, names.down, { make: false })
     await putObject(await openBucket(connection, names.down), refOf(large), chunksOf(large, 2 ** 19))

@@ -22,7 +22,7 @@ export const vision = [
 
 /** A golden family as the text part of a multimodal checkpoint. */
 export function multimodal(family: string, spell: (name: string) => string, of = 'gemma3'): string {
-  const folder = variantFolder({ name: '', family, set: {}, unset: [], tensors: [] })
+  const folder = variantFolder({ family, set: {}, unset: [], tensors: [] })
   const file = join(folder, 'model.safetensors')
   const tensors = new Map([...readTensors(file)].map(([name, tensor]) => [spell(name), tensor]))
   const before = spell('model.norm').startsWith('model.') ? 'model.' : ''

@@ -10,6 +10,7 @@ import { CsvParser } from '../../src/data/reading/csv.js'
 import { Categories } from '../../src/data/rows/categories.js'
 import { Places } from '../../src/data/rows/places.js'
 import { loadTokenizer } from '../../src/data/tokenizer/load-tokenizer.js'
+import type { Refusal } from '../support/refusal.js'
 
 const asset = (name: string) => new URL(`../../assets/${name}`, import.meta.url).pathname
 const tokenizer = await loadTokenizer(asset('gsm-3m'))
@@ -206,8 +207,11 @@ t.test('fields under other names, and a category', async (t) => {
   t.equal(tokenizer.decode(data.sample(1).inputIds), 'Question: r\nAnswer: b<|im_end|>')
   t.equal(data.category(1), 'y')
   t.same(data.row(0), source[0])
-  await t.rejects(loadDataset([{ frage: 'q', antwort: 1, art: 'x' }], options), { details: { field: 'antwort' } })
-  await t.rejects(loadDataset([{ frage: 'q', antwort: 'a' }], options), { details: { field: 'art' } })
+  await t.rejects(loadDataset([{ frage: 'q', antwort: 1, art: 'x' }], options), {
+    code: 'E_DATA',
+    details: { field: 'antwort' },
+  })
+  await t.rejects(loadDataset([{ frage: 'q', antwort: 'a' }], options), { code: 'E_DATA', details: { field: 'art' } })
   const dolly = await loadDataset([{ instruction: 'a', response: 'b', category: 'qa' }], { format: 'dolly' })
   t.equal(dolly.category(0), 'qa')
   const code = await loadDataset([{ instruction: 'a', input: 'Rust', output: 'b' }], { format: 'code-alpaca' })
@@ -435,10 +439,18 @@ t.test('what is no tokenizer is refused at once, and so are texts without one', 
 })
 
 t.test('what is said of rows and options that do not go together', async (t) => {
-  const refused = async (rows: object[], options: object, expected: object) =>
+  const refused = async (rows: object[], options: object, expected: Refusal) =>
     t.rejects(loadDataset(rows as never, options as never), expected)
-  await refused([{ text: 'a', kind: null }], { format: 'text', category: 'kind' }, { details: { found: 'null' } })
-  await refused([{ text: 'a', kind: {} }], { format: 'text', category: 'kind' }, { details: { found: 'object' } })
+  await refused(
+    [{ text: 'a', kind: null }],
+    { format: 'text', category: 'kind' },
+    { code: 'E_DATA', details: { found: 'null' } },
+  )
+  await refused(
+    [{ text: 'a', kind: {} }],
+    { format: 'text', category: 'kind' },
+    { code: 'E_DATA', details: { found: 'object' } },
+  )
   const chat = { code: 'E_CONFIG', message: /has no conversations/ }
   await refused([{ text: 'a' }], { format: 'text', trainOn: 'last' }, { ...chat, details: { field: 'trainOn' } })
   await refused(

@@ -2,6 +2,7 @@
 import t from 'tap'
 import { checkFinite, flatten, rangesOf, unflatten } from '../../src/model/layout.js'
 import type { TensorLayout } from '../../src/native/binding.js'
+import type { Refusal } from '../support/refusal.js'
 
 const layout: TensorLayout[] = [
   { name: 'a.lora_A.weight', part: 'lora_A', shape: [1, 2], offset: 0, length: 2 },
@@ -57,7 +58,7 @@ t.test('ranges of chosen tensors: ascending, neighbours joined, the layout untou
 })
 
 t.test('names: missing ones and those that have no place', (t) => {
-  const refused = (change: (map: Map<string, unknown>) => void, expected: object) => {
+  const refused = (change: (map: Map<string, unknown>) => void, expected: Refusal) => {
     const map = tensors() as Map<string, unknown>
     change(map)
     t.throws(() => flatten(layout, 5, map as never), expected)
@@ -75,8 +76,8 @@ t.test('names: missing ones and those that have no place', (t) => {
   const many = (count: number) => (map: Map<string, unknown>) => {
     for (let i = 1; i <= count; i++) map.set(`x${i}`, map.get('a.lora_A.weight'))
   }
-  refused(many(8), { message: /: x1, x2, x3, x4, x5, x6, x7, x8$/ })
-  refused(many(10), { message: /: x1, x2, x3, x4, x5, x6, x7, x8 and 2 more$/ })
+  refused(many(8), { code: 'E_SHAPE', message: /: x1, x2, x3, x4, x5, x6, x7, x8$/ })
+  refused(many(10), { code: 'E_SHAPE', message: /: x1, x2, x3, x4, x5, x6, x7, x8 and 2 more$/ })
   t.end()
 })
 

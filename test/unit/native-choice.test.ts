@@ -204,7 +204,10 @@ t.test('the addon of this checkout, altered byte by byte', { skip: process.platf
   const asked = /GLIBC_2\.\d\d\0/.exec(bytes.toString('latin1'))![0]
   t.throws(() => openNative(altered(asked, 'GLIBC_2.99\0')), { message: /needs glibc 2\.99 or newer/ })
   t.throws(() => openNative(altered('libc.so.6\0', 'libc.so\0\0\0')), { message: /linked with musl/ })
-  t.throws(() => openNative(packageWith(t, bytes.subarray(0, 100_000), machine)), { details: { reason: 'damaged' } })
+  t.throws(() => openNative(packageWith(t, bytes.subarray(0, 100_000), machine)), {
+    code: 'E_LOAD',
+    details: { reason: 'damaged' },
+  })
 })
 
 t.test('a build that does not fit is to be removed; FEDLORA_PREBUILD to be unset', async (t) => {

@@ -3,8 +3,9 @@ import { generateKeyPairSync } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Instruction, Reply } from '../../../src/flower/node/instruction.js'
+import type { FlowerNodeOptions } from '../../../src/flower/node/options.js'
 import type { FlowerArray } from '../../../src/flower/objects/npy.js'
-import { type FlowerNodeOptions, runFlowerNode } from '../../../src/flower/run-node.js'
+import { runFlowerNode } from '../../../src/flower/run-node.js'
 import type { FleetServer } from './fleet-server.js'
 
 /** Seconds. */
