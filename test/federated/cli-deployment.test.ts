@@ -83,6 +83,6 @@ t.test('flags and fields that the page names are there', async (t) => {
   t.same(unknown(named), [])
   t.same(unknown(['approve', 'aprove']), ['aprove'], 'canary')
   const actions = federation.words![0]!.choices!
-  for (const words of commands.filter(([name]) => name === 'federation')) t.ok(actions.includes(words[1]!), words[1])
+  for (const words of commands.filter(([name]) => name === 'federation')) t.ok(actions.includes(words[1]!), words[1]!)
   for (const section of ['listen', 'tls', 'clients', 'limits']) t.ok(section in (await serverSections()))
 })

@@ -22,7 +22,7 @@ export async function tokenRows(rows: number, vocabulary: number, salt = 0): Pro
   return await loadDataset(list, { format: 'tokens', maxLength: 64 })
 }
 
-export function bytesOf(values: Float32Array): Buffer {
+export function bytesOf(values: Float32Array | Float64Array | Uint8Array): Buffer {
   return Buffer.from(values.buffer, values.byteOffset, values.byteLength)
 }
 

@@ -118,8 +118,8 @@ t.test('the examples run as printed', async (t) => {
   ]) {
     t.match(await run(line), { code: 0 }, line)
   }
-  t.match(await run(longer!), { code: 1, stderr: /schedule "cosine" depends on their number/ }, longer)
-  t.match(await run(step!), { code: 0 }, step)
+  t.match(await run(longer!), { code: 1, stderr: /schedule "cosine" depends on their number/ }, longer!)
+  t.match(await run(step!), { code: 0 }, step!)
   for (const line of [typed!, set!])
     t.match(
       await run(`${line} --train.maxSteps 1 --train.tensorboard false --set evaluate='{}'`),

@@ -61,7 +61,7 @@ t.test('what the script looks for is on the page, and everything has a name', as
     wanted.filter((id) => !ids.includes(id)),
     [],
   )
-  for (const [, label] of page.matchAll(/(?:aria-labelledby|for)="([\w-]+)"/g)) t.ok(ids.includes(label!), label)
+  for (const [, label] of page.matchAll(/(?:aria-labelledby|for)="([\w-]+)"/g)) t.ok(ids.includes(label!), label!)
   t.match(page, /<html lang="en">/)
   t.match(page, /role="status" aria-live="polite"/)
 })

@@ -75,7 +75,7 @@ t.test('every file of a sealed folder is flushed', async (t) => {
     await original()
   })
   const folder = t.testdir()
-  const counts = []
+  const counts: number[] = []
   for (const files of [0, 1, 3]) {
     flushes = 0
     await writeSealed(join(folder, String(files)), 1, {}, async (at) => {
