@@ -12,7 +12,7 @@ const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 /** Labels of GitHub's own runners of 2026: the linter knows those of the year that it was made in. */
 const runners = ['ubuntu-22.04', 'ubuntu-24.04', 'ubuntu-24.04-arm', 'macos-15', 'macos-15-intel', 'windows-2025']
 /** Commands that a step may begin with, beside scripts of this project. */
-const commands = /^(npm (pack|publish|ci)|npx --no-install tap|gh release|docker run) /
+const commands = /^(npm (pack|publish|ci)|npx --no-install tap|gh release|docker run|sudo apt-get install|tar -xzf) /
 
 interface Job {
   'runs-on'?: string
