@@ -96,7 +96,9 @@ function toolchainFile({ name, platform, arch, triple }) {
 export function zigTree(/** @type {import('./targets.mjs').Target} */ target, suffix = '', options = []) {
   const tree = join(home, target.name, `cmake${suffix}`)
   if (suffix !== '') rmSync(tree, { recursive: true, force: true })
-  const all = [`-DCMAKE_TOOLCHAIN_FILE=${toolchainFile(target)}`, '-DCMAKE_BUILD_TYPE=Release', ...options]
+  const first = target.libc === 'glibc' ? `-include ${join(root, 'native', 'base', 'glibc_symbols.h')}` : ''
+  const settings = { TOOLCHAIN_FILE: toolchainFile(target), BUILD_TYPE: 'Release', CXX_FLAGS: first }
+  const all = [...Object.entries(settings).map(([name, value]) => `-DCMAKE_${name}=${value}`), ...options]
   run('cmake', ['-S', root, '-B', tree, '-G', generator(), ...all], { quiet: true })
   return tree
 }

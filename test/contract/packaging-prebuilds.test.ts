@@ -63,6 +63,7 @@ t.test('Linux: libraries, glibc, entry points', async (t) => {
   const problems = (libraries: string[], versions: string[]) => judgeBinary(glibc, elf(libraries, versions)).join('\n')
   t.match(problems(['libc.so.6'], ['2.28']), /uses nothing of Node-API\nit does not export napi_register_module_v1/)
   t.notMatch(problems(['libc.so.6', 'libm.so.6', 'libpthread.so.0', 'libdl.so.2'], ['2.28']), /it needs/)
+  t.match(problems(['libc.so.6'], ['2.28']), /its memcpy is not glibc's\nits memset/)
   t.match(problems(['libc.so.6'], ['2.29']), /it needs glibc 2\.29, at most 2\.28/)
   t.match(problems(['libc.so.6', 'libgomp.so.1'], ['2.17']), /it needs libgomp\.so\.1/)
   t.match(judgeBinary(find('linux-x64-musl'), elf(['libc.so', 'libgcc_s.so.1'], [])), [/it needs libgcc_s\.so\.1/])
