@@ -121,6 +121,7 @@ class JsonParser {
     if (!is_digit(peek())) wrong("expected a value");
     while (is_digit(peek())) ++at_;
   }
+
   void parse_number(Json& value) {
     const size_t begin = at_;
     bool whole = true;
@@ -280,7 +281,7 @@ void append_json_string(std::string& out, std::string_view text) {
 
 namespace {
 /// [-]d[.ddd]e±dd with the fewest digits that read back. printf's are the nearest of their number, so the first that does is the shortest.
-/// std::to_chars does the same with a tenth of a megabyte of tables, which no compressor makes smaller.
+/// std::to_chars does the same with a tenth of a megabyte of tables in every binary that links them in.
 std::string shortest_scientific(double value) {
   char text[32];
   for (int behind_point = 0;; ++behind_point) {
