@@ -1,13 +1,14 @@
 /** A whole federation in one process, over links: the adapter of `simulate`, bit for bit. */
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { once } from 'node:events'
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { MemoryBlobs } from '../../src/federated/blobs/memory.js'
 import { Coordinator } from '../../src/federated/coordinator/coordinator.js'
+import type { CoordinatorOptions } from '../../src/federated/coordinator/options.js'
 import type { Record as Entry } from '../../src/federated/coordinator/records.js'
 import { MemoryJournal } from '../../src/federated/journal/memory.js'
 import { InProcessLink } from '../../src/federated/link/in-process.js'
-import type { FederationOptions } from '../../src/federated/options.js'
 import type { ParticipantEvent, ParticipantResult } from '../../src/federated/participant/events.js'
 import { type Connect, type ParticipantOptions, takePart } from '../../src/federated/participant/join.js'
 import { simulate } from '../../src/federated/simulate/simulate.js'
@@ -36,7 +37,7 @@ type Join = (connect: Connect, options: ParticipantOptions) => Promise<Participa
 /** A federation of these options: simulated, and between parties. Gives both adapters' files. */
 async function both(
   name: string,
-  options: Partial<FederationOptions>,
+  options: Partial<CoordinatorOptions['federation']>,
   joining: Join = async (...args) => await takePart(...args),
 ) {
   const federation = { rounds: 3, seed: 11, local, ...options }
@@ -75,7 +76,7 @@ async function both(
   return { results, simulated: fileIn(simulated), served: fileIn(served) }
 }
 
-const variations: Record<string, Partial<FederationOptions>> = {
+const variations: Record<string, Partial<CoordinatorOptions['federation']>> = {
   plain: {},
   'residuals of what topk leaves out': { upload: { codec: 'topk', density: 1 / 8, bits: 4 }, rounds: 4 },
   'differences on the way down': { download: { codec: 'int8' }, rounds: 4 },
@@ -137,15 +138,19 @@ t.test('rows that are hidden: every client tells what its own have spent', async
 
 t.test('a folder is one client: whoever comes second is told who has it, and the first goes on', async (t) => {
   const folder = join(root, 'shared')
-  const never = () => new Promise<never>(() => {})
-  const first = takePart(never, { model, data: rows[0]!, folder })
-  while (!existsSync(folder) || !readdirSync(folder).some((file) => file.startsWith('lock.'))) {
-    await new Promise((resolve) => setImmediate(resolve))
+  let connecting = 0
+  const absent: Connect = async (signal) => {
+    connecting++
+    if (!signal.aborted) await once(signal, 'abort')
+    throw signal.reason
   }
-  await t.rejects(Promise.resolve(takePart(never, { model, data: rows[0]!, folder })), {
+  const first = takePart(absent, { model, data: rows[0]!, folder })
+  while (connecting === 0) await new Promise((resolve) => setImmediate(resolve))
+  await t.rejects(Promise.resolve(takePart(absent, { model, data: rows[0]!, folder })), {
     code: 'E_LOCKED',
     details: { pid: process.pid },
   })
+  t.equal(connecting, 1, 'the second calls no server')
   first.stop()
   t.match(await first, { rounds: null })
 })
