@@ -74,7 +74,7 @@ t.test('canary: the harness itself reports a failed check', async (t) => {
   // The harness is compiled into every program; an unknown case name selects nothing, and nothing run is not a pass.
   const [first] = programs
   t.ok(first, 'there is a program')
-  const { stdout, status, signal } = spawnSync(first.path, ['--only', 'no such case'], { encoding: 'utf8' })
+  const { stdout, status, signal } = spawnSync(first!.path, ['--only', 'no such case'], { encoding: 'utf8' })
   t.not(judge({ output: stdout, status, signal }).problems.length, 0)
 })
 

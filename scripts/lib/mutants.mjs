@@ -76,12 +76,13 @@ export function nameMutants(source, changes) {
 /**
  * The sample: all mutants in the order of a hash over seed and name, cut at `count`. A file's changes move no other file's. `evenly`
  * takes one of each file in turn, so that a small file is tried like a large one.
- * @param {Mutant[]} mutants
+ * @template {Pick<Mutant, 'id' | 'file'>} M
+ * @param {M[]} mutants
  * @param {{ seed: string, count?: string, only?: string[], evenly?: boolean }} options
  */
 export function chooseMutants(mutants, { seed, count, only, evenly = false }) {
   if (only !== undefined) return mutants.filter(({ id }) => only.includes(id))
-  const rank = (/** @type {Mutant} */ { id }) => digest(`${seed} ${id}`)
+  const rank = (/** @type {M} */ { id }) => digest(`${seed} ${id}`)
   const ranked = mutants.map((mutant) => ({ mutant, rank: rank(mutant), turn: 0 }))
   ranked.sort((a, b) => (a.rank < b.rank ? -1 : 1))
   if (evenly) {

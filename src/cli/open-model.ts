@@ -75,7 +75,7 @@ function tellUnused({ unusedTensors: unused, config }: Model, output: Output | u
 }
 
 /** Loads an adapter, telling which of its tensors have no place in the text part of a multimodal model. */
-export async function loadTold(model: Model, folder: string, output?: Output): Promise<Adapter> {
+export async function loadTold(model: Model, folder: string, output?: Pick<Output, 'note'>): Promise<Adapter> {
   const adapter = await model.loadAdapter(folder)
   const { unusedTensors: unused } = adapter
   if (unused.length > 0)

@@ -43,8 +43,10 @@ t.test(
       for await (const event of run.events()) seen.push(event)
     })()
     const error = await run.then(
-      () => t.fail('it ends well'),
-      (failure) => failure,
+      () => {
+        throw new Error('it ends well')
+      },
+      (failure) => failure as Error,
     )
     await onlooker
     const last = seen.at(-1)!

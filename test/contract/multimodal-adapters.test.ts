@@ -3,7 +3,6 @@ import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { loadTold } from '../../src/cli/open-model.js'
-import type { Output } from '../../src/cli/output.js'
 import { exportAdapter, loadModel } from '../../src/index.js'
 import { goldenFolder, maxError } from '../support/golden-model.js'
 import { multimodal, spellings } from '../support/multimodal.js'
@@ -84,7 +83,7 @@ t.test('what has no place is told; what a merge would lose is refused', async (t
   const folder = multimodal('gemma3', spellings.since!)
   using model = await loadModel(folder, plain)
   const lines: string[] = []
-  using adapter = await loadTold(model, folderOf('list'), { note: (line: string) => lines.push(line) } as Output)
+  using adapter = await loadTold(model, folderOf('list'), { note: (line) => lines.push(line) })
   t.match(lines, [
     /trained over a whole multimodal model: 4 tensors outside its text part are left out: .*vision_tower/,
   ])

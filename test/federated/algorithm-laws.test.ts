@@ -5,6 +5,7 @@ import { stepByMeans, trainAndSend } from '../../src/federated/algorithms/defaul
 import { reach } from '../../src/federated/algorithms/fednova.js'
 import type { AlgorithmInput } from '../../src/federated/algorithms/index.js'
 import { combination } from '../../src/federated/algorithms/vectors.js'
+import { serverOptimizerSchema } from '../../src/federated/server-step/options.js'
 import { bytesOf } from '../support/train.js'
 import { parameters, type Ran, runQuadratics, type Setting } from './support/quadratics.js'
 
@@ -103,7 +104,7 @@ t.test('options that would make another algorithm of it are refused', async (t) 
     await t.rejects(runQuadratics(input, { server: server! }), { code: 'E_CONFIG', message })
   await refused('scaffold', { weighting: 'rows' }, /weighting: got 'rows', but algorithm scaffold .*'uniform' only/)
   await refused('feddyn', { weighting: 'tokens' }, /algorithm feddyn/)
-  const momentum = { name: 'momentum', beta1: 0.9, beta2: 0.99, epsilon: 1e-3 } as const
+  const momentum = serverOptimizerSchema.parse({ name: 'momentum' })
   await refused('feddyn', { serverOptimizer: momentum }, /serverOptimizer: got momentum .*feddyn has a step of its own/)
   await refused('feddyn', { serverOptimizer: { ...momentum, name: 'none', learningRate: 0.5 } }, /with rate 0\.5/)
   await runQuadratics('scaffold', { server: { weighting: 'uniform', serverOptimizer: momentum } })

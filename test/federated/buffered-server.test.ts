@@ -141,10 +141,11 @@ const keepAll = (world: World) => {
 }
 
 t.test('the journal is all of it: a second, slow reading gives the same adapter bit for bit', async (t) => {
-  for (const [asynchronous, seed] of [
+  const cases: [Asynchronous, seed: number][] = [
     [{ buffer: 3, concurrency: 5 }, 1],
     [{ buffer: 2, concurrency: 6, exponent: 1.5, maxStaleness: 2 }, 2],
-  ] as const) {
+  ]
+  for (const [asynchronous, seed] of cases) {
     const world = new World(buffered(asynchronous))
     keepAll(world)
     await world.server.open()
@@ -152,7 +153,7 @@ t.test('the journal is all of it: a second, slow reading gives the same adapter 
     await world.play(seed)
     await world.server.coordinator.over
     t.equal((await world.server.all('commit')).length, 8)
-    const { exponent = 0.5 } = asynchronous as { exponent?: number }
+    const { exponent = 0.5 } = asynchronous
     const { adapter, stalest } = await readAgain(world.server, exponent)
     t.ok(stalest > 0, `answers are ${stalest} versions old`)
     t.same(adapter, await adapterOf(world))

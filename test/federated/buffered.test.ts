@@ -3,7 +3,7 @@ import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { RoundEvent } from '../../src/federated/events.js'
-import { simulate } from '../../src/federated/simulate/simulate.js'
+import { type SimulateOptions, simulate } from '../../src/federated/simulate/simulate.js'
 import { loadModel } from '../../src/model/load.js'
 import { goldenFolder } from '../support/golden-model.js'
 import { temporaryFolder } from '../support/train.js'
@@ -33,7 +33,7 @@ const clock = {
 } satisfies Variation['clock']
 
 /** The adapter of a simulation, and its answers as they arrived. */
-async function simulated(variation: Variation) {
+async function simulated(variation: Variation & Pick<SimulateOptions, 'rounds' | 'local'>) {
   const outputDir = temporaryFolder('simulated')
   const run = simulate({
     model,

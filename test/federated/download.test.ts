@@ -2,8 +2,7 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { fedavg } from '../../src/federated/algorithms/fedavg.js'
-import { ffa } from '../../src/federated/algorithms/ffa.js'
+import { chooseAlgorithm } from '../../src/federated/algorithms/index.js'
 import { OwnState } from '../../src/federated/client/own-state.js'
 import { receive, receivedName } from '../../src/federated/client/personal.js'
 import { downloadSchema } from '../../src/federated/download-options.js'
@@ -41,9 +40,9 @@ const random = new Random(5, 1)
 const noise = (size: number) => Float32Array.from({ length: size }, () => random.uniform() - 0.5)
 const initial = noise(length)
 
-function serverOf(download: object, algorithm = fedavg, restored?: Restored): Server {
+function serverOf(download: object, algorithm = 'fedavg', restored?: Restored): Server {
   const server = new Server({
-    chosen: { algorithm, options: {} },
+    chosen: chooseAlgorithm(algorithm),
     config: {
       rounds: 99,
       seed: 3,
@@ -70,9 +69,9 @@ async function move(server: Server, update: Float32Array): Promise<void> {
 }
 
 /** A client of a server, with what it keeps in a folder of its own. */
-async function client(server: Server, at: string, algorithm = fedavg) {
+async function client(server: Server, at: string, algorithm = 'fedavg') {
   const own = await OwnState.open(join(root, at))
-  const home = { chosen: { algorithm, options: {} }, space, initial, own }
+  const home = { chosen: chooseAlgorithm(algorithm), space, initial, own }
   const task = () => server.task('a', space, server.round + 1, 1, own.roundOf('a', receivedName) ?? 0)
   return {
     task,
@@ -144,8 +143,8 @@ t.test('what messages leave out goes with later ones: a server that stands still
 })
 
 t.test('an algorithm that sends a part of the adapter sends differences of that part', async (t) => {
-  const server = serverOf({ codec: 'int8' }, ffa)
-  const one = await client(server, 'part', ffa)
+  const server = serverOf({ codec: 'int8' }, 'ffa')
+  const one = await client(server, 'part', 'ffa')
   t.equal((await one.get()).length, length - half)
 })
 
@@ -155,13 +154,13 @@ t.test('a restored server goes on with the same messages', async (t) => {
   for (const update of updates.slice(0, 3)) await move(straight, update)
   straight.broadcast(space, 4) // measured before the checkpoint: of the next round, and not part of it
   const vectors = structuredClone({ ...straight.state.vectors, ...straight.moments, ...straight.downloads })
-  const resumed = serverOf({ codec: 'int4' }, fedavg, { round: 3, vectors, numbers: {} })
+  const resumed = serverOf({ codec: 'int4' }, 'fedavg', { round: 3, vectors, numbers: {} })
   t.same(Object.keys(resumed.state.vectors), ['adapter'], 'no vector of the algorithm')
   for (const update of updates.slice(3)) for (const server of [straight, resumed]) await move(server, update)
   for (const version of [2, 3, 5]) {
     t.same(resumed.task('a', space, 6, 1, version), straight.task('a', space, 6, 1, version), `from ${version}`)
   }
-  const forgetful = serverOf({ codec: 'int4' }, fedavg, { round: 3, vectors: straight.state.vectors, numbers: {} })
+  const forgetful = serverOf({ codec: 'int4' }, 'fedavg', { round: 3, vectors: straight.state.vectors, numbers: {} })
   t.notSame(
     forgetful.task('a', space, 4, 1, 3),
     straight.task('a', space, 4, 1, 3),

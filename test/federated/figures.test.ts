@@ -1,7 +1,9 @@
 /** The figures of a round and of a run, from numbers that can be added up by hand; and the parts of the server that make them. */
 import t from 'tap'
-import type { Algorithm, Numbers } from '../../src/federated/algorithms/algorithm.js'
+import type { Numbers } from '../../src/federated/algorithms/algorithm.js'
 import { fedavg } from '../../src/federated/algorithms/fedavg.js'
+import { type AlgorithmInput, chooseAlgorithm } from '../../src/federated/algorithms/index.js'
+import { downloadSchema } from '../../src/federated/download-options.js'
 import type { RoundEvent } from '../../src/federated/events.js'
 import { addRound, type Counted, figuresOf, noTotals } from '../../src/federated/figures.js'
 import type { Answer } from '../../src/federated/protocol/messages.js'
@@ -60,13 +62,13 @@ function serverOf(
   initial: number[],
   options: object = {},
   restored?: Restored,
-  algorithm: Algorithm = fedavg,
+  algorithm: AlgorithmInput = fedavg,
   collector?: ServerParts['collector'],
 ): Server {
   const config = serverOptimizerSchema.parse(options)
   const server = new Server({
-    chosen: { algorithm, options: {} },
-    config: { rounds: 9, seed: 1, serverOptimizer: config, download: { codec: 'f32' } },
+    chosen: chooseAlgorithm(algorithm),
+    config: { rounds: 9, seed: 1, serverOptimizer: config, download: downloadSchema.parse({}) },
     space: spaceOfLength(initial.length),
     initial: Float32Array.from(initial),
     population: 5,
@@ -138,7 +140,7 @@ t.test(
 )
 
 /** Two parts of the adapter under two names: one step of the server. */
-const parts: Algorithm = {
+const parts: typeof fedavg = {
   ...fedavg,
   travels: () => ({ front: [[0, 1]], back: [[1, 3]] }),
 }
@@ -245,7 +247,7 @@ t.test('a collector decides what answers come to, whether they make a step, and 
 })
 
 t.test('what a record does not do whole is of no round', async (t) => {
-  const torn: Algorithm = {
+  const torn: typeof fedavg = {
     ...fedavg,
     finish({ state }) {
       state.vectors.adapter![0] = 5
@@ -306,8 +308,13 @@ t.test('a broadcast is what clients really get, encoded once for all of a round'
   t.equal(whole.broadcast(whole.space, 1), sent)
   t.not(whole.broadcast(whole.space, 2), sent)
   const half = new Server({
-    chosen: { algorithm: fedavg, options: {} },
-    config: { rounds: 9, seed: 1, serverOptimizer: serverOptimizerSchema.parse({}), download: { codec: 'bf16' } },
+    chosen: chooseAlgorithm('fedavg'),
+    config: {
+      rounds: 9,
+      seed: 1,
+      serverOptimizer: serverOptimizerSchema.parse({}),
+      download: downloadSchema.parse({ codec: 'bf16' }),
+    },
     space: spaceOfLength(4),
     initial: Float32Array.from(adapter),
     population: 5,

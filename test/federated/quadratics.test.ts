@@ -1,6 +1,7 @@
 /** Algorithms against their published equations on four quadratics: five rounds, partial cohorts, every number that is remembered. */
 import t from 'tap'
-import type { Algorithm } from '../../src/federated/algorithms/algorithm.js'
+import { z } from 'zod'
+import type { ServerState } from '../../src/federated/algorithms/algorithm.js'
 import { fednova } from '../../src/federated/algorithms/fednova.js'
 import { fedswa } from '../../src/federated/algorithms/fedswa.js'
 import { scaffold } from '../../src/federated/algorithms/scaffold.js'
@@ -54,11 +55,11 @@ for (const [option, name] of [
       const sum = combination([1, 1, 1, 1, -4], [...controls, control])
       t.ok(Math.max(...sum.map(Math.abs)) <= tolerance, `round ${round + 1}: the controls sum to that of the server`)
     }
-    const turned: Algorithm = {
+    const turned: typeof scaffold = {
       ...scaffold,
-      options: scaffold.options!.extend({ option: scaffold.options!.shape.option.default(option) }),
+      options: z.strictObject({ option: z.literal([1, 2]).default(option) }),
       work: async (kit, options) =>
-        await scaffold.work!({ ...kit, train: (plan) => kit.train(negated(plan)) }, options as { option: 1 | 2 }),
+        await scaffold.work!({ ...kit, train: (plan) => kit.train(negated(plan)) }, options),
     }
     t.notOk(judge(await runQuadratics(turned))[0], 'canary: the correction turned round')
   })
@@ -80,13 +81,12 @@ for (const [name, mu, setting] of novas) {
     t.ok(right(x, `${name}.x`))
     const { emphasis: _, ...unnormalised } = {
       ...fednova,
-      options: fednova.options!.extend({ mu: fednova.options!.shape.mu.default(mu) }),
+      options: z.strictObject({ mu: z.number().default(mu) }),
     }
     t.notOk(right((await runQuadratics(unnormalised, setting)).x, `${name}.x`), 'canary: nothing divided')
-    const short: Algorithm = {
+    const short: typeof fednova = {
       ...fednova,
-      work: async (kit) => await fednova.work!(kit, { mu }),
-      options: undefined,
+      options: z.strictObject({ mu: z.number().default(mu) }),
       finish: ({ step, mean }) => step(mean('adapter')),
     }
     t.notOk(right((await runQuadratics(short, setting)).x, `${name}.x`), 'canary: without τ')
@@ -116,9 +116,7 @@ t.test('fedswa: the running mean of the server’s models', async (t) => {
   const [rounds, length] = walk.shape as [number, number]
   const average = (every: number) => {
     const adapter = new Float32Array(length)
-    const state = { vectors: { adapter }, numbers: {}, ...undefined } as Parameters<
-      NonNullable<typeof fedswa.result>
-    >[0]
+    const state: ServerState = { vectors: { adapter }, numbers: {} }
     const fresh = fedswa.state!({ adapter } as Parameters<NonNullable<typeof fedswa.state>>[0], { start, every })
     Object.assign(state.vectors, fresh.vectors)
     Object.assign(state.numbers, fresh.numbers)

@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { fedavg } from '../../src/federated/algorithms/fedavg.js'
+import { chooseAlgorithm } from '../../src/federated/algorithms/index.js'
 import { OwnState } from '../../src/federated/client/own-state.js'
 import { encodeUpload } from '../../src/federated/client/upload.js'
 import { downloadSchema } from '../../src/federated/download-options.js'
@@ -54,7 +54,7 @@ const placeOf = (client: string) => ['a', 'b', 'c'].indexOf(client)
 
 function serverOf(segments: number): Server {
   const server = new Server({
-    chosen: { algorithm: fedavg, options: {} },
+    chosen: chooseAlgorithm('fedavg'),
     config: {
       ...{ rounds: 9, seed: 1, segments },
       serverOptimizer: serverOptimizerSchema.parse({}),

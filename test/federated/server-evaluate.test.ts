@@ -9,7 +9,6 @@ import type { Judge } from '../../src/federated/coordinator/judge.js'
 import type { Record as Entry } from '../../src/federated/coordinator/records.js'
 import { MemoryJournal } from '../../src/federated/journal/memory.js'
 import { InProcessLink } from '../../src/federated/link/in-process.js'
-import type { FederationOptions } from '../../src/federated/options.js'
 import { simulate } from '../../src/federated/simulate/simulate.js'
 import { loadModel } from '../../src/model/load.js'
 import { createServer, type ServerOptions } from '../../src/server/index.js'
@@ -59,7 +58,7 @@ async function takesPart(door: ConstructorParameters<typeof InProcessLink>[0], n
 }
 
 /** The evaluations of a federation, simulated and served. */
-async function both(t: Test, name: string, every: number, options: Partial<FederationOptions>) {
+async function both(t: Test, name: string, every: number, options: Partial<ServerOptions['federation']>) {
   const federation = { rounds: 3, seed: 11, local, ...options }
   const { loadDataset } = await import('../../src/data/index.js')
   const data = await loadDataset(held, { format: 'tokens', maxLength: 64 })

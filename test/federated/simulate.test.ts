@@ -181,7 +181,7 @@ t.test('baselines side by side, with the same budget of steps', async (t) => {
 
 t.test('a finished baseline is not run again; a damaged report of one is refused with its field', async (t) => {
   const folder = join(root, 'damaged-baseline')
-  const options = { baselines: ['local'], rounds: 1, absence: 0 } as const
+  const options: Variation = { baselines: ['local'], rounds: 1, absence: 0 }
   const first = await simulate(await federation(model, { ...options, outputDir: folder }))
   first.adapter.dispose()
   const again = await simulate(await federation(model, { ...options, resumeFrom: folder }))

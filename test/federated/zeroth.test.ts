@@ -2,6 +2,8 @@
 import t from 'tap'
 import { addDirections } from '../../src/aggregation/normals.js'
 import { fedkseed, poolSeed } from '../../src/federated/algorithms/fedkseed.js'
+import { chooseAlgorithm } from '../../src/federated/algorithms/index.js'
+import { downloadSchema } from '../../src/federated/download-options.js'
 import type { RoundEvent } from '../../src/federated/events.js'
 import { type SimulateOptions, simulate } from '../../src/federated/index.js'
 import type { Space } from '../../src/federated/protocol/space.js'
@@ -22,8 +24,13 @@ const initial = Float32Array.from({ length }, (_, i) => Math.sin(i))
 
 function server(seeds: number): Server {
   const made = new Server({
-    chosen: { algorithm: fedkseed, options: { seeds, epsilon: 1e-3 } },
-    config: { rounds: 9, seed: 3, serverOptimizer: serverOptimizerSchema.parse({}), download: { codec: 'f32' } },
+    chosen: chooseAlgorithm({ name: 'fedkseed', seeds, epsilon: 1e-3 }),
+    config: {
+      rounds: 9,
+      seed: 3,
+      serverOptimizer: serverOptimizerSchema.parse({}),
+      download: downloadSchema.parse({}),
+    },
     space,
     initial,
     population: 2,

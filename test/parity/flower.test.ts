@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { keygenFlower } from '../../src/flower/key/keygen.js'
 import type { NodeEvent } from '../../src/flower/node/events.js'
+import type { Reply } from '../../src/flower/node/instruction.js'
 import { runFlowerNode } from '../../src/flower/run-node.js'
 
 t.setTimeout(600_000)
@@ -105,7 +106,7 @@ t.test('two nodes and a SuperNode: the exact mean', place === '' ? { skip: why }
         key: at(name),
         folder: at(`${name}.node`),
         signal: stop.signal,
-        work({ kind, arrays }) {
+        work({ kind, arrays }): Reply {
           if (kind === 'evaluate') return { metrics: { eval_loss: add, 'num-examples': rows } }
           const moved = (data: unknown) => (data as Float32Array).map((x) => x + add)
           const next = [...arrays].map(([key, { shape, data }]) => [key, { shape, data: moved(data) }] as const)

@@ -73,7 +73,8 @@ export class BrokenFolder {
 
   /** The weights in shards, with an index; `index` is written as it is when given. */
   shards(names: string[], index?: unknown): void {
-    const tensors = Object.entries(this.#header).filter(([name]) => name !== '__metadata__')
+    const { __metadata__: _, ...header } = this.#header
+    const tensors = Object.entries<HeaderEntry>(header)
     const map: Record<string, string> = {}
     const parts = names.map((name, shard) => {
       const own = tensors.filter((_, i) => i % names.length === shard)

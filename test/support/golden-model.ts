@@ -53,7 +53,7 @@ export function rowsOf(golden: GoldenFile, prefix = '', at = 0): TokenRows {
   const rows: TokenRows = { inputIds: [], labels: [] }
   for (let row = 0; row < B; row++) {
     const begin = (at * B + row) * T
-    const length = mask.subarray(begin, begin + T).reduce((sum, one) => sum + one, 0)
+    const length = [...mask.subarray(begin, begin + T)].reduce((sum, one) => sum + one, 0)
     rows.inputIds.push(Array.from(ids.values.subarray(begin, begin + length)))
     rows.labels.push(Array.from(labels.subarray(begin, begin + length)))
   }

@@ -7,6 +7,7 @@ import t from 'tap'
 import type { DatasetOptions } from '../../src/data/dataset-options.js'
 import { formats, type Row } from '../../src/data/formats/formats.js'
 import { loadDataset } from '../../src/data/load-dataset.js'
+import type { ChatMessage } from '../../src/data/tokenizer/chat-template.js'
 import { loadTokenizer } from '../../src/data/tokenizer/load-tokenizer.js'
 import type { Tokenizer } from '../../src/data/tokenizer/tokenizer.js'
 import { supervisedText } from '../support/supervised-text.js'
@@ -41,7 +42,7 @@ async function marked(row: Row, by: Tokenizer = plain, options: Partial<DatasetO
   return supervisedText(data.sample(0), by)
 }
 
-const user = (content: unknown) => ({ role: 'user', content })
+const user = (content: ChatMessage['content']) => ({ role: 'user', content })
 const assistant = (content: unknown, more = {}) => ({ role: 'assistant', content, ...more })
 const said = (question: string, answer: string) =>
   `<|im_start|>user\n${question}<|im_end|>\n<|im_start|>assistant\n⟪${answer}<|im_end|>⟫\n`

@@ -31,7 +31,7 @@ async function file(name: string, content: string | Uint8Array): Promise<string>
 }
 
 const rowsOf = (data: Dataset) => Array.from({ length: data.length }, (_, i) => data.row(i))
-const texts = (data: Dataset) => rowsOf(data).map(({ text }) => text)
+const texts = (data: Dataset) => rowsOf(data).map(({ text }) => text as string)
 
 t.test('CSV of every kind that spreadsheets write', async (t) => {
   const expected = [

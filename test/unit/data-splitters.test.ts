@@ -6,7 +6,7 @@ import t from 'tap'
 import type { Dataset } from '../../src/data/dataset.js'
 import { loadDataset } from '../../src/data/load-dataset.js'
 import { apportion, ensureMinimum } from '../../src/data/split/partition.js'
-import { Split } from '../../src/data/split/split.js'
+import { type ClientRows, Split } from '../../src/data/split/split.js'
 import type { SplitOptions } from '../../src/data/split/split-options.js'
 import { split } from '../../src/data/split/splitters.js'
 import { Random } from '../../src/random/random.js'
@@ -85,7 +85,7 @@ t.test(`laws over ${cases.length} splits`, async (t) => {
 t.test('canary: a lost row, a doubled row and a test of one label break the laws', async (t) => {
   const options: SplitOptions = { by: 'iid', clients: 2, testFraction: 0.3 }
   const { clients } = split(data, options)
-  const [first, second] = clients as [{ train: number[]; test: number[] }, { train: number[]; test: number[] }]
+  const [first, second] = clients as readonly [ClientRows, ClientRows]
   t.equal(broken(data, { clients: [first, second] }, options), null)
   t.equal(broken(data, { clients: [{ ...first, train: first.train.slice(1) }, second] }, options), 'each row once')
   t.equal(broken(data, { clients: [{ ...first, train: [...first.train, 0] }, second] }, options), 'each row once')

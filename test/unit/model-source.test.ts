@@ -107,14 +107,14 @@ t.test('everywhere a model is named', async (t) => {
     { code: 'E_TOKENIZER', message: /snapshots/ },
     'found, but it has none',
   )
-  for (const refused of [
+  const refused: (() => Promise<unknown>)[] = [
     () => loadModel('acme/none'),
     () => readModelConfig('acme/none'),
     () => estimate({ model: 'acme/none' }),
     () => quantizeModel('acme/none', join(output, 'x')),
     () => model.loadAdapter('acme/none'),
-  ])
-    await t.rejects(refused, { code: 'E_MISSING', message: /hf download acme\/none/ })
+  ]
+  for (const call of refused) await t.rejects(call, { code: 'E_MISSING', message: /hf download acme\/none/ })
   await t.rejects(loadTokenizer('acme/none'), { code: 'E_TOKENIZER', message: /hf download acme\/none/ })
 })
 

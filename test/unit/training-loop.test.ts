@@ -50,7 +50,8 @@ function makeSession(answer: (call: number) => Partial<StepResult> = () => ({}))
       weights.push(...batches.map(({ weights }) => weights))
       const tokens = batches.reduce((sum, { ids }) => sum + ids.length, 0)
       const supervised = batches.reduce((sum, { labels }) => sum + [...labels].filter((label) => label > 0).length, 0)
-      return { loss: calls.length, gradNorm: 9, tokens, supervised, cancelled: false, ...answer(calls.length) }
+      const sums = { tokens, supervised, examples: 0, clipped: 0 }
+      return { loss: calls.length, gradNorm: 9, ...sums, cancelled: false, ...answer(calls.length) }
     },
     cancel() {},
     state: () => ({ step: 3, moment1: Float32Array.of(1), moment2: Float32Array.of(2) }),

@@ -7,7 +7,10 @@ import { alone, Lockstep, type StepRequest } from '../../src/training/stepper.js
 type Answer = (names: string[]) => Promise<StepOutcome[]>
 
 const name = (session: unknown) => (session as { name: string }).name
-const done = (tokens: number): StepOutcome => ({ loss: 1, gradNorm: 2, tokens, supervised: tokens, cancelled: false })
+const done = (tokens: number): StepOutcome => ({
+  ...{ loss: 1, gradNorm: 2, tokens, supervised: tokens },
+  ...{ examples: 0, clipped: 0, cancelled: false },
+})
 
 /** Milliseconds; every pass takes six seconds. */
 let clock = 500

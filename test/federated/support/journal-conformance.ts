@@ -50,8 +50,8 @@ export async function journalConformance(t: Test, open: () => Promise<OpenJourna
     record.deep.value = 2
     await appending
     record.deep.value = 3
-    const [first] = (await entriesOf(journal)) as [{ record: typeof record }]
-    first.record.deep.value = 4
+    const [first] = await entriesOf(journal)
+    ;(first!.record as typeof record).deep.value = 4
     t.strictSame(await entriesOf(journal), numbered([{ deep: { value: 1 } }]))
     await journal.close()
   })

@@ -8,6 +8,7 @@ import { factorsIn } from '../../../src/federated/algorithms/factors.js'
 import { type AlgorithmInput, chooseAlgorithm } from '../../../src/federated/algorithms/index.js'
 import { residualFactors } from '../../../src/federated/algorithms/residual.js'
 import { openTask } from '../../../src/federated/client/personal.js'
+import { downloadSchema } from '../../../src/federated/download-options.js'
 import { messageVersion } from '../../../src/federated/protocol/messages.js'
 import { lengthOf, type Space, spaceOf, whole } from '../../../src/federated/protocol/space.js'
 import { AdapterFile } from '../../../src/federated/server/adapter-file.js'
@@ -108,7 +109,7 @@ export async function open(
       rounds: 9,
       seed: 3,
       serverOptimizer: serverOptimizerSchema.parse({}),
-      download: { codec: 'f32' },
+      download: downloadSchema.parse({}),
       ...config,
     },
     space,
@@ -164,6 +165,12 @@ export async function open(
           travels: travelOf(chosen, { space: own, round }),
           train,
           gradient: async (at) => at,
+          rowLosses: async () => {
+            throw new Error('made-up trainings have no rows')
+          },
+          zeroth: async () => {
+            throw new Error('made-up trainings go along their plans alone')
+          },
         }
         const { trained, vectors } = await workOf(chosen, kit)
         done.before.push(kit.given.adapter!)

@@ -14,9 +14,11 @@ import type {
 } from '../../../src/federated/algorithms/algorithm.js'
 import { placeReceived, travelOf, workOf } from '../../../src/federated/algorithms/defaults.js'
 import { type AlgorithmInput, chooseAlgorithm } from '../../../src/federated/algorithms/index.js'
+import { downloadSchema } from '../../../src/federated/download-options.js'
 import { messageVersion } from '../../../src/federated/protocol/messages.js'
 import { spaceOf } from '../../../src/federated/protocol/space.js'
-import { Server, type ServerConfig } from '../../../src/federated/server/server.js'
+import type { ServerConfig } from '../../../src/federated/server/config.js'
+import { Server } from '../../../src/federated/server/server.js'
 import { serverOptimizerSchema } from '../../../src/federated/server-step/step.js'
 import { decodeVector, encodeVector } from '../../../src/federated/vector-message.js'
 import { GoldenFile } from '../../support/safetensors.js'
@@ -103,7 +105,7 @@ function train(client: number, plan: TrainPlan, setting: Setting): Trained {
   const rate = plan.learningRate ?? parameters.lr!
   const trained = (i: number) => (plan.trainable ?? [[0, size]]).some(([begin, end]) => begin <= i && i < end)
   let { proximal } = plan
-  let y = Float64Array.from(plan.from)
+  let y: Float64Array = Float64Array.from(plan.from)
   const moment = new Float64Array(size)
   for (let step = 1; step <= count && !setting.exact; step++) {
     const gradient = slope(loss, y, proximal, plan.correction)
@@ -134,7 +136,7 @@ export async function runQuadratics(input: AlgorithmInput, setting: Setting = {}
     rounds,
     seed: 1,
     serverOptimizer: serverOptimizerSchema.parse({}),
-    download: { codec: 'f32' },
+    download: downloadSchema.parse({}),
     ...setting.server,
   }
   const members = names.slice(0, setting.clients)
@@ -169,6 +171,9 @@ export async function runQuadratics(input: AlgorithmInput, setting: Setting = {}
         gradient: async (at) => Float32Array.from(slope(setting.losses?.[client] ?? client, Float64Array.from(at))),
         rowLosses: async () => {
           throw new Error('quadratics have no rows')
+        },
+        zeroth: async () => {
+          throw new Error('quadratics are trained along their gradients')
         },
       }
       const { trained, vectors, numbers = {}, keep } = await workOf(chosen, kit)

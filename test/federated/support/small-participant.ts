@@ -71,7 +71,7 @@ export const drifts: SmallWork = async ({ client, round, vectors }) => {
     steps: 2,
     tokens: 7,
     loss: draw.uniform(),
-  }
+  } as const
   return { ...answer, vectors: { adapter: encodeVector(update) }, numbers: {} }
 }
 

@@ -12,7 +12,7 @@ const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
 const day = 86_400_000
 
 export async function makeCertificates(): Promise<{ authority: string; key: string; cert: string }> {
-  cryptoProvider.set(webcrypto as Crypto)
+  cryptoProvider.set(webcrypto)
   const pair = () => webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
   const [root, own] = [await pair(), await pair()]
   const from = {
