@@ -18,7 +18,11 @@ import { listFiles, root, run, runMain, ScriptError } from './lib/project.mjs'
 
 /** What code of a set must hold. A file with a table for each set has a namespace for each. */
 const rules = {
-  /** @type {{ files: Rule[], functions: Rule[], beyond: RegExp, free: RegExp }} */
+  /**
+   * `halved`: the upper half of a vector is stored alone. A compiler that takes the processors of the ABI floor for those to be fast on
+   * cuts every access to memory of 32 bytes in two, as Sandy Bridge wanted it.
+   * @type {{ files: Rule[], functions: Rule[], beyond: RegExp, free: RegExp, halved: RegExp | undefined }}
+   */
   x86: {
     files: [
       { of: /kernels\/avx2\/linear/, holds: /\bvfmadd\w+ .*ymm/, least: 30 },
@@ -33,6 +37,7 @@ const rules = {
       { of: /factors\/kernels_avx512/, holds: /\bvfmadd\w+pd .*zmm/, least: 14 },
       { of: /aggregation\/together_avx512/, holds: /\bvpmadd52luq .*zmm/, least: 70 },
       { of: /compression\/checksum_avx512/, holds: /\bvpclmul\w+ .*zmm/, least: 4 },
+      { of: /compression\/masks_avx512/, holds: /\bvp(cmp|movd2m)\w* .*[yz]mm/, least: 4 },
       { of: /compression\/philox_avx512/, holds: /\bvpmuludq .*zmm/, least: 10 },
     ],
     functions: Object.entries({ codec: 250, sum: 25, vectors: 170, order: 6, pairs: 13 }).flatMap(([table, least]) => [
@@ -41,6 +46,7 @@ const rules = {
     ]),
     beyond: /\b[yz]mm\d/,
     free: /kernels\/avx(2|512bf16)\/|_avx(2|512)\.cpp/,
+    halved: /\bvextract[fi]128 \$0x1,%ymm\d+,.*\(/,
   },
   arm64: {
     files: [
@@ -51,6 +57,7 @@ const rules = {
     functions: [],
     beyond: /\bbf(dot|mmla|mlal[bt]|cvtn?2?)\b/,
     free: /kernels\/neonbf16\//,
+    halved: undefined,
   },
 }
 /** Functions of a set in an object that has those of several. */
@@ -78,7 +85,7 @@ const count = (/** @type {Routine[]} */ code, /** @type {RegExp} */ instruction)
  * @param {{ path: string, code: Routine[] }[]} objects @param {keyof typeof rules} machine
  */
 export function faults(objects, machine) {
-  const { files, functions, beyond, free } = rules[machine]
+  const { files, functions, beyond, free, halved } = rules[machine]
   /** @type {string[]} */
   const problems = []
   const demand = (/** @type {Rule} */ rule, /** @type {string} */ what, /** @type {Routine[]} */ code) => {
@@ -102,6 +109,10 @@ export function faults(objects, machine) {
       const line = lines.find((text) => beyond.test(text))
       if (line !== undefined) problems.push(`${path}: ${name} is beyond the ABI floor: ${line.trim()}`)
     }
+  }
+  for (const { path, code } of objects) {
+    const halves = halved === undefined ? 0 : count(code, halved)
+    if (halves > 0) problems.push(`${path}: ${halves} vectors are stored in halves`)
   }
   return problems
 }

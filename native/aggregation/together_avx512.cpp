@@ -39,6 +39,7 @@ FEDLORA_CLMUL MagnitudeBits add_f32(int64_t* low, const FloatTile* tiles) {
   for (int k = 0; k < count; ++k) factor[k] = _mm512_set1_pd(tiles[k].factor);
   for (int64_t at = 0; at < update_tile * 4; at += segment) {
     __m512i crc[count];
+    for (__m512i& lanes : crc) lanes = _mm512_setzero_si512();
     for (int64_t i = at; i < at + segment; i += line, low += 16) {
       __m512i first = _mm512_loadu_si512(low), second = _mm512_loadu_si512(low + 8);
       prefetch(low + update_tile);
@@ -47,7 +48,7 @@ FEDLORA_CLMUL MagnitudeBits add_f32(int64_t* low, const FloatTile* tiles) {
       for (int k = 0; k < count; ++k) {
         const __m512i bytes = _mm512_loadu_si512(tiles[k].bytes + i);
         prefetch(tiles[k].soon + i);
-        crc[k] = i == at ? fold_first(bytes) : folded(crc[k], near, bytes);
+        crc[k] = folded(crc[k], near, bytes);
         const __m512i bits = _mm512_and_si512(bytes, magnitude);
         largest = _mm512_max_epu32(largest, bits);
         least = _mm512_min_epu32(least, _mm512_sub_epi32(bits, one));
@@ -58,6 +59,7 @@ FEDLORA_CLMUL MagnitudeBits add_f32(int64_t* low, const FloatTile* tiles) {
       _mm512_storeu_si512(low, first);
       _mm512_storeu_si512(low + 8, second);
     }
+#pragma GCC unroll 8
     for (int k = 0; k < count; ++k) tiles[k].checksums[at / segment] = fold_last(crc[k]);
   }
   const uint32_t below = _mm512_reduce_min_epu32(least);
@@ -81,13 +83,14 @@ FEDLORA_CLMUL MagnitudeBits add_bf16(int64_t* low, const FloatTile* tiles) {
   __m512d factor[count];
   for (int k = 0; k < count; ++k) factor[k] = _mm512_set1_pd(tiles[k].factor);
   __m512i crc[count];
+  for (__m512i& lanes : crc) lanes = _mm512_setzero_si512();
   for (int64_t i = 0; i < segment; i += line, low += 32) {
     __m512d sum[4] = {_mm512_setzero_pd(), _mm512_setzero_pd(), _mm512_setzero_pd(), _mm512_setzero_pd()};
 #pragma GCC unroll 8
     for (int k = 0; k < count; ++k) {
       const __m512i bytes = _mm512_loadu_si512(tiles[k].bytes + i);
       prefetch(tiles[k].soon + i);
-      crc[k] = i == 0 ? fold_first(bytes) : folded(crc[k], near, bytes);
+      crc[k] = folded(crc[k], near, bytes);
       const __m512i bits = _mm512_and_si512(bytes, magnitude);
       largest = _mm512_max_epu16(largest, bits);
       least = _mm512_min_epu16(least, _mm512_sub_epi16(bits, one));
@@ -103,6 +106,7 @@ FEDLORA_CLMUL MagnitudeBits add_bf16(int64_t* low, const FloatTile* tiles) {
       add_to(low + 8 * part, _mm512_cvttpd_epi64(sum[part]));
     }
   }
+#pragma GCC unroll 8
   for (int k = 0; k < count; ++k) tiles[k].checksums[0] = fold_last(crc[k]);
   return word_range(least, largest);
 }

@@ -18,8 +18,8 @@ FEDLORA_CLMUL void four_segments_clmul(const uint8_t* p, uint32_t* checksums) {
   constexpr size_t segment = checksum_segment_bytes;
   const __m512i far = fold_by<2048>(), near = fold_by<512>();
   for (int s = 0; s < 4; ++s, p += segment) {
-    __m512i a = fold_first(_mm512_loadu_si512(p));
-    __m512i b = _mm512_loadu_si512(p + 64), c = _mm512_loadu_si512(p + 128), d = _mm512_loadu_si512(p + 192);
+    __m512i a = _mm512_loadu_si512(p), b = _mm512_loadu_si512(p + 64);
+    __m512i c = _mm512_loadu_si512(p + 128), d = _mm512_loadu_si512(p + 192);
     for (size_t i = 256; i < segment; i += 256) {
       a = folded(a, far, _mm512_loadu_si512(p + i)), b = folded(b, far, _mm512_loadu_si512(p + i + 64));
       c = folded(c, far, _mm512_loadu_si512(p + i + 128)), d = folded(d, far, _mm512_loadu_si512(p + i + 192));

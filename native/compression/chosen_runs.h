@@ -9,11 +9,10 @@
 /// ⌊word · width / 2^32⌋ of its own.
 #pragma once
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <span>
 
-#include "base/philox.h"
+#include "base/philox64.h"
 
 namespace fedlora {
 
@@ -38,13 +37,15 @@ void for_each_run(std::span<const ChosenSegment> segments, int run_log2, uint64_
   int64_t first = 0;
   for (size_t s = 0; s < segments.size(); ++s) {
     const int64_t length = segments[s].length;
-    const uint64_t runs = static_cast<uint64_t>(runs_of(length, run_log2)), strata = segments[s].chosen;  // products below 2^64
-    const Philox draw{seed, s};
-    std::array<uint32_t, 4> words{};
-    for (uint64_t j = 0; j < strata; ++j) {
-      if (j % 4 == 0) words = draw(j / 4);
-      const uint64_t low = j * runs / strata, width = (j + 1) * runs / strata - low;
-      const int64_t begin = static_cast<int64_t>(low + ((words[j % 4] * width) >> 32)) << run_log2;
+    const uint64_t runs = static_cast<uint64_t>(runs_of(length, run_log2)), strata = segments[s].chosen;
+    const uint64_t quotient = strata == 0 ? 0 : runs / strata, remainder = runs - quotient * strata;
+    uint32_t words[64];
+    // low = ⌊j·R/c⌋ and rest = j·R mod c, from stratum to stratum without a division.
+    for (uint64_t j = 0, low = 0, rest = 0, width = 0; j < strata; ++j, low += width) {
+      if (j % 64 == 0) philox64(seed, s, j / 4, words);
+      rest += remainder, width = quotient;
+      if (rest >= strata) rest -= strata, ++width;
+      const int64_t begin = static_cast<int64_t>(low + ((uint64_t{words[16 * (j % 4) + j / 4 % 16]} * width) >> 32)) << run_log2;
       visit(ChosenRun{first + begin, first + std::min(begin + (int64_t{1} << run_log2), length), static_cast<int64_t>(width)});
     }
     first += length;

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "base/target.h"
+#include "compression/checksum.h"
 
 #define FEDLORA_CLMUL FEDLORA_TARGET("avx512f,avx512vl,avx512bw,avx512dq,vpclmulqdq,pclmul,sse4.2")
 
@@ -31,16 +32,21 @@ FEDLORA_CLMUL inline __m512i folded(__m512i lanes, __m512i constants, __m512i ne
   return _mm512_ternarylogic_epi64(low, high, next, 0x96);  // xor of three
 }
 
-/// What a segment begins with: the initial value ~0 of a CRC is the same as inverting the first 32 bits.
-FEDLORA_CLMUL inline __m512i fold_first(__m512i bytes) { return _mm512_xor_si512(bytes, _mm512_zextsi128_si512(_mm_cvtsi32_si128(-1))); }
+/// What the initial value ~0 of a CRC adds to that of a segment which began with 0, because a CRC is linear: ~0 · x^(8 · 4096) mod P.
+constexpr uint32_t begun_with_ones() {
+  uint32_t value = ~0u;
+  for (size_t i = 0; i < 8 * checksum_segment_bytes; ++i) value = (value >> 1) ^ ((value & 1) ? 0x82F63B78u : 0u);
+  return value;
+}
 
-/// The CRC32C of a segment whose folded sum is `lanes`.
+/// The CRC32C of a segment whose folded sum is `lanes`. Folding begins with 0, or with the segment's first bytes.
 FEDLORA_CLMUL inline uint32_t fold_last(__m512i lanes) {
   alignas(64) uint64_t rest[8];
   _mm512_store_si512(rest, lanes);
+  constexpr uint32_t ones = ~begun_with_ones();
   uint32_t crc = 0;
   for (uint64_t part : rest) crc = static_cast<uint32_t>(__builtin_ia32_crc32di(crc, part));
-  return ~crc;
+  return crc ^ ones;
 }
 
 }  // namespace fedlora

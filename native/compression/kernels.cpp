@@ -3,6 +3,7 @@
 
 #include "base/target.h"
 #include "compression/kernels_body.h"
+#include "compression/masks_avx512.h"
 #include "compression/philox_avx512.h"
 
 namespace fedlora {
@@ -69,6 +70,9 @@ static CodecKernels make_table() {
   table.isa = Isa::avx512bf16;
   FEDLORA_CODEC_KERNELS(FEDLORA_CODEC_ROW)
   table.quantize = quantize_drawn;
+  table.select_mask = select_mask_avx512;
+  table.encode_signs = encode_signs_avx512;
+  table.decode_signs = decode_signs_avx512;
   return table;
 }
 }  // namespace codec_avx512

@@ -25,30 +25,38 @@ FEDLORA_INLINE uint32_t magnitude_bits(float x) { return std::bit_cast<uint32_t>
 /// Elements between what is read and what is fetched meanwhile: a chunk of the encoders, whose work goes on while it comes.
 constexpr int64_t fetch_distance = 2048;
 
-FEDLORA_INLINE uint32_t add_residual(const float* __restrict update, const float* __restrict residual, float* __restrict target,
-                                     int64_t count) {
+// A pointer that may be null is a template's parameter in the loops: asked for in them, clang makes masked accesses of the question, which
+// some processors take forty times as long for when the mask is empty and the address is null.
+
+template <bool with_residual>
+FEDLORA_INLINE uint32_t targets_of(const float* __restrict update, const float* __restrict residual, float* __restrict target,
+                                   int64_t count) {
   constexpr int64_t line = 16;  // floats of a cache line
-  uint32_t tops[line] = {};
-  int64_t i = 0;
-  for (; i + line <= count; i += line) {
-    __builtin_prefetch(update + i + fetch_distance);
-    if (residual != nullptr) __builtin_prefetch(residual + i + fetch_distance);
-    for (int64_t j = 0; j < line; ++j) {
-      const float sum = residual == nullptr ? update[i + j] : update[i + j] + residual[i + j];
-      target[i + j] = sum;
-      const uint32_t bits = magnitude_bits(sum);
-      tops[j] = bits > tops[j] ? bits : tops[j];
-    }
-  }
   uint32_t largest = 0;
-  for (uint32_t top : tops) largest = top > largest ? top : largest;
+  int64_t i = 0;
+  for (; i + update_block <= count; i += update_block) {
+    for (int64_t j = i + fetch_distance; j < i + fetch_distance + update_block; j += line) {
+      __builtin_prefetch(update + j);
+      if constexpr (with_residual) __builtin_prefetch(residual + j);
+    }
+    uint32_t top = 0;
+    for (int64_t j = i; j < i + update_block; ++j) {
+      target[j] = with_residual ? update[j] + residual[j] : update[j];
+      const uint32_t bits = magnitude_bits(target[j]);
+      top = bits > top ? bits : top;
+    }
+    largest = top > largest ? top : largest;
+  }
   for (; i < count; ++i) {
-    const float sum = residual == nullptr ? update[i] : update[i] + residual[i];
-    target[i] = sum;
-    const uint32_t bits = magnitude_bits(sum);
+    target[i] = with_residual ? update[i] + residual[i] : update[i];
+    const uint32_t bits = magnitude_bits(target[i]);
     largest = bits > largest ? bits : largest;
   }
   return largest;
+}
+
+FEDLORA_INLINE uint32_t add_residual(const float* update, const float* residual, float* target, int64_t count) {
+  return residual == nullptr ? targets_of<false>(update, residual, target, count) : targets_of<true>(update, residual, target, count);
 }
 
 FEDLORA_INLINE void block_largest(const float* __restrict target, int64_t blocks, uint32_t* __restrict largest) {
@@ -114,15 +122,20 @@ FEDLORA_INLINE void unpack_int4(const uint8_t* __restrict packed, int64_t bytes,
   }
 }
 
-FEDLORA_INLINE void encode_bf16(const float* __restrict target, int64_t count, uint16_t* __restrict words, float* __restrict residual) {
+template <bool with_residual>
+FEDLORA_INLINE void bf16_words(const float* __restrict target, int64_t count, uint16_t* __restrict words, float* __restrict residual) {
   for (int64_t i = 0; i < count; ++i) {
     const uint32_t bits = std::bit_cast<uint32_t>(target[i]);
     uint32_t magnitude = ((bits & magnitude_mask) + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
     magnitude = magnitude < largest_finite_bf16 ? magnitude : largest_finite_bf16;
     const uint32_t word = magnitude | ((bits >> 16) & 0x8000u);
     words[i] = static_cast<uint16_t>(word);
-    if (residual != nullptr) residual[i] = target[i] - std::bit_cast<float>(word << 16);
+    if constexpr (with_residual) residual[i] = target[i] - std::bit_cast<float>(word << 16);
   }
+}
+
+FEDLORA_INLINE void encode_bf16(const float* target, int64_t count, uint16_t* words, float* residual) {
+  return residual == nullptr ? bf16_words<false>(target, count, words, residual) : bf16_words<true>(target, count, words, residual);
 }
 
 FEDLORA_INLINE uint16_t word_at(const uint8_t* words, int64_t i) {

@@ -2,6 +2,7 @@
 #include <random>
 #include <vector>
 
+#include "base/philox.h"
 #include "compression/checksum.h"
 #include "compression/chosen_runs.h"
 #include "compression/codec.h"
@@ -67,6 +68,26 @@ CASE("chosen runs: one of every stratum, rising, each run of a stratum as often 
     // met / seeds has expectation 1 and deviation √((width − 1) / seeds); six of them over 1003 elements.
     const double width = 1003.0 / (1 << run_log2) / 21 + 1;
     for (int count : met) CHECK_LE(std::fabs(count / static_cast<double>(seeds) - 1), 6 * std::sqrt((width - 1) / seeds));
+  }
+}
+
+CASE("chosen runs: the stratum from j·R/c on, and in it the run that word j mod 4 of draw j / 4 says") {
+  const ChosenSegment segments[] = {{1003, 21}, {100000, 3001}, {7, 0}, {777, 777}};
+  for (const uint64_t seed : {uint64_t{5}, uint64_t{0xfedc'ba98'7654'3210}}) {
+    std::vector<ChosenRun> runs;
+    for_each_run(segments, 0, seed, [&](const ChosenRun& run) { runs.push_back(run); });
+    auto run = runs.begin();
+    int64_t first = 0;
+    for (size_t s = 0; s < std::size(segments); first += segments[s++].length) {
+      const Philox draw{seed, s};
+      const uint64_t length = segments[s].length, strata = segments[s].chosen;
+      for (uint64_t j = 0; j < strata && run != runs.end(); ++j, ++run) {
+        const uint64_t low = j * length / strata, width = (j + 1) * length / strata - low;
+        CHECK(run->begin == first + static_cast<int64_t>(low + (draw(j / 4)[j % 4] * width >> 32)));
+        CHECK(run->width == static_cast<int64_t>(width) && run->end == run->begin + 1);
+      }
+    }
+    CHECK(runs.size() == 21 + 3001 + 777 && run == runs.end());
   }
 }
 

@@ -1,6 +1,7 @@
 // Every loop of the codecs at every instruction set: what it gives, element by element, and that it writes nothing beside it.
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <random>
 #include <span>
 #include <vector>
@@ -72,6 +73,12 @@ CASE("update + residual, the largest magnitude, and that of each block") {
         }
         CHECK(largest == expected && target.intact());
       }
+    for (const size_t place : {0, 127, 128, 500, 895, 896, 999}) {  // the largest in any block, and behind the last whole one
+      std::vector<float> update = draw(1000, 1);
+      update[place] = -0x1.fffffep127f;
+      Guarded<float> target(1000);
+      CHECK(kernels.add_residual(update.data(), nullptr, target.data(), 1000) == 0x7f7fffffu);
+    }
     for (const int64_t blocks : block_counts) {
       std::vector<float> values = draw(blocks * update_block, 3);
       if (blocks > 1) std::fill(values.end() - update_block, values.end(), 0.0f);
@@ -211,6 +218,38 @@ CASE("ranges, bins, digits and masks of magnitudes") {
           CHECK((masks[i / 64] >> (i % 64) & 1) == (magnitude(values[static_cast<size_t>(i)]) >= threshold ? 1 : 0));
         CHECK(masks.intact());
       }
+    }
+  });
+}
+
+CASE("signs: a bit an element, what it leaves, and back; sums of magnitudes") {
+  at_every_isa([](const CodecKernels& kernels) {
+    for (const int64_t blocks : block_counts) {
+      const int64_t count = blocks * sign_block;
+      const std::vector<float> target = draw(count, 9);
+      std::vector<float> scales(static_cast<size_t>(blocks));
+      for (size_t b = 0; b < scales.size(); ++b) scales[b] = b == 1 ? 0.0f : 0.25f + static_cast<float>(b);
+      Guarded<uint8_t> bits(count / 8), alone(count / 8);
+      Guarded<float> residual(count), back(count);
+      Guarded<double> sums(blocks);
+      kernels.encode_signs(target.data(), scales.data(), blocks, bits.data(), residual.data());
+      kernels.encode_signs(target.data(), scales.data(), blocks, alone.data(), nullptr);
+      kernels.decode_signs(bits.data(), scales.data(), blocks, back.data());
+      kernels.sum_magnitudes(target.data(), blocks, sums.data());
+      for (int64_t b = 0; b < blocks; ++b) {
+        double running[16] = {}, sum = 0;
+        for (int64_t i = b * sign_block; i < (b + 1) * sign_block; ++i) {
+          const float value = target[static_cast<size_t>(i)], scale = scales[static_cast<size_t>(b)];
+          const bool negative = std::signbit(value);
+          CHECK((bits[i / 8] >> (i % 8) & 1) == negative && alone[i / 8] == bits[i / 8]);
+          CHECK(std::bit_cast<uint32_t>(back[i]) == std::bit_cast<uint32_t>(negative ? -scale : scale));
+          CHECK(residual[i] == value - back[i]);
+          running[i % 16] += std::fabs(static_cast<double>(value));
+        }
+        for (const double part : running) sum += part;
+        CHECK(sums[b] == sum);
+      }
+      CHECK(bits.intact() && alone.intact() && residual.intact() && back.intact() && sums.intact());
     }
   });
 }
