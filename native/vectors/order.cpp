@@ -129,7 +129,8 @@ double near_median(const T* sorted, std::span<const std::span<const T>> vectors,
       ++high;
   }
   const double farthest = std::max(distance(value(low)), distance(value(high - 1)));
-  const bool tie = (low > 0 && distance(value(low - 1)) == farthest) || (high < n && distance(value(high)) == farthest);
+  // Below, what is left out at this distance has the value of what was taken; above, the vectors' order decides.
+  const bool tie = high < n && distance(value(high)) == farthest;
   double sum = 0;
   if (!tie) {
     for (size_t k = low; k < high; ++k) sum += value(k);

@@ -1,6 +1,6 @@
 // zig as a C++ compiler for every target from one Linux machine: its package on PyPI holds clang, lld, libc++, musl, mingw-w64 and stubs of
 // glibc and macOS. It lives in build/zig: a virtual environment, its cache, and for each target wrappers and a CMake toolchain file.
-import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { probe, root, run, ScriptError } from './project.mjs'
 import { generator } from './toolchain.mjs'
@@ -74,8 +74,13 @@ function toolchainFile({ name, platform, arch, triple }) {
     ranlib: 'ranlib',
   }
   for (const [tool, command] of Object.entries(tools)) {
-    writeFileSync(join(folder, tool), wrapper(zig, command))
-    chmodSync(join(folder, tool), 0o755)
+    const path = join(folder, tool)
+    const text = wrapper(zig, command)
+    // What another compiler made stays nowhere: CMake does not look into its compiler.
+    if (existsSync(path) && readFileSync(path, 'utf8') !== text)
+      rmSync(join(folder, 'cmake'), { recursive: true, force: true })
+    writeFileSync(path, text)
+    chmodSync(path, 0o755)
   }
   const file = join(folder, 'toolchain.cmake')
   const lines = [
