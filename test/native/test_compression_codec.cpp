@@ -355,17 +355,26 @@ CASE("levels: two values are sent exactly, many with a small error") {
 }
 
 CASE("levels: a magnitude halfway between two goes to the lower one") {
-  const auto levels_of = [](const std::vector<float>& magnitudes) {
+  const auto levels_of = [](const std::vector<float>& magnitudes, int levels = 3) {
     const auto bits = [](float magnitude) { return std::bit_cast<uint32_t>(magnitude); };
     MagnitudeHistogram histogram(bits(magnitudes.front()), bits(magnitudes.back()));
     for (const float magnitude : magnitudes) histogram.add(bits(magnitude), magnitude);
-    histogram.fit(3);
+    histogram.fit(levels);
     std::vector<float> of_each;
     for (const float magnitude : magnitudes) of_each.push_back(to_f32(histogram.levels()[histogram.level_of(bits(magnitude))]));
     return of_each;
   };
   CHECK(levels_of({2, 4, 5, 12}) == std::vector<float>({3, 3, 5, 12}));  // 4 lies between 3 and 5
   CHECK(levels_of({2, 4.0625f, 5, 12}) == std::vector<float>({2, 4.53125f, 4.53125f, 12}));
+  CHECK(levels_of({1, 2, 3}, 2) == std::vector<float>({1, 2.5f, 2.5f}));  // of two cuts as good, the first
+}
+
+CASE("a message's length follows from the number of elements, or is not known before") {
+  for (const CodecOptions& options : every_codec()) {
+    const bool open = sends_some(options.codec) || options.codec == Codec::lowrank;
+    CHECK((message_bytes(options.codec, 1000) == -1) == open);
+  }
+  CHECK(message_bytes(Codec::f32, 1000) == update_header_bytes + 4000 && message_bytes(Codec::sign, 0) == update_header_bytes);
 }
 
 CASE("threads change no byte and no residual, in place or beside") {

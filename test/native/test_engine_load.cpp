@@ -9,8 +9,10 @@
 #include "engine/open_backend.h"
 #include "golden_model.h"
 #include "harness.h"
+#include "io/safetensors_writer.h"
 #include "model/tensor_list.h"
 #include "quant/encode.h"
+#include "scratch_folder.h"
 
 using namespace fedlora;
 
@@ -91,6 +93,15 @@ CASE("every tensor of the list has a place of its own in the loaded weights, fil
     }
     CHECK(places.size() == list_tensors(options.description).size());
   }
+}
+
+CASE("tensors that the model has no place for are told by name") {
+  const ScratchFolder folder;
+  LoadOptions options = options_of("llama");
+  CHECK(load_engine(options, {})->unused.empty());
+  write_safetensors(folder / "more", {{{"model.layers.0.gate.weight", DType::u8, {1}}, {1}, nullptr}}, {});
+  options.files.push_back(folder / "more");
+  CHECK(load_engine(options, {})->unused == std::vector<std::string>{"model.layers.0.gate.weight"});
 }
 
 CASE("the linear layers of the list are in forward order, block by block") {

@@ -1,6 +1,7 @@
 // Reading and judging GGUF files: a table of damages, the parts of split models, fuzz.
 #include <algorithm>
 #include <fstream>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -150,6 +151,18 @@ CASE("number types of ggml: sizes agree with what is decoded, ids are met once")
     CHECK(traits.block_elements == type->block_elements && traits.block_bytes == type->block_bytes &&
           std::string(traits.name) == type->name);
     CHECK(&ggml_type_of(*type->dtype) == type);
+  }
+  // Those that are not decoded, by the fields of their blocks in ggml-common.h: scales, then what stands for the elements.
+  const struct {
+    uint32_t id;
+    std::vector<int64_t> fields;
+  } skipped[] = {{9, {2, 2, 32}},      {15, {4, 256, 2 * 16}}, {16, {2, 2 * 32}},       {17, {2, 2 * 32, 8}}, {18, {2, 3 * 32}},
+                 {19, {2, 32, 2 * 8}}, {20, {2, 16}},          {21, {2, 64, 8, 32, 4}}, {22, {2, 64, 8, 8}},  {23, {2, 2, 4, 128}},
+                 {29, {32, 16, 8}},    {34, {48, 4, 2}},       {35, {64, 2}},           {39, {1, 16}},        {40, {4, 32}}};
+  for (const auto& [id, fields] : skipped) {
+    const GgmlType* type = find_ggml_type(id);
+    CHECK(type != nullptr && !type->dtype && type->block_bytes == std::accumulate(fields.begin(), fields.end(), int64_t{0}));
+    CHECK(type->block_elements == (id == 9 || id == 20 || id == 39 ? 32 : id == 40 ? 64 : 256));
   }
   CHECK(decoded == 18 && find_ggml_type(4) == nullptr && find_ggml_type(4000000000u) == nullptr);
   CHECK_THROWS(ggml_type_of(DType::boolean), E_DTYPE);

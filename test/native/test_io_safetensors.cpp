@@ -250,6 +250,16 @@ CASE("shards are one checkpoint; a name in two of them is refused") {
   const Checkpoint both({folder / "1", folder / "2"});
   CHECK(both.names() == (std::vector<std::string>{"a", "b"}) && both.files() == 2);
   CHECK(*static_cast<const uint8_t*>(both.get("b").data) == 2 && both.metadata(1)[0].second == "2");
+  const auto complaint = [](const Checkpoint& checkpoint) {
+    try {
+      checkpoint.get("c");
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  CHECK(contains(complaint(both), "not in " + (folder / "1") + " and 1 more; the closest"));
+  CHECK(contains(complaint(Checkpoint({folder / "1"})), "not in " + (folder / "1") + "; the closest"));
   CHECK_THROWS(Checkpoint({folder / "1", folder / "1"}), E_FORMAT);
   CHECK_THROWS(Checkpoint(std::vector<std::string>{}), E_ARGUMENT);
   CHECK_THROWS(Checkpoint({folder / "1", folder / "3"}), E_MISSING);
