@@ -292,7 +292,7 @@ t.test('densities of A and B, and what cannot be', (t) => {
   const whole = decodeUpdate(encodeUpdate(update, { ...options, density: 0.07 }).bytes)
   t.not(whole.subarray(0, 1000).filter((value) => value !== 0).length, 10, 'canary: one density for all')
   const refuse = (more: object, code: string, text: RegExp) =>
-    t.throws(() => encodeUpdate(update, { ...options, ...more } as never), { code, message: text })
+    t.throws(() => encodeUpdate(update, { ...options, ...more }), { code, message: text })
   refuse({ layout: undefined }, 'E_ARGUMENT', /layout/)
   refuse({ layout: [{ shape: [10, 100] }, { shape: [200, 10] }] }, 'E_ARGUMENT', /layout\[0\] has no part/)
   refuse({ layout: [{ part: 'lora_A', shape: [10, 100], offset: 4 }] }, 'E_SHAPE', /at 4, expected .* at 0/)

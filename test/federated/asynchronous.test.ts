@@ -97,8 +97,8 @@ t.test('real time, the order of the list and a run folder change no bit', async 
   t.ok(bytesOf(together.vector).equals(bytesOf(reference.vector)))
   t.same(timeless(together.rounds), timeless(reference.rounds))
   const { clients, ...options } = await federation(model, { ...shared, cohort: 1, asynchronous })
-  const named = (clients as never[]).map((train, i) => ({ name: `client-${i}`, train }))
-  const reversed = simulate({ ...options, evaluate: undefined as never, clients: named.reverse() })
+  const named = clients.map((train, i) => ({ name: `client-${i}`, train }))
+  const reversed = simulate({ ...options, evaluate: undefined, clients: named.reverse() })
   const events: RoundEvent[] = []
   for await (const event of reversed) if (event.type === 'round') events.push(event)
   using adapter = (await reversed).adapter

@@ -2,13 +2,14 @@
 import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import type { CoordinatorOptions } from '../../src/federated/coordinator/options.js'
 import type { RoundEvent } from '../../src/federated/events.js'
-import { type SimulateOptions, simulate } from '../../src/federated/simulate/simulate.js'
+import { simulate } from '../../src/federated/simulate/simulate.js'
 import { loadModel } from '../../src/model/load.js'
 import { goldenFolder } from '../support/golden-model.js'
 import { temporaryFolder } from '../support/train.js'
 import { type Arrival, arrivalsOf, Punctual, Timeless } from './support/buffered.js'
-import { lora, makeClients, type Variation } from './support/federation.js'
+import { lora, makeClients } from './support/federation.js'
 import { trains } from './support/small-participant.js'
 
 const path = goldenFolder('llama')
@@ -20,27 +21,29 @@ t.teardown(() => {
 })
 const rows = await makeClients(6)
 const names = rows.map((_, i) => `client-${i}`)
+type Federation = CoordinatorOptions['federation']
+
 const shared = {
   rounds: 5,
   seed: 11,
   local: { steps: 2, batchSize: 2, learningRate: 1e-2, schedule: 'cosine' },
   serverOptimizer: 'momentum',
-} satisfies Variation
+} satisfies Federation
 const clock = {
   compute: { lognormal: [100, 1] },
   bandwidth: { up: 1e4, down: 5e4 },
   latency: 0.25,
-} satisfies Variation['clock']
+} satisfies Federation['clock']
 
 /** The adapter of a simulation, and its answers as they arrived. */
-async function simulated(variation: Variation & Pick<SimulateOptions, 'rounds' | 'local'>) {
+async function simulated(federation: Federation) {
   const outputDir = temporaryFolder('simulated')
   const run = simulate({
     model,
     adapter: lora,
     clients: rows.map((train, i) => ({ name: names[i]!, train })),
     outputDir,
-    ...variation,
+    ...federation,
   })
   const rounds: RoundEvent[] = []
   for await (const event of run) if (event.type === 'round') rounds.push(event)
@@ -55,7 +58,7 @@ let places = 0
 
 /** A server to which the same answers arrive in the same order. `disturb` is called before each. */
 async function served(
-  variation: Variation,
+  federation: Federation,
   arrivals: readonly Arrival[],
   disturb?: (server: Timeless, at: number, clients: Map<string, Punctual>) => Promise<void>,
 ) {
@@ -64,7 +67,7 @@ async function served(
     adapter: lora,
     data: { format: 'tokens' },
     clients: { minimum: names.length },
-    federation: variation as never,
+    federation,
   })
   await server.open()
   await server.enrol(...names)
@@ -86,7 +89,7 @@ async function served(
 const asynchronous = { buffer: 2, concurrency: 5 }
 
 t.test('the bits of simulate, where answers arrive in the order of its clock', async (t) => {
-  const cases: Record<string, Variation> = {
+  const cases: Record<string, Partial<Federation>> = {
     float32: {},
     'error feedback and delta downloads': {
       upload: { codec: 'topk', density: 1 / 8, bits: 4 },
@@ -142,7 +145,7 @@ t.test('K = C = all clients are the rounds of the synchronous federation, to the
 })
 
 t.test('a client that has lost what it held is sent the whole, also of a version that has gone by', async (t) => {
-  const options = { ...shared, rounds: 8, asynchronous, download: { codec: 'int4' } } satisfies Variation
+  const options = { ...shared, rounds: 8, asynchronous, download: { codec: 'int4' } } satisfies Federation
   const { bytes, rounds } = await simulated({ ...options, clock })
   const arrivals = arrivalsOf(rounds)
   const lost: number[] = []

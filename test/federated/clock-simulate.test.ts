@@ -82,8 +82,8 @@ t.test('over-selection takes the first; neither real time nor the order of the l
   t.ok(bytesOf(together.vector).equals(bytesOf(first.vector)))
   t.same(timeless(together.rounds), timeless(first.rounds))
   const { clients, ...options } = await federation(model, { clock: racing, absence: 0 })
-  const named = (clients as never[]).map((train, i) => ({ name: `client-${i}`, train }))
-  const reversed = simulate({ ...options, clients: [...named].reverse(), evaluate: undefined as never })
+  const named = clients.map((train, i) => ({ name: `client-${i}`, train }))
+  const reversed = simulate({ ...options, clients: [...named].reverse(), evaluate: undefined })
   const events: RoundEvent[] = []
   for await (const event of reversed) if (event.type === 'round') events.push(event)
   using adapter = (await reversed).adapter

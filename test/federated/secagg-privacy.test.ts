@@ -5,6 +5,7 @@
 import { Session } from 'node:inspector'
 import t from 'tap'
 import { chooseAlgorithm } from '../../src/federated/algorithms/index.js'
+import { downloadSchema } from '../../src/federated/download-options.js'
 import type { Answer } from '../../src/federated/protocol/messages.js'
 import { deriveSeed, streamOf } from '../../src/federated/protocol/random.js'
 import { maskKeyOf, selfKeyOf } from '../../src/federated/protocol/secagg/agreed.js'
@@ -150,7 +151,7 @@ t.test('nothing that can be reached from the server holds an update, before, ami
       rounds: 1,
       seed: 1,
       serverOptimizer: serverOptimizerSchema.parse({ name: 'none' }),
-      download: { codec: 'f32' } as never,
+      download: downloadSchema.parse({}),
       secureAggregation: options,
     },
     space,

@@ -12,7 +12,7 @@ const secure = {
 const secureAggregation = { threshold: 2, clip: 0.5, bits: 16 }
 const check = (work: object, federation: object, rows = 10) => {
   const config = federationSchema.parse({ rounds: 1, local: { steps: 1 }, ...federation })
-  checkSecureOffer({ secure: undefined, ...work } as never, config, chooseAlgorithm(config.algorithm), rows)
+  checkSecureOffer({ secure: undefined, ...work }, config, chooseAlgorithm(config.algorithm), rows)
 }
 
 t.test('work without the mask that was promised, or with another, is declined', async (t) => {

@@ -16,7 +16,7 @@ import { goldenFolder } from '../support/golden-model.js'
 import { temporaryFolder, tokenRows } from '../support/train.js'
 import { options } from './support/conformance.js'
 import { rowsOf } from './support/served.js'
-import { drifts, SmallParticipant, trains } from './support/small-participant.js'
+import { drifts, SmallParticipant, type SmallWork, trains } from './support/small-participant.js'
 
 const path = goldenFolder('llama')
 const root = temporaryFolder('evaluate')
@@ -50,7 +50,7 @@ const served = (folder: string, changes: Partial<ServerOptions> = {}): ServerOpt
   ...changes,
 })
 
-async function takesPart(door: ConstructorParameters<typeof InProcessLink>[0], name: string, work = drifts) {
+async function takesPart(door: ConstructorParameters<typeof InProcessLink>[0], name: string, work: SmallWork = drifts) {
   const one = new SmallParticipant(name, new InProcessLink(door, name), work)
   await one.open()
   await one.run()

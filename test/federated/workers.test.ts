@@ -248,7 +248,7 @@ t.test('answers that lie: taken, screened by a worker, and their client hears wh
     const notice = await noticeOf(one)
     const vectors: Record<string, Uint8Array> = {}
     for (const [name, ref] of Object.entries(notice.offer.vectors)) vectors[name] = await one.fetch(ref)
-    const answer = await drifts({ ...notice.offer, vectors }, {} as never)
+    const answer = await drifts({ ...notice.offer, vectors })
     const bytes = Buffer.from(answer.vectors.adapter!)
     bytes[bytes.length - 1]! ^= 1
     return await one.prepare({ ...answer, vectors: { adapter: bytes } })
@@ -257,10 +257,12 @@ t.test('answers that lie: taken, screened by a worker, and their client hears wh
   t.same(await b.answer(1, lie), { type: 'taken' }, 'it is durable')
   t.same(await b.answer(1, lie), { type: 'taken' }, 'said twice')
   const nobody = await c.prepare({
-    ...(await drifts(
-      { ...(await noticeOf(c)).offer, vectors: { adapter: await c.fetch((await noticeOf(c)).offer.vectors.adapter!) } },
-      {} as never,
-    )),
+    ...(await drifts({
+      ...(
+        await noticeOf(c)
+      ).offer,
+      vectors: { adapter: await c.fetch((await noticeOf(c)).offer.vectors.adapter!) },
+    })),
     rows: 0,
   })
   t.same(await c.answer(1, nobody), { type: 'taken' })
@@ -338,7 +340,7 @@ t.test('who needs single answers has no workers, by name', async (t) => {
       "privacy.level 'client'",
     ],
   ] as const) {
-    const config = options({ federation: { ...options().federation, ...federation } as never, workers: {} })
+    const config = options({ federation: { ...options().federation, ...federation }, workers: {} })
     await t.rejects(new Mortal(config, undefined, { queue }).open(), {
       code: 'E_CONFIG',
       details: { of: ['workers', of] },

@@ -84,7 +84,7 @@ t.test('what cannot be passed', async (t) => {
     message: /tools\[0\]: expected an object/,
   })
   t.throws(() => template.render(hi, { tools: {} as never }), { code: 'E_DATA', message: /tools: expected a list/ })
-  t.throws(() => template.render(hi, { documents: [[]] as never }), { code: 'E_DATA', message: /documents\[0\]/ })
+  t.throws(() => template.render(hi, { documents: [[]] }), { code: 'E_DATA', message: /documents\[0\]/ })
   for (const name of ['messages', 'add_generation_prompt']) {
     t.throws(() => template.render(hi, { variables: { [name]: 1 } }), { code: 'E_DATA', message: new RegExp(name) })
   }

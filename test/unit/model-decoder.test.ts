@@ -246,7 +246,7 @@ t.test('a prompt as ids: texts, messages, ids, rows', async (t) => {
   t.equal(await prompted(Int32Array.from(codes('ids'))), 'ids')
   t.equal(await prompted(new Set() as never).catch((error) => error.code), 'E_ARGUMENT')
   t.equal(await prompted({ text: 'x', inputIds: Int32Array.from(codes('y')) }), 'y')
-  t.equal(await prompted({ length: 2, 0: 65, 1: 66 } as never), 'AB', 'a list by index')
+  t.equal(await prompted({ length: 2, 0: 65, 1: 66 }), 'AB', 'a list by index')
   t.equal(await prompted('Add.', {}, alpaca), template('Add.'))
   t.equal(await prompted('Add.', { raw: true }, alpaca), '+Add.')
   t.equal(await prompted('Add.', { raw: true, format: 'alpaca' }, alpaca), '+Add.')

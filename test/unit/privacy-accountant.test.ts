@@ -162,13 +162,13 @@ t.test('what is no parameter is refused and named', async (t) => {
     ['noise', 1],
   ]
   for (const [key, value] of bad) {
-    t.throws(() => epsilon({ ...good, [key]: value } as never), {
+    t.throws(() => epsilon({ ...good, [key]: value }), {
       code: 'E_CONFIG',
       message: new RegExp(`epsilon: .*${key}`),
     })
   }
   for (const input of [null, undefined, 1, 'x', []]) t.throws(() => epsilon(input as never), { code: 'E_CONFIG' })
-  t.throws(() => epsilon({ spends: [{ ...good }], delta: 1e-6 } as never), {
+  t.throws(() => epsilon({ spends: [{ ...good }], delta: 1e-6 }), {
     code: 'E_CONFIG',
     message: /spends\[0\].delta/,
   })

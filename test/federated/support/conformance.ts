@@ -319,7 +319,7 @@ export async function conformance(t: Test, carrier: Carrier): Promise<void> {
   })
 
   await t.test(`${carrier.name}: without rounds`, async (t) => {
-    const federation = (asynchronous: object, rounds = 3) => ({
+    const federation = (asynchronous: CoordinatorOptions['federation']['asynchronous'], rounds = 3) => ({
       ...options().federation,
       rounds,
       cohort: 1,
@@ -328,7 +328,7 @@ export async function conformance(t: Test, carrier: Carrier): Promise<void> {
     const all = options({ federation: { ...options().federation, cohort: 4 } })
     const rounds = new Mortal(all)
     await over(t, rounds, async (carried) => void (await takePart(carried)))
-    const buffers = options({ federation: federation({ buffer: 4, concurrency: 4 }) as never })
+    const buffers = options({ federation: federation({ buffer: 4, concurrency: 4 }) })
     const same = new Mortal(buffers)
     await over(t, same, async (carried) => void (await takePart(carried, ['c', 'a', 'd', 'b'])))
     t.same(await resultOf(same), await resultOf(rounds), 'K = C = all: the bits of rounds')
@@ -344,7 +344,7 @@ export async function conformance(t: Test, carrier: Carrier): Promise<void> {
     // Whoever is quick counts more often: what holds is that every answer that was taken is in one step, as often as the server dies.
     const quick = options({
       clients: { minimum: 4, deadline: null },
-      federation: federation({ buffer: 2, concurrency: 3, maxStaleness: 1 }, 6) as never,
+      federation: federation({ buffer: 2, concurrency: 3, maxStaleness: 1 }, 6),
     })
     const often = new Mortal(quick, (append) => (append % 5 === 0 ? 'after' : undefined))
     await over(t, often, async (carried) => {
@@ -415,7 +415,7 @@ export function countedOnce(t: Test, records: readonly Entry[]): void {
 async function drifted(one: SmallParticipant, notice: Notice & { type: 'work' }) {
   const vectors: Record<string, Uint8Array> = {}
   for (const [name, ref] of Object.entries(notice.offer.vectors)) vectors[name] = await one.fetch(ref)
-  return await drifts({ ...notice.offer, vectors }, {} as never)
+  return await drifts({ ...notice.offer, vectors })
 }
 
 /** Things that cost a client nothing but a reply: it may still answer. */

@@ -16,7 +16,10 @@ export async function makeClients(count: number): Promise<Dataset[]> {
 export type Variation = Partial<Omit<SimulateOptions, 'model' | 'clients'>>
 
 /** Options of a federation in which everything is switched on: cohorts, drop-outs, error feedback, momentum on the server. */
-export async function federation(model: Model, variation: Variation = {}): Promise<SimulateOptions> {
+export async function federation(
+  model: Model,
+  variation: Variation = {},
+): Promise<SimulateOptions & { clients: Dataset[] }> {
   return {
     model,
     adapter: lora,

@@ -81,7 +81,7 @@ export class MaskingParticipant extends SmallParticipant {
     const vectors: Record<string, Uint8Array> = {}
     for (const [name, ref] of Object.entries(offer.vectors)) vectors[name] = await this.fetch(ref)
     const task: Task = { ...offer, vectors }
-    const answer = await drifts(task, undefined as never)
+    const answer = await drifts(task)
     const update = { adapter: decodeVector(answer.vectors.adapter!) }
     const { masked, state } = maskUpdate(this.#state as Sharing, inbox, task, update, answer.rows)
     this.#state = state

@@ -81,12 +81,12 @@ export const adapterIn = (folder: string) => readFileSync(join(folder, 'adapter'
 export async function simulated(
   model: Model,
   rows: readonly Dataset[],
-  options: Record<string, unknown> = federation,
+  options: CoordinatorOptions['federation'] = federation,
   some = names,
 ) {
   const folder = temporaryFolder('secure-simulated')
   const clients = some.map((name, i) => ({ name, train: rows[i]! }))
-  const run = simulate({ model, adapter, clients, outputDir: folder, ...options } as never)
+  const run = simulate({ model, adapter, clients, outputDir: folder, ...options })
   const rounds: RoundEvent[] = []
   for await (const event of run) if (event.type === 'round') rounds.push(event)
   ;(await run).adapter.dispose()
@@ -113,14 +113,14 @@ export type Change = (link: ClientLink, name: string) => ClientLink
 export async function served(
   model: Model,
   rows: readonly Dataset[],
-  options: Record<string, unknown>,
+  options: CoordinatorOptions['federation'],
   change: Change = (link) => link,
 ) {
   const folder = temporaryFolder('secure-served')
   const clock = new IdleClock()
   const clients = { minimum: names.length, deadline: 1000 }
   const parts = { folder, now: clock.now, after: clock.after }
-  const server = await openServer({ federation: options as never, clients }, parts)
+  const server = await openServer({ federation: options, clients }, parts)
   const { coordinator } = server
   const events: CoordinatorEvent[] = []
   coordinator.onEvent((event) => events.push(event))

@@ -38,7 +38,7 @@ export const trains =
   (model: Model, data: Dataset, own?: OwnState): SmallWork =>
   async (task, { description, initial }) => {
     const config = federationSchema.parse(description.federation)
-    using place = model.createAdapter(parseAdapterOptions(description.adapter.config as never))
+    using place = model.createAdapter(parseAdapterOptions(description.adapter.config))
     const { answer } = await workOn(task, {
       chosen: chooseAlgorithm(config.algorithm),
       space: spaceOf(place.layout, adapterLayers(place.config, place.targets)),
@@ -58,7 +58,7 @@ export const trains =
   }
 
 /** Moves what it was sent by draws of its own: the same for the same name and round, and another one when it was sent something else. */
-export const drifts: SmallWork = async ({ client, round, vectors }) => {
+export const drifts = async ({ client, round, vectors }: Task): Promise<Answer> => {
   const from = decodeVector(vectors.adapter!)
   const salt = createHash('sha256').update(client).digest().readUInt16LE(0)
   const draw = new Random(salt, round)
@@ -96,7 +96,7 @@ export class SmallParticipant {
   /** Calls until it succeeds. */
   async ask<R>(call: (signal: AbortSignal) => Promise<R>, signal = new AbortController().signal): Promise<R> {
     const time = { now: () => 0, sleep: () => new Promise<void>((resolve) => setImmediate(resolve)) }
-    return await retrying(() => call(signal), { signal, time, random: () => 0 } as never)
+    return await retrying(() => call(signal), { signal, time, random: () => 0 })
   }
 
   async open(): Promise<void> {
