@@ -128,11 +128,7 @@ async function writeManifest(folder: string, files: Record<string, string | null
 async function clear(folder: string, files: readonly string[], made: string | undefined): Promise<void> {
   for (const name of [...files, manifest]) await rm(join(folder, name), { force: true }).catch(() => {})
   const end = made === undefined ? folder : dirname(made)
-  for (let empty = folder; empty !== end; empty = dirname(empty)) {
-    const removed = await rmdir(empty).then(
-      () => true,
-      () => false,
-    )
-    if (!removed) return
-  }
+  try {
+    for (let empty = folder; empty !== end; empty = dirname(empty)) await rmdir(empty)
+  } catch {} // what is not empty stays, and so do the folders above it
 }

@@ -45,8 +45,6 @@ export class RunRecord {
   /** The newest checkpoint's step in the run folder, and the newest that has an event; −1: none. */
   #saved = -1
   #announced = -1
-  /** Steps in the folder's ledger. */
-  #spent = -1
 
   constructor(adapter: Adapter, config: TrainConfig, context: RunContext<TrainEvent>, now: Snapshot) {
     this.path = outputFolder(config)
@@ -116,9 +114,7 @@ export class RunRecord {
   /** Before anything that the steps made leaves the process: a spend that is only written afterwards can be forgotten. */
   async #writeSpent(): Promise<void> {
     const spent = this.#now.spent()
-    if (spent === undefined || spent.steps === this.#spent) return
-    await writeSpent(this.#folder!.path, spent)
-    this.#spent = spent.steps
+    if (spent !== undefined) await writeSpent(this.#folder!.path, spent)
   }
 
   /** Writes the adapter as a PEFT folder: `adapter`, or `best`. */
