@@ -96,6 +96,8 @@ t.test('over-selection takes the first; neither real time nor the order of the l
 t.test('a deadline: late answers are discarded, or count later, scaled down', async (t) => {
   const base = await run({ clock, absence: 0, cohort: 6 })
   const finishes = timeOf(base.rounds[0]!).clients.map(({ finish }) => finish!)
+  const kept = await run({ clock: { ...clock, deadline: 1e9 }, absence: 0, cohort: 6 })
+  t.ok(bytesOf(kept.vector).equals(bytesOf(base.vector)), 'one that everybody keeps changes no bit')
   const deadline = (finishes[3]! + finishes[4]!) / 2
   const discard = await run({ clock: { ...clock, deadline }, absence: 0, cohort: 6 })
   const [first] = discard.rounds

@@ -133,6 +133,8 @@ t.test('answers that the run did not sign decide nothing', async (t) => {
     ;[status, body] = [403, JSON.stringify({ code, detail: 'you are out', details: {} })]
     await t.rejects(join1(), { code: 'E_AUTH', details: { says: code } }, `${code} by nobody`)
   }
+  ;[status, body] = [400, JSON.stringify({ code: 'E_FORMAT', detail: 'what is this', details: {} })]
+  await t.rejects(join1(), { code: 'E_AUTH', details: { says: 'E_FORMAT' } }, 'the least status of a refusal')
   for (status of [408, 429, 500, 502, 503, 504]) {
     body = '<html>bad gateway</html>'
     await t.rejects(join1(), { code: 'E_UNREACHABLE', details: { retryAfter: 7 } }, `${status}: asked again`)

@@ -229,6 +229,16 @@ t.test('messages: oversized, no JSON, unknown fields, without a length', async (
   ]) {
     t.match(await get(server, key, `/v1/next${query}`), { status: 400, code: 'E_FORMAT' }, query)
   }
+  const announced = signRequest(key, 'POST', origin(server) + target, {}, Buffer.alloc(3000))
+  const head = Object.entries({ ...announced, host: `127.0.0.1:${server.served.port}`, 'content-length': '3000' })
+  t.match(
+    await rawBytes(
+      server,
+      `POST ${target} HTTP/1.1\r\n${head.map(([field, value]) => `${field}: ${value}\r\n`).join('')}\r\n`,
+    ),
+    /^HTTP\/1.1 413 .*\r\nconnection: close\r\n/s,
+    'no further request is read where a body was not',
+  )
   t.same(server.federation.said, [])
 })
 

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { keysMessage, survivorsMessage } from '../../src/federated/protocol/secagg/agreed.js'
 import { maskVector, revealShares, shareSecrets, signSurvivors } from '../../src/federated/protocol/secagg/client.js'
-import { agree, agreementKeyOf, sign } from '../../src/federated/protocol/secagg/keys.js'
+import { agree, agreementKeyOf, seal, sign, unseal } from '../../src/federated/protocol/secagg/keys.js'
 import type { FromClient, Said, Told } from '../../src/federated/protocol/secagg/messages.js'
 import { openRound, receive } from '../../src/federated/protocol/secagg/server.js'
 import type { Setup } from '../../src/federated/protocol/secagg/setup.js'
@@ -43,6 +43,17 @@ t.test('keys of low order are refused by whoever would agree on them', async (t)
     }
   }
   t.same(agree(own, agreementKeyOf(bytesAt(2, 32)), 0), agree(bytesAt(2, 32), agreementKeyOf(own), 0))
+})
+
+t.test('what was sealed is opened by its key; fewer bytes than a seal has are none', async (t) => {
+  const [key, text, about] = [bytesAt(1, 32), bytesAt(2, 40), bytesAt(3, 8)]
+  const sealed = seal(key, text, about)
+  t.same(unseal(key, sealed, about), text)
+  t.same(unseal(key, seal(key, new Uint8Array(0), about), about), new Uint8Array(0), 'nothing, sealed')
+  t.equal(unseal(bytesAt(4, 32), sealed, about), undefined, 'another key')
+  t.equal(unseal(key, sealed, bytesAt(4, 8)), undefined, 'about something else')
+  for (let length = 0; length < sealed.length; length++)
+    if (unseal(key, sealed.subarray(0, length), about) !== undefined) t.fail(`${length} bytes are taken`)
 })
 
 t.test('the server names whose message does not belong, and goes on without it', async (t) => {

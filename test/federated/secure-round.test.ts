@@ -3,6 +3,7 @@ import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { ClientLink } from '../../src/federated/link/link.js'
+import type { Notice } from '../../src/federated/link/messages.js'
 import { pack, unpack } from '../../src/federated/link/packed.js'
 import { systemTime } from '../../src/federated/link/retry.js'
 import { always } from '../../src/federated/participant/eligibility.js'
@@ -135,6 +136,33 @@ function endless(controller: AbortController) {
     },
   })
 }
+
+t.test('what is told twice is heard once', async (t) => {
+  const server = new SecureServer(names, 1)
+  const repeated: number[] = []
+  const twice = (link: ClientLink): ClientLink => {
+    let again: Notice | undefined
+    return {
+      ...link,
+      next: async (...args) => {
+        const told = again ?? (await link.next(...args))
+        again = again === undefined && told?.type === 'secure' ? told : undefined
+        if (again?.type === 'secure') repeated.push(again.number)
+        return told
+      },
+    }
+  }
+  const events: ParticipantEvent[] = []
+  const part = (name: string) => takePart(server, name, join(root, `twice-${name}`), twice, events)
+  await Promise.all(names.map(part))
+  t.same(server.faults, [])
+  t.same([...new Set(repeated)].sort(), [1, 2, 3, 4], 'canary: every message')
+  t.same(
+    events.filter(({ type }) => type === 'warning' || type === 'failed'),
+    [],
+  )
+  t.ok(isClose(server.means[0], expected(1)[0]!))
+})
 
 t.test('packed data: what goes in comes out; anything else is refused', async (t) => {
   const value = {

@@ -1,5 +1,6 @@
 /** Ids in tables: records, files, the cache and what can happen to it; tokenising in slices; rows that lie in files. */
 import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { readdirSync } from 'node:fs'
 import {
   appendFile,
@@ -126,6 +127,27 @@ t.test('a file that was torn, edited or lengthened is no table', async (t) => {
   }
   t.same(wrong, [], 'positions of bytes that were changed without being seen')
   t.equal(await judge(Buffer.concat([whole, Buffer.alloc(8)])), undefined)
+  const rowsAt = whole.length - 48
+  const counted = (rows: number, words: number) => {
+    const copy = Buffer.from(whole)
+    copy.writeDoubleLE(rows, rowsAt)
+    copy.writeDoubleLE(words, rowsAt + 8)
+    createHash('sha256')
+      .update(copy.subarray(0, -32))
+      .digest()
+      .copy(copy, copy.length - 32)
+    return copy
+  }
+  const words = whole.readDoubleLE(rowsAt + 8)
+  t.ok(await judge(counted(50, words)), 'canary: sealed anew')
+  for (const [rows, of] of [
+    [49, words],
+    [51, words],
+    [50, words + 1],
+    [-2, words + 169],
+    [50 + 4 * words, -12 * words],
+  ] as const)
+    t.equal(await judge(counted(rows, of)), undefined, `sealed with counts that are not its own: ${rows}, ${of}`)
 })
 
 t.test('a writer counts rows, tokens and bytes as they come', async (t) => {

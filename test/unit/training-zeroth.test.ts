@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { addDirections, directionStream } from '../../src/aggregation/normals.js'
+import { pack } from '../../src/data/batches.js'
 import type { Dataset } from '../../src/data/index.js'
 import { loadDataset } from '../../src/data/index.js'
 import { loadModel } from '../../src/model/load.js'
@@ -228,6 +229,14 @@ t.test('over a model: one forward pass a side, the loss of evaluation, equal bit
     const losses: number[] = []
     const before = adapter.vector()
     await holding('train', adapter, signal, async ({ model, values, signal }) => {
+      const samples = [rows.sample(0), rows.sample(1)]
+      const { lossSum, supervised, tokens } = await model.evaluate(values, pack(samples))
+      t.ok(supervised > 1)
+      t.same(await forwardLoss(model, values)({ samples, indices: [0, 1] }), {
+        loss: lossSum / supervised,
+        supervised,
+        tokens,
+      })
       const loop = new ZerothLoop({
         values,
         data: rows,
