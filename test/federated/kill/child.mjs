@@ -3,9 +3,10 @@ import { once } from 'node:events'
 import { broken } from './broken.mjs'
 import { names, openServer, takePart, work } from './world.mjs'
 
-const { points } = globalThis
-const [role, kind, variant] = process.argv.slice(2)
-const tell = (message) => process.send(message)
+const { points } = /** @type {{ points: import('./points.mjs').Points }} */ (/** @type {unknown} */ (globalThis))
+const [role, kindName, variant] = process.argv.slice(2)
+const kind = /** @type {import('./world.mjs').Kind} */ (kindName)
+const tell = (message) => process.send?.(message)
 if (variant !== undefined) broken[variant]()
 
 /** The next message of a type: that all have heard the end may be said twice, once to each life. */

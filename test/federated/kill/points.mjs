@@ -38,6 +38,7 @@ export const points = {
   },
 }
 Object.assign(globalThis, { points })
+/** @typedef {typeof points} Points */
 
 /** @param {string} kind */
 function die(kind) {
@@ -109,23 +110,35 @@ before(fs, 'writev')
 const handle = await files.open('.', 'r')
 const prototype = Object.getPrototypeOf(handle)
 await handle.close()
-before(prototype, 'write', function (_, data, ...rest) {
-  halfOf(this.fd, data, ...rest)
-})
-before(prototype, 'writeFile', function (_, data) {
-  halfOf(this.fd, data)
-})
+before(
+  prototype,
+  'write',
+  /** @this {import('node:fs/promises').FileHandle} */ function (_, data, ...rest) {
+    halfOf(this.fd, data, ...rest)
+  },
+)
+before(
+  prototype,
+  'writeFile',
+  /** @this {import('node:fs/promises').FileHandle} */ function (_, data) {
+    halfOf(this.fd, data)
+  },
+)
 for (const name of ['writev', 'appendFile', 'truncate', 'sync', 'datasync']) before(prototype, name)
 
 // What a socket sends passes here, before TLS makes records of it.
-before(net.Socket.prototype, '_writeGeneric', function (original, writev, data, encoding) {
-  const bytes = writev
-    ? Buffer.concat(
-        data.map(({ chunk, encoding: one }) => (typeof chunk === 'string' ? Buffer.from(chunk, one) : chunk)),
-      )
-    : typeof data === 'string'
-      ? Buffer.from(data, encoding)
-      : data
-  if (bytes.length > 1) original.call(this, false, bytes.subarray(0, bytes.length >> 1), 'buffer', () => {})
-})
+before(
+  net.Socket.prototype,
+  '_writeGeneric',
+  /** @this {net.Socket} */ function (original, writev, data, encoding) {
+    const bytes = writev
+      ? Buffer.concat(
+          data.map(({ chunk, encoding: one }) => (typeof chunk === 'string' ? Buffer.from(chunk, one) : chunk)),
+        )
+      : typeof data === 'string'
+        ? Buffer.from(data, encoding)
+        : data
+    if (bytes.length > 1) original.call(this, false, bytes.subarray(0, bytes.length >> 1), 'buffer', () => {})
+  },
+)
 syncBuiltinESMExports()
