@@ -68,8 +68,10 @@ t.test('the operator’s own files, or what is wrong with them', async (t) => {
   await t.rejects(open({}), { code: 'E_FORMAT' }, 'another key')
   await writeFile(key, 'no key')
   await t.rejects(open({}), { code: 'E_FORMAT' })
-  await t.rejects(open({ key: join(folder, 'nowhere') }), { code: 'E_MISSING' })
-  await t.rejects(open({ clientAuthority: join(folder, 'nowhere') }), { code: 'E_MISSING' })
+  for (const name of ['certificate', 'key', 'clientAuthority']) {
+    const message = `tls.${name}: '${join(folder, 'nowhere')}' does not exist`
+    await t.rejects(open({ [name]: join(folder, 'nowhere') }), { code: 'E_MISSING', message })
+  }
 })
 
 t.test('names of a certificate, and the address of tokens', async (t) => {
