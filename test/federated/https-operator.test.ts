@@ -1,9 +1,10 @@
-import { readFile, stat } from 'node:fs/promises'
+import { readFile, stat, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { joinServer } from '../../src/federated/https/client/join.js'
 import { openHost } from '../../src/federated/https/operator/host.js'
+import { Roles } from '../../src/federated/https/operator/tokens.js'
 import { limitsSchema, listenSchema, tlsSchema } from '../../src/federated/https/options.js'
 import type { Standing } from '../../src/federated/link/standing.js'
 import { FakeFederation } from './support/https.js'
@@ -74,6 +75,18 @@ async function start(t: Test) {
   return { folder, federation, host, tokens, ask }
 }
 
+t.test('tokens of roles: blanks around one are none of it, and blanks alone are no token', async (t) => {
+  const folder = t.testdir({ 'operator.token': `\n ${'o'.repeat(32)} \r\n`, 'observer.token': `${'v'.repeat(32)}\n` })
+  const roles = await Roles.open(folder)
+  t.equal(roles.of(`Bearer ${'o'.repeat(32)}`, 'operator'), 'operator')
+  t.equal(roles.of(`Bearer ${'v'.repeat(32)}`, 'observer'), 'observer')
+  t.throws(() => roles.of(`Bearer ${'v'.repeat(32)}`, 'operator'), { code: 'E_AUTH' })
+  for (const none of ['', ' '.repeat(40), `${'o'.repeat(31)}\n`]) {
+    await writeFile(join(folder, 'operator.token'), none)
+    await t.rejects(Roles.open(folder), { code: 'E_FORMAT', message: /operator\.token' holds no token/ })
+  }
+})
+
 t.test('the page, health and figures are for everybody on the machine; the rest for who has a token', async (t) => {
   const { folder, ask, tokens, host } = await start(t)
   for (const role of ['operator', 'observer']) t.equal((await stat(join(folder, `${role}.token`))).mode & 0o777, 0o600)
@@ -122,8 +135,11 @@ t.test('who looks cannot act; who acts is written down', async (t) => {
   t.equal(client, 'a', 'the token that it gives lets one in')
   for (const verb of ['pause', 'resume', 'abandon-round'])
     t.equal((await ask('POST', `/v1/admin/${verb}`, operator, '{}')).status, 200)
-  t.equal((await ask('POST', '/v1/admin/stop', operator, '{"why":"enough"}')).status, 200)
-  t.same(federation.done, ['pause operator', 'resume operator', 'abandon operator', 'stop operator enough'])
+  const why = 'enough'.padEnd(1000, '!')
+  const stopFor = (why: string) => ask('POST', '/v1/admin/stop', operator, JSON.stringify({ why }))
+  t.match(await stopFor(`${why}!`), { status: 400, text: /why/ }, 'more words than there is room for')
+  t.equal((await stopFor(why)).status, 200)
+  t.same(federation.done, ['pause operator', 'resume operator', 'abandon operator', `stop operator ${why}`])
   t.same(JSON.parse((await ask('POST', '/v1/admin/export', operator, '{}')).text), { path: '/tmp/adapter' })
   t.equal((await ask('POST', '/v1/admin/revoke', operator, '{"name":"a"}')).status, 200)
   await t.rejects(link.describe(new AbortController().signal), { code: 'E_REVOKED' })

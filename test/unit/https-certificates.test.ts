@@ -89,5 +89,12 @@ t.test('names of a certificate, and the address of tokens', async (t) => {
   const behind = listenSchema.parse({ publicUrl: 'https://example.org/fed/' })
   t.equal(publicAddress(behind, [], 1), 'https://example.org/fed')
   t.ok(certificateNames(behind, []).includes('example.org'))
+  const everywhere = certificateNames(listenSchema.parse({}), [])
+  t.notOk(everywhere.some((name) => name === '0.0.0.0' || name === '::'))
+  for (const host of ['0.0.0.0', '::']) {
+    const all = listenSchema.parse({ host })
+    t.same(certificateNames(all, []), everywhere, `${host} is every address, and no name`)
+    t.equal(publicAddress(all, [], 1), publicAddress(listenSchema.parse({}), [], 1))
+  }
   for (const bad of [{ certificate: 'x' }, { key: 'x' }, true, { name: ['x'] }]) t.throws(() => tlsSchema.parse(bad))
 })
