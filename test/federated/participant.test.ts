@@ -2,6 +2,8 @@
 import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { type ErrorCode, FedloraError } from '../../src/errors.js'
+import { wordSchema } from '../../src/federated/link/messages.js'
 import { systemTime } from '../../src/federated/link/retry.js'
 import { always } from '../../src/federated/participant/eligibility.js'
 import type { ParticipantEvent, ParticipantResult } from '../../src/federated/participant/events.js'
@@ -71,6 +73,43 @@ async function outcomeOf(folder: string, server: ScriptedServer) {
 }
 
 const script: Script = { rounds: 3, lost: [2] }
+
+t.test('which failures of the work are of the round, and which end the client', async (t) => {
+  let folders = 0
+  const failing = async (code: ErrorCode, message = 'so it went') => {
+    const server = new ScriptedServer({ rounds: 2 })
+    const { work } = fakeWorkshop()
+    const workshop = fakeWorkshop({
+      work: async (task, ...rest) => {
+        if (task.round === 1) throw new FedloraError(code, message)
+        return await work(task, ...rest)
+      },
+    })
+    const error = await takePart(join(root, `failing-${folders++}`), server, { workshop }).then(
+      () => undefined,
+      (error: FedloraError) => error.code,
+    )
+    return { error, rounds: [...server.answers.keys()], refusals: server.refusals }
+  }
+  const ofTheRound = [
+    ...(['E_NONFINITE', 'E_MEMORY', 'E_CONFIG', 'E_ARGUMENT', 'E_SHAPE', 'E_FORMAT'] as const),
+    ...(['E_CHECKSUM', 'E_VERSION', 'E_UNSUPPORTED', 'E_PROTOCOL', 'E_TOO_LARGE', 'E_BLOB_MISSING'] as const),
+  ]
+  for (const code of ofTheRound) {
+    t.match(
+      await failing(code),
+      { error: undefined, rounds: [2], refusals: [{ type: 'failed', round: 1, code, why: /told on the client's/ }] },
+      code,
+    )
+  }
+  for (const code of ['E_DISK_FULL', 'E_IO', 'E_INTERNAL'] as const)
+    t.same(await failing(code), { error: code, rounds: [], refusals: [] }, code)
+  // A limit is told in its own words, in as many of them as a word of the protocol takes.
+  const { refusals } = await failing('E_LIMIT', 'x'.repeat(5000))
+  t.match(refusals, [{ type: 'declined', code: 'E_LIMIT', why: /^x{4096}$/ }])
+  t.same(wordSchema.parse(refusals[0]), refusals[0])
+  t.throws(() => wordSchema.parse({ ...refusals[0], why: 'x'.repeat(4097) }))
+})
 
 t.test('rounds to the end: the answers of those that counted build on one another', async (t) => {
   const folder = join(root, 'plain')
