@@ -1,6 +1,6 @@
 /** The journal as a stream of JetStream: one writer, whole messages, nothing lost when the server is killed. */
 import t from 'tap'
-import { connectNats } from '../../src/federated/nats/connect.js'
+import { connectNats, jetstreams } from '../../src/federated/nats/connect.js'
 import { checkDurable } from '../../src/federated/nats/durability.js'
 import { NatsJournal } from '../../src/federated/nats/journal.js'
 import { namesOf } from '../../src/federated/nats/names.js'
@@ -26,6 +26,12 @@ t.test('a stream as a journal', { skip: skipNats }, async (t) => {
   t.equal(await journal.append([{ n: 3 }], 2), 3)
   const together = await Promise.all([journal.append([{ n: 4 }], 3), journal.append([{ n: 5 }, { n: 6 }], 4)])
   t.same(together, [4, 6])
+  const { jetstreamManager } = await jetstreams()
+  const { streams } = await jetstreamManager(connection)
+  const stored = async () => (await streams.info(names.journal)).state.messages
+  const messages = await stored()
+  t.equal(await journal.append([], 6), 6)
+  t.equal(await stored(), messages, 'no record, no message')
   await t.rejects(journal.append([{ n: 9 }], 3), { code: 'E_JOURNAL_FENCED' }, 'a writer that is behind')
 
   const other = await NatsJournal.open<{ n: number }>(connection, names)

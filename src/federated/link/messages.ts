@@ -19,7 +19,9 @@ const count = z.int().min(0)
 /** Who a federation is: 16 random bytes. */
 export const runIdSchema = z.string().regex(/^[0-9a-f]{32}$/, 'expected 32 hexadecimal digits')
 const base64 = z.base64()
-const words = z.string().max(4096)
+/** Characters of what one side tells the other in words. */
+export const mostWordsLength = 4096
+const words = z.string().max(mostWordsLength)
 
 /** What never changes in the life of a federation, but for the number of its rounds. Every client reads it once, and checks what it needs. */
 export const descriptionSchema = z.strictObject({

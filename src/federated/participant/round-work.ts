@@ -4,7 +4,7 @@ import { type ErrorCode, FedloraError, isFedloraError } from '../../errors.js'
 import { exists, hashFile } from '../../files/atomic.js'
 import type { Vectors } from '../algorithms/algorithm.js'
 import { jointNorm } from '../clipping.js'
-import type { Manifest, Reply, Word } from '../link/messages.js'
+import { type Manifest, mostWordsLength, type Reply, type Word } from '../link/messages.js'
 import { pack } from '../link/packed.js'
 import type { Answer, Task } from '../protocol/messages.js'
 import { Heartbeat } from './heartbeat.js'
@@ -206,5 +206,4 @@ function unlessClosed(error: unknown): void {
   if (!isFedloraError(error, 'E_ROUND_CLOSED')) throw error
 }
 
-/** As long as a word may be. */
-const words = (text: string) => text.slice(0, 4096)
+const words = (text: string) => text.slice(0, mostWordsLength)
