@@ -21,10 +21,10 @@ void DenseValues::decode(int64_t first, int64_t count, float* values, const Code
       std::memcpy(&word, body_ + 2 * (at / update_block), 2);
       const float scale = to_f32(bf16{word});
       const int64_t end = std::min((at / update_block + 1) * update_block, first + count);
-      for (; at < end; ++at) {
-        const int code = bits_ == 8 ? static_cast<int8_t>(codes[at]) : ((codes[at / 2] >> (4 * (at & 1)) & 15) ^ 8) - 8;
-        *values++ = static_cast<float>(code) * scale;
-      }
+      if (bits_ == 8)
+        for (; at < end; ++at) *values++ = static_cast<float>(static_cast<int8_t>(codes[at])) * scale;
+      else
+        for (; at < end; ++at) *values++ = static_cast<float>(((codes[at / 2] >> (4 * (at & 1)) & 15) ^ 8) - 8) * scale;
     }
   }
 }
