@@ -13,12 +13,14 @@
 
 namespace fedlora {
 
-/// x^n mod P as the high half of a reflected word.
-constexpr int64_t fold_power(int n) {
-  uint32_t value = 0x80000000u;
-  for (int i = 0; i < n; ++i) value = (value >> 1) ^ ((value & 1) ? 0x82F63B78u : 0u);
-  return static_cast<int64_t>(static_cast<uint64_t>(value) << 32);
+/// A register · x^n mod P, reflected.
+constexpr uint32_t times_power(uint32_t value, size_t n) {
+  for (size_t i = 0; i < n; ++i) value = (value >> 1) ^ ((value & 1) ? 0x82F63B78u : 0u);
+  return value;
 }
+
+/// x^n mod P as the high half of a reflected word.
+constexpr int64_t fold_power(int n) { return static_cast<int64_t>(uint64_t{times_power(0x80000000u, static_cast<size_t>(n))} << 32); }
 
 /// Constants that move by so many bits.
 template <int bits>
@@ -32,18 +34,12 @@ FEDLORA_CLMUL inline __m512i folded(__m512i lanes, __m512i constants, __m512i ne
   return _mm512_ternarylogic_epi64(low, high, next, 0x96);  // xor of three
 }
 
-/// What the initial value ~0 of a CRC adds to that of a segment which began with 0, because a CRC is linear: ~0 · x^(8 · 4096) mod P.
-constexpr uint32_t begun_with_ones() {
-  uint32_t value = ~0u;
-  for (size_t i = 0; i < 8 * checksum_segment_bytes; ++i) value = (value >> 1) ^ ((value & 1) ? 0x82F63B78u : 0u);
-  return value;
-}
-
 /// The CRC32C of a segment whose folded sum is `lanes`. Folding begins with 0, or with the segment's first bytes.
 FEDLORA_CLMUL inline uint32_t fold_last(__m512i lanes) {
   alignas(64) uint64_t rest[8];
   _mm512_store_si512(rest, lanes);
-  constexpr uint32_t ones = ~begun_with_ones();
+  // What the initial value ~0 of a CRC adds to that of a segment which began with 0, because a CRC is linear.
+  constexpr uint32_t ones = ~times_power(~0u, 8 * checksum_segment_bytes);
   uint32_t crc = 0;
   for (uint64_t part : rest) crc = static_cast<uint32_t>(__builtin_ia32_crc32di(crc, part));
   return crc ^ ones;

@@ -37,8 +37,8 @@ export function installZig() {
 
 /**
  * A wrapper as CMake wants one: a program without arguments. zig writes processors with underscores (x86_64_v2), and gives code for one the
- * habits of the first that had its instructions, for x86_64_v2 Nehalem to Sandy Bridge: accesses of 32 bytes cut in two, which halves what
- * AVX2 does on all that came after. The file by which CMake asks a compiler who it is becomes an object: for a program zig would build a
+ * habits of the first that had its instructions, for x86_64_v2 Nehalem to Sandy Bridge: accesses of 32 bytes cut in two, which
+ * costs AVX2 on all that came after. The file by which CMake asks a compiler who it is becomes an object: for a program zig would build a
  * C++ library without optimisation, which nothing else needs.
  */
 const wrapper = (zig, command) => `#!/bin/sh
