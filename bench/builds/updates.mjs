@@ -1,0 +1,124 @@
+#!/usr/bin/env node
+// Codecs and exact sums of two builds of this package, loaded into one process and called in turn on one thread:
+//
+//   node bench/builds/updates.mjs BEFORE AFTER [--rounds 31] [--parameters 4884480] [--codec topk]… [--json FILE]
+//
+// BEFORE and AFTER are folders of built clones. A ratio is BEFORE's best time through AFTER's: above 1, AFTER is the faster. Best, because
+// whatever else this machine does only adds. Both must send equal bytes, read equal values and have equal sums, else the status is 1.
+import { appendFileSync } from 'node:fs'
+import { cpus } from 'node:os'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rounds: { type: 'string', default: '31' },
+    parameters: { type: 'string', default: '4884480' }, // LoRA of rank 16 on SmolLM2-135M
+    codec: { type: 'string', multiple: true },
+    json: { type: 'string' },
+  },
+})
+if (positionals.length !== 2) {
+  console.error('updates: expected the folders of two built clones: node bench/builds/updates.mjs BEFORE AFTER')
+  process.exit(2)
+}
+const length = Number(values.parameters)
+const rounds = Number(values.rounds)
+
+/** @typedef {typeof import('../../dist/index.js')} Package */
+/** @type {Package[]} */
+const builds = []
+for (const folder of positionals) builds.push(await import(join(resolve(folder), 'dist', 'index.js')))
+
+/** @type {import('../../dist/index.js').EncodeUpdateOptions[]} */
+const all = [
+  { codec: 'f32' },
+  { codec: 'bf16' },
+  { codec: 'int8' },
+  { codec: 'int4' },
+  { codec: 'topk', density: 1 / 64, bits: 2 },
+  { codec: 'sign' },
+  { codec: 'randk', density: 1 / 64, bits: 4 },
+  { codec: 'blocks', density: 1 / 64, bits: 4 },
+]
+const codecs = all.filter(({ codec }) => values.codec?.includes(codec) ?? true)
+if (codecs.length === 0) {
+  console.error(`updates: --codec ${values.codec}: expected one of ${all.map(({ codec }) => codec).join(', ')}`)
+  process.exit(2)
+}
+
+/** Evenly spread in ±2e-3. @param {number} seed */
+function sample(seed) {
+  let state = seed
+  return Float32Array.from({ length }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    return (state / 2 ** 32 - 0.5) * 4e-3
+  })
+}
+
+/** @param {Uint8Array | Float32Array} a @param {Uint8Array | Float32Array} b */
+function checkEqual(a, b, /** @type {string} */ what) {
+  const bytes = (/** @type {Uint8Array | Float32Array} */ x) => Buffer.from(x.buffer, x.byteOffset, x.byteLength)
+  if (bytes(a).equals(bytes(b))) return
+  console.error(`updates: ${what}: the two builds differ`)
+  process.exitCode = 1
+}
+
+/** Best milliseconds of each build; who begins changes from round to round. @param {(() => void)[]} calls */
+function best(calls) {
+  const least = calls.map(() => Number.POSITIVE_INFINITY)
+  for (let round = 0; round < rounds; round++)
+    for (const turn of calls.keys()) {
+      const who = (round + turn) % calls.length
+      const start = performance.now()
+      calls[who]?.()
+      least[who] = Math.min(least[who] ?? Number.NaN, performance.now() - start)
+    }
+  return least
+}
+
+const update = sample(1)
+/** @type {{ codec: string, work: string, before: number, after: number, ratio: number }[]} */
+const lines = []
+for (const options of codecs) {
+  const { codec } = options
+  const messages = builds.map(({ encodeUpdate }) => encodeUpdate(update, { ...options, threads: 1 }).bytes)
+  checkEqual(messages[0], messages[1], `${codec}, the message`)
+  const residuals = builds.map(() => sample(2))
+  const read = builds.map(() => new Float32Array(length))
+  const sums = builds.map(({ createAggregator }) => createAggregator(length, { threads: 1 }))
+  const eight = messages.map((bytes) => Array.from({ length: 8 }, (_, i) => ({ bytes: bytes.slice(), weight: 3 + i })))
+  /** @type {Record<string, (build: Package, i: number) => void>} */
+  const works = {
+    encode: ({ encodeUpdate }) => encodeUpdate(update, { ...options, threads: 1 }),
+    'encode, error feedback': ({ encodeUpdate }, i) =>
+      encodeUpdate(update, { ...options, threads: 1, residual: residuals[i], inPlace: true }),
+    decode: ({ decodeUpdate }, i) => decodeUpdate(messages[i], { threads: 1, into: read[i] }),
+    add: (_, i) => sums[i].add(messages[i], 3),
+    'add eight': (_, i) => sums[i].addAll(eight[i]),
+  }
+  for (const [work, call] of Object.entries(works)) {
+    const [before, after] = best(builds.map((build, i) => () => call(build, i)))
+    const ratio = before / after
+    lines.push({ codec, work, before, after, ratio })
+    console.log(
+      `${codec.padEnd(6)} ${work.padEnd(22)} ${before.toFixed(2).padStart(7)} ms ${after.toFixed(2).padStart(7)} ms  ${ratio.toFixed(3)}`,
+    )
+  }
+  checkEqual(residuals[0], residuals[1], `${codec}, what is left unsent`)
+  checkEqual(read[0], read[1], `${codec}, the values read`)
+  checkEqual(sums[0].mean(), sums[1].mean(), `${codec}, the mean`)
+  for (const sum of sums) sum.dispose()
+}
+
+const sorted = lines.map(({ ratio }) => ratio).sort((a, b) => a - b)
+const mean = Math.exp(sorted.reduce((sum, ratio) => sum + Math.log(ratio), 0) / sorted.length)
+console.log(
+  `${lines.length} works: ${mean.toFixed(3)} × the build before on geometric average, ` +
+    `worst ${sorted[0].toFixed(3)}, best ${sorted.at(-1)?.toFixed(3)}`,
+)
+if (values.json !== undefined) {
+  const line = { date: new Date().toISOString().slice(0, 10), cpu: cpus()[0]?.model, parameters: length, rounds, lines }
+  appendFileSync(values.json, `${JSON.stringify(line)}\n`)
+}
