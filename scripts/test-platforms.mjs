@@ -83,6 +83,9 @@ async function proveLevels(start, processors, program) {
 /**
  * The runs of programs, in their order: which program as which processor. `each`: of every program one as each processor; else those that
  * are not of kernels once, as the weakest.
+ * @param {{ name: string, path?: string }[]} programs
+ * @param {{ name: string, level: string }[]} processors weakest first
+ * @param {boolean} each
  */
 export function plan(programs, processors, each) {
   return programs.flatMap((program) =>

@@ -6,6 +6,7 @@ import t from 'tap'
 import { emulators } from '../../scripts/lib/emulators.mjs'
 import { foreignNodes } from '../../scripts/lib/foreign-node.mjs'
 import { targets } from '../../scripts/lib/targets.mjs'
+import { plan } from '../../scripts/test-platforms.mjs'
 import { differences } from '../../scripts/try-platforms.mjs'
 
 const scripts = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'scripts')
@@ -31,6 +32,28 @@ t.test('only published targets are tried, and all but macOS’s and this machine
   t.equal(tried.length + rest.length, targets.length)
   for (const name of Object.keys(emulators)) t.ok(tried.includes(name), name)
 })
+
+t.test(
+  'native programs elsewhere: kernels as each processor, the others as the weakest, all of them as each when asked',
+  async (t) => {
+    const processors = [
+      { name: 'weak', level: 'neon' },
+      { name: 'strong', level: 'neonbf16' },
+    ]
+    const programs = [{ name: 'test_kernels_gemm' }, { name: 'test_tokenizer_text' }, { name: 'test_model_golden' }]
+    const told = (each: boolean) =>
+      plan(programs, processors, each).map(({ program, cpu }) => `${program.name} ${cpu.name}`)
+    t.same(told(false), [
+      'test_kernels_gemm weak',
+      'test_kernels_gemm strong',
+      'test_tokenizer_text weak',
+      'test_model_golden weak',
+      'test_model_golden strong',
+    ])
+    t.equal(told(true).length, 6)
+    t.equal(told(true)[3], 'test_tokenizer_text strong')
+  },
+)
 
 t.test('a tool that is missing is named with the package that brings it', async (t) => {
   const empty = t.testdir({})
