@@ -5,6 +5,7 @@
 // Usage: node scripts/mutate-native.mjs [--rooms native/model,native/io] [--file native/io/json.cpp]… [--count 200] [--seed 1]
 //          [--only ID]…   these mutants alone          [--list]       names them and tries none
 //          [--report FILE]  a line of JSON a mutant    [--max-alive 8]  fails above so many percent alive
+//          [--resume]  goes on from such a report: what was killed is not tried again
 //
 // The sources are copied to build/mutants and changed there: the checkout is never written to. A mutant is killed by a failed
 // case, a crash, or no end within five times the usual processor time; one that does not compile, or compiles to the same
@@ -111,10 +112,10 @@ await runMain(import.meta, 'mutate-native', async () => {
   }
 
   const equivalents = readEquivalents(join(base, 'test', 'mutants-equivalent.json'))
-  const report = startReport(values.report ?? join(folder, 'native.jsonl'), chosen.length)
+  const report = startReport(values.report ?? join(folder, 'native.jsonl'), chosen, values.resume)
   tree.prepare()
   // File by file, so that putting one mutant back and making the next compiles once.
-  for (const mutant of chosen.sort((a, b) => (a.file < b.file ? -1 : a.file > b.file ? 1 : a.start - b.start))) {
+  for (const mutant of report.rest.sort((a, b) => (a.file < b.file ? -1 : a.file > b.file ? 1 : a.start - b.start))) {
     const start = performance.now()
     const reason = equivalents.reasonFor(mutant)
     const { outcome, by } = reason === undefined ? await tryMutant(tree, mutant) : { outcome: 'equivalent', by: reason }
@@ -128,6 +129,6 @@ await runMain(import.meta, 'mutate-native', async () => {
     )
   }
   const share = shareAlive(report.results)
-  if (share > Number(values['max-alive']))
+  if (!(share <= Number(values['max-alive'])))
     throw new ScriptError('E_MUTANTS', `${share.toFixed(1)} % alive, at most ${values['max-alive']} %`)
 })

@@ -5,7 +5,9 @@
 // Usage: node scripts/mutate.mjs [--rooms src/data,src/run] [--file src/data/batches.ts]… [--count 60] [--seed 1]  evenly over files
 //          [--only ID]…   these mutants alone          [--list]       names them and tries none
 //          [--report FILE]  a line of JSON a mutant    [--max-alive 8]  fails above so many percent alive
+//          [--resume]  goes on from such a report: what was killed is not tried again
 //          [--tests test/unit/data-]…  only test files that begin so     [--patience 20]  seconds beyond five times the usual
+//          [--limit 150]  no test file is begun for a mutant after so many seconds: it is alive, and the report says how many were left
 //
 // All mutants are built at once into a temporary copy of the project, each switched on by an environment variable. Every test file runs
 // once over the unchanged code, to learn which mutants it reaches; then each mutant is run against the files that reach it, those named
@@ -93,14 +95,17 @@ const wordsOf = (/** @type {string} */ file) => file.split(/[^a-z]+/).filter((wo
  * @param {string} copy
  * @param {TsMutant} mutant
  * @param {Map<string, Facts>} learnt
- * @param {number} patience seconds
+ * @param {{ patience: number, limit: number }} times seconds
  */
-async function tryMutant(copy, mutant, learnt, patience) {
+async function tryMutant(copy, mutant, learnt, { patience, limit }) {
   const reaching = [...learnt].filter(([, { numbers }]) => numbers.has(mutant.number))
   const words = wordsOf(mutant.file)
   const near = (/** @type {string} */ test) => wordsOf(test).filter((word) => words.includes(word)).length
   reaching.sort(([a, { seconds: s }], [b, { seconds: t }]) => near(b) - near(a) || s - t)
-  for (const [test, { seconds }] of reaching) {
+  const end = performance.now() + 1000 * limit
+  for (const [index, [test, { seconds }]] of reaching.entries()) {
+    if (performance.now() >= end)
+      return { outcome: 'alive', by: `${reaching.length - index} test files were not asked` }
     const { failure } = await runTest(copy, test, { MUTANT_ON: String(mutant.number) }, patience + 5 * seconds)
     if (failure !== undefined) return { outcome: 'killed', by: `${test}: ${failure}` }
   }
@@ -125,11 +130,13 @@ await runMain(import.meta, 'mutate', async () => {
       ...mutantOptions,
       tests: { type: 'string', multiple: true, default: ['test/'] },
       patience: { type: 'string', default: '20' },
+      limit: { type: 'string', default: 'Infinity' },
     },
   })
-  const values = /** @type {import('./lib/mutants.mjs').MutantValues & { tests: string[], patience: string }} */ (
-    options.values
-  )
+  const values =
+    /** @type {import('./lib/mutants.mjs').MutantValues & { tests: string[], patience: string, limit: string }} */ (
+      options.values
+    )
   const base = resolve(values.root ?? root)
   const all = allMutants(base)
   const places = values.file ?? values.rooms?.split(',') ?? allRooms
@@ -149,13 +156,14 @@ await runMain(import.meta, 'mutate', async () => {
   const learnt = await learn(base, copy, tests)
   if (learnt.size === 0) throw new ScriptError('E_MUTANTS', 'no test file passes without a mutant')
   const equivalents = readEquivalents(join(base, 'test', 'mutants-equivalent.json'))
-  const report = startReport(values.report ?? join(base, 'build', 'mutants', 'typescript.jsonl'), chosen.length)
-  for (const mutant of chosen) {
+  const times = { patience: Number(values.patience), limit: Number(values.limit) }
+  const report = startReport(values.report ?? join(base, 'build', 'mutants', 'typescript.jsonl'), chosen, values.resume)
+  for (const mutant of report.rest) {
     const start = performance.now()
     const reason = equivalents.reasonFor(mutant)
     const { outcome, by } =
       reason === undefined
-        ? await tryMutant(copy, /** @type {TsMutant} */ (mutant), learnt, Number(values.patience))
+        ? await tryMutant(copy, /** @type {TsMutant} */ (mutant), learnt, times)
         : { outcome: 'equivalent', by: reason }
     report.add({ mutant, outcome: /** @type {any} */ (outcome), by, seconds: (performance.now() - start) / 1000 })
   }

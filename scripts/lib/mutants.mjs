@@ -32,7 +32,7 @@ import { dirname } from 'node:path'
 /**
  * Options of every mutation tool, for parseArgs.
  * @typedef {{ root?: string, rooms?: string, file?: string[], only?: string[], count?: string, seed: string, 'max-alive': string,
- *   report?: string, list: boolean }} MutantValues what they give
+ *   report?: string, resume: boolean, list: boolean }} MutantValues what they give
  */
 export const mutantOptions = /** @type {const} */ ({
   root: { type: 'string' },
@@ -43,6 +43,7 @@ export const mutantOptions = /** @type {const} */ ({
   seed: { type: 'string', default: '1' },
   'max-alive': { type: 'string', default: '8' },
   report: { type: 'string' },
+  resume: { type: 'boolean', default: false },
   list: { type: 'boolean', default: false },
 })
 
@@ -124,15 +125,40 @@ export const describeMutant = (/** @type {Mutant} */ { id, file, line, before, a
   `${id} ${file}:${line}  ${shorten(before)} → ${shorten(after) || 'nothing'}`
 
 /**
- * Takes results as they come: a line on the screen and, with a file, a line of JSON each.
- * @param {string | undefined} file
- * @param {number} total
+ * Those of `chosen` that a report's file says were killed or are no mutants; the others are to be tried, again or for the first time.
+ * @template {Mutant} M
+ * @param {string} file
+ * @param {M[]} chosen
  */
-export function startReport(file, total) {
-  if (file !== undefined) {
-    mkdirSync(dirname(file), { recursive: true })
-    writeFileSync(file, '')
-  }
+function alreadyTried(file, chosen) {
+  if (!existsSync(file)) return []
+  const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean)
+  /** @type {Map<string, Omit<Result, 'mutant'>>} */
+  const told = new Map(
+    lines.map((line) => {
+      const { id, outcome, by, seconds } = JSON.parse(line)
+      return [id, { outcome, by, seconds }]
+    }),
+  )
+  return chosen.flatMap((mutant) => {
+    const result = told.get(mutant.id)
+    return result?.outcome === 'killed' || result?.outcome === 'invalid' ? [{ mutant, ...result }] : []
+  })
+}
+
+/**
+ * Takes results as they come: a line on the screen and a line of JSON in the file each. `rest` are the mutants to try: with `resume` the
+ * results of an earlier run that ended early, or left some alive, are taken from its file, all but those alive.
+ * @template {Mutant} M
+ * @param {string} file
+ * @param {M[]} chosen
+ * @param {boolean} resume
+ */
+export function startReport(file, chosen, resume) {
+  const total = chosen.length
+  const tried = resume ? alreadyTried(file, chosen) : []
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, '')
   /** @type {Result[]} */
   const results = []
   const add = (/** @type {Result} */ result) => {
@@ -143,9 +169,11 @@ export function startReport(file, total) {
         `${by === '' ? '' : `  [${shorten(by, 80)}]`}  ${seconds.toFixed(1)} s`,
     )
     const { start: _start, end: _end, ...named } = mutant
-    if (file !== undefined) appendFileSync(file, `${JSON.stringify({ ...named, outcome, by, seconds })}\n`)
+    appendFileSync(file, `${JSON.stringify({ ...named, outcome, by, seconds })}\n`)
   }
-  return { results, add }
+  for (const result of tried) add(result)
+  const known = new Set(tried.map(({ mutant }) => mutant.id))
+  return { results, add, rest: chosen.filter(({ id }) => !known.has(id)) }
 }
 
 const count = (/** @type {Result[]} */ results, /** @type {Outcome} */ outcome) =>

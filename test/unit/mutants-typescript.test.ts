@@ -99,6 +99,29 @@ t.test('canary: what no test looks at lives', async (t) => {
   t.match(only.text, /E_MUTANTS: 100\.0 % alive, at most 8 %/)
 })
 
+t.test(
+  'a run goes on from a report: what was killed stays so, the others are tried; beyond a limit no file is asked',
+  async (t) => {
+    const place = ['--file', 'src/run/sums.ts', '--max-alive', '100']
+    const outcomes = ({ results }: ReturnType<typeof mutate>) =>
+      new Map(results.map(({ id, outcome }: { id: string; outcome: string }) => [id, outcome] as const))
+    const first = outcomes(mutate(...place, '--count', '6'))
+    const loose = outcomes(mutate(...place, '--count', '12', '--tests', 'test/loose', '--resume'))
+    t.equal(loose.size, 12)
+    for (const [id, outcome] of loose) t.equal(outcome, first.get(id) ?? 'alive', id)
+    const killed = [...first.values()].filter((outcome) => outcome === 'killed').length
+    t.ok(killed > 0 && killed < 12)
+    const whole = outcomes(mutate(...place, '--count', '12', '--resume'))
+    const afresh = mutate(...place, '--count', '12')
+    t.same(whole, outcomes(afresh))
+    const none = mutate(...place, '--count', '12', '--limit', '0')
+    t.same(new Set(outcomes(none).values()), new Set(['alive']))
+    const reached = none.results.filter(({ by }) => by !== 'no test reaches it')
+    t.ok(reached.length > 0)
+    for (const { by } of reached) t.match(by, /^[12] test files were not asked$/)
+  },
+)
+
 t.test('a listed equivalent does not count; a list that names nothing is told', async (t) => {
   const { file, text, before, after } = all.results.find((result) => result.file === 'src/run/boundary.ts')
   const entry = { file, text, before, after, reason: 'a reason' }
