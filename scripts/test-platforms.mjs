@@ -2,7 +2,7 @@
 // Platforms that this machine is not, each in an emulator. First the package with the binaries in prebuilds/, as try-platforms.mjs tries it: x64 with
 // musl, Windows, arm64 with glibc and musl. Then the native tests of arm64, cross-compiled by zig: kernels, codecs and golden models as each of its
 // processors, so that every instruction-set level is judged by the book, the others as the weakest. What has not ended after the given
-// minutes counts as failed.
+// minutes counts as failed. Twenty do for the package and these where two cores have nothing else to do and the programs are built.
 //
 // Usage: node scripts/test-platforms.mjs [--fast | --whole] [--only TEXT] [--minutes 20]
 //   --fast     of the native tests the programs of kernels and codecs and the golden models: a few minutes
@@ -41,6 +41,12 @@ const fast = [
   'test_base',
   'test_kernels_dispatch',
 ]
+
+/** It judges every level that its processor has, in minutes; as the weakest its kernels are run by the golden models. */
+const asStrongest = 'test_backend_attention'
+
+/** Every operator of every family throws in turn: minutes for what is the same on every processor. */
+const patient = 'test_model_pass'
 
 /** These bring nothing that another architecture could break, or ask for what an emulator has not. */
 const elsewhere = /^test_(backend_cuda_loading|aggregation_memory|model_memory)$/
@@ -81,16 +87,19 @@ async function proveLevels(start, processors, program) {
 }
 
 /**
- * The runs of programs, in their order: which program as which processor. `each`: of every program one as each processor; else those that
- * are not of kernels once, as the weakest.
+ * The runs of programs, in their order: which program as which processor. `each`: every program as each processor.
  * @param {{ name: string, path?: string }[]} programs
  * @param {{ name: string, level: string }[]} processors weakest first
  * @param {boolean} each
  */
 export function plan(programs, processors, each) {
-  return programs.flatMap((program) =>
-    (each || fast.includes(program.name) ? processors : processors.slice(0, 1)).map((cpu) => ({ program, cpu })),
-  )
+  const processorsOf = (/** @type {string} */ name) => {
+    if (each) return processors
+    if (name === asStrongest) return processors.slice(-1)
+    if (name === patient) return []
+    return fast.includes(name) ? processors : processors.slice(0, 1)
+  }
+  return programs.flatMap((program) => processorsOf(program.name).map((cpu) => ({ program, cpu })))
 }
 
 async function test(target, names, each, end) {

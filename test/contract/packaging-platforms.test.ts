@@ -40,10 +40,15 @@ t.test(
       { name: 'weak', level: 'neon' },
       { name: 'strong', level: 'neonbf16' },
     ]
-    const programs = [{ name: 'test_kernels_gemm' }, { name: 'test_tokenizer_text' }, { name: 'test_model_golden' }]
+    const programs = ['backend_attention', 'kernels_gemm', 'tokenizer_text', 'model_pass', 'model_golden'].map(
+      (name) => {
+        return { name: `test_${name}` }
+      },
+    )
     const told = (each: boolean) =>
       plan(programs, processors, each).map(({ program, cpu }) => `${program.name} ${cpu.name}`)
     t.same(told(false), [
+      'test_backend_attention strong',
       'test_kernels_gemm weak',
       'test_kernels_gemm strong',
       'test_tokenizer_text weak',

@@ -1,4 +1,6 @@
 /// attention of the CPU backend against the book: forward, backward, decode.
+#include <array>
+
 #include "backend_check.h"
 #include "ref/attention_ref.h"
 
@@ -76,15 +78,15 @@ double norm_error(const Tensor& got, const Tensor& want) {
   return std::sqrt(difference / norm);
 }
 
-/// What the roundings of bf16 may do to a result: an element's largest error, when each errs by half a unit and all the same way, and its
-/// variance, when they are independent and evenly spread: a third of a half unit squared.
+/// What the roundings of bf16 may do to a result, in half units: an element's largest error, when each errs by a half unit and all the same
+/// way, and its variance, when they are independent and evenly spread, in thirds of a half unit squared.
 struct Roundings {
   Tensor most, variance;
   explicit Roundings(size_t count) : most(count), variance(count) {}
   /// A part of element i was rounded.
   void add(size_t i, double part) {
-    most[i] += check::bf16_unit * std::fabs(part);
-    variance[i] += check::bf16_unit * check::bf16_unit / 3 * part * part;
+    most[i] += std::fabs(part);
+    variance[i] += part * part;
   }
   /// Something that errs by `error` with this variance was multiplied into it by `factor`.
   void add(size_t i, double factor, double error, double error_variance) {
@@ -164,8 +166,9 @@ double share(const Tensor& got, const Book& book, size_t i) {
   double difference = 0, variance = 0;
   worst = 0;
   for (size_t e = 0; e < want.size(); ++e) {
-    worst = book::worse(worst, std::fabs(got[e] - want[e]) / (roundings.most[e] + small));
-    difference += (got[e] - want[e]) * (got[e] - want[e]), variance += roundings.variance[e] + small * small;
+    worst = book::worse(worst, std::fabs(got[e] - want[e]) / (check::bf16_unit * roundings.most[e] + small));
+    difference += (got[e] - want[e]) * (got[e] - want[e]);
+    variance += check::bf16_unit * check::bf16_unit / 3 * roundings.variance[e] + small * small;
   }
   return want.size() < 256 ? worst : book::worse(worst, std::sqrt(difference / variance));
 }
@@ -310,18 +313,28 @@ double distance(const Tensor& got, const Tensor& want) {
 
 double norm(const Tensor& x) { return distance(x, Tensor(x.size())); }
 
-/// Of a head's gradients, the largest error in units of what is allowed: twice the textbook's (the worse of its two orders), the rounding
-/// of the result, and what float64 itself leaves of a sum of `terms` that cancel.
-double beyond_textbook(const Inputs& in, const std::vector<Tensor>& got, const std::vector<Tensor>& want, double terms) {
-  const std::vector<Tensor> up = float_attend(in, Textbook::up), down = float_attend(in, Textbook::down);
-  double worst = 0;
-  for (size_t i = 2; i < 5; ++i) {
-    const double textbook = std::max(distance(up[i], want[i]), distance(down[i], want[i])),
-                 allowed = 2 * textbook + 1e-7 * norm(want[i]) + 1e-16 * terms * std::sqrt(static_cast<double>(want[i].size()));
-    worst = book::worse(worst, distance(got[i], want[i]) / allowed);
+/// What gradients by float32 may err by: twice the textbook's error (the worse of its two orders), the rounding of the result, and what
+/// float64 itself leaves of a sum of `terms` that cancel.
+class TextbookBound {
+ public:
+  TextbookBound(const Inputs& in, const std::vector<Tensor>& want, double terms) : want_(want) {
+    const std::vector<Tensor> up = float_attend(in, Textbook::up), down = float_attend(in, Textbook::down);
+    for (size_t i = 2; i < 5; ++i) {
+      const double textbook = std::max(distance(up[i], want[i]), distance(down[i], want[i]));
+      allowed_[i] = 2 * textbook + 1e-7 * norm(want[i]) + 1e-16 * terms * std::sqrt(static_cast<double>(want[i].size()));
+    }
   }
-  return worst;
-}
+  /// The largest error of d_q, d_k, d_v in units of what is allowed.
+  double share(const std::vector<Tensor>& got) const {
+    double worst = 0;
+    for (size_t i = 2; i < 5; ++i) worst = book::worse(worst, distance(got[i], want_[i]) / allowed_[i]);
+    return worst;
+  }
+
+ private:
+  const std::vector<Tensor>& want_;
+  std::array<double, 5> allowed_{};
+};
 }  // namespace
 
 CASE("attention f32: from flat to saturated, gradients within twice the error of the textbook in float32") {
@@ -332,12 +345,13 @@ CASE("attention f32: from flat to saturated, gradients within twice the error of
            {std::tuple<int, int, int, int, int64_t>{2, 1, 64, 0, 130}, {2, 2, 128, 40, 70}, {1, 1, 64, 0, 257}}) {
         const Inputs in = saturated(kind, sharpness, heads, kv_heads, D, window, length);
         const std::vector<Tensor> want = book_attend(in, true);
+        const TextbookBound bound(in, want, sharpness * D);
         for (Isa isa : check::levels())
           for (int threads : {1, 2}) {
             CpuBackend backend(Compute::f32, threads, isa);
             std::vector<Tensor> got;
             for (Numbers& numbers : attend(backend, true, in)) got.push_back(numbers.values());
-            const double error = beyond_textbook(in, got, want, sharpness * D);
+            const double error = bound.share(got);
             CHECK_LE(error, 1);
             worst = book::worse(worst, error);
           }
@@ -405,7 +419,8 @@ CASE("attention f32: where one key has most of a row, what is left of the row's 
 CASE("canary: the shortcuts of fused kernels are called wrong where the softmax saturates") {
   for (Kind kind : {Kind::one_key, Kind::near_one_key}) {
     const Inputs in = saturated(kind, 300, 2, 1, 64, 0, 130);
-    CHECK(!(beyond_textbook(in, float_attend(in, Textbook::fused), book_attend(in, true), 300 * 64) <= 1));
+    const std::vector<Tensor> want = book_attend(in, true);
+    CHECK(!(TextbookBound(in, want, 300 * 64).share(float_attend(in, Textbook::fused)) <= 1));
   }
 }
 
