@@ -74,8 +74,9 @@ function transpile(/** @type {string} */ fileName, /** @type {string} */ text) {
   throw new ScriptError('E_MUTANTS', `${fileName}: ${wrong.messageText}: ${text.slice(start - 40, start + 40)}`)
 }
 
-/** A test names its children by their sources. */
-const childrenCompiled = (/** @type {string} */ text) => text.replace(/(['"`])(test\/[^'"`\s]*)\.ts\1/g, '$1$2.js$1')
+/** A test names its children by their sources; a page names tests by theirs. */
+const childrenCompiled = (/** @type {string} */ text) =>
+  text.replace(/(['"`])(test\/[^'"`\s]*(?<!\.test))\.ts\1/g, '$1$2.js$1')
 
 function place(/** @type {string} */ from, /** @type {string} */ to) {
   mkdirSync(dirname(to), { recursive: true })
@@ -87,7 +88,7 @@ function place(/** @type {string} */ from, /** @type {string} */ to) {
 }
 
 /**
- * Compiles the tests of a folder; folders without a program are linked.
+ * Compiles the tests of a folder, and lays the sources beside them; folders without a program are linked.
  * @param {string} base
  * @param {string} copy
  * @param {string} folder
@@ -102,9 +103,13 @@ function layTests(base, copy, folder) {
     } else if (path.endsWith('.ts')) {
       const text = childrenCompiled(readFileSync(join(base, path), 'utf8'))
       writeFileSync(join(copy, path.replace(/ts$/, 'js')), transpile(path, text))
-    } else place(join(base, path), join(copy, path))
+    }
+    if (!entry.isDirectory()) place(join(base, path), join(copy, path))
   }
 }
+
+/** Programs that look for `dist` from where they lie, which for a linked folder would be at `base`: its files are laid one by one. */
+const programs = ['scripts', 'bench', 'examples']
 
 /**
  * Lays a copy of the project at `base` into the empty folder `copy`: `src` and `dist` compiled from the sources with their mutants,
@@ -118,7 +123,8 @@ export function layCopy(base, copy, mutants) {
   writeFileSync(runtimeFile, runtime)
   for (const name of readdirSync(base)) {
     if (['.git', '.tap', 'src', 'dist', 'test', 'package.json'].includes(name)) continue
-    symlinkSync(join(base, name), join(copy, name))
+    if (!programs.includes(name)) symlinkSync(join(base, name), join(copy, name))
+    else for (const file of listFiles(name, /./, base)) place(join(base, file), join(copy, file))
   }
   copyFileSync(join(base, 'package.json'), join(copy, 'package.json'))
   for (const file of listFiles('src', /\.ts$/, base)) {

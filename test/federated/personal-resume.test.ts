@@ -32,7 +32,7 @@ t.test('each client that took part has its adapter there, and the last evaluatio
 t.test('killed at random moments', async (t) => {
   const folder = join(root, 'killed')
   // In the second round, in an evaluation after a checkpoint, while adapters are saved or before.
-  const kills = await killedAfter('personal-child.ts', folder, [7, 8, 12])
+  const kills = await killedAfter('test/federated/support/personal-child.ts', folder, [7, 8, 12])
   t.ok(kills >= 2, `${kills} kills`)
   t.same(filesOf(folder), filesOf(whole), 'adapters of the server and of clients, what they keep, byte for byte')
   t.same(eventsOf(folder), eventsOf(whole))

@@ -59,7 +59,7 @@ for (const [name, stop] of Object.entries<(type: string, round: number) => boole
 t.test('killed at random moments', async (t) => {
   const folder = join(root, 'killed')
   // Spread over rounds, checkpoints and baselines.
-  const kills = await killedAfter('child.ts', folder, [1, 7, 14])
+  const kills = await killedAfter('test/federated/support/child.ts', folder, [1, 7, 14])
   t.ok(kills >= 2, `${kills} kills`)
   t.same(filesOf(folder), filesOf(whole))
   t.same(eventsOf(folder), eventsOf(whole))

@@ -1,16 +1,15 @@
 /** A federation in a process of its own that is killed again and again, and goes on each time. */
 import { spawn } from 'node:child_process'
-import { join } from 'node:path'
+import { resolve } from 'node:path'
 
 /**
- * Runs `test/federated/support/NAME` with `folder` until it ends by itself; gives how often it was killed.
+ * Runs `program` with `folder` until it ends by itself; gives how often it was killed.
  * @param limits - lines after which each child is killed, one after the other.
  */
-export async function killedAfter(name: string, folder: string, limits: readonly number[]): Promise<number> {
-  const script = join(process.cwd(), 'test/federated/support', name)
+export async function killedAfter(program: string, folder: string, limits: readonly number[]): Promise<number> {
   for (let kills = 0; kills <= limits.length; kills++) {
     const limit = limits[kills] ?? Number.POSITIVE_INFINITY
-    const child = spawn(process.execPath, [...process.execArgv, script, folder], {
+    const child = spawn(process.execPath, [...process.execArgv, resolve(program), folder], {
       stdio: ['ignore', 'pipe', 'inherit'],
       env: process.env,
     })
@@ -19,8 +18,8 @@ export async function killedAfter(name: string, folder: string, limits: readonly
       lines += chunk.toString().split('\n').length - 1
       if (lines >= limit) child.kill('SIGKILL')
     })
-    const { code, signal } = await new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) =>
-      child.on('exit', (code, signal) => resolve({ code, signal })),
+    const { code, signal } = await new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((end) =>
+      child.on('exit', (code, signal) => end({ code, signal })),
     )
     if (code === 0) return kills
     if (signal !== 'SIGKILL') throw new Error(`it ended with ${signal ?? code}`)
