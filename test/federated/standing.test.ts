@@ -9,6 +9,7 @@ import type { Record as Entry } from '../../src/federated/coordinator/records.js
 import { type Life, standingOf } from '../../src/federated/coordinator/standing.js'
 import { emptyState } from '../../src/federated/coordinator/state.js'
 import type { RoundEvent } from '../../src/federated/events.js'
+import type { Problem } from '../../src/federated/link/standing.js'
 
 const config = coordinatorSchema.parse({
   name: 'cardiology',
@@ -53,12 +54,18 @@ const begin: Entry = {
   deadline: 9000,
 }
 
-function stands(records: readonly Entry[], lives: Record<string, Life> = {}, now = 1000, federation = {}) {
+function stands(
+  records: readonly Entry[],
+  lives: Record<string, Life> = {},
+  now = 1000,
+  federation = {},
+  problems: readonly Problem[] = [],
+) {
   const state = emptyState()
   const about = { ...description, federation: { ...description.federation, ...federation } }
   apply(state, { type: 'run', at: 0, description: about, rules: {} })
   for (const record of records) apply(state, record)
-  return standingOf(state, config, { lives: new Map(Object.entries(lives)), problems: [], now })
+  return standingOf(state, config, { lives: new Map(Object.entries(lives)), problems, now })
 }
 
 const joined = ['a', 'b', 'c', 'd'].flatMap((name, i) => [invited(name, `${i + 1}`), enrolled(name, `${i + 1}`)])
@@ -117,6 +124,25 @@ t.test('rounds that have ended, and a federation that was stopped', async (t) =>
   const stopped = stands([...ended, { type: 'stop', at: 6000, who: 'x', why: 'enough' }])
   t.match(stopped, { state: 'finished', waitsFor: 'enough' })
 })
+
+t.test(
+  'a long federation: the last thousand rounds and hundred problems are shown, bytes are those of all',
+  async (t) => {
+    const checkpoint = { vectors: {}, numbers: {} }
+    const rounds = Array.from({ length: 1002 }, (_, i) => i + 1).flatMap((round): Entry[] => {
+      const report = { round, loss: null, bytesUp: 5, bytesDown: 7 }
+      return [
+        { ...begin, round },
+        { type: 'abandon', at: 3, round, why: 'few', checkpoint, report, log: 0 },
+      ]
+    })
+    const problems = Array.from({ length: 103 }, (_, i): Problem => ({ at: i, code: 'E_FORMAT', words: `${i}` }))
+    const standing = stands([...joined, ...rounds], {}, 1000, { rounds: 2000 }, problems)
+    t.same([standing.round, standing.bytesUp, standing.bytesDown], [1002, 5010, 7014])
+    t.same([standing.history.length, standing.history[0]!.round, standing.history.at(-1)!.round], [1000, 3, 1002])
+    t.same([standing.problems.length, standing.problems[0]!.at, standing.problems.at(-1)!.at], [100, 3, 102])
+  },
+)
 
 t.test('without rounds: the buffer, who is at work on what, and how stale the answers were', async (t) => {
   const federation = { rounds: 3, asynchronous: { buffer: 2, concurrency: 3 } }

@@ -1,5 +1,6 @@
 /** What the configs of further families may say: defaults, what changes a description, what is refused. Whole descriptions: golden folders. */
 import t from 'tap'
+import { parseModelConfig } from '../../src/model/config.js'
 import { describer } from '../support/described.js'
 
 type Json = Record<string, unknown>
@@ -12,6 +13,17 @@ const refused = (t: Tap, family: string, changes: Json, code: string, message: R
 type Tap = Pick<typeof t, 'throws'>
 
 /** The defaults are those of the config classes of transformers 5.24. */
+t.test('a config that says nothing but its family, where the family has a size of its own', (t) => {
+  const sizes = (family: string) => {
+    const { hidden, heads, kvHeads, layers, intermediate, vocabulary, maxPositions, normEpsilon, tiedHead } =
+      parseModelConfig({ model_type: family }).description
+    return [hidden, heads, kvHeads, layers.length, intermediate, vocabulary, maxPositions, normEpsilon, tiedHead]
+  }
+  t.same(sizes('bloom'), [64, 8, 8, 2, 256, 250880, 2048, 1e-5, true])
+  t.same(sizes('gpt2'), [768, 12, 12, 12, 3072, 50257, 1024, 1e-5, true])
+  t.end()
+})
+
 t.test('what a family supplies where the config is silent', (t) => {
   const gemma = {
     headDim: 256,
