@@ -39,7 +39,9 @@ t.test('the adapter of simulate, bit for bit', async (t) => {
   })
   const { adapter: expected } = await run
   const served = temporaryFolder('served')
+  let now = Date.now() // stands, but for two seconds in every round after the first
   const coordinator = await Coordinator.open({
+    now: () => now,
     folder: served,
     journal: new MemoryJournal<Entry>(),
     blobs: new MemoryBlobs(),
@@ -52,7 +54,10 @@ t.test('the adapter of simulate, bit for bit', async (t) => {
     },
   })
   const events: CoordinatorEvent[] = []
-  coordinator.onEvent((event) => events.push(event))
+  coordinator.onEvent((event) => {
+    events.push(event)
+    if (event.type === 'begin' && event.round > 1) now += 2000
+  })
   const participants = [2, 0, 3, 1].map(
     (i) => new SmallParticipant(names[i]!, new InProcessLink(() => coordinator, names[i]!), trains(model, rows[i]!)),
   )
@@ -76,6 +81,15 @@ t.test('the adapter of simulate, bit for bit', async (t) => {
     events.map(({ type }) => type).join(' '),
     `joined joined joined joined ${'begin client client client round '.repeat(3)}done`,
     'what is told',
+  )
+  const rounds = events.filter((event) => event.type === 'round')
+  t.same(
+    rounds.map(({ seconds: { aggregate: _, ...rest } }) => rest),
+    [0, 2, 2].map((total) => ({ train: 0, encode: 0, total })),
+  )
+  t.same(
+    rounds.map(({ tokensPerSecond }) => tokensPerSecond),
+    [0, rounds[1]!.tokens / 2, rounds[2]!.tokens / 2],
   )
   expected.dispose()
 })
