@@ -161,6 +161,35 @@ t.test('weightOf: how often a row counts', async (t) => {
   t.same([nothing.loss, nothing.updates], [null, 0])
 })
 
+t.test(
+  'zeroth: a slope a step, none of a row without a supervised token; loss over tokens, figures by hand',
+  async (t) => {
+    const rows = [
+      [1, 9, 4],
+      [1, 7, 8],
+      [1, 3, 5, 2],
+    ].map((input_ids, row) => ({ input_ids, labels: input_ids.map((id, i) => (row === 1 || i === 0 ? -100 : id)) }))
+    const mixed = await loadDataset(rows, { format: 'tokens' })
+    const plan = { from: x, epsilon: 1e-3, directionOf: (step: number) => step }
+    const local = { steps: 3, batchSize: 1, shuffle: false }
+    const all = await trainer(local, { data: mixed }).zeroth(plan)
+    // Each row is looked at from two sides.
+    t.same([all.steps, all.updates, all.tokens, all.projected.length], [3, 2, 2 * 10, 3])
+    t.equal(all.projected[1], 0)
+    t.not(all.projected[0], 0)
+    t.not(all.projected[2], 0)
+    const first = await trainer({ ...local, steps: 1 }, { data: mixed.subset([0]) }).zeroth(plan)
+    t.equal(first.projected[0], all.projected[0])
+    const last = await trainer({ ...local, steps: 1 }, { data: mixed.subset([2]) }).zeroth({
+      ...plan,
+      from: first.values,
+      directionOf: () => 3,
+    })
+    t.ok(equal(last.values, all.values), 'the step between them moved nothing')
+    t.equal(all.loss, (2 * first.loss! + 3 * last.loss!) / 5)
+  },
+)
+
 t.test('core: trained between frozen factors', async (t) => {
   const identity = Float32Array.from({ length: 16 * space.modules.length }, (_, i) => ((i % 16) % 5 === 0 ? 1 : 0))
   const trained = await trainer({ steps: 2 }).train({ from: x, core: identity })

@@ -106,9 +106,7 @@ function asConfig(source: GgufSource): Json {
 function divideFrequencies(description: ModelDescription, factors: ArrayLike<number>): ModelDescription {
   const ropes = description.ropes.map((rope) => ({
     ...rope,
-    inverseFrequencies: rope.inverseFrequencies.map((frequency, i) =>
-      Math.fround(frequency / (factors[i] ?? Number.NaN)),
-    ),
+    inverseFrequencies: rope.inverseFrequencies.map((frequency, i) => Math.fround(frequency / factors[i]!)),
   }))
   return { ...description, ropes }
 }
