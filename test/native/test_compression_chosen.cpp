@@ -216,8 +216,7 @@ CASE("bad options of randk, blocks and layouts are refused") {
 
 CASE("resealed forgeries of randk and signs: what does not fit is refused, and nothing large is made of it") {
   const std::vector<uint8_t> good = encoded(normal(1000, 2), chosen_options(Codec::randk, 0.1, 4, 1, 3));
-  const auto refused = [&](size_t at, auto value, Code code) {
-    std::vector<uint8_t> bad = good;
+  const auto refused_of = [](std::vector<uint8_t> bad, size_t at, auto value, Code code) {
     std::memcpy(bad.data() + at, &value, sizeof value);
     reseal(bad);
     try {
@@ -227,6 +226,7 @@ CASE("resealed forgeries of randk and signs: what does not fit is refused, and n
     }
     return false;
   };
+  const auto refused = [&](size_t at, auto value, Code code) { return refused_of(good, at, value, code); };
   CHECK(!refused(40, uint64_t{4}, Code::E_FORMAT));  // another seed is another choice, and legal
   for (uint32_t count : {0u, 2u, 0x20000000u, 0xffffffffu}) CHECK(refused(48, count, Code::E_FORMAT));
   for (uint32_t length : {0u, 999u, 1001u, 0xffffffffu}) CHECK(refused(52, length, Code::E_FORMAT));
@@ -234,6 +234,8 @@ CASE("resealed forgeries of randk and signs: what does not fit is refused, and n
   CHECK(refused(16, uint64_t{99}, Code::E_FORMAT) && refused(8, uint64_t{1001}, Code::E_FORMAT));
   CHECK(refused(60, uint16_t{0xffff}, Code::E_FORMAT) && refused(60, uint16_t{0x7f80}, Code::E_FORMAT));
   CHECK(refused(60, uint16_t{0x7f7f}, Code::E_NONFINITE));  // a scale whose seven steps are not finite
+  const std::vector<uint8_t> bytes = encoded(normal(1000, 2), chosen_options(Codec::randk, 0.1, 8, 1, 3));
+  for (const int scale : {0x7f80, 0xffff, 0xbf80}) CHECK(refused_of(bytes, 60, static_cast<uint16_t>(scale), Code::E_FORMAT));
   std::vector<uint8_t> floats = encoded(normal(1000, 2), chosen_options(Codec::blocks, 0.1, 32, 1, 3));
   const uint32_t infinite = 0x7f800000;
   std::memcpy(floats.data() + floats.size() - 4, &infinite, 4);

@@ -254,6 +254,42 @@ CASE("signs: a bit an element, what it leaves, and back; sums of magnitudes") {
   });
 }
 
+CASE("products of factors: dots in sixteen sums, columns added up, rows of P Qᵀ") {
+  at_every_isa([](const CodecKernels& kernels) {
+    for (const int64_t count : lengths) {
+      std::mt19937_64 random(17);
+      std::uniform_real_distribution<float> uniform(-1, 1);
+      const auto some = [&](int64_t n) {
+        std::vector<float> values(static_cast<size_t>(n));
+        for (float& value : values) value = uniform(random);
+        return values;
+      };
+      const std::vector<float> a = some(count), b = some(count);
+      double running[16] = {}, sum = 0;  // a product of two floats is exact in double
+      for (size_t i = 0; i < a.size(); ++i) running[i % 16] += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+      for (const double part : running) sum += part;
+      CHECK(kernels.dot(a.data(), b.data(), count) == sum);
+
+      Guarded<double> sums(count);
+      std::fill_n(sums.data(), count, 3.0);
+      kernels.add_scaled(0.5, a.data(), count, sums.data());
+      for (int64_t i = 0; i < count; ++i) CHECK(sums[i] == 3 + 0.5 * static_cast<double>(a[static_cast<size_t>(i)]));
+
+      constexpr int64_t rank = 3;
+      const int64_t stride = count + 5;
+      const std::vector<float> p = some(rank), q = some(rank * stride);
+      Guarded<float> row(count);
+      kernels.low_rank_row(p.data(), q.data(), rank, stride, count, row.data());
+      for (int64_t j = 0; j < count; ++j) {
+        float value = p[0] * q[static_cast<size_t>(j)];
+        for (int64_t r = 1; r < rank; ++r) value += p[static_cast<size_t>(r)] * q[static_cast<size_t>(r * stride + j)];
+        CHECK(row[j] == value);
+      }
+      CHECK(sums.intact() && row.intact());
+    }
+  });
+}
+
 CASE("canary: one element more is seen behind the end") {
   Guarded<float> room(3);
   std::fill_n(room.data(), 3, 1.0f);

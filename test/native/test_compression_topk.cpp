@@ -243,12 +243,17 @@ CASE("resealed coded bodies: every byte and every cut is refused or gives entrie
   CHECK(taken > 50 && refused > 20);
 }
 
-CASE("coded bodies: a position at the end of the update, and plain bits that end too early") {
+CASE("coded bodies: a position at the end of the update, spare bits that are set, plain bits that end too early") {
   const TopkEntries entries{{999999}, {1}};
   std::vector<uint8_t> body = code_entries(entries, 2, 1000000);
   CHECK(round_trip(entries, 2, 1000000, body) == "");
   CHECK_THROWS(round_trip(entries, 2, 999999, body), E_FORMAT);
-  CHECK(body[0] == 3);  // a sign and sixteen bits
+  CHECK(body[0] == 3);                   // a sign and sixteen bits
+  for (int bit = 17; bit < 24; ++bit) {  // the seven that are spare
+    std::vector<uint8_t> spoilt = body;
+    spoilt[4 + static_cast<size_t>(bit / 8)] |= static_cast<uint8_t>(1 << (bit % 8));
+    CHECK_THROWS(round_trip(entries, 2, 1000000, spoilt), E_FORMAT);
+  }
   body[0] = 2;
   body.erase(body.begin() + 6);
   CHECK_THROWS(round_trip(entries, 2, 1000000, body), E_FORMAT);
