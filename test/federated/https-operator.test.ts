@@ -168,7 +168,10 @@ t.test('who looks cannot act; who acts is written down', async (t) => {
 
 t.test('figures: of requests, of connections, of the federation', async (t) => {
   const { folder, host, ask } = await start(t)
+  const lines: unknown[] = []
+  host.log.info = (fields: object, words?: string) => void lines.push({ ...fields, words })
   const { link } = await joinServer(await host.invite('a', 60), join(folder, 'client'))
+  t.same(lines, [{ client: 'a', address: '127.0.0.1', words: 'enrolled' }])
   t.teardown(() => link.close())
   await link.describe(new AbortController().signal)
   await t.rejects(joinServer(await host.invite('b', 60), join(folder, 'client'), { signal: AbortSignal.abort() }))

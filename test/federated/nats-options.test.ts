@@ -34,6 +34,7 @@ t.test('the section nats of a server', async (t) => {
       { ...nats, tls: { certificate: 'c.pem' } },
       /nats: tls\.key: got nothing, expected a file beside tls\.certificate/,
     ],
+    [{ ...nats, tls: { key: 'k.pem' } }, /nats: tls\.certificate: got nothing, expected a file beside tls\.key/],
     [{ ...nats, seed: 'SU' }, /nats: unknown key "seed"/],
     ['nats://127.0.0.1:4222', /nats/],
   ] as const) {

@@ -83,6 +83,8 @@ t.test('names of a certificate, and the address of tokens', async (t) => {
     '127.0.0.1',
     '::1',
   ])
+  const odd = ['fed example', 'fé.org', '*.example.org', 'fed_1']
+  t.same(certificateNames(listen, odd).slice(0, 3), ['*.example.org', 'fed_1', '192.0.2.1'], 'what no name can be')
   t.equal(publicAddress(listen, [], 8443), 'https://192.0.2.1:8443')
   t.equal(publicAddress(listen, ['fed.example.org'], 1), 'https://fed.example.org:1')
   t.equal(publicAddress(listenSchema.parse({ host: '::1' }), [], 1), 'https://[::1]:1')

@@ -107,7 +107,7 @@ async function receive(
 
 /** Sends bytes `from` to `end` of a file as the content of a request, once the server has given leave. */
 export async function sendFile(request: ClientRequest, path: string, from: number, end: number): Promise<void> {
-  if (end - from >= asksFirst) {
+  if (request.hasHeader('expect')) {
     const go = await new Promise<boolean>((resolve) => {
       const timer = setTimeout(() => resolve(true), waitsForLeave)
       const settle = (leave: boolean) => () => {
