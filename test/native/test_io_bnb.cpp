@@ -113,16 +113,21 @@ CASE("their weights decode to what the plain weights quantise to; our own offset
 }
 
 CASE("what bnb_tensors gives is read back to the same matrix") {
+  const auto judge = [](Format format, bool nested, int64_t N, int64_t K) {
+    const Matrix matrix = sample(format, nested, N, K);
+    const MemorySource source = source_of(bnb_tensors("m.weight", matrix, DType::bf16));
+    CHECK(is_bnb_quantized(source, "m.weight") && !is_bnb_quantized(source, "m.bias") && !is_bnb_quantized(source, "n.weight"));
+    CHECK(bnb_format(source, "m.weight") == format);
+    CHECK(bnb_part_names(source, "m.weight").size() == source.tensors.size());
+    const Matrix back = read_bnb_matrix(source, "m.weight");
+    CHECK(back.N == N && back.K == K && back.nested() == matrix.nested() && back.nested_offset == matrix.nested_offset);
+    CHECK(back.bytes() == matrix.bytes() && decode_all(back) == decode_all(matrix));
+  };
   for (const Format format : {Format::nf4, Format::fp4, Format::int8})
     for (const bool nested : {false, true}) {
-      const Matrix matrix = sample(format, nested);
-      const MemorySource source = source_of(bnb_tensors("m.weight", matrix, DType::bf16));
-      CHECK(is_bnb_quantized(source, "m.weight") && !is_bnb_quantized(source, "m.bias") && !is_bnb_quantized(source, "n.weight"));
-      CHECK(bnb_format(source, "m.weight") == format);
-      CHECK(bnb_part_names(source, "m.weight").size() == source.tensors.size());
-      const Matrix back = read_bnb_matrix(source, "m.weight");
-      CHECK(back.N == 5 && back.K == 77 && back.nested() == matrix.nested() && back.nested_offset == matrix.nested_offset);
-      CHECK(back.bytes() == matrix.bytes() && decode_all(back) == decode_all(matrix));
+      judge(format, nested, 5, 77);
+      judge(format, nested, 1, 77);
+      judge(format, nested, 5, 1);
     }
   const Matrix plain = sample(Format::bf16, false);
   const std::vector<NamedTensor> tensors = bnb_tensors("m.weight", plain, DType::bf16);

@@ -1,5 +1,6 @@
 // Reading and judging GGUF files: a table of damages, the parts of split models, fuzz.
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <numeric>
 #include <string>
@@ -111,6 +112,24 @@ CASE("keys, lists and tensors are read as they were written") {
   CHECK(header.tensors[1].type->dtype == DType::q4_0 && header.tensors[2].bytes == 5);
   const size_t offsets[] = {0, 32, 96};
   for (size_t i = 0; i < 3; ++i) CHECK(header.tensors[i].begin == bytes.size() - 128 + offsets[i]);
+}
+
+CASE("whole numbers: up to 2⁵³, of any type of number, and nothing else; a key may have the name of a tensor") {
+  Sketch sketch = sample();
+  const auto put = [&](const char* name, GgufType type, const Bytes& value) { sketch.keys.push_back(key(name, type, value)); };
+  put("most", GgufType::u64, raw(uint64_t{1} << 53));
+  put("more", GgufType::u64, raw(uint64_t{1} << 60));
+  put("none", GgufType::f32, raw(0.0f));
+  put("seven", GgufType::f64, raw(7.0));
+  put("half", GgufType::f32, raw(7.5f));
+  put("minus", GgufType::i64, raw(int64_t{-1}));
+  put("huge", GgufType::f64, raw(1e300));
+  put("nan", GgufType::f32, raw(std::nanf("")));
+  put("a", GgufType::u8, raw<uint8_t>(9));
+  const GgufHeader header = parse(sketch.bytes());
+  CHECK(header.whole("most") == uint64_t{1} << 53 && header.whole("none") == 0 && header.whole("seven") == 7);
+  for (const char* name : {"more", "half", "minus", "huge", "nan"}) CHECK(!header.whole(name));
+  CHECK(header.whole("a") == 9 && header.tensors[0].name == "a");
 }
 
 CASE("every type of value has its size, alone and in a list") {

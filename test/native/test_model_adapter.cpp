@@ -144,7 +144,13 @@ CASE("a residual's layout by hand: the layers that have one, A_res [P,K], then B
   CHECK_THROWS(ResidualMap(adapter, {2, 0, 3, 0}), E_SHAPE);
   CHECK_THROWS(ResidualMap(adapter, {2, -1, 3}), E_ARGUMENT);
   CHECK_THROWS(ResidualMap(adapter, {4094, 0, 3}), E_ARGUMENT);
-  CHECK_THROWS(ResidualMap(adapter, {0, 4093, 3}), E_ARGUMENT);
+  try {
+    ResidualMap(adapter, {0, 4093, 3});
+    CHECK(!"it threw");
+  } catch (const Error& error) {
+    CHECK(error.code() == Code::E_ARGUMENT);
+    CHECK(std::string(error.what()).ends_with("is 4093, expected 0 to 4092: with the trained rank at most 4096"));
+  }
   CHECK(most_frozen_ranks(map, two_layers()) == 3);
   const AdapterMap both(two_layers(), {{"0.k", 3, 2.0f, 0}, {"0.v", 3, 2.0f, 0}, {"1.down", 2, 1, 0}});
   CHECK(most_frozen_ranks(ResidualMap(both, {2, 2, 3}), two_layers()) == 4 &&
