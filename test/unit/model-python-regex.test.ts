@@ -40,6 +40,13 @@ t.test('patterns at the edges, each on its own texts', (t) => {
     ['(a)?(b)?(c)?(?(3)d|e)', 'abd', false],
   ]
   t.same(wrong(ofLaterGroups), [], 'conditions on later groups, by hand')
+  const groupsTakenBack: typeof cases = [
+    ['()(?:(a|b))*\\2', 'abb', true],
+    ['()(?:(a|b))*\\2', 'aab', false],
+    ['()(?:(a|b))*\\2', 'aa', true],
+    ['()(?:(a|b))*\\2', 'abab', false],
+  ]
+  t.same(wrong(groupsTakenBack), [], 'a group that is taken back is what it was before')
   t.ok(cases.length > 200)
   t.same(wrong(cases), [])
   t.same(wrong([['[a-c]', 'b', false]]).length, 1, 'canary')

@@ -34,12 +34,19 @@ t.test('what the whole says holds where the part says nothing', async (t) => {
   const whole = {
     model_type: 'idefics3',
     eos_token_id: 8,
+    bos_token_id: 5,
+    pad_token_id: 6,
+    dtype: 'float16',
+    torch_dtype: 'bfloat16',
+    quantization_config: { bits: 4 },
     tie_word_embeddings: true,
     vision_config: {},
     hidden_size: 9,
   }
   const { config } = textPart({ ...whole, text_config: text }, 'config.json')!
   t.match(config, { eos_token_id: 7, tie_word_embeddings: true, num_hidden_layers: 2, hidden_size: 4096 })
+  t.match(config, { bos_token_id: 5, pad_token_id: 6, dtype: 'float16', torch_dtype: 'bfloat16' })
+  t.same(config.quantization_config, { bits: 4 })
   t.notOk('vision_config' in config)
   t.equal(textPart({ model_type: 'llama' }, 'config.json'), undefined, 'all of it is text')
   t.throws(() => textPart({ text_config: { hidden_size: 8 } }, 'a/config.json'), {
