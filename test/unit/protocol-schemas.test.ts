@@ -1,0 +1,34 @@
+/** docs/protocol.schema.json is what the schemas judge by: a bound, a field or a type that changes is seen there, and is another protocol. */
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import t from 'tap'
+import { documentProtocol } from '../../scripts/document-protocol.mjs'
+
+const text = readFileSync(resolve('docs/protocol.schema.json'), 'utf8')
+const { $defs } = JSON.parse(text)
+
+t.test('it is current: node scripts/document-protocol.mjs', async (t) => {
+  t.equal(await documentProtocol(), text)
+})
+
+t.test('what has no schema is what JSON does not carry: nothing of a message', async (t) => {
+  const open: string[] = []
+  const walk = (node: unknown, path: string) => {
+    if (typeof node !== 'object' || node === null) return
+    if (Object.keys(node).length === 0) open.push(path)
+    for (const [key, value] of Object.entries(node)) walk(value, `${path}.${key}`)
+  }
+  walk($defs, '')
+  t.same(
+    open.filter((path) => !/\.(propertyNames|required|rules|federation|data|options|report|error)\b/.test(path)),
+    [],
+  )
+})
+
+t.test('canary: bounds that people know are in it', async (t) => {
+  t.same($defs.known.properties.settled, { type: 'integer', minimum: 0 })
+  t.same(
+    new Set($defs.reply.oneOf.map((one: typeof $defs) => one.properties.type.const)),
+    new Set(['taken', 'refused']),
+  )
+})
