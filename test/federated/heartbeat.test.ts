@@ -24,6 +24,7 @@ function heart(replies: (word: Word, nth: number) => Promise<Reply>, random = 0.
         now: () => 0,
         sleep: (milliseconds, signal) =>
           new Promise((resolve, reject) => {
+            if (signal?.aborted) return reject(signal.reason)
             slept.push(milliseconds)
             wake = resolve
             signal?.addEventListener('abort', () => reject(signal.reason), { once: true })
@@ -106,3 +107,14 @@ t.test(
     t.equal(words.length, 1)
   },
 )
+
+t.test('work has ended when its last sign has', async (t) => {
+  let arrive = (_: Reply) => {}
+  const { heartbeat, settled } = heart(() => new Promise((resolve) => (arrive = resolve)))
+  let ended = false
+  const work = heartbeat.during(async () => 'done').then(() => (ended = true))
+  await settled()
+  t.notOk(ended, 'a sign is on its way')
+  arrive(taken)
+  await work
+})
