@@ -98,6 +98,15 @@ t.test('declared tokens, in the order in which they get their ids', async (t) =>
     { content: '<y>', special: false, normalized: true, unless_added: true },
     { content: '<image>', normalized: false, special: true, unless_added: true },
   ])
+  const mapped = { bos_token: { content: '<s>', rstrip: true }, eos_token: { content: '</s>', lstrip: true } }
+  t.same(
+    declaredTokens(files({ config: { bos_token: { content: '<s>', lstrip: true } }, specialTokensMap: mapped })),
+    [
+      { content: '<s>', lstrip: true, normalized: false, special: true, unless_added: true },
+      { content: '</s>', lstrip: true, normalized: false, special: true, unless_added: true },
+    ],
+    'what the config says comes first, what it does not say is in the map',
+  )
 })
 
 t.test('a declared token that has a name is special', async (t) => {
