@@ -285,6 +285,7 @@ CASE("a plan: values, gradient and moments of every adapter; what is no step is 
   refused([](PlanRequest& wrong) { wrong.supervised = -1; });
   refused([](PlanRequest& wrong) { wrong.supervised = wrong.tokens + 1; });
   refused([](PlanRequest& wrong) { wrong.adapters = 0; });
+  refused([](PlanRequest& wrong) { wrong.examples = -1; });
   request.tokens = 1, request.supervised = 1;
   CHECK(plan_step(description, 0, backend, request).total() > 0);
   request.supervised = 0;

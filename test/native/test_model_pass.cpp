@@ -349,6 +349,26 @@ CASE("over the book, prompt and tokens have the bits of the whole sequence: logi
   }
 }
 
+CASE("LongRoPE: rows one longer than the original positions are turned by the long frequencies, all of them, and none before") {
+  const Golden golden("phi3-longrope");
+  const auto engine = golden_engine("phi3-longrope", golden.description);
+  const int64_t original = golden.description.ropes[0].original_positions;
+  const auto logits = [&](int64_t length) {
+    std::vector<int32_t> ids;
+    for (int64_t i = 0; i < length; ++i) ids.push_back(static_cast<int32_t>((7 * i + 3) % golden.description.vocabulary));
+    const auto whole = static_cast<int32_t>(length);
+    const Batch batch = make_batch(golden.description, ids, {}, {&whole, 1});
+    std::vector<float> numbers(static_cast<size_t>(length * golden.description.vocabulary));
+    engine->transformer->logits(batch, {}, numbers.data());
+    numbers.resize(static_cast<size_t>((original - 1) * golden.description.vocabulary));  // of the rows that all lengths have
+    return numbers;
+  };
+  const std::vector<float> shorter = logits(original - 1), at = logits(original), beyond = logits(original + 1);
+  CHECK(same(at, shorter));
+  CHECK(!same(beyond, at));
+  CHECK(same(logits(original + 2), beyond));
+}
+
 CASE("without an adapter: no segment, or one of zeros, are the same base") {
   Bench bench("llama");
   Adapter zero = bench.golden.adapter();
