@@ -61,9 +61,10 @@ function chosenPrograms(only, fastAlone) {
   return [...fast.filter((name) => all.includes(name)), ...rest].filter((name) => name.includes(only))
 }
 
-function build(target, names) {
+/** The programs of these names; with `all`, everything is built that a developer on such a machine builds. */
+function build(target, names, all) {
   const tree = zigTree(target, '', ['-DFEDLORA_TESTS=ON'])
-  run('cmake', ['--build', tree, '--parallel', String(jobs), '--target', ...names])
+  run('cmake', ['--build', tree, '--parallel', String(jobs), ...(all ? [] : ['--target', ...names])])
   const built = findPrograms(join(tree, 'tests'))
   return names.map((name) => {
     const program = built.find((one) => one.name === name)
@@ -102,10 +103,10 @@ export function plan(programs, processors, each) {
   return programs.flatMap((program) => processorsOf(program.name).map((cpu) => ({ program, cpu })))
 }
 
-async function test(target, names, each, end) {
+async function test(target, { names, all, each }, end) {
   const emulator = emulators[target.name]
   needPrograms(emulator.needs)
-  const programs = build(target, names)
+  const programs = build(target, names, all)
   const start = (cpu, { path }, env = {}) => {
     const left = Math.max(1, Math.round(end - performance.now()))
     return runProgram(emulator.program, [...emulator.arguments, '-cpu', cpu, path], env, left)
@@ -154,9 +155,10 @@ await runMain(import.meta, 'test-platforms', async () => {
   const names = chosenPrograms(only, fastAlone)
   if (names.length === 0) throw new ScriptError('E_ARGUMENT', `--only ${only}: no program's name contains it`)
   const end = endAfter(minutes)
+  const choice = { names, all: only === '' && !fastAlone, each: whole || only !== '' }
   let bad = only === '' ? tryPlatforms({ end }) : 0
   for (const target of targets.filter(({ name }) => name in emulators)) {
-    const { failed, late } = await test(target, names, whole || only !== '', end)
+    const { failed, late } = await test(target, choice, end)
     bad += failed + late
   }
   if (bad > 0) throw new ScriptError('E_PLATFORM', `${bad} runs failed or did not end within ${minutes} minutes`)

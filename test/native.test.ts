@@ -28,8 +28,13 @@ async function check(runs: Run[]) {
   }
 }
 
+/** The emulator of CUDA's threads is written for one machine (CMakeLists.txt). */
+const emulates = process.platform === 'linux' && process.arch === 'x64'
+const elsewhere = `their emulator is for linux-x64, and this is ${process.platform}-${process.arch}`
+if (!emulates) t.test('CUDA kernels', { skip: elsewhere }, async () => {})
+
 t.test('every source has its program', async (t) => {
-  const folders = ['native', 'native/cuda'].map((folder) => join(root, 'test', folder))
+  const folders = ['native', ...(emulates ? ['native/cuda'] : [])].map((folder) => join(root, 'test', folder))
   const sources = folders.flatMap((folder) => readdirSync(folder)).filter((name) => /^test_.*\.cpp$/.test(name))
   t.ok(sources.length >= 1, 'there are native tests')
   t.same(programs.map(({ name }) => `${name}.cpp`).sort(), sources.sort(), 'built programs = sources')
