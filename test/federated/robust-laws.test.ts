@@ -66,6 +66,25 @@ t.test('the order of updates changes nothing, and what is selected are the same 
   }
 })
 
+t.test(
+  'geomedian: of updates of another size the same iterations, since it stops where little has moved for their size',
+  async (t) => {
+    const updates = draw(Float64Array, 11, 300, 5)
+    const at = (scale: number, options: object = {}) => {
+      const scaled = updates.map((update) => update.map((value) => scale * value))
+      return combineVectors('geomedian', { updates: scaled, options: { smoothing: 1e-9 * scale, ...options } }).value
+    }
+    const plain = at(1)
+    for (const scale of [2 ** 20, 2 ** -20])
+      t.same(
+        at(scale).map((value) => value / scale),
+        plain,
+        `${scale}: a power of two, so bit for bit`,
+      )
+    t.notSame(at(1, { iterations: 2 }), plain, 'canary: fewer iterations are seen')
+  },
+)
+
 t.test('translation and scaling go through, where a rule has no origin of its own', async (t) => {
   const updates = draw(Float64Array, 11, 500, 3)
   const shift = draw(Float64Array, 1, 500, 4)[0]!

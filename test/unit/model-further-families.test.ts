@@ -218,8 +218,34 @@ t.test('a field that changes the mathematics and that the family does not know i
     { residual_multiplier: 1 },
     { num_experts: 0 },
     { layer_types: ['full_attention'] },
+    { alibi: false, multi_query: false, new_decoder_architecture: false, parallel_attn: false },
+    { attention_multiplier: 1, embedding_multiplier: 1, logits_scaling: 1, rotary_pct: 1 },
+    { attn_logit_softcapping: 0, final_logit_softcapping: 0, n_routed_experts: 0, num_local_experts: 0 },
+    { mlp_only_layers: [], no_rope_layers: [], num_local_experts: 1 },
+    { qk_layernorm: false, qk_norm: false, use_qk_norm: false },
+    { use_bidirectional_attention: false, use_parallel_residual: false },
   ])
-    t.equal(describe('llama', neutral).family, 'llama')
+    t.same(describe('llama', neutral), describe('llama'), JSON.stringify(neutral))
+  for (const changes of [
+    { alibi: true },
+    { multi_query: true },
+    { new_decoder_architecture: true },
+    { parallel_attn: true },
+    { attention_chunk_size: 8192 },
+    { moe_intermediate_size: 64 },
+    { n_routed_experts: 8 },
+    { num_experts: 8 },
+    { mlp_only_layers: [0] },
+    { no_rope_layers: [0] },
+    { rope_local_base_freq: 1e4 },
+    { rotary_pct: 0.5 },
+    { logits_scaling: 8 },
+    { attention_multiplier: 0.5 },
+    { use_bidirectional_attention: true },
+    { use_parallel_residual: true },
+    { use_qk_norm: true },
+  ])
+    refused(t, 'llama', changes, 'E_UNSUPPORTED', unread)
   refused(t, 'gemma', { use_bidirectional_attention: true }, 'E_CONFIG', /use_bidirectional_attention is true/)
   refused(t, 'gemma2', { hidden_activation: 'gelu' }, 'E_CONFIG', /hidden_activation is "gelu"/)
   t.equal(describe('gemma', { hidden_act: 'gelu' }).activation, 'gelu_tanh', 'Gemma 1 means its tanh form')
