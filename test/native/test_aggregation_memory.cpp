@@ -39,7 +39,8 @@ Fuse numbers, objects;  // AlignedBuffer; everything else
 
 std::atomic<size_t> number_bytes{0};  // of all AlignedBuffers so far
 
-extern "C" void* aligned_alloc(size_t alignment, size_t size) noexcept {
+// glibc declares it with noexcept, macOS and musl without.
+extern "C" void* aligned_alloc(size_t alignment, size_t size) noexcept(noexcept(::aligned_alloc(size_t{}, size_t{}))) {
   void* place = nullptr;
   number_bytes += size;
   return numbers.fails() || posix_memalign(&place, alignment, size) != 0 ? nullptr : place;
