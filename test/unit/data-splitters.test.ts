@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { Dataset } from '../../src/data/dataset.js'
 import { loadDataset } from '../../src/data/load-dataset.js'
-import { apportion, ensureMinimum } from '../../src/data/split/partition.js'
+import { apportion, ensureMinimum, trainAndTest } from '../../src/data/split/partition.js'
 import { type ClientRows, Split } from '../../src/data/split/split.js'
 import type { SplitOptions } from '../../src/data/split/split-options.js'
 import { split } from '../../src/data/split/splitters.js'
@@ -70,6 +70,21 @@ for (const seed of [0, 1, 2]) {
     }
   }
 }
+
+t.test('rows of one client: a test row from two rows on, a train row whatever the fraction', async (t) => {
+  const sizes = (rows: number, fraction: number) => {
+    const all = Array.from({ length: rows }, (_, row) => row)
+    const { train, test } = trainAndTest(all, fraction, () => 'one label', new Random(1, 99))
+    t.same([...train, ...test].sort(), all.sort())
+    return [train.length, test.length]
+  }
+  t.same(sizes(1, 0.9), [1, 0])
+  t.same(sizes(2, 1e-9), [1, 1])
+  t.same(sizes(2, 1), [1, 1])
+  t.same(sizes(5, 0), [5, 0])
+  t.same(sizes(5, 0.5), [2, 3])
+  t.same(sizes(5, 1), [1, 4])
+})
 
 t.test(`laws over ${cases.length} splits`, async (t) => {
   for (const options of cases) {
