@@ -41,7 +41,7 @@ class Particular : public Forwarding {
 
 }  // namespace
 
-CASE("the list has the names and shapes of a checkpoint, each once, and none besides") {
+CASE("the list has the names, shapes and layers of a checkpoint, each once, and none besides") {
   for (const char* family : families) {
     const LoadOptions options = options_of(family);
     const Checkpoint checkpoint(options.files);
@@ -49,6 +49,11 @@ CASE("the list has the names and shapes of a checkpoint, each once, and none bes
     for (const ModelTensor& tensor : list_tensors(options.description)) {
       CHECK(checkpoint.has(tensor.name()) && checkpoint.get(tensor.name()).shape == tensor.shape());
       CHECK(names.insert(tensor.name()).second);
+      const std::set<TensorRole> of_blocks{TensorRole::norm, TensorRole::linear, TensorRole::bias, TensorRole::norm_bias};
+      if (of_blocks.count(tensor.role))  // "model.layers.1.mlp.up_proj.weight" is of layer 1
+        CHECK(tensor.name().find("." + std::to_string(tensor.layer) + ".") != std::string::npos && tensor.place >= 0);
+      else
+        CHECK(tensor.layer == -1 && tensor.place == -1);
     }
     CHECK(names.size() == checkpoint.names().size());
   }
