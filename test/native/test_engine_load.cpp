@@ -42,7 +42,9 @@ class Particular : public Forwarding {
 }  // namespace
 
 CASE("the list has the names, shapes and layers of a checkpoint, each once, and none besides") {
-  for (const char* family : families) {
+  std::vector<const char*> all(std::begin(families), std::end(families));
+  all.insert(all.end(), {"phi", "opt", "bloom"});  // biases, positions, a norm of embeddings
+  for (const char* family : all) {
     const LoadOptions options = options_of(family);
     const Checkpoint checkpoint(options.files);
     std::set<std::string> names;
@@ -51,7 +53,7 @@ CASE("the list has the names, shapes and layers of a checkpoint, each once, and 
       CHECK(names.insert(tensor.name()).second);
       const std::set<TensorRole> of_blocks{TensorRole::norm, TensorRole::linear, TensorRole::bias, TensorRole::norm_bias};
       if (of_blocks.count(tensor.role))  // "model.layers.1.mlp.up_proj.weight" is of layer 1
-        CHECK(tensor.name().find("." + std::to_string(tensor.layer) + ".") != std::string::npos && tensor.place >= 0);
+        CHECK(tensor.name().find('.' + std::to_string(tensor.layer) + '.') != std::string::npos && tensor.place >= 0);
       else
         CHECK(tensor.layer == -1 && tensor.place == -1);
     }
