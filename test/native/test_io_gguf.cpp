@@ -127,7 +127,8 @@ CASE("whole numbers: up to 2⁵³, of any type of number, and nothing else; a ke
   put("nan", GgufType::f32, raw(std::nanf("")));
   put("a", GgufType::u8, raw<uint8_t>(9));
   put(" ~", GgufType::u8, raw<uint8_t>(8));
-  const GgufHeader header = parse(sketch.bytes());
+  const Bytes bytes = sketch.bytes();  // which the header's names lie in
+  const GgufHeader header = parse(bytes);
   CHECK(header.whole("most") == uint64_t{1} << 53 && header.whole("none") == 0 && header.whole("seven") == 7);
   for (const char* name : {"more", "half", "minus", "huge", "nan"}) CHECK(!header.whole(name));
   CHECK(header.whole(" ~") == 8);  // the first and the last letter that a name may have
