@@ -38,7 +38,7 @@ const withoutSafe = (key, value) =>
     ? undefined
     : value
 
-/** The text of docs/protocol.schema.json. Bytes are whatever carries them: {}. */
+/** The text of docs/protocol.schema.json. */
 export async function documentProtocol() {
   const $defs = Object.fromEntries(
     Object.entries(await schemas()).map(([name, schema]) => {

@@ -104,7 +104,7 @@ async function tryMutant(copy, mutant, learnt, { patience, limit }) {
   reaching.sort(([a, { seconds: s }], [b, { seconds: t }]) => near(b) - near(a) || s - t)
   const end = performance.now() + 1000 * limit
   for (const [index, [test, { seconds }]] of reaching.entries()) {
-    if (performance.now() >= end)
+    if (!(performance.now() < end))
       return { outcome: 'alive', by: `${reaching.length - index} test files were not asked` }
     const { failure } = await runTest(copy, test, { MUTANT_ON: String(mutant.number) }, patience + 5 * seconds)
     if (failure !== undefined) return { outcome: 'killed', by: `${test}: ${failure}` }

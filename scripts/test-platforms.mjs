@@ -115,6 +115,8 @@ async function test(target, { names, all, each }, end) {
   if (asksForLevel) await proveLevels(start, emulator.processors, asksForLevel)
 
   const runs = plan(programs, emulator.processors, each)
+  for (const { name } of programs.filter((one) => !runs.some(({ program }) => program === one)))
+    console.log(`platforms: ${target.name}: ${name} is run with --whole only`)
   let failed = 0
   let late = 0
   let cases = 0

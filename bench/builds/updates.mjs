@@ -3,7 +3,7 @@
 //
 //   node bench/builds/updates.mjs BEFORE AFTER [--rounds 31] [--parameters 4884480] [--codec topk]… [--json FILE]
 //
-// BEFORE and AFTER are folders of built clones. A ratio is BEFORE's best time through AFTER's: above 1, AFTER is the faster. Best, because
+// BEFORE and AFTER are folders of built clones or installed packages. A ratio is BEFORE's best time through AFTER's: above 1, AFTER is the faster. Best, because
 // whatever else this machine does only adds. Both write into the same arrays: where those lie in memory moves a decode by a factor of two.
 // Both must send equal bytes, leave and read equal values and have equal sums, else the status is 1.
 import { appendFileSync } from 'node:fs'
@@ -26,11 +26,18 @@ if (positionals.length !== 2) {
 }
 const length = Number(values.parameters)
 const rounds = Number(values.rounds)
+for (const [name, value] of Object.entries({ rounds, parameters: length }))
+  if (!(Number.isInteger(value) && value > 0)) {
+    console.error(`updates: --${name}: expected a whole number above 0`)
+    process.exit(2)
+  }
 
 /** @typedef {typeof import('../../dist/index.js')} Package */
 /** @type {Package[]} */
 const builds = []
 for (const folder of positionals) builds.push(await import(join(resolve(folder), 'dist', 'index.js')))
+/** @type {typeof import('../../dist/cli/bench/measure.js')} */
+const { sampleUpdate } = await import(join(resolve(positionals[1]), 'dist', 'cli', 'bench', 'measure.js'))
 
 /** @type {import('../../dist/index.js').EncodeUpdateOptions[]} */
 const all = [
@@ -47,15 +54,6 @@ const codecs = all.filter(({ codec }) => values.codec?.includes(codec) ?? true)
 if (codecs.length === 0) {
   console.error(`updates: --codec ${values.codec}: expected one of ${all.map(({ codec }) => codec).join(', ')}`)
   process.exit(2)
-}
-
-/** Evenly spread in ±2e-3. @param {number} seed */
-function sample(seed) {
-  let state = seed
-  return Float32Array.from({ length }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    return (state / 2 ** 32 - 0.5) * 4e-3
-  })
 }
 
 /** @param {(Uint8Array | Float32Array)[]} two what each build gave */
@@ -79,8 +77,8 @@ function best(calls) {
   return least
 }
 
-const update = sample(1)
-const residual = sample(2)
+const update = sampleUpdate(length)
+const residual = sampleUpdate(length, 2)
 const read = new Float32Array(length)
 /** @type {{ codec: string, work: string, before: number, after: number, ratio: number }[]} */
 const lines = []

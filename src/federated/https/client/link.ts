@@ -21,12 +21,14 @@ import { privateBytes, type SigningKey } from '../keys.js'
 import { fieldOf, paths, wholeNumber } from '../wire.js'
 import { answerTo, type Connection, connectionError } from './connection.js'
 import { type Answer, checkAnswer, readAnswer, signRequest } from './signed.js'
-import { asksFirst, downloadTo, sendFile } from './transfer.js'
+import { downloadTo, sendFile } from './transfer.js'
 
 /** Seconds that a client waits for news in one request. */
 const waitSeconds = 25
 /** Milliseconds beyond them after which a connection is given up. */
 const grace = 20_000
+/** Bytes of an upload from which on it asks for leave before it is sent. */
+const asksFirst = 65_536
 
 type Fields = Record<string, string>
 

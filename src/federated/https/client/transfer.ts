@@ -9,8 +9,6 @@ import { exists, hashFile, ioError, syncPath } from '../../../files/atomic.js'
 import type { BlobRef } from '../../blobs/blob-store.js'
 import { fieldOf, wholeNumber } from '../wire.js'
 
-/** From so many bytes on a sender asks before it sends. */
-export const asksFirst = 65_536
 /** Milliseconds for which it waits for leave; then it sends, because some proxies do not pass the question on. */
 const waitsForLeave = 2000
 
@@ -105,7 +103,7 @@ async function receive(
     throw new FedloraError('E_UNREACHABLE', `the blob was cut after ${at} of ${bytes} bytes`, { at, bytes })
 }
 
-/** Sends bytes `from` to `end` of a file as the content of a request, once the server has given leave. */
+/** Sends bytes `from` to `end` of a file as the content of a request, once the server has given leave where the request asks for it (`expect`). */
 export async function sendFile(request: ClientRequest, path: string, from: number, end: number): Promise<void> {
   if (request.hasHeader('expect')) {
     const go = await new Promise<boolean>((resolve) => {
